@@ -1,0 +1,67 @@
+"""The command line around Hydra: where configs lie, and how a user's mistake is told."""
+
+import os
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from scalian_exp.checks import leaf_paths
+from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary import CONFIGS
+
+
+def run(task_function: Callable[[DictConfig], Any], config_name: str) -> None:
+    """Hand the command line to Hydra; a user's mistake ends in one sentence and exit code 1.
+
+    The folder one starts from is searched for Python modules, as `python -m` does it, so that a user's own network can
+    be named from the console script too.
+    """
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    # Hydra's own handler would add "set HYDRA_FULL_ERROR=1" to every sentence, and cut the traces of real errors.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    with_sentences(lambda: hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)())
+
+
+def with_sentences(action: Callable[[], Any]) -> None:
+    """Do it; tell a user's mistake in one sentence, with exit code 1."""
+    try:
+        action()
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(sentence(error))
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong with a command line, and what would be right."""
+    cause = error.__cause__ or error
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        close = get_close_matches(name, error.options, n=1)
+        advice = f"did you mean {group}={close[0]}?" if close else f"there are: {', '.join(error.options)}."
+        return f"There is no {group}={name}; {advice}"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        root = cause.parent_node._get_root()
+        paths = [path for path in leaf_paths(root) if not path.startswith("hydra.")]
+        key = str(cause.full_key)
+        last = key.rpartition(".")[2]
+        ends = {path.rpartition(".")[2]: path for path in reversed(paths)}
+        close = get_close_matches(key, paths, n=1, cutoff=0.8) or [
+            ends[name] for name in get_close_matches(last, ends, n=1, cutoff=0.7)
+        ]
+        advice = f"did you mean {close[0]}?" if close else f"to add it all the same, say +{key}=…"
+        return f"There is no {key} in this experiment; {advice}"
+    if isinstance(error, Refusal):
+        return refusal_in(str(error))
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines)
+
+
+def refusal_in(text: str) -> str:
+    """The sentence alone, where a worker process added its traceback to it."""
+    return text.rpartition("Refusal: ")[2].strip() if "Original Traceback" in text else text

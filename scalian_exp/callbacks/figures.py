@@ -1,0 +1,67 @@
+"""When figures are drawn; a task says which."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from scalian_exp.ranges import PositiveInt
+
+
+class Figures(pl.Callback):
+    """Draws the task's figures of examples spread over the whole split (some test sets are sorted by class): PNG files
+    in <run folder>/figures, and images in TensorBoard.
+
+    Args:
+        folder: the run folder.
+        every_n_epochs: epochs between figures of the validation split; at the end there are those of the test split.
+        examples: how many examples a task gets to draw.
+    """
+
+    def __init__(self, folder: Path, every_n_epochs: PositiveInt = 5, examples: PositiveInt = 1000):
+        self.folder, self.every_n_epochs, self.examples = Path(folder), every_n_epochs, examples
+        self.gathered: list[dict[str, Any]] = []
+
+    def due(self, trainer: pl.Trainer) -> bool:
+        return (trainer.current_epoch + 1) % self.every_n_epochs == 0
+
+    def gather(self, batch: dict[str, Any], batches: float) -> None:
+        share = max(1, -(-self.examples // int(batches)))
+        self.gathered.append({name: values[:share] for name, values in batch.items()})
+
+    def draw(self, trainer: pl.Trainer, task: pl.LightningModule, split: str) -> None:
+        if not self.gathered or not trainer.is_global_zero:
+            self.gathered = []
+            return
+        order = torch.randperm(sum(len(b["image"]) for b in self.gathered), generator=torch.Generator().manual_seed(0))
+        self.gathered, batches = [], self.gathered
+        batch = {name: torch.cat([b[name] for b in batches])[order.to(b0.device)] for name, b0 in batches[0].items()}
+        with torch.no_grad():
+            figures = task.figures(batch)
+        folder = self.folder / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, figure in figures.items():
+            figure.savefig(folder / f"{split}_{name}.png", dpi=100)
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_figure(f"{split}/{name}", figure, trainer.global_step)
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        if self.due(trainer):
+            self.gather(batch, trainer.num_val_batches[0])
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.due(trainer):
+            self.draw(trainer, pl_module, "val")
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        self.gather(batch, trainer.num_test_batches[0])
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.draw(trainer, pl_module, "test")

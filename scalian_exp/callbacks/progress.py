@@ -1,0 +1,46 @@
+"""Progress on a terminal as a bar, elsewhere as lines."""
+
+import sys
+import time
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
+
+from scalian_exp.ranges import PositiveInt
+
+
+def progress(refresh_rate: PositiveInt = 20) -> ProgressBar:
+    """Lightning's rich bar, redrawn every so many steps, or one line an epoch where nobody looks at a terminal."""
+    return RichProgressBar(refresh_rate=refresh_rate) if sys.stdout.isatty() else EpochLines()
+
+
+class EpochLines(ProgressBar):
+    """One line an epoch: time and the metrics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start = self.seconds = 0.0
+        self.epoch = 0
+
+    def disable(self) -> None:
+        """Nothing to switch off: lines are only printed by the main process."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.print_line(trainer)
+        self.start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seconds = time.perf_counter() - self.start
+        self.epoch = trainer.current_epoch + 1
+
+    def print_line(self, trainer: pl.Trainer) -> None:
+        """The finished epoch's line; its training metrics are known only when the next hook runs."""
+        if self.epoch and trainer.is_global_zero:
+            metrics = trainer.callback_metrics
+            shown = [name for name in metrics if name == "train/loss" or name.startswith("val/")]
+            values = "  ".join(f"{name} {float(metrics[name]):.4g}" for name in sorted(shown))
+            print(f"epoch {self.epoch}/{trainer.max_epochs}  {self.seconds:.1f} s  {values}", flush=True)
+        self.epoch = 0
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.print_line(trainer)

@@ -1,0 +1,39 @@
+"""Noise that depends on the seed and the epoch alone."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+EVALUATION = 2**20 - 1
+"""stands where an epoch's number would, for validation and test: their noise is the same each time"""
+
+
+class SeededEpochs(pl.Callback):
+    """Seeds all generators at the start of every epoch, so that a resumed run draws what an uninterrupted one would, and
+    validation curves aren't blurred by new noise."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+        self.training_state: Any = None
+
+    def seed_all(self, epoch: int, rank: int) -> None:
+        seed = (self.seed * 2**20 + epoch + rank * 2**40) % 2**63
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seed_all(trainer.current_epoch, trainer.global_rank)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.training_state = torch.get_rng_state()
+        self.seed_all(EVALUATION, trainer.global_rank)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        torch.set_rng_state(self.training_state)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seed_all(EVALUATION, trainer.global_rank)

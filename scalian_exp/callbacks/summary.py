@@ -1,0 +1,65 @@
+"""What is trained: parts, parameters, output sizes, operations."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def output_size(output: Any) -> str:
+    """Shapes of whatever a module returns, the batch left out."""
+    if isinstance(output, Tensor):
+        return "×".join(map(str, output.shape[1:])) or "1"
+    if isinstance(output, dict):
+        return ", ".join(f"{name} {output_size(value)}" for name, value in output.items())
+    if isinstance(output, tuple | list):
+        return ", ".join(output_size(value) for value in output)
+    return type(output).__name__
+
+
+def summary(network: nn.Module, x: Tensor) -> Table:
+    """A table of a network's parts, run on one example (1, …); FLOPs of a forward pass by torch's own counter, two for a
+    multiplication with its addition."""
+    outputs: dict[str, str] = {}
+    parts = {"": network, **dict(network.named_children())}
+    hooks = [
+        part.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output_size(output)}))
+        for name, part in parts.items()
+    ]
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network(x)
+    for hook in hooks:
+        hook.remove()
+    flops = counter.get_flop_counts()
+    root = type(network).__name__
+    table = Table(title=f"{root} on {output_size(x)}")
+    for column in ("part", "type", "parameters", "output", "FLOPs"):
+        table.add_column(column, justify="left" if column in ("part", "type") else "right")
+    for name, part in [*((n, p) for n, p in parts.items() if n), ("all", network)]:
+        key = root if name == "all" else f"{root}.{name}"
+        count = sum(parameter.numel() for parameter in part.parameters())
+        operations = sum(flops.get(key, {}).values())
+        table.add_row(
+            name, type(part).__name__, f"{count:,}", outputs.get("" if name == "all" else name, ""), f"{operations:,}"
+        )
+    return table
+
+
+class NetworkSummary(Callback):
+    """Prints the summary before training."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        batch = next(iter(trainer.datamodule.train_dataloader()))
+        batch = trainer.strategy.batch_to_device({name: values[:1] for name, values in batch.items()})
+        was_training = pl_module.training
+        pl_module.eval()
+        table = summary(pl_module.network, pl_module.inputs(batch))
+        pl_module.train(was_training)
+        if trainer.is_global_zero:
+            Console().print(table)

@@ -1,0 +1,72 @@
+"""TensorBoard's HPARAMS and PROJECTOR tabs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
+
+from scalian_exp.ranges import PositiveInt
+
+
+def flat(node: Any, path: str = "") -> dict[str, bool | str | float]:
+    """Dotted paths → values that TensorBoard can show."""
+    if isinstance(node, dict):
+        return {key: leaf for name, value in node.items() for key, leaf in flat(value, f"{path}.{name}").items()}
+    if isinstance(node, list | type(None)):
+        return {path[1:]: str(node)}
+    return {path[1:]: node}
+
+
+def writers(trainer: pl.Trainer) -> list[Any]:
+    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+class Hyperparameters(pl.Callback):
+    """Lists model, loss, dataset and seed in the HPARAMS tab, beside the monitored metric's latest value."""
+
+    def __init__(self, monitor: str):
+        self.monitor = monitor
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        provenance = next(callback for callback in trainer.callbacks if hasattr(callback, "config"))
+        values = flat({name: provenance.config[name] for name in ("model", "loss", "dataset", "seed")})
+        for writer in writers(trainer):
+            for entry in hparams(values, {self.monitor: None}):  # the curve of that name is the metric
+                writer.file_writer.add_summary(entry)
+
+
+class Projector(pl.Callback):
+    """Codes of test examples, with their classes and thumbnails, in the PROJECTOR tab.
+
+    Args:
+        folder: the run folder.
+        examples: how many codes; their thumbnails must fit in one picture of 8192 pixels a side.
+    """
+
+    def __init__(self, folder: Path, examples: PositiveInt = 500):
+        self.folder, self.examples = folder, examples
+        self.codes: list[torch.Tensor] = []
+        self.images: list[torch.Tensor] = []
+        self.labels: list[int] = []
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        if not hasattr(pl_module.network, "encode") or "image" not in batch:
+            return
+        share = max(1, self.examples // int(trainer.num_test_batches[0]))
+        images = batch["image"][:share]
+        self.codes.append(pl_module.network.encode(images).float().cpu())
+        self.images.append(images.float().cpu())
+        self.labels += batch["label"][:share].tolist() if "label" in batch else [0] * len(images)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.codes:
+            for writer in writers(trainer):
+                writer.add_embedding(
+                    torch.cat(self.codes), self.labels, torch.cat(self.images), tag="codes", global_step=trainer.global_step
+                )
+        self.codes, self.images, self.labels = [], [], []

@@ -1,0 +1,132 @@
+"""Refuses what cannot work, before torch is imported: words that don't fit together, and arguments nobody takes.
+
+The words stand in the configs. A model says which task trains it and what it needs of the data (`fits.task`,
+`fits.needs`), a loss which tasks it can train (`fits.tasks`, `fits.needs`), a data set what it `provides`.
+"""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
+
+from scalian_exp.refusal import Refusal
+from scalian_exp.signatures import expected, signature
+from scalian_exp.vocabulary import choices_of, fitting
+
+RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides"}
+FACTS = {"in_channels", "image_size", "num_classes", "class_names", "ignore_index"}
+"""what a data set's config may say for models and losses to read, whether its loader asks for it or not"""
+OFFERS = {
+    "model": {"loss"},
+    "callbacks": {"folder", "dirpath", "monitor", "mode"},
+    "logger": {"save_dir"},
+    "trainer": {"callbacks", "logger", "default_root_dir"},
+}
+"""arguments that the frame gives to a target which takes them"""
+
+
+def check(config: DictConfig) -> dict[str, Any]:
+    """The config with everything resolved, as plain data.
+
+    Raises:
+        Refusal: if the experiment can't work.
+    """
+    check_words(config)
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise Refusal(f"{error.full_key} has no value yet; give it: {error.full_key}=…") from error
+    except InterpolationKeyError as error:
+        raise Refusal(f"{error.full_key} refers to something that this dataset doesn't say: {error.msg}.") from error
+    assert isinstance(plain, dict)
+    check_arguments({str(key): value for key, value in plain.items()})
+    return {str(key): value for key, value in plain.items()}
+
+
+def check_words(config: DictConfig) -> None:
+    """Model, loss and dataset fit together."""
+    chosen = choices_of(config)
+    model, loss, dataset = config.model.get("fits", {}), config.loss.get("fits", {}), config.dataset
+    provides = dataset.get("provides", [])
+    task, tasks = model.get("task"), loss.get("tasks", [])
+    if task not in tasks:
+        raise Refusal(
+            f"loss={chosen['loss']} is for {' and '.join(tasks)} models, but model={chosen['model']} is a {task} one; "
+            f"use {assignments('loss', fitting('loss', lambda node: task in words(node, 'tasks')))}."
+        )
+    for group, needs in (("model", model.get("needs", [])), ("loss", loss.get("needs", []))):
+        if missing := [need for need in needs if need not in provides]:
+            every = {*model.get("needs", []), *loss.get("needs", [])}
+            suitable = fitting("dataset", lambda node: every <= set(node.get("provides", [])))
+            raise Refusal(
+                f"{group}={chosen[group]} needs {' and '.join(missing)}, which dataset={chosen['dataset']} doesn't "
+                f"provide; use {assignments('dataset', suitable)}."
+            )
+
+
+def words(node: dict[str, Any], key: str) -> list[str]:
+    return node.get("fits", {}).get(key, [])
+
+
+def assignments(group: str, names: list[str]) -> str:
+    return f"{group}={'|'.join(names)}" if names else f"another {group} (none here fits)"
+
+
+def check_arguments(config: dict[str, Any]) -> None:
+    """Every target takes the arguments that it is given, and their values have the right type."""
+    for group, node in config.items():
+        for path, target in targets(group, node):
+            allowed = FACTS if path == "dataset" else set()
+            check_target(path, target, allowed, OFFERS.get(group, set()))
+
+
+def targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All nodes with a `_target_`, with their paths."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from targets(f"{path}.{key}", value)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from targets(f"{path}[{index}]", value)
+
+
+def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: set[str]) -> None:
+    takes = signature(node["_target_"])
+    if takes is None:
+        return
+    for name, value in node.items():
+        if name in RESERVED:
+            continue
+        if name in takes.parameters:
+            if words := expected(value, takes.parameters[name].annotation):
+                raise Refusal(f"{path}.{name} must be {words}, not {value!r}.")
+        elif not takes.open and name not in allowed:
+            raise Refusal(
+                f"{path} ({node['_target_']}) takes no argument '{name}'; {nearest(name, [*takes.parameters])}"
+            )
+    needed = {name for name, parameter in takes.parameters.items() if parameter.required}
+    if not node.get("_partial_") and (missing := needed - node.keys() - offered):
+        raise Refusal(f"{path} ({node['_target_']}) needs {', '.join(sorted(missing))}; add it: +{path}.{min(missing)}=…")
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Advice for a misspelt name."""
+    if close := get_close_matches(name, known, n=1, cutoff=0.6):
+        return f"did you mean '{close[0]}'?"
+    return f"it takes {', '.join(known) or 'none'}."
+
+
+def leaf_paths(node: Any, path: str = "") -> Iterator[str]:
+    """Dotted paths of all keys of a config."""
+    if isinstance(node, DictConfig):
+        for key in node:
+            below = f"{path}.{key}" if path else str(key)
+            yield below
+            if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
+                yield from leaf_paths(node[key], below)
+    elif isinstance(node, ListConfig):
+        return

@@ -1,0 +1,85 @@
+"""MNIST and its relatives, as torchvision lays them out on disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision import datasets
+
+from scalian_exp.datasets.download import fetch
+from scalian_exp.datasets.images import Examples, InMemoryImages
+from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.refusal import Refusal
+
+
+class MNIST(InMemoryImages):
+    """Handwritten digits (LeCun et al. 1998): 60,000 training images, of which val_size are held out; 10,000 test."""
+
+    source: type[datasets.MNIST] = datasets.MNIST
+
+    def __init__(
+        self,
+        root: str,
+        in_channels: PositiveInt,
+        image_size: Sequence[int],
+        batch_size: PositiveInt = 128,
+        val_size: NonNegativeInt = 10_000,
+        resample_binary: bool = False,
+    ):
+        super().__init__(in_channels, image_size, batch_size, val_size, resample_binary)
+        self.root = root
+
+    def read(self) -> dict[str, Examples]:
+        folder = Path(self.root) / self.source.__name__ / "raw"
+        splits = {}
+        for split in ("train", "test"):
+            try:
+                data = self.source(self.root, train=split == "train", download=True)
+            except (OSError, RuntimeError, ValueError, EOFError) as error:
+                raise Refusal(
+                    f"The files of {self.source.__name__} in {folder} are missing or broken, and could not be downloaded "
+                    f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); "
+                    "put the four idx files there (delete broken ones), or set dataset.root."
+                ) from error
+            splits[split] = {"image": data.data.unsqueeze(1), "label": data.targets.long()}
+        return splits
+
+
+class FashionMNIST(MNIST):
+    """Clothes (Xiao et al. 2017, arXiv:1708.07747), in MNIST's format."""
+
+    source = datasets.FashionMNIST
+
+
+class BinarizedMNIST(InMemoryImages):
+    """The fixed binarisation (Salakhutdinov & Murray 2008; Larochelle's files): 50,000/10,000/10,000, no labels.
+
+    The test file is sorted by digit: a likelihood over a prefix of it means nothing.
+    """
+
+    url = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
+    hashes = {
+        "train": "db28b1a6ae0fe70cbd3da91acf46e477",
+        "valid": "bf37822a04e94123630de6a7dfd9c9ef",
+        "test": "14e41ae11040adba6ab8cb291eda0dd8",
+    }
+
+    def __init__(self, root: str, in_channels: PositiveInt, image_size: Sequence[int], batch_size: PositiveInt = 128):
+        super().__init__(in_channels, image_size, batch_size)
+        self.root = root
+
+    def file(self, part: str) -> Path:
+        return Path(self.root) / "BinarizedMNIST" / f"binarized_mnist_{part}.amat"
+
+    def prepare_data(self) -> None:
+        for part, md5 in self.hashes.items():
+            fetch(self.url + self.file(part).name, self.file(part), md5)
+
+    def read(self) -> dict[str, Examples]:
+        splits = {}
+        for split, part in {"train": "train", "val": "valid", "test": "test"}.items():
+            text = np.fromfile(self.file(part), dtype=np.uint8)  # "0 1 0 … 0\n": a digit, then one separator
+            bits = torch.from_numpy(text[::2] - ord("0")).view(-1, 1, 28, 28)
+            splits[split] = {"image": bits * 255}
+        return splits

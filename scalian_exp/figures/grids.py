@@ -1,0 +1,58 @@
+"""Images as figures. All take tensors (N, C, H, W) with pixels in [0, 1], on any device."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+
+def to_array(image: Tensor) -> np.ndarray:
+    """(C, H, W) → (H, W, 3) for matplotlib; one channel is repeated, two get an empty third."""
+    image = image.detach().float().clamp(0, 1).cpu()
+    if len(image) == 1:
+        image = image.expand(3, -1, -1)
+    array = np.zeros((*image.shape[1:], 3), dtype=np.float32)
+    array[..., : min(len(image), 3)] = image[:3].permute(1, 2, 0).numpy()
+    return array
+
+
+def tile(images: Tensor, columns: int, gap: int = 1) -> np.ndarray:
+    """One picture (H', W', 3) of all images in rows of `columns`, white lines of `gap` pixels between."""
+    count, _, height, width = images.shape
+    rows = math.ceil(count / columns)
+    canvas = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), dtype=np.float32)
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        canvas[top : top + height, left : left + width] = to_array(image)
+    return canvas
+
+
+def show(axes, picture: np.ndarray, title: str = "") -> None:
+    """An image without ticks, its pixels kept sharp."""
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_title(title)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def image_grid(images: Tensor, columns: int | None = None, title: str = "") -> Figure:
+    """All images in rows; as square as it gets unless `columns` says otherwise."""
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    picture = tile(images, columns)
+    figure = Figure(figsize=(8, 8 * picture.shape[0] / picture.shape[1] + 0.3), layout="constrained")
+    show(figure.add_subplot(), picture, title)
+    return figure
+
+
+def rows_of_images(rows: dict[str, Tensor]) -> Figure:
+    """Rows of images under one another, each with its name: input, output, …"""
+    pictures = [tile(images, len(images)) for images in rows.values()]
+    height, width = pictures[0].shape[:2]
+    figure = Figure(figsize=(10, 9.4 * height / width * len(rows) + 0.1), layout="constrained")
+    for axes, name, picture in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows, pictures, strict=True):
+        show(axes, picture)
+        axes.set_ylabel(name)
+    return figure

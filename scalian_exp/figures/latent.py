@@ -1,0 +1,49 @@
+"""The latent space as a picture."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from scalian_exp.figures.grids import show, tile
+
+
+def principal_plane(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (D,) and the two directions (2, D) of largest variance; of 2-d codes the axes themselves."""
+    dim = codes.shape[1]
+    if dim <= 2:
+        return torch.zeros(dim, device=codes.device), torch.eye(2, dim, device=codes.device)
+    mean = codes.mean(0)
+    return mean, torch.linalg.svd(codes - mean, full_matrices=False).Vh[:2]
+
+
+def latent_map(
+    codes: Tensor, labels: Tensor | None, decode: Callable[[Tensor], Tensor], steps: int = 16
+) -> Figure:
+    """Codes (N, D) as points coloured by class, beside the images decoded on a grid over the same plane.
+
+    Of more than two dimensions the plane of the first two principal components is shown.
+    """
+    codes = codes.detach().float()
+    mean, axes = principal_plane(codes)
+    points = (codes - mean) @ axes.T
+    low, high = torch.quantile(points, 0.02, dim=0), torch.quantile(points, 0.98, dim=0)
+    ticks = [torch.linspace(float(low[i]), float(high[i]), steps, device=codes.device) for i in range(2)]
+    across, down = torch.meshgrid(ticks[0], ticks[1].flip(0), indexing="xy")
+    grid = torch.stack([across.flatten(), down.flatten()], 1) @ axes + mean
+
+    figure = Figure(figsize=(13, 6.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    name = "latent" if codes.shape[1] <= 2 else "principal component"
+    x, y = points.cpu().numpy().T
+    if labels is None:
+        left.scatter(x, y, s=6, linewidths=0)
+    else:
+        classes = labels.cpu().numpy()
+        drawn = left.scatter(x, y, c=classes, s=6, linewidths=0, cmap="tab10" if classes.max() < 10 else "turbo")
+        left.legend(*drawn.legend_elements(num=None), title="class", loc="best", fontsize="small")
+    left.set(xlabel=f"{name} 1", ylabel=f"{name} 2", title=f"codes of {len(codes)} images")
+    show(right, np.asarray(tile(decode(grid), steps, gap=0)), "decoded over the same plane")
+    return figure

@@ -1,0 +1,32 @@
+"""Metrics of latent codes."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from scalian_exp.ranges import PositiveFloat
+
+
+class ActiveUnits(Metric):
+    """Number of latents that carry information: Var_x(E_q[z|x]) > threshold (Burda et al. 2016, section 5.2)."""
+
+    full_state_update = False
+    total: Tensor
+    squares: Tensor
+    count: Tensor
+
+    def __init__(self, threshold: PositiveFloat = 0.01) -> None:
+        super().__init__()
+        self.threshold = threshold
+        for name in ("total", "squares", "count"):
+            self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, means: Tensor) -> None:
+        """Means of q(z|x), (B, latent_dim)."""
+        self.total = self.total + means.sum(0)
+        self.squares = self.squares + means.square().sum(0)
+        self.count = self.count + len(means)
+
+    def compute(self) -> Tensor:
+        variance = self.squares / self.count - (self.total / self.count).square()
+        return (variance > self.threshold).sum().float()

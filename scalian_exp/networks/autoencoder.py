@@ -1,0 +1,66 @@
+"""Autoencoders: x → code → x.
+
+Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks", Science 313: 784-1000-500-250-d
+and back, a linear code. The paper's units are logistic and start from a stack of RBMs; ReLU units start from nothing.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from scalian_exp.networks.layers import ConvDecoder, ConvEncoder, Flat, mlp
+from scalian_exp.ranges import PositiveInt
+
+
+class Autoencoder(nn.Module):
+    """Images (B, C, H, W) → codes (B, latent_dim) → logits of the pixels (B, C, H, W)."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: PositiveInt):
+        super().__init__()
+        self.encoder, self.decoder, self.latent_dim = encoder, decoder, latent_dim
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.decoder(z)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+
+
+class DenseAutoencoder(Autoencoder):
+    """C·H·W - hidden[0] - … - latent_dim - … - hidden[0] - C·H·W."""
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[int],
+        hidden: Sequence[int],
+        latent_dim: PositiveInt,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ):
+        shape = (in_channels, *image_size)
+        widths = [math.prod(shape), *hidden]
+        encoder = Flat(nn.Sequential(mlp(widths, activation), nn.Linear(widths[-1], latent_dim)))
+        back = [latent_dim, *reversed(hidden)]
+        decoder = nn.Sequential(mlp(back, activation), nn.Linear(back[-1], widths[0]), nn.Unflatten(1, shape))
+        super().__init__(encoder, decoder, latent_dim)
+
+
+class ConvAutoencoder(Autoencoder):
+    """4×4 convolutions of stride 2, then dense layers, and their mirror image; any number of channels, any size."""
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[int],
+        channels: Sequence[int],
+        hidden: Sequence[int],
+        latent_dim: PositiveInt,
+    ):
+        encoder = nn.Sequential(
+            ConvEncoder(in_channels, image_size, channels, hidden), nn.Linear(hidden[-1], latent_dim)
+        )
+        super().__init__(encoder, ConvDecoder(in_channels, image_size, channels, hidden, latent_dim), latent_dim)

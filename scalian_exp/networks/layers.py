@@ -1,0 +1,92 @@
+"""Building blocks that several architectures share."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from scalian_exp.ranges import PositiveInt
+
+
+def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
+    """Linear layers from sizes[0] to sizes[-1], each followed by the activation, the last one too."""
+    layers: list[nn.Module] = []
+    for before, after in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(before, after), activation()]
+    return nn.Sequential(*layers)
+
+
+def pyramid(image_size: Sequence[int], levels: int) -> list[tuple[int, int]]:
+    """Sizes of an image that is halved `levels` times, rounded down: [(H, W), (H/2, W/2), …].
+
+    Raises:
+        ValueError: if a side is shorter than 2^levels, so that nothing would be left of it.
+    """
+    height, width = image_size
+    if min(height, width) < 2**levels:
+        most = int(math.log2(min(height, width)))
+        raise ValueError(
+            f"{levels} levels need images of at least {2**levels}×{2**levels} pixels, but these are "
+            f"{height}×{width}; use at most {most} levels here (model.network.channels) or larger images "
+            "(dataset.image_size)."
+        )
+    return [(height >> level, width >> level) for level in range(levels + 1)]
+
+
+class ConvEncoder(nn.Module):
+    """Images (B, in_channels, H, W) → features (B, hidden[-1]): 4×4 convolutions of stride 2, then dense layers.
+
+    Higgins et al. 2017 and Burgess et al. 2018 (arXiv:1804.03599) use this shape, as does DCGAN's discriminator.
+    """
+
+    def __init__(
+        self, in_channels: PositiveInt, image_size: Sequence[int], channels: Sequence[int], hidden: Sequence[int]
+    ):
+        super().__init__()
+        height, width = pyramid(image_size, len(channels))[-1]
+        widths = [in_channels, *channels]
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+        self.convolutions = nn.Sequential(*layers)
+        self.dense = mlp([channels[-1] * height * width, *hidden])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(self.convolutions(x).flatten(1))
+
+
+class ConvDecoder(nn.Module):
+    """Codes (B, latent_dim) → logits (B, in_channels, H, W): ConvEncoder's mirror image, exact for odd sizes too."""
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[int],
+        channels: Sequence[int],
+        hidden: Sequence[int],
+        latent_dim: PositiveInt,
+    ):
+        super().__init__()
+        sizes = pyramid(image_size, len(channels))
+        self.map_size = (channels[-1], *sizes[-1])
+        self.dense = mlp([latent_dim, *reversed(hidden), math.prod(self.map_size)])
+        widths = [*reversed(channels), in_channels]
+        layers: list[nn.Module] = []
+        for before, after, (height, width) in zip(widths, widths[1:], reversed(sizes[:-1]), strict=False):
+            odd = (height % 2, width % 2)  # the row and the column that halving dropped
+            layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=odd), nn.ReLU()]
+        self.deconvolutions = nn.Sequential(*layers[:-1])
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.deconvolutions(self.dense(z).unflatten(1, self.map_size))
+
+
+class Flat(nn.Module):
+    """A network over vectors, used on images: flattens (B, C, H, W) on the way in."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x.flatten(1))

@@ -1,0 +1,89 @@
+"""Variational autoencoders.
+
+Kingma & Welling 2014, "Auto-encoding variational Bayes" (arXiv:1312.6114): q(z|x) = N(μ(x), σ²(x)), p(z) = N(0, 1),
+p(x|z) factorises over pixels. Burda et al. 2016 (arXiv:1509.00519): the importance-weighted bound.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from scalian_exp.networks.layers import ConvDecoder, ConvEncoder, Flat, mlp
+from scalian_exp.ranges import PositiveInt
+
+
+class VAE(nn.Module):
+    """Encoder (B, C, H, W) → features (B, F), decoder (B, latent_dim) → logits of the pixels (B, C, H, W)."""
+
+    def __init__(self, encoder: nn.Module, features: PositiveInt, decoder: nn.Module, latent_dim: PositiveInt):
+        super().__init__()
+        self.encoder, self.decoder, self.latent_dim = encoder, decoder, latent_dim
+        self.mean = nn.Linear(features, latent_dim)
+        self.log_variance = nn.Linear(features, latent_dim)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """μ and log σ² of q(z|x), each (B, latent_dim)."""
+        features = self.encoder(x)
+        return self.mean(features), self.log_variance(features)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, C, H, W) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)) of each latent, (B, latent_dim), in nats."""
+        mean, log_variance = self.posterior(x)
+        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)  # eq. 4
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)  # appendix B
+        return self.decode(z), kl
+
+    def importance(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        """Logits (samples, B, C, H, W) of z ~ q(z|x), and log p(z) − log q(z|x), (samples, B)."""
+        mean, log_variance = self.posterior(x)
+        noise = torch.randn(samples, *mean.shape, device=mean.device, dtype=mean.dtype)
+        z = mean + torch.exp(0.5 * log_variance) * noise
+        log_ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(-1)
+        return self.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2]), log_ratio
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The code of an image: the posterior's mean."""
+        return self.posterior(x)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.decoder(z)
+
+    def sample(self, count: int) -> Tensor:
+        """Mean images (count, C, H, W) in [0, 1] for z ~ p(z)."""
+        return torch.sigmoid(self.decode(torch.randn(count, self.latent_dim, device=self.mean.weight.device)))
+
+
+class DenseVAE(VAE):
+    """C·H·W - hidden… - latent_dim, and its mirror image."""
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[int],
+        hidden: Sequence[int],
+        latent_dim: PositiveInt,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ):
+        shape = (in_channels, *image_size)
+        widths = [math.prod(shape), *hidden]
+        back = [latent_dim, *reversed(hidden)]
+        decoder = nn.Sequential(mlp(back, activation), nn.Linear(back[-1], widths[0]), nn.Unflatten(1, shape))
+        super().__init__(Flat(mlp(widths, activation)), widths[-1], decoder, latent_dim)
+
+
+class ConvVAE(VAE):
+    """The β-VAE's convolutional network (Burgess et al. 2018, arXiv:1804.03599) for any image size and channels."""
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[int],
+        channels: Sequence[int],
+        hidden: Sequence[int],
+        latent_dim: PositiveInt,
+    ):
+        encoder = ConvEncoder(in_channels, image_size, channels, hidden)
+        decoder = ConvDecoder(in_channels, image_size, channels, hidden, latent_dim)
+        super().__init__(encoder, hidden[-1], decoder, latent_dim)

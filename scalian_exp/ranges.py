@@ -1,0 +1,24 @@
+"""Types that say which numbers make sense; checks.py reads them from signatures and refuses the others.
+
+For Python and mypy they are plain numbers, so a network that uses them works anywhere.
+"""
+
+PositiveInt = int
+"""1, 2, 3, …"""
+NonNegativeInt = int
+"""0, 1, 2, …"""
+PositiveFloat = float
+"""> 0"""
+NonNegativeFloat = float
+"""≥ 0"""
+Fraction = float
+"""0 ≤ x ≤ 1"""
+
+LIMITS: dict[str, tuple[type, float, float, str]] = {
+    "PositiveInt": (int, 1, float("inf"), "a whole number from 1"),
+    "NonNegativeInt": (int, 0, float("inf"), "a whole number from 0"),
+    "PositiveFloat": (float, 5e-324, float("inf"), "a number above 0"),
+    "NonNegativeFloat": (float, 0, float("inf"), "a number from 0"),
+    "Fraction": (float, 0, 1, "a number from 0 to 1"),
+}
+"""name → (type, smallest, largest, words)"""

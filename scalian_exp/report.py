@@ -1,0 +1,166 @@
+"""What a run leaves for its reader: config, environment, metrics, and a table at the end."""
+
+import json
+import logging
+import math
+import os
+import shlex
+import subprocess
+import sys
+import time
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from scalian_exp.callbacks.timing import Timing
+
+PACKAGES = "scalian-exp torch torchvision pytorch-lightning torchmetrics hydra-core omegaconf numpy tensorboard".split()
+
+
+def quiet() -> None:
+    """Silence what is no news to the user: Lightning's notes on hardware, and its advice on loader processes, which don't
+    fit data in memory."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*Checkpoint directory .* exists and is not empty.*",
+                    ".*smaller than the logging interval.*", ".*`isinstance\\(treespec, LeafSpec\\)`.*"):
+        warnings.filterwarnings("ignore", message)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(file.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, file)
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit and uncommitted changes of the checkout that the code runs from; None in an installed package."""
+    command = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
+        status = subprocess.run([*command, "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit.stdout.strip(), "uncommitted": status.stdout.splitlines()}
+
+
+def installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def describe(config: dict[str, Any], folder: Path) -> None:
+    """Write config.yaml and environment.json: all that is needed to repeat the run."""
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    environment = {
+        "command": shlex.join(sys.argv),
+        "seed": config["seed"],
+        "python": sys.version.split()[0],
+        "packages": {package: installed(package) for package in PACKAGES},
+        "git": git_state(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+    write_text(folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    """What metrics.json of a run folder says; nothing if there is none."""
+    file = folder / "metrics.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def write_metrics(folder: Path, values: dict[str, Any]) -> None:
+    """metrics.json; numbers that JSON has no word for become null."""
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+    write_text(folder / "metrics.json", json.dumps(finite, indent=2) + "\n")
+
+
+def facts(trainer: pl.Trainer, task: pl.LightningModule, status: str) -> dict[str, Any]:
+    """Everything about a training but its test metrics."""
+    timing = next((callback for callback in trainer.callbacks if isinstance(callback, Timing)), Timing())
+    seconds, best = timing.seconds_per_epoch, getattr(trainer.checkpoint_callback, "best_model_score", None)
+    return {
+        "status": status,
+        "monitor": task.monitor,
+        "best": None if best is None else float(best),
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
+        "seconds_per_epoch": seconds,
+    }
+
+
+@torch.no_grad()
+def inference_ms(trainer: pl.Trainer, task: pl.LightningModule, batch: dict[str, Any]) -> float:
+    """Milliseconds a sample of the network's forward pass on a batch of the test loader: the median of ten, after two
+    that warm up."""
+    x = task.inputs(batch)
+    seconds = []
+    task.eval()
+    for _ in range(12):
+        start = time.perf_counter()
+        with trainer.precision_plugin.forward_context():
+            task(x)
+        if x.is_cuda:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return 1000 * sorted(seconds[2:])[5] / len(x)
+
+
+def conclude(
+    trainer: pl.Trainer, task: pl.LightningModule, data: pl.LightningDataModule, metrics: dict[str, float], folder: Path
+) -> dict[str, Any]:
+    """Write metrics.json and return it, print it as a table, and say where everything lies."""
+    values = facts(trainer, task, "finished")
+    if values["seconds_per_epoch"]:
+        values["samples_per_second"] = task.samples_per_epoch / values["seconds_per_epoch"]
+    if metrics:
+        batch = next(iter(data.test_dataloader()))
+        batch = {name: tensor.to(task.device) for name, tensor in batch.items()}
+        values["inference_ms_per_sample"] = inference_ms(trainer, task, data.on_after_batch_transfer(batch, 0))
+    everything = {**metrics, **values}
+    write_metrics(folder, everything)
+
+    table = Table(title="Test" if metrics else "Training")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in everything.items():
+        table.add_row(name, f"{value:.5g}" if isinstance(value, float) else str(value))
+    console = Console()
+    console.print(table)
+    figures = sorted((folder / "figures").glob("*.png")) if (folder / "figures").exists() else []
+    for figure in figures:
+        console.print(f"figure       {shown(figure)}", highlight=False, soft_wrap=True)
+    console.print(f"run folder   {shown(folder)}", highlight=False, soft_wrap=True)
+    if (folder / "tensorboard").exists():
+        console.print(f"dashboard    tensorboard --logdir {shown(folder.parent)}", highlight=False, soft_wrap=True)
+    return everything
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it here."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def announce_interruption(trainer: pl.Trainer, task: pl.LightningModule, folder: Path) -> None:
+    """Write the metrics so far and print the command that goes on."""
+    so_far = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    write_metrics(folder, {**so_far, **facts(trainer, task, "interrupted")})
+    done = trainer.current_epoch
+    print(
+        f"\nInterrupted in epoch {done + 1}; {done} complete epochs are kept in {shown(folder / 'checkpoints/last.ckpt')}."
+        f"\nGo on with: scalian-train resume={shlex.quote(shown(folder))}",
+        flush=True,
+    )

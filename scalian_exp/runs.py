@@ -1,0 +1,59 @@
+"""A trainer for a run folder, and training that can be interrupted and resumed."""
+
+import logging
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from scalian_exp.build import build
+from scalian_exp.callbacks.provenance import Provenance
+from scalian_exp.callbacks.seeding import SeededEpochs
+from scalian_exp.callbacks.timing import Timing
+from scalian_exp.refusal import Refusal
+
+log = logging.getLogger(__name__)
+
+
+def build_trainer(config: dict[str, Any], task: pl.LightningModule, folder: Path) -> pl.Trainer:
+    """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder."""
+    if config["channels_last"]:
+        task.network.to(memory_format=torch.channels_last)
+    if config["compile"]:
+        task.network.compile()
+    offers = {"folder": folder, "dirpath": str(folder / "checkpoints"), "monitor": task.monitor, "mode": task.mode}
+    callbacks = [build(f"callbacks.{name}", node, **offers) for name, node in config["callbacks"].items() if node]
+    loggers = [
+        build(f"logger.{name}", node, save_dir=str(folder)) for name, node in (config["logger"] or {}).items() if node
+    ]
+    frame = [SeededEpochs(config["seed"]), Provenance(config, folder), Timing()]
+    return build(
+        "trainer", config["trainer"], callbacks=[*frame, *callbacks], logger=loggers, default_root_dir=str(folder)
+    )
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    file = folder / "checkpoints" / "last.ckpt"
+    return file if file.exists() else None
+
+
+def best_checkpoint(folder: Path) -> Path | None:
+    """The best checkpoint by the monitored metric; the last where nothing was monitored."""
+    file = folder / "checkpoints" / "best.ckpt"
+    return file if file.exists() else last_checkpoint(folder)
+
+
+def fit(trainer: pl.Trainer, task: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path | None) -> None:
+    """Train from the start or from a checkpoint.
+
+    Raises:
+        SystemExit: if interrupted by Ctrl-C; what is needed to go on has been written.
+    """
+    try:
+        trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise SystemExit(130) from None

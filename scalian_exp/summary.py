@@ -1,0 +1,97 @@
+"""The summary of a sweep: one row a job, as a table, summary.csv, summary.md and a plot."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from scalian_exp.report import metrics_of, shown, write_text
+
+FACTS = ("parameters", "epochs", "seconds_per_epoch", "samples_per_second", "inference_ms_per_sample")
+"""shown after the metrics"""
+
+
+def job_number(folder: Path) -> int:
+    return int(folder.name.partition("_")[0])
+
+
+def read_jobs(sweep: Path) -> list[dict[str, Any]]:
+    """What each job of a sweep was told and what came out, in the order of the jobs."""
+    folders = sorted((file.parents[1] for file in sweep.glob("*/.hydra/overrides.yaml")), key=job_number)
+    jobs = []
+    for folder in folders:
+        overrides = yaml.safe_load((folder / ".hydra/overrides.yaml").read_text(encoding="utf-8"))
+        said = dict(override.split("=", 1) for override in overrides if "=" in override)
+        failed = folder / "error.txt"
+        outcome = {"status": "failed"} if failed.exists() else metrics_of(folder) or {"status": "unfinished"}
+        jobs.append({"folder": folder, "overrides": said, "outcome": outcome})
+    return jobs
+
+
+def swept(jobs: list[dict[str, Any]]) -> list[str]:
+    """The overrides in which the jobs differ."""
+    keys = {key: None for job in jobs for key in job["overrides"]}
+    return [key for key in keys if len({job["overrides"].get(key) for job in jobs}) > 1]
+
+
+def rows(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One dict a job: what was swept, status, every test metric, then time and size."""
+    keys = swept(jobs)
+    metrics = list({name: None for job in jobs for name in job["outcome"] if name.startswith("test/")})
+    table = []
+    for job in jobs:
+        outcome = job["outcome"]
+        row = {"job": job_number(job["folder"]), **{key: job["overrides"].get(key, "") for key in keys}}
+        row |= {"status": outcome["status"], "best " + outcome.get("monitor", ""): outcome.get("best")}
+        table.append(row | {name: outcome.get(name) for name in (*metrics, *FACTS)})
+    columns = list({name: None for row in table for name in row if name != "best "})
+    return [{name: row.get(name) for name in columns} for row in table]
+
+
+def cell(value: Any) -> str:
+    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def summarise(sweep: Path) -> int:
+    """Print and write the summary of a sweep's folder.
+
+    Returns:
+        The number of jobs that failed.
+    """
+    from scalian_exp.figures.sweep import sweep_figure
+
+    jobs = read_jobs(sweep)
+    table = rows(jobs)
+    if not table:
+        return 0
+    columns = list(table[0])
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(table)
+    write_text(sweep / "summary.csv", text.getvalue())
+    lines = [columns, ["---"] * len(columns), *[[cell(row[name]) for name in columns] for row in table]]
+    write_text(sweep / "summary.md", "".join("| " + " | ".join(line) + " |\n" for line in lines))
+
+    drawn = [name for name in columns if len({row[name] for row in table}) > 1 or name in swept(jobs)]
+    printed = Table(title=f"{len(table)} jobs")
+    for name in ["job", *[name for name in drawn if name != "job"]]:
+        printed.add_column(name, justify="right", overflow="fold")
+    for row in table:
+        printed.add_row(*[cell(row[name]) for name in ["job", *[name for name in drawn if name != "job"]]])
+    Console().print(printed)
+
+    figure = sweep_figure(table, swept(jobs), [name for name in columns if name.startswith(("best ", "test/"))])
+    if figure is not None:
+        figure.savefig(sweep / "summary.png", dpi=110)
+        print(f"plot      {shown(sweep / 'summary.png')}")
+    print(f"summary   {shown(sweep / 'summary.csv')}, {shown(sweep / 'summary.md')}")
+    print(f"dashboard tensorboard --logdir {shown(sweep)}")
+    failed = [job["folder"] for job in jobs if job["outcome"]["status"] != "finished"]
+    for folder in failed:
+        print(f"failed    {shown(folder / 'error.txt')}")
+    return len(failed)

@@ -1,0 +1,76 @@
+"""What happens around jobs: nothing is overwritten, a failure doesn't end a sweep, a sweep ends with a summary."""
+
+import logging
+import re
+import shutil
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from scalian_exp.app import refusal_in
+from scalian_exp.refusal import Refusal
+
+log = logging.getLogger(__name__)
+LONGEST_NAME = 120
+"""characters of a job's folder; file systems take 255 bytes"""
+
+
+def job_folder(number: int, overrides: str) -> str:
+    """A job's folder inside its sweep: the number keeps it unique, the overrides tell what it is."""
+    name = re.sub(r"[^\w.=,+-]+", "_", overrides)[:LONGEST_NAME].rstrip("._,")
+    return f"{number}_{name}" if name else str(number)
+
+
+OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
+
+
+class Jobs(Callback):
+    """Hydra reports here before and after each run, job and sweep. It turns exceptions of callbacks into warnings, hence
+    SystemExit where something must stop."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        HydraConfig.instance().set_config(config)  # the folder's name refers to it; Hydra sets it a moment later
+        folder = Path(config.hydra.run.dir)
+        if (folder / "config.yaml").exists():
+            sys.stderr.write(f"{folder} holds a run already; go on with it by resume={folder}, or choose another folder.\n")
+            raise SystemExit(1)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        if job_return.status != JobStatus.FAILED:
+            return
+        error = job_return._return_value  # the property would raise it
+        folder = Path(config.hydra.runtime.output_dir)
+        text = refusal_in(str(error)) if isinstance(error, Refusal) else "".join(traceback.format_exception(error))
+        if config.hydra.mode == RunMode.MULTIRUN:
+            log.error("Job %s failed: %s", folder.name, text.strip())
+            (folder / "error.txt").write_text(text, encoding="utf-8")
+            job_return.status, job_return.return_value = JobStatus.COMPLETED, None  # the others go on
+        elif isinstance(error, Refusal):
+            remove_unused(folder, config.hydra.output_subdir, config.hydra.job.name)
+            sys.stderr.write(text + "\n")
+            raise SystemExit(1)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        from scalian_exp.summary import summarise
+
+        if failed := summarise(Path(config.hydra.sweep.dir)):
+            raise SystemExit(1 if failed else 0)
+
+
+def remove_unused(folder: Path, hydras: str | None, name: str) -> None:
+    """Take back the folder that Hydra made for a job that never started; what others put there stays."""
+    if (folder / "config.yaml").exists():
+        return
+    if hydras:
+        shutil.rmtree(folder / hydras, ignore_errors=True)
+    (folder / f"{name}.log").unlink(missing_ok=True)
+    for path in (folder, folder.parent):
+        if path.exists() and not any(path.iterdir()):
+            path.rmdir()

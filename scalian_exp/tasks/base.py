@@ -1,0 +1,118 @@
+"""What all training procedures share: a task says what a step computes, this file does the rest."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from scalian_exp.metrics.means import Means
+
+Batch = dict[str, Tensor]
+
+
+def batch_size(batch: Batch) -> int:
+    return len(next(iter(batch.values())))
+
+
+class Task(pl.LightningModule):
+    """A network, its loss and its optimizer.
+
+    Args:
+        network: what is trained.
+        loss: the loss module; each task documents its call.
+        optimizer: the parameters → an optimizer.
+        schedule: progress of the training, 0 to 1 → factor of the learning rate, asked before every step.
+    """
+
+    monitor: ClassVar[str]
+    """the validation metric by which the best checkpoint is chosen"""
+    mode: ClassVar[str] = "min"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[[Any], Optimizer],
+        schedule: Callable[[float], float] | None = None,
+    ):
+        super().__init__()
+        self.network, self.loss = network, loss
+        self.optimizer, self.schedule = optimizer, schedule
+        self.samples_per_epoch = 0
+        """training samples seen in the last epoch"""
+        self.train_means, self.val_means, self.test_means = Means(), Means(), Means()
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and what to log of it: name → mean over the batch."""
+        raise TypeError(f"{type(self).__name__} has no step(batch) → (loss, logs)")
+
+    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
+        """Metrics too dear for every validation: name → mean over the batch."""
+        return {}
+
+    def test_totals(self) -> dict[str, Tensor]:
+        """Metrics over the whole test split, which no mean over batches gives."""
+        return {}
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """What the network is called with."""
+        return batch["image"]
+
+    def figures(self, batch: Batch) -> dict[str, Figure]:
+        """Pictures of what the network does with these examples: name → figure."""
+        return {}
+
+    def forward(self, x: Tensor) -> Any:
+        return self.network(x)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss, logs = self.step(batch)
+        self.train_means.update({"loss": loss, **logs}, batch_size(batch))
+        if self.global_step % self.trainer.log_every_n_steps == 0:
+            self.log("step/loss", loss.detach(), prog_bar=True, batch_size=batch_size(batch))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        loss, logs = self.step(batch)
+        self.val_means.update({"loss": loss, **logs}, batch_size(batch))
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        loss, logs = self.step(batch)
+        self.test_means.update({"loss": loss, **logs, **self.test_logs(batch)}, batch_size(batch))
+
+    def on_train_epoch_end(self) -> None:
+        self.samples_per_epoch = int(self.train_means.count)
+        self.log_means("train", self.train_means)
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_means("val", self.val_means)
+
+    def on_test_epoch_end(self) -> None:
+        self.log_means("test", self.test_means)
+        self.log_dict({f"test/{name}": value for name, value in self.test_totals().items()})
+
+    def log_means(self, split: str, means: Means) -> None:
+        """Log the split's means over all processes, and start anew."""
+        values = means.compute()
+        means.reset()
+        for name, value in values.items():
+            self.log(f"{split}/{name}", value, prog_bar=f"{split}/{name}" == self.monitor)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer([p for p in self.network.parameters() if p.requires_grad])
+        if self.schedule is None:
+            return optimizer
+        steps, schedule = self.trainer.estimated_stepping_batches, self.schedule
+        scheduler = LambdaLR(optimizer, lambda step: schedule(min(step / steps, 1.0)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Pixels in [0, 1], in single precision whatever the network computed in."""
+    return torch.sigmoid(logits.float())

@@ -1,0 +1,67 @@
+"""Train a network to give its input back."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from scalian_exp.figures.grids import rows_of_images
+from scalian_exp.figures.latent import latent_map
+from scalian_exp.tasks.base import Batch, Task, probabilities
+
+
+class Reconstruction(Task):
+    """loss(network(corruption(x)), x); the network offers `encode` and `decode`, which gives logits of the pixels.
+
+    The corruption is drawn anew at every training step; validation and test see clean images.
+    """
+
+    monitor = "val/squared_error"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[[Any], Optimizer],
+        schedule: Callable[[float], float] | None = None,
+        corruption: nn.Module | None = None,
+    ):
+        super().__init__(network, loss, optimizer, schedule)
+        self.corruption = corruption
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        clean = batch["image"]
+        corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
+        logits = self.network(corrupted)
+        loss = self.loss(logits, clean)
+        if self.training:
+            return loss, {}
+        squares = (probabilities(logits) - clean).square().flatten(1)
+        return loss, {
+            "squared_error": squares.sum(1).mean(),  # per image, as in the papers
+            "mse": squares.mean(),  # per pixel
+            "psnr": (-10 * squares.mean(1).clamp_min(1e-10).log10()).mean(),  # dB, of images in [0, 1]
+        }
+
+    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
+        similarity = structural_similarity_index_measure(self.reconstruct(batch["image"]), batch["image"], data_range=1.0)
+        return {"ssim": torch.as_tensor(similarity)}
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return probabilities(self.network(x))
+
+    def figures(self, batch: Batch) -> dict[str, Figure]:
+        x = batch["image"]
+        seen = x[:10] if self.corruption is None else self.corruption(x[:10])
+        rows = {"input": seen, "output": self.reconstruct(seen)}
+        if self.corruption is not None:
+            rows = {"clean": x[:10], "corrupted": rows["input"], "output": rows["output"]}
+        codes = self.network.encode(x)
+        return {
+            "reconstructions": rows_of_images(rows),
+            "latent_map": latent_map(codes, batch.get("label"), lambda z: probabilities(self.network.decode(z))),
+        }

@@ -1,0 +1,84 @@
+"""Train a latent-variable model by its evidence lower bound."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from scalian_exp.figures.grids import image_grid, rows_of_images
+from scalian_exp.figures.latent import latent_map
+from scalian_exp.metrics.latents import ActiveUnits
+from scalian_exp.ranges import NonNegativeInt
+from scalian_exp.tasks.base import Batch, Task, probabilities
+
+CHUNK = 2**21
+"""elements of the logits that the importance-weighted bound holds at once: they stay in the processor's cache"""
+
+
+class Variational(Task):
+    """The network gives `forward(x) → (logits, kl)`, `importance(x, samples)`, `encode` and `sample`.
+
+    Logs, in nats per image: `neg_elbo` = `reconstruction` + `kl` whatever β is, an upper bound of −log p(x); and at the
+    test `nll_bound_iw<k>`, a tighter one by k importance samples (Burda et al. 2016, eq. 8).
+    """
+
+    monitor = "val/neg_elbo"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[[Any], Optimizer],
+        schedule: Callable[[float], float] | None = None,
+        importance_samples: NonNegativeInt = 100,
+    ):
+        super().__init__(network, loss, optimizer, schedule)
+        self.importance_samples = importance_samples
+        self.active_units = ActiveUnits()
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        x = batch["image"]
+        logits, kl = self.network(x)
+        terms = self.loss(logits, kl, x, self.current_epoch)
+        bound = terms.reconstruction + terms.kl
+        return terms.loss, {"neg_elbo": bound, "reconstruction": terms.reconstruction, "kl": terms.kl}
+
+    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
+        x = batch["image"]
+        self.active_units.update(self.network.encode(x))
+        if self.importance_samples == 0:
+            return {}
+        return {f"nll_bound_iw{self.importance_samples}": -self.log_likelihood_bound(x, self.importance_samples).mean()}
+
+    def test_totals(self) -> dict[str, Tensor]:
+        active = self.active_units.compute()
+        self.active_units.reset()
+        return {"active_units": active}
+
+    @torch.no_grad()
+    def log_likelihood_bound(self, x: Tensor, samples: int) -> Tensor:
+        """log 1/k Σ p(x, z)/q(z|x) over k samples of q, for each image: (B,), in nats; memory doesn't grow with k."""
+        chunk = max(1, min(samples, CHUNK // x.numel()))
+        total = torch.full((len(x),), -math.inf, device=x.device)
+        for start in range(0, samples, chunk):
+            logits, log_ratio = self.network.importance(x, min(chunk, samples - start))
+            log_weights = self.loss.likelihood(logits, x) + log_ratio
+            total = torch.logaddexp(total, torch.logsumexp(log_weights.float(), 0))
+        return total - math.log(samples)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Images decoded from the posterior's mean, not from a sample."""
+        return probabilities(self.network.decode(self.network.encode(x)))
+
+    def figures(self, batch: Batch) -> dict[str, Figure]:
+        x = batch["image"]
+        codes = self.network.encode(x)
+        return {
+            "reconstructions": rows_of_images({"input": x[:10], "output": self.reconstruct(x[:10])}),
+            "samples": image_grid(self.network.sample(64).float()),
+            "latent_map": latent_map(codes, batch.get("label"), lambda z: probabilities(self.network.decode(z))),
+        }

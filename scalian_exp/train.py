@@ -1,0 +1,67 @@
+"""Train a network: `scalian-train model=vae dataset=mnist loss.beta=4`; `scalian-train --help` lists the words.
+
+compose (Hydra) → check → build → fit → test → report. A job is one function of its resolved config and its run folder:
+called again on the same folder, it goes on where it stopped.
+"""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from scalian_exp import app
+from scalian_exp.checks import check
+from scalian_exp.resume import resumed
+
+log = logging.getLogger(__name__)
+
+
+def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Train what a resolved config describes; everything it leaves lies in the run folder.
+
+    Returns:
+        What metrics.json holds: all test metrics, and `best`, the monitored validation metric.
+
+    Raises:
+        Refusal: if something in the config or the data can't work.
+        SystemExit: after an interruption, with its checkpoint saved.
+    """
+    from pytorch_lightning import seed_everything
+
+    from scalian_exp import report
+    from scalian_exp.build import build, build_task
+    from scalian_exp.runs import best_checkpoint, build_trainer, fit, last_checkpoint
+
+    report.quiet()
+    seed_everything(config["seed"], verbose=False)
+    data = build("dataset", config["dataset"])
+    task = build_task(config)
+    trainer = build_trainer(config, task, folder)
+    report.describe(config, folder)
+    fit(trainer, task, data, last_checkpoint(folder))
+    metrics = {}
+    if config["test"]:
+        metrics = trainer.test(task, data, ckpt_path=best_checkpoint(folder), verbose=False)[0]
+    return report.conclude(trainer, task, data, metrics, folder)
+
+
+def job(config: DictConfig) -> float | None:
+    """One job of Hydra's: its best monitored value, for sweepers that search; never a test metric."""
+    plain = check(config)
+    return train(plain, Path(HydraConfig.get().runtime.output_dir))["best"]
+
+
+def main() -> None:
+    """The command `scalian-train`."""
+    overrides = sys.argv[1:]
+    if any(override.startswith("resume=") for override in overrides):
+        app.with_sentences(lambda: train(*resumed(overrides)))
+    else:
+        app.run(job, "train")
+
+
+if __name__ == "__main__":
+    main()
