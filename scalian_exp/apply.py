@@ -1,0 +1,63 @@
+"""Use a trained run: `scalian-apply run=outputs/vae_mnist/<time> action=sample`; `scalian-apply --help` lists actions.
+
+Results lie in <run folder>/<action>/<time>; nothing of the run itself is changed.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from scalian_exp import app
+from scalian_exp.checks import check_arguments
+from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary import options
+
+
+def apply(config: dict[str, Any]) -> None:
+    """Run an action on a trained model.
+
+    Raises:
+        Refusal: if the model doesn't offer what the action needs, or an input can't be used.
+    """
+    from scalian_exp.actions.action import Action
+    from scalian_exp.build import build
+    from scalian_exp.checkpoint import load
+    from scalian_exp.report import quiet, shown
+
+    quiet()
+    model = load(config["run"], config["device"])
+    name, node = config["name"], config["action"]
+    if missing := [need for need in node["needs"] if not hasattr(model.task.network, need)]:
+        offered = [other for other, said in options("action").items()
+                   if all(hasattr(model.task.network, need) for need in said.get("needs", []))]
+        raise Refusal(
+            f"action={name} needs {' and '.join(missing)}, which {type(model.task.network).__name__} doesn't offer; "
+            f"this run can do action={'|'.join(offered)}."
+        )
+    action: Action = build("action", {key: value for key, value in node.items() if key != "needs"})
+    folder = model.folder / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    for file in action.run(model, folder):
+        print(f"{name:<12} {shown(file)}")
+
+
+def job(config: DictConfig) -> None:
+    """One job of Hydra's."""
+    from hydra.core.hydra_config import HydraConfig
+
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    if plain["run"] is None:
+        raise Refusal("Say which run: run=<run folder or checkpoint>.")
+    check_arguments({"action": {key: value for key, value in plain["action"].items() if key != "needs"}})
+    apply({**plain, "name": HydraConfig.get().runtime.choices["action"]})
+
+
+def main() -> None:
+    """The command `scalian-apply`."""
+    app.run(job, "apply")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -132,13 +133,8 @@ def conclude(
     everything = {**metrics, **values}
     write_metrics(folder, everything)
 
-    table = Table(title="Test" if metrics else "Training")
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    for name, value in everything.items():
-        table.add_row(name, f"{value:.5g}" if isinstance(value, float) else str(value))
+    print_table("Test" if metrics else "Training", everything)
     console = Console()
-    console.print(table)
     figures = sorted((folder / "figures").glob("*.png")) if (folder / "figures").exists() else []
     for figure in figures:
         console.print(f"figure       {shown(figure)}", highlight=False, soft_wrap=True)
@@ -146,6 +142,15 @@ def conclude(
     if (folder / "tensorboard").exists():
         console.print(f"dashboard    tensorboard --logdir {shown(folder.parent)}", highlight=False, soft_wrap=True)
     return everything
+
+
+def print_table(title: str, values: Mapping[str, Any]) -> None:
+    table = Table(title=title)
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in values.items():
+        table.add_row(name, f"{value:.5g}" if isinstance(value, float) else str(value))
+    Console().print(table)
 
 
 def shown(path: Path) -> str:

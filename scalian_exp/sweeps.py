@@ -31,9 +31,17 @@ def job_folder(number: int, overrides: str) -> str:
 OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
 
 
-class Jobs(Callback):
-    """Hydra reports here before and after each run, job and sweep. It turns exceptions of callbacks into warnings, hence
-    SystemExit where something must stop."""
+class Mistakes(Callback):
+    """Tells a user's mistake in one sentence. Hydra turns exceptions of callbacks into warnings, hence SystemExit."""
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        if job_return.status == JobStatus.FAILED and isinstance(job_return._return_value, Refusal):
+            sys.stderr.write(refusal_in(str(job_return._return_value)) + "\n")
+            raise SystemExit(1)
+
+
+class Jobs(Mistakes):
+    """No run is overwritten, none is left half-made, a failure doesn't end a sweep, and a sweep ends with a summary."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)  # the folder's name refers to it; Hydra sets it a moment later
@@ -47,15 +55,14 @@ class Jobs(Callback):
             return
         error = job_return._return_value  # the property would raise it
         folder = Path(config.hydra.runtime.output_dir)
-        text = refusal_in(str(error)) if isinstance(error, Refusal) else "".join(traceback.format_exception(error))
         if config.hydra.mode == RunMode.MULTIRUN:
+            text = refusal_in(str(error)) if isinstance(error, Refusal) else "".join(traceback.format_exception(error))
             log.error("Job %s failed: %s", folder.name, text.strip())
             (folder / "error.txt").write_text(text, encoding="utf-8")
             job_return.status, job_return.return_value = JobStatus.COMPLETED, None  # the others go on
         elif isinstance(error, Refusal):
             remove_unused(folder, config.hydra.output_subdir, config.hydra.job.name)
-            sys.stderr.write(text + "\n")
-            raise SystemExit(1)
+            super().on_job_end(config, job_return)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from scalian_exp.summary import summarise

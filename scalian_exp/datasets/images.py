@@ -101,6 +101,9 @@ class Images(pl.LightningDataModule):
             sampler=BatchIndices(len(data), self.batch_size, shuffle, epoch),
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
+            # Its own generator: an iterator draws a number when made, which is before an epoch's seeding in a resumed
+            # run and after it in others.
+            generator=torch.Generator().manual_seed(epoch),
         )
 
     def train_dataloader(self) -> DataLoader[Examples]:

@@ -73,7 +73,7 @@ class Task(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss, logs = self.step(batch)
         self.train_means.update({"loss": loss, **logs}, batch_size(batch))
-        if self.global_step % self.trainer.log_every_n_steps == 0:
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
             self.log("step/loss", loss.detach(), prog_bar=True, batch_size=batch_size(batch))
         return loss
 

@@ -1,0 +1,76 @@
+"""What all actions share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from scalian_exp.build import build
+from scalian_exp.checkpoint import Loaded
+from scalian_exp.refusal import Refusal
+
+Batch = dict[str, Tensor]
+
+
+class Action(ABC):
+    """Something to do with a trained model."""
+
+    @abstractmethod
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Do it, write the results into the folder (made when needed), and return their paths."""
+
+
+def data_of(model: Loaded) -> Any:
+    """The data module that a model was trained with, set up."""
+    data = build("dataset", model.config["dataset"])
+    data.prepare_data()
+    data.setup("test")
+    return data
+
+
+def batches(model: Loaded, split: str) -> Iterator[Batch]:
+    """All batches of a split, as the network takes them, on its device."""
+    data = data_of(model)
+    loaders = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}
+    for batch in loaders[split]():
+        on_device = {name: values.to(model.task.device) for name, values in batch.items()}
+        yield data.on_after_batch_transfer(on_device, 0)
+
+
+def examples(model: Loaded, count: int) -> Batch:
+    """Test examples spread evenly over the split, which may be sorted by class."""
+    everything = list(batches(model, "test"))
+    joined = {name: torch.cat([batch[name] for batch in everything]) for name in everything[0]}
+    size = len(next(iter(joined.values())))
+    if count > size:
+        raise Refusal(f"action.count={count} is more than the {size} test examples; take at most {size}.")
+    chosen = torch.linspace(0, size - 1, count).round().long()
+    return {name: values[chosen.to(values.device)] for name, values in joined.items()}
+
+
+def image_from(model: Loaded, path: str) -> Tensor:
+    """A user's image file as the network takes it, (1, C, H, W) in [0, 1]: scaled and cut to the size it was trained on.
+
+    Raises:
+        Refusal: if the file is no readable image.
+    """
+    from scalian_exp.datasets.folder import read_image
+
+    facts = model.config["dataset"]
+    shape = (facts["in_channels"], *facts["image_size"])
+    return read_image(Path(path), shape, "crop").unsqueeze(0).to(model.task.device) / 255
+
+
+def inputs(model: Loaded, image: str | None, count: int) -> Tensor:
+    """A user's image, or test images."""
+    return image_from(model, image) if image is not None else examples(model, count)["image"]
+
+
+def save_figure(figure: Figure, file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)
+    return file

@@ -1,0 +1,32 @@
+"""Test metrics of a trained model, again."""
+
+import json
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from scalian_exp.actions.action import Action, data_of
+from scalian_exp.callbacks.seeding import SeededEpochs
+from scalian_exp.checkpoint import Loaded
+from scalian_exp.report import print_table, write_text
+
+
+class Evaluate(Action):
+    """All test metrics over the whole test split: the same as at the end of training."""
+
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        trainer = pl.Trainer(
+            accelerator=model.task.device.type,
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=str(folder),
+            callbacks=[SeededEpochs(model.config["seed"])],
+        )
+        metrics = trainer.test(model.task, data_of(model), verbose=False)[0]
+        print_table("Test", metrics)
+        file = folder / "metrics.json"
+        write_text(file, json.dumps(dict(metrics), indent=2) + "\n")
+        return [file]

@@ -1,0 +1,138 @@
+"""Pictures of what a model does: reconstructions, samples, walks through the latent space."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scalian_exp.actions.action import Action, batches, examples, image_from, inputs, save_figure
+from scalian_exp.checkpoint import Loaded
+from scalian_exp.figures.grids import image_grid, rows_of_images
+from scalian_exp.figures.latent import latent_map
+from scalian_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.base import probabilities
+
+
+class Reconstruct(Action):
+    """Images and what the model makes of them.
+
+    Args:
+        image: an image file; without it, test images.
+        count: how many test images.
+    """
+
+    def __init__(self, image: str | None = None, count: PositiveInt = 10):
+        self.image, self.count = image, count
+
+    @torch.no_grad()
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        x = inputs(model, self.image, self.count)
+        figure = rows_of_images({"input": x, "output": model.task.reconstruct(x)})
+        return [save_figure(figure, folder / "reconstructions.png")]
+
+
+class Sample(Action):
+    """New images.
+
+    Args:
+        count: how many.
+        seed: of the noise.
+    """
+
+    def __init__(self, count: PositiveInt = 64, seed: NonNegativeInt = 0):
+        self.count, self.seed = count, seed
+
+    @torch.no_grad()
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        torch.manual_seed(self.seed)
+        return [save_figure(image_grid(model.task.network.sample(self.count)), folder / "samples.png")]
+
+
+class Interpolate(Action):
+    """A straight walk in the latent space, from one image's code to another's.
+
+    Args:
+        start: an image file; without it, a test image.
+        end: an image file; without it, a test image.
+        steps: images a walk, both ends counted.
+        count: walks between test images.
+    """
+
+    def __init__(
+        self, start: str | None = None, end: str | None = None, steps: PositiveInt = 10, count: PositiveInt = 6
+    ):
+        if (start is None) != (end is None):
+            raise Refusal("A walk has two ends: give both action.start and action.end, or none.")
+        self.start, self.end, self.steps, self.count = start, end, steps, count
+
+    def ends(self, model: Loaded) -> tuple[Tensor, Tensor]:
+        if self.start is not None and self.end is not None:
+            return image_from(model, self.start), image_from(model, self.end)
+        x = examples(model, 2 * self.count)["image"]
+        return x[0::2], x[1::2]
+
+    @torch.no_grad()
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        start, end = self.ends(model)
+        network = model.task.network
+        weights = torch.linspace(0, 1, self.steps, device=start.device).view(1, -1, 1)
+        codes = torch.lerp(network.encode(start).unsqueeze(1), network.encode(end).unsqueeze(1), weights)
+        images = probabilities(network.decode(codes.flatten(0, 1))).unflatten(0, codes.shape[:2])
+        rows = torch.cat([start.unsqueeze(1), images, end.unsqueeze(1)], 1)
+        title = "outermost: the images themselves; between: decoded codes"
+        return [save_figure(image_grid(rows.flatten(0, 1), rows.shape[1], title), folder / "interpolation.png")]
+
+
+class Traverse(Action):
+    """Each latent varied alone, the others at an image's code: what does it mean?
+
+    Args:
+        image: an image file; without it, a test image.
+        extent: how far, in standard deviations of that latent over the test images, to each side.
+        steps: images a latent.
+        most: latents shown, those of largest standard deviation first.
+    """
+
+    def __init__(
+        self,
+        image: str | None = None,
+        extent: PositiveFloat = 2.5,
+        steps: PositiveInt = 11,
+        most: PositiveInt = 20,
+    ):
+        self.image, self.extent, self.steps, self.most = image, extent, steps, most
+
+    @torch.no_grad()
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        network = model.task.network
+        codes = torch.cat([network.encode(batch["image"]) for batch in batches(model, "test")])
+        mean, deviation = codes.mean(0), codes.std(0)
+        chosen = deviation.argsort(descending=True)[: self.most]
+        code = network.encode(inputs(model, self.image, 1))[0]
+        offsets = torch.linspace(-self.extent, self.extent, self.steps, device=code.device)
+        grid = code.repeat(len(chosen), self.steps, 1)
+        for row, latent in enumerate(chosen):
+            grid[row, :, latent] = mean[latent] + offsets * deviation[latent]
+        images = probabilities(network.decode(grid.flatten(0, 1)))
+        title = "one latent a row: " + ", ".join(map(str, chosen.tolist()))
+        return [save_figure(image_grid(images, self.steps, title), folder / "traversal.png")]
+
+
+class LatentMap(Action):
+    """Codes of test images by class, and what the plane they lie in decodes to.
+
+    Args:
+        count: test images.
+        steps: decoded images a side.
+    """
+
+    def __init__(self, count: PositiveInt = 1000, steps: PositiveInt = 20):
+        self.count, self.steps = count, steps
+
+    @torch.no_grad()
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        network, batch = model.task.network, examples(model, self.count)
+        codes = network.encode(batch["image"])
+        figure = latent_map(codes, batch.get("label"), lambda z: probabilities(network.decode(z)), self.steps)
+        return [save_figure(figure, folder / "latent_map.png")]

@@ -1,0 +1,72 @@
+"""A trained model from nothing but its checkpoint."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from scalian_exp.build import build_task
+from scalian_exp.refusal import Refusal
+
+
+class Loaded(NamedTuple):
+    task: Any
+    """the Lightning module, in evaluation mode; `task.network` is the network"""
+    config: dict[str, Any]
+    """the resolved config that it was trained with"""
+    file: Path
+    folder: Path
+    """its run folder"""
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The checkpoint that a path means: itself, or the best one of a run folder, else its last.
+
+    Raises:
+        Refusal: if there is none.
+    """
+    if path.is_file():
+        return path
+    for name in ("best.ckpt", "last.ckpt"):
+        if (file := path / "checkpoints" / name).is_file():
+            return file
+    raise Refusal(f"{path} is neither a checkpoint nor a run folder with checkpoints/best.ckpt or last.ckpt.")
+
+
+def read(file: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """The contents of a checkpoint of ours; only tensors and plain data are unpickled.
+
+    Raises:
+        Refusal: if it is truncated, or something else.
+    """
+    try:
+        contents = torch.load(file, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+        raise Refusal(f"{file} is truncated or no PyTorch checkpoint; use another one of the run.") from error
+    if not isinstance(contents, dict) or "scalian_exp" not in contents or "state_dict" not in contents:
+        raise Refusal(f"{file} was not written by scalian_exp: its own config is not in it, so nothing can be rebuilt.")
+    return contents
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Loaded:
+    """Rebuild a model from a checkpoint or a run folder, without its configs.
+
+    Nothing is unpickled but tensors and plain data; but the checkpoint names the classes to build, so, like a program,
+    it should come from somebody you trust.
+
+    Raises:
+        Refusal: if there is no such checkpoint, or it is truncated or foreign.
+    """
+    file = checkpoint_file(Path(path))
+    contents = read(file, device)
+    config = contents["scalian_exp"]["config"]
+    task = build_task(config)
+    try:
+        task.load_state_dict(contents["state_dict"])
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        raise Refusal(f"The weights in {file} don't fit its network any more ({first[0].strip()}).") from error
+    folder = file.parent.parent if file.parent.name == "checkpoints" else file.parent
+    return Loaded(task.to(device).eval(), config, file, folder)
