@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -22,11 +23,13 @@ def run(task_function: Callable[[DictConfig], Any], config_name: str) -> None:
     The folder one starts from is searched for Python modules, as `python -m` does it, so that a user's own network can
     be named from the console script too.
     """
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     # Hydra's own handler would add "set HYDRA_FULL_ERROR=1" to every sentence, and cut the traces of real errors.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    with_sentences(lambda: hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)())
+    with_sentences(
+        lambda: hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)()
+    )
 
 
 def with_sentences(action: Callable[[], Any]) -> None:

@@ -4,7 +4,6 @@ Results lie in <run folder>/<action>/<time>; nothing of the run itself is change
 """
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -30,8 +29,11 @@ def apply(config: dict[str, Any]) -> None:
     model = load(config["run"], config["device"])
     name, node = config["name"], config["action"]
     if missing := [need for need in node["needs"] if not hasattr(model.task.network, need)]:
-        offered = [other for other, said in options("action").items()
-                   if all(hasattr(model.task.network, need) for need in said.get("needs", []))]
+        offered = [
+            other
+            for other, said in options("action").items()
+            if all(hasattr(model.task.network, need) for need in said.get("needs", []))
+        ]
         raise Refusal(
             f"action={name} needs {' and '.join(missing)}, which {type(model.task.network).__name__} doesn't offer; "
             f"this run can do action={'|'.join(offered)}."
@@ -46,8 +48,7 @@ def job(config: DictConfig) -> None:
     """One job of Hydra's."""
     from hydra.core.hydra_config import HydraConfig
 
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     if plain["run"] is None:
         raise Refusal("Say which run: run=<run folder or checkpoint>.")
     check_arguments({"action": {key: value for key, value in plain["action"].items() if key != "needs"}})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from scalian_exp.refusal import Refusal
@@ -56,9 +56,9 @@ def check_words(config: DictConfig) -> None:
             f"loss={chosen['loss']} is for {' and '.join(tasks)} models, but model={chosen['model']} is a {task} one; "
             f"use {assignments('loss', fitting('loss', lambda node: task in words(node, 'tasks')))}."
         )
+    every = {*model.get("needs", []), *loss.get("needs", [])}
     for group, needs in (("model", model.get("needs", [])), ("loss", loss.get("needs", []))):
         if missing := [need for need in needs if need not in provides]:
-            every = {*model.get("needs", []), *loss.get("needs", [])}
             suitable = fitting("dataset", lambda node: every <= set(node.get("provides", [])))
             raise Refusal(
                 f"{group}={chosen[group]} needs {' and '.join(missing)}, which dataset={chosen['dataset']} doesn't "
@@ -110,7 +110,9 @@ def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: se
             )
     needed = {name for name, parameter in takes.parameters.items() if parameter.required}
     if not node.get("_partial_") and (missing := needed - node.keys() - offered):
-        raise Refusal(f"{path} ({node['_target_']}) needs {', '.join(sorted(missing))}; add it: +{path}.{min(missing)}=…")
+        raise Refusal(
+            f"{path} ({node['_target_']}) needs {', '.join(sorted(missing))}; add it: +{path}.{min(missing)}=…"
+        )
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -123,10 +125,8 @@ def nearest(name: str, known: list[str]) -> str:
 def leaf_paths(node: Any, path: str = "") -> Iterator[str]:
     """Dotted paths of all keys of a config."""
     if isinstance(node, DictConfig):
-        for key in node:
-            below = f"{path}.{key}" if path else str(key)
+        for key in map(str, node):
+            below = f"{path}.{key}" if path else key
             yield below
             if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
                 yield from leaf_paths(node[key], below)
-    elif isinstance(node, ListConfig):
-        return

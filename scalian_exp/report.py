@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import os
 import shlex
 import subprocess
 import sys
@@ -22,15 +21,28 @@ from rich.table import Table
 
 from scalian_exp.callbacks.timing import Timing
 
-PACKAGES = "scalian-exp torch torchvision pytorch-lightning torchmetrics hydra-core omegaconf numpy tensorboard".split()
+PACKAGES = (
+    "scalian-exp",
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+)
 
 
 def quiet() -> None:
-    """Silence what is no news to the user: Lightning's notes on hardware, and its advice on loader processes, which don't
-    fit data in memory."""
+    """Silence Lightning where it says nothing new: notes on hardware, and advice on loader processes that doesn't fit
+    data in memory."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*Checkpoint directory .* exists and is not empty.*",
-                    ".*smaller than the logging interval.*", ".*`isinstance\\(treespec, LeafSpec\\)`.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*smaller than the logging interval.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)`.*",
+    ):
         warnings.filterwarnings("ignore", message)
 
 
@@ -39,7 +51,7 @@ def write_text(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(file.name + ".part")
     part.write_text(text, encoding="utf-8")
-    os.replace(part, file)
+    part.replace(file)
 
 
 def git_state() -> dict[str, Any] | None:
@@ -47,7 +59,9 @@ def git_state() -> dict[str, Any] | None:
     command = ["git", "-C", str(Path(__file__).parent)]
     try:
         commit = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
-        status = subprocess.run([*command, "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=True)
+        status = subprocess.run(
+            [*command, "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit.stdout.strip(), "uncommitted": status.stdout.splitlines()}
@@ -87,7 +101,7 @@ def write_metrics(folder: Path, values: dict[str, Any]) -> None:
     write_text(folder / "metrics.json", json.dumps(finite, indent=2) + "\n")
 
 
-def facts(trainer: pl.Trainer, task: pl.LightningModule, status: str) -> dict[str, Any]:
+def facts(trainer: Any, task: Any, status: str) -> dict[str, Any]:
     """Everything about a training but its test metrics."""
     timing = next((callback for callback in trainer.callbacks if isinstance(callback, Timing)), Timing())
     seconds, best = timing.seconds_per_epoch, getattr(trainer.checkpoint_callback, "best_model_score", None)
@@ -103,7 +117,7 @@ def facts(trainer: pl.Trainer, task: pl.LightningModule, status: str) -> dict[st
 
 
 @torch.no_grad()
-def inference_ms(trainer: pl.Trainer, task: pl.LightningModule, batch: dict[str, Any]) -> float:
+def inference_ms(trainer: Any, task: Any, batch: dict[str, Any]) -> float:
     """Milliseconds a sample of the network's forward pass on a batch of the test loader: the median of ten, after two
     that warm up."""
     x = task.inputs(batch)
@@ -120,7 +134,7 @@ def inference_ms(trainer: pl.Trainer, task: pl.LightningModule, batch: dict[str,
 
 
 def conclude(
-    trainer: pl.Trainer, task: pl.LightningModule, data: pl.LightningDataModule, metrics: dict[str, float], folder: Path
+    trainer: Any, task: Any, data: pl.LightningDataModule, metrics: dict[str, float], folder: Path
 ) -> dict[str, Any]:
     """Write metrics.json and return it, print it as a table, and say where everything lies."""
     values = facts(trainer, task, "finished")
@@ -159,13 +173,13 @@ def shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def announce_interruption(trainer: pl.Trainer, task: pl.LightningModule, folder: Path) -> None:
+def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
     """Write the metrics so far and print the command that goes on."""
     so_far = {name: float(value) for name, value in trainer.callback_metrics.items()}
     write_metrics(folder, {**so_far, **facts(trainer, task, "interrupted")})
     done = trainer.current_epoch
     print(
-        f"\nInterrupted in epoch {done + 1}; {done} complete epochs are kept in {shown(folder / 'checkpoints/last.ckpt')}."
+        f"\nInterrupted in epoch {done + 1}; {done} complete epochs are kept in {shown(folder)}/checkpoints/last.ckpt."
         f"\nGo on with: scalian-train resume={shlex.quote(shown(folder))}",
         flush=True,
     )

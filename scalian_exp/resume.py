@@ -24,18 +24,17 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     for key, override in values.items():
         paths = [*leaf_paths(config)]
         if key not in paths or isinstance(OmegaConf.select(config, key), DictConfig):
-            raise Refusal(
-                f"A resumed run keeps its model, dataset and loss, so it can't take {override.input_line}; change single "
-                f"values such as trainer.max_epochs=…, or start a new run ({nearest(key, paths)})"
-                if key in config
-                else f"The run in {folder} has no {key}; {nearest(key, paths)}"
-            )
+            if key in config:
+                raise Refusal(
+                    f"A resumed run keeps its model, dataset and loss, so it can't take {override.input_line}; "
+                    "change single values, such as trainer.max_epochs=…, or start a new run."
+                )
+            raise Refusal(f"The run in {folder} has no {key}; {nearest(key, paths)}")
         OmegaConf.update(config, key, override.value())
-    plain = OmegaConf.to_container(config)
-    assert isinstance(plain, dict)
-    check_arguments(plain)  # type: ignore[arg-type]
+    plain: Any = OmegaConf.to_container(config)
+    check_arguments(plain)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return plain, folder  # type: ignore[return-value]
+    return plain, folder
 
 
 def stored_config(folder: Path) -> DictConfig:
@@ -49,4 +48,5 @@ def stored_config(folder: Path) -> DictConfig:
         found = sorted(folder.parent.glob("*/config.yaml")) if folder.parent.is_dir() else []
         near = f"; its neighbours with one: {', '.join(str(path.parent) for path in found[:3])}" if found else ""
         raise Refusal(f"{folder} is no run folder: there is no config.yaml in it{near}.")
-    return OmegaConf.create(yaml.safe_load(file.read_text(encoding="utf-8")))
+    contents: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return OmegaConf.create(contents)

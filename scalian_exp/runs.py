@@ -1,8 +1,6 @@
 """A trainer for a run folder, and training that can be interrupted and resumed."""
 
-import logging
 import signal
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,9 @@ from scalian_exp.build import build
 from scalian_exp.callbacks.provenance import Provenance
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.callbacks.timing import Timing
-from scalian_exp.refusal import Refusal
-
-log = logging.getLogger(__name__)
 
 
-def build_trainer(config: dict[str, Any], task: pl.LightningModule, folder: Path) -> pl.Trainer:
+def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder."""
     if config["channels_last"]:
         task.network.to(memory_format=torch.channels_last)
@@ -46,7 +41,7 @@ def best_checkpoint(folder: Path) -> Path | None:
     return file if file.exists() else last_checkpoint(folder)
 
 
-def fit(trainer: pl.Trainer, task: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path | None) -> None:
+def fit(trainer: Any, task: Any, data: pl.LightningDataModule, checkpoint: Path | None) -> None:
     """Train from the start or from a checkpoint.
 
     Raises:

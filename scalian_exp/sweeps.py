@@ -47,7 +47,9 @@ class Jobs(Mistakes):
         HydraConfig.instance().set_config(config)  # the folder's name refers to it; Hydra sets it a moment later
         folder = Path(config.hydra.run.dir)
         if (folder / "config.yaml").exists():
-            sys.stderr.write(f"{folder} holds a run already; go on with it by resume={folder}, or choose another folder.\n")
+            sys.stderr.write(
+                f"{folder} holds a run already; go on with it by resume={folder}, or choose another folder.\n"
+            )
             raise SystemExit(1)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:

@@ -42,9 +42,9 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     trainer = build_trainer(config, task, folder)
     report.describe(config, folder)
     fit(trainer, task, data, last_checkpoint(folder))
-    metrics = {}
+    metrics: dict[str, float] = {}
     if config["test"]:
-        metrics = trainer.test(task, data, ckpt_path=best_checkpoint(folder), verbose=False)[0]
+        metrics = dict(trainer.test(task, data, ckpt_path=best_checkpoint(folder), verbose=False)[0])
     return report.conclude(trainer, task, data, metrics, folder)
 
 

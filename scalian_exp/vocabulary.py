@@ -24,7 +24,7 @@ def folders() -> list[Path]:
 
 def options(group: str) -> dict[str, dict[str, Any]]:
     """name → what its file says, as it stands there; sorted by name."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for folder in folders():
         for file in sorted((folder / group).glob("*.yaml")):
             node = yaml.safe_load(file.read_text(encoding="utf-8")) or {}

@@ -53,7 +53,7 @@ def examples(model: Loaded, count: int) -> Batch:
 
 
 def image_from(model: Loaded, path: str) -> Tensor:
-    """A user's image file as the network takes it, (1, C, H, W) in [0, 1]: scaled and cut to the size it was trained on.
+    """A user's image file scaled and cut to the size that the network was trained on: (1, C, H, W) in [0, 1].
 
     Raises:
         Refusal: if the file is no readable image.

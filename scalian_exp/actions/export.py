@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,9 @@ from scalian_exp.refusal import Refusal
 class Reconstructor(nn.Module):
     """image → logits of the pixels, without noise: what is exported of an encoder and a decoder."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):
         super().__init__()
-        self.network = network
+        self.network: Any = network
 
     def forward(self, image: Tensor) -> Tensor:
         return self.network.decode(self.network.encode(image))

@@ -24,14 +24,14 @@ class Figures(pl.Callback):
         self.folder, self.every_n_epochs, self.examples = Path(folder), every_n_epochs, examples
         self.gathered: list[dict[str, Any]] = []
 
-    def due(self, trainer: pl.Trainer) -> bool:
+    def due(self, trainer: Any) -> bool:
         return (trainer.current_epoch + 1) % self.every_n_epochs == 0
 
     def gather(self, batch: dict[str, Any], batches: float) -> None:
         share = max(1, -(-self.examples // int(batches)))
         self.gathered.append({name: values[:share] for name, values in batch.items()})
 
-    def draw(self, trainer: pl.Trainer, task: pl.LightningModule, split: str) -> None:
+    def draw(self, trainer: Any, task: Any, split: str) -> None:
         if not self.gathered or not trainer.is_global_zero:
             self.gathered = []
             return
@@ -49,19 +49,17 @@ class Figures(pl.Callback):
                     logger.experiment.add_figure(f"{split}/{name}", figure, trainer.global_step)
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+        self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         if self.due(trainer):
             self.gather(batch, trainer.num_val_batches[0])
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: Any, task: Any) -> None:
         if self.due(trainer):
-            self.draw(trainer, pl_module, "val")
+            self.draw(trainer, task, "val")
 
-    def on_test_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
+    def on_test_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
         self.gather(batch, trainer.num_test_batches[0])
 
-    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.draw(trainer, pl_module, "test")
+    def on_test_epoch_end(self, trainer: Any, task: Any) -> None:
+        self.draw(trainer, task, "test")

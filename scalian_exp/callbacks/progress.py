@@ -2,8 +2,8 @@
 
 import sys
 import time
+from typing import Any
 
-import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
 
 from scalian_exp.ranges import PositiveInt
@@ -25,15 +25,15 @@ class EpochLines(ProgressBar):
     def disable(self) -> None:
         """Nothing to switch off: lines are only printed by the main process."""
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
         self.print_line(trainer)
         self.start = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
         self.seconds = time.perf_counter() - self.start
         self.epoch = trainer.current_epoch + 1
 
-    def print_line(self, trainer: pl.Trainer) -> None:
+    def print_line(self, trainer: Any) -> None:
         """The finished epoch's line; its training metrics are known only when the next hook runs."""
         if self.epoch and trainer.is_global_zero:
             metrics = trainer.callback_metrics
@@ -42,5 +42,5 @@ class EpochLines(ProgressBar):
             print(f"epoch {self.epoch}/{trainer.max_epochs}  {self.seconds:.1f} s  {values}", flush=True)
         self.epoch = 0
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: Any, task: Any) -> None:
         self.print_line(trainer)

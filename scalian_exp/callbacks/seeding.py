@@ -12,7 +12,7 @@ EVALUATION = 2**20 - 1
 
 
 class SeededEpochs(pl.Callback):
-    """Seeds all generators at the start of every epoch, so that a resumed run draws what an uninterrupted one would, and
+    """Seeds all generators at the start of every epoch: a resumed run draws what an uninterrupted one would, and
     validation curves aren't blurred by new noise."""
 
     def __init__(self, seed: int):
@@ -25,15 +25,15 @@ class SeededEpochs(pl.Callback):
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
         self.seed_all(trainer.current_epoch, trainer.global_rank)
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: Any, task: Any) -> None:
         self.training_state = torch.get_rng_state()
         self.seed_all(EVALUATION, trainer.global_rank)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Any, task: Any) -> None:
         torch.set_rng_state(self.training_state)
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_test_start(self, trainer: Any, task: Any) -> None:
         self.seed_all(EVALUATION, trainer.global_rank)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
@@ -23,8 +22,10 @@ def output_size(output: Any) -> str:
 
 
 def summary(network: nn.Module, x: Tensor) -> Table:
-    """A table of a network's parts, run on one example (1, …); FLOPs of a forward pass by torch's own counter, two for a
-    multiplication with its addition."""
+    """A table of a network's parts, run on one example (1, …).
+
+    FLOPs of the forward pass are torch's own count: two for a multiplication with its addition.
+    """
     outputs: dict[str, str] = {}
     parts = {"": network, **dict(network.named_children())}
     hooks = [
@@ -54,12 +55,12 @@ def summary(network: nn.Module, x: Tensor) -> Table:
 class NetworkSummary(Callback):
     """Prints the summary before training."""
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Any, task: Any) -> None:
         batch = next(iter(trainer.datamodule.train_dataloader()))
         batch = trainer.strategy.batch_to_device({name: values[:1] for name, values in batch.items()})
-        was_training = pl_module.training
-        pl_module.eval()
-        table = summary(pl_module.network, pl_module.inputs(batch))
-        pl_module.train(was_training)
+        was_training = task.training
+        task.eval()
+        table = summary(task.network, task.inputs(batch))
+        task.train(was_training)
         if trainer.is_global_zero:
             Console().print(table)

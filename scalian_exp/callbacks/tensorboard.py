@@ -20,7 +20,7 @@ def flat(node: Any, path: str = "") -> dict[str, bool | str | float]:
     return {path[1:]: node}
 
 
-def writers(trainer: pl.Trainer) -> list[Any]:
+def writers(trainer: Any) -> list[Any]:
     return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
@@ -30,7 +30,7 @@ class Hyperparameters(pl.Callback):
     def __init__(self, monitor: str):
         self.monitor = monitor
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Any, task: Any) -> None:
         provenance = next(callback for callback in trainer.callbacks if hasattr(callback, "config"))
         values = flat({name: provenance.config[name] for name in ("model", "loss", "dataset", "seed")})
         for writer in writers(trainer):
@@ -52,21 +52,23 @@ class Projector(pl.Callback):
         self.images: list[torch.Tensor] = []
         self.labels: list[int] = []
 
-    def on_test_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
-        if not hasattr(pl_module.network, "encode") or "image" not in batch:
+    def on_test_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+        if not hasattr(task.network, "encode") or "image" not in batch:
             return
         share = max(1, self.examples // int(trainer.num_test_batches[0]))
         images = batch["image"][:share]
-        self.codes.append(pl_module.network.encode(images).float().cpu())
+        self.codes.append(task.network.encode(images).float().cpu())
         self.images.append(images.float().cpu())
         self.labels += batch["label"][:share].tolist() if "label" in batch else [0] * len(images)
 
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_test_end(self, trainer: Any, task: Any) -> None:
         if self.codes:
             for writer in writers(trainer):
                 writer.add_embedding(
-                    torch.cat(self.codes), self.labels, torch.cat(self.images), tag="codes", global_step=trainer.global_step
+                    torch.cat(self.codes),
+                    self.labels,
+                    torch.cat(self.images),
+                    tag="codes",
+                    global_step=trainer.global_step,
                 )
         self.codes, self.images, self.labels = [], [], []

@@ -2,6 +2,7 @@
 
 import time
 from statistics import median
+from typing import Any
 
 import pytorch_lightning as pl
 
@@ -13,16 +14,16 @@ class Timing(pl.Callback):
         self.seconds: list[float] = []
         self.start = self.pause = 0.0
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
         self.start = time.perf_counter()
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: Any, task: Any) -> None:
         self.pause = time.perf_counter()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Any, task: Any) -> None:
         self.start += time.perf_counter() - self.pause
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
         self.seconds.append(time.perf_counter() - self.start)
 
     @property

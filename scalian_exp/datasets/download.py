@@ -1,6 +1,5 @@
 """Files from the network: checked by hash, and whole or not at all."""
 
-import os
 from pathlib import Path
 from urllib.error import URLError
 
@@ -28,4 +27,4 @@ def fetch(url: str, target: Path, md5: str) -> None:
             f"{target} is missing and {url} could not be downloaded ({error}); "
             "put the file there yourself, or say with dataset.root where it lies."
         ) from error
-    os.replace(part, target)
+    part.replace(target)

@@ -80,7 +80,9 @@ class ImageFolder(Images):
     ):
         super().__init__(in_channels, image_size, batch_size, num_workers)
         if in_channels not in (1, 3):
-            raise Refusal(f"dataset.in_channels={in_channels}: image files are read as 1 (grey) or 3 (colours) channels.")
+            raise Refusal(
+                f"dataset.in_channels={in_channels}: image files are read as 1 (grey) or 3 (colours) channels."
+            )
         self.root, self.fit, self.held_out = Path(root), fit, held_out
         if not self.root.is_dir():
             raise Refusal(f"There is no folder {root}; say with dataset.root where your images lie.")

@@ -84,7 +84,8 @@ class Images(pl.LightningDataModule):
         num_workers: NonNegativeInt = 0,
     ):
         super().__init__()
-        self.shape = (in_channels, *image_size)
+        height, width = image_size
+        self.shape = (in_channels, height, width)
         self.batch_size, self.num_workers = batch_size, num_workers
         self.splits: dict[str, Batched] = {}
         """train, val and test, once `setup` has run"""
@@ -164,7 +165,9 @@ class InMemoryImages(Images, ABC):
         """Training and validation examples, disjoint, the same for every seed."""
         size = len(train["image"])
         if not 0 < self.val_size < size:
-            raise Refusal(f"dataset.val_size={self.val_size} must leave some of the {size} training images and take some.")
+            raise Refusal(
+                f"dataset.val_size={self.val_size} must leave some of the {size} training images and take some."
+            )
         order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
         parts = order[self.val_size :].sort().values, order[: self.val_size].sort().values
         kept, held = ({name: values[part] for name, values in train.items()} for part in parts)

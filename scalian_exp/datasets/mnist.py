@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -38,8 +39,8 @@ class MNIST(InMemoryImages):
                 data = self.source(self.root, train=split == "train", download=True)
             except (OSError, RuntimeError, ValueError, EOFError) as error:
                 raise Refusal(
-                    f"The files of {self.source.__name__} in {folder} are missing or broken, and could not be downloaded "
-                    f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); "
+                    f"The files of {self.source.__name__} in {folder} are missing or broken, and could not be "
+                    f"downloaded ({' '.join(str(error).split())}); "
                     "put the four idx files there (delete broken ones), or set dataset.root."
                 ) from error
             splits[split] = {"image": data.data.unsqueeze(1), "label": data.targets.long()}
@@ -59,7 +60,7 @@ class BinarizedMNIST(InMemoryImages):
     """
 
     url = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
-    hashes = {
+    hashes: ClassVar[dict[str, str]] = {
         "train": "db28b1a6ae0fe70cbd3da91acf46e477",
         "valid": "bf37822a04e94123630de6a7dfd9c9ef",
         "test": "14e41ae11040adba6ab8cb291eda0dd8",

@@ -35,7 +35,9 @@ class Digits(InMemoryImages):
         images = torch.from_numpy(digits.images / 16 * 255).round().byte().unsqueeze(1)
         labels = torch.from_numpy(digits.target).long()
         test = torch.arange(len(labels)) % 5 == 4
-        return {name: {"image": images[part], "label": labels[part]} for name, part in (("train", ~test), ("test", test))}
+        return {
+            name: {"image": images[part], "label": labels[part]} for name, part in (("train", ~test), ("test", test))
+        }
 
 
 class FakeImages(InMemoryImages):

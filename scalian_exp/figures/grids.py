@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -28,7 +29,7 @@ def tile(images: Tensor, columns: int, gap: int = 1) -> np.ndarray:
     return canvas
 
 
-def show(axes, picture: np.ndarray, title: str = "") -> None:
+def show(axes: Axes, picture: np.ndarray, title: str = "") -> None:
     """An image without ticks, its pixels kept sharp."""
     axes.imshow(picture, interpolation="nearest")
     axes.set_title(title)

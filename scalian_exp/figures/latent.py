@@ -19,9 +19,7 @@ def principal_plane(codes: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.linalg.svd(codes - mean, full_matrices=False).Vh[:2]
 
 
-def latent_map(
-    codes: Tensor, labels: Tensor | None, decode: Callable[[Tensor], Tensor], steps: int = 16
-) -> Figure:
+def latent_map(codes: Tensor, labels: Tensor | None, decode: Callable[[Tensor], Tensor], steps: int = 16) -> Figure:
     """Codes (N, D) as points coloured by class, beside the images decoded on a grid over the same plane.
 
     Of more than two dimensions the plane of the first two principal components is shown.

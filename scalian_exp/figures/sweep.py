@@ -24,7 +24,9 @@ def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[st
     names = [", ".join(str(row[key]) for key in swept) or str(row["job"]) for row in table]
     columns = min(3, len(shown))
     figure = Figure(figsize=(4.2 * columns, 3.4 * math.ceil(len(shown) / columns)), layout="constrained")
-    for axes, metric in zip(figure.subplots(math.ceil(len(shown) / columns), columns, squeeze=False).flat, shown, strict=False):
+    for axes, metric in zip(
+        figure.subplots(math.ceil(len(shown) / columns), columns, squeeze=False).flat, shown, strict=False
+    ):
         values = [row[metric] for row in table]
         if curve:
             points = sorted((x, y) for x, y in zip(numbers, values, strict=True) if x is not None and y is not None)

@@ -1,4 +1,4 @@
-"""Noise for denoising autoencoders (Vincent et al. 2010, JMLR 11, section 3.3); images in [0, 1], new noise each call."""
+"""Noise for denoising autoencoders (Vincent et al. 2010, JMLR 11, section 3.3) on images in [0, 1], new each call."""
 
 import torch
 from torch import Tensor, nn

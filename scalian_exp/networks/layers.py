@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -11,7 +12,7 @@ from scalian_exp.ranges import PositiveInt
 def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
     """Linear layers from sizes[0] to sizes[-1], each followed by the activation, the last one too."""
     layers: list[nn.Module] = []
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), activation()]
     return nn.Sequential(*layers)
 
@@ -46,7 +47,7 @@ class ConvEncoder(nn.Module):
         height, width = pyramid(image_size, len(channels))[-1]
         widths = [in_channels, *channels]
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1), nn.ReLU()]
         self.convolutions = nn.Sequential(*layers)
         self.dense = mlp([channels[-1] * height * width, *hidden])

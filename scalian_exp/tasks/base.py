@@ -32,6 +32,9 @@ class Task(pl.LightningModule):
     monitor: ClassVar[str]
     """the validation metric by which the best checkpoint is chosen"""
     mode: ClassVar[str] = "min"
+    network: Any
+    """offers what the task's docstring names"""
+    trainer: Any
 
     def __init__(
         self,

@@ -48,7 +48,9 @@ class Reconstruction(Task):
         }
 
     def test_logs(self, batch: Batch) -> dict[str, Tensor]:
-        similarity = structural_similarity_index_measure(self.reconstruct(batch["image"]), batch["image"], data_range=1.0)
+        similarity = structural_similarity_index_measure(
+            self.reconstruct(batch["image"]), batch["image"], data_range=1.0
+        )
         return {"ssim": torch.as_tensor(similarity)}
 
     def reconstruct(self, x: Tensor) -> Tensor:

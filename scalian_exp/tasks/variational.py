@@ -27,6 +27,7 @@ class Variational(Task):
     """
 
     monitor = "val/neg_elbo"
+    loss: Any
 
     def __init__(
         self,

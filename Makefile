@@ -1,0 +1,38 @@
+# Set-up happens where it is needed: every target below works on a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help train test test-all check dashboard benchmark
+
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	touch $@
+
+train: $(READY) ## train a VAE on the embedded images: two minutes on any machine
+	$(BIN)/scalian-train model=vae
+
+test: $(READY) ## run the tests, about five minutes
+	$(BIN)/python -m pytest
+
+test-all: $(READY) ## run the tests and the slow trainings
+	$(BIN)/python -m pytest -m ''
+
+check: $(READY) ## lint, format and types
+	$(BIN)/python -m pip check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+dashboard: $(READY) ## show all runs in TensorBoard
+	$(BIN)/tensorboard --logdir outputs
+
+benchmark: $(READY) ## measure what the frame costs
+	$(BIN)/python scripts/benchmark.py

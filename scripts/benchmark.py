@@ -1,0 +1,179 @@
+"""What the frame costs, as ratios measured side by side in one run:  make benchmark
+
+Interleaved: before each epoch of ours runs one of the plain loop, on the same tensors with the same optimizer, so that
+a machine that slows down slows both. Ours has everything on that a user sees: progress bar, TensorBoard, CSV,
+checkpoints.
+The images are made up: time doesn't depend on what they show.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import RichProgressBar
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchvision.datasets import MNIST
+from torchvision.transforms import ToTensor
+
+from scalian_exp.build import build, build_task
+from scalian_exp.report import quiet
+from scalian_exp.runs import build_trainer
+from scalian_exp.vocabulary import CONFIGS
+
+BATCH = 128
+IMAGES = 60_000
+
+
+def resolved(model: str, images: int) -> dict[str, Any]:
+    """The config of `scalian-train model=… dataset=fake_images`."""
+    data = f"dataset=fake_images dataset.image_size=[28,28] dataset.batch_size={BATCH} dataset.test_size=1".split()
+    sizes = [f"dataset.train_size={images + BATCH}", f"dataset.val_size={BATCH}"]  # one batch of validation
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", overrides=[f"model={model}", *data, *sizes, "~callbacks.summary", "~sweep"])
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return plain  # type: ignore[return-value]
+
+
+def plain_epoch(
+    network: nn.Module, loss: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[Tensor]
+) -> None:
+    """The loop that one would write by hand."""
+    network.train()
+    for x in batches:
+        logits, kl = network(x)
+        optimizer.zero_grad()
+        loss(logits, kl, x, 0).loss.backward()
+        optimizer.step()
+
+
+def in_memory(images: Tensor) -> Iterator[Tensor]:
+    for indices in torch.randperm(len(images)).split(BATCH):
+        yield images[indices].float().div_(255)
+
+
+class SideBySide(pl.Callback):
+    """Runs and times an epoch of the plain loop before each of Lightning's."""
+
+    def __init__(self, epoch: Any):
+        self.epoch = epoch
+        self.plain: list[float] = []
+        self.ours: list[float] = []
+        self.start = 0.0
+
+    def stop(self) -> None:
+        if self.start:
+            self.ours.append(time.perf_counter() - self.start)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.stop()
+        self.plain.append(seconds(self.epoch))
+        self.start = time.perf_counter()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.stop()
+
+
+def seconds(action: Any) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def frame(model: str, images: int, epochs: int) -> tuple[float, float]:
+    """Seconds an epoch: ours, the plain loop."""
+    config = resolved(model, images)
+    config["trainer"]["max_epochs"] = epochs
+    del config["callbacks"]["progress"], config["callbacks"]["figures"]  # figures come every fifth epoch
+    data, task, twin = build("dataset", config["dataset"]), build_task(config), build_task(config)
+    data.setup()
+    optimizer = twin.optimizer(twin.network.parameters())
+    pixels = data.splits["train"].examples["image"]
+    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
+        trainer = build_trainer(config, task, Path(folder))
+        side = SideBySide(lambda: plain_epoch(twin.network, twin.loss, optimizer, in_memory(pixels)))
+        bar = RichProgressBar(refresh_rate=20, console_kwargs={"file": nowhere, "force_terminal": True})
+        trainer.callbacks = [side, bar, *trainer.callbacks]
+        trainer.fit(task, data)
+    return median(side.ours[1:]), median(side.plain[1:])
+
+
+def write_idx(folder: Path, images: int) -> None:
+    """Made-up files in MNIST's format, for torchvision's own class."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, count in (("train", images), ("t10k", 10)):
+        pixels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        header = np.array([0x00000803, count, 28, 28], ">u4").tobytes()
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+        header = np.array([0x00000801, count], ">u4").tobytes()
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(header + bytes(count))
+
+
+def usual_pipeline(images: int, workers: int) -> tuple[float, float, float]:
+    """Seconds an epoch of the usual pipeline: data alone, with training; and of our data alone."""
+    config = resolved("vae", images)
+    twin, data = build_task(config), build("dataset", config["dataset"])
+    data.setup()
+    optimizer = twin.optimizer(twin.network.parameters())
+    with tempfile.TemporaryDirectory() as folder:
+        write_idx(Path(folder) / "MNIST/raw", images)
+        loader = DataLoader(MNIST(folder, transform=ToTensor()), BATCH, shuffle=True, num_workers=workers)
+        alone = seconds(lambda: [x for x, _ in loader])
+        trained = seconds(lambda: plain_epoch(twin.network, twin.loss, optimizer, (x for x, _ in loader)))
+    ours = median(
+        seconds(lambda: [data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader()]) for _ in range(5)
+    )
+    return alone, trained, ours
+
+
+def start_up() -> float:
+    command = [sys.executable, "-m", "scalian_exp.train", "--cfg", "job"]
+    return median(seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(5))
+
+
+def main() -> None:
+    quiet()
+    torch.manual_seed(0)
+    vae, vae_plain = frame("vae", IMAGES, epochs=8)
+    conv, conv_plain = frame("conv_vae", IMAGES // 6, epochs=5)
+    alone, trained, ours = usual_pipeline(IMAGES, workers=0)
+    alone_2, trained_2, _ = usual_pipeline(IMAGES, workers=2)
+    rows = [
+        ("VAE 784-400-20: ours / plain loop", vae, vae_plain, "≤ 1.3", vae / vae_plain <= 1.3),
+        ("conv_vae: ours / plain loop", conv, conv_plain, "≤ 1.05", conv / conv_plain <= 1.05),
+        ("VAE: ours / usual pipeline", vae, trained, "≤ 0.4", vae / trained <= 0.4),
+        ("VAE: ours / usual pipeline, 2 workers", vae, trained_2, "", None),
+        ("data alone: usual pipeline / ours", alone, ours, "≥ 50", alone / ours >= 50),
+        ("data alone: usual pipeline, 2 workers / ours", alone_2, ours, "", None),
+    ]
+    table = Table(title=f"seconds an epoch, {torch.get_num_threads()} threads")
+    for column in ("what", "first", "second", "ratio", "wanted", ""):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for what, first, second, wanted, met in rows:
+        mark = "" if met is None else "yes" if met else "NO"
+        table.add_row(what, f"{first:.3f}", f"{second:.3f}", f"{first / second:.3f}", wanted, mark)
+    start = start_up()
+    table.add_row("start-up of --cfg job, s", f"{start:.2f}", "", "", "< 1.5", "yes" if start < 1.5 else "NO")
+    Console().print(table)
+    if "--json" in sys.argv:
+        print(json.dumps({what: first / second for what, first, second, *_ in rows}))
+
+
+if __name__ == "__main__":
+    main()
