@@ -27,7 +27,7 @@ def options(group: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for folder in folders():
         for file in sorted((folder / group).glob("*.yaml")):
-            node = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+            node: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
             found.setdefault(file.stem, node.get(group, node))
     return dict(sorted(found.items()))
 

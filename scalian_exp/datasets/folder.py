@@ -14,10 +14,9 @@ from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-Fit = Literal["crop", "resize"]
 
 
-def read_image(path: Path, shape: tuple[int, int, int], fit: Fit) -> Tensor:
+def read_image(path: Path, shape: tuple[int, int, int], fit: Literal["crop", "resize"]) -> Tensor:
     """An image file as uint8 (C, H, W) of the wanted shape.
 
     crop: scaled until it covers the wanted size, then cut at the centre. resize: scaled to it, proportions lost.
@@ -40,7 +39,7 @@ def read_image(path: Path, shape: tuple[int, int, int], fit: Fit) -> Tensor:
 class Files(Batched):
     """Image files, read when asked for."""
 
-    def __init__(self, paths: list[Path], labels: list[int], shape: tuple[int, int, int], fit: Fit):
+    def __init__(self, paths: list[Path], labels: list[int], shape: tuple[int, int, int], fit: Literal["crop", "resize"]):
         self.paths, self.labels, self.shape, self.fit = paths, labels, shape, fit
 
     def __getitem__(self, indices: Tensor) -> Examples:
@@ -74,7 +73,7 @@ class ImageFolder(Images):
         in_channels: PositiveInt,
         image_size: Sequence[int],
         batch_size: PositiveInt = 64,
-        fit: Fit = "crop",
+        fit: Literal["crop", "resize"] = "crop",
         held_out: Fraction = 0.1,
         num_workers: NonNegativeInt = 2,
     ):

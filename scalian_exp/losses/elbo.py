@@ -14,12 +14,24 @@ from torch import Tensor, nn
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 
+def softplus_sum(logits: Tensor) -> Tensor:
+    """Σ log(1 + e^l) over the last dimension, several times as fast as torch's softplus on a CPU.
+
+    Σ max(l, 0) + log Π (1 + e^−|l|): a logarithm for a hundred factors, each at most 2, instead of one for each.
+    """
+    factors = logits.abs().neg_().exp_().add_(1)
+    logarithms = [part.prod(-1).log() for part in factors.float().split(100, dim=-1)]
+    return F.relu(logits).sum(-1) + torch.stack(logarithms).sum(0)
+
+
 class Bernoulli(nn.Module):
     """log p(x|z) of independent binary pixels. Grey pixels in [0, 1] are taken as probabilities: no likelihood then."""
 
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
         """Logits (…, B, C, H, W), x (B, C, H, W) → (…, B)."""
-        return (x * logits - F.softplus(logits)).sum((-3, -2, -1))
+        if torch.is_grad_enabled():
+            return (x * logits - F.softplus(logits)).sum((-3, -2, -1))
+        return (x * logits).sum((-3, -2, -1)) - softplus_sum(logits.flatten(-3))
 
 
 class Gaussian(nn.Module):

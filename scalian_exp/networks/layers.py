@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from scalian_exp.ranges import PositiveInt
@@ -32,6 +33,22 @@ def pyramid(image_size: Sequence[int], levels: int) -> list[tuple[int, int]]:
             "(dataset.image_size)."
         )
     return [(height >> level, width >> level) for level in range(levels + 1)]
+
+
+def glorot(layer: nn.Module) -> None:
+    """Weights uniform in ±√(6 / (fan in + fan out)), biases 0 (Glorot & Bengio 2010); for `network.apply`."""
+    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
+
+def start_at_base_rates(decoder: nn.Module, mean: Tensor) -> None:
+    """Set the last layer's bias so that a code of 0 decodes to the mean image (C, H, W), clipped to [0.001, 0.999]; of a
+    convolution's output the mean of each channel. Burda et al. 2016, appendix."""
+    layer = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear | nn.ConvTranspose2d)][-1]
+    rates = mean.flatten() if isinstance(layer, nn.Linear) else mean.mean((1, 2))
+    with torch.no_grad():
+        layer.bias.copy_(torch.logit(rates.clamp(0.001, 0.999)))
 
 
 class ConvEncoder(nn.Module):

@@ -1,6 +1,7 @@
 """What all training procedures share: a task says what a step computes, this file does the rest."""
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -72,6 +73,19 @@ class Task(pl.LightningModule):
 
     def forward(self, x: Tensor) -> Any:
         return self.network(x)
+
+    def on_fit_start(self) -> None:
+        """A network that can starts from the mean of the training data; a resumed one has started already."""
+        if self.trainer.ckpt_path is None and hasattr(self.network, "start_from"):
+            self.network.start_from(self.training_mean())
+
+    def training_mean(self, batches: int = 100) -> Tensor:
+        """Mean of the network's inputs over so many batches of training data."""
+        total, count = torch.zeros((), device=self.device), 0
+        for batch in islice(self.trainer.datamodule.train_dataloader(), batches):
+            x = self.inputs(self.trainer.strategy.batch_to_device(batch))
+            total, count = total + x.sum(0), count + len(x)
+        return total / count
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss, logs = self.step(batch)

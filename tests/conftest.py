@@ -1,0 +1,58 @@
+"""Tools of the tests: configs without the command line, and tiny versions of every model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from scalian_exp.vocabulary import CONFIGS
+
+TINY = {
+    "network.hidden": [8],
+    "network.channels": [4, 4],
+    "network.latent_dim": 2,
+    "importance_samples": 3,
+}
+"""widths for tests, for whichever of these a model has"""
+
+
+def names(group: str) -> list[str]:
+    """All options of a config group, found by listing."""
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def composed(*overrides: str) -> Any:
+    """The config that a command line means, not yet resolved."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+def tiny(model: str, *overrides: str) -> dict[str, Any]:
+    """A resolved config that trains a tiny version of a model on fake data in a second."""
+    said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
+    widths = [
+        f"model.{key}={value}" for key, value in TINY.items() if OmegaConf.select(OmegaConf.create(said), key) is not None
+    ]
+    config = composed(
+        *[f"model={model}", "dataset=fake_images", "callbacks=minimal", "logger=none", "trainer/accelerator=cpu"],
+        *["trainer.max_epochs=1", *widths, *overrides],
+    )
+    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return plain
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    torch.manual_seed(0)
+    yield
+
+
+@pytest.fixture
+def root() -> Path:
+    """The checkout."""
+    return Path(__file__).parents[1]

@@ -1,0 +1,249 @@
+"""Splits, batches, files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scalian_exp.datasets.folder import ImageFolder, read_image
+from scalian_exp.datasets.images import BatchIndices, InMemoryImages
+from scalian_exp.datasets.mnist import MNIST, BinarizedMNIST
+from scalian_exp.datasets.small import Digits, FakeImages, FashionMNISTSample
+from scalian_exp.refusal import Refusal
+
+
+class Numbered(InMemoryImages):
+    """Images that are their own index, as two bytes."""
+
+    def read(self) -> dict[str, dict[str, Tensor]]:
+        def numbered(first: int, count: int) -> dict[str, Tensor]:
+            index = torch.arange(first, first + count)
+            return {"image": torch.stack([index // 256, index % 256], 1).byte().view(-1, 1, 1, 2), "label": index}
+
+        return {"train": numbered(0, 1000), "test": numbered(1000, 300)}
+
+
+def labels(data: InMemoryImages, split: str) -> list[int]:
+    return data.splits[split].examples["label"].tolist()
+
+
+def test_splits_are_disjoint_complete_and_the_same_after_a_second_setup() -> None:
+    data = Numbered(1, [1, 2], val_size=200)
+    data.prepare_data()
+    data.setup("fit")
+    first = {split: labels(data, split) for split in ("train", "val", "test")}
+    data.prepare_data()
+    data.setup("test")
+    assert {split: labels(data, split) for split in first} == first
+    assert [len(first[split]) for split in first] == [800, 200, 300]
+    assert sorted(first["train"] + first["val"] + first["test"]) == list(range(1300))
+    torch.manual_seed(99)  # a split is a fact of the data, not of the run
+    again = Numbered(1, [1, 2], val_size=200)
+    again.setup()
+    assert labels(again, "val") == first["val"]
+
+
+def test_images_and_labels_stay_together() -> None:
+    data = Numbered(1, [1, 2], batch_size=64, val_size=200)
+    data.setup()
+    seen = []
+    for batch in data.train_dataloader():
+        pixels = batch["image"].long().flatten(1)
+        assert torch.equal(pixels[:, 0] * 256 + pixels[:, 1], batch["label"])
+        seen += batch["label"].tolist()
+    assert sorted(seen) == labels(data, "train")
+    assert seen != sorted(seen)
+
+
+def test_pixels_become_floats_in_the_unit_range() -> None:
+    data = Numbered(1, [1, 2], val_size=200)
+    raw = {"image": torch.tensor([[[[0, 255]]]], dtype=torch.uint8)}
+    assert data.on_after_batch_transfer(raw, 0)["image"].tolist() == [[[[0.0, 1.0]]]]
+
+
+def test_each_epoch_has_its_order_and_each_seed_its_own() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        torch.manual_seed(seed)
+        batches = BatchIndices(20, 6, shuffle=True)
+        batches.set_epoch(epoch)
+        return torch.cat(list(batches)).tolist()
+
+    assert order(0, 0) == order(0, 0)
+    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6
+    assert [len(batch) for batch in BatchIndices(20, 6, shuffle=False)] == [6, 6, 6, 2]
+    assert len(BatchIndices(20, 6, shuffle=False)) == 4
+
+
+@pytest.mark.parametrize("size", [0, 1000, 5000])
+def test_a_validation_split_must_leave_and_take_something(size: int) -> None:
+    with pytest.raises(Refusal, match="dataset.val_size"):
+        Numbered(1, [1, 2], val_size=size).setup()
+
+
+def test_facts_that_are_wrong_are_told() -> None:
+    with pytest.raises(Refusal, match="correct dataset.in_channels and dataset.image_size"):
+        Digits(1, [28, 28], val_size=10).setup()
+
+
+def test_the_embedded_sample_is_balanced() -> None:
+    data = FashionMNISTSample(1, [28, 28], val_size=1000)
+    data.setup()
+    train, val = (data.splits[split].examples["label"] for split in ("train", "val"))
+    assert torch.bincount(torch.cat([train, val])).tolist() == [600] * 10
+    assert torch.bincount(data.splits["test"].examples["label"]).tolist() == [100] * 10
+
+
+def test_digits_have_17_grey_levels() -> None:
+    data = Digits(1, [8, 8], val_size=200)
+    data.setup()
+    images = torch.cat([data.splits[split].examples["image"] for split in ("train", "val", "test")])
+    assert len(images) == 1797
+    assert len(images.unique()) == 17
+    assert int(images.max()) == 255
+
+
+def test_fake_binary_images_are_binary() -> None:
+    data = FakeImages(2, [9, 7], binary=True)
+    data.setup()
+    assert data.splits["train"].examples["image"].unique().tolist() == [0, 255]
+
+
+def write_mnist(root: Path) -> None:
+    folder = root / "MNIST/raw"
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 300), ("t10k", 100)):
+        pixels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        header = np.array([0x803, count, 28, 28], ">u4").tobytes()
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+        header = np.array([0x801, count], ">u4").tobytes()
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(header + bytes(i % 10 for i in range(count)))
+
+
+def test_dynamic_binarisation_draws_training_anew_and_evaluation_once(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    first = MNIST(str(tmp_path), 1, [28, 28], val_size=100, resample_binary=True)
+    second = MNIST(str(tmp_path), 1, [28, 28], val_size=100, resample_binary=True)
+    grey = MNIST(str(tmp_path), 1, [28, 28], val_size=100)
+    for data in (first, second, grey):
+        data.setup()
+    for split in ("val", "test"):
+        drawn = first.splits[split].examples["image"]
+        assert drawn.unique().tolist() == [0, 255]
+        assert torch.equal(drawn, second.splits[split].examples["image"])
+    expected = float(grey.splits["test"].examples["image"].float().mean())
+    assert float(first.splits["test"].examples["image"].float().mean()) == pytest.approx(expected, abs=2)
+
+    class Training:
+        training = True
+        current_epoch = 0
+
+    first.trainer = Training()  # type: ignore[assignment]
+    batch = next(iter(first.train_dataloader()))
+    x, y = (first.on_after_batch_transfer(dict(batch), 0)["image"] for _ in range(2))
+    assert set(x.unique().tolist()) == {0.0, 1.0}
+    assert not torch.equal(x, y)
+
+
+def test_broken_or_missing_files_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchvision.datasets.mnist.MNIST.mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(Refusal, match=r"missing or broken.*put the four idx files there"):
+        MNIST(str(tmp_path), 1, [28, 28]).setup()
+    write_mnist(tmp_path)
+    (tmp_path / "MNIST/raw/train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03")
+    with pytest.raises(Refusal, match="delete broken ones"):
+        MNIST(str(tmp_path), 1, [28, 28], val_size=100).setup()
+
+
+def test_the_fixed_binarisation_is_read_and_its_files_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hashlib
+
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    hashes, bits = {}, {}
+    for part, count in (("train", 5), ("valid", 3), ("test", 2)):
+        bits[part] = np.random.default_rng(count).integers(0, 2, (count, 784))
+        text = "\n".join(" ".join(map(str, row)) for row in bits[part]) + "\n"
+        (source / f"binarized_mnist_{part}.amat").write_text(text)
+        hashes[part] = hashlib.md5(text.encode()).hexdigest()
+    monkeypatch.setattr(BinarizedMNIST, "url", f"file://{source}/")
+    monkeypatch.setattr(BinarizedMNIST, "hashes", hashes)
+    data = BinarizedMNIST(str(target), 1, [28, 28])
+    data.prepare_data()
+    data.prepare_data()
+    data.setup()
+    for split, part in (("train", "train"), ("val", "valid"), ("test", "test")):
+        assert np.array_equal(data.splits[split].examples["image"].flatten(1).numpy(), bits[part] * 255)
+    data.file("test").write_text("0 1\n")
+    with pytest.raises(Refusal, match="broken or another file; delete it"):
+        data.prepare_data()
+    data.file("test").unlink()
+    (source / "binarized_mnist_test.amat").write_text("something else")
+    with pytest.raises(Refusal, match="put the file there yourself"):
+        data.prepare_data()
+    assert sorted(path.name for path in data.file("test").parent.iterdir()) == [
+        "binarized_mnist_train.amat",
+        "binarized_mnist_valid.amat",
+    ]
+
+
+def save_images(folder: Path, count: int, size: tuple[int, int] = (20, 30)) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        Image.new("RGB", size, (index * 10 % 256, 0, 0)).save(folder / f"{index:03}.png")
+
+
+def test_image_folder_splits_classes_and_reads_by_batches(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        save_images(tmp_path / name, 20)
+    data = ImageFolder(str(tmp_path), 3, [8, 8], batch_size=10, num_workers=0, held_out=0.2)
+    data.setup("fit")
+    data.setup("test")
+    paths = {split: {str(path) for path in data.splits[split].paths} for split in ("train", "val", "test")}
+    assert [len(paths[split]) for split in paths] == [24, 8, 8]
+    assert len(set.union(*paths.values())) == 40
+    batch = next(iter(data.train_dataloader()))
+    assert batch["image"].shape == (10, 3, 8, 8)
+    assert batch["image"].dtype == torch.uint8
+    assert set(batch["label"].tolist()) <= {0, 1}
+
+
+def test_image_folder_takes_split_folders_as_they_are(tmp_path: Path) -> None:
+    for index, split in enumerate(("train", "val", "test")):
+        save_images(tmp_path / split / "a", index + 1)
+    data = ImageFolder(str(tmp_path), 1, [8, 8], num_workers=0)
+    data.setup()
+    assert [len(data.splits[split]) for split in ("train", "val", "test")] == [1, 2, 3]
+
+
+def test_image_folder_refusals(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="There is no folder .*dataset.root"):
+        ImageFolder(str(tmp_path / "nowhere"), 3, [8, 8])
+    save_images(tmp_path, 3)
+    with pytest.raises(Refusal, match="needs more images"):
+        ImageFolder(str(tmp_path), 3, [8, 8]).setup()
+    with pytest.raises(Refusal, match="in_channels=2"):
+        ImageFolder(str(tmp_path), 2, [8, 8])
+
+
+def test_crop_keeps_proportions_and_resize_does_not(tmp_path: Path) -> None:
+    picture = Image.new("L", (40, 20), 0)
+    picture.paste(255, (10, 0, 30, 20))  # the middle half is white
+    picture.save(tmp_path / "a.png")
+    cropped = read_image(tmp_path / "a.png", (1, 20, 20), "crop")
+    resized = read_image(tmp_path / "a.png", (1, 20, 20), "resize")
+    assert float(cropped.float().mean()) == pytest.approx(255, abs=1)
+    assert float(resized.float().mean()) == pytest.approx(127.5, abs=4)
+
+
+def test_an_unreadable_image_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(Refusal, match="can't be read as an image"):
+        read_image(tmp_path / "a.png", (1, 8, 8), "crop")
+    with pytest.raises(Refusal, match="There is no image file"):
+        read_image(tmp_path / "b.png", (1, 8, 8), "crop")

@@ -1,0 +1,136 @@
+"""The bound against closed forms: a linear-Gaussian model, whose likelihood and posterior are known."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
+
+from scalian_exp.losses.elbo import ELBO, Bernoulli, Gaussian, softplus_sum
+from scalian_exp.networks.vae import VAE, DenseVAE
+from scalian_exp.tasks.variational import Variational
+
+PIXELS, LATENTS, SIGMA = 4, 2, 0.5
+
+
+class LinearLikelihood(nn.Module):
+    """N(x; decoder output, sigma²): Gaussian pixels without the sigmoid, so that everything is linear."""
+
+    def forward(self, output: Tensor, x: Tensor) -> Tensor:
+        return Normal(output, SIGMA).log_prob(x).sum((-3, -2, -1))
+
+
+def linear_gaussian(exact: bool) -> tuple[VAE, Tensor]:
+    """A VAE whose decoder is x = Wz + b, and whose q(z|x) is the exact posterior or a shifted, wider one; and images."""
+    decoder = nn.Sequential(nn.Linear(LATENTS, PIXELS), nn.Unflatten(1, (1, 2, 2)))
+    network = VAE(nn.Flatten(), PIXELS, decoder, LATENTS)
+    weight = torch.tensor([[1.0, 0.0], [0.5, 0.0], [0.0, 1.0], [0.0, -0.7]])  # WᵀW diagonal: q factorises exactly
+    bias = torch.tensor([0.1, -0.2, 0.3, 0.0])
+    precision = 1 + weight.square().sum(0) / SIGMA**2
+    with torch.no_grad():
+        decoder[0].weight.copy_(weight)
+        decoder[0].bias.copy_(bias)
+        network.mean.weight.copy_((weight / SIGMA**2).T / precision[:, None])
+        network.mean.bias.copy_(-network.mean.weight @ bias + (0 if exact else 0.2))
+        network.log_variance.weight.zero_()
+        network.log_variance.bias.copy_(-precision.log() + (0 if exact else 0.5))
+    z = torch.randn(6, LATENTS)
+    return network, (z @ weight.T + bias + SIGMA * torch.randn(6, PIXELS)).view(6, 1, 2, 2)
+
+
+def log_evidence(network: VAE, x: Tensor) -> Tensor:
+    """log p(x) in closed form: x ~ N(b, WWᵀ + σ²)."""
+    weight, bias = network.decoder[0].weight, network.decoder[0].bias
+    covariance = weight @ weight.T + SIGMA**2 * torch.eye(PIXELS)
+    return MultivariateNormal(bias, covariance).log_prob(x.flatten(1))
+
+
+def task_for(network: VAE) -> Variational:
+    return Variational(network, ELBO(LinearLikelihood()), torch.optim.Adam)
+
+
+@torch.no_grad()
+def test_with_the_exact_posterior_every_bound_is_the_likelihood() -> None:
+    network, x = linear_gaussian(exact=True)
+    expected = log_evidence(network, x)
+    for samples in (1, 7):
+        torch.testing.assert_close(task_for(network).log_likelihood_bound(x, samples), expected, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_one_sample_bound_is_the_elbo_in_expectation_and_more_samples_are_tighter() -> None:
+    network, x = linear_gaussian(exact=False)
+    task, draws = task_for(network), 4000
+    many = x.repeat(draws, 1, 1, 1)
+    logits, kl = network(many)
+    terms = task.loss(logits, kl, many, 0)
+    elbo = -float(terms.reconstruction + terms.kl)
+    means = {k: float(task.log_likelihood_bound(many, k).mean()) for k in (1, 5, 50)}
+    assert means[1] == pytest.approx(elbo, abs=0.03)
+    exact = float(log_evidence(network, x).mean())
+    assert means[1] + 0.05 < means[5] < means[50] <= exact + 0.01
+    assert means[50] == pytest.approx(exact, abs=0.02)
+
+
+@torch.no_grad()
+def test_the_bound_does_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, x = linear_gaussian(exact=False)
+    results = []
+    for chunk in (10**9, 24 * 3, 1):  # all at once, three samples, one
+        monkeypatch.setattr("scalian_exp.tasks.variational.CHUNK", chunk)
+        torch.manual_seed(1)
+        results.append(task_for(network).log_likelihood_bound(x, 2000))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=0.1)
+    torch.testing.assert_close(results[0], results[2], rtol=0, atol=0.1)
+
+
+@torch.no_grad()
+def test_kl_is_torchs() -> None:
+    network = DenseVAE(1, [4, 4], [8], 3)
+    x = torch.rand(5, 1, 4, 4)
+    mean, log_variance = network.posterior(x)
+    expected = kl_divergence(Normal(mean, torch.exp(log_variance / 2)), Normal(0.0, 1.0))
+    torch.testing.assert_close(network(x)[1], expected)
+
+
+@torch.no_grad()
+def test_importance_ratio_is_the_densities_ratio() -> None:
+    network, x = linear_gaussian(exact=False)
+    torch.manual_seed(3)
+    _, log_ratio = network.importance(x, 4)
+    torch.manual_seed(3)
+    mean, log_variance = network.posterior(x)
+    posterior = Normal(mean, torch.exp(log_variance / 2))
+    z = mean + torch.exp(log_variance / 2) * torch.randn(4, *mean.shape)
+    expected = (Normal(0.0, 1.0).log_prob(z) - posterior.log_prob(z)).sum(-1)
+    torch.testing.assert_close(log_ratio, expected)
+
+
+def test_likelihoods_are_torchs() -> None:
+    logits, x = 5 * torch.randn(3, 2, 1, 4, 4), torch.randint(2, (2, 1, 4, 4)).float()
+    torch.testing.assert_close(Bernoulli()(logits, x), TorchBernoulli(logits=logits).log_prob(x).sum((-3, -2, -1)))
+    with torch.no_grad():  # evaluation sums in another way
+        torch.testing.assert_close(Bernoulli()(logits, x), TorchBernoulli(logits=logits).log_prob(x).sum((-3, -2, -1)))
+    expected = Normal(torch.sigmoid(logits), 0.3).log_prob(x).sum((-3, -2, -1))
+    torch.testing.assert_close(Gaussian(0.3)(logits, x), expected)
+
+
+def test_softplus_is_summed_exactly_for_large_logits_too() -> None:
+    logits = torch.cat([torch.linspace(-200, 200, 1001), torch.zeros(300), 1000 * torch.randn(50)]).repeat(2, 1)
+    expected = torch.logaddexp(logits.double(), torch.zeros(()).double()).sum(-1)
+    torch.testing.assert_close(softplus_sum(logits).double(), expected, rtol=1e-6, atol=0)
+
+
+def test_beta_multiplies_the_kl_and_nothing_else() -> None:
+    logits, kl, x = torch.zeros(2, 1, 2, 2), torch.tensor([[1.0, 2.0], [3.0, 0.0]]), torch.ones(2, 1, 2, 2)
+    terms = ELBO(Bernoulli(), beta=4.0)(logits, kl, x, 0)
+    assert float(terms.reconstruction) == pytest.approx(4 * math.log(2))  # four pixels at probability 1/2
+    assert float(terms.kl) == pytest.approx(3.0)
+    assert float(terms.loss) == pytest.approx(4 * math.log(2) + 12.0)
+
+
+def test_warm_up_is_linear_and_ends_at_beta() -> None:
+    assert [ELBO(Bernoulli(), 2.0, warmup_epochs=3).beta_at(epoch) for epoch in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    assert ELBO(Bernoulli(), 2.0).beta_at(0) == 2.0

@@ -1,0 +1,58 @@
+"""Parameter counts of the papers, and shapes for images of any size."""
+
+from itertools import product
+
+import pytest
+import torch
+from torch import nn
+
+from scalian_exp.networks.autoencoder import ConvAutoencoder, DenseAutoencoder
+from scalian_exp.networks.vae import ConvVAE, DenseVAE
+
+
+def count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_counts_of_the_papers() -> None:
+    assert count(DenseVAE(1, [28, 28], [400], 20)) == 652_824  # pytorch/examples
+    assert count(DenseVAE(1, [28, 28], [500], 20)) == 815_824  # Kingma & Welling
+    assert count(DenseVAE(1, [28, 28], [200, 200], 50, nn.Tanh)) == 425_284  # Burda et al., one layer
+    assert count(DenseAutoencoder(1, [28, 28], [1000, 500, 250], 30)) == 2_837_314  # Hinton & Salakhutdinov
+    assert count(ConvVAE(1, [64, 64], [32, 32, 32, 32], [256, 256], 10)) == 502_005  # Burgess et al.
+
+
+@pytest.mark.parametrize(("size", "channels"), product([(28, 28), (7, 7), (9, 14), (5, 31)], [1, 3]))
+def test_convolutions_take_any_size_and_channels(size: tuple[int, int], channels: int) -> None:
+    x = torch.rand(2, channels, *size)
+    assert ConvAutoencoder(channels, size, [4, 6], [8], 3)(x).shape == x.shape
+    network = ConvVAE(channels, size, [4, 6], [8], 3)
+    logits, kl = network(x)
+    assert logits.shape == x.shape
+    assert kl.shape == (2, 3)
+    assert network.sample(5).shape == (5, channels, *size)
+    assert network.importance(x, 4)[0].shape == (4, *x.shape)
+
+
+def test_a_pyramid_without_a_top_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 3 levels"):
+        ConvVAE(1, [28, 8], [4, 4, 4, 4], [8], 3)
+
+
+def test_every_parameter_is_trained() -> None:
+    network = ConvVAE(1, [9, 9], [4], [8], 3)
+    logits, kl = network(torch.rand(2, 1, 9, 9))
+    (logits.square().mean() + kl.mean()).backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+def test_a_vae_starts_at_the_mean_image() -> None:
+    mean = torch.rand(1, 8, 8).clamp(0.01, 0.99)
+    network = DenseVAE(1, [8, 8], [16], 4)
+    network.start_from(mean)
+    start = torch.sigmoid(network.decode(torch.zeros(1, 4)))[0]
+    torch.testing.assert_close(start, mean)
+    convolutional = ConvVAE(1, [8, 8], [4], [8], 4)
+    convolutional.start_from(mean)
+    level = torch.sigmoid(convolutional.decode(torch.zeros(1, 4)))
+    torch.testing.assert_close(level, mean.mean().expand_as(level))

@@ -1,0 +1,124 @@
+"""What the configs alone can tell."""
+
+from itertools import product
+
+import pytest
+import yaml
+from conftest import composed, names
+
+from scalian_exp.checks import check, check_arguments
+from scalian_exp.refusal import Refusal
+from scalian_exp.signatures import expected, signature
+from scalian_exp.vocabulary import CONFIGS
+
+
+def words(group: str, name: str) -> dict:
+    node = yaml.safe_load((CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    return node.get(group, node)
+
+
+def fit_together(model: str, dataset: str, loss: str) -> bool:
+    """What the words say, computed here a second time."""
+    m, d, l = words("model", model)["fits"], words("dataset", dataset), words("loss", loss)["fits"]  # noqa: E741
+    return m["task"] in l["tasks"] and {*m["needs"], *l["needs"]} <= set(d["provides"])
+
+
+@pytest.mark.parametrize("model", names("model"))
+def test_every_triple_is_compatible_or_refused(model: str) -> None:
+    for dataset, loss in product(names("dataset"), names("loss")):
+        root = ["dataset.root=."] if "root" in words("dataset", dataset) else []
+        config = composed(f"model={model}", f"dataset={dataset}", f"loss={loss}", *root)
+        if fit_together(model, dataset, loss):
+            assert check(config)["dataset"]["_target_"]
+        else:
+            with pytest.raises(Refusal, match=r"use (loss|dataset)=\w+|none here fits"):
+                check(config)
+
+
+def test_a_model_alone_is_a_whole_sentence() -> None:
+    for model in names("model"):
+        assert check(composed(f"model={model}"))["trainer"]["max_epochs"] >= 1
+
+
+def test_the_command_line_and_the_experiment_win_over_the_model() -> None:
+    config = composed("experiment=vae_mnist", "loss=elbo_gaussian", "trainer.max_epochs=3")
+    assert config.model.network.hidden == [200, 200]  # the experiment's model
+    assert config.dataset.batch_size == 100
+    assert "sigma" in config.loss.likelihood
+    assert config.trainer.max_epochs == 3
+
+
+def test_a_trainer_mode_wins_over_model_and_experiment() -> None:
+    assert composed("experiment=vae_mnist", "trainer=debug").trainer.max_epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["model=autoencoder", "loss=elbo"], "loss=elbo is for variational models.*use loss=bce|l1|mse"),
+        (["+model.network.latent_dm=3"], "takes no argument 'latent_dm'; did you mean 'latent_dim'?"),
+        (["+model.optimizer.lrr=3"], "takes no argument 'lrr'; did you mean 'lr'?"),
+        (["+trainer.max_epoch=3"], "takes no argument 'max_epoch'; did you mean 'max_epochs'?"),
+        (["+dataset.batchsize=3"], "takes no argument 'batchsize'; did you mean 'batch_size'?"),
+        (["model.network.latent_dim=two"], "model.network.latent_dim must be a whole number from 1, not 'two'"),
+        (["model.network.latent_dim=0"], "model.network.latent_dim must be a whole number from 1, not 0"),
+        (["model.network.latent_dim=2.5"], "must be a whole number from 1, not 2.5"),
+        (["model.network.hidden=400"], "model.network.hidden must be a list, not 400"),
+        (["model.network.hidden=[4,x]"], "must be a list, each a whole number"),
+        (["loss.beta=-1"], "loss.beta must be a number from 0, not -1"),
+        (["loss.beta=much"], "loss.beta must be a number from 0, not 'much'"),
+        (["dataset.batch_size=0"], "dataset.batch_size must be a whole number from 1, not 0"),
+        (["dataset=image_folder"], "dataset.root has no value yet"),
+        (["dataset=image_folder", "dataset.root=.", "dataset.fit=squash"], "must be one of crop, resize"),
+        (["trainer.max_epochs=ten"], "trainer.max_epochs must be a whole number or null, not 'ten'"),
+        (["~model.network.latent_dim"], "needs latent_dim"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(overrides: list[str], sentence: str) -> None:
+    with pytest.raises(Refusal, match=sentence.replace("?", r"\?")) as caught:
+        check(composed(*overrides))
+    assert "\n" not in str(caught.value)
+
+
+def test_signatures_follow_imports_and_bases() -> None:
+    adam = signature("torch.optim.Adam")
+    assert adam is not None
+    assert {"params", "lr", "betas", "fused"} <= set(adam.parameters)
+    digits = signature("scalian_exp.datasets.small.Digits")  # its __init__ is its base's
+    assert digits is not None
+    assert {"batch_size", "val_size"} <= set(digits.parameters)
+    mse = signature("scalian_exp.losses.reconstruction.SquaredError")  # nn.Module's takes nothing
+    assert mse is not None
+    assert mse.parameters == {}
+    assert signature("no_such_package.Thing") is None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        ("int", [1, -1], [1.5, True, "1", None]),
+        ("float", [1, 0.5], ["x", False, None]),
+        ("bool", [True], [0, "true"]),
+        ("str | None", ["a", None], [1]),
+        ("Optional[int]", [1, None], ["a"]),
+        ("Union[int, str]", [1, "a"], [1.5]),
+        ("Sequence[int]", [[1, 2], []], [1, ["a"], "ab"]),
+        ("Literal['a', 'b']", ["a"], ["c"]),
+        ("Fraction", [0, 0.5, 1], [-0.1, 1.1, "x"]),
+        ("PositiveFloat", [0.1], [0, -1]),
+        ("SomethingElse", [1, "a", None, {}], []),
+    ],
+)
+def test_values_are_compared_with_annotations(annotation: str, good: list, bad: list) -> None:
+    import ast
+
+    node = ast.parse(annotation, mode="eval").body
+    assert [expected(value, node) for value in good] == [None] * len(good)
+    assert all(expected(value, node) for value in bad)
+
+
+def test_facts_may_stand_in_a_dataset_whose_loader_does_not_take_them() -> None:
+    node = {"_target_": "scalian_exp.datasets.small.Digits", "in_channels": 1, "image_size": [8, 8], "num_classes": 10}
+    check_arguments({"dataset": node})
+    with pytest.raises(Refusal, match="takes no argument 'classes'"):
+        check_arguments({"dataset": {**node, "classes": 10}})

@@ -1,0 +1,209 @@
+"""The commands as a user types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+QUICK = [
+    *["callbacks=minimal", "logger=none", "trainer/accelerator=cpu", "trainer.max_epochs=1", "dataset=fake_images"],
+    *["model.network.hidden=[8]", "model.network.latent_dim=2"],
+]
+
+
+def command(*arguments: str, cwd: Path, module: str = "train", **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"scalian_exp.{module}", *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+
+
+def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
+    """The sentence with which a command line is refused: nothing else on stderr, no trace, no run folder."""
+    result = command(*arguments, cwd=cwd, module=module)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(cwd.glob("outputs/*/*")), "a half-made run folder"
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["model=vea"], "There is no model=vea; did you mean model=vae?"),
+        (["modle=vae"], "modle"),
+        (["model.network.latent_dm=3"], "There is no model.network.latent_dm in this experiment; did you mean model.network.latent_dim?"),
+        (["latent_dim=3"], "did you mean model.network.latent_dim?"),
+        (["+model.network.latent_dm=3"], "takes no argument 'latent_dm'; did you mean 'latent_dim'?"),
+        (["model.network.latent_dim=two"], "must be a whole number from 1, not 'two'"),
+        (["model.network.latent_dim=-1"], "must be a whole number from 1, not -1"),
+        (["model=autoencoder", "loss=elbo"], "use loss=bce|l1|mse"),
+        (["dataset=image_folder"], "dataset.root has no value yet"),
+        (["dataset=image_folder", "dataset.root=nowhere"], "There is no folder nowhere; say with dataset.root"),
+        (["model=conv_vae", "model.network.channels=[8,8,8,8,8]"], "use at most 4 levels here"),
+        (["model=conv_vae", "dataset=digits", "model.network.channels=[8,8,8,8]"], "use at most 3 levels here"),
+        (["loss.beta=[1"], "[1"),
+        (["resume=nowhere"], "nowhere is no run folder"),
+        (["experiment=vae_mnits"], "did you mean experiment=vae_mnist?"),
+        (["model.optimizer.lr=-1"], "nvalid learning rate"),
+        (["trainer.precision=7"], "7"),
+        (["dataset.val_size=6000"], "dataset.val_size=6000 must leave some of the 6000 training images"),
+        (["dataset.image_size=[14,14]"], "correct dataset.in_channels and dataset.image_size"),
+        (["model.network._target_=nowhere.Net"], "nowhere"),
+        (["trainer/accelerator=gpu"], "accelerator") if not torch.cuda.is_available() else (["model=x"], "no model=x"),
+    ],
+)  # fmt: skip
+def test_bad_input_has_its_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    assert sentence in refused(*arguments, cwd=tmp_path)
+
+
+def test_what_the_configs_tell_needs_no_torch(tmp_path: Path) -> None:
+    """--help, --cfg, completion and refusals: with a torch that can't be imported they still work."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("raise ImportError('torch was imported')")
+    for arguments in (["--help"], ["--cfg", "job"], ["--shell-completion", "query=bash"]):
+        result = command(*arguments, cwd=tmp_path, PYTHONPATH=str(tmp_path), COMP_LINE="scalian-train model=", COMP_POINT="20")
+        assert result.returncode == 0, result.stderr
+        assert "vae" in result.stdout or "model" in result.stdout
+    assert "did you mean" in refused("+model.network.latent_dm=3", cwd=tmp_path)
+
+
+def test_a_run_from_anywhere_and_every_action_on_it(tmp_path: Path) -> None:
+    result = command("model=vae", *QUICK, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "test/neg_elbo" in result.stdout
+    (folder,) = (tmp_path / "outputs/vae_fake_images").iterdir()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    image = tmp_path / "mine.jpg"
+    Image.new("RGB", (40, 20), (200, 10, 10)).save(image)
+    run = f"run={folder.relative_to(tmp_path)}"
+
+    def act(*arguments: str) -> list[Path]:
+        done = command(run, *arguments, cwd=tmp_path, module="apply")
+        assert done.returncode == 0, done.stdout + done.stderr
+        files = [tmp_path / line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if "/20" in line]
+        assert files
+        assert all(file.stat().st_size > 0 for file in files)
+        return files
+
+    (again,) = act("action=evaluate")
+    trained = json.loads((folder / "metrics.json").read_text())
+    assert all(trained[name] == value for name, value in json.loads(again.read_text()).items())
+    act("action=reconstruct", f"action.image={image}")
+    act("action=sample", "action.count=4")
+    act("action=interpolate", f"action.start={image}", f"action.end={image}")
+    act("action=traverse")
+    act("action=latent_map", "action.count=20")
+    codes, table, _ = act("action=embed")
+    assert len(table.read_text().splitlines()) == 21
+    act("action=export")
+    assert {path: path.read_bytes() for path in before} == before
+
+    def sentence(*arguments: str) -> str:
+        done = command(*arguments, cwd=tmp_path, module="apply")
+        assert done.returncode == 1
+        (line,) = [line for line in done.stderr.splitlines() if line.strip()]
+        return line
+
+    assert "Say which run" in sentence("action=sample")
+    assert "neither a checkpoint nor a run folder" in sentence("run=nowhere", "action=sample")
+    assert "no image file" in sentence(run, "action=reconstruct", "action.image=nowhere.png")
+    assert "can't be read as an image" in sentence(run, "action=reconstruct", f"action.image={folder}/metrics.json")
+    assert "at most 20" in sentence(run, "action=reconstruct", "action.count=500")
+    assert "two ends" in sentence(run, "action=interpolate", f"action.start={image}")
+    assert "holds a run already" in refused_run(folder, tmp_path)
+
+
+def refused_run(folder: Path, cwd: Path) -> str:
+    result = command(f"hydra.run.dir={folder}", "dataset=fake_images", cwd=cwd)
+    assert result.returncode == 1
+    return result.stderr
+
+
+def test_an_action_that_the_model_does_not_offer_lists_those_it_does(tmp_path: Path) -> None:
+    assert command("model=autoencoder", *QUICK, "hydra.run.dir=run", cwd=tmp_path).returncode == 0
+    result = command("run=run", "action=sample", cwd=tmp_path, module="apply")
+    assert result.returncode == 1
+    assert "action=sample needs sample, which DenseAutoencoder doesn't offer" in result.stderr
+    assert "action=embed|evaluate|export|interpolate" in result.stderr
+
+
+def test_a_sweep_goes_on_after_a_failure_and_ends_with_a_summary(tmp_path: Path) -> None:
+    result = command("-m", "model=vae", *QUICK, "loss.beta=0.5,-1,4", "outputs=out", cwd=tmp_path)
+    assert result.returncode == 1
+    (sweep,) = (tmp_path / "out/multirun_vae_fake_images").iterdir()
+    rows = (sweep / "summary.csv").read_text().splitlines()
+    assert [row.split(",")[1:3] for row in rows] == [
+        ["loss.beta", "status"], ["0.5", "finished"], ["-1", "failed"], ["4", "finished"]
+    ]  # fmt: skip
+    assert "test/kl" in rows[0]
+    assert "loss.beta must be a number from 0" in (next(sweep.glob("1_*")) / "error.txt").read_text()
+    assert (sweep / "summary.md").read_text().count("\n") == 5
+    assert (sweep / "summary.png").stat().st_size > 1000
+    assert len({path.name for path in sweep.iterdir() if path.is_dir()}) == 3
+
+
+def test_two_runs_at_once_never_share_a_folder(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "scalian_exp.train", *QUICK], cwd=tmp_path, stdout=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [process.wait(timeout=200) for process in processes] == [0, 0]
+    assert len(list((tmp_path / "outputs/vae_fake_images").iterdir())) == 2
+
+
+def test_ctrl_c_leaves_a_run_that_resumes_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    long = [argument for argument in QUICK if not argument.startswith("trainer.max_epochs")]
+    arguments = [*long, "trainer.max_epochs=100000", "hydra.run.dir=run", "test=false"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scalian_exp.train", *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    while sum(line.startswith("epoch") for line in lines) < 3:
+        lines.append(process.stdout.readline())
+        assert lines[-1], "ended too soon"
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Go on with: scalian-train resume=run" in rest
+    assert "Traceback" not in rest
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["status"] == "interrupted"
+    assert metrics["val/neg_elbo"] > 0
+    done = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["epoch"] + 1
+    assert done >= 3
+    resumed = command("resume=run", f"trainer.max_epochs={done + 2}", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    whole = command(*long, f"trainer.max_epochs={done + 2}", "hydra.run.dir=whole", "test=false", cwd=tmp_path)
+    assert whole.returncode == 0
+    states = [torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for name in ("run", "whole")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_ones_own_network_and_configs_plug_in(tmp_path: Path, root: Path) -> None:
+    own = root / "docs/own_network"
+    arguments = [f"hydra.searchpath=[file://{own}/configs]", "model=halves", "dataset=fake_images", *QUICK[:4]]
+    result = command(*arguments, "hydra.run.dir=run", cwd=tmp_path, PYTHONPATH=str(own))
+    assert result.returncode == 0, result.stderr
+    used = command("run=run", "action=reconstruct", cwd=tmp_path, module="apply", PYTHONPATH=str(own))
+    assert used.returncode == 0, used.stderr
+    odd = command(*arguments, "dataset.image_size=[15,16]", cwd=tmp_path, PYTHONPATH=str(own))
+    assert odd.stderr.strip() == "model: Images of 15 rows have no halves; use an even height."
+    wrong = command(*arguments, "loss=elbo", cwd=tmp_path, PYTHONPATH=str(own))
+    assert "model=halves is a reconstruction one; use loss=bce|l1|mse" in wrong.stderr

@@ -1,0 +1,115 @@
+"""The wheel, the README, and TensorBoard's page in a browser."""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+from conftest import tiny
+
+from scalian_exp.train import train
+
+
+def test_a_wheel_in_a_clean_environment(tmp_path: Path, root: Path) -> None:
+    """Dependencies come from this environment by a .pth file; the project itself only from the wheel."""
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    subprocess.run([*build, str(root)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
+    (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    where = subprocess.run([python, "-c", "import scalian_exp; print(scalian_exp.__file__)"], cwd=tmp_path, capture_output=True, text=True, check=True)  # fmt: skip
+    assert str(site) in where.stdout
+    quick = ["trainer=debug", "callbacks=minimal", "model.importance_samples=1", "outputs=out"]
+    subprocess.run([tmp_path / "venv/bin/scalian-train", *quick], cwd=tmp_path, check=True, capture_output=True)
+    (run,) = (tmp_path / "out/vae_fashion_mnist_sample").iterdir()
+    subprocess.run([tmp_path / "venv/bin/scalian-apply", f"run={run}", "action=sample"], cwd=tmp_path, check=True, capture_output=True)  # fmt: skip
+
+
+def readme_commands(root: Path) -> list[str]:
+    blocks = re.findall(r"```(?:bash|console)\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith(("scalian-", "make ", "tensorboard", "pip ", "python "))]
+
+
+def test_the_readmes_training_commands_compose(root: Path, tmp_path: Path) -> None:
+    commands = [line for line in readme_commands(root) if line.startswith("scalian-train") and "<" not in line]
+    assert len(commands) >= 5
+    for line in commands:
+        arguments = line.replace("scalian-train", "").replace("photos/", str(tmp_path)).split()
+        if any(argument.startswith("resume=") for argument in arguments):
+            continue
+        plain = [argument for argument in arguments if argument != "-m"]
+        own = root / "docs/own_network"
+        plain = [argument.replace("docs/own_network", str(own)) for argument in plain]
+        shown = subprocess.run(
+            [sys.executable, "-m", "scalian_exp.train", *plain, *(["-m"] if "-m" in arguments else []), "--cfg", "job"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert shown.returncode == 0, f"{line}: {shown.stderr}"
+
+
+def test_the_readmes_make_targets_and_paths_exist(root: Path) -> None:
+    makefile = (root / "Makefile").read_text()
+    for line in readme_commands(root):
+        if line.startswith("make "):
+            assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE), line
+    text = (root / "README.md").read_text(encoding="utf-8")
+    for path in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (root / path).exists(), path
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here: apt-get install chromium chromium-driver")
+@pytest.mark.skipif(shutil.which("chromedriver") is None, reason="no chromedriver here: apt-get install chromium-driver")
+def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
+    from selenium import webdriver
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    train(tiny("vae", "callbacks=default", "logger=tensorboard"), tmp_path / "run")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tensorboard.main", "--logdir", str(tmp_path), "--port", str(port), "--host", "127.0.0.1"],
+        stderr=subprocess.DEVNULL,
+    )
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in (
+        *["headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-quic"],
+        *["disable-component-update", "disable-sync", "window-size=1400,1400", f"user-data-dir={tmp_path / 'profile'}"],
+    ):
+        options.add_argument(f"--{flag}")
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+        try:
+            for tab, expected in (("scalars", "neg_elbo"), ("images", "reconstructions")):
+                driver.get(f"http://127.0.0.1:{port}/#{tab}")
+                WebDriverWait(driver, 60).until(lambda page, words=expected: words in text_of(page))
+        finally:
+            driver.quit()
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def text_of(page: object) -> str:
+    """All text of a page, that of its shadow roots too."""
+    script = """
+    const read = node => [...node.childNodes].map(child => child.nodeType === 3 ? child.data
+        : read(child) + (child.shadowRoot ? read(child.shadowRoot) : "")).join(" ");
+    return read(document.body);"""
+    return page.execute_script(script)  # type: ignore[attr-defined]

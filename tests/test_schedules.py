@@ -1,0 +1,15 @@
+"""Schedules at known points."""
+
+import pytest
+
+from scalian_exp.schedules import Cosine, Polynomial
+
+
+def test_cosine() -> None:
+    assert [Cosine()(p) for p in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 0.5, 0.0])
+    assert Cosine(final=0.1)(1.0) == pytest.approx(0.1)
+
+
+def test_polynomial() -> None:
+    assert [Polynomial(1.0)(p) for p in (0.0, 0.25, 1.0)] == pytest.approx([1.0, 0.75, 0.0])
+    assert Polynomial(0.9)(0.5) == pytest.approx(0.5**0.9)

@@ -1,0 +1,201 @@
+"""Every compatible pair really trains; every run can be resumed, loaded and trusted."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from conftest import composed, names, tiny
+from test_checks import fit_together, words
+
+from scalian_exp.checkpoint import load
+from scalian_exp.refusal import Refusal
+from scalian_exp.resume import resumed
+from scalian_exp.train import train
+
+MODELS = names("model")
+ONE_STEP = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
+
+
+def partners(model: str, group: str) -> list[str]:
+    """Options of a group that a model can be combined with, its other partner being the natural or the fake one."""
+    if group == "loss":
+        return [loss for loss in names("loss") if fit_together(model, "fake_binary", loss)]
+    loss = partners(model, "loss")[0]
+    return [data for data in names("dataset") if fit_together(model, data, loss)]
+
+
+def same_kind(dataset: str) -> list[str]:
+    """Fake data of a dataset's shape and words: the real one would need a download."""
+    facts = words("dataset", dataset)
+    overrides = [f"dataset.in_channels={facts['in_channels']}", f"dataset.image_size={facts['image_size']}"]
+    return ["dataset=fake_binary" if "binary" in facts["provides"] else "dataset=fake_images", *overrides]
+
+
+@pytest.mark.parametrize(("model", "loss"), [(m, loss) for m in MODELS for loss in partners(m, "loss")])
+def test_a_step_of_every_model_with_every_loss(model: str, loss: str, tmp_path: Path) -> None:
+    metrics = train(tiny(model, f"loss={loss}", *ONE_STEP), tmp_path)
+    tests = {name: value for name, value in metrics.items() if name.startswith("test/")}
+    assert tests
+    assert all(math.isfinite(value) for value in tests.values())
+    assert metrics["steps"] == 1
+
+
+@pytest.mark.parametrize(("model", "data"), [(m, data) for m in MODELS for data in partners(m, "dataset")])
+def test_a_step_of_every_model_on_every_kind_of_data(model: str, data: str, tmp_path: Path) -> None:
+    assert train(tiny(model, *same_kind(data), *ONE_STEP), tmp_path)["steps"] == 1
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_two_epochs_are_one_and_one_resumed_to_the_bit(model: str, tmp_path: Path) -> None:
+    whole = train(tiny(model, "trainer.max_epochs=2"), tmp_path / "whole")
+    train(tiny(model, "trainer.max_epochs=1"), tmp_path / "parts")
+    parts = train(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2"]))
+    states = [load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict() for name in ("whole", "parts")]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    exact = [key for key in whole if "second" not in key and "_ms_" not in key]
+    assert {key: parts[key] for key in exact} == {key: whole[key] for key in exact}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_checkpoint_loads_alone_and_computes_the_same(model: str, tmp_path: Path) -> None:
+    train(tiny(model), tmp_path / "run")
+    (tmp_path / "run/config.yaml").unlink()
+    file = (tmp_path / "run/checkpoints/best.ckpt").rename(tmp_path / "alone.ckpt")
+    loaded = load(file)
+    contents = torch.load(file, weights_only=True)
+    x = torch.rand(3, 1, 16, 16)
+    outputs = []
+    for state in (contents["state_dict"], loaded.task.state_dict()):
+        loaded.task.load_state_dict(state)
+        torch.manual_seed(0)
+        output = loaded.task.network(x)
+        outputs.append(output[0] if isinstance(output, tuple) else output)
+    assert torch.equal(*outputs)
+    assert loaded.config["model"]["_target_"].startswith("scalian_exp.tasks.")
+    assert not loaded.task.training
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_options_of_the_device_compose_with_every_model(model: str, tmp_path: Path) -> None:
+    options = ["trainer.precision=bf16-mixed", "channels_last=true", "trainer.gradient_clip_val=1.0"]
+    metrics = train(tiny(model, *options, *ONE_STEP), tmp_path)
+    assert math.isfinite(metrics["test/loss"])
+
+
+def test_a_run_folder_holds_all_that_a_reader_needs(tmp_path: Path) -> None:
+    config = tiny("vae", "callbacks=default", "logger=default", "callbacks.figures.every_n_epochs=1")
+    metrics = train(config, tmp_path)
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == config
+    environment = json.loads((tmp_path / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__
+    assert environment["seed"] == 0
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    for name in ("test/neg_elbo", "test/nll_bound_iw3", "test/active_units", "parameters", "seconds_per_epoch"):
+        assert metrics[name] > 0
+    assert metrics["samples_per_second"] > 0
+    assert metrics["inference_ms_per_sample"] > 0
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        f"{split}_{name}.png" for split in ("val", "test") for name in ("latent_map", "reconstructions", "samples")
+    }
+    assert (tmp_path / "csv/version_0/metrics.csv").read_text().count("\n") >= 3
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_the_bound_is_the_sum_of_its_parts_whatever_beta_is(tmp_path: Path) -> None:
+    metrics = train(tiny("vae", "loss.beta=7"), tmp_path)
+    parts = metrics["test/reconstruction"] + metrics["test/kl"]
+    assert metrics["test/neg_elbo"] == pytest.approx(parts, rel=1e-5)
+    assert metrics["test/loss"] == pytest.approx(metrics["test/reconstruction"] + 7 * metrics["test/kl"], rel=1e-5)
+
+
+def test_tensorboard_gets_curves_figures_hyperparameters_and_codes(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(tiny("vae", "callbacks=default", "logger=tensorboard"), tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0}).Reload()
+    assert {"train/loss", "val/neg_elbo", "test/neg_elbo", "lr"} <= set(events.Tags()["scalars"])
+    assert {"test/samples", "test/reconstructions", "test/latent_map"} <= set(events.Tags()["images"])
+    hparams = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    assert b"val/neg_elbo" in hparams
+    assert b"model.network.latent_dim" in hparams
+    (table,) = (tmp_path / "tensorboard").rglob("tensors.tsv")
+    assert len(table.read_text().splitlines()) == 20
+    assert (table.parent / "sprite.png").exists()
+
+
+def test_learning_happens(tmp_path: Path) -> None:
+    config = tiny("autoencoder", "trainer.max_epochs=40", "model.optimizer.lr=0.01", "test=false")
+    config["model"]["network"]["hidden"] = [32]
+    one = train({**config, "trainer": {**config["trainer"], "max_epochs": 1}}, tmp_path / "one")
+    many = train(config, tmp_path / "many")
+    assert many["best"] < 0.7 * one["best"]
+
+
+def test_a_schedule_reaches_its_end(tmp_path: Path) -> None:
+    schedule = ["+model.schedule._target_=scalian_exp.schedules.Cosine", "+model.schedule.final=0.5"]
+    train(tiny("vae", *schedule, "trainer.max_epochs=2", "logger=csv"), tmp_path)
+    lines = (tmp_path / "csv/version_0/metrics.csv").read_text().splitlines()
+    column = lines[0].split(",").index("lr")
+    rates = [float(line.split(",")[column]) for line in lines[1:] if line.split(",")[column]]
+    assert rates[-1] == pytest.approx(0.5e-3, rel=1e-4)
+    assert rates[0] == pytest.approx(0.75e-3, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda file: file.write_bytes(file.read_bytes()[:1000]), "truncated or no PyTorch checkpoint"),
+        (lambda file: file.write_text("hello"), "truncated or no PyTorch checkpoint"),
+        (lambda file: torch.save({"state_dict": {}}, file), "not written by scalian_exp"),
+        (lambda file: torch.save([1, 2], file), "not written by scalian_exp"),
+    ],
+)
+def test_broken_and_foreign_checkpoints_are_refused(damage: Any, sentence: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.ckpt"
+    torch.save({"scalian_exp": {"config": {}}, "state_dict": {"weight": torch.zeros(1000)}}, file)
+    damage(file)
+    with pytest.raises(Refusal, match=sentence):
+        load(file)
+
+
+def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="neither a checkpoint nor a run folder"):
+        load(tmp_path)
+
+
+def test_resume_refuses_what_it_cannot_do(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="no run folder"):
+        resumed([f"resume={tmp_path / 'nowhere'}"])
+    train(tiny("vae", *ONE_STEP), tmp_path)
+    with pytest.raises(Refusal, match=r"did you mean 'trainer.max_epochs'\?"):
+        resumed([f"resume={tmp_path}", "trainer.max_epoch=3"])
+    with pytest.raises(Refusal, match="keeps its model, dataset and loss"):
+        resumed([f"resume={tmp_path}", "dataset=mnist"])
+    with pytest.raises(Refusal, match="must be a whole number"):
+        resumed([f"resume={tmp_path}", "trainer.max_epochs=x"])
+    config, folder = resumed([f"resume={tmp_path}"])
+    assert folder == tmp_path
+    assert config == yaml.safe_load((tmp_path / "config.yaml").read_text())
+
+
+def test_constructors_refuse_what_they_cannot_build(tmp_path: Path) -> None:
+    config = tiny("conv_vae")
+    config["model"]["network"]["channels"] = [4] * 6
+    with pytest.raises(Refusal, match="at most 4 levels"):
+        train(config, tmp_path)
+    config = tiny("vae")
+    config["model"]["network"]["_target_"] = "scalian_exp.networks.vae.NoSuchVAE"
+    with pytest.raises(Refusal, match="NoSuchVAE"):
+        train(config, tmp_path)
+    with pytest.raises(Refusal, match=r"trainer: .*gpu|trainer: .*GPU|trainer: .*cuda"):
+        train(tiny("vae", "trainer/accelerator=gpu", "trainer.devices=99"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_interpolated_facts_follow_the_dataset() -> None:
+    assert composed("model=vae", "dataset=digits").model.network.image_size == [8, 8]
