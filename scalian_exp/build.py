@@ -3,9 +3,11 @@
 import inspect
 from typing import Any
 
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
 
 from scalian_exp.checks import FACTS, RESERVED
 from scalian_exp.refusal import Refusal
@@ -30,13 +32,26 @@ def build(path: str, node: dict[str, Any], **offers: Any) -> Any:
         accepted = {name: value for name, value in offers.items() if name in takes and name not in node}
         return instantiate(arguments, _convert_="all", **accepted)
     except InstantiationException as error:
-        if isinstance(error.__cause__, MISTAKES):
-            raise Refusal(f"{path}: {error.__cause__}") from error
+        if error.__cause__ is None or isinstance(error.__cause__, MISTAKES):
+            raise Refusal(f"{path}: {one_line(error.__cause__ or error)}") from error
         raise
     except (ImportError, AttributeError, ValueError) as error:
-        raise Refusal(f"{path}: {node['_target_']} can't be found ({error}); correct {path}._target_.") from error
+        raise Refusal(f"{path}: {one_line(error)} Correct {path}._target_.") from error
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
 def build_task(config: dict[str, Any]) -> Any:
-    """The task of a resolved config: its network, loss and optimizer."""
-    return build("model", config["model"], loss=build("loss", config["loss"]))
+    """The task of a resolved config: its network, loss and optimizer.
+
+    Raises:
+        Refusal: if a part refuses its arguments; the optimizer's are tried on a parameter of no account.
+    """
+    task = build("model", config["model"], loss=build("loss", config["loss"]))
+    try:
+        task.optimizer([nn.Parameter(torch.zeros(1))])
+    except (ValueError, TypeError) as error:
+        raise Refusal(f"model.optimizer: {one_line(error)}.") from error
+    return task

@@ -42,6 +42,7 @@ def check(config: DictConfig) -> dict[str, Any]:
         raise Refusal(f"{error.full_key} refers to something that this dataset doesn't say: {error.msg}.") from error
     assert isinstance(plain, dict)
     check_arguments({str(key): value for key, value in plain.items()})
+    check_clipping(plain["trainer"], plain["model"].get("optimizer", {}))
     return {str(key): value for key, value in plain.items()}
 
 
@@ -80,6 +81,15 @@ def check_arguments(config: dict[str, Any]) -> None:
         for path, target in targets(group, node):
             allowed = FACTS if path == "dataset" else set()
             check_target(path, target, allowed, OFFERS.get(group, set()))
+
+
+def check_clipping(trainer: dict[str, Any], optimizer: dict[str, Any]) -> None:
+    """Fused optimizers undo the loss scaling of 16-mixed inside their step: too late for clipping."""
+    if trainer.get("precision") == "16-mixed" and trainer.get("gradient_clip_val") and optimizer.get("fused"):
+        raise Refusal(
+            "trainer.gradient_clip_val, trainer.precision=16-mixed and model.optimizer.fused=true don't go together; "
+            "use trainer.precision=bf16-mixed or model.optimizer.fused=false."
+        )
 
 
 def targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -11,10 +11,12 @@ from scalian_exp.build import build
 from scalian_exp.callbacks.provenance import Provenance
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.callbacks.timing import Timing
+from scalian_exp.refusal import Refusal
 
 
 def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder."""
+    check_device(config["trainer"]["accelerator"])
     if config["channels_last"]:
         task.network.to(memory_format=torch.channels_last)
     if config["compile"]:
@@ -28,6 +30,20 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer
     return build(
         "trainer", config["trainer"], callbacks=[*frame, *callbacks], logger=loggers, default_root_dir=str(folder)
     )
+
+
+def check_device(accelerator: str) -> None:
+    """Raises:
+    Refusal: if the wanted kind of device isn't there.
+    """
+    there = {
+        "gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(accelerator, True):
+        raise Refusal(
+            f"trainer/accelerator={accelerator}: torch finds none on this machine; use trainer/accelerator=auto or cpu."
+        )
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -66,11 +66,15 @@ class Jobs(Mistakes):
             remove_unused(folder, config.hydra.output_subdir, config.hydra.job.name)
             super().on_job_end(config, job_return)
 
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        HydraConfig.instance().set_config(config)  # as above, for the sweep's folder
+
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from scalian_exp.summary import summarise
 
-        if failed := summarise(Path(config.hydra.sweep.dir)):
-            raise SystemExit(1 if failed else 0)
+        HydraConfig.instance().set_config(config)
+        if summarise(Path(config.hydra.sweep.dir)):
+            raise SystemExit(1)
 
 
 def remove_unused(folder: Path, hydras: str | None, name: str) -> None:

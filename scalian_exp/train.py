@@ -38,6 +38,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     report.quiet()
     seed_everything(config["seed"], verbose=False)
     data = build("dataset", config["dataset"])
+    data.prepare_data()
+    data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
     task = build_task(config)
     trainer = build_trainer(config, task, folder)
     report.describe(config, folder)

@@ -1,6 +1,5 @@
 """Tools of the tests: configs without the command line, and tiny versions of every model."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,9 @@ def tiny(model: str, *overrides: str) -> dict[str, Any]:
     """A resolved config that trains a tiny version of a model on fake data in a second."""
     said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
     widths = [
-        f"model.{key}={value}" for key, value in TINY.items() if OmegaConf.select(OmegaConf.create(said), key) is not None
+        f"model.{key}={value}"
+        for key, value in TINY.items()
+        if OmegaConf.select(OmegaConf.create(said), key) is not None
     ]
     config = composed(
         *[f"model={model}", "dataset=fake_images", "callbacks=minimal", "logger=none", "trainer/accelerator=cpu"],
@@ -47,9 +48,8 @@ def tiny(model: str, *overrides: str) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
+def _seeded() -> None:
     torch.manual_seed(0)
-    yield
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from itertools import product
 import pytest
 import yaml
 from conftest import composed, names
+from omegaconf import OmegaConf
 
-from scalian_exp.checks import check, check_arguments
+from scalian_exp.checks import check, check_arguments, check_words
 from scalian_exp.refusal import Refusal
 from scalian_exp.signatures import expected, signature
 from scalian_exp.vocabulary import CONFIGS
@@ -26,13 +27,23 @@ def fit_together(model: str, dataset: str, loss: str) -> bool:
 @pytest.mark.parametrize("model", names("model"))
 def test_every_triple_is_compatible_or_refused(model: str) -> None:
     for dataset, loss in product(names("dataset"), names("loss")):
-        root = ["dataset.root=."] if "root" in words("dataset", dataset) else []
-        config = composed(f"model={model}", f"dataset={dataset}", f"loss={loss}", *root)
+        said = {"model": words("model", model), "dataset": words("dataset", dataset), "loss": words("loss", loss)}
         if fit_together(model, dataset, loss):
-            assert check(config)["dataset"]["_target_"]
+            check_words(OmegaConf.create(said))
         else:
             with pytest.raises(Refusal, match=r"use (loss|dataset)=\w+|none here fits"):
-                check(config)
+                check_words(OmegaConf.create(said))
+
+
+@pytest.mark.parametrize("model", names("model"))
+def test_every_compatible_config_resolves_and_its_arguments_are_taken(model: str) -> None:
+    losses = [loss for loss in names("loss") if fit_together(model, "fake_binary", loss)]
+    for loss in losses:
+        check(composed(f"model={model}", f"loss={loss}"))
+    for dataset in names("dataset"):
+        if fit_together(model, dataset, losses[0]):
+            root = ["dataset.root=."] if "root" in words("dataset", dataset) else []
+            assert check(composed(f"model={model}", f"dataset={dataset}", f"loss={losses[0]}", *root))
 
 
 def test_a_model_alone_is_a_whole_sentence() -> None:
@@ -72,6 +83,7 @@ def test_a_trainer_mode_wins_over_model_and_experiment() -> None:
         (["dataset=image_folder", "dataset.root=.", "dataset.fit=squash"], "must be one of crop, resize"),
         (["trainer.max_epochs=ten"], "trainer.max_epochs must be a whole number or null, not 'ten'"),
         (["~model.network.latent_dim"], "needs latent_dim"),
+        (["trainer.precision=16-mixed", "trainer.gradient_clip_val=1"], "use trainer.precision=bf16-mixed or"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(overrides: list[str], sentence: str) -> None:

@@ -1,12 +1,18 @@
 """The commands as a user types them."""
 
+import contextlib
+import importlib
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -18,7 +24,41 @@ QUICK = [
 ]
 
 
-def command(*arguments: str, cwd: Path, module: str = "train", **environment: str) -> subprocess.CompletedProcess[str]:
+class Result(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def command(*arguments: str, cwd: Path, module: str = "train") -> Result:
+    """A command in this process, which has torch in memory already: ten times as fast as a new one."""
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    before = os.environ.copy(), Path.cwd(), sys.path[:]
+    os.chdir(cwd)
+    try:
+        with (
+            patch.object(sys, "argv", [f"scalian-{module}", *arguments]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            importlib.import_module(f"scalian_exp.{module}").main()
+    except SystemExit as stop:
+        code = stop.code
+    finally:
+        os.chdir(before[1])
+        os.environ.clear()
+        os.environ.update(before[0])
+        sys.path[:] = before[2]
+        logging.getLogger().handlers.clear()
+    if isinstance(code, str):  # what the interpreter does with it
+        err.write(code + "\n")
+        code = 1
+    return Result(int(code or 0), out.getvalue(), err.getvalue())  # type: ignore[call-overload]
+
+
+def process(*arguments: str, cwd: Path, module: str = "train", **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", f"scalian_exp.{module}", *arguments],
         cwd=cwd,
@@ -46,7 +86,7 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
     [
         (["model=vea"], "There is no model=vea; did you mean model=vae?"),
         (["modle=vae"], "modle"),
-        (["model.network.latent_dm=3"], "There is no model.network.latent_dm in this experiment; did you mean model.network.latent_dim?"),
+        (["model.network.latent_dm=3"], "latent_dm in this experiment; did you mean model.network.latent_dim?"),
         (["latent_dim=3"], "did you mean model.network.latent_dim?"),
         (["+model.network.latent_dm=3"], "takes no argument 'latent_dm'; did you mean 'latent_dim'?"),
         (["model.network.latent_dim=two"], "must be a whole number from 1, not 'two'"),
@@ -76,10 +116,15 @@ def test_what_the_configs_tell_needs_no_torch(tmp_path: Path) -> None:
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch/__init__.py").write_text("raise ImportError('torch was imported')")
     for arguments in (["--help"], ["--cfg", "job"], ["--shell-completion", "query=bash"]):
-        result = command(*arguments, cwd=tmp_path, PYTHONPATH=str(tmp_path), COMP_LINE="scalian-train model=", COMP_POINT="20")
+        result = process(
+            *arguments, cwd=tmp_path, PYTHONPATH=str(tmp_path), COMP_LINE="scalian-train model=", COMP_POINT="20"
+        )
         assert result.returncode == 0, result.stderr
         assert "vae" in result.stdout or "model" in result.stdout
-    assert "did you mean" in refused("+model.network.latent_dm=3", cwd=tmp_path)
+    result = process("+model.network.latent_dm=3", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    assert "did you mean" in result.stderr
+    assert "torch was imported" not in result.stderr
 
 
 def test_a_run_from_anywhere_and_every_action_on_it(tmp_path: Path) -> None:
@@ -108,7 +153,7 @@ def test_a_run_from_anywhere_and_every_action_on_it(tmp_path: Path) -> None:
     act("action=interpolate", f"action.start={image}", f"action.end={image}")
     act("action=traverse")
     act("action=latent_map", "action.count=20")
-    codes, table, _ = act("action=embed")
+    _, table, _ = act("action=embed")
     assert len(table.read_text().splitlines()) == 21
     act("action=export")
     assert {path: path.read_bytes() for path in before} == before
@@ -162,25 +207,25 @@ def test_two_runs_at_once_never_share_a_folder(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-m", "scalian_exp.train", *QUICK], cwd=tmp_path, stdout=subprocess.DEVNULL)
         for _ in range(2)
     ]
-    assert [process.wait(timeout=200) for process in processes] == [0, 0]
+    assert [started.wait(timeout=200) for started in processes] == [0, 0]
     assert len(list((tmp_path / "outputs/vae_fake_images").iterdir())) == 2
 
 
 def test_ctrl_c_leaves_a_run_that_resumes_as_if_nothing_had_happened(tmp_path: Path) -> None:
     long = [argument for argument in QUICK if not argument.startswith("trainer.max_epochs")]
     arguments = [*long, "trainer.max_epochs=100000", "hydra.run.dir=run", "test=false"]
-    process = subprocess.Popen(
+    running = subprocess.Popen(
         [sys.executable, "-m", "scalian_exp.train", *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
+    assert running.stdout is not None
     lines: list[str] = []
     while sum(line.startswith("epoch") for line in lines) < 3:
-        lines.append(process.stdout.readline())
+        lines.append(running.stdout.readline())
         assert lines[-1], "ended too soon"
     time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    running.send_signal(signal.SIGINT)
+    rest, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
     assert "Go on with: scalian-train resume=run" in rest
     assert "Traceback" not in rest
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
@@ -192,18 +237,22 @@ def test_ctrl_c_leaves_a_run_that_resumes_as_if_nothing_had_happened(tmp_path: P
     assert resumed.returncode == 0, resumed.stderr
     whole = command(*long, f"trainer.max_epochs={done + 2}", "hydra.run.dir=whole", "test=false", cwd=tmp_path)
     assert whole.returncode == 0
-    states = [torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for name in ("run", "whole")]
+    states = [
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in ("run", "whole")
+    ]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-def test_ones_own_network_and_configs_plug_in(tmp_path: Path, root: Path) -> None:
+def test_ones_own_network_and_configs_plug_in(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = root / "docs/own_network"
+    monkeypatch.syspath_prepend(str(own))
     arguments = [f"hydra.searchpath=[file://{own}/configs]", "model=halves", "dataset=fake_images", *QUICK[:4]]
-    result = command(*arguments, "hydra.run.dir=run", cwd=tmp_path, PYTHONPATH=str(own))
+    result = process(*arguments, "hydra.run.dir=run", cwd=tmp_path, PYTHONPATH=str(own))
     assert result.returncode == 0, result.stderr
-    used = command("run=run", "action=reconstruct", cwd=tmp_path, module="apply", PYTHONPATH=str(own))
+    used = command("run=run", "action=reconstruct", cwd=tmp_path, module="apply")
     assert used.returncode == 0, used.stderr
-    odd = command(*arguments, "dataset.image_size=[15,16]", cwd=tmp_path, PYTHONPATH=str(own))
+    odd = command(*arguments, "dataset.image_size=[15,16]", cwd=tmp_path)
     assert odd.stderr.strip() == "model: Images of 15 rows have no halves; use an even height."
-    wrong = command(*arguments, "loss=elbo", cwd=tmp_path, PYTHONPATH=str(own))
+    wrong = command(*arguments, "loss=elbo", cwd=tmp_path)
     assert "model=halves is a reconstruction one; use loss=bce|l1|mse" in wrong.stderr

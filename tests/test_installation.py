@@ -25,12 +25,15 @@ def test_a_wheel_in_a_clean_environment(tmp_path: Path, root: Path) -> None:
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
     (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    where = subprocess.run([python, "-c", "import scalian_exp; print(scalian_exp.__file__)"], cwd=tmp_path, capture_output=True, text=True, check=True)  # fmt: skip
-    assert str(site) in where.stdout
+
+    def run(*command: str | Path) -> str:
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert str(site) in run(python, "-c", "import scalian_exp; print(scalian_exp.__file__)")
     quick = ["trainer=debug", "callbacks=minimal", "model.importance_samples=1", "outputs=out"]
-    subprocess.run([tmp_path / "venv/bin/scalian-train", *quick], cwd=tmp_path, check=True, capture_output=True)
-    (run,) = (tmp_path / "out/vae_fashion_mnist_sample").iterdir()
-    subprocess.run([tmp_path / "venv/bin/scalian-apply", f"run={run}", "action=sample"], cwd=tmp_path, check=True, capture_output=True)  # fmt: skip
+    run(tmp_path / "venv/bin/scalian-train", *quick)
+    (folder,) = (tmp_path / "out/vae_fashion_mnist_sample").iterdir()
+    assert "samples.png" in run(tmp_path / "venv/bin/scalian-apply", f"run={folder}", "action=sample")
 
 
 def readme_commands(root: Path) -> list[str]:
@@ -66,8 +69,12 @@ def test_the_readmes_make_targets_and_paths_exist(root: Path) -> None:
         assert (root / path).exists(), path
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here: apt-get install chromium chromium-driver")
-@pytest.mark.skipif(shutil.which("chromedriver") is None, reason="no chromedriver here: apt-get install chromium-driver")
+@pytest.mark.skipif(
+    shutil.which("chromium") is None, reason="no chromium here: apt-get install chromium chromium-driver"
+)
+@pytest.mark.skipif(
+    shutil.which("chromedriver") is None, reason="no chromedriver here: apt-get install chromium-driver"
+)
 def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
     from selenium import webdriver
     from selenium.webdriver.support.ui import WebDriverWait
@@ -77,7 +84,17 @@ def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-m", "tensorboard.main", "--logdir", str(tmp_path), "--port", str(port), "--host", "127.0.0.1"],
+        [
+            sys.executable,
+            "-m",
+            "tensorboard.main",
+            "--logdir",
+            str(tmp_path),
+            "--port",
+            str(port),
+            "--host",
+            "127.0.0.1",
+        ],
         stderr=subprocess.DEVNULL,
     )
     options = webdriver.ChromeOptions()

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class Halves(nn.Module):
-    """Images (B, C, H, W), H even → codes (B, 2·half) → logits (B, C, H, W): upper and lower half share their layers."""
+    """Images (B, C, H, W), H even → codes (B, 2·half) → logits (B, C, H, W): both halves share their layers."""
 
     def __init__(self, in_channels: int, image_size: list[int], half: int):
         super().__init__()

@@ -39,7 +39,9 @@ def read_image(path: Path, shape: tuple[int, int, int], fit: Literal["crop", "re
 class Files(Batched):
     """Image files, read when asked for."""
 
-    def __init__(self, paths: list[Path], labels: list[int], shape: tuple[int, int, int], fit: Literal["crop", "resize"]):
+    def __init__(
+        self, paths: list[Path], labels: list[int], shape: tuple[int, int, int], fit: Literal["crop", "resize"]
+    ):
         self.paths, self.labels, self.shape, self.fit = paths, labels, shape, fit
 
     def __getitem__(self, indices: Tensor) -> Examples:

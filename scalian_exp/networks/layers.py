@@ -39,14 +39,18 @@ def glorot(layer: nn.Module) -> None:
     """Weights uniform in ±√(6 / (fan in + fan out)), biases 0 (Glorot & Bengio 2010); for `network.apply`."""
     if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 def start_at_base_rates(decoder: nn.Module, mean: Tensor) -> None:
-    """Set the last layer's bias so that a code of 0 decodes to the mean image (C, H, W), clipped to [0.001, 0.999]; of a
-    convolution's output the mean of each channel. Burda et al. 2016, appendix."""
+    """Set the last layer's bias so that a code of 0 decodes to the mean image (C, H, W), clipped to [0.001, 0.999].
+
+    A convolution's bias is set to the mean of each channel. As in the code of Burda et al. 2016.
+    """
     layer = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear | nn.ConvTranspose2d)][-1]
     rates = mean.flatten() if isinstance(layer, nn.Linear) else mean.mean((1, 2))
+    assert layer.bias is not None
     with torch.no_grad():
         layer.bias.copy_(torch.logit(rates.clamp(0.001, 0.999)))
 

@@ -121,6 +121,17 @@ class Task(pl.LightningModule):
         for name, value in values.items():
             self.log(f"{split}/{name}", value, prog_bar=f"{split}/{name}" == self.monitor)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips the norm. Lightning refuses to with any fused optimizer in mixed precision, but only float16 scales
+        gradients, and checks.py refuses that one."""
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer([p for p in self.network.parameters() if p.requires_grad])
         if self.schedule is None:

@@ -79,12 +79,12 @@ def test_each_epoch_has_its_order_and_each_seed_its_own() -> None:
 
 @pytest.mark.parametrize("size", [0, 1000, 5000])
 def test_a_validation_split_must_leave_and_take_something(size: int) -> None:
-    with pytest.raises(Refusal, match="dataset.val_size"):
+    with pytest.raises(Refusal, match=r"dataset\.val_size"):
         Numbered(1, [1, 2], val_size=size).setup()
 
 
 def test_facts_that_are_wrong_are_told() -> None:
-    with pytest.raises(Refusal, match="correct dataset.in_channels and dataset.image_size"):
+    with pytest.raises(Refusal, match=r"correct dataset\.in_channels and dataset\.image_size"):
         Digits(1, [28, 28], val_size=10).setup()
 
 
@@ -222,7 +222,7 @@ def test_image_folder_takes_split_folders_as_they_are(tmp_path: Path) -> None:
 
 
 def test_image_folder_refusals(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match="There is no folder .*dataset.root"):
+    with pytest.raises(Refusal, match=r"There is no folder .*dataset\.root"):
         ImageFolder(str(tmp_path / "nowhere"), 3, [8, 8])
     save_images(tmp_path, 3)
     with pytest.raises(Refusal, match="needs more images"):

@@ -23,7 +23,7 @@ class LinearLikelihood(nn.Module):
 
 
 def linear_gaussian(exact: bool) -> tuple[VAE, Tensor]:
-    """A VAE whose decoder is x = Wz + b, and whose q(z|x) is the exact posterior or a shifted, wider one; and images."""
+    """A VAE whose decoder is x = Wz + b, and q(z|x) exact or shifted and too wide; and images."""
     decoder = nn.Sequential(nn.Linear(LATENTS, PIXELS), nn.Unflatten(1, (1, 2, 2)))
     network = VAE(nn.Flatten(), PIXELS, decoder, LATENTS)
     weight = torch.tensor([[1.0, 0.0], [0.5, 0.0], [0.0, 1.0], [0.0, -0.7]])  # WᵀW diagonal: q factorises exactly
