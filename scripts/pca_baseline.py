@@ -38,7 +38,9 @@ def main() -> None:
     data.setup()
     vectors = {name: part.examples["image"].flatten(1).double() / 255 for name, part in data.splits.items()}
     error = squared_error(torch.cat([vectors["train"], vectors["val"]]), vectors["test"], arguments.components)
-    print(f"PCA with {arguments.components} components on {arguments.dataset}: squared error {error:.3f} per test image")
+    print(
+        f"PCA with {arguments.components} components on {arguments.dataset}: squared error {error:.3f} per test image"
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torchvision import datasets
 
 from scalian_exp.datasets.download import fetch
@@ -56,7 +57,8 @@ class FashionMNIST(MNIST):
 class BinarizedMNIST(InMemoryImages):
     """The fixed binarisation (Salakhutdinov & Murray 2008; Larochelle's files): 50,000/10,000/10,000, no labels.
 
-    The test file is sorted by digit: a likelihood over a prefix of it means nothing.
+    The test file is sorted by digit: a likelihood over a prefix of it means nothing. Of the validation file the last
+    `val_size` images are held out; the others join the training set.
     """
 
     url = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
@@ -66,8 +68,15 @@ class BinarizedMNIST(InMemoryImages):
         "test": "14e41ae11040adba6ab8cb291eda0dd8",
     }
 
-    def __init__(self, root: str, in_channels: PositiveInt, image_size: Sequence[int], batch_size: PositiveInt = 128):
-        super().__init__(in_channels, image_size, batch_size)
+    def __init__(
+        self,
+        root: str,
+        in_channels: PositiveInt,
+        image_size: Sequence[int],
+        batch_size: PositiveInt = 128,
+        val_size: PositiveInt = 10_000,
+    ):
+        super().__init__(in_channels, image_size, batch_size, val_size)
         self.root = root
 
     def file(self, part: str) -> Path:
@@ -78,9 +87,15 @@ class BinarizedMNIST(InMemoryImages):
             fetch(self.url + self.file(part).name, self.file(part), md5)
 
     def read(self) -> dict[str, Examples]:
-        splits = {}
-        for split, part in {"train": "train", "val": "valid", "test": "test"}.items():
-            text = np.fromfile(self.file(part), dtype=np.uint8)  # "0 1 0 … 0\n": a digit, then one separator
-            bits = torch.from_numpy(text[::2] - ord("0")).view(-1, 1, 28, 28)
-            splits[split] = {"image": bits * 255}
-        return splits
+        train, valid, test = (self.images(part) for part in ("train", "valid", "test"))
+        if self.val_size > len(valid):
+            raise Refusal(
+                f"dataset.val_size={self.val_size} is more than the {len(valid)} validation images there are."
+            )
+        joined, held = valid[: len(valid) - self.val_size], valid[len(valid) - self.val_size :]
+        return {"train": {"image": torch.cat([train, joined])}, "val": {"image": held}, "test": {"image": test}}
+
+    def images(self, part: str) -> Tensor:
+        """All images of a file, (N, 1, 28, 28) uint8, 0 or 255."""
+        text = np.fromfile(self.file(part), dtype=np.uint8)  # "0 1 0 … 0\n": a digit, then one separator
+        return torch.from_numpy(text[::2] - ord("0")).view(-1, 1, 28, 28) * 255

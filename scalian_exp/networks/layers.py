@@ -35,16 +35,8 @@ def pyramid(image_size: Sequence[int], levels: int) -> list[tuple[int, int]]:
     return [(height >> level, width >> level) for level in range(levels + 1)]
 
 
-def glorot(layer: nn.Module) -> None:
-    """Weights uniform in ±√(6 / (fan in + fan out)), biases 0 (Glorot & Bengio 2010); for `network.apply`."""
-    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.xavier_uniform_(layer.weight)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-
-
 def start_at_base_rates(decoder: nn.Module, mean: Tensor) -> None:
-    """Set the last layer's bias so that a code of 0 decodes to the mean image (C, H, W), clipped to [0.001, 0.999].
+    """Set the last layer's bias so that decoding starts at the mean image (C, H, W), clipped to [0.001, 0.999].
 
     A convolution's bias is set to the mean of each channel. As in the code of Burda et al. 2016.
     """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.layers import ConvDecoder, ConvEncoder, Flat, glorot, mlp, start_at_base_rates
+from scalian_exp.networks.layers import ConvDecoder, ConvEncoder, Flat, mlp, start_at_base_rates
 from scalian_exp.ranges import PositiveInt
 
 
@@ -22,7 +22,6 @@ class VAE(nn.Module):
         self.encoder, self.decoder, self.latent_dim = encoder, decoder, latent_dim
         self.mean = nn.Linear(features, latent_dim)
         self.log_variance = nn.Linear(features, latent_dim)
-        self.apply(glorot)
 
     def start_from(self, mean: Tensor) -> None:
         """Begin at the training images' mean, (C, H, W)."""

@@ -173,10 +173,15 @@ def test_the_fixed_binarisation_is_read_and_its_files_are_checked(
         hashes[part] = hashlib.md5(text.encode()).hexdigest()
     monkeypatch.setattr(BinarizedMNIST, "url", f"file://{source}/")
     monkeypatch.setattr(BinarizedMNIST, "hashes", hashes)
-    data = BinarizedMNIST(str(target), 1, [28, 28])
+    data = BinarizedMNIST(str(target), 1, [28, 28], val_size=3)
     data.prepare_data()
     data.prepare_data()
     data.setup()
+    smaller = BinarizedMNIST(str(target), 1, [28, 28], val_size=1)
+    smaller.setup()
+    assert [len(smaller.splits[split]) for split in ("train", "val", "test")] == [7, 1, 2]
+    with pytest.raises(Refusal, match="more than the 3 validation images"):
+        BinarizedMNIST(str(target), 1, [28, 28], val_size=4).setup()
     for split, part in (("train", "train"), ("val", "valid"), ("test", "test")):
         assert np.array_equal(data.splits[split].examples["image"].flatten(1).numpy(), bits[part] * 255)
     data.file("test").write_text("0 1\n")
