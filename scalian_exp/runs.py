@@ -1,5 +1,6 @@
 """A trainer for a run folder, and training that can be interrupted and resumed."""
 
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from scalian_exp.refusal import Refusal
 def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder."""
     check_device(config["trainer"]["accelerator"])
+    if not torch.cuda.is_available():
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else each optimizer step looks for NVIDIA's library anew: 0.3 ms
     if config["channels_last"]:
         task.network.to(memory_format=torch.channels_last)
     if config["compile"]:

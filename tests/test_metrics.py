@@ -13,6 +13,7 @@ def test_means_weigh_batches_by_their_size() -> None:
     means.update({"a": torch.tensor(5.0), "b": torch.tensor(20.0)}, 1)
     assert {name: float(value) for name, value in means.compute().items()} == {"a": 2.0, "b": 12.5}
     means.reset()
+    assert means.compute() == {}
     means.update({"a": torch.tensor(7.0), "b": torch.tensor(0.0)}, 2)
     assert float(means.compute()["a"]) == 7.0
 

@@ -11,7 +11,15 @@ from scalian_exp.ranges import PositiveInt
 
 def progress(refresh_rate: PositiveInt = 20) -> ProgressBar:
     """Lightning's rich bar, redrawn every so many steps, or one line an epoch where nobody looks at a terminal."""
-    return RichProgressBar(refresh_rate=refresh_rate) if sys.stdout.isatty() else EpochLines()
+    return Bar(refresh_rate=refresh_rate) if sys.stdout.isatty() else EpochLines()
+
+
+class Bar(RichProgressBar):
+    """Lightning's bar, which would bring its metrics up to date at every step, though it is redrawn at few."""
+
+    def _update_metrics(self, trainer: Any, task: Any) -> None:
+        if trainer.global_step % self.refresh_rate == 0 or not trainer.training:
+            super()._update_metrics(trainer, task)
 
 
 class EpochLines(ProgressBar):

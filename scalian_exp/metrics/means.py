@@ -1,33 +1,36 @@
 """Means of whatever a step logs, gathered without touching a Python number until the epoch ends."""
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
-from torchmetrics import Metric
 
 
-class Means(Metric):
+class Means:
     """Mean of named values over samples; each update adds a batch's means, weighted by its size.
 
-    One update costs three small tensor operations, where Lightning's `self.log` costs as much as a small network's
-    step. It is summed over processes like any other metric.
+    An update is two small tensor operations; Lightning's `self.log` costs as much as a small network's whole step.
     """
 
-    full_state_update = False
-    totals: Tensor
-    count: Tensor
-
     def __init__(self) -> None:
-        super().__init__()
         self.names: list[str] = []
-        self.add_state("totals", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros(()), dist_reduce_fx="sum")
+        self.totals: Tensor | None = None
+        self.count = 0
 
     def update(self, values: dict[str, Tensor], size: int) -> None:
-        self.names = list(values)
-        self.totals = self.totals + torch.stack([value.detach() for value in values.values()]) * size
-        self.count = self.count + size
+        batch = torch.stack([value.detach() for value in values.values()]).float()
+        if self.totals is None:
+            self.names, self.totals = list(values), torch.zeros_like(batch)
+        self.totals.add_(batch, alpha=size)
+        self.count += size
 
     def compute(self) -> dict[str, Tensor]:
-        if not self.names:
+        """The means over all processes; nothing before the first update."""
+        if self.totals is None:
             return {}
-        return dict(zip(self.names, (self.totals / self.count).float().unbind(), strict=True))
+        sums = torch.cat([self.totals, self.totals.new_tensor([self.count])])
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(sums)
+        return dict(zip(self.names, (sums[:-1] / sums[-1]).unbind(), strict=True))
+
+    def reset(self) -> None:
+        self.totals, self.count = None, 0

@@ -103,7 +103,7 @@ class Task(pl.LightningModule):
         self.test_means.update({"loss": loss, **logs, **self.test_logs(batch)}, batch_size(batch))
 
     def on_train_epoch_end(self) -> None:
-        self.samples_per_epoch = int(self.train_means.count)
+        self.samples_per_epoch = self.train_means.count
         self.log_means("train", self.train_means)
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
