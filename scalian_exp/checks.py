@@ -4,6 +4,7 @@ The words stand in the configs. A model says which task trains it and what it ne
 `fits.needs`), a loss which tasks it can train (`fits.tasks`, `fits.needs`), a data set what it `provides`.
 """
 
+import ast
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
@@ -42,6 +43,7 @@ def check(config: DictConfig) -> dict[str, Any]:
         raise Refusal(f"{error.full_key} refers to something that this dataset doesn't say: {error.msg}.") from error
     assert isinstance(plain, dict)
     check_arguments({str(key): value for key, value in plain.items()})
+    check_root({str(key): value for key, value in plain.items()})
     check_clipping(plain["trainer"], plain["model"].get("optimizer", {}))
     return {str(key): value for key, value in plain.items()}
 
@@ -81,6 +83,18 @@ def check_arguments(config: dict[str, Any]) -> None:
         for path, target in targets(group, node):
             allowed = FACTS if path == "dataset" else set()
             check_target(path, target, allowed, OFFERS.get(group, set()))
+
+
+def check_root(config: dict[str, Any]) -> None:
+    """The values that belong to no group."""
+    for name, annotation in {
+        "seed": "NonNegativeInt",
+        "compile": "bool",
+        "channels_last": "bool",
+        "test": "bool",
+    }.items():
+        if wanted := expected(config[name], ast.Name(annotation)):
+            raise Refusal(f"{name} must be {wanted}, not {config[name]!r}.")
 
 
 def check_clipping(trainer: dict[str, Any], optimizer: dict[str, Any]) -> None:

@@ -177,9 +177,9 @@ def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
     """Write the metrics so far and print the command that goes on."""
     so_far = {name: float(value) for name, value in trainer.callback_metrics.items()}
     write_metrics(folder, {**so_far, **facts(trainer, task, "interrupted")})
-    done = trainer.current_epoch
+    done = min(trainer.current_epoch, trainer.max_epochs)
     print(
-        f"\nInterrupted in epoch {done + 1}; {done} complete epochs are kept in {shown(folder)}/checkpoints/last.ckpt."
+        f"\nInterrupted; {done} of {trainer.max_epochs} epochs are kept in {shown(folder)}/checkpoints/last.ckpt."
         f"\nGo on with: scalian-train resume={shlex.quote(shown(folder))}",
         flush=True,
     )

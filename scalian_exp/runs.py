@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +62,11 @@ def best_checkpoint(folder: Path) -> Path | None:
     return file if file.exists() else last_checkpoint(folder)
 
 
-def fit(trainer: Any, task: Any, data: pl.LightningDataModule, checkpoint: Path | None) -> None:
-    """Train from the start or from a checkpoint.
-
-    Raises:
-        SystemExit: if interrupted by Ctrl-C; what is needed to go on has been written.
-    """
+@contextmanager
+def ending_cleanly() -> Iterator[None]:
+    """Lightning ends an interrupted training with exit code 1 and a deaf process; shells expect 130 after Ctrl-C."""
     try:
-        trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
+        yield
     except SystemExit:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise SystemExit(130) from None

@@ -33,7 +33,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     from scalian_exp import report
     from scalian_exp.build import build, build_task
-    from scalian_exp.runs import best_checkpoint, build_trainer, fit, last_checkpoint
+    from scalian_exp.runs import best_checkpoint, build_trainer, ending_cleanly, last_checkpoint
 
     report.quiet()
     seed_everything(config["seed"], verbose=False)
@@ -43,10 +43,12 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     task = build_task(config)
     trainer = build_trainer(config, task, folder)
     report.describe(config, folder)
-    fit(trainer, task, data, last_checkpoint(folder))
     metrics: dict[str, float] = {}
-    if config["test"]:
-        metrics = dict(trainer.test(task, data, ckpt_path=best_checkpoint(folder), verbose=False)[0])
+    with ending_cleanly():
+        trainer.fit(task, data, ckpt_path=last_checkpoint(folder), weights_only=True)
+        if config["test"]:
+            best = best_checkpoint(folder)
+            metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
     return report.conclude(trainer, task, data, metrics, folder)
 
 

@@ -82,6 +82,8 @@ def test_a_trainer_mode_wins_over_model_and_experiment() -> None:
         (["dataset=image_folder"], "dataset.root has no value yet"),
         (["dataset=image_folder", "dataset.root=.", "dataset.fit=squash"], "must be one of crop, resize"),
         (["trainer.max_epochs=ten"], "trainer.max_epochs must be a whole number or null, not 'ten'"),
+        (["seed=x"], "seed must be a whole number from 0, not 'x'"),
+        (["compile=yes"], "compile must be true or false, not 'yes'"),
         (["~model.network.latent_dim"], "needs latent_dim"),
         (["trainer.precision=16-mixed", "trainer.gradient_clip_val=1"], "use trainer.precision=bf16-mixed or"),
     ],

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 
 EVALUATION = 2**20 - 1
 """stands where an epoch's number would, for validation and test: their noise is the same each time"""
@@ -17,7 +18,7 @@ class SeededEpochs(pl.Callback):
 
     def __init__(self, seed: int):
         self.seed = seed
-        self.training_state: Any = None
+        self.isolation: Any = None
 
     def seed_all(self, epoch: int, rank: int) -> None:
         seed = (self.seed * 2**20 + epoch + rank * 2**40) % 2**63
@@ -29,11 +30,12 @@ class SeededEpochs(pl.Callback):
         self.seed_all(trainer.current_epoch, trainer.global_rank)
 
     def on_validation_start(self, trainer: Any, task: Any) -> None:
-        self.training_state = torch.get_rng_state()
+        self.isolation = isolate_rng()
+        self.isolation.__enter__()
         self.seed_all(EVALUATION, trainer.global_rank)
 
     def on_validation_end(self, trainer: Any, task: Any) -> None:
-        torch.set_rng_state(self.training_state)
+        self.isolation.__exit__(None, None, None)  # training goes on with its own noise
 
     def on_test_start(self, trainer: Any, task: Any) -> None:
         self.seed_all(EVALUATION, trainer.global_rank)

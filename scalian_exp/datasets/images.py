@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -21,24 +21,32 @@ SPLIT_SEED = 0
 Examples = dict[str, Tensor]
 
 
-class BatchIndices(Sampler[Tensor]):
-    """Index tensors, one a batch; shuffled anew each epoch by a generator of (seed, epoch), so that a resumed run
-    sees what an uninterrupted one would."""
+class BatchesInOrder(SequentialSampler):
+    """Index tensors, one a batch, in the data's order."""
 
-    def __init__(self, size: int, batch_size: int, shuffle: bool, epoch: int = 0):
-        self.size, self.batch_size, self.shuffle, self.epoch = size, batch_size, shuffle, epoch
+    def __init__(self, size: int, batch_size: int):
+        self.size, self.batch_size = size, batch_size
+
+    def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
+        yield from torch.arange(self.size).split(self.batch_size)
+
+    def __len__(self) -> int:
+        return -(-self.size // self.batch_size)
+
+
+class ShuffledBatches(Sampler[Tensor]):
+    """Index tensors, one a batch, shuffled by a generator of (seed, epoch): a resumed run sees the same ones."""
+
+    def __init__(self, size: int, batch_size: int, epoch: int = 0):
+        self.size, self.batch_size, self.epoch = size, batch_size, epoch
         self.seed = torch.initial_seed()  # the job's
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Tensor]:
-        if self.shuffle:
-            generator = torch.Generator().manual_seed((self.seed * 2**20 + self.epoch) % 2**63)
-            order = torch.randperm(self.size, generator=generator)
-        else:
-            order = torch.arange(self.size)
-        yield from order.split(self.batch_size)
+        generator = torch.Generator().manual_seed((self.seed * 2**20 + self.epoch) % 2**63)
+        yield from torch.randperm(self.size, generator=generator).split(self.batch_size)
 
     def __len__(self) -> int:
         return -(-self.size // self.batch_size)
@@ -103,11 +111,16 @@ class Images(pl.LightningDataModule):
     def loader(self, split: str, shuffle: bool = False) -> DataLoader[Examples]:
         data = self.splits[split]
         epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        batches = (
+            ShuffledBatches(len(data), self.batch_size, epoch)
+            if shuffle
+            else BatchesInOrder(len(data), self.batch_size)
+        )
         return DataLoader(
             data,
             batch_size=None,  # the sampler's index tensors are batches already
             collate_fn=as_it_is,
-            sampler=BatchIndices(len(data), self.batch_size, shuffle, epoch),
+            sampler=batches,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
             # Its own generator: an iterator draws a number when made, which is before an epoch's seeding in a resumed
@@ -116,7 +129,8 @@ class Images(pl.LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[Examples]:
-        return self.loader("train", shuffle=True)
+        always_the_same = getattr(self.trainer, "overfit_batches", 0) > 0
+        return self.loader("train", shuffle=not always_the_same)
 
     def val_dataloader(self) -> DataLoader[Examples]:
         return self.loader("val")

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from scalian_exp.datasets.folder import ImageFolder, read_image
-from scalian_exp.datasets.images import BatchIndices, InMemoryImages
+from scalian_exp.datasets.images import BatchesInOrder, InMemoryImages, ShuffledBatches
 from scalian_exp.datasets.mnist import MNIST, BinarizedMNIST
 from scalian_exp.datasets.small import Digits, FakeImages, FashionMNISTSample
 from scalian_exp.refusal import Refusal
@@ -67,14 +67,16 @@ def test_pixels_become_floats_in_the_unit_range() -> None:
 def test_each_epoch_has_its_order_and_each_seed_its_own() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         torch.manual_seed(seed)
-        batches = BatchIndices(20, 6, shuffle=True)
+        batches = ShuffledBatches(20, 6)
         batches.set_epoch(epoch)
         return torch.cat(list(batches)).tolist()
 
     assert order(0, 0) == order(0, 0)
     assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6
-    assert [len(batch) for batch in BatchIndices(20, 6, shuffle=False)] == [6, 6, 6, 2]
-    assert len(BatchIndices(20, 6, shuffle=False)) == 4
+    for batches in (BatchesInOrder(20, 6), ShuffledBatches(20, 6)):
+        assert [len(batch) for batch in batches] == [6, 6, 6, 2]
+        assert len(batches) == 4
+    assert torch.cat(list(BatchesInOrder(20, 6))).tolist() == list(range(20))
 
 
 @pytest.mark.parametrize("size", [0, 1000, 5000])
@@ -140,6 +142,7 @@ def test_dynamic_binarisation_draws_training_anew_and_evaluation_once(tmp_path: 
     class Training:
         training = True
         current_epoch = 0
+        overfit_batches = 0
 
     first.trainer = Training()  # type: ignore[assignment]
     batch = next(iter(first.train_dataloader()))
