@@ -18,18 +18,18 @@ from scalian_exp.vocabulary import CONFIGS
 
 
 def run(task_function: Callable[[DictConfig], Any], config_name: str) -> None:
-    """Hand the command line to Hydra; a user's mistake ends in one sentence and exit code 1.
-
-    The folder one starts from is searched for Python modules, as `python -m` does it, so that a user's own network can
-    be named from the console script too.
-    """
-    if str(Path.cwd()) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    """Hand the command line to Hydra; a user's mistake ends in one sentence and exit code 1."""
     # Hydra's own handler would add "set HYDRA_FULL_ERROR=1" to every sentence, and cut the traces of real errors.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     with_sentences(
         lambda: hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)()
     )
+
+
+def find_own_modules() -> None:
+    """Search the folder one starts from for Python modules, last of all: a network of one's own may lie there."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def with_sentences(action: Callable[[], Any]) -> None:

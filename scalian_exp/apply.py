@@ -24,8 +24,11 @@ def apply(config: dict[str, Any]) -> None:
     from scalian_exp.build import build
     from scalian_exp.checkpoint import load
     from scalian_exp.report import quiet, shown
+    from scalian_exp.runs import check_device
 
     quiet()
+    if (kind := str(config["device"]).partition(":")[0]) != "cpu":
+        check_device("gpu" if kind == "cuda" else kind, f"device={config['device']}")
     model = load(config["run"], config["device"])
     name, node = config["name"], config["action"]
     if missing := [need for need in node["needs"] if not hasattr(model.task.network, need)]:
@@ -38,7 +41,7 @@ def apply(config: dict[str, Any]) -> None:
             f"action={name} needs {' and '.join(missing)}, which {type(model.task.network).__name__} doesn't offer; "
             f"this run can do action={'|'.join(offered)}."
         )
-    action: Action = build("action", {key: value for key, value in node.items() if key != "needs"})
+    action: Action = build("action", node)
     folder = model.folder / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     for file in action.run(model, folder):
         print(f"{name:<12} {shown(file)}")
@@ -51,12 +54,13 @@ def job(config: DictConfig) -> None:
     plain: Any = OmegaConf.to_container(config, resolve=True)
     if plain["run"] is None:
         raise Refusal("Say which run: run=<run folder or checkpoint>.")
-    check_arguments({"action": {key: value for key, value in plain["action"].items() if key != "needs"}})
+    check_arguments({"action": plain["action"]})
     apply({**plain, "name": HydraConfig.get().runtime.choices["action"]})
 
 
 def main() -> None:
     """The command `scalian-apply`."""
+    app.find_own_modules()
     app.run(job, "apply")
 
 

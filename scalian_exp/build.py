@@ -34,7 +34,7 @@ def build(path: str, node: dict[str, Any], **offers: Any) -> Any:
     except InstantiationException as error:
         if error.__cause__ is None or isinstance(error.__cause__, MISTAKES):
             raise Refusal(f"{path}: {one_line(error.__cause__ or error)}") from error
-        raise
+        raise error.__cause__ from None  # a bug: its own trace says more than Hydra's sentence
     except (ImportError, AttributeError, ValueError) as error:
         raise Refusal(f"{path}: {one_line(error)} Correct {path}._target_.") from error
 
@@ -47,11 +47,11 @@ def build_task(config: dict[str, Any]) -> Any:
     """The task of a resolved config: its network, loss and optimizer.
 
     Raises:
-        Refusal: if a part refuses its arguments; the optimizer's are tried on a parameter of no account.
+        Refusal: if a part refuses its arguments.
     """
     task = build("model", config["model"], loss=build("loss", config["loss"]))
     try:
-        task.optimizer([nn.Parameter(torch.zeros(1))])
+        task.optimizer([nn.Parameter(torch.zeros(1))])  # so that a bad learning rate is told before training
     except (ValueError, TypeError) as error:
         raise Refusal(f"model.optimizer: {one_line(error)}.") from error
     return task

@@ -1,6 +1,7 @@
 """A trained model from nothing but its checkpoint."""
 
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,12 @@ import torch
 
 from scalian_exp.build import build_task
 from scalian_exp.refusal import Refusal
+
+UNREADABLE = (
+    *(RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
+)
+"""what torch.load raises, depending on where a file breaks off"""
 
 
 class Loaded(NamedTuple):
@@ -35,15 +42,15 @@ def checkpoint_file(path: Path) -> Path:
     raise Refusal(f"{path} is neither a checkpoint nor a run folder with checkpoints/best.ckpt or last.ckpt.")
 
 
-def read(file: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+def read(file: Path) -> dict[str, Any]:
     """The contents of a checkpoint of ours; only tensors and plain data are unpickled.
 
     Raises:
         Refusal: if it is truncated, or something else.
     """
     try:
-        contents = torch.load(file, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+        contents = torch.load(file, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
         raise Refusal(f"{file} is truncated or no PyTorch checkpoint; use another one of the run.") from error
     if not isinstance(contents, dict) or "scalian_exp" not in contents or "state_dict" not in contents:
         raise Refusal(f"{file} was not written by scalian_exp: its own config is not in it, so nothing can be rebuilt.")
@@ -60,7 +67,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Loaded:
         Refusal: if there is no such checkpoint, or it is truncated or foreign.
     """
     file = checkpoint_file(Path(path))
-    contents = read(file, device)
+    contents = read(file)
     config = contents["scalian_exp"]["config"]
     task = build_task(config)
     try:

@@ -7,6 +7,7 @@ The words stand in the configs. A model says which task trains it and what it ne
 import ast
 from collections.abc import Iterator
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,7 +17,7 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.signatures import expected, signature
 from scalian_exp.vocabulary import choices_of, fitting
 
-RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides"}
+RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides", "needs"}
 FACTS = {"in_channels", "image_size", "num_classes", "class_names", "ignore_index"}
 """what a data set's config may say for models and losses to read, whether its loader asks for it or not"""
 OFFERS = {
@@ -36,16 +37,26 @@ def check(config: DictConfig) -> dict[str, Any]:
     """
     check_words(config)
     try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise Refusal(f"{error.full_key} has no value yet; give it: {error.full_key}=…") from error
     except InterpolationKeyError as error:
         raise Refusal(f"{error.full_key} refers to something that this dataset doesn't say: {error.msg}.") from error
-    assert isinstance(plain, dict)
-    check_arguments({str(key): value for key, value in plain.items()})
-    check_root({str(key): value for key, value in plain.items()})
-    check_clipping(plain["trainer"], plain["model"].get("optimizer", {}))
-    return {str(key): value for key, value in plain.items()}
+    if isinstance(root := plain["dataset"].get("root"), str):
+        plain["dataset"]["root"] = str(Path(root).expanduser().absolute())  # a run can be used from anywhere
+    check_plain(plain)
+    return plain
+
+
+def check_plain(config: dict[str, Any]) -> None:
+    """What a resolved config alone can tell.
+
+    Raises:
+        Refusal: if an argument or a value can't work.
+    """
+    check_root(config)
+    check_arguments(config)
+    check_trainer(config["trainer"], config["model"].get("optimizer", {}))
 
 
 def check_words(config: DictConfig) -> None:
@@ -54,6 +65,11 @@ def check_words(config: DictConfig) -> None:
     model, loss, dataset = config.model.get("fits", {}), config.loss.get("fits", {}), config.dataset
     provides = dataset.get("provides", [])
     task, tasks = model.get("task"), loss.get("tasks", [])
+    if not task or not tasks:
+        group, example = (
+            ("loss", "tasks: [reconstruction]") if task else ("model", "task: reconstruction, needs: [images]")
+        )
+        raise Refusal(f"{group}={chosen[group]} doesn't say what it fits; add to its file: fits: {{ {example} }}.")
     if task not in tasks:
         raise Refusal(
             f"loss={chosen['loss']} is for {' and '.join(tasks)} models, but model={chosen['model']} is a {task} one; "
@@ -97,9 +113,20 @@ def check_root(config: dict[str, Any]) -> None:
             raise Refusal(f"{name} must be {wanted}, not {config[name]!r}.")
 
 
-def check_clipping(trainer: dict[str, Any], optimizer: dict[str, Any]) -> None:
-    """Fused optimizers undo the loss scaling of 16-mixed inside their step: too late for clipping."""
-    if trainer.get("precision") == "16-mixed" and trainer.get("gradient_clip_val") and optimizer.get("fused"):
+def check_trainer(trainer: dict[str, Any], optimizer: dict[str, Any]) -> None:
+    """Combinations that train something else than they say."""
+    devices = trainer.get("devices", 1)
+    if devices not in (1, "1") and not (isinstance(devices, list) and len(devices) == 1):
+        raise Refusal(
+            f"trainer.devices={devices}: training in several processes isn't built yet; "
+            "use trainer.devices=1, or [k] for the device with index k."
+        )
+    # Fused optimizers undo the loss scaling of float16 inside their step: too late for clipping.
+    if (
+        str(trainer.get("precision")) in ("16", "16-mixed")
+        and trainer.get("gradient_clip_val")
+        and optimizer.get("fused")
+    ):
         raise Refusal(
             "trainer.gradient_clip_val, trainer.precision=16-mixed and model.optimizer.fused=true don't go together; "
             "use trainer.precision=bf16-mixed or model.optimizer.fused=false."

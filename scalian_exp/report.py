@@ -3,17 +3,17 @@
 import json
 import logging
 import math
+import os
 import shlex
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Mapping
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import yaml
 from rich.console import Console
@@ -58,6 +58,9 @@ def git_state() -> dict[str, Any] | None:
     """Commit and uncommitted changes of the checkout that the code runs from; None in an installed package."""
     command = ["git", "-C", str(Path(__file__).parent)]
     try:
+        subprocess.run(
+            [*command, "ls-files", "--error-unmatch", "report.py"], capture_output=True, timeout=10, check=True
+        )
         commit = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
         status = subprocess.run(
             [*command, "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=True
@@ -75,18 +78,23 @@ def installed(package: str) -> str | None:
 
 
 def describe(config: dict[str, Any], folder: Path) -> None:
-    """Write config.yaml and environment.json: all that is needed to repeat the run."""
+    """Write config.yaml, and add this start to environment.json: all that is needed to repeat the run."""
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
-    environment = {
-        "command": shlex.join(sys.argv),
-        "seed": config["seed"],
-        "python": sys.version.split()[0],
-        "packages": {package: installed(package) for package in PACKAGES},
-        "git": git_state(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-    }
-    write_text(folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+    file = folder / "environment.json"
+    starts = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    starts.append(
+        {
+            "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": shlex.join(sys.argv),
+            "seed": config["seed"],
+            "python": sys.version.split()[0],
+            "packages": {package: installed(package) for package in PACKAGES},
+            "git": git_state(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        }
+    )
+    write_text(file, json.dumps(starts, indent=2) + "\n")
 
 
 def metrics_of(folder: Path) -> dict[str, Any]:
@@ -105,45 +113,24 @@ def facts(trainer: Any, task: Any, status: str) -> dict[str, Any]:
     """Everything about a training but its test metrics."""
     timing = next((callback for callback in trainer.callbacks if isinstance(callback, Timing)), Timing())
     seconds, best = timing.seconds_per_epoch, getattr(trainer.checkpoint_callback, "best_model_score", None)
-    return {
+    values = {
         "status": status,
         "monitor": task.monitor,
         "best": None if best is None else float(best),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
+        "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
         "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
         "seconds_per_epoch": seconds,
+        "samples_per_second": task.samples_per_epoch / seconds if seconds else None,
+        "inference_ms_per_sample": timing.inference_ms_per_sample,
     }
+    return {name: value for name, value in values.items() if value is not None}
 
 
-@torch.no_grad()
-def inference_ms(trainer: Any, task: Any, batch: dict[str, Any]) -> float:
-    """Milliseconds a sample of the network's forward pass on a batch of the test loader: the median of ten, after two
-    that warm up."""
-    x = task.inputs(batch)
-    seconds = []
-    task.eval()
-    for _ in range(12):
-        start = time.perf_counter()
-        with trainer.precision_plugin.forward_context():
-            task(x)
-        if x.is_cuda:
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return 1000 * sorted(seconds[2:])[5] / len(x)
-
-
-def conclude(
-    trainer: Any, task: Any, data: pl.LightningDataModule, metrics: dict[str, float], folder: Path
-) -> dict[str, Any]:
+def conclude(trainer: Any, task: Any, metrics: dict[str, float], folder: Path) -> dict[str, Any]:
     """Write metrics.json and return it, print it as a table, and say where everything lies."""
     values = facts(trainer, task, "finished")
-    if values["seconds_per_epoch"]:
-        values["samples_per_second"] = task.samples_per_epoch / values["seconds_per_epoch"]
-    if metrics:
-        batch = next(iter(data.test_dataloader()))
-        batch = {name: tensor.to(task.device) for name, tensor in batch.items()}
-        values["inference_ms_per_sample"] = inference_ms(trainer, task, data.on_after_batch_transfer(batch, 0))
     everything = {**metrics, **values}
     write_metrics(folder, everything)
 

@@ -6,10 +6,16 @@ from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from scalian_exp.checks import check_arguments, leaf_paths, nearest
+from scalian_exp.checks import check_plain, leaf_paths, nearest
 from scalian_exp.refusal import Refusal
+
+CHANGEABLE_GROUPS = ("trainer.", "callbacks.", "logger.")
+CHANGEABLE = {"test", "compile"}
+"""what may change while the experiment stays the same; an optimizer's values would be the checkpoint's all the same"""
+MISSING = object()
 
 
 def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
@@ -18,21 +24,23 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     Raises:
         Refusal: if there is no such run, or an override would make another experiment of it.
     """
-    values = {override.key_or_group: override for override in OverridesParser.create().parse_overrides(overrides)}
-    folder = Path(str(values.pop("resume").value()))
+    said = OverridesParser.create().parse_overrides(overrides)
+    folder = Path(str(next(override for override in said if override.key_or_group == "resume").value()))
     config = stored_config(folder)
-    for key, override in values.items():
-        paths = [*leaf_paths(config)]
-        if key not in paths or isinstance(OmegaConf.select(config, key), DictConfig):
-            if key in config:
-                raise Refusal(
-                    f"A resumed run keeps its model, dataset and loss, so it can't take {override.input_line}; "
-                    "change single values, such as trainer.max_epochs=…, or start a new run."
-                )
-            raise Refusal(f"The run in {folder} has no {key}; {nearest(key, paths)}")
+    for override in said:
+        key = override.key_or_group
+        if key == "resume":
+            continue
+        if override.type != OverrideType.CHANGE or not (key in CHANGEABLE or key.startswith(CHANGEABLE_GROUPS)):
+            raise Refusal(
+                f"A resumed run keeps its experiment, so it can't take {override.input_line}; values of trainer, "
+                "callbacks and logger may change, such as trainer.max_epochs=…, or start a new run."
+            )
+        if OmegaConf.select(config, key, default=MISSING) is MISSING:
+            raise Refusal(f"The run in {folder} has no {key}; {nearest(key, [*leaf_paths(config)])}")
         OmegaConf.update(config, key, override.value())
     plain: Any = OmegaConf.to_container(config)
-    check_arguments(plain)
+    check_plain(plain)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return plain, folder
 

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 
 from scalian_exp.build import build
-from scalian_exp.callbacks.provenance import Provenance
+from scalian_exp.callbacks.provenance import AtomicCheckpoints, Provenance
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.refusal import Refusal
@@ -19,7 +19,8 @@ from scalian_exp.refusal import Refusal
 
 def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder."""
-    check_device(config["trainer"]["accelerator"])
+    accelerator = config["trainer"]["accelerator"]
+    check_device(accelerator, f"trainer/accelerator={accelerator}")
     if not torch.cuda.is_available():
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else each optimizer step looks for NVIDIA's library anew: 0.3 ms
     if config["channels_last"]:
@@ -33,38 +34,33 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer
     ]
     frame = [SeededEpochs(config["seed"]), Provenance(config, folder), Timing()]
     return build(
-        "trainer", config["trainer"], callbacks=[*frame, *callbacks], logger=loggers, default_root_dir=str(folder)
+        "trainer",
+        config["trainer"],
+        callbacks=[*frame, *callbacks],
+        logger=loggers,
+        plugins=[AtomicCheckpoints()],
+        default_root_dir=str(folder),
     )
 
 
-def check_device(accelerator: str) -> None:
-    """Raises:
-    Refusal: if the wanted kind of device isn't there.
-    """
+def check_device(kind: str, said: str) -> None:
+    """Refuse a kind of device that isn't there, in the words that the user said."""
     there = {
         "gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    if not there.get(accelerator, True):
-        raise Refusal(
-            f"trainer/accelerator={accelerator}: torch finds none on this machine; use trainer/accelerator=auto or cpu."
-        )
+    if not there.get(kind, kind in ("auto", "cpu")):
+        raise Refusal(f"{said}: torch finds no such device on this machine; use cpu, or auto where you train.")
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    file = folder / "checkpoints" / "last.ckpt"
-    return file if file.exists() else None
-
-
-def best_checkpoint(folder: Path) -> Path | None:
-    """The best checkpoint by the monitored metric; the last where nothing was monitored."""
-    file = folder / "checkpoints" / "best.ckpt"
-    return file if file.exists() else last_checkpoint(folder)
+def checkpoint_among(folder: Path, *names: str) -> Path | None:
+    """The first of these checkpoints that a run folder has."""
+    return next((file for name in names if (file := folder / "checkpoints" / f"{name}.ckpt").exists()), None)
 
 
 @contextmanager
 def ending_cleanly() -> Iterator[None]:
-    """Lightning ends an interrupted training with exit code 1 and a deaf process; shells expect 130 after Ctrl-C."""
+    """Exit code 130 after Ctrl-C, as shells expect; Lightning's is 1, and it leaves later Ctrl-Cs ignored."""
     try:
         yield
     except SystemExit:

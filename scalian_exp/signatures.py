@@ -11,8 +11,8 @@ from scalian_exp.ranges import LIMITS
 
 PLAIN = {"int": int, "float": float, "bool": bool, "str": str}
 WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
-EMPTY_BASES = {"object", "ABC", "Module", "Callback", "LightningModule", "LightningDataModule", "Metric"}
-"""bases whose own __init__ takes nothing that a config would give"""
+LIBRARIES = ("torch", "pytorch_lightning", "torchmetrics")
+"""whose base classes' own __init__ takes nothing that a config would give"""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,35 @@ def signature(target: str) -> Signature | None:
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             return parameters(item, skip=1)
-    for base in node.bases:
-        label = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
-        if label in EMPTY_BASES:
-            return Signature({}, open=False)
-        if isinstance(base, ast.Name):
-            return signature(f"{module}.{base.id}")
-    return None if node.bases else Signature({}, open=False)
+    if node.decorator_list or (len(node.bases) > 1 and not all(is_library(module, base) for base in node.bases)):
+        return None  # a dataclass's __init__ is written nowhere, and of several bases any may have it
+    if not node.bases or is_library(module, node.bases[0]):
+        return Signature({}, open=False)
+    return signature(f"{module}.{node.bases[0].id}") if isinstance(node.bases[0], ast.Name) else None
+
+
+def is_library(module: str, base: ast.expr) -> bool:
+    """Is a base class object, ABC, or one of the libraries' (nn.Module, pl.Callback, …)?"""
+    root = base
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if not isinstance(root, ast.Name):
+        return False
+    return root.id in ("object", "ABC") or imported_from(module, root.id).split(".")[0] in LIBRARIES
+
+
+def imported_from(module: str, name: str) -> str:
+    """The module that a name in another one was imported from, or that it is; nothing if it is defined there."""
+    file = source(module)
+    for node in parse(file).body if file is not None else []:
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            if name in [alias.asname or alias.name for alias in node.names]:
+                return node.module or ""
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if (alias.asname or alias.name.split(".")[0]) == name:
+                    return alias.name
+    return ""
 
 
 def find(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef] | None:

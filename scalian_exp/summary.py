@@ -16,7 +16,8 @@ FACTS = ("parameters", "epochs", "seconds_per_epoch", "samples_per_second", "inf
 
 
 def job_number(folder: Path) -> int:
-    return int(folder.name.partition("_")[0])
+    number = folder.name.partition("_")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def read_jobs(sweep: Path) -> list[dict[str, Any]]:
@@ -93,5 +94,6 @@ def summarise(sweep: Path) -> int:
     print(f"dashboard tensorboard --logdir {shown(sweep)}")
     failed = [job["folder"] for job in jobs if job["outcome"]["status"] != "finished"]
     for folder in failed:
-        print(f"failed    {shown(folder / 'error.txt')}")
+        error = folder / "error.txt"
+        print(f"failed    {shown(error if error.exists() else folder)}")
     return len(failed)

@@ -23,8 +23,11 @@ LONGEST_NAME = 120
 
 
 def job_folder(number: int, overrides: str) -> str:
-    """A job's folder inside its sweep: the number keeps it unique, the overrides tell what it is."""
-    name = re.sub(r"[^\w.=,+-]+", "_", overrides)[:LONGEST_NAME].rstrip("._,")
+    """A job's folder inside its sweep: the number keeps it unique, the overrides tell what it is.
+
+    Nothing in it needs quotes: neither in a shell nor in `run=…` and `resume=…`, where = and , mean something to Hydra.
+    """
+    name = re.sub(r"[^\w.,+-]+", "_", overrides.replace("=", "-")).replace(",", "_")[:LONGEST_NAME].rstrip("._-")
     return f"{number}_{name}" if name else str(number)
 
 
@@ -62,12 +65,16 @@ class Jobs(Mistakes):
             log.error("Job %s failed: %s", folder.name, text.strip())
             (folder / "error.txt").write_text(text, encoding="utf-8")
             job_return.status, job_return.return_value = JobStatus.COMPLETED, None  # the others go on
-        elif isinstance(error, Refusal):
+        else:
             remove_unused(folder, config.hydra.output_subdir, config.hydra.job.name)
             super().on_job_end(config, job_return)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)  # as above, for the sweep's folder
+        folder = Path(config.hydra.sweep.dir)
+        if folder.exists() and any(folder.glob("*/config.yaml")):
+            sys.stderr.write(f"{folder} holds a sweep already; choose another folder.\n")
+            raise SystemExit(1)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from scalian_exp.summary import summarise

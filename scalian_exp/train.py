@@ -4,7 +4,6 @@ compose (Hydra) → check → build → fit → test → report. A job is one fu
 called again on the same folder, it goes on where it stopped.
 """
 
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from omegaconf import DictConfig
 from scalian_exp import app
 from scalian_exp.checks import check
 from scalian_exp.resume import resumed
-
-log = logging.getLogger(__name__)
 
 
 def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -33,7 +30,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     from scalian_exp import report
     from scalian_exp.build import build, build_task
-    from scalian_exp.runs import best_checkpoint, build_trainer, ending_cleanly, last_checkpoint
+    from scalian_exp.checkpoint import read
+    from scalian_exp.runs import build_trainer, checkpoint_among, ending_cleanly
 
     report.quiet()
     seed_everything(config["seed"], verbose=False)
@@ -42,14 +40,17 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
     task = build_task(config)
     trainer = build_trainer(config, task, folder)
+    last = checkpoint_among(folder, "last", "start")
+    if last is not None:
+        read(last)  # a broken one is refused before anything is written
     report.describe(config, folder)
     metrics: dict[str, float] = {}
     with ending_cleanly():
-        trainer.fit(task, data, ckpt_path=last_checkpoint(folder), weights_only=True)
+        trainer.fit(task, data, ckpt_path=last, weights_only=True)
         if config["test"]:
-            best = best_checkpoint(folder)
+            best = checkpoint_among(folder, "best", "last")
             metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
-    return report.conclude(trainer, task, data, metrics, folder)
+    return report.conclude(trainer, task, metrics, folder)
 
 
 def job(config: DictConfig) -> float | None:
@@ -60,6 +61,7 @@ def job(config: DictConfig) -> float | None:
 
 def main() -> None:
     """The command `scalian-train`."""
+    app.find_own_modules()
     overrides = sys.argv[1:]
     if any(override.startswith("resume=") for override in overrides):
         app.with_sentences(lambda: train(*resumed(overrides)))

@@ -85,7 +85,7 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
     ("arguments", "sentence"),
     [
         (["model=vea"], "There is no model=vea; did you mean model=vae?"),
-        (["modle=vae"], "modle"),
+        (["modle=vae"], "Could not override 'modle'"),
         (["model.network.latent_dm=3"], "latent_dm in this experiment; did you mean model.network.latent_dim?"),
         (["latent_dim=3"], "did you mean model.network.latent_dim?"),
         (["+model.network.latent_dm=3"], "takes no argument 'latent_dm'; did you mean 'latent_dim'?"),
@@ -93,18 +93,20 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["model.network.latent_dim=-1"], "must be a whole number from 1, not -1"),
         (["model=autoencoder", "loss=elbo"], "use loss=bce|l1|mse"),
         (["dataset=image_folder"], "dataset.root has no value yet"),
-        (["dataset=image_folder", "dataset.root=nowhere"], "There is no folder nowhere; say with dataset.root"),
+        (["dataset=image_folder", "dataset.root=nowhere"], "nowhere; say with dataset.root where your images lie"),
         (["model=conv_vae", "model.network.channels=[8,8,8,8,8]"], "use at most 4 levels here"),
         (["model=conv_vae", "dataset=digits", "model.network.channels=[8,8,8,8]"], "use at most 3 levels here"),
-        (["loss.beta=[1"], "[1"),
+        (["loss.beta=[1"], "mismatched input"),
         (["resume=nowhere"], "nowhere is no run folder"),
         (["experiment=vae_mnits"], "did you mean experiment=vae_mnist?"),
         (["model.optimizer.lr=-1"], "nvalid learning rate"),
-        (["trainer.precision=7"], "7"),
+        (["trainer.precision=7"], "trainer: Precision 7 is invalid"),
         (["dataset.val_size=6000"], "dataset.val_size=6000 must leave some of the 6000 training images"),
         (["dataset.image_size=[14,14]"], "correct dataset.in_channels and dataset.image_size"),
-        (["model.network._target_=nowhere.Net"], "nowhere"),
-        (["trainer/accelerator=gpu"], "accelerator") if not torch.cuda.is_available() else (["model=x"], "no model=x"),
+        (["model.network._target_=nowhere.Net"], "No module named 'nowhere'"),
+        (["trainer/accelerator=mps"], "trainer/accelerator=mps: torch finds no such device"),
+        (["model=conv_vae", "model.network.hidden=[]"], "at least one dense layer"),
+        (["model=conv_vae", "model.network.channels=[]"], "at least one level"),
     ],
 )  # fmt: skip
 def test_bad_input_has_its_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
@@ -166,6 +168,7 @@ def test_a_run_from_anywhere_and_every_action_on_it(tmp_path: Path) -> None:
 
     assert "Say which run" in sentence("action=sample")
     assert "neither a checkpoint nor a run folder" in sentence("run=nowhere", "action=sample")
+    assert "torch finds no such device" in sentence(run, "action=sample", "device=mps")
     assert "no image file" in sentence(run, "action=reconstruct", "action.image=nowhere.png")
     assert "can't be read as an image" in sentence(run, "action=reconstruct", f"action.image={folder}/metrics.json")
     assert "at most 20" in sentence(run, "action=reconstruct", "action.count=500")
@@ -200,6 +203,12 @@ def test_a_sweep_goes_on_after_a_failure_and_ends_with_a_summary(tmp_path: Path)
     assert (sweep / "summary.md").read_text().count("\n") == 5
     assert (sweep / "summary.png").stat().st_size > 1000
     assert len({path.name for path in sweep.iterdir() if path.is_dir()}) == 3
+    job = next(sweep.glob("0_*")).relative_to(tmp_path)
+    assert command(f"resume={job}", "trainer.max_epochs=2", cwd=tmp_path).returncode == 0
+    assert command(f"run={job}", "action=sample", cwd=tmp_path, module="apply").returncode == 0
+    again = command("-m", "model=vae", *QUICK, "loss.beta=1,2", f"hydra.sweep.dir={sweep}", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "holds a sweep already" in again.stderr
 
 
 def test_two_runs_at_once_never_share_a_folder(tmp_path: Path) -> None:

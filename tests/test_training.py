@@ -9,8 +9,12 @@ import pytest
 import torch
 import yaml
 from conftest import composed, names, tiny
+from PIL import Image
 from test_checks import fit_together, words
 
+from scalian_exp.app import refusal_in
+from scalian_exp.build import build_task
+from scalian_exp.callbacks.provenance import AtomicCheckpoints
 from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume import resumed
@@ -68,30 +72,99 @@ def test_a_checkpoint_loads_alone_and_computes_the_same(model: str, tmp_path: Pa
     file = (tmp_path / "run/checkpoints/best.ckpt").rename(tmp_path / "alone.ckpt")
     loaded = load(file)
     contents = torch.load(file, weights_only=True)
-    x = torch.rand(3, 1, 16, 16)
-    outputs = []
-    for state in (contents["state_dict"], loaded.task.state_dict()):
-        loaded.task.load_state_dict(state)
-        torch.manual_seed(0)
-        output = loaded.task.network(x)
-        outputs.append(output[0] if isinstance(output, tuple) else output)
-    assert torch.equal(*outputs)
+    state = loaded.task.state_dict()
+    assert state.keys() == contents["state_dict"].keys()
+    assert all(torch.equal(state[key], contents["state_dict"][key]) for key in state)
     assert loaded.config["model"]["_target_"].startswith("scalian_exp.tasks.")
     assert not loaded.task.training
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_options_of_the_device_compose_with_every_model(model: str, tmp_path: Path) -> None:
-    options = ["trainer.precision=bf16-mixed", "channels_last=true", "trainer.gradient_clip_val=1.0"]
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_options_of_the_device_compose_with_every_model(model: str, precision: str, tmp_path: Path) -> None:
+    options = [f"trainer.precision={precision}", "channels_last=true", "trainer.gradient_clip_val=1.0"]
     metrics = train(tiny(model, *options, *ONE_STEP), tmp_path)
     assert math.isfinite(metrics["test/loss"])
+
+
+def test_clipping_bounds_the_norm_or_the_values(tmp_path: Path) -> None:
+    """With plain SGD of rate 1 a step is the clipped gradient itself."""
+    sgd = ["model.optimizer._target_=torch.optim.SGD", "model.optimizer.lr=1.0", "trainer.gradient_clip_val=0.01"]
+    steps = {}
+    for algorithm in ("norm", "value"):
+        chosen = f"+trainer.gradient_clip_algorithm={algorithm}"
+        train(tiny("autoencoder", *sgd, chosen, *ONE_STEP, "test=false"), tmp_path / algorithm)
+        torch.manual_seed(0)
+        before = build_task(tiny("autoencoder")).state_dict()
+        after = load(tmp_path / algorithm / "checkpoints/last.ckpt").task.state_dict()
+        steps[algorithm] = torch.cat([(after[key] - before[key]).flatten() for key in before])
+    assert float(steps["norm"].norm()) == pytest.approx(0.01, rel=1e-2)
+    assert float(steps["value"].abs().max()) == pytest.approx(0.01, rel=1e-2)
+    assert float(steps["value"].norm()) > 0.02
+
+
+def test_overfitting_sees_the_same_batch_again_and_again(tmp_path: Path) -> None:
+    config = tiny("autoencoder", "trainer=overfit", "trainer.max_epochs=300", "model.optimizer.lr=0.01", "test=false")
+    config["model"]["network"]["hidden"] = [64]
+    config["model"]["network"]["latent_dim"] = 16
+    first = train({**config, "trainer": {**config["trainer"], "max_epochs": 50}}, tmp_path / "first")
+    assert train(config, tmp_path / "all")["best"] < 0.5 * first["best"]
+
+
+def test_early_stopping_stops(tmp_path: Path) -> None:
+    config = tiny("vae", "callbacks=early_stopping", "trainer.max_epochs=50", "model.optimizer.lr=0.0", "test=false")
+    config["callbacks"]["early_stopping"]["patience"] = 2
+    assert train(config, tmp_path)["epochs"] < 50
+
+
+def test_warm_up_ends_before_evaluation(tmp_path: Path) -> None:
+    metrics = train(tiny("vae", "loss.warmup_epochs=100", "loss.beta=3"), tmp_path)
+    assert metrics["test/loss"] == pytest.approx(metrics["test/reconstruction"] + 3 * metrics["test/kl"], rel=1e-5)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_folder_of_images_trains_and_a_broken_one_is_named(workers: int, tmp_path: Path) -> None:
+    for index in range(30):
+        folder = tmp_path / "photos" / "ab"[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20), (8 * index, 0, 90)).save(folder / f"{index}.png")
+    data = ["dataset=image_folder", f"dataset.root={tmp_path / 'photos'}", "dataset.image_size=[16,16]"]
+    config = tiny("conv_vae", *data, f"dataset.num_workers={workers}", "dataset.batch_size=8")
+    assert train(config, tmp_path / "run")["steps"] == 3
+    for file in (tmp_path / "photos").rglob("*.png"):
+        file.write_bytes(b"no image")
+    with pytest.raises(Refusal, match="can't be read as an image") as caught:
+        train(config, tmp_path / "broken")
+    assert refusal_in(str(caught.value)).count("\n") == 0
+
+
+def test_a_broken_last_checkpoint_is_refused_on_resume(tmp_path: Path) -> None:
+    config = tiny("vae")
+    train(config, tmp_path)
+    last = tmp_path / "checkpoints/last.ckpt"
+    last.write_bytes(last.read_bytes()[:5000])
+    with pytest.raises(Refusal, match="truncated"):
+        train(config, tmp_path)
+
+
+def test_checkpoints_are_written_beside_their_target_and_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "a/last.ckpt"
+    AtomicCheckpoints().save_checkpoint({"x": 1}, target)
+
+    class Unpicklable:
+        def __reduce__(self) -> str:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        AtomicCheckpoints().save_checkpoint({"x": Unpicklable()}, target)
+    assert torch.load(target, weights_only=True) == {"x": 1}
 
 
 def test_a_run_folder_holds_all_that_a_reader_needs(tmp_path: Path) -> None:
     config = tiny("vae", "callbacks=default", "logger=default", "callbacks.figures.every_n_epochs=1")
     metrics = train(config, tmp_path)
     assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == config
-    environment = json.loads((tmp_path / "environment.json").read_text())
+    (environment,) = json.loads((tmp_path / "environment.json").read_text())
     assert torch.__version__.startswith(environment["packages"]["torch"])
     assert environment["seed"] == 0
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
@@ -174,8 +247,16 @@ def test_resume_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     train(tiny("vae", *ONE_STEP), tmp_path)
     with pytest.raises(Refusal, match=r"did you mean 'trainer.max_epochs'\?"):
         resumed([f"resume={tmp_path}", "trainer.max_epoch=3"])
-    with pytest.raises(Refusal, match="keeps its model, dataset and loss"):
+    with pytest.raises(Refusal, match="keeps its experiment"):
         resumed([f"resume={tmp_path}", "dataset=mnist"])
+    for line in (
+        "model.network.latent_dim=5",
+        "dataset.image_size=[14,14]",
+        "model.optimizer.lr=1",
+        "~trainer.max_epochs",
+    ):
+        with pytest.raises(Refusal, match="keeps its experiment"):
+            resumed([f"resume={tmp_path}", line])
     with pytest.raises(Refusal, match="must be a whole number"):
         resumed([f"resume={tmp_path}", "trainer.max_epochs=x"])
     config, folder = resumed([f"resume={tmp_path}"])

@@ -23,6 +23,8 @@ class Evaluate(Action):
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=str(folder),
+            precision=model.config["trainer"]["precision"],
+            limit_test_batches=model.config["trainer"]["limit_test_batches"],
             callbacks=[SeededEpochs(model.config["seed"])],
         )
         metrics = trainer.test(model.task, data_of(model), verbose=False)[0]

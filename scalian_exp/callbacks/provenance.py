@@ -1,16 +1,34 @@
 """What makes a checkpoint stand alone and a run resumable."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from scalian_exp.report import announce_interruption
 
 
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are replaced whole, whenever the process dies. Lightning's own go through the temporary folder,
+    which may be another file system, and moving between two is no atomic step."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
+        with part.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+
+
 class Provenance(pl.Callback):
-    """The resolved config in every checkpoint, a checkpoint before the first step, and the way on if the run is
-    interrupted."""
+    """The resolved config in every checkpoint, a checkpoint before the first step (start.ckpt, until there is a last
+    one), and the way on if the run is interrupted."""
 
     def __init__(self, config: dict[str, Any], folder: Path):
         self.config, self.folder = config, folder
@@ -19,10 +37,13 @@ class Provenance(pl.Callback):
         checkpoint["scalian_exp"] = {"config": self.config}
 
     def on_train_start(self, trainer: Any, task: Any) -> None:
-        last = self.folder / "checkpoints" / "last.ckpt"
-        if not last.exists():  # so that a run stopped in its first epoch can be resumed
-            trainer.save_checkpoint(last)
+        if trainer.ckpt_path is None:
+            trainer.save_checkpoint(self.folder / "checkpoints" / "start.ckpt")
+
+    def on_train_end(self, trainer: Any, task: Any) -> None:
+        if trainer.is_global_zero and (self.folder / "checkpoints" / "last.ckpt").exists():
+            (self.folder / "checkpoints" / "start.ckpt").unlink(missing_ok=True)
 
     def on_exception(self, trainer: Any, task: Any, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt):
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
             announce_interruption(trainer, task, self.folder)

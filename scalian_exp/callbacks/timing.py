@@ -1,18 +1,21 @@
-"""How long training takes."""
+"""How long training and inference take."""
 
 import time
 from statistics import median
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 
 class Timing(pl.Callback):
-    """Seconds of each training epoch, validation not counted."""
+    """Seconds of each training epoch, validation not counted; and milliseconds of inference."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
         self.start = self.pause = 0.0
+        self.batch: Any = None
+        self.inference_ms_per_sample: float | None = None
 
     def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
         self.start = time.perf_counter()
@@ -30,3 +33,20 @@ class Timing(pl.Callback):
     def seconds_per_epoch(self) -> float | None:
         """The median, which a slow first epoch doesn't move; None before the first epoch."""
         return median(self.seconds) if self.seconds else None
+
+    def on_test_batch_start(self, trainer: Any, task: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+        if batch_idx == 0:
+            self.batch = batch
+
+    def on_test_end(self, trainer: Any, task: Any) -> None:
+        """The network's forward pass on the first test batch: the median of ten, after two that warm up."""
+        x, self.batch = task.inputs(self.batch), None
+        seconds = []
+        for _ in range(12):
+            start = time.perf_counter()
+            with torch.no_grad(), trainer.precision_plugin.forward_context():
+                task(x)
+            if x.device.type != "cpu":
+                torch.accelerator.synchronize()
+            seconds.append(time.perf_counter() - start)
+        self.inference_ms_per_sample = 1000 * median(seconds[2:]) / len(x)

@@ -40,16 +40,22 @@ class Files(Batched):
     """Image files, read when asked for."""
 
     def __init__(
-        self, paths: list[Path], labels: list[int], shape: tuple[int, int, int], fit: Literal["crop", "resize"]
+        self,
+        paths: list[Path],
+        labels: list[int],
+        shape: tuple[int, int, int],
+        fit: Literal["crop", "resize"],
+        classes: list[str],
     ):
-        self.paths, self.labels, self.shape, self.fit = paths, labels, shape, fit
+        self.paths, self.labels, self.shape, self.fit, self.classes = paths, labels, shape, fit, classes
 
     def __getitem__(self, indices: Tensor) -> Examples:
         images = [read_image(self.paths[index], self.shape, self.fit) for index in indices.tolist()]
         return {"image": torch.stack(images), "label": torch.tensor([self.labels[i] for i in indices.tolist()])}
 
     def subset(self, indices: list[int]) -> "Files":
-        return Files([self.paths[i] for i in indices], [self.labels[i] for i in indices], self.shape, self.fit)
+        paths, labels = [self.paths[i] for i in indices], [self.labels[i] for i in indices]
+        return Files(paths, labels, self.shape, self.fit, self.classes)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -58,7 +64,7 @@ class Files(Batched):
 class ImageFolder(Images):
     """root/<class>/*.png, or images in root itself as one class; or root/train, root/val and root/test of such.
 
-    Where there are no split folders, a fixed random part is held out for validation, and another for the test.
+    A split that has no folder of its own is a fixed random part of the training images.
 
     Args:
         root: the folder.
@@ -88,26 +94,34 @@ class ImageFolder(Images):
         if not self.root.is_dir():
             raise Refusal(f"There is no folder {root}; say with dataset.root where your images lie.")
 
-    def files(self, folder: Path) -> Files:
+    def files(self, folder: Path, classes: list[str] | None = None) -> Files:
+        """All images below a folder; their classes are its subfolders, or those of another split."""
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         names = [path.relative_to(folder).parts[0] if path.parent != folder else "" for path in paths]
-        classes = sorted(set(names))
-        return Files(paths, [classes.index(name) for name in names], self.shape, self.fit)
+        known = sorted(set(names)) if classes is None else classes
+        if unknown := sorted(set(names) - set(known)):
+            raise Refusal(
+                f"{folder} has a class {unknown[0]!r} that the training images haven't; add some there or remove it."
+            )
+        return Files(paths, [known.index(name) for name in names], self.shape, self.fit, known)
 
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
             return
-        names = ("train", "val", "test")
-        if all((self.root / name).is_dir() for name in names):
-            self.splits = {name: self.files(self.root / name) for name in names}
-        else:
-            everything = self.files(self.root)
-            order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(SPLIT_SEED)).tolist()
-            held = round(self.held_out * len(everything))
-            parts = {"val": order[:held], "test": order[held : 2 * held], "train": order[2 * held :]}
-            self.splits = {name: everything.subset(sorted(part)) for name, part in parts.items()}
-        if empty := [name for name, part in self.splits.items() if len(part) == 0]:
+        given = [name for name in ("train", "val", "test") if (self.root / name).is_dir()]
+        if given and "train" not in given:
+            raise Refusal(f"{self.root} has a folder {given[0]}, but no folder train; add it, or rename {given[0]}.")
+        everything = self.files(self.root / "train" if given else self.root)
+        splits = {name: self.files(self.root / name, everything.classes) for name in given if name != "train"}
+        order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(SPLIT_SEED)).tolist()
+        held = round(self.held_out * len(everything))
+        for name in ("val", "test"):
+            if name not in splits:
+                splits[name], order = everything.subset(sorted(order[:held])), order[held:]
+        splits["train"] = everything.subset(sorted(order))
+        if empty := [name for name, part in splits.items() if len(part) == 0]:
             raise Refusal(
                 f"{self.root} leaves no images for {' and '.join(empty)}; it needs more images "
                 f"({', '.join(sorted(SUFFIXES))}), or another dataset.held_out (now {self.held_out})."
             )
+        self.splits = dict(splits)

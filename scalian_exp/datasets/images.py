@@ -22,7 +22,7 @@ Examples = dict[str, Tensor]
 
 
 class BatchesInOrder(SequentialSampler):
-    """Index tensors, one a batch, in the data's order."""
+    """Index tensors, one a batch, in the data's order. Lightning replaces all but SequentialSamplers to overfit."""
 
     def __init__(self, size: int, batch_size: int):
         self.size, self.batch_size = size, batch_size
@@ -106,7 +106,8 @@ class Images(pl.LightningDataModule):
         """train, val and test, once `setup` has run"""
 
     def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
-        return {**batch, "image": batch["image"].div(255)}  # uint8 becomes float32
+        dtype = self.trainer.lightning_module.dtype if self.trainer is not None else torch.float32
+        return {**batch, "image": batch["image"].div(255).to(dtype)}  # the network's: bfloat16 with bf16-true
 
     def loader(self, split: str, shuffle: bool = False) -> DataLoader[Examples]:
         data = self.splits[split]
@@ -133,7 +134,7 @@ class Images(pl.LightningDataModule):
         return self.loader("train", shuffle=not always_the_same)
 
     def val_dataloader(self) -> DataLoader[Examples]:
-        return self.loader("val")
+        return self.loader("train" if getattr(self.trainer, "overfit_batches", 0) > 0 else "val")
 
     def test_dataloader(self) -> DataLoader[Examples]:
         return self.loader("test")

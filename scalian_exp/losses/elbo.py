@@ -80,8 +80,9 @@ class ELBO(nn.Module):
         """β in an epoch, counted from 0."""
         return self.beta * min(1.0, (epoch + 1) / (self.warmup_epochs + 1))
 
-    def forward(self, logits: Tensor, kl: Tensor, x: Tensor, epoch: int) -> Terms:
-        """Logits and x (B, C, H, W), kl (B, latents): means over the batch, in nats."""
+    def forward(self, logits: Tensor, kl: Tensor, x: Tensor, epoch: int | None = None) -> Terms:
+        """Logits and x (B, C, H, W), kl (B, latents): means over the batch, in nats; β as in that epoch, or its last."""
         reconstruction = -self.likelihood(logits, x).mean()
         total_kl = kl.sum(1).mean()
-        return Terms(reconstruction + self.beta_at(epoch) * total_kl, reconstruction, total_kl)
+        beta = self.beta if epoch is None else self.beta_at(epoch)
+        return Terms(reconstruction + beta * total_kl, reconstruction, total_kl)

@@ -36,8 +36,8 @@ class DenseAutoencoder(Autoencoder):
     def __init__(
         self,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
-        hidden: Sequence[int],
+        image_size: Sequence[PositiveInt],
+        hidden: Sequence[PositiveInt],
         latent_dim: PositiveInt,
         activation: Callable[[], nn.Module] = nn.ReLU,
     ):
@@ -55,9 +55,9 @@ class ConvAutoencoder(Autoencoder):
     def __init__(
         self,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
-        channels: Sequence[int],
-        hidden: Sequence[int],
+        image_size: Sequence[PositiveInt],
+        channels: Sequence[PositiveInt],
+        hidden: Sequence[PositiveInt],
         latent_dim: PositiveInt,
     ):
         encoder = nn.Sequential(

@@ -18,13 +18,15 @@ def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> 
     return nn.Sequential(*layers)
 
 
-def pyramid(image_size: Sequence[int], levels: int) -> list[tuple[int, int]]:
+def pyramid(image_size: Sequence[PositiveInt], levels: int) -> list[tuple[int, int]]:
     """Sizes of an image that is halved `levels` times, rounded down: [(H, W), (H/2, W/2), …].
 
     Raises:
         ValueError: if a side is shorter than 2^levels, so that nothing would be left of it.
     """
     height, width = image_size
+    if levels == 0:
+        raise ValueError("A convolutional network needs at least one level (model.network.channels).")
     if min(height, width) < 2**levels:
         most = int(math.log2(min(height, width)))
         raise ValueError(
@@ -54,10 +56,16 @@ class ConvEncoder(nn.Module):
     """
 
     def __init__(
-        self, in_channels: PositiveInt, image_size: Sequence[int], channels: Sequence[int], hidden: Sequence[int]
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        channels: Sequence[PositiveInt],
+        hidden: Sequence[PositiveInt],
     ):
         super().__init__()
         height, width = pyramid(image_size, len(channels))[-1]
+        if not hidden:
+            raise ValueError("A convolutional network needs at least one dense layer (model.network.hidden).")
         widths = [in_channels, *channels]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
@@ -75,9 +83,9 @@ class ConvDecoder(nn.Module):
     def __init__(
         self,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
-        channels: Sequence[int],
-        hidden: Sequence[int],
+        image_size: Sequence[PositiveInt],
+        channels: Sequence[PositiveInt],
+        hidden: Sequence[PositiveInt],
         latent_dim: PositiveInt,
     ):
         super().__init__()

@@ -65,8 +65,8 @@ class DenseVAE(VAE):
     def __init__(
         self,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
-        hidden: Sequence[int],
+        image_size: Sequence[PositiveInt],
+        hidden: Sequence[PositiveInt],
         latent_dim: PositiveInt,
         activation: Callable[[], nn.Module] = nn.ReLU,
     ):
@@ -83,9 +83,9 @@ class ConvVAE(VAE):
     def __init__(
         self,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
-        channels: Sequence[int],
-        hidden: Sequence[int],
+        image_size: Sequence[PositiveInt],
+        channels: Sequence[PositiveInt],
+        hidden: Sequence[PositiveInt],
         latent_dim: PositiveInt,
     ):
         encoder = ConvEncoder(in_channels, image_size, channels, hidden)

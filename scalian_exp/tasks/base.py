@@ -56,7 +56,7 @@ class Task(pl.LightningModule):
         raise TypeError(f"{type(self).__name__} has no step(batch) → (loss, logs)")
 
     def test_logs(self, batch: Batch) -> dict[str, Tensor]:
-        """Metrics too dear for every validation: name → mean over the batch."""
+        """Metrics too slow for every validation: name → mean over the batch."""
         return {}
 
     def test_totals(self) -> dict[str, Tensor]:
@@ -90,7 +90,8 @@ class Task(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss, logs = self.step(batch)
         self.train_means.update({"loss": loss, **logs}, batch_size(batch))
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        every = self.trainer.log_every_n_steps
+        if every and (self.global_step + 1) % every == 0:
             self.log("step/loss", loss.detach(), prog_bar=True, batch_size=batch_size(batch))
         return loss
 
@@ -127,10 +128,11 @@ class Task(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips the norm. Lightning refuses to with any fused optimizer in mixed precision, but only float16 scales
-        gradients, and checks.py refuses that one."""
+        """Lightning refuses to clip for any fused optimizer in mixed precision, but only float16 scales gradients, and
+        checks.py refuses that one."""
         if gradient_clip_val:
-            nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+            clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
+            clip(self.network.parameters(), gradient_clip_val)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer([p for p in self.network.parameters() if p.requires_grad])

@@ -20,13 +20,15 @@ CHUNK = 2**21
 
 
 class Variational(Task):
-    """The network gives `forward(x) → (logits, kl)`, `importance(x, samples)`, `encode` and `sample`.
+    """The network offers `forward(x) → (logits, kl)`, `importance(x, samples)`, `encode`, `decode` and `sample`.
+
+    The best checkpoint is the one of least loss, β and all: it is what was trained.
 
     Logs, in nats per image: `neg_elbo` = `reconstruction` + `kl` whatever β is, an upper bound of −log p(x); and at the
     test `nll_bound_iw<k>`, a tighter one by k importance samples (Burda et al. 2016, eq. 8).
     """
 
-    monitor = "val/neg_elbo"
+    monitor = "val/loss"
     loss: Any
 
     def __init__(
@@ -44,7 +46,7 @@ class Variational(Task):
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         x = batch["image"]
         logits, kl = self.network(x)
-        terms = self.loss(logits, kl, x, self.current_epoch)
+        terms = self.loss(logits, kl, x, self.current_epoch if self.training else None)
         bound = terms.reconstruction + terms.kl
         return terms.loss, {"neg_elbo": bound, "reconstruction": terms.reconstruction, "kl": terms.kl}
 

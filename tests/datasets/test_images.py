@@ -140,6 +140,8 @@ def test_dynamic_binarisation_draws_training_anew_and_evaluation_once(tmp_path: 
     assert float(first.splits["test"].examples["image"].float().mean()) == pytest.approx(expected, abs=2)
 
     class Training:
+        lightning_module = torch.nn.Linear(1, 1)
+        lightning_module.dtype = torch.float32
         training = True
         current_epoch = 0
         overfit_batches = 0
@@ -227,6 +229,24 @@ def test_image_folder_takes_split_folders_as_they_are(tmp_path: Path) -> None:
     data = ImageFolder(str(tmp_path), 1, [8, 8], num_workers=0)
     data.setup()
     assert [len(data.splits[split]) for split in ("train", "val", "test")] == [1, 2, 3]
+
+
+def test_image_folder_never_trains_on_the_test_folder(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        save_images(tmp_path / "train" / name, 10)
+    save_images(tmp_path / "test" / "dog", 4)
+    data = ImageFolder(str(tmp_path), 1, [8, 8], num_workers=0, held_out=0.2)
+    data.setup()
+    assert [len(data.splits[split]) for split in ("train", "val", "test")] == [16, 4, 4]
+    assert all("test" in path.parts for path in data.splits["test"].paths)
+    assert not any("test" in path.relative_to(tmp_path).parts for path in data.splits["train"].paths)
+    assert set(data.splits["test"].labels) == {1}  # dog is the second class of the training images
+    save_images(tmp_path / "test" / "fish", 1)
+    with pytest.raises(Refusal, match="class 'fish'"):
+        ImageFolder(str(tmp_path), 1, [8, 8]).setup()
+    (tmp_path / "train").rename(tmp_path / "training")
+    with pytest.raises(Refusal, match="no folder train"):
+        ImageFolder(str(tmp_path), 1, [8, 8]).setup()
 
 
 def test_image_folder_refusals(tmp_path: Path) -> None:
