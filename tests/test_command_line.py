@@ -85,7 +85,7 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
     ("arguments", "sentence"),
     [
         (["model=vea"], "There is no model=vea; did you mean model=vae?"),
-        (["modle=vae"], "Could not override 'modle'"),
+        (["modle=vae"], "There is no modle in this experiment; did you mean model?"),
         (["model.network.latent_dm=3"], "latent_dm in this experiment; did you mean model.network.latent_dim?"),
         (["latent_dim=3"], "did you mean model.network.latent_dim?"),
         (["+model.network.latent_dm=3"], "takes no argument 'latent_dm'; did you mean 'latent_dim'?"),
@@ -96,7 +96,7 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["dataset=image_folder", "dataset.root=nowhere"], "nowhere; say with dataset.root where your images lie"),
         (["model=conv_vae", "model.network.channels=[8,8,8,8,8]"], "use at most 4 levels here"),
         (["model=conv_vae", "dataset=digits", "model.network.channels=[8,8,8,8]"], "use at most 3 levels here"),
-        (["loss.beta=[1"], "mismatched input"),
+        (["loss.beta=[1"], "no viable alternative at input '[1'"),
         (["resume=nowhere"], "nowhere is no run folder"),
         (["experiment=vae_mnits"], "did you mean experiment=vae_mnist?"),
         (["model.optimizer.lr=-1"], "nvalid learning rate"),
@@ -171,7 +171,7 @@ def test_a_run_from_anywhere_and_every_action_on_it(tmp_path: Path) -> None:
     assert "torch finds no such device" in sentence(run, "action=sample", "device=mps")
     assert "no image file" in sentence(run, "action=reconstruct", "action.image=nowhere.png")
     assert "can't be read as an image" in sentence(run, "action=reconstruct", f"action.image={folder}/metrics.json")
-    assert "at most 20" in sentence(run, "action=reconstruct", "action.count=500")
+    assert "there are 20; take at most" in sentence(run, "action=reconstruct", "action.count=500")
     assert "two ends" in sentence(run, "action=interpolate", f"action.start={image}")
     assert "holds a run already" in refused_run(folder, tmp_path)
 

@@ -45,7 +45,7 @@ def test_only_models_and_losses_read_only_the_dataset(file: Path) -> None:
     if group in ("model", "loss", "experiment"):
         assert all(name.startswith("dataset.") for name in used)
     elif group not in ("train.yaml", "apply.yaml", "hydra"):
-        assert used == []
+        assert set(used) <= {"outputs"}  # a fact of the whole experiment
 
 
 @pytest.mark.parametrize("experiment", names("experiment"))

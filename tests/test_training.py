@@ -138,6 +138,28 @@ def test_a_folder_of_images_trains_and_a_broken_one_is_named(workers: int, tmp_p
     assert refusal_in(str(caught.value)).count("\n") == 0
 
 
+def test_a_moved_run_still_knows_its_best_score(tmp_path: Path) -> None:
+    best = train(tiny("vae", "trainer.max_epochs=3"), tmp_path / "here")["best"]
+    (tmp_path / "here").rename(tmp_path / "there")
+    worse = [f"resume={tmp_path / 'there'}", "trainer.max_epochs=4"]
+    file = tmp_path / "there/checkpoints/best.ckpt"
+    before = file.read_bytes()
+    config, folder = resumed(worse)
+    config["model"]["optimizer"]["lr"] = 0.0
+    for name in ("last", "best"):  # make any later epoch worse than the best one was said to be
+        contents = torch.load(tmp_path / f"there/checkpoints/{name}.ckpt", weights_only=True)
+        for state in contents["callbacks"].values():
+            if state.get("best_model_score") is not None and state.get("monitor"):
+                state["best_model_score"] = torch.tensor(0.0)
+                state["kth_value"] = torch.tensor(0.0)
+                state["best_k_models"] = {path: torch.tensor(0.0) for path in state["best_k_models"]}
+        torch.save(contents, tmp_path / f"there/checkpoints/{name}.ckpt")
+    before = file.read_bytes()
+    assert train(config, folder)["best"] == 0.0
+    assert file.read_bytes() == before
+    assert best > 0
+
+
 def test_a_broken_last_checkpoint_is_refused_on_resume(tmp_path: Path) -> None:
     config = tiny("vae")
     train(config, tmp_path)
@@ -168,7 +190,8 @@ def test_a_run_folder_holds_all_that_a_reader_needs(tmp_path: Path) -> None:
     assert torch.__version__.startswith(environment["packages"]["torch"])
     assert environment["seed"] == 0
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
-    for name in ("test/neg_elbo", "test/nll_bound_iw3", "test/active_units", "parameters", "seconds_per_epoch"):
+    assert metrics["test/active_units"] >= 0
+    for name in ("test/neg_elbo", "test/nll_bound_iw3", "parameters", "seconds_per_epoch"):
         assert metrics[name] > 0
     assert metrics["samples_per_second"] > 0
     assert metrics["inference_ms_per_sample"] > 0
@@ -194,7 +217,7 @@ def test_tensorboard_gets_curves_figures_hyperparameters_and_codes(tmp_path: Pat
     assert {"train/loss", "val/neg_elbo", "test/neg_elbo", "lr"} <= set(events.Tags()["scalars"])
     assert {"test/samples", "test/reconstructions", "test/latent_map"} <= set(events.Tags()["images"])
     hparams = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
-    assert b"val/neg_elbo" in hparams
+    assert b"val/loss" in hparams
     assert b"model.network.latent_dim" in hparams
     (table,) = (tmp_path / "tensorboard").rglob("tensors.tsv")
     assert len(table.read_text().splitlines()) == 20
@@ -273,8 +296,8 @@ def test_constructors_refuse_what_they_cannot_build(tmp_path: Path) -> None:
     config["model"]["network"]["_target_"] = "scalian_exp.networks.vae.NoSuchVAE"
     with pytest.raises(Refusal, match="NoSuchVAE"):
         train(config, tmp_path)
-    with pytest.raises(Refusal, match=r"trainer: .*gpu|trainer: .*GPU|trainer: .*cuda"):
-        train(tiny("vae", "trainer/accelerator=gpu", "trainer.devices=99"), tmp_path)
+    with pytest.raises(Refusal, match="trainer/accelerator=mps: torch finds no such device"):
+        train(tiny("vae", "trainer/accelerator=mps"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -33,23 +33,24 @@ def data_of(model: Loaded) -> Any:
 
 
 def batches(model: Loaded, split: str) -> Iterator[Batch]:
-    """All batches of a split, as the network takes them, on its device."""
+    """All batches of a split in the data's order, as the network takes them, on its device."""
     data = data_of(model)
-    loaders = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}
-    for batch in loaders[split]():
-        on_device = {name: values.to(model.task.device) for name, values in batch.items()}
-        yield data.on_after_batch_transfer(on_device, 0)
+    for batch in data.loader(split):
+        yield prepared(model, data, batch)
+
+
+def prepared(model: Loaded, data: Any, batch: Batch) -> Batch:
+    on_device = {name: values.to(model.task.device) for name, values in batch.items()}
+    return data.on_after_batch_transfer(on_device, 0)
 
 
 def examples(model: Loaded, count: int) -> Batch:
     """Test examples spread evenly over the split, which may be sorted by class."""
-    everything = list(batches(model, "test"))
-    joined = {name: torch.cat([batch[name] for batch in everything]) for name in everything[0]}
-    size = len(next(iter(joined.values())))
+    data = data_of(model)
+    size = len(data.splits["test"])
     if count > size:
-        raise Refusal(f"action.count={count} is more than the {size} test examples; take at most {size}.")
-    chosen = torch.linspace(0, size - 1, count).round().long()
-    return {name: values[chosen.to(values.device)] for name, values in joined.items()}
+        raise Refusal(f"{count} test examples are wanted, but there are {size}; take at most so many (action.count).")
+    return prepared(model, data, data.splits["test"][torch.linspace(0, size - 1, count).round().long()])
 
 
 def image_from(model: Loaded, path: str) -> Tensor:

@@ -63,6 +63,6 @@ class Export(Action):
 
     def compare(self, name: str, output: Tensor, expected: Tensor) -> None:
         difference = float((output - expected).abs().max() / expected.abs().max())
-        if difference > self.tolerance:
+        if not difference <= self.tolerance:  # a NaN is no agreement
             raise Refusal(f"{name} differs from the network by {difference:.1e} of its largest logit; don't use it.")
         print(f"{name} agrees with the network to {difference:.1e} of its largest logit.")

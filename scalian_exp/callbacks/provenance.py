@@ -36,6 +36,17 @@ class Provenance(pl.Callback):
     def on_save_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["scalian_exp"] = {"config": self.config}
 
+    def on_load_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
+        """A run that was moved knows its best score still: Lightning forgets it when the folder's name has changed."""
+        here = self.folder / "checkpoints"
+        for state in checkpoint["callbacks"].values():
+            if isinstance(state, dict) and state.get("dirpath"):
+                state["dirpath"] = str(here)
+                for key in ("best_model_path", "kth_best_model_path"):
+                    if state.get(key):
+                        state[key] = str(here / Path(state[key]).name)
+                state["best_k_models"] = {str(here / Path(k).name): v for k, v in state["best_k_models"].items()}
+
     def on_train_start(self, trainer: Any, task: Any) -> None:
         if trainer.ckpt_path is None:
             trainer.save_checkpoint(self.folder / "checkpoints" / "start.ckpt")

@@ -23,7 +23,7 @@ class SeededEpochs(pl.Callback):
     def seed_all(self, epoch: int, rank: int) -> None:
         seed = (self.seed * 2**20 + epoch + rank * 2**40) % 2**63
         random.seed(seed)
-        np.random.seed(seed % 2**32)
+        np.random.seed(np.random.SeedSequence(seed).generate_state(1))
         torch.manual_seed(seed)
 
     def on_train_epoch_start(self, trainer: Any, task: Any) -> None:

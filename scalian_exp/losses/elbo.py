@@ -81,7 +81,7 @@ class ELBO(nn.Module):
         return self.beta * min(1.0, (epoch + 1) / (self.warmup_epochs + 1))
 
     def forward(self, logits: Tensor, kl: Tensor, x: Tensor, epoch: int | None = None) -> Terms:
-        """Logits and x (B, C, H, W), kl (B, latents): means over the batch, in nats; β as in that epoch, or its last."""
+        """Logits and x (B, C, H, W), kl (B, latents): means over the batch, in nats; β of that epoch or the last."""
         reconstruction = -self.likelihood(logits, x).mean()
         total_kl = kl.sum(1).mean()
         beta = self.beta if epoch is None else self.beta_at(epoch)
