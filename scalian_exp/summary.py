@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from scalian_exp.report import metrics_of, shown, write_text
 
 FACTS = ("parameters", "epochs", "seconds_per_epoch", "samples_per_second", "inference_ms_per_sample")
 """shown after the metrics"""
+WIDTH = 160
+"""columns of the table where no terminal says how many it has"""
 
 
 def job_number(folder: Path) -> int:
@@ -78,13 +81,13 @@ def summarise(sweep: Path) -> int:
     lines = [columns, ["---"] * len(columns), *[[cell(row[name]) for name in columns] for row in table]]
     write_text(sweep / "summary.md", "".join("| " + " | ".join(line) + " |\n" for line in lines))
 
-    drawn = [name for name in columns if len({row[name] for row in table}) > 1 or name in swept(jobs)]
+    shown_columns = [name for name in columns if name in ("status", "seconds_per_epoch", *swept(jobs)) or "/" in name]
     printed = Table(title=f"{len(table)} jobs")
-    for name in ["job", *[name for name in drawn if name != "job"]]:
-        printed.add_column(name, justify="right", overflow="fold")
+    for name in shown_columns:
+        printed.add_column(name.removeprefix("test/"), justify="right", overflow="fold")
     for row in table:
-        printed.add_row(*[cell(row[name]) for name in ["job", *[name for name in drawn if name != "job"]]])
-    Console().print(printed)
+        printed.add_row(*[cell(row[name]) for name in shown_columns])
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(printed)
 
     figure = sweep_figure(table, swept(jobs), [name for name in columns if name.startswith(("best ", "test/"))])
     if figure is not None:
