@@ -1,6 +1,7 @@
 """The wheel, the README, and TensorBoard's page in a browser."""
 
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -48,16 +49,18 @@ def test_the_readmes_training_commands_compose(root: Path, tmp_path: Path) -> No
     commands = [line for line in readme_commands(root) if line.startswith("scalian-train") and "<" not in line]
     assert len(commands) >= 5
     for line in commands:
-        arguments = line.replace("scalian-train", "").replace("photos/", str(tmp_path)).split()
+        arguments = shlex.split(line.replace("scalian-train", "").replace("photos/", str(tmp_path)))
         if any(argument.startswith("resume=") for argument in arguments):
             continue
-        plain = [argument for argument in arguments if argument != "-m"]
         own = root / "docs/own_network"
-        plain = [argument.replace("docs/own_network", str(own)) for argument in plain]
-        shown = subprocess.run(
-            [sys.executable, "-m", "scalian_exp.train", *plain, *(["-m"] if "-m" in arguments else []), "--cfg", "job"],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        plain = [
+            # the first job of a sweep
+            re.sub(r"=([^,\[]+),.*", r"=\1", argument.replace("docs/own_network", str(own)))
+            for argument in arguments
+            if argument != "-m" and argument not in ("--help", "--cfg", "job")
+        ]
+        command = [sys.executable, "-m", "scalian_exp.train", *plain, "--cfg", "job", "--resolve"]
+        shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert shown.returncode == 0, f"{line}: {shown.stderr}"
 
 
