@@ -36,6 +36,9 @@ def with_sentences(action: Callable[[], Any]) -> None:
     """Do it; tell a user's mistake in one sentence, with exit code 1."""
     try:
         action()
+    except KeyboardInterrupt:  # once training has begun, Lightning handles it
+        sys.stderr.write("Interrupted before training began.\n")
+        sys.exit(130)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(sentence(error))
 

@@ -57,6 +57,16 @@ def read(file: Path) -> dict[str, Any]:
     return contents
 
 
+def check_progress(contents: dict[str, Any], trainer: dict[str, Any]) -> None:
+    """Refuse to resume a checkpoint that has more epochs than the training is to have."""
+    started = contents["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
+    most = trainer["max_epochs"]
+    if most is not None and -1 < most < started:
+        raise Refusal(
+            f"This run has {started} epochs already, which trainer.max_epochs={most} counts too; give {started} or more."
+        )
+
+
 def load(path: str | Path, device: str | torch.device = "cpu") -> Loaded:
     """Rebuild a model from a checkpoint or a run folder, without its configs.
 

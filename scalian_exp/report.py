@@ -166,7 +166,7 @@ def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
     write_metrics(folder, {**so_far, **facts(trainer, task, "interrupted")})
     done = min(trainer.current_epoch, trainer.max_epochs)
     print(
-        f"\nInterrupted; {done} of {trainer.max_epochs} epochs are kept in {shown(folder)}/checkpoints/last.ckpt."
+        f"\nInterrupted; {done} of {trainer.max_epochs} epochs are complete and kept in {shown(folder)}/checkpoints."
         f"\nGo on with: scalian-train resume={shlex.quote(shown(folder))}",
         flush=True,
     )

@@ -33,8 +33,8 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
             continue
         if override.type != OverrideType.CHANGE or not (key in CHANGEABLE or key.startswith(CHANGEABLE_GROUPS)):
             raise Refusal(
-                f"A resumed run keeps its experiment, so it can't take {override.input_line}; values of trainer, "
-                "callbacks and logger may change, such as trainer.max_epochs=…, or start a new run."
+                f"A resumed run keeps its experiment, so it can't take {override.input_line}; single values such as "
+                "trainer.max_epochs=…, callbacks.….…=… or test=… may change, whole options may not: start a new run."
             )
         if OmegaConf.select(config, key, default=MISSING) is MISSING:
             raise Refusal(f"The run in {folder} has no {key}; {nearest(key, [*leaf_paths(config)])}")

@@ -50,7 +50,7 @@ def check_device(kind: str, said: str) -> None:
         "mps": torch.backends.mps.is_available(),
     }
     if not there.get(kind, kind in ("auto", "cpu")):
-        raise Refusal(f"{said}: torch finds no such device on this machine; use cpu, or auto where you train.")
+        raise Refusal(f"{said}: torch finds no such device on this machine; use cpu instead.")
 
 
 def checkpoint_among(folder: Path, *names: str) -> Path | None:

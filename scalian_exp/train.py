@@ -30,7 +30,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     from scalian_exp import report
     from scalian_exp.build import build, build_task
-    from scalian_exp.checkpoint import read
+    from scalian_exp.checkpoint import check_progress, read
     from scalian_exp.runs import build_trainer, checkpoint_among, ending_cleanly
 
     report.quiet()
@@ -42,7 +42,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     trainer = build_trainer(config, task, folder)
     last = checkpoint_among(folder, "last", "start")
     if last is not None:
-        read(last)  # a broken one is refused before anything is written
+        check_progress(read(last), config["trainer"])  # before anything is written
     report.describe(config, folder)
     metrics: dict[str, float] = {}
     with ending_cleanly():

@@ -1,5 +1,6 @@
 """The wheel, the README, and TensorBoard's page in a browser."""
 
+import json
 import re
 import shlex
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -110,15 +112,10 @@ def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
     ):
         options.add_argument(f"--{flag}")
     try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.2)
+        wait_for_runs(f"http://127.0.0.1:{port}/data/runs")
         driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
         try:
-            for tab, expected in (("scalars", "neg_elbo"), ("images", "reconstructions")):
+            for tab, expected in (("scalars", "tag: lr"), ("images", "test/reconstructions")):
                 driver.get(f"http://127.0.0.1:{port}/#{tab}")
                 WebDriverWait(driver, 60).until(lambda page, words=expected: words in text_of(page))
         finally:
@@ -128,10 +125,23 @@ def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
         server.wait(timeout=30)
 
 
+def wait_for_runs(address: str) -> None:
+    """Until TensorBoard has read the run: a page that is opened earlier stays empty."""
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                if json.load(answer):
+                    return
+        except OSError:
+            pass  # not listening yet
+        time.sleep(0.2)
+    raise AssertionError("TensorBoard shows no run")
+
+
 def text_of(page: object) -> str:
     """All text of a page, that of its shadow roots too."""
     script = """
     const read = node => [...node.childNodes].map(child => child.nodeType === 3 ? child.data
         : read(child) + (child.shadowRoot ? read(child.shadowRoot) : "")).join(" ");
     return read(document.body);"""
-    return page.execute_script(script)  # type: ignore[attr-defined]
+    return " ".join(page.execute_script(script).split())  # type: ignore[attr-defined]

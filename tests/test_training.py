@@ -275,6 +275,11 @@ def test_resume_refuses_what_it_cannot_do(tmp_path: Path) -> None:
             resumed([f"resume={tmp_path}", line])
     with pytest.raises(Refusal, match="must be a whole number"):
         resumed([f"resume={tmp_path}", "trainer.max_epochs=x"])
+    train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=3"]))
+    before = (tmp_path / "config.yaml").read_bytes()
+    with pytest.raises(Refusal, match="has 3 epochs already"):
+        train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=2"]))
+    assert (tmp_path / "config.yaml").read_bytes() == before
     config, folder = resumed([f"resume={tmp_path}"])
     assert folder == tmp_path
     assert config == yaml.safe_load((tmp_path / "config.yaml").read_text())
