@@ -63,7 +63,7 @@ def check_progress(contents: dict[str, Any], trainer: dict[str, Any]) -> None:
     most = trainer["max_epochs"]
     if most is not None and -1 < most < started:
         raise Refusal(
-            f"This run has {started} epochs already, which trainer.max_epochs={most} counts too; give {started} or more."
+            f"This run has {started} epochs already, and trainer.max_epochs={most} counts them; give {started} or more."
         )
 
 
