@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from scalian_exp.networks.layers import ConvDecoder, ConvEncoder, Flat, mlp
+from scalian_exp.networks.layers import ConvDecoder, ConvEncoder, Flat, dense_decoder, mlp
 from scalian_exp.ranges import PositiveInt
 
 
@@ -44,9 +44,7 @@ class DenseAutoencoder(Autoencoder):
         shape = (in_channels, *image_size)
         widths = [math.prod(shape), *hidden]
         encoder = Flat(nn.Sequential(mlp(widths, activation), nn.Linear(widths[-1], latent_dim)))
-        back = [latent_dim, *reversed(hidden)]
-        decoder = nn.Sequential(mlp(back, activation), nn.Linear(back[-1], widths[0]), nn.Unflatten(1, shape))
-        super().__init__(encoder, decoder, latent_dim)
+        super().__init__(encoder, dense_decoder(shape, hidden, latent_dim, activation), latent_dim)
 
 
 class ConvAutoencoder(Autoencoder):

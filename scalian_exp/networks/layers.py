@@ -103,6 +103,16 @@ class ConvDecoder(nn.Module):
         return self.deconvolutions(self.dense(z).unflatten(1, self.map_size))
 
 
+def dense_decoder(
+    shape: Sequence[int], hidden: Sequence[int], latent_dim: int, activation: Callable[[], nn.Module]
+) -> nn.Sequential:
+    """Codes (B, latent_dim) → logits (B, *shape) through hidden[-1], …, hidden[0] units: a dense encoder's mirror image."""
+    widths = [latent_dim, *reversed(hidden)]
+    return nn.Sequential(
+        mlp(widths, activation), nn.Linear(widths[-1], math.prod(shape)), nn.Unflatten(1, tuple(shape))
+    )
+
+
 class Flat(nn.Module):
     """A network over vectors, used on images: flattens (B, C, H, W) on the way in."""
 

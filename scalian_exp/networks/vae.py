@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.layers import ConvDecoder, ConvEncoder, Flat, mlp, start_at_base_rates
+from scalian_exp.networks.layers import ConvDecoder, ConvEncoder, Flat, dense_decoder, mlp, start_at_base_rates
 from scalian_exp.ranges import PositiveInt
 
 
@@ -72,8 +72,7 @@ class DenseVAE(VAE):
     ):
         shape = (in_channels, *image_size)
         widths = [math.prod(shape), *hidden]
-        back = [latent_dim, *reversed(hidden)]
-        decoder = nn.Sequential(mlp(back, activation), nn.Linear(back[-1], widths[0]), nn.Unflatten(1, shape))
+        decoder = dense_decoder(shape, hidden, latent_dim, activation)
         super().__init__(Flat(mlp(widths, activation)), widths[-1], decoder, latent_dim)
 
 
