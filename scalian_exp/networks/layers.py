@@ -106,7 +106,7 @@ class ConvDecoder(nn.Module):
 def dense_decoder(
     shape: Sequence[int], hidden: Sequence[int], latent_dim: int, activation: Callable[[], nn.Module]
 ) -> nn.Sequential:
-    """Codes (B, latent_dim) → logits (B, *shape) through hidden[-1], …, hidden[0] units: a dense encoder's mirror image."""
+    """Codes (B, latent_dim) → logits (B, *shape) through hidden[-1], …, hidden[0] units: the encoder mirrored."""
     widths = [latent_dim, *reversed(hidden)]
     return nn.Sequential(
         mlp(widths, activation), nn.Linear(widths[-1], math.prod(shape)), nn.Unflatten(1, tuple(shape))
