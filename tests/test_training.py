@@ -138,7 +138,8 @@ def test_a_folder_of_images_trains_and_a_broken_one_is_named(workers: int, tmp_p
     assert refusal_in(str(caught.value)).count("\n") == 0
 
 
-def test_a_moved_run_still_knows_its_best_score(tmp_path: Path) -> None:
+def test_a_moved_run_still_knows_its_best_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     train(tiny("vae", "trainer.max_epochs=2", "test=false"), tmp_path / "here")
     (tmp_path / "here").rename(tmp_path / "there")
     last, best = (tmp_path / f"there/checkpoints/{name}.ckpt" for name in ("last", "best"))
@@ -149,7 +150,7 @@ def test_a_moved_run_still_knows_its_best_score(tmp_path: Path) -> None:
             state["best_k_models"] = {path: torch.tensor(0.0) for path in state["best_k_models"]}
     torch.save(contents, last)
     before = best.read_bytes()
-    assert train(*resumed([f"resume={tmp_path / 'there'}", "trainer.max_epochs=3"]))["best"] == 0.0
+    assert train(*resumed(["resume=there", "trainer.max_epochs=3"]))["best"] == 0.0
     assert best.read_bytes() == before
 
 

@@ -38,7 +38,7 @@ class Provenance(pl.Callback):
 
     def on_load_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
         """A run that was moved knows its best score still: Lightning forgets it when the folder's name has changed."""
-        here = self.folder / "checkpoints"
+        here = (self.folder / "checkpoints").resolve()  # as Lightning writes it
         for state in checkpoint["callbacks"].values():
             if isinstance(state, dict) and state.get("dirpath"):
                 state["dirpath"] = str(here)
