@@ -1,6 +1,5 @@
 """What makes a checkpoint stand alone and a run resumable."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
-        with part.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
+        torch.save(checkpoint, part)
         part.replace(target)
 
 
