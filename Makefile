@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 train: $(READY) ## train a VAE on the embedded images: two minutes on any machine
 	$(BIN)/scalian-train model=vae
 
-test: $(READY) ## run the tests, about five minutes
+test: $(READY) ## run the tests, some minutes
 	$(BIN)/python -m pytest
 
 test-all: $(READY) ## run the tests and the slow trainings

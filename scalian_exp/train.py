@@ -20,7 +20,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train what a resolved config describes; everything it leaves lies in the run folder.
 
     Returns:
-        What metrics.json holds: all test metrics, and `best`, the monitored validation metric.
+        What metrics.json holds: all test metrics, and `best`, the monitored validation metric,
+        where something was monitored.
 
     Raises:
         Refusal: if something in the config or the data can't work.
@@ -56,7 +57,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 def job(config: DictConfig) -> float | None:
     """One job of Hydra's: its best monitored value, for sweepers that search; never a test metric."""
     plain = check(config)
-    return train(plain, Path(HydraConfig.get().runtime.output_dir))["best"]
+    return train(plain, Path(HydraConfig.get().runtime.output_dir)).get("best")
 
 
 def main() -> None:

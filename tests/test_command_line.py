@@ -211,6 +211,12 @@ def test_a_sweep_goes_on_after_a_failure_and_ends_with_a_summary(tmp_path: Path)
     assert "holds a sweep already" in again.stderr
 
 
+def test_a_run_without_checkpoints_ends_as_well(tmp_path: Path) -> None:
+    result = command("model=vae", *QUICK, "~callbacks.best", "~callbacks.last", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "test/neg_elbo" in result.stdout
+
+
 def test_two_runs_at_once_never_share_a_folder(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen([sys.executable, "-m", "scalian_exp.train", *QUICK], cwd=tmp_path, stdout=subprocess.DEVNULL)

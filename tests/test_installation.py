@@ -1,5 +1,6 @@
 """The wheel, the README, and TensorBoard's page in a browser."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -128,12 +129,9 @@ def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
 def wait_for_runs(address: str) -> None:
     """Until TensorBoard has read the run: a page that is opened earlier stays empty."""
     for _ in range(300):
-        try:
-            with urllib.request.urlopen(address, timeout=10) as answer:
-                if json.load(answer):
-                    return
-        except OSError:
-            pass  # not listening yet
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=10) as answer:  # refused at first
+            if json.load(answer):
+                return
         time.sleep(0.2)
     raise AssertionError("TensorBoard shows no run")
 
