@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -62,6 +62,10 @@ def sentence(error: Exception) -> str:
         ]
         advice = f"did you mean {close[0]}?" if close else f"to add it all the same, say +{key}=…"
         return f"There is no {key} in this experiment; {advice}"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override} can't be read; an override is word=option or path.to.value=value, quoted for the shell."
+        )
     if isinstance(error, Refusal):
         return refusal_in(str(error))
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

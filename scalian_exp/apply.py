@@ -24,12 +24,10 @@ def apply(config: dict[str, Any]) -> None:
     from scalian_exp.build import build
     from scalian_exp.checkpoint import load
     from scalian_exp.report import quiet, shown
-    from scalian_exp.runs import check_device
+    from scalian_exp.runs import torch_device
 
     quiet()
-    if (kind := str(config["device"]).partition(":")[0]) != "cpu":
-        check_device("gpu" if kind == "cuda" else kind, f"device={config['device']}")
-    model = load(config["run"], config["device"])
+    model = load(config["run"], torch_device(str(config["device"])))
     name, node = config["name"], config["action"]
     if missing := [need for need in node["needs"] if not hasattr(model.task.network, need)]:
         offered = [

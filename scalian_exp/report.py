@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -141,7 +142,9 @@ def conclude(trainer: Any, task: Any, metrics: dict[str, float], folder: Path) -
         console.print(f"figure       {shown(figure)}", highlight=False, soft_wrap=True)
     console.print(f"run folder   {shown(folder)}", highlight=False, soft_wrap=True)
     if (folder / "tensorboard").exists():
-        console.print(f"dashboard    tensorboard --logdir {shown(folder.parent)}", highlight=False, soft_wrap=True)
+        console.print(
+            f"dashboard    {program('tensorboard')} --logdir {shown(folder.parent)}", highlight=False, soft_wrap=True
+        )
     return everything
 
 
@@ -156,8 +159,17 @@ def print_table(title: str, values: Mapping[str, Any]) -> None:
 
 def shown(path: Path) -> str:
     """A path as one would type it here."""
-    path = path.resolve()
+    return relative(path.resolve())
+
+
+def relative(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def program(name: str) -> str:
+    """A program of this installation as one would type it here: its path, where the shell wouldn't find it."""
+    beside = Path(sys.executable).with_name(name)
+    return name if shutil.which(name) or not beside.exists() else relative(beside)
 
 
 def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
@@ -167,6 +179,6 @@ def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
     done = min(trainer.current_epoch, trainer.max_epochs)
     print(
         f"\nInterrupted; {done} of {trainer.max_epochs} epochs are complete and kept in {shown(folder)}/checkpoints."
-        f"\nGo on with: scalian-train resume={shlex.quote(shown(folder))}",
+        f"\nGo on with: {program('scalian-train')} resume={shlex.quote(shown(folder))}",
         flush=True,
     )

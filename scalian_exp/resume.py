@@ -53,6 +53,10 @@ def stored_config(folder: Path) -> DictConfig:
     """
     file = folder / "config.yaml"
     if not file.is_file():
+        if jobs := sorted(folder.glob("*/config.yaml")):
+            raise Refusal(
+                f"{folder} is a folder of {len(jobs)} runs, not of one; go on with one of them: resume={jobs[0].parent}"
+            )
         found = sorted(folder.parent.glob("*/config.yaml")) if folder.parent.is_dir() else []
         near = f"; its neighbours with one: {', '.join(str(path.parent) for path in found[:3])}" if found else ""
         raise Refusal(f"{folder} is no run folder: there is no config.yaml in it{near}.")

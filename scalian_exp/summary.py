@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from scalian_exp.report import metrics_of, shown, write_text
+from scalian_exp.report import metrics_of, program, shown, write_text
 
 FACTS = ("parameters", "epochs", "seconds_per_epoch", "samples_per_second", "inference_ms_per_sample")
 """shown after the metrics"""
@@ -56,6 +56,14 @@ def rows(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: row.get(name) for name in columns} for row in table]
 
 
+def comparable(columns: list[str], keys: list[str]) -> list[str]:
+    """The metrics among a table's columns; where the loss itself was swept, its own values mean nothing."""
+    metrics = [name for name in columns if name.startswith(("best ", "test/"))]
+    if any(key.partition(".")[0] == "loss" for key in keys):
+        metrics = [name for name in metrics if not name.endswith("/loss")]
+    return metrics
+
+
 def cell(value: Any) -> str:
     return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
@@ -89,12 +97,12 @@ def summarise(sweep: Path) -> int:
         printed.add_row(*[cell(row[name]) for name in shown_columns])
     Console(width=None if sys.stdout.isatty() else WIDTH).print(printed)
 
-    figure = sweep_figure(table, swept(jobs), [name for name in columns if name.startswith(("best ", "test/"))])
+    figure = sweep_figure(table, swept(jobs), comparable(columns, swept(jobs)))
     if figure is not None:
         figure.savefig(sweep / "summary.png", dpi=110)
         print(f"plot      {shown(sweep / 'summary.png')}")
     print(f"summary   {shown(sweep / 'summary.csv')}, {shown(sweep / 'summary.md')}")
-    print(f"dashboard tensorboard --logdir {shown(sweep)}")
+    print(f"dashboard {program('tensorboard')} --logdir {shown(sweep)}")
     failed = [job["folder"] for job in jobs if job["outcome"]["status"] != "finished"]
     for folder in failed:
         error = folder / "error.txt"

@@ -96,7 +96,8 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["dataset=image_folder", "dataset.root=nowhere"], "nowhere; say with dataset.root where your images lie"),
         (["model=conv_vae", "model.network.channels=[8,8,8,8,8]"], "use at most 4 levels here"),
         (["model=conv_vae", "dataset=digits", "model.network.channels=[8,8,8,8]"], "use at most 3 levels here"),
-        (["loss.beta=[1"], "no viable alternative at input '[1'"),
+        (["loss.beta=[1"], "loss.beta=[1 can't be read; an override is word=option or path.to.value=value"),
+        (["model"], "model can't be read; an override is word=option"),
         (["resume=nowhere"], "nowhere is no run folder"),
         (["experiment=vae_mnits"], "did you mean experiment=vae_mnist?"),
         (["model.optimizer.lr=-1"], "nvalid learning rate"),
@@ -188,6 +189,8 @@ def test_an_action_that_the_model_does_not_offer_lists_those_it_does(tmp_path: P
     assert result.returncode == 1
     assert "action=sample needs sample, which DenseAutoencoder doesn't offer" in result.stderr
     assert "action=embed|evaluate|export|interpolate" in result.stderr
+    result = command("run=run", "action=embed", "device=mps", cwd=tmp_path, module="apply")
+    assert "device=mps: torch finds no such device" in result.stderr
 
 
 def test_a_sweep_goes_on_after_a_failure_and_ends_with_a_summary(tmp_path: Path) -> None:
@@ -203,6 +206,7 @@ def test_a_sweep_goes_on_after_a_failure_and_ends_with_a_summary(tmp_path: Path)
     assert (sweep / "summary.md").read_text().count("\n") == 5
     assert (sweep / "summary.png").stat().st_size > 1000
     assert len({path.name for path in sweep.iterdir() if path.is_dir()}) == 3
+    assert "is a folder of 2 runs, not of one" in command(f"resume={sweep}", cwd=tmp_path).stderr
     job = next(sweep.glob("0_*")).relative_to(tmp_path)
     assert command(f"resume={job}", "trainer.max_epochs=2", cwd=tmp_path).returncode == 0
     assert command(f"run={job}", "action=sample", cwd=tmp_path, module="apply").returncode == 0
@@ -241,7 +245,7 @@ def test_ctrl_c_leaves_a_run_that_resumes_as_if_nothing_had_happened(tmp_path: P
     running.send_signal(signal.SIGINT)
     rest, _ = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "Go on with: scalian-train resume=run" in rest
+    assert "scalian-train resume=run" in rest
     assert "Traceback" not in rest
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["status"] == "interrupted"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,28 @@ def test_options_of_the_device_compose_with_every_model(model: str, precision: s
     options = [f"trainer.precision={precision}", "channels_last=true", "trainer.gradient_clip_val=1.0"]
     metrics = train(tiny(model, *options, *ONE_STEP), tmp_path)
     assert math.isfinite(metrics["test/loss"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+@pytest.mark.parametrize("model", MODELS)
+def test_compiled_models_learn_what_the_others_do(model: str, tmp_path: Path) -> None:
+    losses = [
+        train(tiny(model, f"compile={compiled}", *ONE_STEP), tmp_path / compiled)["test/loss"]
+        for compiled in ("false", "true")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert load(tmp_path / "true").task.state_dict().keys() == load(tmp_path / "false").task.state_dict().keys()
+
+
+@pytest.mark.slow
+def test_mlflow_gets_the_same_metrics(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="pip install '.[mlflow]'")
+    train(tiny("vae", "logger=mlflow", f"outputs={tmp_path}", *ONE_STEP), tmp_path / "run")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("scalian_exp")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert math.isfinite(run.data.metrics["val/neg_elbo"])
 
 
 def test_clipping_bounds_the_norm_or_the_values(tmp_path: Path) -> None:

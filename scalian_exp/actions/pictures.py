@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scalian_exp.actions.action import Action, batches, examples, image_from, inputs, save_figure
 from scalian_exp.checkpoint import Loaded
-from scalian_exp.figures.grids import image_grid, rows_of_images
+from scalian_exp.figures.grids import image_grid, rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map
 from scalian_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -28,7 +28,8 @@ class Reconstruct(Action):
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
         x = inputs(model, self.image, self.count)
-        figure = rows_of_images({"input": x, "output": model.task.reconstruct(x)})
+        pictures = {"input": x, "output": model.task.reconstruct(x)}
+        figure = rows_of_images(pictures) if len(x) > 1 else side_by_side(pictures)
         return [save_figure(figure, folder / "reconstructions.png")]
 
 
@@ -115,8 +116,9 @@ class Traverse(Action):
         for row, latent in enumerate(chosen):
             grid[row, :, latent] = mean[latent] + offsets * deviation[latent]
         images = probabilities(network.decode(grid.flatten(0, 1)))
-        title = "one latent a row: " + ", ".join(map(str, chosen.tolist()))
-        return [save_figure(image_grid(images, self.steps, title), folder / "traversal.png")]
+        rows = dict(zip((f"latent {latent}" for latent in chosen.tolist()), images.split(self.steps), strict=True))
+        title = f"each latent alone, from {-self.extent:g} to {self.extent:g} standard deviations around its mean"
+        return [save_figure(rows_of_images(rows, title), folder / "traversal.png")]
 
 
 class LatentMap(Action):
@@ -132,7 +134,7 @@ class LatentMap(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
-        network, batch = model.task.network, examples(model, self.count)
-        codes = network.encode(batch["image"])
-        figure = latent_map(codes, batch.get("label"), lambda z: probabilities(network.decode(z)), self.steps)
+        batch = examples(model, self.count)
+        codes = model.task.network.encode(batch["image"])
+        figure = latent_map(codes, batch.get("label"), model.task.decoded, self.steps, model.task.class_names)
         return [save_figure(figure, folder / "latent_map.png")]

@@ -48,12 +48,21 @@ def image_grid(images: Tensor, columns: int | None = None, title: str = "") -> F
     return figure
 
 
-def rows_of_images(rows: dict[str, Tensor]) -> Figure:
+def rows_of_images(rows: dict[str, Tensor], title: str = "") -> Figure:
     """Rows of images under one another, each with its name: input, output, …"""
     pictures = [tile(images, len(images)) for images in rows.values()]
     height, width = pictures[0].shape[:2]
-    figure = Figure(figsize=(10, 9.4 * height / width * len(rows) + 0.1), layout="constrained")
+    figure = Figure(figsize=(10, 9.4 * height / width * len(rows) + (0.4 if title else 0.1)), layout="constrained")
     for axes, name, picture in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows, pictures, strict=True):
         show(axes, picture)
-        axes.set_ylabel(name)
+        axes.set_ylabel(name, rotation=0, horizontalalignment="right", verticalalignment="center")
+    figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+def side_by_side(pictures: dict[str, Tensor]) -> Figure:
+    """One image (1, C, H, W) each, next to one another, its name above."""
+    figure = Figure(figsize=(4 * len(pictures), 4.3), layout="constrained")
+    for axes, (name, image) in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures.items(), strict=True):
+        show(axes, to_array(image[0]), name)
     return figure

@@ -1,6 +1,6 @@
 """The latent space as a picture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -19,7 +19,13 @@ def principal_plane(codes: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.linalg.svd(codes - mean, full_matrices=False).Vh[:2]
 
 
-def latent_map(codes: Tensor, labels: Tensor | None, decode: Callable[[Tensor], Tensor], steps: int = 16) -> Figure:
+def latent_map(
+    codes: Tensor,
+    labels: Tensor | None,
+    decode: Callable[[Tensor], Tensor],
+    steps: int = 16,
+    names: Sequence[str] | None = None,
+) -> Figure:
     """Codes (N, D) as points coloured by class, beside the images decoded on a grid over the same plane.
 
     Of more than two dimensions the plane of the first two principal components is shown.
@@ -41,7 +47,9 @@ def latent_map(codes: Tensor, labels: Tensor | None, decode: Callable[[Tensor], 
     else:
         classes = labels.cpu().numpy()
         drawn = left.scatter(x, y, c=classes, s=6, linewidths=0, cmap="tab10" if classes.max() < 10 else "turbo")
-        left.legend(*drawn.legend_elements(num=None), title="class", loc="best", fontsize="small")
+        handles, _ = drawn.legend_elements(num=None)
+        words = [names[index] if names else str(index) for index in np.unique(classes)]
+        left.legend(handles, words, title="class", loc="best", fontsize="small")
     left.set(xlabel=f"{name} 1", ylabel=f"{name} 2", title=f"codes of {len(codes)} images")
     show(right, np.asarray(tile(decode(grid), steps, gap=0)), "decoded over the same plane")
     return figure

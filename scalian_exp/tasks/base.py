@@ -1,6 +1,6 @@
 """What all training procedures share: a task says what a step computes, this file does the rest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -35,6 +35,8 @@ class Task(pl.LightningModule):
     mode: ClassVar[str] = "min"
     network: Any
     """offers what the task's docstring names"""
+    class_names: Sequence[str] | None = None
+    """what the data set's config calls its classes, for figures"""
     trainer: Any
 
     def __init__(

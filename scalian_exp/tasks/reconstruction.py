@@ -70,5 +70,8 @@ class Reconstruction(Task):
         codes = self.network.encode(x)
         return {
             "reconstructions": rows_of_images(rows),
-            "latent_map": latent_map(codes, batch.get("label"), lambda z: probabilities(self.network.decode(z))),
+            "latent_map": latent_map(codes, batch.get("label"), self.decoded, names=self.class_names),
         }
+
+    def decoded(self, codes: Tensor) -> Tensor:
+        return probabilities(self.network.decode(codes))

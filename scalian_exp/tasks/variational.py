@@ -83,5 +83,8 @@ class Variational(Task):
         return {
             "reconstructions": rows_of_images({"input": x[:10], "output": self.reconstruct(x[:10])}),
             "samples": image_grid(self.network.sample(64).float()),
-            "latent_map": latent_map(codes, batch.get("label"), lambda z: probabilities(self.network.decode(z))),
+            "latent_map": latent_map(codes, batch.get("label"), self.decoded, names=self.class_names),
         }
+
+    def decoded(self, codes: Tensor) -> Tensor:
+        return probabilities(self.network.decode(codes))

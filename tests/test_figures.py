@@ -1,0 +1,36 @@
+"""Figures say what they show."""
+
+import torch
+
+from scalian_exp.figures.grids import rows_of_images, side_by_side
+from scalian_exp.figures.latent import latent_map
+from scalian_exp.figures.sweep import sweep_figure
+from scalian_exp.summary import comparable
+
+
+def test_a_latent_map_names_the_classes_that_it_shows() -> None:
+    codes, labels = torch.randn(40, 3), torch.arange(40) % 2 * 2  # classes 0 and 2
+    figure = latent_map(codes, labels, lambda z: torch.zeros(len(z), 1, 4, 4), steps=2, names=["cat", "dog", "cow"])
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["cat", "cow"]
+    numbers = latent_map(codes, labels, lambda z: torch.zeros(len(z), 1, 4, 4), steps=2).axes[0].get_legend()
+    assert numbers is not None
+    assert [text.get_text() for text in numbers.get_texts()] == ["0", "2"]
+
+
+def test_rows_and_pictures_carry_their_names() -> None:
+    images = {"input": torch.zeros(3, 1, 4, 4), "output": torch.ones(3, 1, 4, 4)}
+    assert [axes.get_ylabel() for axes in rows_of_images(images).axes] == ["input", "output"]
+    assert [axes.get_title() for axes in side_by_side(images).axes] == ["input", "output"]
+
+
+def test_a_sweep_over_the_loss_does_not_plot_its_own_value() -> None:
+    columns = ["job", "loss.beta", "best val/loss", "test/loss", "test/kl", "parameters"]
+    assert comparable(columns, ["loss.beta"]) == ["test/kl"]
+    assert comparable(columns, ["model"]) == ["best val/loss", "test/loss", "test/kl"]
+    table = [{"job": job, "loss.beta": beta, "test/kl": 3.0 / beta} for job, beta in enumerate((1, 4))]
+    figure = sweep_figure(table, ["loss.beta"], ["test/kl"])
+    assert figure is not None
+    assert figure.axes[0].get_title() == "test/kl"
+    assert figure.axes[0].lines[0].get_xydata().tolist() == [[1, 3], [4, 0.75]]
