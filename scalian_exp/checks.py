@@ -18,7 +18,7 @@ from scalian_exp.signatures import expected, signature
 from scalian_exp.vocabulary import choices_of, fitting
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides", "needs"}
-FACTS = {"in_channels", "image_size", "num_classes", "class_names", "ignore_index"}
+FACTS = {"in_channels", "image_size", "num_classes", "class_names", "ignore_index", "vocabulary_size"}
 """what a data set's config may say for models and losses to read, whether its loader asks for it or not"""
 OFFERS = {
     "model": {"loss"},
@@ -42,8 +42,9 @@ def check(config: DictConfig) -> dict[str, Any]:
         raise Refusal(f"{error.full_key} has no value yet; give it: {error.full_key}=…") from error
     except InterpolationKeyError as error:
         raise Refusal(f"{error.full_key} refers to something that this dataset doesn't say: {error.msg}.") from error
-    if isinstance(root := plain["dataset"].get("root"), str):
-        plain["dataset"]["root"] = str(Path(root).expanduser().absolute())  # a run can be used from anywhere
+    for node, key in ((plain["dataset"], "root"), (plain, "init_from")):
+        if isinstance(path := node.get(key), str):
+            node[key] = str(Path(path).expanduser().absolute())  # a run can be used from anywhere
     check_plain(plain)
     return plain
 
@@ -103,13 +104,14 @@ def check_arguments(config: dict[str, Any]) -> None:
 
 def check_root(config: dict[str, Any]) -> None:
     """The values that belong to no group."""
-    for name, annotation in {
-        "seed": "NonNegativeInt",
+    for name, annotation in {  # a run of an older version may lack one
+        "seed": "Seed",
         "compile": "bool",
         "channels_last": "bool",
         "test": "bool",
+        "init_from": "str | None",
     }.items():
-        if wanted := expected(config[name], ast.Name(annotation)):
+        if name in config and (wanted := expected(config[name], ast.Constant(annotation))):
             raise Refusal(f"{name} must be {wanted}, not {config[name]!r}.")
 
 

@@ -11,12 +11,15 @@ PositiveFloat = float
 """> 0"""
 NonNegativeFloat = float
 """≥ 0"""
+Seed = int
+"""0 to 2³² − 1"""
 Fraction = float
 """0 ≤ x ≤ 1"""
 
 LIMITS: dict[str, tuple[type, float, float, str]] = {
     "PositiveInt": (int, 1, float("inf"), "a whole number from 1"),
     "NonNegativeInt": (int, 0, float("inf"), "a whole number from 0"),
+    "Seed": (int, 0, 2**32 - 1, "a whole number from 0 to 4294967295"),
     "PositiveFloat": (float, 5e-324, float("inf"), "a number above 0"),
     "NonNegativeFloat": (float, 0, float("inf"), "a number from 0"),
     "Fraction": (float, 0, 1, "a number from 0 to 1"),

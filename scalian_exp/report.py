@@ -176,9 +176,10 @@ def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
     """Write the metrics so far and print the command that goes on."""
     so_far = {name: float(value) for name, value in trainer.callback_metrics.items()}
     write_metrics(folder, {**so_far, **facts(trainer, task, "interrupted")})
-    done = min(trainer.current_epoch, trainer.max_epochs)
+    wanted = f" of {trainer.max_epochs}" if trainer.max_epochs >= 0 else ""
+    done = min(trainer.current_epoch, trainer.max_epochs) if wanted else trainer.current_epoch
     print(
-        f"\nInterrupted; {done} of {trainer.max_epochs} epochs are complete and kept in {shown(folder)}/checkpoints."
+        f"\nInterrupted; {done}{wanted} epochs are complete and kept in {shown(folder)}/checkpoints."
         f"\nGo on with: {program('scalian-train')} resume={shlex.quote(shown(folder))}",
         flush=True,
     )

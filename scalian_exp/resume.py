@@ -27,6 +27,8 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     said = OverridesParser.create().parse_overrides(overrides)
     folder = Path(str(next(override for override in said if override.key_or_group == "resume").value()))
     config = stored_config(folder)
+    if not checkpoint(folder, "last") and (checkpoint(folder, "best") or not checkpoint(folder, "start")):
+        raise Refusal(f"{folder} has no checkpoints/last.ckpt to go on from; start a new run.")
     for override in said:
         key = override.key_or_group
         if key == "resume":
@@ -43,6 +45,10 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     check_plain(plain)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return plain, folder
+
+
+def checkpoint(folder: Path, name: str) -> bool:
+    return (folder / "checkpoints" / f"{name}.ckpt").exists()
 
 
 def stored_config(folder: Path) -> DictConfig:

@@ -31,11 +31,14 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer
     """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder."""
     accelerator = config["trainer"]["accelerator"]
     check_device(accelerator, f"trainer/accelerator={accelerator}")
+    if isinstance(devices := config["trainer"].get("devices"), list) and not torch.accelerator.is_available():
+        raise Refusal(f"trainer.devices={devices}: a CPU has no index; leave trainer.devices out.")
     if not torch.cuda.is_available():
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else each optimizer step looks for NVIDIA's library anew: 0.3 ms
     if config["channels_last"]:
         task.network.to(memory_format=torch.channels_last)
     if config["compile"]:
+        torch.compiler.reset()  # in a sweep, jobs share the limit of compilations
         task.network.compile()
     offers = {"folder": folder, "dirpath": str(folder / "checkpoints"), "monitor": task.monitor, "mode": task.mode}
     callbacks = [build(f"callbacks.{name}", node, **offers) for name, node in config["callbacks"].items() if node]
@@ -58,6 +61,7 @@ def check_device(kind: str, said: str) -> None:
     """Refuse a kind of device that isn't there, in the words that the user said."""
     there = {
         "gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
+        "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
     if not there.get(kind, kind in ("auto", "cpu")):
@@ -71,7 +75,9 @@ def torch_device(said: str) -> torch.device:
         Refusal: if there is no such device.
     """
     kind, colon, index = said.partition(":")
-    check_device("gpu" if kind == "cuda" else kind, f"device={said}")
+    check_device(kind, f"device={said}")
+    if colon and not (index.isdecimal() and int(index) < torch.accelerator.device_count()):
+        raise Refusal(f"device={said}: there are {torch.accelerator.device_count()} such devices, counted from 0.")
     found = torch.accelerator.current_accelerator(check_available=True) if kind in ("gpu", "auto") else None
     return torch.device(f"{found.type if found else kind.replace('auto', 'cpu')}{colon}{index}")
 

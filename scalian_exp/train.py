@@ -32,6 +32,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from scalian_exp import report
     from scalian_exp.build import build, build_task
     from scalian_exp.checkpoint import check_progress, read
+    from scalian_exp.init_from import start_network_from
     from scalian_exp.runs import build_trainer, checkpoint_among, ending_cleanly
 
     report.quiet()
@@ -40,10 +41,12 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     data.prepare_data()
     data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
     task = build_task(config)
-    trainer = build_trainer(config, task, folder)
     last = checkpoint_among(folder, "last", "start")
     if last is not None:
         check_progress(read(last), config["trainer"])  # before anything is written
+    elif config.get("init_from"):
+        task.initialised = bool(start_network_from(task.network, config["init_from"]))
+    trainer = build_trainer(config, task, folder)
     report.describe(config, folder)
     metrics: dict[str, float] = {}
     with ending_cleanly():

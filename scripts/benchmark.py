@@ -2,7 +2,8 @@
 
 Interleaved: some steps of the plain loop run between ours, on the same tensors with the same optimizer, so that a
 machine that slows down slows both. Ours has on what a user sees at every epoch: progress bar, TensorBoard, CSV,
-validation and checkpoints; figures come every fifth epoch and are left out.
+validation and checkpoints; figures come every fifth epoch and are left out. Only the usual pipeline of PIL images,
+several times slower, runs on its own, after a pass that warms it up, and with torch's own environment.
 The images are made up: time doesn't depend on what they show.
 """
 
@@ -164,6 +165,7 @@ def usual_pipeline(images: int, workers: int) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder:
         write_idx(Path(folder) / "MNIST/raw", images)
         loader = DataLoader(MNIST(folder, transform=ToTensor()), BATCH, shuffle=True, num_workers=workers)
+        drain(loader)
         alone = seconds(lambda: drain(x for x, _ in loader))
         with patch.dict(os.environ):
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # the environment that a script of one's own finds

@@ -15,6 +15,7 @@ TINY = {
     "network.hidden": [8],
     "network.channels": [4, 4],
     "network.latent_dim": 2,
+    "network.features": 8,
     "importance_samples": 3,
 }
 """widths for tests, for whichever of these a model has"""

@@ -102,7 +102,7 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["experiment=vae_mnits"], "did you mean experiment=vae_mnist?"),
         (["model.optimizer.lr=-1"], "nvalid learning rate"),
         (["trainer.precision=7"], "trainer: Precision 7 is invalid"),
-        (["dataset.val_size=6000"], "dataset.val_size=6000 must leave some of the 6000 training images"),
+        (["dataset.val_size=6000"], "dataset.val_size=6000 must leave some of the 6000 training examples"),
         (["dataset.image_size=[14,14]"], "correct dataset.in_channels and dataset.image_size"),
         (["model.network._target_=nowhere.Net"], "No module named 'nowhere'"),
         (["trainer/accelerator=mps"], "trainer/accelerator=mps: torch finds no such device"),

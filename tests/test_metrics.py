@@ -1,8 +1,12 @@
 """Metrics against values computed by hand."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
+from conftest import tiny
 
+from scalian_exp.build import build_task
 from scalian_exp.metrics.latents import ActiveUnits
 from scalian_exp.metrics.means import Means
 
@@ -29,3 +33,11 @@ def test_active_units_counts_latents_whose_mean_varies() -> None:
         units.update(batch)
     assert float(units.compute()) == 2
     assert float(units.compute()) == pytest.approx(float((codes.var(0) > 0.01).sum()))
+
+
+def test_similarity_is_computed_in_full_precision() -> None:
+    """In bfloat16 an image would resemble itself by 0.94 only: SSIM subtracts squares."""
+    task = build_task(tiny("autoencoder"))
+    x = torch.rand(4, 1, 28, 28)
+    with torch.autocast("cpu", torch.bfloat16), patch.object(task, "reconstruct", lambda images: images):
+        assert float(task.test_logs({"image": x})["ssim"]) == pytest.approx(1, abs=1e-4)

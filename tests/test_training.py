@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 from conftest import composed, names, tiny
@@ -14,7 +15,7 @@ from PIL import Image
 from test_checks import fit_together, words
 
 from scalian_exp.app import refusal_in
-from scalian_exp.build import build_task
+from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.provenance import AtomicCheckpoints
 from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
@@ -84,6 +85,7 @@ def test_a_checkpoint_loads_alone_and_computes_the_same(model: str, tmp_path: Pa
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_options_of_the_device_compose_with_every_model(model: str, precision: str, tmp_path: Path) -> None:
     options = [f"trainer.precision={precision}", "channels_last=true", "trainer.gradient_clip_val=1.0"]
+    options += ["callbacks=default", "logger=tensorboard", "callbacks.figures.every_n_epochs=1"]
     metrics = train(tiny(model, *options, *ONE_STEP), tmp_path)
     assert math.isfinite(metrics["test/loss"])
 
@@ -110,6 +112,24 @@ def test_mlflow_gets_the_same_metrics(tmp_path: Path) -> None:
     assert math.isfinite(run.data.metrics["val/neg_elbo"])
 
 
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        ["dataset.image_size=[12,8]"],
+        ["dataset.image_size=[40,70]", "dataset.in_channels=3"],
+        ["dataset.in_channels=2"],
+        ["dataset.val_size=1", "dataset.test_size=1"],
+        ["model.optimizer.lr=1e30"],
+    ],
+)
+def test_figures_and_thumbnails_of_whatever_comes(unusual: list[str], tmp_path: Path) -> None:
+    """Portraits, two channels, a single image, a diverged network: none ends a training with a trace."""
+    everything = ["callbacks=default", "logger=tensorboard", "callbacks.figures.every_n_epochs=1"]
+    config = tiny("autoencoder", "model.network.latent_dim=3", *everything, *unusual, "trainer.max_epochs=3")
+    assert train(config, tmp_path)["status"] == "finished"
+    assert (tmp_path / "figures/test_latent_map.png").exists()
+
+
 def test_clipping_bounds_the_norm_or_the_values(tmp_path: Path) -> None:
     """With plain SGD of rate 1 a step is the clipped gradient itself."""
     sgd = ["model.optimizer._target_=torch.optim.SGD", "model.optimizer.lr=1.0", "trainer.gradient_clip_val=0.01"]
@@ -132,6 +152,30 @@ def test_overfitting_sees_the_same_batch_again_and_again(tmp_path: Path) -> None
     config["model"]["network"]["latent_dim"] = 16
     first = train({**config, "trainer": {**config["trainer"], "max_epochs": 50}}, tmp_path / "first")
     assert train(config, tmp_path / "all")["best"] < 0.5 * first["best"]
+
+
+@pytest.mark.parametrize("resampled", [False, True])
+def test_overfitting_trains_and_validates_on_one_batch(resampled: bool) -> None:
+    config = tiny("vae", "trainer=overfit", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=1", "test=false")
+    seen: list[torch.Tensor] = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_start(self, trainer: Any, task: Any, batch: Any, batch_idx: int) -> None:
+            seen.append(batch["image"].clone())
+
+        def on_validation_batch_start(self, trainer: Any, task: Any, batch: Any, *_: Any) -> None:
+            seen.append(batch["image"].clone())
+
+    data = build("dataset", config["dataset"])
+    data.resample_binary = resampled
+    trainer = pl.Trainer(
+        max_epochs=3, overfit_batches=1, accelerator="cpu", callbacks=[Watch()], logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(build_task(config), data)
+    assert len(seen) == 6
+    assert all(torch.equal(images, seen[0]) for images in seen)
+    assert set(seen[0].unique().tolist()) == {0.0, 1.0} or not resampled
 
 
 def test_early_stopping_stops(tmp_path: Path) -> None:
@@ -304,6 +348,10 @@ def test_resume_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="has 3 epochs already"):
         train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=2"]))
     assert (tmp_path / "config.yaml").read_bytes() == before
+    (tmp_path / "checkpoints/last.ckpt").rename(tmp_path / "kept.ckpt")
+    with pytest.raises(Refusal, match=r"no checkpoints/last.ckpt to go on from"):
+        resumed([f"resume={tmp_path}"])
+    (tmp_path / "kept.ckpt").rename(tmp_path / "checkpoints/last.ckpt")
     config, folder = resumed([f"resume={tmp_path}"])
     assert folder == tmp_path
     assert config == yaml.safe_load((tmp_path / "config.yaml").read_text())

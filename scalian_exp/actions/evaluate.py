@@ -17,7 +17,7 @@ class Evaluate(Action):
     def run(self, model: Loaded, folder: Path) -> list[Path]:
         trainer = pl.Trainer(
             accelerator=model.task.device.type,
-            devices=1,
+            devices=1 if model.task.device.type == "cpu" else [model.task.device.index or 0],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
 from scalian_exp.ranges import PositiveInt
@@ -38,12 +40,23 @@ class Hyperparameters(pl.Callback):
                 writer.file_writer.add_summary(entry)
 
 
+def thumbnails(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) as small squares with three channels, (N, 3, 32, 32): TensorBoard takes no others."""
+    count, channels, height, width = images.shape
+    side = max(height, width)
+    square = F.pad(images, (0, side - width, 0, side - height))
+    small = F.interpolate(square, (32, 32), mode="area") if side > 32 else F.interpolate(square, (32, 32))
+    if channels == 1:
+        return small.expand(-1, 3, -1, -1)
+    return torch.cat([small, small.new_zeros(count, 1, 32, 32)], 1)[:, :3]
+
+
 class Projector(pl.Callback):
     """Codes of test examples, with their classes and thumbnails, in the PROJECTOR tab.
 
     Args:
         folder: the run folder.
-        examples: how many codes; their thumbnails must fit in one picture of 8192 pixels a side.
+        examples: how many codes; the thumbnails of 65,000 fit in the one picture that TensorBoard takes.
     """
 
     def __init__(self, folder: Path, examples: PositiveInt = 500):
@@ -58,7 +71,7 @@ class Projector(pl.Callback):
         share = max(1, self.examples // int(trainer.num_test_batches[0]))
         images = batch["image"][:share]
         self.codes.append(task.network.encode(images).float().cpu())
-        self.images.append(images.float().cpu())
+        self.images.append(thumbnails(images.float()).cpu())
         self.labels += batch["label"][:share].tolist() if "label" in batch else [0] * len(images)
 
     def on_test_end(self, trainer: Any, task: Any) -> None:

@@ -8,6 +8,13 @@ import pytorch_lightning as pl
 import torch
 
 
+def now(task: Any) -> float:
+    """Seconds, once the device has done what it was given."""
+    if task.device.type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter()
+
+
 class Timing(pl.Callback):
     """Seconds of each training epoch, validation not counted; and milliseconds of inference."""
 
@@ -18,16 +25,16 @@ class Timing(pl.Callback):
         self.inference_ms_per_sample: float | None = None
 
     def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
-        self.start = time.perf_counter()
+        self.start = now(task)
 
     def on_validation_start(self, trainer: Any, task: Any) -> None:
-        self.pause = time.perf_counter()
+        self.pause = now(task)
 
     def on_validation_end(self, trainer: Any, task: Any) -> None:
-        self.start += time.perf_counter() - self.pause
+        self.start += now(task) - self.pause
 
     def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
-        self.seconds.append(time.perf_counter() - self.start)
+        self.seconds.append(now(task) - self.start)
 
     @property
     def seconds_per_epoch(self) -> float | None:
@@ -43,10 +50,8 @@ class Timing(pl.Callback):
         x, self.batch = task.inputs(self.batch), None
         seconds = []
         for _ in range(12):
-            start = time.perf_counter()
+            start = now(task)
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 task(x)
-            if x.device.type != "cpu":
-                torch.accelerator.synchronize()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(now(task) - start)
         self.inference_ms_per_sample = 1000 * median(seconds[2:]) / len(x)

@@ -1,19 +1,35 @@
 """Anybody's own images, streamed from a folder."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from scalian_exp.datasets.images import SPLIT_SEED, Batched, Examples, Images
+from scalian_exp.datasets.base import Batched, Examples
+from scalian_exp.datasets.images import Images
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+
+
+def in_eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey images scaled to 8 bits, which Pillow would clip to white.
+
+    Raises:
+        ValueError: if the pixels are of 32 bits, whose range nobody knows.
+    """
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels are of 32 bits (mode {image.mode}); save it with 8 or 16")
+    return image
 
 
 def read_image(path: Path, shape: tuple[int, int, int], fit: Literal["crop", "resize"]) -> Tensor:
@@ -27,13 +43,22 @@ def read_image(path: Path, shape: tuple[int, int, int], fit: Literal["crop", "re
     channels, height, width = shape
     try:
         with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
+            image = in_eight_bits(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
             scale = ImageOps.fit if fit == "crop" else Image.Image.resize
             return pil_to_tensor(scale(image, (width, height), Image.Resampling.BILINEAR))
     except FileNotFoundError as error:
         raise Refusal(f"There is no image file {path}.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise Refusal(f"{path} can't be read as an image ({error}); repair or remove it.") from error
+
+
+def place(path: Path, root: Path) -> float:
+    """Where an image stands between 0 and 1, by its name alone: when images come or go, the others stay in their split.
+
+    With a random order, repairing a folder would move training images into the test split of a resumed run.
+    """
+    name = path.relative_to(root).as_posix().encode()
+    return int.from_bytes(hashlib.sha256(name).digest()[:6], "big") / 2**48
 
 
 class Files(Batched):
@@ -64,7 +89,7 @@ class Files(Batched):
 class ImageFolder(Images):
     """root/<class>/*.png, or images in root itself as one class; or root/train, root/val and root/test of such.
 
-    A split that has no folder of its own is a fixed random part of the training images.
+    A split that has no folder of its own is a part of the training images, chosen by their names.
 
     Args:
         root: the folder.
@@ -113,13 +138,16 @@ class ImageFolder(Images):
             raise Refusal(f"{self.root} has a folder {given[0]}, but no folder train; add it, or rename {given[0]}.")
         everything = self.files(self.root / "train" if given else self.root)
         splits = {name: self.files(self.root / name, everything.classes) for name in given if name != "train"}
-        order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(SPLIT_SEED)).tolist()
-        held = round(self.held_out * len(everything))
-        for name in ("val", "test"):
+        rest = sorted(range(len(everything)), key=lambda index: place(everything.paths[index], self.root))
+        end = 0.0
+        for name in ("test", "val"):
             if name not in splits:
-                splits[name], order = everything.subset(sorted(order[:held])), order[held:]
-        splits["train"] = everything.subset(sorted(order))
-        if empty := [name for name, part in splits.items() if len(part) == 0]:
+                end += self.held_out
+                taken = [index for index in rest if place(everything.paths[index], self.root) < end]
+                taken = taken or rest[: self.held_out > 0]  # of few images at least one
+                splits[name], rest = everything.subset(sorted(taken)), rest[len(taken) :]
+        splits["train"] = everything.subset(sorted(rest))
+        if empty := [name for name in ("train", "val", "test") if not splits.get(name)]:
             raise Refusal(
                 f"{self.root} leaves no images for {' and '.join(empty)}; it needs more images "
                 f"({', '.join(sorted(SUFFIXES))}), or another dataset.held_out (now {self.held_out})."

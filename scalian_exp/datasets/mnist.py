@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
+from scalian_exp.datasets.base import Examples
 from scalian_exp.datasets.download import fetch
-from scalian_exp.datasets.images import Examples, InMemoryImages
+from scalian_exp.datasets.images import InMemoryImages
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 

@@ -6,7 +6,8 @@ from importlib.resources import files
 import numpy as np
 import torch
 
-from scalian_exp.datasets.images import SPLIT_SEED, Examples, InMemoryImages
+from scalian_exp.datasets.base import SPLIT_SEED, Examples
+from scalian_exp.datasets.images import InMemoryImages
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -16,7 +17,8 @@ def principal_plane(codes: Tensor) -> tuple[Tensor, Tensor]:
     if dim <= 2:
         return torch.zeros(dim, device=codes.device), torch.eye(2, dim, device=codes.device)
     mean = codes.mean(0)
-    return mean, torch.linalg.svd(codes - mean, full_matrices=False).Vh[:2]
+    directions = torch.linalg.svd(codes - mean, full_matrices=False).Vh[:2]
+    return mean, F.pad(directions, (0, 0, 0, 2 - len(directions)))  # one code has but one direction
 
 
 def latent_map(
@@ -31,6 +33,10 @@ def latent_map(
     Of more than two dimensions the plane of the first two principal components is shown.
     """
     codes = codes.detach().float()
+    if not torch.isfinite(codes).all():
+        figure = Figure(figsize=(6, 1))
+        figure.suptitle("no map: some codes are infinite or no numbers, the training diverged")
+        return figure
     mean, axes = principal_plane(codes)
     points = (codes - mean) @ axes.T
     low, high = torch.quantile(points, 0.02, dim=0), torch.quantile(points, 0.98, dim=0)

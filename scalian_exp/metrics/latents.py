@@ -23,6 +23,7 @@ class ActiveUnits(Metric):
 
     def update(self, means: Tensor) -> None:
         """Means of q(z|x), (B, latent_dim)."""
+        means = means.float()
         self.total = self.total + means.sum(0)
         self.squares = self.squares + means.square().sum(0)
         self.count = self.count + len(means)

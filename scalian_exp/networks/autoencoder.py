@@ -31,7 +31,11 @@ class Autoencoder(nn.Module):
 
 
 class DenseAutoencoder(Autoencoder):
-    """C·H·W - hidden[0] - … - latent_dim - … - hidden[0] - C·H·W."""
+    """C·H·W - hidden[0] - … - latent_dim - … - hidden[0] - C·H·W.
+
+    Args:
+        code_activation: of the code; without one the code is linear, and with no hidden layers the network is as well.
+    """
 
     def __init__(
         self,
@@ -40,10 +44,12 @@ class DenseAutoencoder(Autoencoder):
         hidden: Sequence[PositiveInt],
         latent_dim: PositiveInt,
         activation: Callable[[], nn.Module] = nn.ReLU,
+        code_activation: Callable[[], nn.Module] = nn.Identity,
     ):
         shape = (in_channels, *image_size)
         widths = [math.prod(shape), *hidden]
-        encoder = Flat(nn.Sequential(mlp(widths, activation), nn.Linear(widths[-1], latent_dim)))
+        code = nn.Linear(widths[-1], latent_dim)
+        encoder = Flat(nn.Sequential(mlp(widths, activation), code, code_activation()))
         super().__init__(encoder, dense_decoder(shape, hidden, latent_dim, activation), latent_dim)
 
 

@@ -56,7 +56,8 @@ class VAE(nn.Module):
 
     def sample(self, count: int) -> Tensor:
         """Mean images (count, C, H, W) in [0, 1] for z ~ p(z)."""
-        return torch.sigmoid(self.decode(torch.randn(count, self.latent_dim, device=self.mean.weight.device)))
+        z = torch.randn(count, self.latent_dim, device=self.mean.weight.device, dtype=self.mean.weight.dtype)
+        return torch.sigmoid(self.decode(z))
 
 
 class DenseVAE(VAE):

@@ -37,6 +37,8 @@ class Task(pl.LightningModule):
     """offers what the task's docstring names"""
     class_names: Sequence[str] | None = None
     """what the data set's config calls its classes, for figures"""
+    initialised = False
+    """the network's weights come from another run: they are not to be overwritten"""
     trainer: Any
 
     def __init__(
@@ -78,7 +80,7 @@ class Task(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """A network that can starts from the mean of the training data; a resumed one has started already."""
-        if self.trainer.ckpt_path is None and hasattr(self.network, "start_from"):
+        if self.trainer.ckpt_path is None and not self.initialised and hasattr(self.network, "start_from"):
             self.network.start_from(self.training_mean())
 
     def training_mean(self, batches: int = 100) -> Tensor:

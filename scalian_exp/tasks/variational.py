@@ -87,4 +87,4 @@ class Variational(Task):
         }
 
     def decoded(self, codes: Tensor) -> Tensor:
-        return probabilities(self.network.decode(codes))
+        return probabilities(self.network.decode(codes.to(self.dtype)))

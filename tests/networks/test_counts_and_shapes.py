@@ -4,8 +4,10 @@ from itertools import product
 
 import pytest
 import torch
+from conftest import tiny
 from torch import nn
 
+from scalian_exp.build import build_task
 from scalian_exp.networks.autoencoder import ConvAutoencoder, DenseAutoencoder
 from scalian_exp.networks.vae import ConvVAE, DenseVAE
 
@@ -59,3 +61,11 @@ def test_a_vae_starts_near_the_mean_image() -> None:
     convolutional = ConvVAE(1, [8, 8], [4], [8], 4)
     convolutional.start_from(torch.full((1, 8, 8), 0.9))
     assert abs(float(torch.sigmoid(convolutional.decode(torch.zeros(1, 4))).mean()) - 0.9) < 0.05
+
+
+def test_a_denoising_autoencoder_is_no_linear_map() -> None:
+    """With neither hidden layers nor units that bend, a thousand codes would be worth no more than a matrix."""
+    network = build_task(tiny("denoising_autoencoder")).network
+    a, b = torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)
+    middle = (network(a) + network(b)) / 2
+    assert float((network((a + b) / 2) - middle).abs().max()) > 1e-4

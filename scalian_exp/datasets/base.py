@@ -1,0 +1,124 @@
+"""What all data shares: named splits, and batches that are asked for whole, in an order that a resumed run repeats.
+
+Batches are dicts: name → tensor whose first dimension is the batch.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
+
+from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.refusal import Refusal
+
+SPLIT_SEED = 0
+"""splits are facts of a data set: they don't change with the seed of a run"""
+
+Examples = dict[str, Tensor]
+
+
+class BatchesInOrder(SequentialSampler):
+    """Index tensors, one a batch, in the data's order. Lightning replaces all but SequentialSamplers to overfit."""
+
+    def __init__(self, size: int, batch_size: int):
+        self.size, self.batch_size = size, batch_size
+
+    def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
+        yield from torch.arange(self.size).split(self.batch_size)
+
+    def __len__(self) -> int:
+        return -(-self.size // self.batch_size)
+
+
+class ShuffledBatches(Sampler[Tensor]):
+    """Index tensors, one a batch, shuffled by a generator of (seed, epoch): a resumed run sees the same ones."""
+
+    def __init__(self, size: int, batch_size: int, epoch: int = 0):
+        self.size, self.batch_size, self.epoch = size, batch_size, epoch
+        self.seed = torch.initial_seed()  # the job's
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed((self.seed * 2**20 + self.epoch) % 2**63)
+        yield from torch.randperm(self.size, generator=generator).split(self.batch_size)
+
+    def __len__(self) -> int:
+        return -(-self.size // self.batch_size)
+
+
+def as_it_is(batch: Any) -> Any:
+    """What is left to do for a batch that comes whole."""
+    return batch
+
+
+class Batched(Dataset[Examples], ABC):
+    """A data set that is asked for whole batches, by tensors of indices."""
+
+    @abstractmethod
+    def __getitem__(self, indices: Tensor) -> Examples: ...
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+
+class Data(pl.LightningDataModule):
+    """Train, val and test.
+
+    Args:
+        batch_size: examples a step; also at validation and test.
+        num_workers: processes that prepare batches; 0 prepares them in the main one.
+    """
+
+    def __init__(self, batch_size: PositiveInt, num_workers: NonNegativeInt = 0):
+        super().__init__()
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.splits: dict[str, Batched] = {}
+        """train, val and test, once `setup` has run"""
+
+    def loader(self, split: str, shuffle: bool = False) -> DataLoader[Examples]:
+        data = self.splits[split]
+        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        batches = (
+            ShuffledBatches(len(data), self.batch_size, epoch)
+            if shuffle
+            else BatchesInOrder(len(data), self.batch_size)
+        )
+        return DataLoader(
+            data,
+            batch_size=None,  # the sampler's index tensors are batches already
+            collate_fn=as_it_is,
+            sampler=batches,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            # Its own generator: an iterator draws a number when made, which is before an epoch's seeding in a resumed
+            # run and after it in others.
+            generator=torch.Generator().manual_seed(epoch),
+        )
+
+    def train_dataloader(self) -> DataLoader[Examples]:
+        always_the_same = getattr(self.trainer, "overfit_batches", 0) > 0
+        return self.loader("train", shuffle=not always_the_same)
+
+    def val_dataloader(self) -> DataLoader[Examples]:
+        return self.loader("train" if getattr(self.trainer, "overfit_batches", 0) > 0 else "val")
+
+    def test_dataloader(self) -> DataLoader[Examples]:
+        return self.loader("test")
+
+
+def held_out(size: int, val_size: int) -> tuple[Tensor, Tensor]:
+    """Indices of training and validation examples, disjoint, sorted, the same for every seed of a run.
+
+    Raises:
+        Refusal: if one of the two would be empty.
+    """
+    if not 0 < val_size < size:
+        raise Refusal(f"dataset.val_size={val_size} must leave some of the {size} training examples and take some.")
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
+    return order[val_size:].sort().values, order[:val_size].sort().values

@@ -1,0 +1,184 @@
+"""Texts as TF-IDF vectors, sparse until a batch is asked for.
+
+Batches are dicts: text (B, vocabulary_size), float, rows of length 1; label (B,), int64.
+"""
+
+import csv
+import sys
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scalian_exp.datasets.base import Batched, Data, Examples, held_out
+from scalian_exp.ranges import PositiveInt
+from scalian_exp.refusal import Refusal
+
+
+class Documents(NamedTuple):
+    texts: list[str]
+    labels: list[str]
+
+
+class SparseTexts(Batched):
+    """Rows of a sparse matrix (N, V), dense by the batch."""
+
+    def __init__(self, matrix: Any, labels: Tensor, texts: list[str]):
+        self.matrix, self.labels, self.texts = matrix, labels, texts
+
+    def __getitem__(self, indices: Tensor) -> Examples:
+        rows = self.matrix[indices.numpy()].toarray()
+        return {"text": torch.from_numpy(rows), "label": self.labels[indices]}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Texts(Data, ABC):
+    """The words that most training documents contain make the vocabulary; English stop words are left out.
+
+    Args:
+        vocabulary_size: words; fewer if the documents don't have so many, the vectors then end in zeros.
+        batch_size: documents a step.
+        val_size: training documents held out for validation.
+    """
+
+    def __init__(self, vocabulary_size: PositiveInt = 2000, batch_size: PositiveInt = 128, val_size: PositiveInt = 500):
+        super().__init__(batch_size)
+        self.vocabulary_size, self.val_size = vocabulary_size, val_size
+        self.class_names: list[str] = []
+        """names of the labels, once `setup` has run"""
+        self.vectorizer: Any = None
+
+    @abstractmethod
+    def read(self) -> dict[str, Documents]:
+        """train and test."""
+
+    def setup(self, stage: str | None = None) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        if self.splits:
+            return
+        documents = self.read()
+        train, val = (part.tolist() for part in held_out(len(documents["train"].texts), self.val_size))
+        parts = {"train": subset(documents["train"], train), "val": subset(documents["train"], val)}
+        parts["test"] = documents["test"]
+        self.vectorizer = TfidfVectorizer(
+            max_features=self.vocabulary_size, stop_words="english", sublinear_tf=True, dtype=np.float32
+        )
+        try:
+            self.vectorizer.fit(parts["train"].texts)
+        except ValueError as error:
+            raise Refusal(f"There is no vocabulary in these texts ({error}); give texts of some words.") from error
+        self.class_names = sorted({label for part in parts.values() for label in part.labels})
+        number = {name: index for index, name in enumerate(self.class_names)}
+        self.splits = {
+            name: SparseTexts(
+                self.vectors(part.texts), torch.tensor([number[label] for label in part.labels]), part.texts
+            )
+            for name, part in parts.items()
+        }
+
+    def vectors(self, texts: list[str]) -> Any:
+        """Sparse (N, vocabulary_size); a document of unknown words only is a row of zeros."""
+        matrix = self.vectorizer.transform(texts)
+        matrix.resize(len(texts), self.vocabulary_size)
+        return matrix
+
+    def vector(self, text: str) -> Tensor:
+        """One text of a user's, (1, vocabulary_size).
+
+        Raises:
+            Refusal: if no word of it is known.
+        """
+        if not text.strip():
+            raise Refusal("The text is empty; give some words: action.text='…'.")
+        matrix = self.vectors([text])
+        if matrix.nnz == 0:
+            raise Refusal(
+                f"None of the words of {text!r} is among the {len(self.vectorizer.vocabulary_)} that were learned; "
+                "give other words, or train with a larger dataset.vocabulary_size."
+            )
+        return torch.from_numpy(matrix.toarray())
+
+
+def subset(documents: Documents, indices: list[int]) -> Documents:
+    return Documents([documents.texts[i] for i in indices], [documents.labels[i] for i in indices])
+
+
+class TextCSV(Texts):
+    """Anybody's texts: files with the columns label and text, <root>/train.csv and <root>/test.csv."""
+
+    def __init__(
+        self,
+        root: str,
+        vocabulary_size: PositiveInt = 2000,
+        batch_size: PositiveInt = 128,
+        val_size: PositiveInt = 500,
+    ):
+        super().__init__(vocabulary_size, batch_size, val_size)
+        self.root = root
+
+    def read(self) -> dict[str, Documents]:
+        return {split: read_csv(Path(self.root) / f"{split}.csv") for split in ("train", "test")}
+
+
+def read_csv(file: Path) -> Documents:
+    """A CSV file with a header that names the columns label and text, among others perhaps.
+
+    Raises:
+        Refusal: if there is no such file, a column is missing, or a text is empty.
+    """
+    csv.field_size_limit(sys.maxsize)
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            missing = {"label", "text"} - set(reader.fieldnames or [])
+            if missing:
+                found = ", ".join(reader.fieldnames or []) or "none"
+                raise Refusal(f"{file} has no column {' and '.join(sorted(missing))} (it has: {found}); name it so.")
+            rows = [(row["text"] or "", row["label"] or "") for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Refusal(
+            f"{file} can't be read ({error}); it should be a UTF-8 file with the columns label and text."
+        ) from error
+    for line, (text, label) in enumerate(rows, start=2):
+        if not text.strip() or not label.strip():
+            what = "text" if label.strip() else "label"
+            raise Refusal(f"{file}, record {line}: the {what} is empty; remove the record or fill it in.")
+    if not rows:
+        raise Refusal(f"{file} has no records below its header.")
+    return Documents([text for text, _ in rows], [label for _, label in rows])
+
+
+class Newsgroups(Texts):
+    """20 newsgroups, split by date, without headers, footers and quotes, by scikit-learn's own fetcher."""
+
+    def __init__(
+        self,
+        root: str,
+        vocabulary_size: PositiveInt = 2000,
+        batch_size: PositiveInt = 128,
+        val_size: PositiveInt = 500,
+        remove: list[str] | None = None,
+    ):
+        super().__init__(vocabulary_size, batch_size, val_size)
+        self.root, self.remove = root, tuple(remove or ())
+
+    def read(self) -> dict[str, Documents]:
+        from sklearn.datasets import fetch_20newsgroups
+
+        splits = {}
+        for split in ("train", "test"):
+            try:
+                data = fetch_20newsgroups(data_home=self.root, subset=split, remove=self.remove, shuffle=False)
+            except OSError as error:
+                raise Refusal(
+                    f"20 newsgroups are not in {self.root} and could not be downloaded ({error}); connect to the "
+                    "network once, or use dataset=text_csv with files of your own."
+                ) from error
+            splits[split] = Documents(list(data.data), [data.target_names[label] for label in data.target])
+        return splits

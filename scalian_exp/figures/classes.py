@@ -1,0 +1,51 @@
+"""What a classifier takes for what."""
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from scalian_exp.figures.grids import show, to_array
+
+
+def called(names: Sequence[str] | None, index: int) -> str:
+    return names[index] if names else str(index)
+
+
+def confusion_matrix(probabilities: Tensor, labels: Tensor, names: Sequence[str] | None = None) -> Figure:
+    """Rows: true classes; columns: predicted ones; counts, coloured by the row's share. probabilities (N, classes)."""
+    classes = probabilities.shape[1]
+    counts = torch.bincount(labels * classes + probabilities.argmax(1), minlength=classes**2).view(classes, classes)
+    share = counts / counts.sum(1, keepdim=True).clamp_min(1)
+    figure = Figure(figsize=(1.5 + 0.6 * classes, 1.2 + 0.55 * classes), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(share.cpu().numpy(), cmap="Blues", vmin=0, vmax=1)
+    ticks = [called(names, index) for index in range(classes)]
+    axes.set_xticks(range(classes), ticks, rotation=45, ha="right")
+    axes.set_yticks(range(classes), ticks)
+    axes.set(xlabel="predicted", ylabel="true")
+    if classes <= 20:
+        for row in range(classes):
+            for column in range(classes):
+                if counts[row, column]:
+                    color = "white" if share[row, column] > 0.5 else "black"
+                    axes.text(column, row, str(int(counts[row, column])), ha="center", va="center", color=color, size=8)
+    return figure
+
+
+def mistakes(
+    images: Tensor, probabilities: Tensor, labels: Tensor, names: Sequence[str] | None = None, most: int = 10
+) -> Figure:
+    """The wrong predictions that the classifier is surest of; images (N, C, H, W)."""
+    surest, predicted = probabilities.max(1)
+    wrong = torch.nonzero(predicted != labels).flatten()
+    chosen = wrong[surest[wrong].argsort(descending=True)[:most]].tolist()
+    rows = -(-len(chosen) // 5)
+    figure = Figure(figsize=(10, 2.5 * rows), layout="constrained")
+    for axes, index in zip(figure.subplots(rows, 5, squeeze=False).flat, chosen, strict=False):
+        truth, guess = called(names, int(labels[index])), called(names, int(predicted[index]))
+        show(axes, to_array(images[index]), f"{truth}, taken for {guess}\n({100 * float(surest[index]):.0f} % sure)")
+    for axes in figure.axes[len(chosen) :]:
+        axes.set_visible(False)
+    return figure

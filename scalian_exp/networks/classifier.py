@@ -1,0 +1,66 @@
+"""Classifiers whose last hidden layer is a representation of its own: what `encode` returns."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from scalian_exp.networks.layers import Flat, mlp, pyramid
+from scalian_exp.ranges import Fraction, PositiveInt
+
+
+class Classifier(nn.Module):
+    """Images (B, C, H, W) → features (B, F) → logits of the classes (B, num_classes)."""
+
+    def __init__(self, encoder: nn.Module, features: PositiveInt, num_classes: PositiveInt, dropout: Fraction):
+        super().__init__()
+        self.encoder, self.dropout = encoder, nn.Dropout(dropout)
+        self.head = nn.Linear(features, num_classes)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.dropout(self.encode(x)))
+
+
+class MLPClassifier(Classifier):
+    """C·H·W - hidden… - num_classes. Its encoder has the names and shapes of a stacked autoencoder's."""
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        hidden: Sequence[PositiveInt],
+        num_classes: PositiveInt,
+        activation: Callable[[], nn.Module] = nn.Sigmoid,
+        dropout: Fraction = 0.0,
+    ):
+        widths = [math.prod((in_channels, *image_size)), *hidden]
+        super().__init__(Flat(mlp(widths, activation)), widths[-1], num_classes, dropout)
+
+
+class ConvClassifier(Classifier):
+    """Levels of a 3×3 convolution, batch norm, ReLU and 2×2 max-pooling, then one dense layer, for any image size."""
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        channels: Sequence[PositiveInt],
+        features: PositiveInt,
+        num_classes: PositiveInt,
+        dropout: Fraction = 0.5,
+    ):
+        height, width = pyramid(image_size, len(channels))[-1]
+        layers: list[nn.Module] = []
+        for before, after in pairwise([in_channels, *channels]):
+            layers += [
+                nn.Conv2d(before, after, 3, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+        dense = nn.Sequential(nn.Flatten(), nn.Linear(channels[-1] * height * width, features), nn.ReLU())
+        super().__init__(nn.Sequential(*layers, *dense), features, num_classes, dropout)
