@@ -29,20 +29,25 @@ def apply(config: dict[str, Any]) -> None:
     quiet()
     model = load(config["run"], torch_device(str(config["device"])))
     name, node = config["name"], config["action"]
-    if missing := [need for need in node["needs"] if not hasattr(model.task.network, need)]:
-        offered = [
-            other
-            for other, said in options("action").items()
-            if all(hasattr(model.task.network, need) for need in said.get("needs", []))
-        ]
+    if missing := lacks(model, node["needs"]):
+        offered = [other for other, said in options("action").items() if not lacks(model, said.get("needs", []))]
         raise Refusal(
-            f"action={name} needs {' and '.join(missing)}, which {type(model.task.network).__name__} doesn't offer; "
-            f"this run can do action={'|'.join(offered)}."
+            f"action={name} needs {' and '.join(missing)}, which {type(model.task.network).__name__} and its data "
+            f"don't offer; this run can do action={'|'.join(offered)}."
         )
     action: Action = build("action", node)
     folder = model.folder / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     for file in action.run(model, folder):
         print(f"{name:<12} {shown(file)}")
+
+
+def lacks(model: Any, needs: list[str]) -> list[str]:
+    """Those needs of an action that neither the network offers nor the data provides."""
+    return [
+        need
+        for need in needs
+        if not hasattr(model.task.network, need) and need not in model.config["dataset"].get("provides", [])
+    ]
 
 
 def job(config: DictConfig) -> None:

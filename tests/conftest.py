@@ -32,6 +32,12 @@ def composed(*overrides: str) -> Any:
         return compose("train", overrides=list(overrides))
 
 
+def fake(model: str) -> str:
+    """The made-up data set of the kind that a model needs."""
+    said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
+    return "fake_texts" if "texts" in said["fits"]["needs"] else "fake_images"
+
+
 def tiny(model: str, *overrides: str) -> dict[str, Any]:
     """A resolved config that trains a tiny version of a model on fake data in a second."""
     said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
@@ -41,7 +47,7 @@ def tiny(model: str, *overrides: str) -> dict[str, Any]:
         if OmegaConf.select(OmegaConf.create(said), key) is not None
     ]
     config = composed(
-        *[f"model={model}", "dataset=fake_images", "callbacks=minimal", "logger=none", "trainer/accelerator=cpu"],
+        *[f"model={model}", f"dataset={fake(model)}", "callbacks=minimal", "logger=none", "trainer/accelerator=cpu"],
         *["trainer.max_epochs=1", *widths, *overrides],
     )
     plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import composed, names
+from conftest import composed, fake, names
 from omegaconf import OmegaConf
 
 from scalian_exp.checks import check, check_arguments, check_words
@@ -39,7 +39,7 @@ def test_every_triple_is_compatible_or_refused(model: str) -> None:
 
 @pytest.mark.parametrize("model", names("model"))
 def test_every_compatible_config_resolves_and_its_arguments_are_taken(model: str) -> None:
-    losses = [loss for loss in names("loss") if fit_together(model, "fake_binary", loss)]
+    losses = [loss for loss in names("loss") if fit_together(model, fake(model), loss)]
     for loss in losses:
         check(composed(f"model={model}", f"loss={loss}"))
     for dataset in names("dataset"):

@@ -187,7 +187,7 @@ def test_an_action_that_the_model_does_not_offer_lists_those_it_does(tmp_path: P
     assert command("model=autoencoder", *QUICK, "hydra.run.dir=run", cwd=tmp_path).returncode == 0
     result = command("run=run", "action=sample", cwd=tmp_path, module="apply")
     assert result.returncode == 1
-    assert "action=sample needs sample, which DenseAutoencoder doesn't offer" in result.stderr
+    assert "action=sample needs sample, which DenseAutoencoder and its data don't offer" in result.stderr
     assert "action=embed|evaluate|export|interpolate" in result.stderr
     result = command("run=run", "action=embed", "device=mps", cwd=tmp_path, module="apply")
     assert "device=mps: torch finds no such device" in result.stderr

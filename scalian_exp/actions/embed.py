@@ -29,7 +29,7 @@ class Embed(Action):
             source = [{"image": image_from(model, self.image)}]
         codes, labels = [], []
         for batch in source:
-            codes.append(model.task.network.encode(batch["image"]).float().cpu().numpy())
+            codes.append(model.task.network.encode(model.task.inputs(batch)).float().cpu().numpy())
             if "label" in batch:
                 labels.append(batch["label"].cpu().numpy())
         table = np.concatenate(codes)

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from scalian_exp.ranges import PositiveInt
+from scalian_exp.tasks.base import batch_size
 
 
 class Figures(pl.Callback):
@@ -35,7 +36,7 @@ class Figures(pl.Callback):
         if not self.gathered or not trainer.is_global_zero:
             self.gathered = []
             return
-        order = torch.randperm(sum(len(b["image"]) for b in self.gathered), generator=torch.Generator().manual_seed(0))
+        order = torch.randperm(sum(batch_size(b) for b in self.gathered), generator=torch.Generator().manual_seed(0))
         self.gathered, batches = [], self.gathered
         batch = {name: torch.cat([b[name] for b in batches])[order.to(b0.device)] for name, b0 in batches[0].items()}
         with torch.no_grad():

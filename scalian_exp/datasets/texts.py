@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scalian_exp.datasets.base import Batched, Data, Examples, held_out
+from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 
@@ -182,3 +182,18 @@ class Newsgroups(Texts):
                 ) from error
             splits[split] = Documents(list(data.data), [data.target_names[label] for label in data.target])
         return splits
+
+
+class FakeTexts(Texts):
+    """Made-up documents of four topics: half of a document's words are its topic's, half anybody's."""
+
+    def read(self) -> dict[str, Documents]:
+        rng = np.random.default_rng(SPLIT_SEED)
+        return {split: fake_documents(size, rng) for split, size in (("train", 80), ("test", 20))}
+
+
+def fake_documents(size: int, rng: np.random.Generator) -> Documents:
+    topics = [f"topic{index % 4}" for index in range(size)]
+    own = [[f"{topic}word{i}" for i in rng.integers(0, 10, 10)] for topic in topics]
+    common = [[f"word{i}" for i in rng.integers(0, 20, 10)] for _ in topics]
+    return Documents([" ".join(a + b) for a, b in zip(own, common, strict=True)], topics)

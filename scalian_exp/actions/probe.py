@@ -1,0 +1,88 @@
+"""What codes are good for: logistic regression on frozen codes, on raw inputs and on principal components."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from scalian_exp.actions.action import Action, save_figure
+from scalian_exp.actions.representations import competitors
+from scalian_exp.checkpoint import Loaded
+from scalian_exp.ranges import PositiveFloat, PositiveInt
+from scalian_exp.refusal import Refusal
+
+
+class Probe(Action):
+    """Test error of logistic regression with few and with many labels: probe.csv and a curve.
+
+    Features are standardised by the training examples; labelled examples are drawn at random, the same ones for every
+    representation.
+
+    Args:
+        labels: numbers of labelled training examples; null takes all.
+        repeats: draws of labelled examples that are averaged, where not all are taken.
+        inverse_penalty: C of scikit-learn's LogisticRegression, the same for all.
+    """
+
+    def __init__(
+        self, labels: Sequence[PositiveInt | None], repeats: PositiveInt = 3, inverse_penalty: PositiveFloat = 1.0
+    ):
+        self.labels, self.repeats, self.inverse_penalty = labels, repeats, inverse_penalty
+
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        representations, train, test = competitors(model)
+        assert train.labels is not None
+        assert test.labels is not None
+        size = len(train.labels)
+        if too_many := [n for n in self.labels if n is not None and n > size]:
+            raise Refusal(f"{too_many[0]} labels are wanted, but there are {size} training examples (action.labels).")
+        counts = [size if n is None else n for n in self.labels]
+        rows: list[dict[str, Any]] = [
+            {"representation": name, "labels": count, "error": self.error(x, train.labels, y, test.labels, count)}
+            for name, (x, y) in representations.items()
+            for count in counts
+        ]
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "probe.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        table = Table("representation", *[f"{count} labels" for count in counts], title="test error of a linear probe")
+        for name in representations:
+            table.add_row(name, *[f"{100 * row['error']:.2f} %" for row in rows if row["representation"] == name])
+        Console().print(table)
+        return [folder / "probe.csv", save_figure(curve(rows), folder / "probe.png")]
+
+    def error(self, x: Any, labels: np.ndarray, y: Any, wanted: np.ndarray, count: int) -> float:
+        repeats = 1 if count == len(labels) else self.repeats
+        draws = [np.random.default_rng(seed).permutation(len(labels))[:count] for seed in range(repeats)]
+        return float(np.mean([self.one(x[draw], labels[draw], y, wanted) for draw in draws]))
+
+    def one(self, x: Any, labels: np.ndarray, y: Any, wanted: np.ndarray) -> float:
+        from scipy import sparse
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        if len(np.unique(labels)) < 2:
+            raise Refusal(f"{len(labels)} labels are all of one class; take more (action.labels).")
+        scaler = StandardScaler(with_mean=not sparse.issparse(x))
+        model = make_pipeline(scaler, LogisticRegression(C=self.inverse_penalty, max_iter=300)).fit(x, labels)
+        return float((model.predict(y) != wanted).mean())
+
+
+def curve(rows: list[dict[str, Any]]) -> Figure:
+    figure = Figure(figsize=(6, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for name in dict.fromkeys(row["representation"] for row in rows):
+        points = sorted((row["labels"], 100 * row["error"]) for row in rows if row["representation"] == name)
+        axes.plot([x for x, _ in points], [y for _, y in points], marker="o", label=name)
+    axes.set(xscale="log", xlabel="labelled training examples", ylabel="test error, %")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure

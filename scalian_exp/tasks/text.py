@@ -1,0 +1,28 @@
+"""Train a network to give a document's words back from its code."""
+
+import torch
+from torch import Tensor
+
+from scalian_exp.tasks.base import Batch, Task
+
+
+class TextReconstruction(Task):
+    """loss(network(x), x) on word weights; the network offers `encode`, `decode`, which gives logits of the words, and
+    `forward`, one after the other.
+
+    Logs `perplexity`, e to the loss: among so many words the network still hesitates.
+    """
+
+    monitor = "val/loss"
+
+    def inputs(self, batch: Batch) -> Tensor:
+        return batch["text"]
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = self.loss(self.network(self.inputs(batch)), self.inputs(batch))
+        return loss, {}
+
+    def on_test_epoch_end(self) -> None:
+        mean = self.test_means.compute()["loss"]
+        super().on_test_epoch_end()
+        self.log("test/perplexity", torch.exp(mean))
