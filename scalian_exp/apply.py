@@ -3,9 +3,12 @@
 Results lie in <run folder>/<action>/<time>; nothing of the run itself is changed.
 """
 
+import sys
 from datetime import datetime
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp import app
@@ -61,9 +64,25 @@ def job(config: DictConfig) -> None:
     apply({**plain, "name": HydraConfig.get().runtime.choices["action"]})
 
 
+def spelt_out(said: str) -> str:
+    """`text=…` as `action.text=…`, its value in quotes where Hydra would take it for something else than a text."""
+    key, equals, value = said.partition("=")
+    if not equals or not key.isidentifier() or key in ("run", "device", "action"):
+        return said
+    plain = f"action.{key}={value}"
+    try:
+        if not OverridesParser.create().parse_override(plain).is_sweep_override():
+            return plain
+    except HydraException:
+        pass
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"action.{key}='{quoted}'"
+
+
 def main() -> None:
     """The command `scalian-apply`."""
     app.find_own_modules()
+    sys.argv[1:] = [spelt_out(said) for said in sys.argv[1:]]
     app.run(job, "apply")
 
 
