@@ -17,6 +17,9 @@ from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.refusal import Refusal
 
+BY_HAND = {"gradient_clip_val": None, "accumulate_grad_batches": 1}
+"""what Lightning does for tasks with one optimizer only → off"""
+
 
 class Unprofiled(PassThroughProfiler):
     """Measures nothing, at no cost: Lightning asks ninety times a step, and its own makes a generator each time."""
@@ -40,6 +43,9 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer
     if config["compile"]:
         torch.compiler.reset()  # in a sweep, jobs share the limit of compilations
         task.network.compile()
+    by_hand = [name for name, off in BY_HAND.items() if config["trainer"].get(name, off) != off]
+    if not task.automatic_optimization and by_hand:
+        raise Refusal(f"trainer.{by_hand[0]}: {type(task).__name__} steps its optimizers by itself; leave it out here.")
     offers = {"folder": folder, "dirpath": str(folder / "checkpoints"), "monitor": task.monitor, "mode": task.mode}
     callbacks = [build(f"callbacks.{name}", node, **offers) for name, node in config["callbacks"].items() if node]
     loggers = [

@@ -50,12 +50,12 @@ def test_a_step_of_every_model_with_every_loss(model: str, loss: str, tmp_path: 
     tests = {name: value for name, value in metrics.items() if name.startswith("test/")}
     assert tests
     assert all(math.isfinite(value) for value in tests.values())
-    assert metrics["steps"] == 1
+    assert metrics["steps"] in (1, 2)  # a GAN's two optimizers take one each
 
 
 @pytest.mark.parametrize(("model", "data"), [(m, data) for m in MODELS for data in partners(m, "dataset")])
 def test_a_step_of_every_model_on_every_kind_of_data(model: str, data: str, tmp_path: Path) -> None:
-    assert train(tiny(model, *same_kind(data), *ONE_STEP), tmp_path)["steps"] == 1
+    assert train(tiny(model, *same_kind(data), *ONE_STEP), tmp_path)["steps"] in (1, 2)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -87,7 +87,8 @@ def test_a_checkpoint_loads_alone_and_computes_the_same(model: str, tmp_path: Pa
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_options_of_the_device_compose_with_every_model(model: str, precision: str, tmp_path: Path) -> None:
-    options = [f"trainer.precision={precision}", "channels_last=true", "trainer.gradient_clip_val=1.0"]
+    options = [f"trainer.precision={precision}", "channels_last=true"]
+    options += ["trainer.gradient_clip_val=1.0"] if build_task(tiny(model)).automatic_optimization else []
     options += ["callbacks=default", "logger=tensorboard", "callbacks.figures.every_n_epochs=1"]
     metrics = train(tiny(model, *options, *ONE_STEP), tmp_path)
     assert math.isfinite(metrics["test/loss"])

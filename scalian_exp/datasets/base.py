@@ -81,6 +81,11 @@ class Data(pl.LightningDataModule):
         self.splits: dict[str, Batched] = {}
         """train, val and test, once `setup` has run"""
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The network's: bfloat16 with trainer.precision=bf16-true."""
+        return self.trainer.lightning_module.dtype if self.trainer is not None else torch.float32
+
     def loader(self, split: str, shuffle: bool = False) -> DataLoader[Examples]:
         data = self.splits[split]
         epoch = self.trainer.current_epoch if self.trainer is not None else 0

@@ -50,8 +50,7 @@ class Images(Data):
         self.shape = (in_channels, height, width)
 
     def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
-        dtype = self.trainer.lightning_module.dtype if self.trainer is not None else torch.float32
-        return {**batch, "image": batch["image"].div(255).to(dtype)}  # the network's: bfloat16 with bf16-true
+        return {**batch, "image": batch["image"].div(255).to(self.dtype)}
 
 
 class InMemoryImages(Images, ABC):

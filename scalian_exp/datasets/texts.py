@@ -82,6 +82,9 @@ class Texts(Data, ABC):
             for name, part in parts.items()
         }
 
+    def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
+        return {**batch, "text": batch["text"].to(self.dtype)}
+
     def vectors(self, texts: list[str]) -> Any:
         """Sparse (N, vocabulary_size); a document of unknown words only is a row of zeros."""
         matrix = self.vectorizer.transform(texts)

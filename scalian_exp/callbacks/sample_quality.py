@@ -1,0 +1,78 @@
+"""How good samples are, as a classifier of ours sees them."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+
+from scalian_exp.checkpoint import load
+from scalian_exp.ranges import PositiveInt
+from scalian_exp.refusal import Refusal
+
+CHUNK = 500
+"""samples drawn at once"""
+
+
+class Features(nn.Module):
+    """A classifier's features, as torchmetrics asks for them."""
+
+    def __init__(self, classifier: nn.Module, num_features: int):
+        super().__init__()
+        self.classifier, self.num_features = classifier, num_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier.encode(x)  # type: ignore[operator]
+
+
+class SampleQuality(pl.Callback):
+    """At the test, compares samples with the whole test split in the features of a classifier.
+
+    `frechet_distance`: between two Gaussians fitted to the features (Heusel et al. 2017, but with our features instead
+    of Inception's: comparable only under the same classifier). `classes_covered`: classes into which the classifier
+    puts at least a tenth of a fair share of the samples. The same samples for all models with one seed.
+
+    Args:
+        judge: a run of model=classifier on the same kind of images.
+        samples: how many; the distance has a bias that shrinks with them.
+
+    Raises:
+        Refusal: if the judge is no classifier of such images, or the network can't sample.
+    """
+
+    def __init__(self, judge: str, samples: PositiveInt = 10_000):
+        self.judge, self.samples = judge, samples
+        loaded = load(judge)
+        self.facts = loaded.config["dataset"]
+        if not hasattr(loaded.task.network, "head"):
+            raise Refusal(f"{judge} is a {type(loaded.task.network).__name__}; judge by a run of model=classifier.")
+        self.classifier = loaded.task.network
+        self.metric = FrechetInceptionDistance(Features(self.classifier, self.classifier.head.in_features))
+
+    def on_fit_start(self, trainer: Any, task: Any) -> None:
+        if not hasattr(task.network, "sample"):
+            raise Refusal(
+                f"callbacks=sample_quality needs a network that samples, and {type(task.network).__name__} doesn't; "
+                "use callbacks=default."
+            )
+        shape = (self.facts["in_channels"], *self.facts["image_size"])
+        if shape != trainer.datamodule.shape:
+            raise Refusal(f"{self.judge} classifies images {shape}, but these are {trainer.datamodule.shape}.")
+
+    def on_test_start(self, trainer: Any, task: Any) -> None:
+        self.classifier.to(task.device)
+        self.metric.to(task.device).reset()
+
+    def on_test_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+        self.metric.update(batch["image"].float(), real=True)
+
+    def on_test_epoch_end(self, trainer: Any, task: Any) -> None:
+        counts: Any = 0
+        for start in range(0, self.samples, CHUNK):
+            images = task.network.sample(min(CHUNK, self.samples - start)).float()
+            self.metric.update(images, real=False)
+            logits = self.classifier(images)
+            counts = counts + torch.bincount(logits.argmax(1), minlength=logits.shape[1])
+        covered = (counts >= self.samples / len(counts) / 10).sum().float()
+        task.log_dict({"test/frechet_distance": self.metric.compute().float(), "test/classes_covered": covered})

@@ -1,0 +1,92 @@
+"""Generative adversarial networks.
+
+Goodfellow et al. 2014 (arXiv:1406.2661); Radford et al. 2016, "DCGAN" (arXiv:1511.06434), section 3: strided and
+transposed convolutions of 4×4, batch norm but in the generator's last and the discriminator's first layer, ReLU and
+LeakyReLU, weights from N(0, 0.02²).
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from scalian_exp.networks.layers import pyramid
+from scalian_exp.ranges import PositiveInt
+
+
+class Generator(nn.Module):
+    """Noise (B, latent_dim) → images (B, in_channels, H, W) in [0, 1]; the mirror image of the discriminator."""
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        channels: Sequence[PositiveInt],
+        latent_dim: PositiveInt,
+    ):
+        super().__init__()
+        sizes = pyramid(image_size, len(channels))
+        self.map_size = (channels[-1], *sizes[-1])
+        self.project = nn.Linear(latent_dim, math.prod(self.map_size), bias=False)
+        widths = [*reversed(channels), in_channels]
+        layers: list[nn.Module] = []
+        for before, after, (height, width) in zip(widths, widths[1:], reversed(sizes[:-1]), strict=False):
+            odd = (height % 2, width % 2)  # the row and the column that halving dropped
+            layers += [nn.BatchNorm2d(before), nn.ReLU()]
+            layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=odd)]
+        self.deconvolutions = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.sigmoid(self.deconvolutions(self.project(z).unflatten(1, self.map_size)))
+
+
+class Discriminator(nn.Module):
+    """Images (B, in_channels, H, W) in [0, 1] → logits (B,) of being real."""
+
+    def __init__(self, in_channels: PositiveInt, image_size: Sequence[PositiveInt], channels: Sequence[PositiveInt]):
+        super().__init__()
+        height, width = pyramid(image_size, len(channels))[-1]
+        layers: list[nn.Module] = []
+        for level, (before, after) in enumerate(pairwise([in_channels, *channels])):
+            layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=level == 0))
+            layers += [nn.BatchNorm2d(after)] if level > 0 else []
+            layers.append(nn.LeakyReLU(0.2))
+        self.convolutions = nn.Sequential(*layers)
+        self.head = nn.Linear(channels[-1] * height * width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.convolutions(2 * x - 1).flatten(1)).squeeze(1)
+
+
+class GAN(nn.Module):
+    """Calling it generates: noise (B, latent_dim) → images."""
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        channels: Sequence[PositiveInt],
+        latent_dim: PositiveInt,
+    ):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.generator = Generator(in_channels, image_size, channels, latent_dim)
+        self.discriminator = Discriminator(in_channels, image_size, channels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                nn.init.normal_(module.weight, 0, 0.02)
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.weight, 1, 0.02)
+
+    def noise(self, count: int) -> Tensor:
+        weight = self.generator.project.weight
+        return torch.randn(count, self.latent_dim, device=weight.device, dtype=weight.dtype)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.generator(z)
+
+    def sample(self, count: int) -> Tensor:
+        """Images (count, C, H, W) in [0, 1]."""
+        return self.generator(self.noise(count))

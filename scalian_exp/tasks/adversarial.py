@@ -1,0 +1,75 @@
+"""Train a generator against a discriminator."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from scalian_exp.figures.grids import image_grid
+from scalian_exp.tasks.base import Batch, Task, batch_size
+
+
+class Adversarial(Task):
+    """The network offers `generator`, `discriminator`, `noise(count)` and `sample(count)`; the loss offers
+    `discriminator(real, fake)` and `generator(fake)`, of logits.
+
+    Every batch is a step of each, so trainer.max_steps counts two a batch. The two losses tell no quality, so the best
+    checkpoint is the last; callbacks=sample_quality measures it at the test.
+
+    Logs `d_loss`, `g_loss`, and what the discriminator believes: `d_real` = D(x), `d_fake` = D(G(z)), in [0, 1].
+    """
+
+    loss: Any
+    monitor = "val/epochs"
+    mode = "max"
+
+    def __init__(self, network: nn.Module, loss: nn.Module, optimizer: Callable[[Any], Optimizer]):
+        super().__init__(network, loss, optimizer)
+        self.automatic_optimization = False
+
+    def inputs(self, batch: Batch) -> Tensor:
+        return self.network.noise(batch_size(batch))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
+        real, fake = batch["image"], self.network.generator(self.inputs(batch))
+        discriminating, generating = self.optimizers()  # type: ignore[attr-defined]
+
+        self.toggle_optimizer(discriminating)
+        real_logits, fake_logits = self.network.discriminator(real), self.network.discriminator(fake.detach())
+        d_loss = self.loss.discriminator(real_logits, fake_logits)
+        discriminating.zero_grad()
+        self.manual_backward(d_loss)
+        discriminating.step()
+        self.untoggle_optimizer(discriminating)
+
+        self.toggle_optimizer(generating)
+        g_loss = self.loss.generator(self.network.discriminator(fake))
+        generating.zero_grad()
+        self.manual_backward(g_loss)
+        generating.step()
+        self.untoggle_optimizer(generating)
+
+        self.train_means.update(beliefs(d_loss, g_loss, real_logits, fake_logits), len(real))
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        fake = self.network.discriminator(self.network.generator(self.inputs(batch)))
+        real = self.network.discriminator(batch["image"])
+        logs = beliefs(self.loss.discriminator(real, fake), self.loss.generator(fake), real, fake)
+        epochs = torch.tensor(self.current_epoch + 1.0, device=real.device)
+        return logs["d_loss"] + logs["g_loss"], {**logs, "epochs": epochs}
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        return [
+            self.optimizer(list(part.parameters())) for part in (self.network.discriminator, self.network.generator)
+        ]
+
+    def figures(self, batch: Batch) -> dict[str, Figure]:
+        return {"samples": image_grid(self.network.sample(64).float())}
+
+
+def beliefs(d_loss: Tensor, g_loss: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    d_real, d_fake = torch.sigmoid(real).mean(), torch.sigmoid(fake).mean()
+    return {"d_loss": d_loss, "g_loss": g_loss, "d_real": d_real, "d_fake": d_fake}
