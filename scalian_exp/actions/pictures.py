@@ -9,9 +9,10 @@ from scalian_exp.actions.action import Action, batches, examples, image_from, in
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.grids import image_grid, rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map
-from scalian_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt
+from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import probabilities
+from scalian_exp.tasks.reconstruction import psnr
 
 
 class Reconstruct(Action):
@@ -31,6 +32,42 @@ class Reconstruct(Action):
         pictures = {"input": x, "output": model.task.reconstruct(x)}
         figure = rows_of_images(pictures) if len(x) > 1 else side_by_side(pictures)
         return [save_figure(figure, folder / "reconstructions.png")]
+
+
+class Denoise(Action):
+    """A noisy image and what the model makes of it.
+
+    Args:
+        image: an image file, taken as it is; without it, test images with the noise that the model learned from.
+        count: how many test images.
+        level: of the noise; null is that of the training.
+        seed: of the noise.
+    """
+
+    def __init__(
+        self,
+        image: str | None = None,
+        count: PositiveInt = 10,
+        level: NonNegativeFloat | None = None,
+        seed: NonNegativeInt = 0,
+    ):
+        self.image, self.count, self.level, self.seed = image, count, level, seed
+
+    @torch.no_grad()
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        x = inputs(model, self.image, self.count)
+        if self.image is not None:
+            figure = side_by_side({"input": x, "denoised": model.task.reconstruct(x)})
+            return [save_figure(figure, folder / "denoised.png")]
+        corruption = getattr(model.task, "corruption", None)
+        if corruption is None:
+            raise Refusal("This model learned without noise; give a noisy image: image=<file>.")
+        torch.manual_seed(self.seed)
+        noisy = corruption(x, self.level)
+        denoised = model.task.reconstruct(noisy)
+        print(f"PSNR         {psnr(noisy.clamp(0, 1), x).mean():.2f} dB → {psnr(denoised, x).mean():.2f} dB")
+        figure = rows_of_images({"clean": x, "noisy": noisy, "denoised": denoised})
+        return [save_figure(figure, folder / "denoised.png")]
 
 
 class Sample(Action):

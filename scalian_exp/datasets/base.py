@@ -84,7 +84,8 @@ class Data(pl.LightningDataModule):
     @property
     def dtype(self) -> torch.dtype:
         """The network's: bfloat16 with trainer.precision=bf16-true."""
-        return self.trainer.lightning_module.dtype if self.trainer is not None else torch.float32
+        dtype: Any = self.trainer.lightning_module.dtype if self.trainer is not None else torch.float32
+        return dtype
 
     def loader(self, split: str, shuffle: bool = False) -> DataLoader[Examples]:
         data = self.splits[split]

@@ -1,6 +1,6 @@
 """Train a network to give its input back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,9 +9,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from scalian_exp.figures.curves import curve
 from scalian_exp.figures.grids import rows_of_images
 from scalian_exp.figures.latent import latent_map
+from scalian_exp.ranges import NonNegativeFloat
 from scalian_exp.tasks.base import Batch, Task, probabilities
+
+
+def psnr(image: Tensor, clean: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each image in [0, 1], (B,), in decibels; at most 100."""
+    return -10 * (image - clean).float().square().flatten(1).mean(1).clamp_min(1e-10).log10()
 
 
 class Reconstruction(Task):
@@ -21,6 +28,11 @@ class Reconstruction(Task):
     Whatever the loss, the best checkpoint is that of least squared error, so that losses can be compared.
 
     The corruption is drawn anew at every training step; validation and test see clean images.
+
+    Args:
+        corruption: a `networks.corruptions.Corruption`.
+        noise_levels: of the corruption, at which the test says how many decibels of PSNR the output gains over the
+            corrupted input: `psnr_gain_<level>`.
     """
 
     monitor = "val/squared_error"
@@ -32,9 +44,10 @@ class Reconstruction(Task):
         optimizer: Callable[[Any], Optimizer],
         schedule: Callable[[float], float] | None = None,
         corruption: nn.Module | None = None,
+        noise_levels: Sequence[NonNegativeFloat] = (),
     ):
         super().__init__(network, loss, optimizer, schedule)
-        self.corruption = corruption
+        self.corruption, self.noise_levels = corruption, noise_levels
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         clean = batch["image"]
@@ -49,16 +62,24 @@ class Reconstruction(Task):
         return {
             "squared_error": squares.sum(1).mean(),  # per image
             "mse": squares.mean(),  # per pixel
-            "psnr": (-10 * squares.mean(1).clamp_min(1e-10).log10()).mean(),  # dB, of images in [0, 1]
+            "psnr": psnr(probabilities(logits), clean).mean(),
         }
 
     def test_logs(self, batch: Batch) -> dict[str, Tensor]:
-        if min(batch["image"].shape[-2:]) < 6:  # smaller than half of SSIM's window
-            return {}
+        x = batch["image"]
+        gains = {f"psnr_gain_{level:g}": self.psnr_gain(x, level).mean() for level in self.noise_levels}
+        if min(x.shape[-2:]) < 6:  # smaller than half of SSIM's window
+            return gains
         output, x = self.reconstruct(batch["image"]), batch["image"].float()
         with torch.autocast(x.device.type, enabled=False):  # it subtracts squares: nothing for 16 bits
             similarity = structural_similarity_index_measure(output, x, data_range=1.0)
-        return {"ssim": torch.as_tensor(similarity)}
+        return {**gains, "ssim": torch.as_tensor(similarity)}
+
+    def psnr_gain(self, x: Tensor, level: float) -> Tensor:
+        """Decibels of each image that the output is closer to the clean image than the corrupted input, (B,)."""
+        assert self.corruption is not None
+        corrupted = self.corruption(x, level)
+        return psnr(self.reconstruct(corrupted), x) - psnr(corrupted.clamp(0, 1), x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return probabilities(self.network(x))
@@ -70,10 +91,14 @@ class Reconstruction(Task):
         if self.corruption is not None:
             rows = {"clean": x[:10], "corrupted": rows["input"], "output": rows["output"]}
         codes = self.network.encode(x)
-        return {
+        figures = {
             "reconstructions": rows_of_images(rows),
             "latent_map": latent_map(codes, batch.get("label"), self.decoded, names=self.class_names),
         }
+        if self.noise_levels:
+            gains = [float(self.psnr_gain(x, level).mean()) for level in self.noise_levels]
+            figures["psnr_gain"] = curve(list(self.noise_levels), gains, "noise level", "PSNR gained, dB")
+        return figures
 
     def decoded(self, codes: Tensor) -> Tensor:
         return probabilities(self.network.decode(codes.to(self.dtype)))

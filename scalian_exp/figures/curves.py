@@ -1,0 +1,14 @@
+"""Plain curves."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+
+def curve(x: Sequence[float], y: Sequence[float], xlabel: str, ylabel: str) -> Figure:
+    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(x, y, marker="o")
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(alpha=0.3)
+    return figure

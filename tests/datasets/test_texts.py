@@ -1,0 +1,76 @@
+"""Texts as vectors, and what is wrong with a file of them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from scalian_exp.datasets.texts import FakeTexts, TextCSV
+from scalian_exp.refusal import Refusal
+
+
+def csv_folder(folder: Path, train: str, test: str = "label,text\na,red apple\n") -> Path:
+    (folder / "train.csv").write_text(train, encoding="utf-8")
+    (folder / "test.csv").write_text(test, encoding="utf-8")
+    return folder
+
+
+def texts(folder: Path) -> TextCSV:
+    data = TextCSV(str(folder), vocabulary_size=8, batch_size=2, val_size=1)
+    data.setup()
+    return data
+
+
+GOOD = 'label,text,more\na,red apple,1\nb,"green, sour apple",2\na,red cherry,3\n'
+
+
+def test_rows_are_directions_and_splits_disjoint(tmp_path: Path) -> None:
+    data = texts(csv_folder(tmp_path, GOOD))
+    assert data.class_names == ["a", "b"]
+    assert [len(data.splits[split]) for split in ("train", "val", "test")] == [2, 1, 1]
+    batch = next(iter(data.loader("train")))
+    assert batch["text"].shape == (2, 8)  # padded: there are not so many words
+    assert torch.allclose(batch["text"].norm(dim=1), torch.ones(2))
+    seen = data.splits["train"].texts + data.splits["val"].texts  # type: ignore[attr-defined]
+    assert sorted(seen) == ["green, sour apple", "red apple", "red cherry"]
+
+
+def test_words_of_validation_and_test_are_not_learned() -> None:
+    data = FakeTexts(vocabulary_size=60, batch_size=4, val_size=16)
+    data.setup()
+    known = set(data.vectorizer.vocabulary_)
+    assert known <= {word for text in data.splits["train"].texts for word in text.split()}  # type: ignore[attr-defined]
+
+
+def test_empty_and_unknown_texts_are_refused(tmp_path: Path) -> None:
+    data = texts(csv_folder(tmp_path, GOOD))
+    assert data.vector("a red one").count_nonzero() == 1
+    with pytest.raises(Refusal, match="The text is empty"):
+        data.vector("  ")
+    with pytest.raises(Refusal, match="None of the words of 'blue'"):
+        data.vector("blue")
+
+
+@pytest.mark.parametrize(
+    ("train", "sentence"),
+    [
+        ("label;text\na;red\n", r"train.csv has no column label and text \(it has: label;text\)"),
+        ("text\nred\n", "has no column label"),
+        ("label,text\na,red\nb,\n", "record 3: the text is empty"),
+        ("label,text\n,red\n", "record 2: the label is empty"),
+        ("label,text\n", "no records below its header"),
+        ("label,text\na,the\nb,of\nc,and\n", "no vocabulary"),
+    ],
+)
+def test_files_that_cannot_be_learned_from_are_refused(train: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=sentence):
+        texts(csv_folder(tmp_path, train))
+
+
+def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"train.csv can't be read"):
+        texts(tmp_path)
+    csv_folder(tmp_path, GOOD)
+    (tmp_path / "test.csv").write_bytes(b"label,text\n\xff\xfe\n")
+    with pytest.raises(Refusal, match=r"test.csv can't be read"):
+        texts(tmp_path)

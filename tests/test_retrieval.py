@@ -1,0 +1,47 @@
+"""Nearest examples against loops over all pairs."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from scalian_exp.actions.nearest import without
+from scalian_exp.metrics.retrieval import Distance, Neighbours, nearest, precision
+from scalian_exp.refusal import Refusal
+
+
+def distance(a: np.ndarray, b: np.ndarray, kind: Distance) -> float:
+    if kind == "euclidean":
+        return float(np.sqrt(((a - b) ** 2).sum()))
+    lengths = np.sqrt((a**2).sum()) * np.sqrt((b**2).sum())
+    return 1.0 - (float(a @ b) / lengths if lengths > 0 else 0.0)
+
+
+@pytest.mark.parametrize("kind", ["euclidean", "cosine"])
+@pytest.mark.parametrize("kept", [np.asarray, sparse.csr_matrix])
+def test_the_nearest_are_those_of_a_double_loop(kind: Distance, kept: type) -> None:
+    rng = np.random.default_rng(0)
+    examples, queries = rng.normal(size=(30, 5)).astype(np.float32), rng.normal(size=(4, 5)).astype(np.float32)
+    examples[7] = queries[2] = 0  # a document without known words
+    found = nearest(kept(examples), kept(queries), 6, kind)
+    for row, query in enumerate(queries):
+        all_distances = sorted(distance(example, query, kind) for example in examples)
+        assert found.distances[row] == pytest.approx(all_distances[:6], abs=1e-3)
+        own = [distance(examples[index], query, kind) for index in found.indices[row]]
+        assert own == pytest.approx(all_distances[:6], abs=1e-3)
+
+
+def test_an_example_is_never_its_own_neighbour() -> None:
+    found = Neighbours(np.array([[0.0, 0.0, 1.0]]), np.array([[4, 2, 9]]))
+    assert without(found, 2).indices.tolist() == [[4, 9]]
+    assert without(found, 5).indices.tolist() == [[4, 2]]  # one of many equals, and not among them
+
+
+def test_more_neighbours_than_examples_are_refused() -> None:
+    with pytest.raises(Refusal, match="11 neighbours are wanted, but there are 10 examples"):
+        nearest(np.eye(10), np.eye(10), 11)
+
+
+def test_precision_by_hand() -> None:
+    labels = np.array([0, 0, 1, 1])
+    shares = precision(np.array([[0, 1], [0, 2], [2, 3]]), labels, np.array([0, 1, 0]))
+    assert shares.tolist() == [1.0, 0.5, 0.0]
