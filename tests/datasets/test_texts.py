@@ -1,11 +1,16 @@
 """Texts as vectors, and what is wrong with a file of them."""
 
+import codecs
+import pickle
 from pathlib import Path
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils import Bunch
 
-from scalian_exp.datasets.texts import FakeTexts, TextCSV
+from scalian_exp.datasets.texts import FakeTexts, Newsgroups, TextCSV
 from scalian_exp.refusal import Refusal
 
 
@@ -74,3 +79,28 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_bytes(b"label,text\n\xff\xfe\n")
     with pytest.raises(Refusal, match=r"test.csv can't be read"):
         texts(tmp_path)
+
+
+def test_newsgroups_come_from_scikit_learns_own_files(tmp_path: Path) -> None:
+    """A miniature of what its fetcher leaves on disk; with nothing there and no network, a sentence."""
+    groups = ["sci.space", "rec.autos"]
+    parts = {
+        "train": Bunch(
+            data=["From: a@b\n\nrockets fly\n\n-- \nme", "From: c\n\nmotors turn", "From: c\n\nrockets turn"],
+            target=np.array([0, 1, 0]), target_names=groups, filenames=np.array(["1", "2", "3"]),
+        ),
+        "test": Bunch(
+            data=["From: d\n\nmotors fly"], target=np.array([1]), target_names=groups, filenames=np.array(["4"])
+        ),
+    }  # fmt: skip
+    (tmp_path / "20news-bydate_py3.pkz").write_bytes(codecs.encode(pickle.dumps(parts), "zlib_codec"))
+    data = Newsgroups(str(tmp_path), vocabulary_size=6, val_size=1, remove=["headers", "footers", "quotes"])
+    data.setup()
+    assert data.class_names == sorted(groups)
+    assert set(data.vectorizer.vocabulary_) <= {"rockets", "fly", "motors", "turn"}
+    assert len(data.splits["test"]) == 1
+    with (
+        patch("sklearn.datasets.fetch_20newsgroups", side_effect=OSError("no network")),
+        pytest.raises(Refusal, match="could not be downloaded"),
+    ):
+        Newsgroups(str(tmp_path)).setup()
