@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -21,9 +23,21 @@ def run(task_function: Callable[[DictConfig], Any], config_name: str) -> None:
     """Hand the command line to Hydra; a user's mistake ends in one sentence and exit code 1."""
     # Hydra's own handler would add "set HYDRA_FULL_ERROR=1" to every sentence, and cut the traces of real errors.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    with_sentences(
-        lambda: hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)()
-    )
+    command = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)
+    try:
+        with_sentences(command)
+    except SystemExit as stop:
+        if stop.code == 130 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+            end_sweep(Path(HydraConfig.get().sweep.dir))
+        raise
+
+
+def end_sweep(folder: Path) -> None:
+    """What an interrupted sweep has to say."""
+    from scalian_exp.summary import summarise
+
+    print("The sweep ends here; jobs that are not in this table were not started.")
+    summarise(folder)
 
 
 def find_own_modules() -> None:
@@ -37,7 +51,7 @@ def with_sentences(action: Callable[[], Any]) -> None:
     try:
         action()
     except KeyboardInterrupt:  # once training has begun, Lightning handles it
-        sys.stderr.write("Interrupted before training began.\n")
+        sys.stderr.write("Interrupted before anything was done.\n")
         sys.exit(130)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(sentence(error))
@@ -62,6 +76,8 @@ def sentence(error: Exception) -> str:
         ]
         advice = f"did you mean {close[0]}?" if close else f"to add it all the same, say +{key}=…"
         return f"There is no {key} in this experiment; {advice}"
+    if "Ambiguous value" in str(error):
+        return f"{str(error).splitlines()[0]}; add -m to sweep over several values, or write a list as [a,b]."
     if isinstance(error, OverrideParseException):
         return (
             f"{error.override} can't be read; an override is word=option or path.to.value=value, quoted for the shell."

@@ -156,7 +156,8 @@ def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: se
             continue
         if name in takes.parameters:
             if words := expected(value, takes.parameters[name].annotation):
-                raise Refusal(f"{path}.{name} must be {words}, not {value!r}.")
+                advice = f"; give it: dataset.{name}=…" if value is None and name in FACTS else ""
+                raise Refusal(f"{path}.{name} must be {words}, not {value!r}{advice}.")
         elif not takes.open and name not in allowed:
             raise Refusal(
                 f"{path} ({node['_target_']}) takes no argument '{name}'; {nearest(name, [*takes.parameters])}"

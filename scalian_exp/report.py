@@ -37,7 +37,8 @@ PACKAGES = (
 def quiet() -> None:
     """Silence Lightning where it says nothing new: notes on hardware, and advice on loader processes that doesn't fit
     data in memory."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for library in ("pytorch_lightning", "matplotlib"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",

@@ -147,6 +147,8 @@ def expected(value: Any, annotation: ast.expr | None) -> str | None:
             return None if isinstance(value, dict) else "a node with a _target_"
         case ast.Subscript(value=ast.Name(id="Callable")):
             return None if isinstance(value, dict) else "a node with a _target_ and _partial_: true"
+        case ast.Name(id="Tensor"):
+            return ""  # no config can give one
         case ast.Name(id=name) if name in PLAIN:
             return None if is_a(value, PLAIN[name]) else WORDS[name]
         case ast.Name(id=name) if name in LIMITS:

@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
 QUICK = [
@@ -51,6 +52,7 @@ def command(*arguments: str, cwd: Path, module: str = "train") -> Result:
         os.environ.update(before[0])
         sys.path[:] = before[2]
         logging.getLogger().handlers.clear()
+        HydraConfig.instance().cfg = None
     if isinstance(code, str):  # what the interpreter does with it
         err.write(code + "\n")
         code = 1
@@ -98,6 +100,9 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["model=conv_vae", "dataset=digits", "model.network.channels=[8,8,8,8]"], "use at most 3 levels here"),
         (["loss.beta=[1"], "loss.beta=[1 can't be read; an override is word=option or path.to.value=value"),
         (["model"], "model can't be read; an override is word=option"),
+        (["seed=1,2"], "add -m to sweep over several values"),
+        (["model.optimizer.lr=abc"], "model.optimizer.lr must be a number, not 'abc'"),
+        (["model=classifier", "dataset=image_folder", "dataset.root=."], "give it: dataset.num_classes=…"),
         (["resume=nowhere"], "nowhere is no run folder"),
         (["experiment=vae_mnits"], "did you mean experiment=vae_mnist?"),
         (["model.optimizer.lr=-1"], "nvalid learning rate"),
@@ -188,7 +193,7 @@ def test_an_action_that_the_model_does_not_offer_lists_those_it_does(tmp_path: P
     result = command("run=run", "action=sample", cwd=tmp_path, module="apply")
     assert result.returncode == 1
     assert "action=sample needs sample, which DenseAutoencoder and its data don't offer" in result.stderr
-    assert "action=embed|evaluate|export|interpolate" in result.stderr
+    assert "action=denoise|embed|evaluate|export|interpolate" in result.stderr
     result = command("run=run", "action=embed", "device=mps", cwd=tmp_path, module="apply")
     assert "device=mps: torch finds no such device" in result.stderr
 
@@ -196,7 +201,7 @@ def test_an_action_that_the_model_does_not_offer_lists_those_it_does(tmp_path: P
 def test_a_sweep_goes_on_after_a_failure_and_ends_with_a_summary(tmp_path: Path) -> None:
     result = command("-m", "model=vae", *QUICK, "loss.beta=0.5,-1,4", "outputs=out", cwd=tmp_path)
     assert result.returncode == 1
-    (sweep,) = (tmp_path / "out/multirun_vae_fake_images").iterdir()
+    (sweep,) = (tmp_path / "out/multirun").iterdir()
     rows = (sweep / "summary.csv").read_text().splitlines()
     assert [row.split(",")[1:3] for row in rows] == [
         ["loss.beta", "status"], ["0.5", "finished"], ["-1", "failed"], ["4", "finished"]
@@ -213,6 +218,32 @@ def test_a_sweep_goes_on_after_a_failure_and_ends_with_a_summary(tmp_path: Path)
     again = command("-m", "model=vae", *QUICK, "loss.beta=1,2", f"hydra.sweep.dir={sweep}", cwd=tmp_path)
     assert again.returncode == 1
     assert "holds a sweep already" in again.stderr
+
+
+def test_a_sweep_over_models_has_one_folder_and_one_summary(tmp_path: Path) -> None:
+    assert command("-m", "model=vae,autoencoder", "seed=1,2", *QUICK, cwd=tmp_path).returncode == 0
+    (sweep,) = (tmp_path / "outputs/multirun").iterdir()
+    assert len((sweep / "summary.csv").read_text().splitlines()) == 5
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["multirun"]
+
+
+@pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_says_what_it_has(request_to_end: signal.Signals, tmp_path: Path) -> None:
+    long = [argument for argument in QUICK if not argument.startswith("trainer.max_epochs")]
+    arguments = ["-m", *long, "trainer.max_epochs=100000", "loss.beta=1,2", "hydra.sweep.dir=sweep"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "scalian_exp.train", *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    while not running.stdout.readline().startswith("epoch 2"):
+        assert running.poll() is None, "ended too soon"
+    running.send_signal(request_to_end)
+    rest, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Go on with:" in rest
+    assert "The sweep ends here" in rest
+    assert "interrupted" in (tmp_path / "sweep/summary.csv").read_text()
+    assert not list((tmp_path / "sweep").glob("1_*"))
 
 
 def test_a_run_without_checkpoints_ends_as_well(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def data_of(model: Loaded) -> Any:
     data = build("dataset", model.config["dataset"])
     data.prepare_data()
     data.setup("test")
+    model.task.class_names = model.task.class_names or getattr(data, "class_names", None)
     return data
 
 

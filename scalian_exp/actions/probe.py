@@ -1,6 +1,7 @@
 """What codes are good for: logistic regression on frozen codes, on raw inputs and on principal components."""
 
 import csv
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from scalian_exp.actions.representations import competitors
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
+
+MOST_ITERATIONS = 300
+"""of the regression's optimiser"""
 
 
 class Probe(Action):
@@ -65,6 +69,7 @@ class Probe(Action):
 
     def one(self, x: Any, labels: np.ndarray, y: Any, wanted: np.ndarray) -> float:
         from scipy import sparse
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
@@ -72,7 +77,10 @@ class Probe(Action):
         if len(np.unique(labels)) < 2:
             raise Refusal(f"{len(labels)} labels are all of one class; take more (action.labels).")
         scaler = StandardScaler(with_mean=not sparse.issparse(x))
-        model = make_pipeline(scaler, LogisticRegression(C=self.inverse_penalty, max_iter=300)).fit(x, labels)
+        model = make_pipeline(scaler, LogisticRegression(C=self.inverse_penalty, max_iter=MOST_ITERATIONS))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the error has long been settled
+            model.fit(x, labels)
         return float((model.predict(y) != wanted).mean())
 
 

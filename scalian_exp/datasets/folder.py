@@ -153,3 +153,4 @@ class ImageFolder(Images):
                 f"({', '.join(sorted(SUFFIXES))}), or another dataset.held_out (now {self.held_out})."
             )
         self.splits = dict(splits)
+        self.class_names = everything.classes

@@ -42,10 +42,12 @@ def mistakes(
     wrong = torch.nonzero(predicted != labels).flatten()
     chosen = wrong[surest[wrong].argsort(descending=True)[:most]].tolist()
     rows = -(-len(chosen) // 5)
-    figure = Figure(figsize=(10, 2.5 * rows), layout="constrained")
+    figure = Figure(figsize=(10, 2.8 * rows), layout="constrained")
     for axes, index in zip(figure.subplots(rows, 5, squeeze=False).flat, chosen, strict=False):
         truth, guess = called(names, int(labels[index])), called(names, int(predicted[index]))
-        show(axes, to_array(images[index]), f"{truth}, taken for {guess}\n({100 * float(surest[index]):.0f} % sure)")
+        title = f"{truth},\ntaken for {guess}\n({100 * float(surest[index]):.0f} % sure)"
+        show(axes, to_array(images[index]), title)
+        axes.title.set_fontsize("small")
     for axes in figure.axes[len(chosen) :]:
         axes.set_visible(False)
     return figure

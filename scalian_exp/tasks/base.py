@@ -55,6 +55,9 @@ class Task(pl.LightningModule):
         """training samples seen in the last epoch"""
         self.train_means, self.val_means, self.test_means = Means(), Means(), Means()
 
+    def setup(self, stage: str) -> None:
+        self.class_names = self.class_names or getattr(self.trainer.datamodule, "class_names", None)
+
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch, and what to log of it: name → mean over the batch."""
         raise TypeError(f"{type(self).__name__} has no step(batch) → (loss, logs)")
