@@ -56,12 +56,14 @@ def rows(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: row.get(name) for name in columns} for row in table]
 
 
-def comparable(columns: list[str], keys: list[str]) -> list[str]:
-    """The metrics among a table's columns; where the loss itself was swept, its own values mean nothing."""
-    metrics = [name for name in columns if name.startswith(("best ", "test/"))]
-    if any(key.partition(".")[0] == "loss" for key in keys):
+def comparable(table: list[dict[str, Any]], keys: list[str]) -> list[str]:
+    """The metrics that every finished job has, or if they share none, all; where model or loss was swept, values of the
+    loss itself can't be compared."""
+    finished = [row for row in table if row["status"] == "finished"] or table
+    metrics = [name for name in table[0] if name.startswith(("best ", "test/"))]
+    if any(key.partition(".")[0] in ("model", "loss") for key in keys):
         metrics = [name for name in metrics if not name.endswith("/loss")]
-    return metrics
+    return [name for name in metrics if all(row[name] is not None for row in finished)] or metrics
 
 
 def cell(value: Any) -> str:
@@ -89,7 +91,8 @@ def summarise(sweep: Path) -> int:
     lines = [columns, ["---"] * len(columns), *[[cell(row[name]) for name in columns] for row in table]]
     write_text(sweep / "summary.md", "".join("| " + " | ".join(line) + " |\n" for line in lines))
 
-    shown_columns = [name for name in columns if name in ("status", "seconds_per_epoch", *swept(jobs)) or "/" in name]
+    metrics = comparable(table, swept(jobs))
+    shown_columns = [name for name in columns if name in ("status", "seconds_per_epoch", *swept(jobs), *metrics)]
     printed = Table(title=f"{len(table)} jobs")
     for name in shown_columns:
         printed.add_column(name.removeprefix("test/"), justify="right", overflow="fold")
@@ -97,7 +100,7 @@ def summarise(sweep: Path) -> int:
         printed.add_row(*[cell(row[name]) for name in shown_columns])
     Console(width=None if sys.stdout.isatty() else WIDTH).print(printed)
 
-    figure = sweep_figure(table, swept(jobs), comparable(columns, swept(jobs)))
+    figure = sweep_figure(table, swept(jobs), metrics)
     if figure is not None:
         figure.savefig(sweep / "summary.png", dpi=110)
         print(f"plot      {shown(sweep / 'summary.png')}")

@@ -26,9 +26,12 @@ def test_rows_and_pictures_carry_their_names() -> None:
 
 
 def test_a_sweep_over_the_loss_does_not_plot_its_own_value() -> None:
-    columns = ["job", "loss.beta", "best val/loss", "test/loss", "test/kl", "parameters"]
-    assert comparable(columns, ["loss.beta"]) == ["test/kl"]
-    assert comparable(columns, ["model"]) == ["best val/loss", "test/loss", "test/kl"]
+    row = {"status": "finished", "best val/loss": 1.0, "test/loss": 1.0, "test/kl": 2.0, "parameters": 3}
+    assert comparable([row], ["loss.beta"]) == ["test/kl"]
+    assert comparable([row], ["seed"]) == ["best val/loss", "test/loss", "test/kl"]
+    other = {**row, "test/kl": None}  # of a model without one
+    assert comparable([row, other], ["seed"]) == ["best val/loss", "test/loss"]
+    assert comparable([row, {**other, "status": "failed"}], ["loss"]) == ["test/kl"]
     table = [{"job": job, "loss.beta": beta, "test/kl": 3.0 / beta} for job, beta in enumerate((1, 4))]
     figure = sweep_figure(table, ["loss.beta"], ["test/kl"])
     assert figure is not None

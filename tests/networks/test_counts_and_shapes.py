@@ -9,6 +9,7 @@ from torch import nn
 
 from scalian_exp.build import build_task
 from scalian_exp.networks.autoencoder import ConvAutoencoder, DenseAutoencoder
+from scalian_exp.networks.gan import GAN
 from scalian_exp.networks.vae import ConvVAE, DenseVAE
 
 
@@ -69,3 +70,21 @@ def test_a_denoising_autoencoder_is_no_linear_map() -> None:
     a, b = torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)
     middle = (network(a) + network(b)) / 2
     assert float((network((a + b) / 2) - middle).abs().max()) > 1e-4
+
+
+@pytest.mark.parametrize("size", [(28, 28), (64, 64), (33, 50)])
+def test_a_gan_of_any_size(size: tuple[int, int]) -> None:
+    network = GAN(3, size, [4, 6, 8], latent_dim=5)
+    images = network.sample(7)
+    assert images.shape == (7, 3, *size)
+    assert 0 <= float(images.min()) <= float(images.max()) <= 1
+    assert network.discriminator(images).shape == (7,)
+
+
+def test_dcgans_counts() -> None:
+    """Weights and batch norms by hand, for the paper's 64×64 network with three channels."""
+    network = GAN(3, [64, 64], [128, 256, 512, 1024], latent_dim=100)
+    maps = 16 * (1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3) + (512 + 256 + 128 + 3)
+    assert count(network.generator) == 100 * 1024 * 16 + maps + 2 * (1024 + 512 + 256 + 128)
+    maps = 16 * (3 * 128 + 128 * 256 + 256 * 512 + 512 * 1024) + 128
+    assert count(network.discriminator) == maps + 2 * (256 + 512 + 1024) + 1024 * 16 + 1
