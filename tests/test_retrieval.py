@@ -45,3 +45,13 @@ def test_precision_by_hand() -> None:
     labels = np.array([0, 0, 1, 1])
     shares = precision(np.array([[0, 1], [0, 2], [2, 3]]), labels, np.array([0, 1, 0]))
     assert shares.tolist() == [1.0, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("kind", ["euclidean", "cosine"])
+def test_both_engines_find_the_same(kind: Distance) -> None:
+    pytest.importorskip("faiss", reason="pip install '.[faiss]'")
+    rng = np.random.default_rng(0)
+    examples, queries = rng.normal(size=(50, 6)).astype(np.float32), rng.normal(size=(5, 6)).astype(np.float32)
+    ours, theirs = (nearest(examples, queries, 4, kind, engine) for engine in ("sklearn", "faiss"))
+    assert np.array_equal(ours.indices, theirs.indices)
+    assert np.allclose(ours.distances, theirs.distances, atol=1e-4)
