@@ -65,13 +65,14 @@ def job(config: DictConfig) -> None:
 
 
 def spelt_out(said: str) -> str:
-    """`text=…` as `action.text=…`, its value in quotes where Hydra would take it for something else than a text."""
+    """`text=…` as `action.text=…`; texts, and what Hydra can't read, in quotes."""
     key, equals, value = said.partition("=")
     if not equals or not key.isidentifier() or key in ("run", "device", "action"):
         return said
     plain = f"action.{key}={value}"
     try:
-        if not OverridesParser.create().parse_override(plain).is_sweep_override():
+        OverridesParser.create().parse_override(plain)
+        if key != "text":
             return plain
     except HydraException:
         pass

@@ -26,6 +26,8 @@ class Loaded(NamedTuple):
     file: Path
     folder: Path
     """its run folder"""
+    data_state: dict[str, Any]
+    """what the data module kept in the checkpoint"""
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -86,4 +88,5 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Loaded:
         first = str(error).splitlines()[1:2] or [str(error)]
         raise Refusal(f"The weights in {file} don't fit its network any more ({first[0].strip()}).") from error
     folder = file.parent.parent if file.parent.name == "checkpoints" else file.parent
-    return Loaded(task.to(device).eval(), config, file, folder)
+    data_state = contents.get(config["dataset"]["_target_"].rpartition(".")[2], {})
+    return Loaded(task.to(device).eval(), config, file, folder, data_state)

@@ -42,7 +42,8 @@ def check(config: DictConfig) -> dict[str, Any]:
         raise Refusal(f"{error.full_key} has no value yet; give it: {error.full_key}=…") from error
     except InterpolationKeyError as error:
         raise Refusal(f"{error.full_key} refers to something that this dataset doesn't say: {error.msg}.") from error
-    for node, key in ((plain["dataset"], "root"), (plain, "init_from")):
+    judges = [(node, "judge") for node in plain["callbacks"].values() if node]
+    for node, key in ((plain["dataset"], "root"), (plain, "init_from"), *judges):
         if isinstance(path := node.get(key), str):
             node[key] = str(Path(path).expanduser().absolute())  # a run can be used from anywhere
     check_plain(plain)

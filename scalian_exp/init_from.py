@@ -29,7 +29,7 @@ def start_network_from(network: nn.Module, run: str) -> list[str]:
     }
     ours = network.state_dict()
     matching = {name: values for name, values in theirs.items() if name in ours and ours[name].shape == values.shape}
-    if not matching:
+    if not any(values.dim() > 1 for values in matching.values()):  # biases and counters alone are no start
         other = contents["scalian_exp"]["config"]["model"]["network"]["_target_"].rpartition(".")[2]
         raise Refusal(
             f"init_from={run}: nothing of its {other} has the name and shape of anything in {type(network).__name__} "

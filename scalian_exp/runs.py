@@ -43,7 +43,8 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer
         task.network.to(memory_format=torch.channels_last)
     if config["compile"]:
         torch.compiler.reset()  # in a sweep, jobs share the limit of compilations
-        task.network.compile()
+        for part in task.compiled():
+            part.compile()
     by_hand = [name for name, off in BY_HAND.items() if config["trainer"].get(name, off) != off]
     if not task.automatic_optimization and by_hand:
         raise Refusal(f"trainer.{by_hand[0]}: {type(task).__name__} steps its optimizers by itself; leave it out here.")

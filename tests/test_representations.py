@@ -11,6 +11,7 @@ from conftest import tiny
 from scipy.linalg import sqrtm
 from test_command_line import command
 
+from scalian_exp.apply import spelt_out
 from scalian_exp.build import build_task
 from scalian_exp.callbacks.sample_quality import SampleQuality
 from scalian_exp.checkpoint import load
@@ -71,6 +72,13 @@ def test_a_classifier_starts_from_the_stack_and_keeps_its_own_head(tmp_path: Pat
         train(tiny("mlp_classifier", f"init_from={tmp_path / 'nowhere'}"), tmp_path / "no")
 
 
+def test_equal_counters_and_biases_are_no_start(tmp_path: Path) -> None:
+    train(tiny("classifier", "test=false"), tmp_path / "run")
+    other = build_task(tiny("classifier", "model.network.channels=[5,6]", "model.network.features=9")).network
+    with pytest.raises(Refusal, match="nothing of its ConvClassifier has the name and shape"):
+        start_network_from(other, str(tmp_path / "run"))
+
+
 def test_losses_by_hand() -> None:
     zeros = torch.zeros(5)
     assert float(NonSaturating().discriminator(zeros, zeros)) == pytest.approx(2 * math.log(2))
@@ -85,6 +93,8 @@ def test_losses_by_hand() -> None:
     expected = -(0.75 * math.log(0.5) + 0.25 * math.log(0.25))
     assert float(Multinomial()(logits, torch.tensor([[3.0, 1.0, 0.0]]))) == pytest.approx(expected)
     assert float(Multinomial()(logits, torch.zeros(1, 3))) == 0
+    with_an_empty_one = torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert float(Multinomial()(logits.expand(2, 3), with_an_empty_one)) == pytest.approx(expected)
 
 
 def test_psnr_by_hand() -> None:
@@ -183,6 +193,17 @@ def test_nearest_and_probe_from_the_command_line(tmp_path: Path) -> None:
     assert "labels are wanted" in no("run=images", "action=probe", "labels=[1000]")
     assert "action=reconstruct needs images" in no("run=texts", "action=reconstruct")
     assert "learned without noise" in no("run=images", "action=denoise")
+
+
+def test_an_actions_options_need_no_prefix() -> None:
+    assert spelt_out("count=3") == "action.count=3"
+    assert spelt_out("labels=[1,2]") == "action.labels=[1,2]"
+    assert spelt_out("seed=1,2") == "action.seed=1,2"  # a sweep
+    assert spelt_out("text=it's (not), 2") == "action.text='it\\'s (not), 2'"
+    assert spelt_out("text=2001") == "action.text='2001'"
+    assert spelt_out("image=a (1).png") == "action.image='a (1).png'"
+    for said in ("run=a", "action=sample", "--help", "action.count=3", "+action.x=1"):
+        assert spelt_out(said) == said
 
 
 def test_denoising_reports_what_it_gains(tmp_path: Path) -> None:

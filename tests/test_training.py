@@ -15,6 +15,7 @@ from conftest import composed, fake, names, tiny
 from PIL import Image
 from test_checks import fit_together, words
 
+from scalian_exp.actions.evaluate import Evaluate
 from scalian_exp.app import refusal_in
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.provenance import AtomicCheckpoints
@@ -85,6 +86,15 @@ def test_a_checkpoint_loads_alone_and_computes_the_same(model: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_evaluating_again_gives_the_same(model: str, tmp_path: Path) -> None:
+    trained = train(tiny(model, "trainer.max_epochs=2"), tmp_path)
+    (file,) = Evaluate().run(load(tmp_path), tmp_path / "again")
+    again = json.loads(file.read_text())
+    assert again == {name: pytest.approx(trained[name]) for name in again}
+    assert again.keys() == {name for name in trained if name.startswith("test/")}
+
+
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_options_of_the_device_compose_with_every_model(model: str, precision: str, tmp_path: Path) -> None:
     options = [f"trainer.precision={precision}", "channels_last=true"]
@@ -98,6 +108,7 @@ def test_options_of_the_device_compose_with_every_model(model: str, precision: s
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 @pytest.mark.parametrize("model", MODELS)
 def test_compiled_models_learn_what_the_others_do(model: str, tmp_path: Path) -> None:
+    torch._dynamo.utils.counters.clear()
     with patch.object(torch._inductor.config, "fallback_random", True):  # else it draws other numbers
         losses = [
             train(tiny(model, f"compile={compiled}", *ONE_STEP), tmp_path / compiled)["test/loss"]

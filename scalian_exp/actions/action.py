@@ -29,6 +29,8 @@ def data_of(model: Loaded) -> Any:
     data = build("dataset", model.config["dataset"])
     data.prepare_data()
     data.setup("test")
+    if model.data_state:
+        data.load_state_dict(model.data_state)
     model.task.class_names = model.task.class_names or getattr(data, "class_names", None)
     return data
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
@@ -13,6 +14,8 @@ from scalian_exp.refusal import Refusal
 
 CHUNK = 500
 """samples drawn at once"""
+SEED = 0
+"""of the samples' noise"""
 
 
 class Features(nn.Module):
@@ -31,7 +34,7 @@ class SampleQuality(pl.Callback):
 
     `frechet_distance`: between two Gaussians fitted to the features (Heusel et al. 2017, but with our features instead
     of Inception's: comparable only under the same classifier). `classes_covered`: classes into which the classifier
-    puts at least a tenth of a fair share of the samples. The same samples for all models with one seed.
+    puts at least a tenth of a fair share of the samples. The noise is the same each time.
 
     Args:
         judge: a run of model=classifier on the same kind of images.
@@ -69,10 +72,12 @@ class SampleQuality(pl.Callback):
 
     def on_test_epoch_end(self, trainer: Any, task: Any) -> None:
         counts: Any = 0
-        for start in range(0, self.samples, CHUNK):
-            images = task.network.sample(min(CHUNK, self.samples - start)).float()
-            self.metric.update(images, real=False)
-            logits = self.classifier(images)
-            counts = counts + torch.bincount(logits.argmax(1), minlength=logits.shape[1])
+        with isolate_rng():
+            torch.manual_seed(SEED)
+            for start in range(0, self.samples, CHUNK):
+                images = task.network.sample(min(CHUNK, self.samples - start)).float()
+                self.metric.update(images, real=False)
+                logits = self.classifier(images)
+                counts = counts + torch.bincount(logits.argmax(1), minlength=logits.shape[1])
         covered = (counts >= self.samples / len(counts) / 10).sum().float()
         task.log_dict({"test/frechet_distance": self.metric.compute().float(), "test/classes_covered": covered})

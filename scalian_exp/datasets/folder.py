@@ -95,6 +95,7 @@ class ImageFolder(Images):
         root: the folder.
         fit: crop or resize images to image_size.
         held_out: part of the images for validation, and as many for the test.
+        num_classes: how many subfolders there should be, for classifiers.
 
     Raises:
         Refusal: if the folder is missing or holds too few images.
@@ -109,13 +110,14 @@ class ImageFolder(Images):
         fit: Literal["crop", "resize"] = "crop",
         held_out: Fraction = 0.1,
         num_workers: NonNegativeInt = 2,
+        num_classes: PositiveInt | None = None,
     ):
         super().__init__(in_channels, image_size, batch_size, num_workers)
         if in_channels not in (1, 3):
             raise Refusal(
                 f"dataset.in_channels={in_channels}: image files are read as 1 (grey) or 3 (colours) channels."
             )
-        self.root, self.fit, self.held_out = Path(root), fit, held_out
+        self.root, self.fit, self.held_out, self.num_classes = Path(root), fit, held_out, num_classes
         if not self.root.is_dir():
             raise Refusal(f"There is no folder {root}; say with dataset.root where your images lie.")
 
@@ -151,6 +153,11 @@ class ImageFolder(Images):
             raise Refusal(
                 f"{self.root} leaves no images for {' and '.join(empty)}; it needs more images "
                 f"({', '.join(sorted(SUFFIXES))}), or another dataset.held_out (now {self.held_out})."
+            )
+        if self.num_classes not in (None, len(everything.classes)):
+            raise Refusal(
+                f"{self.root} has {len(everything.classes)} classes ({', '.join(everything.classes)}), but "
+                f"dataset.num_classes is {self.num_classes}; correct it."
             )
         self.splits = dict(splits)
         self.class_names = everything.classes

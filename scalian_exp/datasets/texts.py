@@ -4,6 +4,7 @@ Batches are dicts: text (B, vocabulary_size), float, rows of length 1; label (B,
 """
 
 import csv
+import hashlib
 import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -38,7 +39,7 @@ class SparseTexts(Batched):
 
 
 class Texts(Data, ABC):
-    """The words that most training documents contain make the vocabulary; English stop words are left out.
+    """The most frequent words of the training documents make the vocabulary; English stop words are left out.
 
     Args:
         vocabulary_size: words; fewer if the documents don't have so many, the vectors then end in zeros.
@@ -81,6 +82,18 @@ class Texts(Data, ABC):
             )
             for name, part in parts.items()
         }
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: which words the network's inputs stand for."""
+        words = sorted(self.vectorizer.vocabulary_.items())
+        return {"vocabulary": hashlib.sha256(repr(words).encode()).hexdigest()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict != self.state_dict():
+            raise Refusal(
+                "The training texts have changed since this run began, and their words no longer are those that the "
+                "network learned; put the old texts back, or start a new run."
+            )
 
     def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
         return {**batch, "text": batch["text"].to(self.dtype)}
@@ -137,7 +150,7 @@ def read_csv(file: Path) -> Documents:
     """
     csv.field_size_limit(sys.maxsize)
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             missing = {"label", "text"} - set(reader.fieldnames or [])
             if missing:

@@ -8,6 +8,7 @@ class Multinomial(nn.Module):
     """−Σ p log q of a document's word shares p and the predicted ones q, in nats per word, mean over documents."""
 
     def forward(self, logits: Tensor, weights: Tensor) -> Tensor:
-        """Both (B, vocabulary_size), the weights from 0; a document without words counts 0."""
+        """Both (B, vocabulary_size), the weights from 0; documents without words are left out."""
         shares = weights / weights.sum(1, keepdim=True).clamp_min(1e-9)
-        return -(shares * F.log_softmax(logits, 1)).sum(1).mean()
+        documents = (weights > 0).any(1).sum().clamp_min(1)
+        return -(shares * F.log_softmax(logits, 1)).sum() / documents

@@ -58,8 +58,14 @@ class Adversarial(Task):
         fake = self.network.discriminator(self.network.generator(self.inputs(batch)))
         real = self.network.discriminator(batch["image"])
         logs = beliefs(self.loss.discriminator(real, fake), self.loss.generator(fake), real, fake)
-        epochs = torch.tensor(self.current_epoch + 1.0, device=real.device)
-        return logs["d_loss"] + logs["g_loss"], {**logs, "epochs": epochs}
+        return logs["d_loss"] + logs["g_loss"], logs
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.log(self.monitor, float(self.current_epoch + 1))
+
+    def compiled(self) -> list[nn.Module]:
+        return [self.network.generator, self.network.discriminator]
 
     def configure_optimizers(self) -> list[Optimizer]:
         return [

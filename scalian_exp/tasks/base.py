@@ -78,6 +78,10 @@ class Task(pl.LightningModule):
         """Pictures of what the network does with these examples: name → figure."""
         return {}
 
+    def compiled(self) -> list[nn.Module]:
+        """The parts that `compile=true` compiles: those that training calls."""
+        return [self.network]
+
     def forward(self, x: Tensor) -> Any:
         return self.network(x)
 

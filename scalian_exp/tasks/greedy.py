@@ -37,14 +37,18 @@ class GreedyReconstruction(Reconstruction):
     ):
         super().__init__(network, loss, optimizer, schedule, corruption)
         self.epochs_per_layer = epochs_per_layer
+        self.layer: Tensor
+        self.register_buffer("layer", torch.tensor(0))  # whose turn it is; a checkpoint's test is about its own
 
-    @property
-    def layer(self) -> int:
-        """The one that is trained in this epoch."""
-        return min(self.current_epoch // self.epochs_per_layer, len(self.network.layer_encoders) - 1)
+    def on_train_epoch_start(self) -> None:
+        last = len(self.network.layer_encoders) - 1
+        self.layer.fill_(min(self.current_epoch // self.epochs_per_layer, last))
+
+    def compiled(self) -> list[nn.Module]:
+        return [part for part in self.network.modules() if isinstance(part, nn.Linear)]
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        encoders, layer = self.network.layer_encoders, self.layer
+        encoders, layer = self.network.layer_encoders, int(self.layer)
         with torch.no_grad():  # gradients reach the present layer alone; optimizers skip parameters without one
             clean = batch["image"].flatten(1)
             for encoder in encoders[:layer]:

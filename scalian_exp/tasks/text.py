@@ -10,7 +10,7 @@ class TextReconstruction(Task):
     """loss(network(x), x) on word weights; the network offers `encode`, `decode`, which gives logits of the words, and
     `forward`, one after the other.
 
-    Logs `perplexity`, e to the loss: among so many words the network still hesitates.
+    Logs `perplexity`, e to the loss: among so many words, weighted as the inputs are, the network still hesitates.
     """
 
     monitor = "val/loss"

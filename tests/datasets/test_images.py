@@ -262,6 +262,16 @@ def test_image_folder_refusals(tmp_path: Path) -> None:
         ImageFolder(str(tmp_path), 2, [8, 8])
 
 
+def test_the_number_of_classes_must_be_that_of_the_folders(tmp_path: Path) -> None:
+    for name in ("cat", "cow", "dog"):
+        save_images(tmp_path / name, 5)
+    data = ImageFolder(str(tmp_path), 1, [8, 8], num_classes=3)
+    data.setup()
+    assert data.class_names == ["cat", "cow", "dog"]
+    with pytest.raises(Refusal, match=r"3 classes \(cat, cow, dog\), but dataset.num_classes is 2"):
+        ImageFolder(str(tmp_path), 1, [8, 8], num_classes=2).setup()
+
+
 def test_crop_keeps_proportions_and_resize_does_not(tmp_path: Path) -> None:
     picture = Image.new("L", (40, 20), 0)
     picture.paste(255, (10, 0, 30, 20))  # the middle half is white

@@ -81,6 +81,22 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
         texts(tmp_path)
 
 
+def test_texts_that_changed_do_not_fit_an_old_run(tmp_path: Path) -> None:
+    """Their columns would stand for other words, and no shape would tell."""
+    data = texts(csv_folder(tmp_path, GOOD))
+    state = data.state_dict()
+    again = texts(tmp_path)
+    again.load_state_dict(state)
+    changed = texts(csv_folder(tmp_path, GOOD + "b,yellow banana,4\na,yellow plum,5\n"))
+    with pytest.raises(Refusal, match="The training texts have changed"):
+        changed.load_state_dict(state)
+
+
+def test_files_of_a_spreadsheet_are_read(tmp_path: Path) -> None:
+    csv_folder(tmp_path, "\ufeff" + GOOD)  # with a byte order mark
+    assert len(texts(tmp_path).splits["train"]) == 2
+
+
 def test_newsgroups_come_from_scikit_learns_own_files(tmp_path: Path) -> None:
     """A miniature of what its fetcher leaves on disk; with nothing there and no network, a sentence."""
     groups = ["sci.space", "rec.autos"]
