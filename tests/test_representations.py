@@ -185,7 +185,7 @@ def test_nearest_and_probe_from_the_command_line(tmp_path: Path) -> None:
     assert "not from texts" in no("run=images", "action=nearest", "text=hello")
     assert "not from images" in no("run=texts", "action=nearest", "image=a.png")
     assert "Give one query" in no("run=texts", "action=nearest", "text=a", "index=1")
-    assert "The text is empty" in no("run=texts", "action=nearest", "text=' '")
+    assert "The text is empty" in no("run=texts", "action=nearest", "text= ")
     assert "neighbours are wanted" in no("run=texts", "action=nearest", "index=1", "count=1000")
     assert "There is no image file" in no("run=images", "action=nearest", "image=a.png")
     (tmp_path / "b.png").write_bytes(b"no image")
