@@ -64,15 +64,14 @@ def job(config: DictConfig) -> None:
     apply({**plain, "name": HydraConfig.get().runtime.choices["action"]})
 
 
-def spelt_out(said: str) -> str:
-    """`text=…` as `action.text=…`; texts, and what Hydra can't read, in quotes."""
+def spelt_out(said: str, sweeping: bool) -> str:
+    """`text=…` as `action.text=…`; in quotes what Hydra can't read, or would take for a sweep that nobody asked for."""
     key, equals, value = said.partition("=")
     if not equals or not key.isidentifier() or key in ("run", "device", "action"):
         return said
     plain = f"action.{key}={value}"
     try:
-        OverridesParser.create().parse_override(plain)
-        if key != "text":
+        if sweeping or not OverridesParser.create().parse_override(plain).is_sweep_override():
             return plain
     except HydraException:
         pass
@@ -83,7 +82,8 @@ def spelt_out(said: str) -> str:
 def main() -> None:
     """The command `scalian-apply`."""
     app.find_own_modules()
-    sys.argv[1:] = [spelt_out(said) for said in sys.argv[1:]]
+    sweeping = not {"-m", "--multirun"}.isdisjoint(sys.argv)
+    sys.argv[1:] = [spelt_out(said, sweeping) for said in sys.argv[1:]]
     app.run(job, "apply")
 
 

@@ -24,7 +24,7 @@ OFFERS = {
     "model": {"loss"},
     "callbacks": {"folder", "dirpath", "monitor", "mode"},
     "logger": {"save_dir"},
-    "trainer": {"callbacks", "logger", "plugins", "profiler", "default_root_dir"},
+    "trainer": {"callbacks", "logger", "default_root_dir"},
 }
 """arguments that the frame gives to a target which takes them"""
 

@@ -4,13 +4,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.profilers import PassThroughProfiler
 
 from scalian_exp.build import build
 from scalian_exp.callbacks.provenance import AtomicCheckpoints, Provenance
@@ -20,15 +19,6 @@ from scalian_exp.refusal import Refusal
 
 BY_HAND = {"gradient_clip_val": None, "accumulate_grad_batches": 1}
 """what Lightning does for tasks with one optimizer only → off"""
-
-
-class Unprofiled(PassThroughProfiler):
-    """Measures nothing, at no cost: Lightning asks ninety times a step, and its own makes a generator each time."""
-
-    nothing: ClassVar = nullcontext()
-
-    def profile(self, action_name: str) -> Any:
-        return self.nothing
 
 
 def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer:
@@ -60,7 +50,6 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer
         callbacks=[*frame, *callbacks],
         logger=loggers,
         plugins=[AtomicCheckpoints()],
-        profiler=Unprofiled(),
         default_root_dir=str(folder),
     )
 

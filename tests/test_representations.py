@@ -33,8 +33,8 @@ def test_only_the_layer_whose_turn_it_is_learns(tmp_path: Path) -> None:
     torch.manual_seed(0)
     start = build_task(config).network.state_dict()
     one, two = (load(tmp_path / name / "checkpoints/last.ckpt").task.network.state_dict() for name in ("one", "two"))
-    first = [name for name in start if name.startswith(("encoder.network.0", "layer_decoders.0"))]
-    second = [name for name in start if name.startswith(("encoder.network.2", "layer_decoders.1"))]
+    first = [name for name in start if name.startswith(("encoder.network.0", "decoder.2"))]
+    second = [name for name in start if name.startswith(("encoder.network.2", "decoder.0"))]
     assert len(first) == len(second) == 4
     assert len(start) == 8
     assert all(torch.equal(one[name], start[name]) for name in second)
@@ -196,14 +196,17 @@ def test_nearest_and_probe_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_an_actions_options_need_no_prefix() -> None:
-    assert spelt_out("count=3") == "action.count=3"
-    assert spelt_out("labels=[1,2]") == "action.labels=[1,2]"
-    assert spelt_out("seed=1,2") == "action.seed=1,2"  # a sweep
-    assert spelt_out("text=it's (not), 2") == "action.text='it\\'s (not), 2'"
-    assert spelt_out("text=2001") == "action.text='2001'"
-    assert spelt_out("image=a (1).png") == "action.image='a (1).png'"
+    def once(said: str) -> str:
+        return spelt_out(said, sweeping=False)
+
+    assert once("count=3") == "action.count=3"
+    assert once("labels=[1,2]") == "action.labels=[1,2]"
+    assert once("text=it's (not), 2") == "action.text='it\\'s (not), 2'"
+    assert once("text=red, green") == "action.text='red, green'"
+    assert once("image=a (1).png") == "action.image='a (1).png'"
+    assert spelt_out("seed=1,2", sweeping=True) == "action.seed=1,2"
     for said in ("run=a", "action=sample", "--help", "action.count=3", "+action.x=1"):
-        assert spelt_out(said) == said
+        assert once(said) == said
 
 
 def test_denoising_reports_what_it_gains(tmp_path: Path) -> None:

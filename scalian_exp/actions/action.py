@@ -49,7 +49,11 @@ def prepared(model: Loaded, data: Any, batch: Batch) -> Batch:
 
 def examples(model: Loaded, count: int) -> Batch:
     """Test examples spread evenly over the split, which may be sorted by class."""
-    data = data_of(model)
+    return spread(model, data_of(model), count)
+
+
+def spread(model: Loaded, data: Any, count: int) -> Batch:
+    """The same, of a data module that is set up already."""
     size = len(data.splits["test"])
     if count > size:
         raise Refusal(f"{count} test examples are wanted, but there are {size}; take at most so many (action.count).")

@@ -1,6 +1,7 @@
 """The learned examples that are closest to an input, by their codes."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scalian_exp.actions.action import Action, data_of, image_from, prepared, save_figure
-from scalian_exp.actions.representations import competitors, gather
+from scalian_exp.actions.representations import Split, competitors, gather
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.classes import called
 from scalian_exp.figures.grids import show, to_array
@@ -60,7 +61,7 @@ class Nearest(Action):
         found = nearest(examples.codes, codes, self.count + (own is not None), self.distance, self.engine)
         if own is not None:
             found = without(found, own)
-        names = list(getattr(data, "class_names", None) or model.task.class_names or [])
+        names = model.task.class_names
         files = [self.write(folder / "nearest.csv", found, examples.labels, names)]
         if "texts" in model.config["dataset"]["provides"]:
             self.tell(found, data.splits["train"], names)
@@ -68,7 +69,7 @@ class Nearest(Action):
             images = prepared(model, data, data.splits["train"][torch.from_numpy(found.indices.ravel())])["image"]
             files.append(save_figure(picture(x, images, found, examples.labels, names), folder / "nearest.png"))
         if all(query is None for query in (self.image, self.text, self.index)) and examples.labels is not None:
-            files.append(self.compare(model, data, folder, names))
+            files.append(self.compare(examples, gather(model, data, "test"), folder, names))
         return files
 
     def queries(self, model: Loaded, data: Any) -> tuple[torch.Tensor, int | None]:
@@ -92,7 +93,7 @@ class Nearest(Action):
             raise Refusal("Of training examples give one: action.index=….")
         return model.task.inputs(batch), own
 
-    def write(self, file: Path, found: Neighbours, labels: np.ndarray | None, names: list[str]) -> Path:
+    def write(self, file: Path, found: Neighbours, labels: np.ndarray | None, names: Sequence[str] | None) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
@@ -103,7 +104,7 @@ class Nearest(Action):
                     writer.writerow([query, rank, index, f"{distance:.6g}", label])
         return file
 
-    def tell(self, found: Neighbours, examples: Any, names: list[str]) -> None:
+    def tell(self, found: Neighbours, examples: Any, names: Sequence[str] | None) -> None:
         """The documents themselves, on the terminal."""
         for query, (distances, indices) in enumerate(zip(*found, strict=True)):
             table = Table("distance", "label", "text", title=f"nearest to {self.text or f'query {query}'!r}"[:120])
@@ -112,9 +113,9 @@ class Nearest(Action):
                 table.add_row(f"{distance:.3f}", called(names, int(examples.labels[index])), text)
             Console().print(table)
 
-    def compare(self, model: Loaded, data: Any, folder: Path, names: list[str]) -> Path:
+    def compare(self, train: Split, test: Split, folder: Path, names: Sequence[str] | None) -> Path:
         """Precision among the ten nearest, over the whole test split."""
-        representations, train, test = competitors(model, data)
+        representations = competitors(train, test)
         assert train.labels is not None
         assert test.labels is not None
         median = np.median(train.codes, 0)
@@ -146,7 +147,11 @@ def without(found: Neighbours, own: int) -> Neighbours:
 
 
 def picture(
-    queries: torch.Tensor, images: torch.Tensor, found: Neighbours, labels: np.ndarray | None, names: list[str]
+    queries: torch.Tensor,
+    images: torch.Tensor,
+    found: Neighbours,
+    labels: np.ndarray | None,
+    names: Sequence[str] | None,
 ) -> Figure:
     """A row for each query: itself, then its neighbours with distance and class."""
     count = found.indices.shape[1]

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scalian_exp.actions.action import Action, batches, data_of, examples, image_from, inputs, save_figure
+from scalian_exp.actions.action import Action, batches, data_of, examples, image_from, inputs, save_figure, spread
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.grids import image_grid, rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map
@@ -107,8 +107,9 @@ class Interpolate(Action):
     def ends(self, model: Loaded) -> tuple[Tensor, Tensor]:
         if self.start is not None and self.end is not None:
             return image_from(model, self.start), image_from(model, self.end)
-        walks = min(self.count, len(data_of(model).splits["test"]) // 2)
-        x = examples(model, 2 * walks)["image"]
+        data = data_of(model)
+        walks = min(self.count, len(data.splits["test"]) // 2)
+        x = spread(model, data, 2 * walks)["image"]
         return x[0::2], x[1::2]
 
     @torch.no_grad()

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from scalian_exp.actions.action import Action, save_figure
-from scalian_exp.actions.representations import competitors
+from scalian_exp.actions.action import Action, data_of, save_figure
+from scalian_exp.actions.representations import competitors, gather
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -39,8 +39,10 @@ class Probe(Action):
         self.labels, self.repeats, self.inverse_penalty = labels, repeats, inverse_penalty
 
     def run(self, model: Loaded, folder: Path) -> list[Path]:
-        representations, train, test = competitors(model)
-        assert train.labels is not None
+        data = data_of(model)
+        train, test = gather(model, data, "train"), gather(model, data, "test")
+        representations = competitors(train, test)
+        assert train.labels is not None, "the action's config asks for labels"
         assert test.labels is not None
         size = len(train.labels)
         if too_many := [n for n in self.labels if n is not None and n > size]:

@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from scalian_exp.actions.action import data_of, prepared
+from scalian_exp.actions.action import prepared
 from scalian_exp.checkpoint import Loaded
-from scalian_exp.refusal import Refusal
 
 
 class Split(NamedTuple):
@@ -47,25 +46,15 @@ def components(train: Any, others: list[Any], count: int) -> list[np.ndarray]:
     return [method.fit_transform(train), *[method.transform(x) for x in others]]
 
 
-def competitors(model: Loaded, data: Any | None = None) -> tuple[dict[str, tuple[Any, Any]], Split, Split]:
-    """name → (training, test) representation; then the two splits.
+def competitors(train: Split, test: Split) -> dict[str, tuple[Any, Any]]:
+    """name → (training, test) representation: codes, as many components, and the inputs themselves."""
+    from scipy import sparse
 
-    Raises:
-        Refusal: if the data has no labels, without which nobody can say what is better.
-    """
-    data = data_of(model) if data is None else data
-    train, test = gather(model, data, "train"), gather(model, data, "test")
-    if train.labels is None:
-        raise Refusal("This run's dataset has no labels to compare representations by; train on one that has.")
     size = train.codes.shape[1]
     reduced = components(train.inputs, [test.inputs], size)
-    name = "svd" if "texts" in model.config["dataset"]["provides"] else "pca"
-    return (
-        {
-            f"codes ({size})": (train.codes, test.codes),
-            f"{name} ({reduced[0].shape[1]})": (reduced[0], reduced[1]),
-            f"inputs ({train.inputs.shape[1]})": (train.inputs, test.inputs),
-        },
-        train,
-        test,
-    )
+    name = "svd" if sparse.issparse(train.inputs) else "pca"
+    return {
+        f"codes ({size})": (train.codes, test.codes),
+        f"{name} ({reduced[0].shape[1]})": (reduced[0], reduced[1]),
+        f"inputs ({train.inputs.shape[1]})": (train.inputs, test.inputs),
+    }

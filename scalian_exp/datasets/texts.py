@@ -125,8 +125,8 @@ def subset(documents: Documents, indices: list[int]) -> Documents:
     return Documents([documents.texts[i] for i in indices], [documents.labels[i] for i in indices])
 
 
-class TextCSV(Texts):
-    """Anybody's texts: files with the columns label and text, <root>/train.csv and <root>/test.csv."""
+class TextsOnDisk(Texts, ABC):
+    """Texts that lie below a folder, `root`."""
 
     def __init__(
         self,
@@ -137,6 +137,10 @@ class TextCSV(Texts):
     ):
         super().__init__(vocabulary_size, batch_size, val_size)
         self.root = root
+
+
+class TextCSV(TextsOnDisk):
+    """Anybody's texts: files with the columns label and text, <root>/train.csv and <root>/test.csv."""
 
     def read(self) -> dict[str, Documents]:
         return {split: read_csv(Path(self.root) / f"{split}.csv") for split in ("train", "test")}
@@ -170,7 +174,7 @@ def read_csv(file: Path) -> Documents:
     return Documents([text for text, _ in rows], [label for _, label in rows])
 
 
-class Newsgroups(Texts):
+class Newsgroups(TextsOnDisk):
     """20 newsgroups, split by date, without headers, footers and quotes, by scikit-learn's own fetcher."""
 
     def __init__(
@@ -181,8 +185,8 @@ class Newsgroups(Texts):
         val_size: PositiveInt = 500,
         remove: list[str] | None = None,
     ):
-        super().__init__(vocabulary_size, batch_size, val_size)
-        self.root, self.remove = root, tuple(remove or ())
+        super().__init__(root, vocabulary_size, batch_size, val_size)
+        self.remove = tuple(remove or ())
 
     def read(self) -> dict[str, Documents]:
         from sklearn.datasets import fetch_20newsgroups

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from scalian_exp.figures.classes import called
 from scalian_exp.figures.grids import show, tile
 
 
@@ -54,7 +55,7 @@ def latent_map(
         classes = labels.cpu().numpy()
         drawn = left.scatter(x, y, c=classes, s=6, linewidths=0, cmap="tab10" if classes.max() < 10 else "turbo")
         handles, _ = drawn.legend_elements(num=None)
-        words = [names[index] if names else str(index) for index in np.unique(classes)]
+        words = [called(names, index) for index in np.unique(classes)]
         left.legend(handles, words, title="class", loc="best", fontsize="small")
     left.set(xlabel=f"{name} 1", ylabel=f"{name} 2", title=f"codes of {len(codes)} images")
     show(right, np.asarray(tile(decode(grid), steps, gap=0)), "decoded over the same plane")

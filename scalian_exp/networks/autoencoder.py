@@ -14,7 +14,7 @@ from scalian_exp.ranges import PositiveInt
 
 
 class Autoencoder(nn.Module):
-    """Images (B, C, H, W) → codes (B, latent_dim) → logits of the pixels (B, C, H, W)."""
+    """Inputs (B, …), images for instance, → codes (B, latent_dim) → logits of the inputs (B, …)."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: PositiveInt):
         super().__init__()

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.layers import pyramid
+from scalian_exp.networks.layers import doubling, pyramid
 from scalian_exp.ranges import PositiveInt
 
 
@@ -27,15 +27,11 @@ class Generator(nn.Module):
         latent_dim: PositiveInt,
     ):
         super().__init__()
-        sizes = pyramid(image_size, len(channels))
-        self.map_size = (channels[-1], *sizes[-1])
+        self.map_size = (channels[-1], *pyramid(image_size, len(channels))[-1])
         self.project = nn.Linear(latent_dim, math.prod(self.map_size), bias=False)
-        widths = [*reversed(channels), in_channels]
         layers: list[nn.Module] = []
-        for before, after, (height, width) in zip(widths, widths[1:], reversed(sizes[:-1]), strict=False):
-            odd = (height % 2, width % 2)  # the row and the column that halving dropped
-            layers += [nn.BatchNorm2d(before), nn.ReLU()]
-            layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=odd)]
+        for deconvolution in doubling(in_channels, image_size, channels):
+            layers += [nn.BatchNorm2d(deconvolution.in_channels), nn.ReLU(), deconvolution]
         self.deconvolutions = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Building blocks that several architectures share."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -35,6 +35,17 @@ def pyramid(image_size: Sequence[PositiveInt], levels: int) -> list[tuple[int, i
             "(dataset.image_size)."
         )
     return [(height >> level, width >> level) for level in range(levels + 1)]
+
+
+def doubling(
+    in_channels: PositiveInt, image_size: Sequence[PositiveInt], channels: Sequence[PositiveInt]
+) -> Iterator[nn.ConvTranspose2d]:
+    """4×4 transposed convolutions of stride 2, from the smallest map of a pyramid of `channels` back to the image."""
+    sizes = pyramid(image_size, len(channels))
+    widths = [*reversed(channels), in_channels]
+    for before, after, (height, width) in zip(widths, widths[1:], reversed(sizes[:-1]), strict=False):
+        odd = (height % 2, width % 2)  # the row and the column that halving dropped
+        yield nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=odd)
 
 
 def start_at_base_rates(decoder: nn.Module, mean: Tensor) -> None:
@@ -89,14 +100,11 @@ class ConvDecoder(nn.Module):
         latent_dim: PositiveInt,
     ):
         super().__init__()
-        sizes = pyramid(image_size, len(channels))
-        self.map_size = (channels[-1], *sizes[-1])
+        self.map_size = (channels[-1], *pyramid(image_size, len(channels))[-1])
         self.dense = mlp([latent_dim, *reversed(hidden), math.prod(self.map_size)])
-        widths = [*reversed(channels), in_channels]
         layers: list[nn.Module] = []
-        for before, after, (height, width) in zip(widths, widths[1:], reversed(sizes[:-1]), strict=False):
-            odd = (height % 2, width % 2)  # the row and the column that halving dropped
-            layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=odd), nn.ReLU()]
+        for deconvolution in doubling(in_channels, image_size, channels):
+            layers += [deconvolution, nn.ReLU()]
         self.deconvolutions = nn.Sequential(*layers[:-1])
 
     def forward(self, z: Tensor) -> Tensor:

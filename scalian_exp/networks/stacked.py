@@ -6,14 +6,16 @@ Vincent et al. 2010, "Stacked denoising autoencoders", JMLR 11, section 3.4: 784
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from scalian_exp.networks.autoencoder import Autoencoder
 from scalian_exp.networks.layers import Flat, mlp
 from scalian_exp.ranges import PositiveInt
 
 
-class StackedAutoencoder(nn.Module):
+class StackedAutoencoder(Autoencoder):
     """Images (B, C, H, W) → code (B, hidden[-1]) → logits of the pixels (B, C, H, W).
 
     `layer_encoders[k]` and `layer_decoders[k]` are the autoencoder of layer k, over vectors; decoders give logits.
@@ -26,26 +28,18 @@ class StackedAutoencoder(nn.Module):
         hidden: Sequence[PositiveInt],
         activation: Callable[[], nn.Module] = nn.Sigmoid,
     ):
-        super().__init__()
-        self.shape = (in_channels, *image_size)
-        widths = [math.prod(self.shape), *hidden]
-        self.latent_dim = widths[-1]
-        self.encoder = Flat(mlp(widths, activation))
-        self.layer_decoders = nn.ModuleList(nn.Linear(after, before) for before, after in pairwise(widths))
-        self.squash = activation()
+        shape = (in_channels, *image_size)
+        widths = [math.prod(shape), *hidden]
+        encoder = Flat(mlp(widths, activation))
+        outwards = [layer for before, after in pairwise(widths) for layer in (activation(), nn.Linear(after, before))]
+        decoder = nn.Sequential(*reversed([nn.Unflatten(1, shape), *outwards[1:]]))
+        super().__init__(encoder, decoder, widths[-1])
 
     @property
     def layer_encoders(self) -> list[nn.Sequential]:
-        layers = list(self.encoder.network.children())
-        return [nn.Sequential(*layers[start : start + 2]) for start in range(0, len(layers), 2)]
+        layers: Any = self.encoder.network
+        return [layers[start : start + 2] for start in range(0, len(layers), 2)]
 
-    def encode(self, x: Tensor) -> Tensor:
-        return self.encoder(x)
-
-    def decode(self, z: Tensor) -> Tensor:
-        for decoder in list(self.layer_decoders)[:0:-1]:
-            z = self.squash(decoder(z))
-        return self.layer_decoders[0](z).unflatten(1, self.shape)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.decode(self.encode(x))
+    @property
+    def layer_decoders(self) -> list[nn.Linear]:
+        return [layer for layer in self.decoder.children() if isinstance(layer, nn.Linear)][::-1]

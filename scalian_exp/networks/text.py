@@ -7,27 +7,18 @@ linear one needs neither, and gives bits as well: above the median of the traini
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
+from scalian_exp.networks.autoencoder import Autoencoder
 from scalian_exp.networks.layers import mlp
 from scalian_exp.ranges import PositiveInt
 
 
-class TextAutoencoder(nn.Module):
+class TextAutoencoder(Autoencoder):
     """Word weights (B, vocabulary_size) → code (B, latent_dim) → logits of the words (B, vocabulary_size)."""
 
     def __init__(self, vocabulary_size: PositiveInt, hidden: Sequence[PositiveInt], latent_dim: PositiveInt):
-        super().__init__()
-        self.latent_dim = latent_dim
         inwards, outwards = [vocabulary_size, *hidden], [latent_dim, *reversed(hidden)]
-        self.encoder = nn.Sequential(mlp(inwards), nn.Linear(inwards[-1], latent_dim))
-        self.decoder = nn.Sequential(mlp(outwards), nn.Linear(outwards[-1], vocabulary_size))
-
-    def encode(self, x: Tensor) -> Tensor:
-        return self.encoder(x)
-
-    def decode(self, z: Tensor) -> Tensor:
-        return self.decoder(z)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.decode(self.encode(x))
+        encoder = nn.Sequential(mlp(inwards), nn.Linear(inwards[-1], latent_dim))
+        decoder = nn.Sequential(mlp(outwards), nn.Linear(outwards[-1], vocabulary_size))
+        super().__init__(encoder, decoder, latent_dim)
