@@ -45,7 +45,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if last is not None:
         check_progress(read(last), config["trainer"])  # before anything is written
     elif config.get("init_from"):
-        task.initialised = bool(start_network_from(task.network, config["init_from"]))
+        start_network_from(task.network, config["init_from"])
+        task.initialised = True
     trainer = build_trainer(config, task, folder)
     report.describe(config, folder)
     metrics: dict[str, float] = {}

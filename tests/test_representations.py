@@ -213,6 +213,8 @@ def test_denoising_reports_what_it_gains(tmp_path: Path) -> None:
     metrics = train(tiny("denoising_autoencoder", "model.noise_levels=[0.0,0.5]"), tmp_path / "run")
     assert {"test/psnr_gain_0", "test/psnr_gain_0.5"} <= metrics.keys()
     assert metrics["test/psnr_gain_0"] < 0  # nothing to gain: the input is the clean image, 100 dB
+    without = train(tiny("denoising_autoencoder", "model.corruption=null", "callbacks=default"), tmp_path / "without")
+    assert not any("gain" in name for name in without)
     said = command("run=run", "action=denoise", "level=0.5", cwd=tmp_path, module="apply")
     assert "dB" in said.stdout
     assert "denoised.png" in said.stdout

@@ -78,6 +78,10 @@ class Task(pl.LightningModule):
         """Pictures of what the network does with these examples: name → figure."""
         return {}
 
+    def decoded(self, codes: Tensor) -> Tensor:
+        """Images in [0, 1] of codes in any precision, for networks that decode to logits."""
+        return probabilities(self.network.decode(codes.to(self.dtype)))
+
     def compiled(self) -> list[nn.Module]:
         """The parts that `compile=true` compiles: those that training calls."""
         return [self.network]
@@ -123,8 +127,9 @@ class Task(pl.LightningModule):
         self.log_means("val", self.val_means)
 
     def on_test_epoch_end(self) -> None:
+        totals = self.test_totals()
         self.log_means("test", self.test_means)
-        self.log_dict({f"test/{name}": value for name, value in self.test_totals().items()})
+        self.log_dict({f"test/{name}": value for name, value in totals.items()})
 
     def log_means(self, split: str, means: Means) -> None:
         """Log the split's means over all processes, and start anew."""

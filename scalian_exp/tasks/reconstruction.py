@@ -32,7 +32,7 @@ class Reconstruction(Task):
     Args:
         corruption: a `networks.corruptions.Corruption`.
         noise_levels: of the corruption, at which the test says how many decibels of PSNR the output gains over the
-            corrupted input: `psnr_gain_<level>`.
+            corrupted input: `psnr_gain_<level>`; without a corruption there is nothing to say.
     """
 
     monitor = "val/squared_error"
@@ -47,7 +47,7 @@ class Reconstruction(Task):
         noise_levels: Sequence[NonNegativeFloat] = (),
     ):
         super().__init__(network, loss, optimizer, schedule)
-        self.corruption, self.noise_levels = corruption, noise_levels
+        self.corruption, self.noise_levels = corruption, noise_levels if corruption is not None else ()
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         clean = batch["image"]
@@ -99,6 +99,3 @@ class Reconstruction(Task):
             gains = [float(self.psnr_gain(x, level).mean()) for level in self.noise_levels]
             figures["psnr_gain"] = curve(list(self.noise_levels), gains, "noise level", "PSNR gained, dB")
         return figures
-
-    def decoded(self, codes: Tensor) -> Tensor:
-        return probabilities(self.network.decode(codes.to(self.dtype)))

@@ -85,6 +85,3 @@ class Variational(Task):
             "samples": image_grid(self.network.sample(64).float()),
             "latent_map": latent_map(codes, batch.get("label"), self.decoded, names=self.class_names),
         }
-
-    def decoded(self, codes: Tensor) -> Tensor:
-        return probabilities(self.network.decode(codes.to(self.dtype)))
