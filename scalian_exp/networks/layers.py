@@ -10,6 +10,11 @@ from torch import Tensor, nn
 from scalian_exp.ranges import PositiveInt
 
 
+def scaled(channels: int, width: float) -> int:
+    """So many channels times the width, at least one."""
+    return max(1, round(channels * width))
+
+
 def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
     """Linear layers from sizes[0] to sizes[-1], each followed by the activation, the last one too."""
     layers: list[nn.Module] = []
@@ -130,3 +135,12 @@ class Flat(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x.flatten(1))
+
+
+def convolution(
+    before: int, after: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """A convolution that keeps the size but for its stride, batch norm and ReLU."""
+    padding = dilation * (kernel // 2)
+    conv = nn.Conv2d(before, after, kernel, stride, padding, dilation, groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True))

@@ -1,0 +1,184 @@
+"""DeepLab: atrous convolutions, which see far and keep the map large.
+
+v1: Chen et al. 2015 (arXiv:1412.7062); v2: 2016 (arXiv:1606.00915); v3: 2017 (arXiv:1706.05587); v3+: 2018
+(arXiv:1802.02611). All: images (B, in_channels, H, W) → logits (B, num_classes, H, W), for any H and W.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scalian_exp.networks.backbones import ResNet, Standardise, load_vgg16, start_by_fan_out, vgg16_blocks
+from scalian_exp.networks.layers import convolution, scaled
+from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+
+
+def resized(x: Tensor, like: Tensor) -> Tensor:
+    """Bilinearly, to the height and width of another map."""
+    return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class LargeFOV(nn.Module):
+    """DeepLab v1 on VGG-16 at stride 8, its first dense layer a 3×3 convolution of rate 12.
+
+    The paper's loss looks at every eighth pixel; here the logits are upsampled first, as at its test.
+
+    Args:
+        width: factor of all numbers of channels.
+        pretrained: start from torchvision's ImageNet weights; the dense layers from every fourth unit and third pixel.
+    """
+
+    total_stride = 8
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        num_classes: PositiveInt,
+        width: PositiveFloat = 1.0,
+        dropout: Fraction = 0.5,
+        pretrained: bool = False,
+    ):
+        super().__init__()
+        self.backbone = vgg16_blocks(in_channels, width, dilations=(1, 1, 1, 1, 2))
+        self.standardise = Standardise(in_channels)
+        dense = scaled(1024, width)
+        self.fc6 = nn.Conv2d(scaled(512, width), dense, 3, padding=12, dilation=12)
+        self.fc7 = nn.Conv2d(dense, dense, 1)
+        self.fc8 = nn.Conv2d(dense, num_classes, 1)
+        self.dropout = nn.Dropout(dropout)
+        for layer in (self.fc6, self.fc7):
+            start_by_fan_out(layer)
+        start_small(self.fc8)
+        if pretrained:
+            state = load_vgg16(self.backbone, in_channels, width)
+            fc6, fc7 = state["classifier.0.weight"].view(4096, 512, 7, 7), state["classifier.3.weight"]
+            self.fc6.load_state_dict({"weight": fc6[::4, :, ::3, ::3], "bias": state["classifier.0.bias"][::4]})
+            self.fc7.load_state_dict({"weight": fc7[::4, ::4, None, None], "bias": state["classifier.3.bias"][::4]})
+
+    def forward(self, x: Tensor) -> Tensor:
+        image, x = x, self.standardise(x)
+        for block, stride in zip(self.backbone, (2, 2, 2, 1, 1), strict=True):
+            x = F.max_pool2d(block(x), 3, stride, padding=1)
+        x = self.dropout(torch.relu(self.fc6(x)))
+        x = self.dropout(torch.relu(self.fc7(x)))
+        return resized(self.fc8(x), like=image)
+
+
+class DeepLabV2(nn.Module):
+    """ResNet at stride 8 and atrous spatial pyramid pooling: the summed logits of convolutions of several rates."""
+
+    total_stride = 8
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        num_classes: PositiveInt,
+        depth: Literal[50, 101] = 101,
+        width: PositiveFloat = 1.0,
+        rates: Sequence[PositiveInt] = (6, 12, 18, 24),
+        pretrained: bool = False,
+    ):
+        super().__init__()
+        self.backbone = ResNet(in_channels, depth, width, output_stride=8, pretrained=pretrained)
+        features = self.backbone.channels[-1]
+        self.pyramid = nn.ModuleList(nn.Conv2d(features, num_classes, 3, padding=r, dilation=r) for r in rates)
+        for branch in self.pyramid:
+            start_small(branch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.backbone(x)[-1]
+        logits = torch.stack([branch(features) for branch in self.pyramid]).sum(0)
+        return resized(logits, like=x)
+
+
+def start_small(layer: nn.Module) -> None:
+    """N(0, 0.01²) and no bias, as DeepLab starts what computes logits."""
+    nn.init.normal_(layer.weight, std=0.01)  # type: ignore[arg-type]
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+
+class LonelyBatchNorm(nn.BatchNorm2d):
+    """Batch norm after global pooling, where a batch of one image has but one value a channel: no statistics in it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.numel() == x.shape[1]:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(x)
+
+
+def pooled(before: int, after: int, size: int) -> nn.Sequential:
+    """The means of size×size parts of the image, then a 1×1 convolution, batch norm and ReLU."""
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(size), nn.Conv2d(before, after, 1, bias=False), LonelyBatchNorm(after), nn.ReLU()
+    )
+
+
+class ASPP(nn.Module):
+    """v3's atrous spatial pyramid pooling: a 1×1 convolution, three of several rates, and the mean of the image,
+    concatenated and projected."""
+
+    def __init__(self, before: int, after: int, rates: Sequence[PositiveInt], dropout: Fraction = 0.5):
+        super().__init__()
+        branches = [convolution(before, after, 1), *(convolution(before, after, 3, dilation=rate) for rate in rates)]
+        self.branches = nn.ModuleList(branches)
+        self.image = pooled(before, after, size=1)
+        self.project = nn.Sequential(convolution((len(branches) + 1) * after, after, 1), nn.Dropout(dropout))
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [branch(x) for branch in self.branches]
+        return self.project(torch.cat([*maps, resized(self.image(x), like=x)], 1))
+
+
+class DeepLabV3(nn.Module):
+    """ResNet with a multi-grid of dilations, ASPP, logits.
+
+    Args:
+        output_stride: of the ResNet: 16, with rates 6, 12 and 18, or 8, with rates twice as large.
+        width: factor of all numbers of channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        num_classes: PositiveInt,
+        depth: Literal[50, 101] = 50,
+        width: PositiveFloat = 1.0,
+        output_stride: Literal[8, 16] = 16,
+        pretrained: bool = False,
+    ):
+        super().__init__()
+        self.total_stride = output_stride
+        self.backbone = ResNet(in_channels, depth, width, output_stride, multi_grid=(1, 2, 4), pretrained=pretrained)
+        rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
+        self.aspp = ASPP(self.backbone.channels[-1], scaled(256, width), rates)
+        self.head = nn.Conv2d(scaled(256, width), num_classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return resized(self.head(self.aspp(self.backbone(x)[-1])), like=x)
+
+
+class DeepLabV3Plus(DeepLabV3):
+    """v3 as an encoder, and a decoder that joins its map with the finer one of stride 4."""
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        num_classes: PositiveInt,
+        depth: Literal[50, 101] = 50,
+        width: PositiveFloat = 1.0,
+        output_stride: Literal[8, 16] = 16,
+        pretrained: bool = False,
+    ):
+        super().__init__(in_channels, num_classes, depth, width, output_stride, pretrained)
+        features, low = scaled(256, width), scaled(48, width)
+        self.reduce = convolution(self.backbone.channels[0], low, 1)
+        self.refine = nn.Sequential(convolution(features + low, features, 3), convolution(features, features, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine, *_, coarse = self.backbone(x)
+        coarse = resized(self.aspp(coarse), like=fine)
+        joined = self.refine(torch.cat([coarse, self.reduce(fine)], 1))
+        return resized(self.head(joined), like=x)

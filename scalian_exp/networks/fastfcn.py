@@ -1,0 +1,150 @@
+"""FastFCN: Wu et al. 2019 (arXiv:1903.11816): joint pyramid upsampling in place of a dilated backbone."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from scalian_exp.networks.backbones import ResNet
+from scalian_exp.networks.deeplab import ASPP, pooled, resized
+from scalian_exp.networks.layers import convolution, scaled
+from scalian_exp.ranges import PositiveFloat, PositiveInt
+
+
+def separable(before: int, after: int, dilation: int) -> nn.Sequential:
+    """A depthwise 3×3 convolution and a pointwise one, each with batch norm, ReLU after both."""
+    depthwise = convolution(before, before, 3, dilation=dilation, groups=before)[:2]  # without ReLU
+    return nn.Sequential(depthwise, convolution(before, after, 1))
+
+
+class JPU(nn.Module):
+    """Features at strides 8, 16, 32 → (B, 4·width, H/8, W/8): what the last ones would be at stride 8 (section 3.3).
+
+    Convolutions of four dilations over all three, brought to the finest one's size.
+    """
+
+    def __init__(self, channels: Sequence[int], width: PositiveInt):
+        super().__init__()
+        self.reduce = nn.ModuleList(convolution(c, width, 3) for c in channels)
+        self.branches = nn.ModuleList(separable(3 * width, width, dilation) for dilation in (1, 2, 4, 8))
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        maps = [reduce(x) for reduce, x in zip(self.reduce, features, strict=True)]
+        joined = torch.cat([maps[0], *(resized(x, like=maps[0]) for x in maps[1:])], 1)
+        return torch.cat([branch(joined) for branch in self.branches], 1)
+
+
+class Encoding(nn.Module):
+    """(B, D, H, W) → (B, K, D): the residuals of all pixels to K codewords, softly assigned and summed (Zhang et al.
+    2018, eq. 1 and 2), without a tensor of pixels × codewords × D."""
+
+    def __init__(self, dim: PositiveInt, codewords: PositiveInt):
+        super().__init__()
+        bound = (dim * codewords) ** -0.5
+        self.codewords = nn.Parameter(torch.empty(codewords, dim).uniform_(-bound, bound))
+        self.scale = nn.Parameter(torch.empty(codewords).uniform_(-1, 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(2).transpose(1, 2)  # (B, N, D)
+        distances = x.square().sum(2, keepdim=True) - 2 * x @ self.codewords.T + self.codewords.square().sum(1)
+        weights = torch.softmax(self.scale * distances, 2)  # (B, N, K)
+        return weights.transpose(1, 2) @ x - weights.sum(1).unsqueeze(2) * self.codewords
+
+
+Outputs = dict[str, Tensor]
+
+
+class EncNet(nn.Module):
+    """Context encoding (Zhang et al. 2018, arXiv:1803.08904): which classes an image has weighs its features.
+
+    `out` are logits (B, num_classes, H, W), `presence` the logits of each class being there (B, num_classes).
+
+    Args:
+        before: channels of the features.
+        kernel: of the first convolution: 1 after JPU, 3 after a dilated backbone.
+    """
+
+    def __init__(self, before: PositiveInt, num_classes: PositiveInt, kernel: PositiveInt, codewords: PositiveInt = 32):
+        super().__init__()
+        inner = max(1, before // 4)
+        self.reduce = convolution(before, inner, kernel)
+        self.encode = nn.Sequential(convolution(inner, inner, 1), Encoding(inner, codewords))
+        self.norm = nn.Sequential(nn.BatchNorm1d(codewords), nn.ReLU())
+        self.weigh = nn.Sequential(nn.Linear(inner, inner), nn.Sigmoid())
+        self.presence = nn.Linear(inner, num_classes)
+        self.head = nn.Sequential(nn.Dropout2d(0.1), nn.Conv2d(inner, num_classes, 1))
+
+    def forward(self, x: Tensor) -> Outputs:
+        x = self.reduce(x)
+        context = self.norm(self.encode(x)).mean(1)
+        x = torch.relu(x + x * self.weigh(context)[..., None, None])
+        return {"out": self.head(x), "presence": self.presence(context)}
+
+
+class ASPPHead(nn.Module):
+    """DeepLab v3's head."""
+
+    def __init__(self, before: PositiveInt, num_classes: PositiveInt, kernel: PositiveInt):
+        super().__init__()
+        inner = max(1, before // 8)
+        self.aspp = ASPP(before, inner, rates=(12, 24, 36))
+        refine = convolution(inner, inner, 3)
+        self.head = nn.Sequential(refine, nn.Dropout2d(0.1), nn.Conv2d(inner, num_classes, 1))
+
+    def forward(self, x: Tensor) -> Outputs:
+        return {"out": self.head(self.aspp(x))}
+
+
+class PSP(nn.Module):
+    """Pyramid pooling (Zhao et al. 2017, arXiv:1612.01105): means over 1, 4, 9 and 36 parts of the image."""
+
+    def __init__(self, before: PositiveInt, num_classes: PositiveInt, kernel: PositiveInt):
+        super().__init__()
+        inner = max(1, before // 4)
+        self.pyramid = nn.ModuleList(pooled(before, inner, size) for size in (1, 2, 3, 6))
+        refine = convolution(before + 4 * inner, inner, 3)
+        self.head = nn.Sequential(refine, nn.Dropout2d(0.1), nn.Conv2d(inner, num_classes, 1))
+
+    def forward(self, x: Tensor) -> Outputs:
+        context = [resized(pool(x), like=x) for pool in self.pyramid]
+        return {"out": self.head(torch.cat([x, *context], 1))}
+
+
+class FastFCN(nn.Module):
+    """Images (B, in_channels, H, W) → {"out": logits (B, num_classes, H, W), "aux": of the third stage, …}.
+
+    Args:
+        head: (channels of the features, num_classes, kernel) → the head.
+        joint_upsampling: a ResNet at stride 32 and JPU; without it a dilated one at stride 8, its counterpart.
+        width: factor of all numbers of channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        num_classes: PositiveInt,
+        head: Callable[[int, int, int], nn.Module] = EncNet,
+        depth: Literal[50, 101] = 50,
+        width: PositiveFloat = 1.0,
+        joint_upsampling: bool = True,
+        deep_stem: bool = True,
+        pretrained: bool = False,
+    ):
+        super().__init__()
+        self.total_stride: Literal[8, 32] = 32 if joint_upsampling else 8
+        self.backbone = ResNet(in_channels, depth, width, self.total_stride, deep_stem=deep_stem, pretrained=pretrained)
+        *_, third, last = self.backbone.channels
+        self.jpu = JPU(self.backbone.channels[1:], scaled(512, width)) if joint_upsampling else None
+        features = 4 * scaled(512, width) if joint_upsampling else last
+        self.head = head(features, num_classes, 1 if joint_upsampling else 3)
+        inner = max(1, third // 4)
+        self.aux = nn.Sequential(convolution(third, inner, 3), nn.Dropout2d(0.1), nn.Conv2d(inner, num_classes, 1))
+
+    def forward(self, x: Tensor) -> Outputs:
+        _, *features = self.backbone(x)
+        outputs = self.head(self.jpu(features) if self.jpu is not None else features[-1])
+        outputs["out"] = resized(outputs["out"], like=x)
+        if self.training:
+            outputs["aux"] = resized(self.aux(features[1]), like=x)
+        return outputs

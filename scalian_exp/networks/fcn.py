@@ -1,0 +1,101 @@
+"""Fully convolutional networks: Long, Shelhamer & Darrell 2015; Shelhamer et al. 2017 (arXiv:1605.06211)."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scalian_exp.networks.backbones import Standardise, load_vgg16, start_by_fan_out, vgg16_blocks
+from scalian_exp.networks.layers import scaled
+from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+
+
+def bilinear(channels: int, factor: int) -> nn.ConvTranspose2d:
+    """A deconvolution that starts as bilinear upsampling of each channel by itself, by an even factor."""
+    layer = nn.ConvTranspose2d(channels, channels, 2 * factor, stride=factor, bias=False)
+    ramp = 1 - (torch.arange(2 * factor) - (factor - 0.5)).abs() / factor
+    with torch.no_grad():
+        layer.weight.zero_()
+        for channel in range(channels):
+            layer.weight[channel, channel] = torch.outer(ramp, ramp)
+    return layer
+
+
+def overlap(a: Tensor, b: Tensor, shift: int) -> tuple[Tensor, Tensor]:
+    """What two maps have in common, when the first's pixel i lies on the second's pixel i + shift."""
+    a, b = a[..., max(-shift, 0) :, max(-shift, 0) :], b[..., max(shift, 0) :, max(shift, 0) :]
+    height, width = min(a.shape[-2], b.shape[-2]), min(a.shape[-1], b.shape[-1])
+    return a[..., :height, :width], b[..., :height, :width]
+
+
+class FCN(nn.Module):
+    """Images (B, in_channels, H, W) → logits (B, num_classes, H, W), for any H and W.
+
+    VGG-16 with its dense layers turned into convolutions; their scores are upsampled twofold and added to those of the
+    fourth pooling (FCN-16s), again to those of the third (FCN-8s), and upsampled to the image by a fixed deconvolution.
+
+    Args:
+        stride: 32, 16 or 8: that of the finest scores.
+        width: factor of all numbers of channels.
+        border: the paper surrounds the image by 100 pixels of zeros, for the 7×7 convolution to see at its edges. False
+            lets that convolution pad its own input: the same network, several times faster on small images.
+        pretrained: start from torchvision's ImageNet weights, those of the dense layers too.
+    """
+
+    total_stride = 32
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        num_classes: PositiveInt,
+        stride: Literal[8, 16, 32] = 8,
+        width: PositiveFloat = 1.0,
+        border: bool = True,
+        dropout: Fraction = 0.5,
+        pretrained: bool = False,
+    ):
+        super().__init__()
+        self.standardise = Standardise(in_channels)
+        self.backbone = vgg16_blocks(in_channels, width, padding=100 if border else 1)
+        pool3, pool4, pool5, dense = (scaled(channels, width) for channels in (256, 512, 512, 4096))
+        self.fc6 = nn.Conv2d(pool5, dense, 7, padding=0 if border else 3)
+        self.fc7 = nn.Conv2d(dense, dense, 1)
+        self.dropout = nn.Dropout(dropout)
+        start_by_fan_out(self.fc6)
+        start_by_fan_out(self.fc7)
+        if pretrained:
+            state = load_vgg16(self.backbone, in_channels, width)
+            for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):
+                weight = state[f"{name}.weight"].view_as(layer.weight)
+                layer.load_state_dict({"weight": weight, "bias": state[f"{name}.bias"]})
+        self.score = nn.Conv2d(dense, num_classes, 1)
+        finer = [pool4, pool3][: {32: 0, 16: 1, 8: 2}[stride]]
+        self.skips = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in finer)
+        self.doublings = nn.ModuleList(bilinear(num_classes, 2) for _ in finer)
+        self.upsampling = bilinear(num_classes, stride)
+        self.upsampling.weight.requires_grad_(False)
+        for layer in (self.score, *self.skips):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        # Where an upsampled map's pixel 0 lies on the finer one: the border's 100 pixels, less what the valid 7×7
+        # convolution and the deconvolutions' kernels take away.
+        self.shifts = (5, 9) if border else (-1, -1)
+        self.margin = {32: 19, 16: 27, 8: 31}[stride] if border else stride // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        pools = []
+        x = self.standardise(x)
+        for block in self.backbone:
+            x = F.max_pool2d(block(x), 2, ceil_mode=True)
+            pools.append(x)
+        x = self.dropout(torch.relu(self.fc6(x)))
+        x = self.dropout(torch.relu(self.fc7(x)))
+        scores = self.score(x)
+        steps = zip(self.doublings, self.skips, reversed(pools[:4]), self.shifts, strict=False)
+        for double, skip, pool, shift in steps:
+            upsampled, finer = overlap(double(scores), skip(pool), shift)
+            scores = upsampled + finer
+        top, left = self.margin, self.margin
+        return self.upsampling(scores)[..., top : top + height, left : left + width]

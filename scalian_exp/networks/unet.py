@@ -1,0 +1,101 @@
+"""U-Net: Ronneberger, Fischer & Brox 2015 (arXiv:1505.04597), figure 1."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from scalian_exp.networks.layers import scaled
+from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+
+
+def mirrored(x: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
+    """An image (…, H, W) continued by its mirror image, as often as it takes."""
+    for dim, before, after in ((-2, top, bottom), (-1, left, right)):
+        period = max(2 * (x.shape[dim] - 1), 1)
+        places = torch.arange(-before, x.shape[dim] + after, device=x.device) % period
+        x = x.index_select(dim, torch.minimum(places, period - places) % x.shape[dim])
+    return x
+
+
+def cropped(x: Tensor, height: int, width: int) -> Tensor:
+    """The middle of an image (…, H, W)."""
+    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+    return x[..., top : top + height, left : left + width]
+
+
+def double_convolution(before: int, after: int, padded: bool) -> nn.Sequential:
+    """Twice a 3×3 convolution and ReLU; padded ones with batch norm between."""
+    layers: list[nn.Module] = []
+    for channels in (before, after):
+        convolution = nn.Conv2d(channels, after, 3, padding=int(padded), bias=not padded)
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")  # N(0, √(2/N)), as the paper
+        layers += [convolution, *([nn.BatchNorm2d(after)] if padded else []), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class UNet(nn.Module):
+    """Images (B, in_channels, H, W) → logits (B, num_classes, H, W), for any H and W.
+
+    The paper's convolutions take no padding, so its output is smaller than its input: here the input is continued by
+    its mirror image, as the paper does at the edges, and the output covers the image. `valid` is the bare network.
+
+    Args:
+        width: factor of the paper's 64, 128, … channels.
+        depth: how often the map is halved; 4 in the paper.
+        padded: convolutions padded with zeros, and batch norm: the usual variant since. It continues the image by its
+            mirror image too, to a multiple of 2^depth.
+        dropout: at the end of the contracting path.
+    """
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        num_classes: PositiveInt,
+        width: PositiveFloat = 1.0,
+        depth: PositiveInt = 4,
+        padded: bool = False,
+        dropout: Fraction = 0.5,
+    ):
+        super().__init__()
+        widths = [scaled(64 * 2**level, width) for level in range(depth + 1)]
+        steps = list(pairwise(widths))
+        self.total_stride, self.padded = 2**depth, padded
+        self.entry = double_convolution(in_channels, widths[0], padded)
+        self.down = nn.ModuleList(double_convolution(a, b, padded) for a, b in steps)
+        self.pool, self.dropout = nn.MaxPool2d(2), nn.Dropout(dropout)
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in reversed(steps))
+        self.up = nn.ModuleList(double_convolution(2 * a, a, padded) for a in reversed(widths[:-1]))
+        self.head = nn.Conv2d(widths[0], num_classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        (inner_height, outer_height), (inner_width, outer_width) = self.fitting(height), self.fitting(width)
+        # the output's middle comes to lie on the image's
+        top = (inner_height - height) // 2 + (outer_height - inner_height) // 2
+        left = (inner_width - width) // 2 + (outer_width - inner_width) // 2
+        x = mirrored(x, top, outer_height - height - top, left, outer_width - width - left)
+        return cropped(self.valid(x), height, width)
+
+    def valid(self, x: Tensor) -> Tensor:
+        """The paper's figure 1: sides of 16·k + 188 pixels → 16·k + 4 (depth 4); padded: multiples of 16, kept."""
+        x = self.entry(x)
+        skips = []
+        for convolve in self.down:
+            skips.append(x)
+            x = convolve(self.pool(x))
+        x = self.dropout(x)
+        for grow, convolve, skip in zip(self.grow, self.up, reversed(skips), strict=True):
+            x = grow(x)
+            x = convolve(torch.cat([cropped(skip, *x.shape[-2:]), x], 1))
+        return self.head(x)
+
+    def fitting(self, side: int) -> tuple[int, int]:
+        """The smallest output of at least `side` pixels that the network makes of whole poolings, and its input."""
+        step = self.total_stride
+        if self.padded:
+            fit = -(-side // step) * step
+            return fit, fit
+        lost = 4 * (step - 1)  # to two convolutions of 2 pixels at each level but the deepest
+        deepest = -(-(side + lost) // step)
+        return step * deepest - lost, step * (deepest + 4) + lost

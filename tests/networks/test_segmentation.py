@@ -1,0 +1,277 @@
+"""Parameter counts of the papers, sizes, alignment, and parts against slow twins."""
+
+from collections.abc import Callable
+from unittest.mock import patch
+
+import pytest
+import torch
+import torch.nn.functional as F
+from test_counts_and_shapes import count
+from torch import Tensor, nn
+
+from scalian_exp.networks.backbones import ResNet
+from scalian_exp.networks.deeplab import DeepLabV2, DeepLabV3, DeepLabV3Plus, LargeFOV, LonelyBatchNorm
+from scalian_exp.networks.fastfcn import JPU, PSP, ASPPHead, EncNet, Encoding, FastFCN
+from scalian_exp.networks.fcn import FCN, bilinear
+from scalian_exp.networks.tiramisu import DenseBlock, FCDenseNet
+from scalian_exp.networks.unet import UNet, mirrored
+
+DOWN = {56: [4] * 6, 67: [5] * 6, 103: [4, 5, 7, 10, 12, 15]}
+COUNTS: list[tuple[Callable[[], nn.Module], int]] = [
+    (lambda: UNet(1, 2), 31_030_658),
+    (lambda: UNet(3, 11), 31_032_395),
+    (lambda: UNet(1, 2, padded=True), 31_036_546),
+    (lambda: FCN(3, 21, 32), 136_152_917),
+    (lambda: FCN(3, 21, 16), 134_815_994),
+    (lambda: FCN(3, 21, 8), 134_489_759),
+    (lambda: FCDenseNet(3, 11, DOWN[56], 12), 1_376_795),
+    (lambda: FCDenseNet(3, 11, DOWN[67], 16), 3_463_243),
+    (lambda: FCDenseNet(3, 11, DOWN[103], 16), 9_322_091),
+    (lambda: LargeFOV(3, 21), 20_505_429),
+    (lambda: DeepLabV2(3, 21, 101), 44_048_532),
+    (lambda: DeepLabV2(3, 21, 50), 25_056_404),
+    (lambda: DeepLabV3(3, 21, 50), 39_048_533),
+    (lambda: DeepLabV3(3, 21, 101), 58_040_661),
+    (lambda: DeepLabV3Plus(3, 21, 50), 40_352_181),
+    (lambda: DeepLabV3Plus(3, 21, 101), 59_344_309),
+    (lambda: JPU([512, 1024, 2048], 512), 19_735_552),
+    # FastFCN's authors count the classifier of their ResNet too, which nothing uses: 2,049,000
+    (lambda: FastFCN(3, 59, EncNet), 49_443_769 - 2_049_000),
+    (lambda: FastFCN(3, 59, ASPPHead), 63_931_934 - 2_049_000),
+    (lambda: FastFCN(3, 59, PSP), 70_895_390 - 2_049_000),
+    (lambda: FastFCN(3, 59, EncNet, 101), 68_435_897 - 2_049_000),
+    (lambda: FastFCN(3, 59, EncNet, joint_upsampling=False), 38_096_825 - 2_049_000),
+    (lambda: FastFCN(3, 59, ASPPHead, joint_upsampling=False), 44_196_382 - 2_049_000),
+    (lambda: FastFCN(3, 59, PSP, joint_upsampling=False), 51_159_838 - 2_049_000),
+]
+NARROW: dict[str, Callable[[], nn.Module]] = {
+    **{f"fcn{s}s": lambda s=s: FCN(3, 5, s, 1 / 32) for s in (32, 16, 8)},  # type: ignore[misc]
+    "fcn8s without a border": lambda: FCN(3, 5, 8, 1 / 32, border=False),
+    "unet": lambda: UNet(3, 5, 1 / 32),
+    "padded unet": lambda: UNet(3, 5, 1 / 32, padded=True),
+    "tiramisu": lambda: FCDenseNet(3, 5, [1] * 6, 4, 1 / 4),
+    "largefov": lambda: LargeFOV(3, 5, 1 / 32),
+    "deeplab v2": lambda: DeepLabV2(3, 5, 50, 1 / 32),
+    "deeplab v3": lambda: DeepLabV3(3, 5, 50, 1 / 32),
+    "deeplab v3+": lambda: DeepLabV3Plus(3, 5, 50, 1 / 32),
+    "fastfcn": lambda: FastFCN(3, 5, width=1 / 32),
+    "fastfcn, aspp": lambda: FastFCN(3, 5, ASPPHead, width=1 / 32),
+    "psp, dilated": lambda: FastFCN(3, 5, PSP, width=1 / 32, joint_upsampling=False),
+}
+
+
+def out(outputs: Tensor | dict[str, Tensor]) -> Tensor:
+    return outputs["out"] if isinstance(outputs, dict) else outputs
+
+
+@pytest.mark.parametrize(("network", "parameters"), COUNTS)
+def test_counts_of_the_papers(network: Callable[[], nn.Module], parameters: int) -> None:
+    with torch.device("meta"), patch("torch.nn.init.kaiming_normal_"), patch("torch.nn.init.kaiming_uniform_"):
+        assert count(network()) == parameters
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_any_size_in_the_same_out(name: str) -> None:
+    network = NARROW[name]()
+    for size in ((33, 47), (45, 130)):
+        assert out(network(torch.rand(1, 3, *size))).shape == (1, 5, *size)  # in training, one image
+    network.eval()
+    assert out(network(torch.rand(2, 3, 31, 70))).shape == (2, 5, 31, 70)
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_every_parameter_learns(name: str) -> None:
+    """But for what is fixed: FCN's last deconvolution. Biases before a batch norm get a gradient of about 0."""
+    network = NARROW[name]()
+    x, labels = torch.rand(2, 3, 65, 65), torch.randint(5, (2, 65, 65))
+    before = {n: p.detach().clone() for n, p in network.named_parameters()}
+    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):  # scores that start at 0 hide the layers before them for one step
+        outputs = network(x)
+        maps = outputs if isinstance(outputs, dict) else {"out": outputs}
+        loss = sum(F.cross_entropy(m, labels) for m in maps.values() if m.dim() == 4)
+        loss = loss + maps["presence"].square().sum() if "presence" in maps else loss
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[union-attr]
+        optimizer.step()
+    fixed = {n for n, p in network.named_parameters() if torch.equal(p, before[n])}
+    assert fixed == ({"upsampling.weight"} if name.startswith("fcn") else set())
+
+
+@pytest.mark.parametrize("border", [True, False])
+@pytest.mark.parametrize("stride", [32, 16, 8])
+def test_fcns_scores_lie_where_their_pixels_are(stride: int, border: bool) -> None:
+    """Each branch alone: what output pixels see lies around them. With all weights equal and means instead of maxima
+    the centre of the gradient is exact, averaged over one stride."""
+    network = FCN(1, 1, stride, 1 / 64, border=border, dropout=0.0).double()  # type: ignore[arg-type]
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "upsampling" not in name and "doublings" not in name:
+                parameter.fill_(0.0 if "bias" in name else 0.1)
+    branches = [network.score, *network.skips]
+    for branch in branches:
+        for other in branches:
+            nn.init.constant_(other.weight, float(other is branch))  # type: ignore[arg-type]
+        x = torch.ones(1, 1, 640, 32, dtype=torch.double, requires_grad=True)
+        with patch("torch.nn.functional.max_pool2d", lambda x, k, ceil_mode: F.avg_pool2d(x, k, ceil_mode=ceil_mode)):
+            network(x)[0, 0, 304:336].sum().backward()
+        assert x.grad is not None
+        rows = x.grad[0, 0].sum(1)
+        assert float((rows * torch.arange(640)).sum() / rows.sum()) == pytest.approx(319.5, abs=0.51)
+
+
+def test_deconvolutions_start_bilinear() -> None:
+    x = torch.rand(1, 3, 9, 9)
+    for factor in (2, 8):
+        ours = bilinear(3, factor)(x)[..., factor:-factor, factor:-factor]
+        theirs = F.interpolate(x, scale_factor=factor, mode="bilinear")
+        edge = factor // 2 + factor  # the deconvolution sees zeros beyond the border
+        inner = slice(factor, -factor)
+        assert torch.allclose(
+            ours[..., inner, inner],
+            theirs[..., edge : edge + ours.shape[-1] - 2 * factor, edge : edge + ours.shape[-1] - 2 * factor],
+            atol=1e-6,
+        )
+
+
+def test_unets_figure_one() -> None:
+    network = UNet(1, 2, 1 / 32)
+    for side, wanted in ((572, 388), (508, 324), (188, 4)):
+        assert network.valid(torch.rand(1, 1, side, 188)).shape == (1, 2, wanted, 4)
+
+
+def test_unets_output_is_that_of_a_larger_image_inside() -> None:
+    """Nothing of the mirror image is seen far from the edge; the crops put every pixel back to its place."""
+    network = UNet(1, 2, 1 / 32, depth=2).eval()
+    image = torch.rand(1, 1, 200, 200)
+    assert torch.allclose(
+        network(image)[..., 64:136, 64:136], network(image[..., 4:196, 4:196])[..., 60:132, 60:132], atol=1e-5
+    )
+
+
+def test_mirrored_is_numpys_reflection() -> None:
+    x = torch.arange(20.0).view(1, 1, 4, 5)
+    wanted = torch.from_numpy(__import__("numpy").pad(x[0, 0].numpy(), ((7, 2), (3, 11)), mode="reflect"))
+    assert torch.equal(mirrored(x, 7, 2, 3, 11)[0, 0], wanted)
+    assert mirrored(torch.ones(1, 1, 1, 1), 3, 3, 3, 3).shape == (1, 1, 7, 7)
+
+
+def test_a_dense_block_gives_its_new_maps_alone() -> None:
+    """Its first maps see the input only: the paper's figure 2."""
+    block = DenseBlock(6, 3, 4, 0.0, batch_statistics=True, checkpointing=False)
+    x = torch.rand(2, 6, 8, 8)
+    new = block(x)
+    assert new.shape == (2, 12, 8, 8)
+    assert torch.allclose(new[:, :4], block.layers[0](x), atol=1e-6)
+    assert torch.allclose(new[:, 4:8], block.layers[1](torch.cat([x, new[:, :4]], 1)), atol=1e-6)
+
+
+def test_tiramisu_with_and_without_the_statistics_at_hand() -> None:
+    torch.manual_seed(0)
+    networks = [FCDenseNet(3, 4, [1, 1, 1], 4, batch_statistics=b, dropout=0.0) for b in (True, False)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    x = 3 * torch.rand(2, 3, 16, 16)
+    trained = networks[0].train()(x)
+    assert torch.allclose(networks[0].eval()(x), trained, atol=1e-5)
+    assert not torch.allclose(networks[1].eval()(x), trained, atol=1e-2)
+
+
+def test_checkpointing_changes_nothing() -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        network = FCDenseNet(3, 4, [2, 2, 2], 4, 0.25, checkpointing=checkpointing)
+        x = torch.rand(2, 3, 32, 32)
+        network(x).square().mean().backward()
+        gradients.append([p.grad for p in network.parameters()] + [b for b in network.buffers() if b.dim()])
+    for a, b in zip(*gradients, strict=True):
+        assert torch.allclose(a, b, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_resnets_strides_and_torchvisions_names() -> None:
+    from torchvision.models import resnet50
+
+    x = torch.rand(1, 3, 64, 64)
+    for stride, sizes in ((32, [16, 8, 4, 2]), (16, [16, 8, 4, 4]), (8, [16, 8, 8, 8])):
+        assert [f.shape[-1] for f in ResNet(3, 50, 1 / 32, stride)(x)] == sizes  # type: ignore[arg-type]
+    theirs = resnet50(replace_stride_with_dilation=[False, True, True]).eval()
+    ours = ResNet(3, 50, output_stride=8).eval()
+    ours.load_state_dict({n: v for n, v in theirs.state_dict().items() if not n.startswith("fc.")})
+    y = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(ours.standardise(x)))))
+    for stage in (theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4):
+        y = stage(y)
+    assert torch.allclose(ours(x)[-1], y, atol=1e-4)
+
+
+def test_v3_adds_a_multi_grid() -> None:
+    last = DeepLabV3(3, 5, 50, 1 / 32).backbone.layer4
+    assert [block.conv2.dilation[0] for block in last] == [1, 4, 8]  # type: ignore[union-attr, operator, index]
+
+
+def test_v2_sums_its_logits() -> None:
+    network = DeepLabV2(3, 5, 50, 1 / 32).eval()
+    x = torch.rand(1, 3, 65, 65)
+    features = network.backbone(x)[-1]
+    wanted = sum(
+        F.conv2d(features, b.weight, b.bias, padding=r, dilation=r)
+        for r, b in zip((6, 12, 18, 24), network.pyramid, strict=True)
+    )  # type: ignore[arg-type]
+    assert torch.allclose(network(x), F.interpolate(wanted, (65, 65), mode="bilinear"), atol=1e-5)  # type: ignore[arg-type]
+
+
+def test_encoding_against_loops() -> None:
+    """Zhang et al. 2018, eq. 1 and 2, pixel by pixel."""
+    layer = Encoding(3, 4)
+    x = torch.rand(2, 3, 2, 5)
+    wanted = torch.zeros(2, 4, 3)
+    for b in range(2):
+        for i in range(2):
+            for j in range(5):
+                residuals = x[b, :, i, j] - layer.codewords
+                weights = torch.softmax(layer.scale * residuals.square().sum(1), 0)
+                wanted[b] += weights[:, None] * residuals
+    assert torch.allclose(layer(x), wanted, atol=1e-5)
+
+
+def test_jpu_gives_the_finest_map() -> None:
+    features = [torch.rand(1, c, s, s) for c, s in ((8, 17), (16, 9), (32, 5))]
+    assert JPU([8, 16, 32], 6)(features).shape == (1, 24, 17, 17)
+
+
+def test_batch_norm_of_one_value_takes_what_it_has_learned() -> None:
+    layer = LonelyBatchNorm(3)
+    layer.running_mean += 1.0  # type: ignore[operator]
+    assert torch.allclose(layer(torch.ones(1, 3, 1, 1)), torch.zeros(1, 3, 1, 1), atol=1e-6)
+    assert layer(torch.rand(2, 3, 1, 1)).mean().abs() < 1e-5
+
+
+def test_weights_that_cannot_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"model.network.width=1.0"):
+        DeepLabV3(3, 5, width=0.5, pretrained=True)
+    with pytest.raises(ValueError, match="for 3 channels"):
+        FCN(1, 5, pretrained=True)
+    with pytest.raises(ValueError, match="deep stem"):
+        FastFCN(3, 5, pretrained=True)
+
+
+def test_weights_that_cannot_be_had_are_named() -> None:
+    with (
+        patch("torchvision.models.VGG16_Weights.get_state_dict", side_effect=OSError("no route")),
+        pytest.raises(ValueError, match=r"vgg16-.*pth"),
+    ):
+        LargeFOV(3, 5, pretrained=True)
+
+
+def test_vgg_weights_go_where_they_belong() -> None:
+    from torchvision.models import vgg16
+
+    theirs = vgg16()
+    with patch("torchvision.models.VGG16_Weights.get_state_dict", return_value=theirs.state_dict()):
+        ours = FCN(3, 5, pretrained=True, border=False).eval()
+    x = torch.rand(1, 3, 64, 64)
+    y = theirs.features(ours.standardise(x))
+    z = ours.standardise(x)
+    for block in ours.backbone:
+        z = F.max_pool2d(block(z), 2, ceil_mode=True)
+    assert torch.allclose(z, y, atol=1e-4)
+    assert torch.equal(ours.fc6.weight.flatten(), theirs.classifier[0].weight.flatten())  # type: ignore[operator, union-attr]
