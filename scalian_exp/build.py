@@ -50,7 +50,8 @@ def build_task(config: dict[str, Any]) -> Any:
         Refusal: if a part refuses its arguments.
     """
     task = build("model", config["model"], loss=build("loss", config["loss"]))
-    task.class_names = config["dataset"].get("class_names")
+    for fact in ("class_names", "palette", "object_class"):
+        setattr(task, fact, config["dataset"].get(fact))
     try:
         task.optimizer([nn.Parameter(torch.zeros(1))])  # so that a bad learning rate is told before training
     except (ValueError, TypeError) as error:

@@ -26,3 +26,13 @@ class Polynomial:
 
     def __call__(self, progress: float) -> float:
         return (1 - progress) ** self.power
+
+
+class Exponential:
+    """final^progress: the same factor at every step, `final` in the end. 0.995 an epoch is final=0.995^epochs."""
+
+    def __init__(self, final: PositiveFloat):
+        self.final = final
+
+    def __call__(self, progress: float) -> float:
+        return float(self.final**progress)

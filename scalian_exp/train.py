@@ -41,6 +41,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     data.prepare_data()
     data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
     task = build_task(config)
+    task.check(data)
     last = checkpoint_among(folder, "last", "start")
     if last is not None:
         check_progress(read(last), config["trainer"])  # before anything is written

@@ -1,5 +1,6 @@
 """Tools of the tests: configs without the command line, and tiny versions of every model."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ TINY = {
     "network.channels": [4, 4],
     "network.latent_dim": 2,
     "network.features": 8,
+    "network.width": 0.03,
+    "network.depth": 2,
+    "network.layers": [1, 1],
     "importance_samples": 3,
 }
 """widths for tests, for whichever of these a model has"""
@@ -34,8 +38,27 @@ def composed(*overrides: str) -> Any:
 
 def fake(model: str) -> str:
     """The made-up data set of the kind that a model needs."""
-    said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
-    return "fake_texts" if "texts" in said["fits"]["needs"] else "fake_images"
+    needs = fits(model)["needs"]
+    return "fake_texts" if "texts" in needs else "fake_masks" if "masks" in needs else "fake_images"
+
+
+def fits(model: str) -> dict[str, Any]:
+    """A model's own words: its task and what it needs of the data."""
+    said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))
+    words: dict[str, Any] = said["model"]["fits"]
+    return words
+
+
+def partnered(partners: Callable[[str], list[str]]) -> list[Any]:
+    """Every model with every partner, as parameters of a test. What a task asks of its loss and data is the same for
+    all its models, so the default run tries one of them with all partners; the slow tests try the others."""
+    seen, parameters = set(), []
+    for model in names("model"):
+        others, kind = partners(model), str(fits(model))
+        marks = [pytest.mark.slow] if kind in seen else []
+        parameters += [pytest.param(model, other, marks=marks) for other in others]
+        seen.add(kind)
+    return parameters
 
 
 def tiny(model: str, *overrides: str) -> dict[str, Any]:

@@ -1,20 +1,25 @@
 """What the configs alone can tell."""
 
 import re
+from functools import cache
 from itertools import product
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import composed, fake, names
+from conftest import composed, fake, names, partnered
 from omegaconf import OmegaConf
 
 from scalian_exp.checks import check, check_arguments, check_words
 from scalian_exp.refusal import Refusal
 from scalian_exp.signatures import expected, signature
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.vocabulary import CONFIGS, options
 
 
+OPTIONS = cache(options)  # else every refusal reads all files anew
+
+
+@cache
 def words(group: str, name: str) -> dict:
     node = yaml.safe_load((CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8"))
     return node.get(group, node)
@@ -27,7 +32,8 @@ def fit_together(model: str, dataset: str, loss: str) -> bool:
 
 
 @pytest.mark.parametrize("model", names("model"))
-def test_every_triple_is_compatible_or_refused(model: str) -> None:
+def test_every_triple_is_compatible_or_refused(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scalian_exp.vocabulary.options", OPTIONS)
     for dataset, loss in product(names("dataset"), names("loss")):
         said = {"model": words("model", model), "dataset": words("dataset", dataset), "loss": words("loss", loss)}
         if fit_together(model, dataset, loss):
@@ -37,16 +43,24 @@ def test_every_triple_is_compatible_or_refused(model: str) -> None:
                 check_words(OmegaConf.create(said))
 
 
-@pytest.mark.parametrize("model", names("model"))
-def test_every_compatible_config_resolves_and_its_arguments_are_taken(model: str) -> None:
-    losses = [loss for loss in names("loss") if fit_together(model, fake(model), loss)]
-    for loss in losses:
-        check(composed(f"model={model}", f"loss={loss}"))
-    for dataset in names("dataset"):
-        if fit_together(model, dataset, losses[0]):
-            given = ["dataset.root=."] if "root" in words("dataset", dataset) else []
-            given += ["dataset.num_classes=2"] if dataset == "image_folder" else []
-            assert check(composed(f"model={model}", f"dataset={dataset}", f"loss={losses[0]}", *given))
+def losses_of(model: str) -> list[str]:
+    return [loss for loss in names("loss") if fit_together(model, fake(model), loss)]
+
+
+@pytest.mark.parametrize(("model", "loss"), partnered(losses_of))
+def test_every_fitting_losss_arguments_are_taken(model: str, loss: str) -> None:
+    assert check(composed(f"model={model}", f"loss={loss}"))
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset"),
+    partnered(lambda model: [data for data in names("dataset") if fit_together(model, data, losses_of(model)[0])]),
+)
+def test_every_fitting_datasets_arguments_are_taken(model: str, dataset: str) -> None:
+    facts = words("dataset", dataset)
+    given = ["dataset.root=."] if "root" in facts else []
+    given += ["dataset.num_classes=2"] if "num_classes" in facts and not facts["num_classes"] else []
+    assert check(composed(f"model={model}", f"dataset={dataset}", f"loss={losses_of(model)[0]}", *given))
 
 
 def test_a_model_alone_is_a_whole_sentence() -> None:

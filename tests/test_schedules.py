@@ -2,7 +2,7 @@
 
 import pytest
 
-from scalian_exp.schedules import Cosine, Polynomial
+from scalian_exp.schedules import Cosine, Exponential, Polynomial
 
 
 def test_cosine() -> None:
@@ -13,3 +13,8 @@ def test_cosine() -> None:
 def test_polynomial() -> None:
     assert [Polynomial(1.0)(p) for p in (0.0, 0.25, 1.0)] == pytest.approx([1.0, 0.75, 0.0])
     assert Polynomial(0.9)(0.5) == pytest.approx(0.5**0.9)
+
+
+def test_exponential() -> None:
+    """A tenth of the way through 750 epochs, 75 of them have each taken half a per cent."""
+    assert Exponential(0.995**750)(0.1) == pytest.approx(0.995**75)

@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
-from conftest import composed, fake, names, tiny
+from conftest import composed, fake, names, partnered, tiny
 from PIL import Image
 from test_checks import fit_together, words
 
@@ -41,11 +41,14 @@ def same_kind(dataset: str) -> list[str]:
     facts = words("dataset", dataset)
     if "texts" in facts["provides"]:
         return ["dataset=fake_texts", f"dataset.vocabulary_size={facts['vocabulary_size']}"]
+    if "masks" in facts["provides"]:
+        classes = ["dataset.num_classes=" + str(facts["num_classes"] or 3)]
+        return ["dataset=fake_masks", f"dataset.in_channels={facts['in_channels']}", *classes]
     overrides = [f"dataset.in_channels={facts['in_channels']}", f"dataset.image_size={facts['image_size']}"]
     return ["dataset=fake_binary" if "binary" in facts["provides"] else "dataset=fake_images", *overrides]
 
 
-@pytest.mark.parametrize(("model", "loss"), [(m, loss) for m in MODELS for loss in partners(m, "loss")])
+@pytest.mark.parametrize(("model", "loss"), partnered(lambda model: partners(model, "loss")))
 def test_a_step_of_every_model_with_every_loss(model: str, loss: str, tmp_path: Path) -> None:
     metrics = train(tiny(model, f"loss={loss}", *ONE_STEP), tmp_path)
     tests = {name: value for name, value in metrics.items() if name.startswith("test/")}
@@ -54,7 +57,7 @@ def test_a_step_of_every_model_with_every_loss(model: str, loss: str, tmp_path: 
     assert metrics["steps"] in (1, 2)  # a GAN's two optimizers take one each
 
 
-@pytest.mark.parametrize(("model", "data"), [(m, data) for m in MODELS for data in partners(m, "dataset")])
+@pytest.mark.parametrize(("model", "data"), partnered(lambda model: partners(model, "dataset")))
 def test_a_step_of_every_model_on_every_kind_of_data(model: str, data: str, tmp_path: Path) -> None:
     assert train(tiny(model, *same_kind(data), *ONE_STEP), tmp_path)["steps"] in (1, 2)
 

@@ -18,7 +18,7 @@ class Figures(pl.Callback):
     Args:
         folder: the run folder.
         every_n_epochs: epochs between figures of the validation split; at the end there are those of the test split.
-        examples: how many examples a task gets to draw.
+        examples: how many examples a task gets to draw, at most.
     """
 
     def __init__(self, folder: Path, every_n_epochs: PositiveInt = 5, examples: PositiveInt = 1000):
@@ -28,8 +28,8 @@ class Figures(pl.Callback):
     def due(self, trainer: Any) -> bool:
         return (trainer.current_epoch + 1) % self.every_n_epochs == 0
 
-    def gather(self, batch: dict[str, Any], batches: float) -> None:
-        share = max(1, -(-self.examples // int(batches)))
+    def gather(self, task: Any, batch: dict[str, Any], batches: float) -> None:
+        share = max(1, -(-min(self.examples, task.figure_examples) // int(batches)))
         self.gathered.append({name: values[:share] for name, values in batch.items()})
 
     def draw(self, trainer: Any, task: Any, split: str) -> None:
@@ -53,14 +53,14 @@ class Figures(pl.Callback):
         self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         if self.due(trainer):
-            self.gather(batch, trainer.num_val_batches[0])
+            self.gather(task, batch, trainer.num_val_batches[0])
 
     def on_validation_epoch_end(self, trainer: Any, task: Any) -> None:
         if self.due(trainer):
             self.draw(trainer, task, "val")
 
     def on_test_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
-        self.gather(batch, trainer.num_test_batches[0])
+        self.gather(task, batch, trainer.num_test_batches[0])
 
     def on_test_epoch_end(self, trainer: Any, task: Any) -> None:
         self.draw(trainer, task, "test")

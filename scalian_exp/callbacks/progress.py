@@ -46,6 +46,7 @@ class EpochLines(ProgressBar):
         if self.epoch and trainer.is_global_zero:
             metrics = trainer.callback_metrics
             shown = [name for name in metrics if name == "train/loss" or name.startswith("val/")]
+            shown = [name for name in shown if name.count("/") == 1]  # what is told class by class fills no line
             values = "  ".join(f"{name} {float(metrics[name]):.4g}" for name in sorted(shown))
             print(f"epoch {self.epoch}/{trainer.max_epochs}  {self.seconds:.1f} s  {values}", flush=True)
         self.epoch = 0

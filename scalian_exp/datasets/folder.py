@@ -1,7 +1,8 @@
 """Anybody's own images, streamed from a folder."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from scalian_exp.datasets.images import Images
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
+Fit = Literal["crop", "resize", "pad"]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 
@@ -32,24 +34,49 @@ def in_eight_bits(image: Image.Image) -> Image.Image:
     return image
 
 
-def read_image(path: Path, shape: tuple[int, int, int], fit: Literal["crop", "resize"]) -> Tensor:
-    """An image file as uint8 (C, H, W) of the wanted shape.
-
-    crop: scaled until it covers the wanted size, then cut at the centre. resize: scaled to it, proportions lost.
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file, upright.
 
     Raises:
-        Refusal: if the file is no readable image.
+        Refusal: if the file is no readable image, also where that shows only later, when its pixels are asked for.
     """
-    channels, height, width = shape
     try:
         with Image.open(path) as image:
-            image = in_eight_bits(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
-            scale = ImageOps.fit if fit == "crop" else Image.Image.resize
-            return pil_to_tensor(scale(image, (width, height), Image.Resampling.BILINEAR))
+            yield ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
         raise Refusal(f"There is no image file {path}.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise Refusal(f"{path} can't be read as an image ({error}); repair or remove it.") from error
+
+
+def fitted(image: Image.Image, size: tuple[int, int], fit: Fit, resampling: Image.Resampling, fill: int) -> Image.Image:
+    """An image of the wanted (width, height).
+
+    crop: scaled until it covers the wanted size, then cut at the centre. resize: scaled to it, proportions lost. pad:
+    scaled until it fits inside, the rest filled.
+    """
+    if fit == "pad":
+        return ImageOps.pad(image, size, resampling, color=fill)
+    scale = ImageOps.fit if fit == "crop" else Image.Image.resize
+    return scale(image, size, resampling)
+
+
+def pixels(image: Image.Image, shape: tuple[int, int, int], fit: Fit) -> Tensor:
+    """An image as uint8 (C, H, W) of the wanted shape, grey or in colours."""
+    channels, height, width = shape
+    image = in_eight_bits(image).convert("L" if channels == 1 else "RGB")
+    return pil_to_tensor(fitted(image, (width, height), fit, Image.Resampling.BILINEAR, fill=0))
+
+
+def read_image(path: Path, shape: tuple[int, int, int], fit: Fit) -> Tensor:
+    """An image file as uint8 (C, H, W) of the wanted shape.
+
+    Raises:
+        Refusal: if the file is no readable image.
+    """
+    with opened(path) as image:
+        return pixels(image, shape, fit)
 
 
 def place(path: Path, root: Path) -> float:
@@ -61,6 +88,42 @@ def place(path: Path, root: Path) -> float:
     return int.from_bytes(hashlib.sha256(name).digest()[:6], "big") / 2**48
 
 
+def given_splits(root: Path) -> dict[str, Path]:
+    """train, and perhaps val and test → their folders; without any, the root itself is train.
+
+    Raises:
+        Refusal: if there are such folders, but none to train on.
+    """
+    given = {name: root / name for name in ("train", "val", "test") if (root / name).is_dir()}
+    if given and "train" not in given:
+        raise Refusal(f"{root} has a folder {min(given)}, but no folder train; add it, or rename {min(given)}.")
+    return given or {"train": root}
+
+
+def shared_out(paths: list[Path], root: Path, missing: Sequence[str], share: float) -> dict[str, list[int]]:
+    """Indices of images for every missing split, chosen by their names, and under train those that are left."""
+    rest = sorted(range(len(paths)), key=lambda index: place(paths[index], root))
+    shares, end = {}, 0.0
+    for name in missing:
+        end += share
+        taken = [index for index in rest if place(paths[index], root) < end]
+        taken = taken or rest[: share > 0]  # of few images at least one
+        shares[name], rest = sorted(taken), rest[len(taken) :]
+    return {**shares, "train": sorted(rest)}
+
+
+def refuse_empty(splits: Mapping[str, Sized], root: Path, share: float) -> None:
+    """
+    Raises:
+        Refusal: if a split is without images.
+    """
+    if empty := [name for name in ("train", "val", "test") if not splits.get(name)]:
+        raise Refusal(
+            f"{root} leaves no images for {' and '.join(empty)}; it needs more images "
+            f"({', '.join(sorted(SUFFIXES))}), or another dataset.held_out (now {share})."
+        )
+
+
 class Files(Batched):
     """Image files, read when asked for."""
 
@@ -69,7 +132,7 @@ class Files(Batched):
         paths: list[Path],
         labels: list[int],
         shape: tuple[int, int, int],
-        fit: Literal["crop", "resize"],
+        fit: Fit,
         classes: list[str],
     ):
         self.paths, self.labels, self.shape, self.fit, self.classes = paths, labels, shape, fit, classes
@@ -135,25 +198,13 @@ class ImageFolder(Images):
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
             return
-        given = [name for name in ("train", "val", "test") if (self.root / name).is_dir()]
-        if given and "train" not in given:
-            raise Refusal(f"{self.root} has a folder {given[0]}, but no folder train; add it, or rename {given[0]}.")
-        everything = self.files(self.root / "train" if given else self.root)
-        splits = {name: self.files(self.root / name, everything.classes) for name in given if name != "train"}
-        rest = sorted(range(len(everything)), key=lambda index: place(everything.paths[index], self.root))
-        end = 0.0
-        for name in ("test", "val"):
-            if name not in splits:
-                end += self.held_out
-                taken = [index for index in rest if place(everything.paths[index], self.root) < end]
-                taken = taken or rest[: self.held_out > 0]  # of few images at least one
-                splits[name], rest = everything.subset(sorted(taken)), rest[len(taken) :]
-        splits["train"] = everything.subset(sorted(rest))
-        if empty := [name for name in ("train", "val", "test") if not splits.get(name)]:
-            raise Refusal(
-                f"{self.root} leaves no images for {' and '.join(empty)}; it needs more images "
-                f"({', '.join(sorted(SUFFIXES))}), or another dataset.held_out (now {self.held_out})."
-            )
+        folders = given_splits(self.root)
+        everything = self.files(folders["train"])
+        splits = {name: self.files(folder, everything.classes) for name, folder in folders.items() if name != "train"}
+        missing = [name for name in ("test", "val") if name not in splits]
+        shares = shared_out(everything.paths, self.root, missing, self.held_out)
+        splits |= {name: everything.subset(indices) for name, indices in shares.items()}
+        refuse_empty(splits, self.root, self.held_out)
         if self.num_classes not in (None, len(everything.classes)):
             raise Refusal(
                 f"{self.root} has {len(everything.classes)} classes ({', '.join(everything.classes)}), but "

@@ -49,6 +49,11 @@ class Images(Data):
         height, width = image_size
         self.shape = (in_channels, height, width)
 
+    @property
+    def varied(self) -> bool:
+        """Does chance change the examples? While training, unless a few batches are to be learned by heart."""
+        return getattr(self.trainer, "training", False) and not getattr(self.trainer, "overfit_batches", 0)
+
     def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
         return {**batch, "image": batch["image"].div(255).to(self.dtype)}
 
@@ -108,7 +113,7 @@ class InMemoryImages(Images, ABC):
         if not self.resample_binary:
             return batch
         grey = batch["image"]
-        if getattr(self.trainer, "training", False) and not getattr(self.trainer, "overfit_batches", 0):
+        if self.varied:
             return {**batch, "image": torch.bernoulli(grey)}
         generator = torch.Generator(grey.device).manual_seed(SPLIT_SEED)  # always the same; binary pixels stay
         return {**batch, "image": torch.bernoulli(grey, generator=generator)}

@@ -13,10 +13,12 @@ def called(names: Sequence[str] | None, index: int) -> str:
     return names[index] if names else str(index)
 
 
-def confusion_matrix(probabilities: Tensor, labels: Tensor, names: Sequence[str] | None = None) -> Figure:
-    """Rows: true classes; columns: predicted ones; counts, coloured by the row's share. probabilities (N, classes)."""
-    classes = probabilities.shape[1]
-    counts = torch.bincount(labels * classes + probabilities.argmax(1), minlength=classes**2).view(classes, classes)
+def confusion_matrix(counts: Tensor, names: Sequence[str] | None = None) -> Figure:
+    """Rows: true classes; columns: predicted ones; counts (classes, classes), coloured by the row's share.
+
+    Counts of pixels are too long to be written: per cent of the row instead.
+    """
+    classes = len(counts)
     share = counts / counts.sum(1, keepdim=True).clamp_min(1)
     figure = Figure(figsize=(1.5 + 0.6 * classes, 1.2 + 0.55 * classes), layout="constrained")
     axes = figure.add_subplot()
@@ -25,12 +27,14 @@ def confusion_matrix(probabilities: Tensor, labels: Tensor, names: Sequence[str]
     axes.set_xticks(range(classes), ticks, rotation=45, ha="right")
     axes.set_yticks(range(classes), ticks)
     axes.set(xlabel="predicted", ylabel="true")
+    long = int(counts.max()) >= 100_000
     if classes <= 20:
         for row in range(classes):
             for column in range(classes):
                 if counts[row, column]:
                     color = "white" if share[row, column] > 0.5 else "black"
-                    axes.text(column, row, str(int(counts[row, column])), ha="center", va="center", color=color, size=8)
+                    number = f"{100 * share[row, column]:.0f} %" if long else str(int(counts[row, column]))
+                    axes.text(column, row, number, ha="center", va="center", color=color, size=8)
     return figure
 
 

@@ -1,13 +1,18 @@
-"""Cross-entropy between logits and class numbers."""
+"""Cross-entropy between logits and class numbers, of whole inputs or of pixels."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp.ranges import Fraction
 
+VOID = -100
+"""the class number of pixels that no loss counts: torch's own, which F.cross_entropy gives 0"""
+
 
 class CrossEntropy(nn.Module):
-    """In nats, the mean over examples; logits (B, classes), labels (B,).
+    """In nats, the mean over what isn't void; 0 if everything is.
+
+    Logits (B, classes) with labels (B,), or (B, classes, H, W) with (B, H, W): the pixel-wise log loss.
 
     Args:
         label_smoothing: share of the target spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
@@ -18,4 +23,5 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        total = F.cross_entropy(logits.float(), labels, reduction="sum", label_smoothing=self.label_smoothing)
+        return total / (labels != VOID).sum().clamp_min(1)  # torch's own mean of nothing is NaN

@@ -1,7 +1,8 @@
 """What all training procedures share: a task says what a step computes, this file does the rest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -37,6 +38,12 @@ class Task(pl.LightningModule):
     """offers what the task's docstring names"""
     class_names: Sequence[str] | None = None
     """what the data set's config calls its classes, for figures"""
+    palette: Sequence[Sequence[int]] | None = None
+    """the data set's own colours of its classes, for figures"""
+    object_class: int | None = None
+    """the class whose connected regions the data set counts as objects"""
+    figure_examples: ClassVar[int] = 1000
+    """so many examples the figures can make use of"""
     initialised = False
     """the network's weights come from another run: they are not to be overwritten"""
     trainer: Any
@@ -66,9 +73,20 @@ class Task(pl.LightningModule):
         """Metrics too slow for every validation: name → mean over the batch."""
         return {}
 
-    def test_totals(self) -> dict[str, Tensor]:
-        """Metrics over the whole test split, which no mean over batches gives."""
+    def val_totals(self) -> dict[str, Tensor]:
+        """Metrics over the whole validation split, which no mean over batches gives."""
         return {}
+
+    def test_totals(self) -> dict[str, Tensor]:
+        """The same over the test split."""
+        return {}
+
+    def check(self, data: Any) -> None:
+        """Refuse data, set up already, that this network can't be trained on.
+
+        Raises:
+            Refusal: if so.
+        """
 
     def inputs(self, batch: Batch) -> Tensor:
         """What the network is called with."""
@@ -124,16 +142,14 @@ class Task(pl.LightningModule):
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_validation_epoch_end(self) -> None:
-        self.log_means("val", self.val_means)
+        self.log_means("val", self.val_means, self.val_totals())
 
     def on_test_epoch_end(self) -> None:
-        totals = self.test_totals()
-        self.log_means("test", self.test_means)
-        self.log_dict({f"test/{name}": value for name, value in totals.items()})
+        self.log_means("test", self.test_means, self.test_totals())
 
-    def log_means(self, split: str, means: Means) -> None:
-        """Log the split's means over all processes, and start anew."""
-        values = means.compute()
+    def log_means(self, split: str, means: Means, totals: Mapping[str, Tensor] = MappingProxyType({})) -> None:
+        """Log the split's means over all processes, and the totals; start the means anew."""
+        values = {**means.compute(), **totals}
         means.reset()
         for name, value in values.items():
             self.log(f"{split}/{name}", value, prog_bar=f"{split}/{name}" == self.monitor)
@@ -150,8 +166,12 @@ class Task(pl.LightningModule):
             clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
             clip(self.network.parameters(), gradient_clip_val)
 
+    def make_optimizer(self) -> Optimizer:
+        """The optimizer of all that is to be trained."""
+        return self.optimizer([p for p in self.network.parameters() if p.requires_grad])
+
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer([p for p in self.network.parameters() if p.requires_grad])
+        optimizer = self.make_optimizer()
         if self.schedule is None:
             return optimizer
         steps, schedule = self.trainer.estimated_stepping_batches, self.schedule

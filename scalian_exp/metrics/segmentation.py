@@ -1,0 +1,98 @@
+"""How good a segmentation is.
+
+Class by class from one confusion matrix over a whole split, as the papers' mean IoU is; a mean over images would be
+another number. Labels (…) are class numbers, −100 where void.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import label as connected
+from torch import Tensor
+
+from scalian_exp.figures.classes import called
+
+TOLERANCE = 0.0075
+"""of the image's diagonal: as far may boundaries be apart (Csurka et al. 2013)"""
+
+
+def ious(matrix: Tensor) -> Tensor:
+    """Intersection over union of each class, (K,), from counts (true class, predicted class); NaN of a class that
+    neither occurs nor is predicted."""
+    matrix = matrix.double()
+    return matrix.diagonal() / (matrix.sum(0) + matrix.sum(1) - matrix.diagonal())
+
+
+def scores(matrix: Tensor, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+    """The four metrics of Long et al. 2015, and the IoU of each class that occurs or is predicted."""
+    iou = ious(matrix)
+    matrix = matrix.double()
+    truth = matrix.sum(1)
+    accuracies = matrix.diagonal() / truth
+    return {
+        "miou": iou.nanmean(),
+        "pixel_accuracy": matrix.diagonal().sum() / matrix.sum(),
+        "mean_class_accuracy": accuracies.nanmean(),
+        "fw_iou": (truth * iou).nansum() / truth.sum(),
+        **{f"iou/{called(names, k)}": value for k, value in enumerate(iou) if not value.isnan()},
+    }
+
+
+def boundary_f1(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Csurka et al. 2013: per image, the F1 of boundary pixels that find a partner within 0.75 % of the diagonal, mean
+    over the classes that the image or its prediction has. Both (B, H, W) → (B,), in [0, 1]; void counts for neither."""
+    height, width = labels.shape[1:]
+    radius = max(1, round(TOLERANCE * (height**2 + width**2) ** 0.5))
+    rows = torch.arange(-radius, radius + 1, device=labels.device)
+    disk = (rows[:, None].square() + rows.square() <= radius**2).float().expand(num_classes, 1, -1, -1)
+    void = labels < 0
+    boundaries = [boundary(ids.masked_fill(void, num_classes), num_classes) for ids in (predicted, labels)]
+    near = [F.conv2d(b, disk, padding=radius, groups=num_classes).clamp_max(1) for b in boundaries]
+    found = [(b * n).sum((2, 3)) for b, n in zip(boundaries, reversed(near), strict=True)]
+    precision, recall = (f / b.sum((2, 3)).clamp_min(1) for f, b in zip(found, boundaries, strict=True))
+    f1 = 2 * precision * recall / (precision + recall).clamp_min(1e-9)
+    there = torch.stack(
+        [F.one_hot(ids.masked_fill(void, num_classes), num_classes + 1).any(1).any(1) for ids in (predicted, labels)]
+    )
+    there = there.any(0)[:, :num_classes]
+    # a class that fills both images has no boundary, and no fault
+    f1 = torch.where(boundaries[0].sum((2, 3)) + boundaries[1].sum((2, 3)) == 0, 1.0, f1)
+    return (f1 * there).sum(1) / there.sum(1).clamp_min(1)
+
+
+def boundary(ids: Tensor, num_classes: int) -> Tensor:
+    """Pixels (B, K, H, W) of a class with a neighbour (of four) of another; the last number, void, is nobody's."""
+    classes = F.one_hot(ids, num_classes + 1).permute(0, 3, 1, 2)[:, :num_classes].float()
+    void = (ids == num_classes).unsqueeze(1)
+    inner = torch.ones_like(classes, dtype=torch.bool)
+    padded = F.pad(torch.where(void, 1.0, classes), (1, 1, 1, 1), value=1.0)  # neither edge nor void is a neighbour
+    for rows, columns in ((slice(0, -2), slice(1, -1)), (slice(2, None), slice(1, -1)),
+                          (slice(1, -1), slice(0, -2)), (slice(1, -1), slice(2, None))):  # fmt: skip
+        inner &= padded[..., rows, columns] > 0
+    return classes * ~inner
+
+
+def rand_error(predicted: Tensor, labels: Tensor, object_class: int) -> Tensor:
+    """Adapted Rand error of each image (B,), in [0, 1]: 1 − the F1 of pairs of pixels that belong to the same object.
+
+    Objects are the connected regions of a class; pixels that truly belong to none are left out (Arganda-Carreras et al.
+    2015, foreground-restricted).
+    """
+    errors = []
+    for ids, truth in zip(predicted.cpu().numpy(), labels.cpu().numpy(), strict=True):
+        regions, true_regions = connected(ids == object_class)[0], connected(truth == object_class)[0]
+        inside = true_regions > 0
+        a, b = true_regions[inside].astype(np.int64), regions[inside].astype(np.int64)
+        alone = b == 0  # each predicted border pixel is an object of its own
+        b[alone] = regions.max() + 1 + np.arange(alone.sum())
+        together = pairs(a * (b.max(initial=0) + 1) + b)
+        errors.append(1 - 2 * together / max(pairs(a) + pairs(b), 1))
+    return torch.tensor(errors, device=labels.device, dtype=torch.float32)
+
+
+def pairs(ids: np.ndarray) -> int:
+    """How many ordered pairs of pixels, a pixel with itself too, have the same number."""
+    _, counts = np.unique(ids, return_counts=True)
+    return int((counts.astype(np.int64) ** 2).sum())

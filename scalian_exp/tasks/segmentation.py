@@ -1,0 +1,145 @@
+"""Train a network to name the class of every pixel."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from scalian_exp.figures.classes import confusion_matrix
+from scalian_exp.figures.segmentation import iou_bars, segmentations
+from scalian_exp.losses.cross_entropy import VOID
+from scalian_exp.metrics.segmentation import boundary_f1, ious, rand_error, scores
+from scalian_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.base import Batch, Task
+
+
+class Segmentation(Task):
+    """loss(logits (B, K, H, W), labels (B, H, W)); void pixels, −100, count nowhere.
+
+    The network's `forward(x)` gives logits of the image's size, or a dict: `out`, and in training perhaps `aux`, the
+    logits of an auxiliary head, and `presence`, logits (B, K) of each class being in the image. It says its
+    `total_stride`, and may have a `backbone`.
+
+    Logs mean IoU and its relatives from one confusion matrix over the split; the best checkpoint is that of largest
+    mean IoU. The test adds boundary F1, and with a CRF the same metrics behind it, `crf/…`.
+
+    Args:
+        head_lr: factor of the learning rate of everything that isn't the network's backbone.
+        aux_weight: of the auxiliary head's loss.
+        presence_weight: of the presence's binary cross-entropy (the SE loss of Zhang et al. 2018).
+        crf: (logits, images) → probabilities, applied at the test.
+    """
+
+    monitor = "val/miou"
+    mode = "max"
+    loss: Any
+    figure_examples = 6
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[[Any], Optimizer],
+        num_classes: PositiveInt,
+        schedule: Callable[[float], float] | None = None,
+        head_lr: PositiveFloat = 1.0,
+        aux_weight: NonNegativeFloat = 0.4,
+        presence_weight: NonNegativeFloat = 0.2,
+        crf: nn.Module | None = None,
+    ):
+        super().__init__(network, loss, optimizer, schedule)
+        self.num_classes, self.head_lr = num_classes, head_lr
+        self.aux_weight, self.presence_weight, self.crf = aux_weight, presence_weight, crf
+        self.confusion, self.crf_confusion = (
+            MulticlassConfusionMatrix(num_classes, ignore_index=VOID, validate_args=False) for _ in range(2)
+        )
+
+    def check(self, data: Any) -> None:
+        height, width = data.training_size
+        if min(height, width) <= self.network.total_stride:
+            raise Refusal(
+                f"Training images of {height}×{width} pixels are too small for {type(self.network).__name__}, whose "
+                f"deepest map has a stride of {self.network.total_stride}; use larger ones (dataset.image_size, crops)."
+            )
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if self.trainer.ckpt_path is None and hasattr(self.loss, "balance"):
+            self.loss.balance(*self.trainer.datamodule.class_pixels())
+
+    def make_optimizer(self) -> Optimizer:
+        if self.head_lr == 1:
+            return super().make_optimizer()
+        trained = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+        backbone = [p for name, p in trained if name.startswith("backbone.")]
+        head = [p for name, p in trained if not name.startswith("backbone.")]
+        optimizer: Any = self.optimizer([{"params": backbone}, {"params": head}])
+        optimizer.param_groups[1]["lr"] *= self.head_lr
+        return optimizer
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The network's answer, (B, K, H, W)."""
+        outputs = self.network(x)
+        logits: Tensor = outputs["out"] if isinstance(outputs, dict) else outputs
+        return logits
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        labels, outputs = batch["mask"], self.network(self.inputs(batch))
+        if not isinstance(outputs, dict):
+            outputs = {"out": outputs}
+        loss = self.loss(outputs["out"], labels)
+        if not self.training:
+            self.confusion.update(outputs["out"].argmax(1), labels)
+            return loss, {}
+        if "aux" in outputs:
+            loss = loss + self.aux_weight * self.loss(outputs["aux"], labels)
+        if "presence" in outputs:
+            there = F.one_hot(labels.clamp_min(-1) + 1, self.num_classes + 1).any(1).any(1)[:, 1:]
+            presence = outputs["presence"].float()
+            loss = loss + self.presence_weight * F.binary_cross_entropy_with_logits(presence, there.float())
+        return loss, {}
+
+    def val_totals(self) -> dict[str, Tensor]:
+        return self.totals(self.confusion)
+
+    def totals(self, confusion: MulticlassConfusionMatrix) -> dict[str, Tensor]:
+        """Scores over all that was seen; start anew."""
+        values = scores(confusion.compute(), self.class_names)
+        confusion.reset()
+        return {name: value.float() for name, value in values.items()}
+
+    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
+        logits = self.logits(self.inputs(batch))
+        logs = self.shapes(logits.argmax(1), batch["mask"])
+        if self.crf is not None:
+            refined = self.crf(logits, batch["image"]).argmax(1)
+            self.crf_confusion.update(refined, batch["mask"])
+            logs |= {f"crf/{name}": value for name, value in self.shapes(refined, batch["mask"]).items()}
+        return logs
+
+    def shapes(self, predicted: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Metrics of boundaries and objects, image by image."""
+        values = {"boundary_f1": boundary_f1(predicted, labels, self.num_classes).mean()}
+        if self.object_class is not None:
+            values["rand_error"] = rand_error(predicted, labels, self.object_class).mean()
+        return values
+
+    def test_totals(self) -> dict[str, Tensor]:
+        refined = self.totals(self.crf_confusion) if self.crf is not None else {}
+        return {**self.totals(self.confusion), **{f"crf/{name}": value for name, value in refined.items()}}
+
+    def figures(self, batch: Batch) -> dict[str, Figure]:
+        x, labels = self.inputs(batch)[: self.figure_examples], batch["mask"][: self.figure_examples]
+        logits = self.logits(x)
+        predicted = logits.argmax(1) if self.crf is None else self.crf(logits, x).argmax(1)
+        matrix = self.confusion.compute()
+        return {
+            "segmentations": segmentations(x, labels, predicted, self.num_classes, self.palette, self.class_names),
+            "iou": iou_bars(ious(matrix), self.class_names),
+            "confusion": confusion_matrix(matrix, self.class_names),
+        }

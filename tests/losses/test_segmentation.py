@@ -1,0 +1,339 @@
+"""Losses of segmentation against cases worked out by hand, slow twins that follow the definitions, and torch's own."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scalian_exp.losses.border import UNetBorder, nearness
+from scalian_exp.losses.cross_entropy import VOID, CrossEntropy
+from scalian_exp.losses.segmentation import Dice, Focal, LovaszSoftmax, MedianFrequency, WeightedSum
+
+CLASSES = 3
+LN2 = math.log(2)
+
+
+def balanced(loss: nn.Module) -> nn.Module:
+    """Class weights that differ: frequencies 1/10, 2/10 and 4/10, so 2, 1 and 1/2."""
+    loss.balance(torch.tensor([10, 20, 40]), torch.tensor([100, 100, 100]))
+    return loss
+
+
+def mixed() -> WeightedSum:
+    return WeightedSum(MedianFrequency(CLASSES), Dice(), [0.5, 2.0])
+
+
+EVERY = [
+    pytest.param(CrossEntropy(), id="cross_entropy"),
+    pytest.param(CrossEntropy(0.1), id="label_smoothing"),
+    pytest.param(balanced(MedianFrequency(CLASSES)), id="median_frequency"),
+    pytest.param(Dice(), id="dice"),
+    pytest.param(Focal(), id="focal"),
+    pytest.param(Focal(0.5), id="focal_root"),
+    pytest.param(LovaszSoftmax(), id="lovasz"),
+    pytest.param(balanced(UNetBorder(CLASSES)), id="unet_border"),
+    pytest.param(balanced(mixed()), id="weighted_sum"),
+]
+every_loss = pytest.mark.parametrize("loss", EVERY)
+
+
+def some_batch(void: float = 0.3) -> tuple[Tensor, Tensor]:
+    """Logits (2, K, 8, 9) and labels, a share of them void."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(CLASSES, (2, 8, 9), generator=generator)
+    labels[torch.rand(2, 8, 9, generator=generator) < void] = VOID
+    return 2 * torch.randn(2, CLASSES, 8, 9, generator=generator), labels
+
+
+def value_and_gradient(loss: nn.Module, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    logits = logits.detach().requires_grad_()
+    value = loss(logits, labels)
+    (gradient,) = torch.autograd.grad(value, logits)
+    return value.detach(), gradient
+
+
+# Two classes, 2×2 pixels. Probability of class 1, and the labels, the last pixel void:
+#   1/2  3/4      0  1
+#   1/4   …       1  ·
+ONES = torch.tensor([[[0.5, 0.75], [0.25, 0.9]]])
+LOGITS = torch.stack([torch.zeros(1, 2, 2), torch.logit(ONES)], 1)
+LABELS = torch.tensor([[[0, 1], [1, VOID]]])
+LOSSES = [LN2, math.log(4 / 3), 2 * LN2]  # −log of 1/2, 3/4, 1/4
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (CrossEntropy(), sum(LOSSES) / 3),
+        (Focal(), (LOSSES[0] / 4 + LOSSES[1] / 16 + LOSSES[2] * 9 / 16) / 3),
+        # class 0: Σp = 1/2 + 1/4 + 3/4, Σg = 1, Σpg = 1/2; class 1: Σp = 1/2 + 3/4 + 1/4, Σg = 2, Σpg = 3/4 + 1/4
+        (Dice(), ((1 - 2 * 0.5 / 2.5) + (1 - 2 * 1 / 3.5)) / 2),
+        # class 0: errors 3/4 (wrong), 1/2 (true), 1/4 (wrong); Jaccard loss of the first ones: 1/2, 1, 1
+        # class 1: errors 3/4 (true), 1/2 (wrong), 1/4 (true); Jaccard loss of the first ones: 1/2, 2/3, 1
+        (LovaszSoftmax(), ((0.75 / 2 + 0.5 / 2) + (0.75 / 2 + 0.5 / 6 + 0.25 / 3)) / 2),
+        (MedianFrequency(2), sum(LOSSES) / 3),  # all weights 1
+        (UNetBorder(2, w0=0.0), sum(LOSSES) / 3),
+        (WeightedSum(CrossEntropy(), Focal(0.0), [0.5, 2.0]), 2.5 * sum(LOSSES) / 3),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_two_by_two_pixels_by_hand(loss: nn.Module, expected: float) -> None:
+    assert float(loss(LOGITS, LABELS)) == pytest.approx(expected, rel=1e-6)
+
+
+@every_loss
+def test_void_pixels_have_no_influence(loss: nn.Module) -> None:
+    logits, labels = some_batch()
+    value, gradient = value_and_gradient(loss, logits, labels)
+    void = (labels == VOID).unsqueeze(1)
+    other = torch.where(void, 5 * torch.randn_like(logits), logits)
+    other_value, other_gradient = value_and_gradient(loss, other, labels)
+    assert value > 0
+    assert value == other_value
+    torch.testing.assert_close(gradient, other_gradient, rtol=0, atol=0)
+    assert not gradient[void.expand_as(gradient)].any()
+    assert gradient[~void.expand_as(gradient)].all()
+
+
+@every_loss
+def test_nothing_but_void_gives_zero(loss: nn.Module) -> None:
+    value, gradient = value_and_gradient(loss, *some_batch(void=1.1))
+    assert value == 0
+    assert not gradient.any()  # NaN would count as true
+
+
+@every_loss
+def test_classes_are_alike(loss: nn.Module) -> None:
+    """Renaming the classes, in logits, labels, weights and objects, renames the gradient's channels."""
+    logits, labels = some_batch()
+    value, gradient = value_and_gradient(loss, logits, labels)
+    order = torch.tensor([2, 0, 1])
+    renamed = torch.where(labels == VOID, VOID, order.argsort()[labels.clamp_min(0)])
+    if isinstance(loss, UNetBorder):
+        loss = UNetBorder(CLASSES, object_class=int(order.argsort()[loss.object_class]))
+    elif isinstance(loss, MedianFrequency):
+        loss = MedianFrequency(CLASSES)
+    elif isinstance(loss, WeightedSum):
+        loss = mixed()
+    if hasattr(loss, "balance"):
+        loss.balance(torch.tensor([10, 20, 40])[order], torch.tensor([100, 100, 100]))
+    renamed_value, renamed_gradient = value_and_gradient(loss, logits[:, order], renamed)
+    torch.testing.assert_close(renamed_value, value)
+    torch.testing.assert_close(renamed_gradient, gradient[:, order])
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_computes_in_single_precision(loss: nn.Module, dtype: torch.dtype) -> None:
+    logits, labels = some_batch()
+    logits = logits.to(dtype)
+    value, gradient = value_and_gradient(loss, logits, labels)
+    assert value.dtype == torch.float32
+    assert value == loss(logits.float(), labels)
+    assert gradient.dtype == dtype
+
+
+@every_loss
+def test_certain_predictions_have_finite_gradients(loss: nn.Module) -> None:
+    _, labels = some_batch()
+    logits = 1000.0 * F.one_hot(labels.clamp_min(0), CLASSES).movedim(-1, 1)
+    right, gradient = value_and_gradient(loss, logits, labels)
+    assert gradient.isfinite().all()
+    wrong, gradient = value_and_gradient(loss, -logits, labels)
+    assert gradient.isfinite().all()
+    assert wrong > right + 0.5
+
+
+def test_cross_entropy_is_torchs_own() -> None:
+    logits, labels = some_batch()
+    for smoothing in (0.0, 0.1):
+        own = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        torch.testing.assert_close(CrossEntropy(smoothing)(logits, labels), own)
+        vectors, classes = logits[:, :, 0, 0], torch.tensor([2, 0])
+        own = F.cross_entropy(vectors, classes, label_smoothing=smoothing)
+        torch.testing.assert_close(CrossEntropy(smoothing)(vectors, classes), own)
+
+
+def test_median_frequency_counted_by_hand() -> None:
+    """Two images of 4 labelled pixels: 0 0 0 1 and 0 0 2 2. Class 3 occurs nowhere."""
+    loss = MedianFrequency(4)
+    loss.balance(pixels=torch.tensor([5, 1, 2, 0]), present=torch.tensor([8, 4, 4, 0]))
+    # frequencies 5/8, 1/4 and 1/2: the median is 1/2
+    torch.testing.assert_close(loss.weights, torch.tensor([4 / 5, 2.0, 1.0, 0.0]))
+    loss.balance(pixels=torch.tensor([5, 1, 2, 4]), present=torch.tensor([8, 4, 4, 4]))
+    # frequencies 5/8, 1/4, 1/2 and 1: the median is between 1/2 and 5/8
+    torch.testing.assert_close(loss.weights, torch.tensor([0.9, 2.25, 1.125, 0.5625]))
+
+
+def test_median_frequency_is_torchs_weighted_mean() -> None:
+    loss = balanced(MedianFrequency(CLASSES))
+    logits, labels = some_batch()
+    torch.testing.assert_close(loss(logits, labels), F.cross_entropy(logits, labels, torch.tensor([2.0, 1.0, 0.5])))
+
+
+def test_classes_absent_from_training_never_matter() -> None:
+    loss = MedianFrequency(CLASSES)
+    loss.balance(torch.tensor([10, 20, 0]), torch.tensor([100, 100, 0]))
+    logits, labels = some_batch()
+    torch.testing.assert_close(loss(logits, labels), loss(logits, torch.where(labels == 2, VOID, labels)))
+    value, gradient = value_and_gradient(loss, logits, torch.full_like(labels, 2))
+    assert value == 0
+    assert not gradient.any()
+
+
+def test_class_weights_are_saved() -> None:
+    other = MedianFrequency(CLASSES)
+    other.load_state_dict(balanced(MedianFrequency(CLASSES)).state_dict())
+    assert other.weights.tolist() == [2.0, 1.0, 0.5]
+
+
+def test_labels_void_everywhere_are_refused() -> None:
+    with pytest.raises(ValueError, match="give some pixels a class"):
+        MedianFrequency(2).balance(torch.zeros(2), torch.zeros(2))
+
+
+def test_focal_without_focus_is_cross_entropy() -> None:
+    logits, labels = some_batch()
+    for ours, theirs in zip(
+        value_and_gradient(Focal(0.0), logits, labels), value_and_gradient(CrossEntropy(), logits, labels), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def jaccard_loss(wrong: np.ndarray, truth: np.ndarray) -> float:
+    """1 − Jaccard index of a class that is predicted right but for the pixels in `wrong`."""
+    predicted = truth ^ wrong
+    return 1 - (predicted & truth).sum() / (predicted | truth).sum()
+
+
+def lovasz_extension(errors: np.ndarray, truth: np.ndarray) -> float:
+    """Σ mᵢ·(Δ(pixels of the largest errors up to i) − Δ(those before i)): the definition, one set after the other."""
+    total, wrong, before = 0.0, np.zeros_like(truth), 0.0
+    for index in np.argsort(-errors):
+        wrong[index] = True
+        now = jaccard_loss(wrong, truth)
+        total, before = total + errors[index] * (now - before), now
+    return total
+
+
+@pytest.mark.parametrize("classes_present", [1, 2, 3])
+def test_lovasz_is_the_extension_by_its_definition(classes_present: int) -> None:
+    logits, labels = some_batch()
+    labels = torch.where(labels < classes_present, labels, VOID)
+    kept = labels != VOID
+    probabilities = torch.softmax(logits.double(), 1).movedim(1, 0)[:, kept].numpy()
+    expected = []
+    for number in range(classes_present):
+        truth = (labels[kept] == number).numpy()
+        expected.append(lovasz_extension(abs(truth - probabilities[number]), truth))
+    assert float(LovaszSoftmax()(logits, labels)) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_lovasz_of_certain_predictions_is_the_jaccard_loss() -> None:
+    logits, labels = some_batch()
+    predicted = logits.argmax(1)
+    certain = 1000.0 * F.one_hot(predicted, CLASSES).movedim(-1, 1)
+    kept = labels != VOID
+    jaccards = []
+    for number in range(CLASSES):
+        truth, found = labels[kept] == number, predicted[kept] == number
+        jaccards.append(float((truth & found).sum() / (truth | found).sum()))
+    assert float(LovaszSoftmax()(certain, labels)) == pytest.approx(1 - np.mean(jaccards), rel=1e-6)
+
+
+def test_dice_of_certain_predictions_is_the_dice_loss() -> None:
+    """Of the sets; a class that is predicted but absent from the labels has none."""
+    labels = torch.tensor([[[0, 0, 0, 1]]])
+    certain = 1000.0 * F.one_hot(torch.tensor([[[0, 0, 1, 2]]]), CLASSES).movedim(-1, 1)
+    assert float(Dice()(certain, labels)) == pytest.approx(((1 - 2 * 2 / 5) + (1 - 0)) / 2)
+
+
+def brute_force_nearness(objects: np.ndarray, sigma: float) -> np.ndarray:
+    """Flood fill, then all pairs of pixels and border pixels."""
+    height, width = objects.shape
+
+    def neighbours(pixel: tuple[int, int]) -> list[tuple[int, int]]:
+        row, column = pixel
+        near = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
+        return [(r, c) for r, c in near if 0 <= r < height and 0 <= c < width]
+
+    left, regions = {(int(r), int(c)) for r, c in np.argwhere(objects)}, []
+    while left:
+        region, todo = set(), [min(left)]
+        while todo:
+            pixel = todo.pop()
+            if pixel in left:
+                left.remove(pixel)
+                region.add(pixel)
+                todo += neighbours(pixel)
+        regions.append(region)
+    borders = [[p for p in region if any(n not in region for n in neighbours(p))] for region in regions]
+    result = np.zeros((height, width))
+    if len(regions) > 1:
+        for pixel in product(range(height), range(width)):
+            nearest, second = sorted(min(math.dist(pixel, other) for other in border) for border in borders)[:2]
+            result[pixel] = math.exp(-((nearest + second) ** 2) / (2 * sigma**2))
+    return result
+
+
+def blobs(share: float) -> np.ndarray:
+    """Irregular regions, some cut by the edge of the image."""
+    noise = torch.randn(1, 1, 32, 26, generator=torch.Generator().manual_seed(1))
+    smooth = F.avg_pool2d(noise, 5, stride=1)[0, 0].numpy()
+    return smooth > np.quantile(smooth, 1 - share)
+
+
+@pytest.mark.parametrize("sigma", [1.5, 5.0])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_border_map_is_that_of_all_pairs_of_pixels(share: float, sigma: float) -> None:
+    objects = blobs(share)
+    expected = brute_force_nearness(objects, sigma)
+    assert expected.max() > 0.1
+    np.testing.assert_allclose(nearness(objects, sigma), expected, rtol=1e-4, atol=4e-6)
+
+
+def test_border_map_by_hand() -> None:
+    """Two objects, three pixels apart, in one row; the first goes on to the left edge, which is no border."""
+    objects = np.array([[1, 1, 0, 0, 1]], dtype=bool)
+    sums = np.array([1 + 4, 0 + 3, 1 + 2, 2 + 1, 3 + 0])
+    np.testing.assert_allclose(nearness(objects, 2.0), np.exp(-(sums[None] ** 2) / 8), rtol=1e-6)
+
+
+@pytest.mark.parametrize("objects", [np.zeros((6, 6)), np.ones((6, 6)), np.eye(6)[:1], np.tri(6)])
+def test_fewer_than_two_objects_have_no_border_between_them(objects: np.ndarray) -> None:
+    assert not nearness(objects.astype(bool), 5.0).any()
+
+
+def test_objects_that_meet_at_a_corner_are_two() -> None:
+    near, far = math.exp(-2 / 50), math.exp(-4 / 50)  # d1 + d2 = 0 + √2 in the objects, 1 + 1 beside them
+    np.testing.assert_allclose(nearness(np.eye(2, dtype=bool), 5.0), [[near, far], [far, near]], rtol=1e-6)
+
+
+def test_unet_border_by_hand() -> None:
+    """Background between two objects, and a void pixel; probabilities 1/2 and 1/4 of the true class."""
+    labels = torch.tensor([[[1, 0, 1, VOID]]])
+    logits = torch.stack([torch.tensor([[[0.0, 0.0, math.log(3), 7.0]]]), torch.zeros(1, 1, 4)], 1)
+    loss = UNetBorder(2, w0=10.0, sigma=5.0)
+    loss.balance(torch.tensor([10, 40]), torch.tensor([100, 100]))  # median 1/4: weights 2.5 and 0.625
+    border = 10 * math.exp(-4 / 50)  # d1 + d2 = 2 on all three pixels
+    expected = ((0.625 + border) * LN2 + (2.5 + border) * LN2 + (0.625 + border) * 2 * LN2) / 3
+    assert float(loss(logits, labels)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_object_class_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"loss\.object_class"):
+        UNetBorder(2, object_class=2)
+
+
+def test_weighted_sum_balances_its_parts_and_wants_two_weights() -> None:
+    loss = balanced(mixed())
+    assert loss.first.weights.tolist() == [2.0, 1.0, 0.5]
+    logits, labels = some_batch()
+    parts = 0.5 * balanced(MedianFrequency(CLASSES))(logits, labels) + 2 * Dice()(logits, labels)
+    torch.testing.assert_close(loss(logits, labels), parts)
+    with pytest.raises(ValueError, match=r"two weights, not 3"):
+        WeightedSum(Dice(), Focal(), [1.0, 1.0, 1.0])
