@@ -18,7 +18,6 @@ TINY = {
     "network.latent_dim": 2,
     "network.features": 8,
     "network.width": 0.03,
-    "network.depth": 2,
     "network.layers": [1, 1],
     "importance_samples": 3,
 }
