@@ -126,6 +126,7 @@ def facts(trainer: Any, task: Any, status: str) -> dict[str, Any]:
         "seconds_per_epoch": seconds,
         "samples_per_second": task.samples_per_epoch / seconds if seconds else None,
         "inference_ms_per_sample": timing.inference_ms_per_sample,
+        **timing.cost,
     }
     return {name: value for name, value in values.items() if value is not None}
 

@@ -12,8 +12,13 @@ from rich.table import Table
 
 from scalian_exp.report import metrics_of, program, shown, write_text
 
-FACTS = ("parameters", "epochs", "seconds_per_epoch", "samples_per_second", "inference_ms_per_sample")
+FACTS = (
+    *("parameters", "gmacs", "peak_memory_mb"),
+    *("epochs", "seconds_per_epoch", "samples_per_second", "inference_ms_per_sample"),
+)
 """shown after the metrics"""
+COSTS = ("inference_ms_per_sample", "seconds_per_epoch")
+"""what quality is drawn against where models differ"""
 WIDTH = 160
 """columns of the table where no terminal says how many it has"""
 
@@ -66,6 +71,13 @@ def comparable(table: list[dict[str, Any]], keys: list[str]) -> list[str]:
     return [name for name in metrics if all(row[name] is not None for row in finished)] or metrics
 
 
+def tested(table: list[dict[str, Any]], metrics: list[str]) -> str:
+    """The monitored metric as the test tells it, else the first one."""
+    monitored = next((name for name in table[0] if name.startswith("best val/")), "")
+    name = monitored.replace("best val/", "test/")
+    return name if name in metrics else metrics[0]
+
+
 def cell(value: Any) -> str:
     return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
@@ -76,7 +88,7 @@ def summarise(sweep: Path) -> int:
     Returns:
         The number of jobs that failed.
     """
-    from scalian_exp.figures.sweep import sweep_figure
+    from scalian_exp.figures.sweep import sweep_figure, trade_off
 
     jobs = read_jobs(sweep)
     table = rows(jobs)
@@ -92,7 +104,8 @@ def summarise(sweep: Path) -> int:
     write_text(sweep / "summary.md", "".join("| " + " | ".join(line) + " |\n" for line in lines))
 
     metrics = comparable(table, swept(jobs))
-    shown_columns = [name for name in columns if name in ("status", "seconds_per_epoch", *swept(jobs), *metrics)]
+    whole = [name for name in metrics if name.count("/") == 1]  # what is told class by class stands in the files
+    shown_columns = [name for name in columns if name in ("status", "seconds_per_epoch", *swept(jobs), *whole)]
     printed = Table(title=f"{len(table)} jobs")
     for name in shown_columns:
         printed.add_column(name.removeprefix("test/"), justify="right", overflow="fold")
@@ -100,10 +113,14 @@ def summarise(sweep: Path) -> int:
         printed.add_row(*[cell(row[name]) for name in shown_columns])
     Console(width=None if sys.stdout.isatty() else WIDTH).print(printed)
 
-    figure = sweep_figure(table, swept(jobs), metrics)
-    if figure is not None:
-        figure.savefig(sweep / "summary.png", dpi=110)
-        print(f"plot      {shown(sweep / 'summary.png')}")
+    figures = {"summary": sweep_figure(table, swept(jobs), metrics)}
+    if any(key.startswith("model") for key in swept(jobs)):
+        metric = tested(table, metrics)
+        figures |= {f"over_{cost}": trade_off(table, swept(jobs), metric, cost) for cost in COSTS}
+    for name, figure in figures.items():
+        if figure is not None:
+            figure.savefig(sweep / f"{name}.png", dpi=110)
+            print(f"plot      {shown(sweep / f'{name}.png')}")
     print(f"summary   {shown(sweep / 'summary.csv')}, {shown(sweep / 'summary.md')}")
     print(f"dashboard {program('tensorboard')} --logdir {shown(sweep)}")
     failed = [job["folder"] for job in jobs if job["outcome"]["status"] != "finished"]

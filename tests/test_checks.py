@@ -15,7 +15,6 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.signatures import expected, signature
 from scalian_exp.vocabulary import CONFIGS, options
 
-
 OPTIONS = cache(options)  # else every refusal reads all files anew
 
 

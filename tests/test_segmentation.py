@@ -1,8 +1,10 @@
 """Metrics of segmentation against hand-made cases and slow twins; the task, its figures, and what it refuses."""
 
 import json
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -175,10 +177,10 @@ def test_images_smaller_than_the_stride_are_refused_before_anything_is_written(t
 def test_the_crfs_scores_stand_beside_the_networks(tmp_path: Path) -> None:
     metrics = train(tiny("unet", "model/crf=default", "model.crf.iterations=2"), tmp_path)
     for name in ("miou", "pixel_accuracy", "boundary_f1", "iou/0"):
-        assert 0 <= metrics[f"test/crf/{name}"] <= 1
+        assert 0 <= metrics[f"test/crf_{name}"] <= 1
         assert 0 <= metrics[f"test/{name}"] <= 1
     (file,) = Evaluate().run(load(tmp_path), tmp_path / "again")
-    assert json.loads(file.read_text())["test/crf/miou"] == pytest.approx(metrics["test/crf/miou"])
+    assert json.loads(file.read_text())["test/crf_miou"] == pytest.approx(metrics["test/crf_miou"])
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +223,19 @@ def test_boxes_surround_regions() -> None:
     mask[8, 8] = 1  # too small
     found = [tuple(box) for box in boxes(mask, smallest=4)]
     assert found == [(0, 0, 0, 9, 9), (2, 1, 2, 3, 6), (2, 5, 1, 8, 3)]
+
+
+def test_the_crf_is_tuned_on_validation_images(run: Path, capsys: pytest.CaptureFixture[str], root: Path) -> None:
+    said = spec_from_file_location("tune_crf", root / "scripts/tune_crf.py")
+    assert said is not None
+    assert said.loader is not None
+    script = module_from_spec(said)
+    said.loader.exec_module(script)
+    small = {"WEIGHTS": (1.0, 3.0), "EXTENTS": (0.1,), "COLOURS": (6.0,)}
+    with patch.multiple(script, **small), patch("sys.argv", ["tune_crf.py", str(run)]):
+        script.main()
+    said_last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert build_task(tiny("unet", *said_last.split())).crf.appearance_weight in (1.0, 2 / 3, 0.667, 1.5, 3.0, 2.0, 4.5)
 
 
 def test_an_index_beyond_the_test_split_is_refused(run: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How long training and inference take."""
+"""How long training and inference take, and what inference costs."""
 
 import time
 from statistics import median
@@ -6,6 +6,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+
+from scalian_exp.metrics.cost import cost
 
 
 def now(task: Any) -> float:
@@ -23,6 +25,8 @@ class Timing(pl.Callback):
         self.start = self.pause = 0.0
         self.batch: Any = None
         self.inference_ms_per_sample: float | None = None
+        self.cost: dict[str, float] = {}
+        """operations and memory of the forward pass, per sample"""
 
     def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
         self.start = now(task)
@@ -55,3 +59,5 @@ class Timing(pl.Callback):
                 task(x)
             seconds.append(now(task) - start)
         self.inference_ms_per_sample = 1000 * median(seconds[2:]) / len(x)
+        with trainer.precision_plugin.forward_context(), torch.compiler.set_stance("force_eager"):
+            self.cost = cost(task, x)

@@ -19,9 +19,9 @@ Array = np.ndarray[Any, Any]
 
 
 class FashionScenes(Masks):
-    """Two to four tinted garments, overlapping, on textured grounds in colours; class 0 is the ground.
+    """Two to four light garments, tinted and overlapping, on darker textured grounds in colours; class 0 is the ground.
 
-    A garment is as high as a quarter to 7/12 of the image's shorter side (24 to 56 pixels of 96). A split's scenes show
+    A garment is as high as a third to 7/12 of the image's shorter side (32 to 56 pixels of 96). A split's scenes show
     garments of its own: test scenes those of the sample's test images, validation scenes 1,000 of the training images
     that no training scene shows. The scenes are always the same.
     """
@@ -67,11 +67,11 @@ class FashionScenes(Masks):
         _, height, width = self.shape
         canvas, mask = ground(height, width, rng), np.zeros((height, width), np.uint8)
         for index in rng.integers(len(images), size=rng.integers(2, 5)):
-            side = round(min(height, width) * rng.uniform(1 / 4, 7 / 12))
+            side = round(min(height, width) * rng.uniform(1 / 3, 7 / 12))
             top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
             grey = np.asarray(Image.fromarray(images[index]).resize((side, side), Image.Resampling.BILINEAR)) / 255
             here, garment = (slice(top, top + side), slice(left, left + side)), grey > 0.15
-            canvas[here][garment] = ((0.3 + 0.7 * grey)[..., None] * rng.uniform(0.3, 1, 3))[garment]
+            canvas[here][garment] = (grey[..., None] * rng.uniform(0.6, 1, 3))[garment]
             mask[here][garment] = labels[index] + 1
         return (canvas * 255).astype(np.uint8), mask
 
@@ -89,6 +89,6 @@ def ground(height: int, width: int, rng: Generator) -> Array:
         case _:
             coarse = Image.fromarray(rng.random((6, 6)).astype(np.float32))
             pattern = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
-    one, other = rng.random((2, 3))
+    one, other = rng.uniform(0, 0.5, (2, 3))
     grain = rng.normal(0, 0.03, (height, width, 1))
     return np.clip(one + pattern[..., None] * (other - one) + grain, 0, 1)

@@ -13,15 +13,38 @@ def number(text: Any) -> float | None:
         return None
 
 
+def names_of(table: list[dict[str, Any]], swept: list[str]) -> list[str]:
+    """What each job is called: the values that were swept."""
+    return [", ".join(str(row[key]) for key in swept) or str(row["job"]) for row in table]
+
+
+def trade_off(table: list[dict[str, Any]], swept: list[str], metric: str, cost: str) -> Figure | None:
+    """A metric against what it costs, a point a job. None unless two jobs have both."""
+    named = zip(names_of(table, swept), table, strict=True)
+    points = [(row[cost], row[metric], name) for name, row in named if None not in (row.get(cost), row[metric])]
+    if len(points) < 2:
+        return None
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.scatter([x for x, _, _ in points], [y for _, y, _ in points])
+    for x, y, name in points:
+        axes.annotate(name, (x, y), textcoords="offset points", xytext=(6, 4))
+    axes.set(xlabel=cost, ylabel=metric)
+    axes.margins(x=0.25, y=0.15)
+    axes.grid(alpha=0.3)
+    return figure
+
+
 def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[str]) -> Figure | None:
     """Small plots, one a metric, the monitored one first: a curve where one number was swept, else bars named by what
     was. None where there is nothing to draw."""
-    shown = [name for name in metrics if any(row[name] is not None for row in table)][:6]
+    whole = [name for name in metrics if name.count("/") == 1]  # what is told class by class has no plot of its own
+    shown = [name for name in whole if any(row[name] is not None for row in table)][:6]
     if not shown:
         return None
     numbers = [number(row[swept[0]]) for row in table] if len(swept) == 1 else []
     curve = bool(numbers) and None not in numbers
-    names = [", ".join(str(row[key]) for key in swept) or str(row["job"]) for row in table]
+    names = names_of(table, swept)
     columns = min(3, len(shown))
     figure = Figure(figsize=(4.2 * columns, 3.4 * math.ceil(len(shown) / columns)), layout="constrained")
     for axes, metric in zip(

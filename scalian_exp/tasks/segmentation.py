@@ -26,7 +26,7 @@ class Segmentation(Task):
     `total_stride`, and may have a `backbone`.
 
     Logs mean IoU and its relatives from one confusion matrix over the split; the best checkpoint is that of largest
-    mean IoU. The test adds boundary F1, and with a CRF the same metrics behind it, `crf/…`.
+    mean IoU. The test adds boundary F1, and with a CRF the same metrics behind it, `crf_…`.
 
     Args:
         head_lr: factor of the learning rate of everything that isn't the network's backbone.
@@ -119,7 +119,7 @@ class Segmentation(Task):
         if self.crf is not None:
             refined = self.crf(logits, batch["image"]).argmax(1)
             self.crf_confusion.update(refined, batch["mask"])
-            logs |= {f"crf/{name}": value for name, value in self.shapes(refined, batch["mask"]).items()}
+            logs |= {f"crf_{name}": value for name, value in self.shapes(refined, batch["mask"]).items()}
         return logs
 
     def shapes(self, predicted: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -131,7 +131,7 @@ class Segmentation(Task):
 
     def test_totals(self) -> dict[str, Tensor]:
         refined = self.totals(self.crf_confusion) if self.crf is not None else {}
-        return {**self.totals(self.confusion), **{f"crf/{name}": value for name, value in refined.items()}}
+        return {**self.totals(self.confusion), **{f"crf_{name}": value for name, value in refined.items()}}
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
         x, labels = self.inputs(batch)[: self.figure_examples], batch["mask"][: self.figure_examples]

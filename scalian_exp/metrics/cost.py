@@ -1,0 +1,45 @@
+"""What a forward pass costs: operations and memory, the same on every machine."""
+
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+
+class PeakMemory(TorchDispatchMode):
+    """Counts the bytes of all tensors that are alive at once, of those made inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive = self.peak = 0
+        self.seen: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {id(x.untyped_storage()) for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
+        result = func(*args, **(kwargs or {}))
+        for x in tree_leaves(result):
+            if isinstance(x, Tensor) and id(storage := x.untyped_storage()) not in self.seen | given:
+                self.seen.add(id(storage))
+                self.alive += storage.nbytes()
+                weakref.finalize(storage, self.free, id(storage), storage.nbytes())
+        self.peak = max(self.peak, self.alive)
+        return result
+
+    def free(self, storage: int, size: int) -> None:
+        self.seen.discard(storage)
+        self.alive -= size
+
+
+@torch.no_grad()
+def cost(network: nn.Module, x: Tensor) -> dict[str, float]:
+    """Of inputs (B, …), for one of them: `gmacs`, 10⁹ multiplications with their additions, as far as torch knows the
+    operations; `peak_memory_mb`, 10⁶ bytes of activations alive at once, weights and input left out."""
+    with FlopCounterMode(display=False) as flops:
+        network(x)
+    with PeakMemory() as memory:
+        network(x)
+    return {"gmacs": flops.get_total_flops() / 2e9 / len(x), "peak_memory_mb": memory.peak / 1e6 / len(x)}

@@ -1,0 +1,189 @@
+"""What segmentation costs, as ratios measured side by side in one run:  python scripts/benchmark_segmentation.py
+
+Interleaved: each pair takes turns, so that a machine that slows down slows both; medians. Images are noise: time has
+nothing to do with what they show.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torchvision.models.segmentation import deeplabv3_resnet50
+
+from scalian_exp.build import build, build_task
+from scalian_exp.callbacks.progress import Bar
+from scalian_exp.metrics.cost import cost
+from scalian_exp.networks.deeplab import DeepLabV3
+from scalian_exp.networks.fastfcn import EncNet, FastFCN
+from scalian_exp.report import quiet
+from scalian_exp.runs import build_trainer
+from scalian_exp.vocabulary import CONFIGS
+
+try:
+    import segmentation_models_pytorch as smp
+except ImportError:
+    smp = None
+
+CLASSES = 12
+STEPS = 24
+"""of ours and of the plain loop's"""
+
+
+def resolved(model: str) -> dict[str, Any]:
+    data = (
+        f"dataset=fake_masks dataset.image_size=[120,160] dataset.num_classes={CLASSES} dataset.train_size={4 * STEPS}"
+    )
+    small = ["model.network.width=0.25", "trainer.max_epochs=2", "trainer/accelerator=cpu", "test=false"]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", overrides=[f"model={model}", *data.split(), *small, "~callbacks.summary"])
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    return plain
+
+
+class Turns(pl.Callback):
+    """A step of the loop that one would write by hand after each of ours, on the same network and optimizer."""
+
+    def __init__(self, batches: list[tuple[Tensor, Tensor]]):
+        self.batches = batches
+        self.ours: list[float] = []
+        self.plain: list[float] = []
+        self.start = 0.0
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        now = time.perf_counter()
+        if self.start:
+            self.ours.append(now - self.start)
+        x, mask = self.batches[batch_idx % len(self.batches)]
+        optimizer = trainer.optimizers[0]
+        outputs = pl_module.network(x.div(255))
+        logits = outputs["out"] if isinstance(outputs, dict) else outputs
+        optimizer.zero_grad()
+        F.cross_entropy(logits, mask).backward()
+        optimizer.step()
+        self.start = time.perf_counter()
+        self.plain.append(self.start - now)
+
+
+def frame(model: str) -> tuple[float, float]:
+    """Seconds a training step: ours, with bar, TensorBoard and CSV; and the plain loop's."""
+    config = resolved(model)
+    del config["callbacks"]["figures"]
+    data, task = build("dataset", config["dataset"]), build_task(config)
+    data.setup()
+    examples = data.splits["train"].examples
+    batches = list(
+        zip(
+            examples["image"].split(4),
+            examples["mask"].long().masked_fill(examples["mask"] == 255, -100).split(4),
+            strict=True,
+        )
+    )
+    with TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
+        trainer = build_trainer(config, task, Path(folder))
+        turns = Turns(batches)
+        bar = Bar(refresh_rate=20, console_kwargs={"file": nowhere, "force_terminal": True})
+        others = [c for c in trainer.callbacks if not isinstance(c, ProgressBar)]
+        trainer.callbacks = [bar, *others, turns]
+        trainer.fit(task, data)
+    return median(turns.ours[4:]), median(turns.plain[4:])
+
+
+def side_by_side(first: Callable[[], Any], second: Callable[[], Any], rounds: int = 5) -> tuple[float, float]:
+    """Median seconds of two actions that take turns, after one turn that warms up."""
+    times: list[list[float]] = [[], []]
+    for _ in range(rounds + 1):
+        for action, kept in zip((first, second), times, strict=True):
+            start = time.perf_counter()
+            action()
+            kept.append(time.perf_counter() - start)
+    return median(times[0][1:]), median(times[1][1:])
+
+
+def training(network: nn.Module, x: Tensor, mask: Tensor) -> Callable[[], None]:
+    network.train()
+
+    def step() -> None:
+        outputs = network(x)
+        F.cross_entropy(outputs["out"] if isinstance(outputs, dict) else outputs, mask).backward()
+
+    return step
+
+
+def inference(network: nn.Module, x: Tensor) -> Callable[[], None]:
+    network.eval()
+
+    def step() -> None:
+        with torch.no_grad():
+            network(x)
+
+    return step
+
+
+def main() -> None:
+    quiet()
+    torch.manual_seed(0)
+    table = Table(title=f"seconds, {torch.get_num_threads()} threads")
+    for column in ("what", "first", "second", "ratio", "wanted", ""):
+        table.add_column(column, justify="left" if column == "what" else "right")
+
+    def row(what: str, first: float, second: float, wanted: str, met: bool | None = None) -> None:
+        mark = "" if met is None else "yes" if met else "NO"
+        table.add_row(what, f"{first:.3f}", f"{second:.3f}", f"{first / second:.3f}", wanted, mark)
+
+    for model in ("unet", "deeplab_v3plus", "fcn8s"):
+        ours, plain = frame(model)
+        row(f"{model}: our training step / plain loop", ours, plain, "≤ 1.05", ours / plain <= 1.05)
+        task, x = build_task(resolved(model)), torch.rand(4, 3, 120, 160)
+        task.eval()
+        ours, plain = side_by_side(inference(task, x), inference(task.network, x), rounds=15)
+        row(f"{model}: our inference / the network's", ours, plain, "≤ 1.05", ours / plain <= 1.05)
+
+    x, mask = torch.rand(2, 3, 176, 240), torch.randint(CLASSES, (2, 176, 240))
+    ours_v3 = DeepLabV3(3, CLASSES, 50, output_stride=8)
+    others: dict[str, nn.Module] = {
+        "torchvision": deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES)
+    }
+    if smp is not None:
+        others["smp"] = smp.DeepLabV3("resnet50", encoder_weights=None, classes=CLASSES)
+    for name, other in others.items():
+        ours, theirs = side_by_side(training(ours_v3, x, mask), training(other, x, mask), rounds=3)
+        row(
+            f"DeepLab v3, ResNet-50, stride 8: training step, ours / {name}'s",
+            ours,
+            theirs,
+            "≤ 1.1",
+            ours / theirs <= 1.1,
+        )
+        ours, theirs = side_by_side(inference(ours_v3, x), inference(other, x))
+        row(f"DeepLab v3, ResNet-50, stride 8: inference, ours / {name}'s", ours, theirs, "≤ 1.1", ours / theirs <= 1.1)
+
+    x = torch.rand(1, 3, 512, 512)
+    dilated, jpu = (FastFCN(3, CLASSES, EncNet, 50, joint_upsampling=joint) for joint in (False, True))
+    first, second = side_by_side(inference(dilated, x), inference(jpu, x), rounds=3)
+    row("EncNet, ResNet-50, 512×512: inference, dilated / JPU", first, second, "≥ 1.6", first / second >= 1.6)
+    console = Console()
+    console.print(table)
+    for name, network in (("dilated", dilated), ("JPU", jpu)):
+        found = cost(network, x)
+        console.print(f"{name}: {found['gmacs']:.1f} GMACs, {found['peak_memory_mb']:.0f} MB of activations")
+    if smp is None:
+        console.print(
+            "segmentation_models_pytorch isn't installed (pip install '.[smp]'); torchvision alone was compared."
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Search the CRF's parameters on validation images of a run:  python scripts/tune_crf.py <run>
+
+As Chen et al. 2016 do: the smoothness kernel stays as it is; weight, extent in space and extent in colour of the
+appearance kernel are searched coarsely, then finely around the best. Validation images alone decide; the test images
+are looked at once, at the end. Results: a table, and the words that train with this CRF.
+"""
+
+import argparse
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from scalian_exp.actions.action import batches
+from scalian_exp.checkpoint import Loaded, load
+from scalian_exp.losses.cross_entropy import VOID
+from scalian_exp.metrics.segmentation import boundary_f1, scores
+from scalian_exp.networks.crf import DenseCRF
+from scalian_exp.refusal import Refusal
+from scalian_exp.report import quiet
+from scalian_exp.tasks.segmentation import Segmentation
+
+WEIGHTS = (1.0, 2.5, 5.0, 10.0)
+EXTENTS = (0.04, 0.08, 0.16)
+"""of the image's diagonal"""
+COLOURS = (3.0, 6.0, 12.0)
+
+
+class Score(NamedTuple):
+    miou: float
+    boundary_f1: float
+
+
+class Answers(NamedTuple):
+    """What a network says about images (N, C, H, W): logits (N, K, H, W); and masks (N, H, W)."""
+
+    images: Tensor
+    logits: Tensor
+    masks: Tensor
+
+    def score(self, crf: DenseCRF | None) -> Score:
+        """With a CRF behind the network, or without."""
+        classes = self.logits.shape[1]
+        parts = zip(self.logits.split(8), self.images.split(8), strict=True)
+        predicted = torch.cat([(l if crf is None else crf(l, x)).argmax(1) for l, x in parts])  # noqa: E741
+        matrix = multiclass_confusion_matrix(predicted, self.masks, classes, ignore_index=VOID)
+        borders = torch.cat(
+            [boundary_f1(p, m, classes) for p, m in zip(predicted.split(8), self.masks.split(8), strict=True)]
+        )
+        return Score(float(scores(matrix)["miou"]), float(borders.mean()))
+
+
+@torch.no_grad()
+def answers(model: Loaded, split: str, most: int | None = None) -> Answers:
+    """Of images spread over the split."""
+    parts = [(b["image"], model.task.logits(b["image"]).float(), b["mask"]) for b in batches(model, split)]
+    images, logits, masks = (torch.cat(values) for values in zip(*parts, strict=True))
+    chosen = torch.linspace(0, len(images) - 1, min(most or len(images), len(images))).round().long()
+    return Answers(images[chosen], logits[chosen], masks[chosen])
+
+
+def crf(weight: float, pixels: float, colours: float) -> DenseCRF:
+    return DenseCRF(appearance_weight=weight, appearance_pixels=pixels, appearance_colours=colours)
+
+
+def around(best: tuple[float, float, float]) -> Iterator[tuple[float, float, float]]:
+    """Each value alone, a third less and a half more."""
+    for place, factor in product(range(3), (2 / 3, 1.5)):
+        changed = list(best)
+        changed[place] *= factor
+        yield changed[0], changed[1], changed[2]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", help="a run folder or checkpoint of a segmentation model")
+    parser.add_argument("--images", type=int, default=100, help="validation images to search on (default 100)")
+    arguments = parser.parse_args()
+    quiet()
+    try:
+        model = load(arguments.run)
+    except Refusal as error:
+        raise SystemExit(str(error)) from error
+    if not isinstance(model.task, Segmentation):
+        raise SystemExit(f"{arguments.run} is no run of a segmentation model.")
+    validation = answers(model, "val", arguments.images)
+    height, width = validation.images.shape[-2:]
+    diagonal = (height**2 + width**2) ** 0.5
+    console = Console()
+    found: dict[tuple[float, float, float], Score] = {}
+    coarse = list(product(WEIGHTS, [extent * diagonal for extent in EXTENTS], COLOURS))
+    for values in track(coarse, f"coarsely, on {len(validation.images)} validation images"):
+        found[values] = validation.score(crf(*values))
+    best = max(found, key=lambda values: found[values])
+    for values in track(list(around(best)), "finely"):
+        found[values] = validation.score(crf(*values))
+    best = max(found, key=lambda values: found[values])
+
+    test = answers(model, "test")
+    table = Table(title=f"the CRF behind {Path(arguments.run).name}")
+    for column in ("", "val mean IoU", "val boundary F1", "test mean IoU", "test boundary F1"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, chosen in (("without", None), ("default", DenseCRF()), ("tuned", crf(*best))):
+        row = [*validation.score(chosen), *test.score(chosen)]
+        table.add_row(name, *(f"{value:.4f}" for value in row))
+    console.print(table)
+    weight, pixels, colours = best
+    console.print(
+        f"model/crf=default model.crf.appearance_weight={weight:.3g} model.crf.appearance_pixels={pixels:.3g} "
+        f"model.crf.appearance_colours={colours:.3g}",
+        soft_wrap=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
