@@ -19,13 +19,32 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary import CONFIGS
 
 
-def run(task_function: Callable[[DictConfig], Any], config_name: str) -> None:
-    """Hand the command line to Hydra; a user's mistake ends in one sentence and exit code 1."""
+def not_there(key: str, root: DictConfig) -> str:
+    """That an experiment has no such key, and which one is close."""
+    paths = [path for path in leaf_paths(root) if not path.startswith("hydra.")]
+    ends = {path.rpartition(".")[2]: path for path in reversed(paths)}
+    close = get_close_matches(key, paths, n=1, cutoff=0.8) or [
+        ends[name] for name in get_close_matches(key.rpartition(".")[2], ends, n=1, cutoff=0.7)
+    ]
+    advice = f"did you mean {close[0]}?" if close else f"to add it all the same, say +{key}=…"
+    return f"There is no {key} in this experiment; {advice}"
+
+
+def run(
+    task_function: Callable[[DictConfig], Any],
+    config_name: str,
+    unknown: Callable[[str, DictConfig], str] = not_there,
+) -> None:
+    """Hand the command line to Hydra; a user's mistake ends in one sentence and exit code 1.
+
+    Args:
+        unknown: a key that isn't in the config, and the config → the sentence that says so.
+    """
     # Hydra's own handler would add "set HYDRA_FULL_ERROR=1" to every sentence, and cut the traces of real errors.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     command = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)
     try:
-        with_sentences(command)
+        with_sentences(command, unknown)
     except SystemExit as stop:
         if stop.code == 130 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
             end_sweep(Path(HydraConfig.get().sweep.dir))
@@ -46,7 +65,7 @@ def find_own_modules() -> None:
         sys.path.append(str(Path.cwd()))
 
 
-def with_sentences(action: Callable[[], Any]) -> None:
+def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig], str] = not_there) -> None:
     """Do it; tell a user's mistake in one sentence, with exit code 1."""
     try:
         action()
@@ -54,10 +73,10 @@ def with_sentences(action: Callable[[], Any]) -> None:
         sys.stderr.write("Interrupted before anything was done.\n")
         sys.exit(130)
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(sentence(error))
+        sys.exit(sentence(error, unknown))
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str:
     """What went wrong with a command line, and what would be right."""
     cause = error.__cause__ or error
     if isinstance(error, MissingConfigException) and error.options is not None:
@@ -66,16 +85,7 @@ def sentence(error: Exception) -> str:
         advice = f"did you mean {group}={close[0]}?" if close else f"there are: {', '.join(error.options)}."
         return f"There is no {group}={name}; {advice}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
-        root = cause.parent_node._get_root()
-        paths = [path for path in leaf_paths(root) if not path.startswith("hydra.")]
-        key = str(cause.full_key)
-        last = key.rpartition(".")[2]
-        ends = {path.rpartition(".")[2]: path for path in reversed(paths)}
-        close = get_close_matches(key, paths, n=1, cutoff=0.8) or [
-            ends[name] for name in get_close_matches(last, ends, n=1, cutoff=0.7)
-        ]
-        advice = f"did you mean {close[0]}?" if close else f"to add it all the same, say +{key}=…"
-        return f"There is no {key} in this experiment; {advice}"
+        return unknown(str(cause.full_key), cause.parent_node._get_root())
     if "Ambiguous value" in str(error):
         return f"{str(error).splitlines()[0]}; add -m to sweep over several values, or write a list as [a,b]."
     if isinstance(error, OverrideParseException):

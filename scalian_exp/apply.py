@@ -5,16 +5,23 @@ Results lie in <run folder>/<action>/<time>; nothing of the run itself is change
 
 import sys
 from datetime import datetime
+from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp import app
-from scalian_exp.checks import check_arguments
+from scalian_exp.checks import RESERVED, check_arguments
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary import options
+from scalian_exp.signatures import expected, signature
+from scalian_exp.vocabulary import folders, options
+
+OWN = ("run", "device", "action")
+"""what the command itself takes; all else is the action's"""
 
 
 def apply(config: dict[str, Any]) -> None:
@@ -57,6 +64,8 @@ def job(config: DictConfig) -> None:
     """One job of Hydra's."""
     from hydra.core.hydra_config import HydraConfig
 
+    if added := [str(key) for key in config if key not in OWN]:
+        raise Refusal(not_taken(added[0], config))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     if plain["run"] is None:
         raise Refusal("Say which run: run=<run folder or checkpoint>.")
@@ -65,13 +74,20 @@ def job(config: DictConfig) -> None:
 
 
 def spelt_out(said: str, sweeping: bool) -> str:
-    """`text=…` as `action.text=…`; in quotes what Hydra can't read, or would take for a sweep that nobody asked for."""
+    """`text=…` as `action.text=…`; in quotes what Hydra can't read, would take for a sweep that nobody asked for, or
+    for a number where a text is wanted."""
     key, equals, value = said.partition("=")
-    if not equals or not key.isidentifier() or key in ("run", "device", "action"):
+    key = key.removeprefix("action.")
+    if not equals or not key.isidentifier() or key in OWN:
         return said
     plain = f"action.{key}={value}"
     try:
-        if sweeping or not OverridesParser.create().parse_override(plain).is_sweep_override():
+        override = OverridesParser.create().parse_override(plain)
+        if override.is_sweep_override():
+            fine = sweeping
+        else:
+            fine = key not in texts() or isinstance(override.value(), str | QuotedString | None)
+        if fine:
             return plain
     except HydraException:
         pass
@@ -79,12 +95,52 @@ def spelt_out(said: str, sweeping: bool) -> str:
     return f"action.{key}='{quoted}'"
 
 
+@cache
+def texts() -> set[str]:
+    """The actions' arguments that are texts: a file's name, for instance."""
+    found = set()
+    for node in options("action").values():
+        takes = signature(node["_target_"])
+        for name, parameter in takes.parameters.items() if takes else ():
+            if parameter.annotation and not expected("any", parameter.annotation) and expected(0, parameter.annotation):
+                found.add(name)
+    return found
+
+
+def not_taken(key: str, root: DictConfig) -> str:
+    """That an action takes no such argument, and which ones it takes."""
+    name = next(name for name, node in options("action").items() if node["_target_"] == root.action["_target_"])
+    own = [str(argument) for argument in root.action if argument not in RESERVED]
+    said = key.removeprefix("action.")
+    close = get_close_matches(said, [*own, *OWN], n=1, cutoff=0.7)
+    advice = f"did you mean {close[0]}? " if close else ""
+    return f"There is no {said} here; {advice}action={name} takes {', '.join(own) or 'nothing'}, beside run and device."
+
+
+def arguments_of_actions() -> str:
+    """Of --help: all actions, each with its arguments, their defaults and what their files say of them."""
+    lines = []
+    for folder in folders():
+        for file in sorted((folder / "action").glob("*.yaml")):
+            about, *rest = file.read_text(encoding="utf-8").splitlines()
+            lines.append(f"action={file.stem}".ljust(28) + about.removeprefix("# "))
+            for line in rest:
+                key, _, value = line.partition(":")
+                if key.isidentifier() and key not in RESERVED:
+                    default, _, comment = value.partition(" # ")
+                    lines.append(f"    {key}={default.strip()}".ljust(28) + comment)
+    return "\n".join(lines)
+
+
+OmegaConf.register_new_resolver("arguments_of_actions", arguments_of_actions, replace=True)
+
+
 def main() -> None:
     """The command `scalian-apply`."""
     app.find_own_modules()
     sweeping = not {"-m", "--multirun"}.isdisjoint(sys.argv)
     sys.argv[1:] = [spelt_out(said, sweeping) for said in sys.argv[1:]]
-    app.run(job, "apply")
+    app.run(job, "apply", not_taken)
 
 
 if __name__ == "__main__":

@@ -88,5 +88,11 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Loaded:
         first = str(error).splitlines()[1:2] or [str(error)]
         raise Refusal(f"The weights in {file} don't fit its network any more ({first[0].strip()}).") from error
     folder = file.parent.parent if file.parent.name == "checkpoints" else file.parent
-    data_state = contents.get(config["dataset"]["_target_"].rpartition(".")[2], {})
-    return Loaded(task.to(device).eval(), config, file, folder, data_state)
+    return Loaded(task.to(device).eval(), config, file, folder, data_state_in(contents))
+
+
+def data_state_in(contents: dict[str, Any]) -> dict[str, Any]:
+    """What the data module kept in a checkpoint; Lightning files it under the name of its class."""
+    target = contents["scalian_exp"]["config"]["dataset"]["_target_"]
+    state: dict[str, Any] = contents.get(target.rpartition(".")[2], {})
+    return state

@@ -61,6 +61,7 @@ def check_plain(config: dict[str, Any]) -> None:
     """
     check_root(config)
     check_arguments(config)
+    check_facts(config["dataset"])
     check_trainer(config["trainer"], config["model"].get("optimizer", {}))
 
 
@@ -117,6 +118,18 @@ def check_root(config: dict[str, Any]) -> None:
     }.items():
         if name in config and (wanted := expected(config[name], ast.Constant(annotation))):
             raise Refusal(f"{name} must be {wanted}, not {config[name]!r}.")
+
+
+def check_facts(dataset: dict[str, Any]) -> None:
+    """What a data set's config says of its classes agrees with itself."""
+    classes, names = dataset.get("num_classes"), dataset.get("class_names")
+    if not isinstance(names, list | None):
+        raise Refusal(f"dataset.class_names must be a list or null, not {names!r}.")
+    if classes is not None and names is not None and len(names) != classes:
+        raise Refusal(
+            f"dataset.class_names has {len(names)} names, but dataset.num_classes is {classes}; give each class a "
+            "name, or none (dataset.class_names=null)."
+        )
 
 
 def check_trainer(trainer: dict[str, Any], optimizer: dict[str, Any]) -> None:

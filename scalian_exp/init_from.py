@@ -2,23 +2,28 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from scalian_exp.checkpoint import checkpoint_file, read
+from scalian_exp.checkpoint import checkpoint_file, data_state_in, read
 from scalian_exp.refusal import Refusal
 
 log = logging.getLogger(__name__)
 
 
-def start_network_from(network: nn.Module, run: str) -> list[str]:
+def start_network_from(network: nn.Module, data: Any, run: str) -> list[str]:
     """Copy all weights of a run that have the same name and shape here; the others keep their random start.
+
+    Args:
+        data: what the network is to be trained on, set up already; as far as it keeps in checkpoints what its inputs
+            stand for, they must stand for the same in the run.
 
     Returns:
         The names of the parameters and buffers that were copied.
 
     Raises:
-        Refusal: if there is no such run, or nothing of it matches.
+        Refusal: if there is no such run, nothing of it matches, or its inputs mean something else.
     """
     file = checkpoint_file(Path(run))
     contents = read(file)
@@ -32,10 +37,28 @@ def start_network_from(network: nn.Module, run: str) -> list[str]:
     if not any(values.dim() > 1 for values in matching.values()):  # biases and counters alone are no start
         other = contents["scalian_exp"]["config"]["model"]["network"]["_target_"].rpartition(".")[2]
         raise Refusal(
-            f"init_from={run}: nothing of its {other} has the name and shape of anything in {type(network).__name__} "
-            f"(there: {', '.join(list(theirs)[:3])}, …; here: {', '.join(list(ours)[:3])}, …); give both equal widths."
+            f"init_from={run}: nothing of its {other} has the name and shape of anything in {type(network).__name__}"
+            f"{difference(theirs, ours)}"
+        )
+    kept, own = data_state_in(contents), data.state_dict()
+    if unlike := [name for name in kept if name in own and kept[name] != own[name]]:
+        raise Refusal(
+            f"init_from={run}: it learned from inputs of another {unlike[0]}, so its weights would stand for other "
+            "things here; start from a run on the same data, or without init_from."
         )
     network.load_state_dict(matching, strict=False)
     rest = [name for name in ours if name not in matching]
     log.info("started %d of %d tensors from %s; at random: %s", len(matching), len(ours), file, ", ".join(rest) or "-")
     return list(matching)
+
+
+def difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
+    """Why nothing matches: the end of a sentence."""
+    for name, values in theirs.items():
+        if name in ours and values.dim() > 1:
+            there, here = ("×".join(map(str, tensor.shape)) for tensor in (values, ours[name]))
+            return f": {name} is {there} there and {here} here; give both equal widths."
+    return (
+        f"; they are of different kinds (there: {', '.join(list(theirs)[:3])}, …; here: {', '.join(list(ours)[:3])}, "
+        "…): start from a run whose parts have the same names."
+    )

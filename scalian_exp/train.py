@@ -46,9 +46,12 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if last is not None:
         check_progress(read(last), config["trainer"])  # before anything is written
     elif config.get("init_from"):
-        start_network_from(task.network, config["init_from"])
+        start_network_from(task.network, data, config["init_from"])
         task.initialised = True
-    trainer = build_trainer(config, task, folder)
+    trainer: Any = build_trainer(config, task, folder)
+    for callback in trainer.callbacks:
+        if hasattr(callback, "check"):
+            callback.check(task, data)
     report.describe(config, folder)
     metrics: dict[str, float] = {}
     with ending_cleanly():

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
 from PIL import Image
+
+from scalian_exp.vocabulary import CONFIGS
 
 QUICK = [
     *["callbacks=minimal", "logger=none", "trainer/accelerator=cpu", "trainer.max_epochs=1", "dataset=fake_images"],
@@ -113,6 +116,16 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["trainer/accelerator=mps"], "trainer/accelerator=mps: torch finds no such device"),
         (["model=conv_vae", "model.network.hidden=[]"], "at least one dense layer"),
         (["model=conv_vae", "model.network.channels=[]"], "at least one level"),
+        (["model=gan", "model.network.channels=[]"], "at least one level"),
+        (["model=stacked_autoencoder", "model.network.hidden=[]"], "at least one layer"),
+        (["model=classifier", "dataset=digits", "dataset.num_classes=5"], "Digits has 10 classes, but dataset.num_cl"),
+        (["model=classifier", "dataset=digits", "dataset.num_classes=20"], "Digits has 10 classes, but dataset.num_cl"),
+        (["model=classifier", "dataset.class_names=[a,b]"], "has 2 names, but dataset.num_classes is 10"),
+        (["model=classifier", "dataset.class_names=ab"], "dataset.class_names must be a list or null, not 'ab'"),
+        (["model=vae", "dataset=digits", "+dataset.class_names=[a,b]", "dataset.num_classes=2"], "10 classes, but d"),
+        (["model=denoising_autoencoder", "model.noise_levels=[0.5,2]"], "level 2: Masking takes 0 to 1"),
+        (["callbacks=sample_quality", "callbacks.sample_quality.judge=nowhere"], "no judge /"),
+        (["model=text_autoencoder", "dataset=text_csv", "dataset.root=nowhere"], "nowhere/train.csv; put one there"),
     ],
 )  # fmt: skip
 def test_bad_input_has_its_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
@@ -196,6 +209,26 @@ def test_an_action_that_the_model_does_not_offer_lists_those_it_does(tmp_path: P
     assert "action=denoise|embed|evaluate|export|interpolate" in result.stderr
     result = command("run=run", "action=embed", "device=mps", cwd=tmp_path, module="apply")
     assert "device=mps: torch finds no such device" in result.stderr
+
+
+def test_apply_says_what_it_takes(tmp_path: Path) -> None:
+    def said(*arguments: str) -> str:
+        return command("run=nowhere", "action=reconstruct", *arguments, cwd=tmp_path, module="apply").stderr.strip()
+
+    takes = "action=reconstruct takes image, count, beside run and device."
+    assert said("imgae=a.png") == f"There is no imgae here; did you mean image? {takes}"
+    assert said("model=vae") == f"There is no model here; {takes}"
+    assert said("+loss=mse") == f"There is no loss here; {takes}"
+    assert said("trainer.max_epochs=3") == f"There is no trainer here; {takes}"
+    assert "nowhere is neither a checkpoint nor a run folder" in said("image=3", "count=2")  # a file's name
+    assert "count must be a whole number from 1" in said("count=two")
+    told = command("--help", cwd=tmp_path, module="apply").stdout
+    actions = [file.stem for file in (CONFIGS / "action").glob("*.yaml")]
+    assert [line.split()[0] for line in told.splitlines() if line.startswith("action=")] == sorted(
+        f"action={name}" for name in actions
+    )
+    assert re.search(r"action=denoise +A noisy image.*\n(    \w+=.*\n)*    level=null +of the noise", told)
+    assert not re.search("needs|_target_|trainer|dataset:|model:", told)
 
 
 def test_a_sweep_goes_on_after_a_failure_and_ends_with_a_summary(tmp_path: Path) -> None:

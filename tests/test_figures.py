@@ -1,7 +1,9 @@
 """Figures say what they show."""
 
+import pytest
 import torch
 
+from scalian_exp.figures.classes import mistakes
 from scalian_exp.figures.grids import rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map
 from scalian_exp.figures.sweep import sweep_figure
@@ -23,6 +25,20 @@ def test_rows_and_pictures_carry_their_names() -> None:
     images = {"input": torch.zeros(3, 1, 4, 4), "output": torch.ones(3, 1, 4, 4)}
     assert [axes.get_ylabel() for axes in rows_of_images(images).axes] == ["input", "output"]
     assert [axes.get_title() for axes in side_by_side(images).axes] == ["input", "output"]
+
+
+@pytest.mark.parametrize("size", [(28, 28), (12, 40), (40, 12)])
+@pytest.mark.parametrize("count", [1, 10])
+def test_names_of_rows_are_whole(size: tuple[int, int], count: int) -> None:
+    figure = rows_of_images({name: torch.zeros(count, 1, *size) for name in ("clean", "corrupted", "output")})
+    figure.draw_without_rendering()
+    assert min(axes.yaxis.label.get_window_extent().x0 for axes in figure.axes) >= 0
+
+
+def test_mistakes_say_among_how_many() -> None:
+    probabilities = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+    figure = mistakes(torch.zeros(3, 1, 4, 4), probabilities, torch.tensor([0, 0, 1]))
+    assert figure.get_suptitle() == "1 of 1 mistakes among 3 examples, the surest first"
 
 
 def test_a_sweep_over_the_loss_does_not_plot_its_own_value() -> None:

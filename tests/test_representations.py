@@ -1,20 +1,29 @@
 """Codes as the start of another network, one layer after the other, and what they are compared by."""
 
+import csv
 import json
 import math
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from conftest import tiny
+from PIL import Image
+from scipy import sparse
 from scipy.linalg import sqrtm
 from test_command_line import command
 
+from scalian_exp.actions.action import data_of, examples, image_from, save_image
+from scalian_exp.actions.probe import standardised
+from scalian_exp.actions.representations import Split, competitors
 from scalian_exp.apply import spelt_out
 from scalian_exp.build import build_task
 from scalian_exp.callbacks.sample_quality import SampleQuality
+from scalian_exp.callbacks.summary import summary
 from scalian_exp.checkpoint import load
+from scalian_exp.datasets.texts import FakeTexts
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.init_from import start_network_from
 from scalian_exp.losses.adversarial import Hinge, NonSaturating
@@ -57,7 +66,7 @@ def test_a_classifier_starts_from_the_stack_and_keeps_its_own_head(tmp_path: Pat
     widths = "model.network.hidden=[8,6]"
     fresh, started = (build_task(tiny("mlp_classifier", widths)).network for _ in range(2))
     started.load_state_dict(fresh.state_dict())
-    names = start_network_from(started, str(tmp_path / "stack"))
+    names = start_network_from(started, data_of(load(tmp_path / "stack")), str(tmp_path / "stack"))
     stack = load(tmp_path / "stack").task.network
     assert len(names) == 4
     assert torch.equal(started.encoder.network[2].weight, stack.encoder.network[2].weight)
@@ -66,8 +75,13 @@ def test_a_classifier_starts_from_the_stack_and_keeps_its_own_head(tmp_path: Pat
     train(config, tmp_path / "tuned")
     tuned = load(tmp_path / "tuned").task.network
     assert torch.allclose(tuned.encoder.network[2].weight, stack.encoder.network[2].weight, atol=1e-6)
-    with pytest.raises(Refusal, match="nothing of its StackedAutoencoder has the name and shape"):
+    unequal = (
+        r"nothing of its StackedAutoencoder has the name and shape .*: encoder.network.0.weight is 8×256 there and 5×"
+    )
+    with pytest.raises(Refusal, match=unequal):
         train(tiny("mlp_classifier", "model.network.hidden=[5]", f"init_from={tmp_path / 'stack'}"), tmp_path / "no")
+    with pytest.raises(Refusal, match=r"they are of different kinds \(there: encoder.network.0.weight.*same names"):
+        train(tiny("classifier", f"init_from={tmp_path / 'stack'}"), tmp_path / "no")
     with pytest.raises(Refusal, match="neither a checkpoint nor a run folder"):
         train(tiny("mlp_classifier", f"init_from={tmp_path / 'nowhere'}"), tmp_path / "no")
 
@@ -76,7 +90,7 @@ def test_equal_counters_and_biases_are_no_start(tmp_path: Path) -> None:
     train(tiny("classifier", "test=false"), tmp_path / "run")
     other = build_task(tiny("classifier", "model.network.channels=[5,6]", "model.network.features=9")).network
     with pytest.raises(Refusal, match="nothing of its ConvClassifier has the name and shape"):
-        start_network_from(other, str(tmp_path / "run"))
+        start_network_from(other, data_of(load(tmp_path / "run")), str(tmp_path / "run"))
 
 
 def test_losses_by_hand() -> None:
@@ -103,8 +117,7 @@ def test_psnr_by_hand() -> None:
 
 
 def test_the_confusion_matrix_counts_rows_of_truth() -> None:
-    probabilities = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
-    figure = confusion_matrix(probabilities, torch.tensor([0, 0, 1]), ["cat", "dog"])
+    figure = confusion_matrix(torch.tensor([[1, 1], [0, 1]]), ["cat", "dog"])
     shown = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
     assert shown == {(0, 0): "1", (1, 0): "1", (1, 1): "1"}  # (column, row)
 
@@ -145,11 +158,24 @@ def test_a_judge_must_fit(tmp_path: Path) -> None:
     }
     for said, sentence in (
         (tiny("autoencoder"), "needs a network that samples"),
-        (tiny("vae", "dataset.image_size=[12,12]"), "classifies images"),
+        (
+            tiny("vae", "dataset.image_size=[12,12]"),
+            r"classifies images of FakeImages, \(1, 16, 16\), but these are of",
+        ),
+        (
+            tiny("vae", "dataset=digits", "dataset.image_size=[8,8]"),
+            r"but these are of Digits, \(1, 8, 8\); judge by a run of model=classifier on the same data set",
+        ),
     ):
         said["callbacks"]["sample_quality"] = node
         with pytest.raises(Refusal, match=sentence):
             train(said, tmp_path / "refused")
+        assert not (tmp_path / "refused").exists()
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
 
 
 def test_nearest_and_probe_from_the_command_line(tmp_path: Path) -> None:
@@ -176,11 +202,34 @@ def test_nearest_and_probe_from_the_command_line(tmp_path: Path) -> None:
         assert all(0 <= value <= 1 for value in values.values())
         assert "linear probe" in act(f"run={run}", "action=probe", "labels=[20,null]")
         assert "codes.npy" in act(f"run={run}", "action=embed")
+    assert act("run=texts", "action=nearest", "count=3").count("nearest to test ") == 2  # of five
     said = act("run=texts", "action=nearest", "text=topic2word1, topic2word4 (topic2word7)", "count=4")
     assert said.count("topic2word") >= 4
+    said = act("run=texts", "action=nearest", "index=5", "count=3")
+    query = FakeTexts(vocabulary_size=60, batch_size=16, val_size=16).read()["test"]
+    assert f"nearest to test 5 ({query.labels[5]}): '{query.texts[5][:20]}" in said
+    (rows,) = [
+        rows for rows in map(read_csv, (tmp_path / "texts/nearest").glob("*/nearest.csv")) if rows[0]["index"] == "5"
+    ][:1]
+    assert [(row["split"], row["query_label"], row["query_text"]) for row in rows] == [
+        ("test", query.labels[5], query.texts[5])
+    ] * 3
+    assert all(row["text"].count(row["label"]) == 10 for row in rows if row["label"] == "topic1")
+    assert "codes.npy" in act("run=texts", "action=embed", "text=topic2word1")
+    (file,) = [path for path in (tmp_path / "texts/embed").glob("*/codes.npy") if len(np.load(path)) == 1]
+    model = load(tmp_path / "texts")
+    expected = model.task.network.encode(data_of(model).vector("topic2word1"))
+    assert np.load(file) == pytest.approx(expected.detach().numpy())
+    assert "None of the words of '42'" in no("run=texts", "action=embed", "text=42")
+    assert "not from texts" in no("run=images", "action=embed", "text=hello")
+    said = act("run=images", "action=probe", "labels=[20,1000]")
+    assert "1000 labels are wanted, but there are 48 training examples: left out." in said
+    assert "20 labels" in said
     assert "nearest.png" in act("run=images", "action=nearest", "index=5", "split=train", "count=3")
     (file,) = [path for path in (tmp_path / "images/nearest").glob("*/nearest.csv") if "\n1," not in path.read_text()]
-    assert [row.split(",")[2] for row in file.read_text().splitlines()[1:]].count("5") == 0
+    neighbours = read_csv(file)
+    assert {(row["split"], row["index"]) for row in neighbours} == {("train", "5")}
+    assert not any(row["training_example"] == "5" for row in neighbours)
     assert "20 examples, counted from 0" in no("run=images", "action=nearest", "index=20")
     assert "not from texts" in no("run=images", "action=nearest", "text=hello")
     assert "not from images" in no("run=texts", "action=nearest", "image=a.png")
@@ -204,6 +253,10 @@ def test_an_actions_options_need_no_prefix() -> None:
     assert once("text=it's (not), 2") == "action.text='it\\'s (not), 2'"
     assert once("text=red, green") == "action.text='red, green'"
     assert once("image=a (1).png") == "action.image='a (1).png'"
+    assert once("text=42") == "action.text='42'"
+    assert once("action.text=1e3") == "action.text='1e3'"
+    assert once("text='42'") == "action.text='42'"
+    assert once("text=null") == "action.text=null"
     assert spelt_out("seed=1,2", sweeping=True) == "action.seed=1,2"
     for said in ("run=a", "action=sample", "--help", "action.count=3", "+action.x=1"):
         assert once(said) == said
@@ -218,3 +271,116 @@ def test_denoising_reports_what_it_gains(tmp_path: Path) -> None:
     said = command("run=run", "action=denoise", "level=0.5", cwd=tmp_path, module="apply")
     assert "dB" in said.stdout
     assert "denoised.png" in said.stdout
+    picture = torch.rand(1, 1, 16, 16)
+    save_image(picture, tmp_path / "noisy.png")
+    model = load(tmp_path / "run")
+    with torch.no_grad():
+        expected = model.task.reconstruct((picture * 255).round() / 255)
+    for action in ("denoise", "reconstruct"):
+        said = command("run=run", f"action={action}", "image=noisy.png", cwd=tmp_path, module="apply")
+        (file,) = (tmp_path / "run" / action).glob("*/output.png")
+        assert "output.png" in said.stdout
+        assert np.asarray(Image.open(file))[..., 0] / 255 == pytest.approx(expected[0, 0].numpy(), abs=0.003)
+    for arguments, sentence in (
+        (["image=noisy.png", "level=0.5"], "level is that of the noise put on test images"),
+        (["level=1.5"], "level 1.5: Masking takes 0 to 1"),
+    ):
+        refused = command("run=run", "action=denoise", *arguments, cwd=tmp_path, module="apply")
+        assert refused.returncode == 1
+        assert sentence in refused.stderr
+
+
+def test_an_image_is_classified_from_the_command_line(tmp_path: Path) -> None:
+    train(tiny("classifier", "+dataset.class_names=[a,b,c,d,e,f,g,h,i,j]"), tmp_path / "run")
+    save_image(torch.rand(1, 1, 20, 20), tmp_path / "42.png")
+    model = load(tmp_path / "run")
+    with torch.no_grad():
+        expected = torch.softmax(model.task.network(image_from(model, str(tmp_path / "42.png"))), 1)[0]
+    said = command("run=run", "action=classify", "image=42.png", cwd=tmp_path, module="apply")
+    assert said.returncode == 0, said.stderr
+    (file,) = (tmp_path / "run/classify").glob("*/classes.csv")
+    rows = read_csv(file)
+    order = expected.argsort(descending=True).tolist()
+    assert [row["class"] for row in rows] == ["abcdefghij"[k] for k in order]
+    assert [float(row["probability"]) for row in rows] == pytest.approx(expected[order].tolist(), rel=1e-4)
+    assert f"{100 * float(expected.max()):.1f} %" in said.stdout
+    assert (file.parent / "classes.png").stat().st_size > 1000
+    file.unlink()
+    assert command("run=run", "action=classify", "count=12", cwd=tmp_path, module="apply").returncode == 0
+    (file,) = (tmp_path / "run/classify").glob("*/classes.csv")
+    truths = [row["truth"] for row in read_csv(file) if row["rank"] == "1"]
+    assert truths == ["abcdefghij"[k] for k in examples(model, 12)["label"].tolist()]
+    train(tiny("autoencoder", "test=false"), tmp_path / "other")
+    other = command("run=other", "action=classify", cwd=tmp_path, module="apply")
+    assert "action=classify needs num_classes" in other.stderr
+
+
+def test_the_confusion_matrix_is_of_the_whole_split(tmp_path: Path) -> None:
+    config = tiny("classifier", "callbacks=default", "dataset.test_size=60", "callbacks.figures.examples=5")
+    with patch("scalian_exp.tasks.classification.confusion_matrix", wraps=confusion_matrix) as drawn:
+        metrics = train(config, tmp_path)
+    counts = drawn.call_args[0][0]
+    assert counts.sum(1).tolist() == [6] * 10
+    assert 1 - float(counts.trace()) / 60 == pytest.approx(metrics["test/error"], abs=1e-6)
+
+
+def test_words_that_mean_something_else_are_no_start(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    colours, fruits = (
+        "label,text\n" + "".join(f"{index % 2},{a} {b}\n" for index in range(6))
+        for a, b in (("red", "blue"), ("plum", "fig"))
+    )
+    data = ["dataset=text_csv", f"dataset.root={tmp_path / 'texts'}", "dataset.vocabulary_size=2", "dataset.val_size=2"]
+    for text in (colours, fruits):
+        for split in ("train", "test"):
+            (tmp_path / f"texts/{split}.csv").write_text(text)
+        if text == colours:
+            train(tiny("text_autoencoder", *data), tmp_path / "run")
+            train(tiny("text_autoencoder", *data, f"init_from={tmp_path / 'run'}"), tmp_path / "same")
+    with pytest.raises(Refusal, match="learned from inputs of another vocabulary"):
+        train(tiny("text_autoencoder", *data, f"init_from={tmp_path / 'run'}"), tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_stack_says_which_layers_have_no_turn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    three = ["model.network.hidden=[8,7,6]", "model.epochs_per_layer=2", "test=false"]
+    train(tiny("stacked_autoencoder", *three, "trainer.max_epochs=3"), tmp_path / "short")
+    assert caplog.messages.count(
+        "trains 2 of 3 layers (trainer.max_epochs=3, model.epochs_per_layer=2); for all of them give "
+        "trainer.max_epochs=6"
+    )
+    caplog.clear()
+    train(tiny("stacked_autoencoder", *three, "trainer.max_epochs=5"), tmp_path / "long")
+    assert not any("layers" in message for message in caplog.messages)
+
+
+def test_the_summary_claims_nothing_of_parts_that_were_not_called() -> None:
+    table = summary(build_task(tiny("gan")).network, torch.zeros(1, 2))
+    columns = [list(column.cells) for column in table.columns]
+    rows = {cells[0]: cells[1:] for cells in zip(*columns, strict=True)}
+    assert rows["discriminator"][-2:] == ("–", "–")
+    assert rows["generator"][-2] == "1×16×16"
+    assert rows["generator"][-1] == rows["all"][-1] != "0"
+
+
+def test_a_probe_scales_representations_as_a_whole() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(5, (10, 0.1), (500, 2))
+    scaled, same = standardised(x, x)
+    assert np.array_equal(scaled, same)
+    assert scaled.mean(0) == pytest.approx([0, 0], abs=1e-9)
+    assert np.square(scaled).mean() == pytest.approx(1)
+    assert scaled.std(0)[0] / scaled.std(0)[1] == pytest.approx(x.std(0)[0] / x.std(0)[1])
+    dense, _ = standardised(sparse.csr_matrix(x), x)
+    assert dense.toarray() == pytest.approx(x / np.sqrt(np.square(x).mean()))
+
+
+def test_as_many_components_as_inputs_are_no_competitor() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    assert list(competitors(Split(x[:, :3], x, None), Split(x[:, :3], x, None))) == [
+        "codes (3)",
+        "pca (3)",
+        "inputs (4)",
+    ]
+    assert list(competitors(Split(x, x, None), Split(x, x, None))) == ["codes (4)", "inputs (4)"]

@@ -1,10 +1,14 @@
 """Nearest examples against loops over all pairs."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import sparse
 
-from scalian_exp.actions.nearest import without
+from scalian_exp.actions.nearest import Nearest, without
+from scalian_exp.actions.representations import Split
 from scalian_exp.metrics.retrieval import Distance, Neighbours, nearest, precision
 from scalian_exp.refusal import Refusal
 
@@ -39,6 +43,25 @@ def test_an_example_is_never_its_own_neighbour() -> None:
 def test_more_neighbours_than_examples_are_refused() -> None:
     with pytest.raises(Refusal, match="11 neighbours are wanted, but there are 10 examples"):
         nearest(np.eye(10), np.eye(10), 11)
+
+
+def test_equally_near_examples_are_not_taken_in_the_files_order(tmp_path: Path) -> None:
+    """All codes are equal, and the training file is sorted by class: its first ten would all be of class 0."""
+    labels = np.repeat([0, 1], 100)
+    split = Split(np.zeros((200, 3), np.float32), np.random.default_rng(0).random((200, 4), np.float32), labels)
+    values = json.loads(Nearest().compare(split, split, tmp_path, None).read_text())
+    for kind in ("codes (3)", "bits (3)"):
+        of_each = [values[f"precision_at_10/{kind}/{label}"] for label in (0, 1)]
+        assert sum(of_each) == pytest.approx(1)
+        assert 0.1 <= of_each[0] <= 0.9
+
+
+def test_bits_tell_the_sides_of_the_median(tmp_path: Path) -> None:
+    """Codes at either side of the median have other bits, and those of a class have the same."""
+    codes = np.array([[0.1, 0.1]] * 10 + [[-0.1, -0.1]] * 10, np.float32)
+    train = Split(codes, codes, np.repeat([0, 1], 10))
+    values = json.loads(Nearest(distance="euclidean").compare(train, train, tmp_path, None).read_text())
+    assert values["precision_at_10/bits (2)/all"] == 1
 
 
 def test_precision_by_hand() -> None:

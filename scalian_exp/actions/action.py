@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from scalian_exp.build import build
 from scalian_exp.checkpoint import Loaded
+from scalian_exp.figures.grids import to_array
 from scalian_exp.refusal import Refusal
 
 Batch = dict[str, Tensor]
@@ -56,7 +59,7 @@ def spread(model: Loaded, data: Any, count: int) -> Batch:
     """The same, of a data module that is set up already."""
     size = len(data.splits["test"])
     if count > size:
-        raise Refusal(f"{count} test examples are wanted, but there are {size}; take at most so many (action.count).")
+        raise Refusal(f"{count} test examples are wanted, but there are {size}; take at most so many (count=…).")
     return prepared(model, data, data.splits["test"][torch.linspace(0, size - 1, count).round().long()])
 
 
@@ -73,9 +76,38 @@ def image_from(model: Loaded, path: str) -> Tensor:
     return read_image(Path(path), shape, "crop").unsqueeze(0).to(model.task.device) / 255
 
 
+def own_input(model: Loaded, image: str | None, text: str | None, data: Any = None) -> Tensor | None:
+    """A user's image file or text as the network takes it, (1, …); None without one.
+
+    Args:
+        data: the model's, where it is set up already; a text needs it for its vocabulary.
+
+    Raises:
+        Refusal: if the model learned from the other kind, or the input can't be used.
+    """
+    texts = "texts" in model.config["dataset"]["provides"]
+    if text is not None:
+        if not texts:
+            raise Refusal("This run learned from images, not from texts: give image=….")
+        vector: Tensor = (data or data_of(model)).vector(text)
+        return vector.to(model.task.device)
+    if image is not None:
+        if texts:
+            raise Refusal("This run learned from texts, not from images: give text=….")
+        return image_from(model, image)
+    return None
+
+
 def inputs(model: Loaded, image: str | None, count: int) -> Tensor:
     """A user's image, or test images."""
     return image_from(model, image) if image is not None else examples(model, count)["image"]
+
+
+def save_image(image: Tensor, file: Path) -> Path:
+    """An image (1, C, H, W) in [0, 1] as a file of its own size."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((to_array(image[0]) * 255).round().astype(np.uint8)).save(file)
+    return file
 
 
 def save_figure(figure: Figure, file: Path) -> Path:

@@ -1,14 +1,14 @@
 """Codes as files, for other programs."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
-from scalian_exp.actions.action import Action, Batch, batches, image_from
+from scalian_exp.actions.action import Action, batches, own_input
 from scalian_exp.checkpoint import Loaded
+from scalian_exp.refusal import Refusal
 
 
 class Embed(Action):
@@ -17,19 +17,23 @@ class Embed(Action):
     Args:
         split: whose codes.
         image: an image file whose code is wanted instead.
+        text: a text whose code is wanted instead.
     """
 
-    def __init__(self, split: Literal["train", "val", "test"] = "test", image: str | None = None):
-        self.split, self.image = split, image
+    def __init__(
+        self, split: Literal["train", "val", "test"] = "test", image: str | None = None, text: str | None = None
+    ):
+        if image is not None and text is not None:
+            raise Refusal("Give one of image=… and text=….")
+        self.split, self.image, self.text = split, image, text
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
-        source: Iterable[Batch] = batches(model, self.split)
-        if self.image is not None:
-            source = [{"image": image_from(model, self.image)}]
-        codes, labels = [], []
-        for batch in source:
-            codes.append(model.task.network.encode(model.task.inputs(batch)).float().cpu().numpy())
+        encode = model.task.network.encode
+        own = own_input(model, self.image, self.text)
+        codes, labels = [] if own is None else [encode(own).float().cpu().numpy()], []
+        for batch in batches(model, self.split) if own is None else ():
+            codes.append(encode(model.task.inputs(batch)).float().cpu().numpy())
             if "label" in batch:
                 labels.append(batch["label"].cpu().numpy())
         table = np.concatenate(codes)

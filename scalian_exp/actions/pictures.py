@@ -5,7 +5,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scalian_exp.actions.action import Action, batches, data_of, examples, image_from, inputs, save_figure, spread
+from scalian_exp.actions.action import (
+    Action,
+    batches,
+    data_of,
+    examples,
+    image_from,
+    inputs,
+    save_figure,
+    save_image,
+    spread,
+)
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.grids import image_grid, rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map
@@ -16,7 +26,7 @@ from scalian_exp.tasks.reconstruction import psnr
 
 
 class Reconstruct(Action):
-    """Images and what the model makes of them.
+    """Images and what the model makes of them; of an image file also the output alone, output.png.
 
     Args:
         image: an image file; without it, test images.
@@ -31,16 +41,17 @@ class Reconstruct(Action):
         x = inputs(model, self.image, self.count)
         pictures = {"input": x, "output": model.task.reconstruct(x)}
         figure = rows_of_images(pictures) if len(x) > 1 else side_by_side(pictures)
-        return [save_figure(figure, folder / "reconstructions.png")]
+        files = [save_figure(figure, folder / "reconstructions.png")]
+        return files if self.image is None else [*files, save_image(pictures["output"], folder / "output.png")]
 
 
 class Denoise(Action):
-    """A noisy image and what the model makes of it.
+    """A noisy image and what the model makes of it; of an image file also the output alone, output.png.
 
     Args:
         image: an image file, taken as it is; without it, test images with the noise that the model learned from.
         count: how many test images.
-        level: of the noise; null is that of the training.
+        level: of the noise on test images; null is that of the training.
         seed: of the noise.
     """
 
@@ -51,23 +62,31 @@ class Denoise(Action):
         level: NonNegativeFloat | None = None,
         seed: NonNegativeInt = 0,
     ):
+        if image is not None and level is not None:
+            raise Refusal("level is that of the noise put on test images; image=… is taken as it is: leave one out.")
         self.image, self.count, self.level, self.seed = image, count, level, seed
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
         x = inputs(model, self.image, self.count)
         if self.image is not None:
-            figure = side_by_side({"input": x, "denoised": model.task.reconstruct(x)})
-            return [save_figure(figure, folder / "denoised.png")]
+            denoised = model.task.reconstruct(x)
+            figure = save_figure(side_by_side({"input": x, "denoised": denoised}), folder / "denoised.png")
+            return [figure, save_image(denoised, folder / "output.png")]
         corruption = getattr(model.task, "corruption", None)
         if corruption is None:
             raise Refusal("This model learned without noise; give a noisy image: image=<file>.")
+        if self.level is not None:
+            try:
+                corruption.check_level(self.level)
+            except ValueError as error:
+                raise Refusal(f"{error} (level=…)") from error
         torch.manual_seed(self.seed)
         noisy = corruption(x, self.level)
         denoised = model.task.reconstruct(noisy)
         print(f"PSNR         {psnr(noisy.clamp(0, 1), x).mean():.2f} dB → {psnr(denoised, x).mean():.2f} dB")
-        figure = rows_of_images({"clean": x, "noisy": noisy, "denoised": denoised})
-        return [save_figure(figure, folder / "denoised.png")]
+        rows = rows_of_images({"clean": x, "noisy": noisy, "denoised": denoised})
+        return [save_figure(rows, folder / "denoised.png")]
 
 
 class Sample(Action):
@@ -101,7 +120,7 @@ class Interpolate(Action):
         self, start: str | None = None, end: str | None = None, steps: PositiveInt = 10, count: PositiveInt = 6
     ):
         if (start is None) != (end is None):
-            raise Refusal("A walk has two ends: give both action.start and action.end, or none.")
+            raise Refusal("A walk has two ends: give both start=… and end=…, or none.")
         self.start, self.end, self.steps, self.count = start, end, steps, count
 
     def ends(self, model: Loaded) -> tuple[Tensor, Tensor]:

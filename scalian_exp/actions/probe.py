@@ -24,11 +24,12 @@ MOST_ITERATIONS = 300
 class Probe(Action):
     """Test error of logistic regression with few and with many labels: probe.csv and a curve.
 
-    Features are standardised by the training examples; labelled examples are drawn at random, the same ones for every
-    representation.
+    Every representation is centred (sparse ones are not) and divided by one number, so that its features' mean square
+    is 1. Features one by one are left as they are: to give principal components equal variances would blow up the least
+    of them. Labelled examples are drawn at random, the same ones for every representation.
 
     Args:
-        labels: numbers of labelled training examples; null takes all.
+        labels: numbers of labelled training examples; null takes all. Those that the data doesn't have are left out.
         repeats: draws of labelled examples that are averaged, where not all are taken.
         inverse_penalty: C of scikit-learn's LogisticRegression, the same for all.
     """
@@ -45,9 +46,12 @@ class Probe(Action):
         assert train.labels is not None, "the action's config asks for labels"
         assert test.labels is not None
         size = len(train.labels)
-        if too_many := [n for n in self.labels if n is not None and n > size]:
-            raise Refusal(f"{too_many[0]} labels are wanted, but there are {size} training examples (action.labels).")
-        counts = [size if n is None else n for n in self.labels]
+        counts = list(dict.fromkeys(size if n is None else n for n in self.labels if n is None or n <= size))
+        if too_many := [str(n) for n in self.labels if n is not None and n > size]:
+            missing = f"{', '.join(too_many)} labels are wanted, but there are {size} training examples"
+            if not counts:
+                raise Refusal(f"{missing}; take fewer (labels=[{size}]).")
+            print(f"{missing}: left out.")
         rows: list[dict[str, Any]] = [
             {"representation": name, "labels": count, "error": self.error(x, train.labels, y, test.labels, count)}
             for name, (x, y) in representations.items()
@@ -70,20 +74,28 @@ class Probe(Action):
         return float(np.mean([self.one(x[draw], labels[draw], y, wanted) for draw in draws]))
 
     def one(self, x: Any, labels: np.ndarray, y: Any, wanted: np.ndarray) -> float:
-        from scipy import sparse
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
 
         if len(np.unique(labels)) < 2:
-            raise Refusal(f"{len(labels)} labels are all of one class; take more (action.labels).")
-        scaler = StandardScaler(with_mean=not sparse.issparse(x))
-        model = make_pipeline(scaler, LogisticRegression(C=self.inverse_penalty, max_iter=MOST_ITERATIONS))
+            raise Refusal(f"{len(labels)} labels are all of one class; take more (labels=…).")
+        x, y = standardised(x, y)
+        model = LogisticRegression(C=self.inverse_penalty, max_iter=MOST_ITERATIONS)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the error has long been settled
             model.fit(x, labels)
         return float((model.predict(y) != wanted).mean())
+
+
+def standardised(x: Any, y: Any) -> tuple[Any, Any]:
+    """Both (N, D), by the first one: centred unless they are sparse, then divided by the root of the mean square."""
+    from scipy import sparse
+
+    if not sparse.issparse(x):
+        mean = x.mean(0)
+        x, y = x - mean, y - mean
+    scale = np.sqrt(x.power(2).mean() if sparse.issparse(x) else np.square(x).mean()) or 1.0
+    return x / scale, y / scale
 
 
 def curve(rows: list[dict[str, Any]]) -> Figure:

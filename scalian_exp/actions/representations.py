@@ -47,14 +47,16 @@ def components(train: Any, others: list[Any], count: int) -> list[np.ndarray]:
 
 
 def competitors(train: Split, test: Split) -> dict[str, tuple[Any, Any]]:
-    """name → (training, test) representation: codes, as many components, and the inputs themselves."""
+    """name → (training, test) representation: codes, as many components, and the inputs themselves.
+
+    As many components as inputs would be the inputs, turned: they are left out then.
+    """
     from scipy import sparse
 
-    size = train.codes.shape[1]
-    reduced = components(train.inputs, [test.inputs], size)
-    name = "svd" if sparse.issparse(train.inputs) else "pca"
-    return {
-        f"codes ({size})": (train.codes, test.codes),
-        f"{name} ({reduced[0].shape[1]})": (reduced[0], reduced[1]),
-        f"inputs ({train.inputs.shape[1]})": (train.inputs, test.inputs),
-    }
+    size, width = train.codes.shape[1], train.inputs.shape[1]
+    found = {f"codes ({size})": (train.codes, test.codes)}
+    if size < width:
+        name = "svd" if sparse.issparse(train.inputs) else "pca"
+        reduced = components(train.inputs, [test.inputs], size)
+        found[f"{name} ({reduced[0].shape[1]})"] = (reduced[0], reduced[1])
+    return {**found, f"inputs ({width})": (train.inputs, test.inputs)}

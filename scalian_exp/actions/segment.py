@@ -84,7 +84,7 @@ class Segment(Action):
             return whole.unsqueeze(0).to(model.task.device) / 255
         data = data_of(model)
         if self.index >= (size := len(data.splits["test"])):
-            raise Refusal(f"action.index={self.index}: there are {size} test images, counted from 0.")
+            raise Refusal(f"index={self.index}: there are {size} test images, counted from 0.")
         picture: Tensor = prepared(model, data, data.splits["test"][torch.tensor([self.index])])["image"]
         return picture
 

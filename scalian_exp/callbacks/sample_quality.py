@@ -1,5 +1,6 @@
 """How good samples are, as a classifier of ours sees them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -37,15 +38,20 @@ class SampleQuality(pl.Callback):
     puts at least a tenth of a fair share of the samples. The noise is the same each time.
 
     Args:
-        judge: a run of model=classifier on the same kind of images.
+        judge: a run of model=classifier on the same data set.
         samples: how many; the distance has a bias that shrinks with them.
 
     Raises:
-        Refusal: if the judge is no classifier of such images, or the network can't sample.
+        Refusal: if there is no such judge, or it is no classifier.
     """
 
     def __init__(self, judge: str, samples: PositiveInt = 10_000):
         self.judge, self.samples = judge, samples
+        if not Path(judge).exists():
+            raise Refusal(
+                f"There is no judge {judge}; train one first, on the same data set: "
+                f"scalian-train model=classifier dataset=… hydra.run.dir={judge}"
+            )
         loaded = load(judge)
         self.facts = loaded.config["dataset"]
         if not hasattr(loaded.task.network, "head"):
@@ -53,15 +59,24 @@ class SampleQuality(pl.Callback):
         self.classifier = loaded.task.network
         self.metric = FrechetInceptionDistance(Features(self.classifier, self.classifier.head.in_features))
 
-    def on_fit_start(self, trainer: Any, task: Any) -> None:
+    def check(self, task: Any, data: Any) -> None:
+        """Called before the run folder is claimed.
+
+        Raises:
+            Refusal: if the network can't sample, or the judge learned from another data set.
+        """
         if not hasattr(task.network, "sample"):
             raise Refusal(
                 f"callbacks=sample_quality needs a network that samples, and {type(task.network).__name__} doesn't; "
                 "use callbacks=default."
             )
-        shape = (self.facts["in_channels"], *self.facts["image_size"])
-        if shape != trainer.datamodule.shape:
-            raise Refusal(f"{self.judge} classifies images {shape}, but these are {trainer.datamodule.shape}.")
+        shape, name = (self.facts["in_channels"], *self.facts["image_size"]), self.facts["_target_"].rpartition(".")[2]
+        theirs, ours = (name, shape), (type(data).__name__, data.shape)
+        if theirs != ours:
+            raise Refusal(
+                f"{self.judge} classifies images of {name}, {shape}, but these are of {ours[0]}, {ours[1]}; judge by a "
+                "run of model=classifier on the same data set."
+            )
 
     def on_test_start(self, trainer: Any, task: Any) -> None:
         self.classifier.to(task.device)

@@ -24,7 +24,8 @@ def output_size(output: Any) -> str:
 def summary(network: nn.Module, x: Tensor) -> Table:
     """A table of a network's parts, run on one example (1, …).
 
-    FLOPs of the forward pass are torch's own count: two for a multiplication with its addition.
+    FLOPs of the forward pass are torch's own count: two for a multiplication with its addition. Parts that the network
+    doesn't call itself, such as a GAN's discriminator, have none here, and no output.
     """
     outputs: dict[str, str] = {}
     parts = {"": network, **dict(network.named_children())}
@@ -43,12 +44,10 @@ def summary(network: nn.Module, x: Tensor) -> Table:
     for column in ("part", "type", "parameters", "output", "FLOPs"):
         table.add_column(column, justify="left" if column in ("part", "type") else "right")
     for name, part in [*((n, p) for n, p in parts.items() if n), ("all", network)]:
-        key = root if name == "all" else f"{root}.{name}"
+        key, output = (root, outputs[""]) if name == "all" else (f"{root}.{name}", outputs.get(name))
         count = sum(parameter.numel() for parameter in part.parameters())
-        operations = sum(flops.get(key, {}).values())
-        table.add_row(
-            name, type(part).__name__, f"{count:,}", outputs.get("" if name == "all" else name, ""), f"{operations:,}"
-        )
+        operations = f"{sum(flops.get(key, {}).values()):,}" if output is not None else "–"
+        table.add_row(name, type(part).__name__, f"{count:,}", output or "–", operations)
     return table
 
 

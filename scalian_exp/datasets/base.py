@@ -60,6 +60,9 @@ def as_it_is(batch: Any) -> Any:
 class Batched(Dataset[Examples], ABC):
     """A data set that is asked for whole batches, by tensors of indices."""
 
+    labels: Any = None
+    """class numbers of all examples (N,), where they have one each"""
+
     @abstractmethod
     def __getitem__(self, indices: Tensor) -> Examples: ...
 
@@ -80,6 +83,12 @@ class Data(pl.LightningDataModule):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.splits: dict[str, Batched] = {}
         """train, val and test, once `setup` has run"""
+
+    @property
+    def classes_found(self) -> int:
+        """How many classes the labels of all splits have: one more than the highest; 0 without labels."""
+        parts = [part.labels for part in self.splits.values() if part.labels is not None]
+        return max((1 + int(torch.as_tensor(labels).max()) for labels in parts), default=0)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -125,6 +134,9 @@ def held_out(size: int, val_size: int) -> tuple[Tensor, Tensor]:
         Refusal: if one of the two would be empty.
     """
     if not 0 < val_size < size:
-        raise Refusal(f"dataset.val_size={val_size} must leave some of the {size} training examples and take some.")
+        raise Refusal(
+            f"dataset.val_size={val_size} must leave some of the {size} training examples and take some; give a number "
+            f"from 1 to {size - 1}."
+        )
     order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
     return order[val_size:].sort().values, order[:val_size].sort().values

@@ -58,9 +58,7 @@ class FashionScenes(Masks):
         images, labels = garments["image"].squeeze(1).numpy(), garments["label"].numpy()
         drawn = [self.scene(images, labels, rng) for _ in range(size)]
         canvases, masks = (np.stack(arrays) for arrays in zip(*drawn, strict=True))
-        return TensorBatches(
-            {"image": torch.from_numpy(canvases).permute(0, 3, 1, 2), "mask": torch.from_numpy(masks)}
-        )
+        return TensorBatches({"image": torch.from_numpy(canvases).permute(0, 3, 1, 2), "mask": torch.from_numpy(masks)})
 
     def scene(self, images: Array, labels: Array, rng: Generator) -> tuple[Array, Array]:
         """uint8 (H, W, 3) and (H, W)."""

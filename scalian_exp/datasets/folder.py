@@ -46,6 +46,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
             yield ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
         raise Refusal(f"There is no image file {path}.") from error
+    except IsADirectoryError as error:
+        raise Refusal(f"{path} is a folder, not an image; give a file in it.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise Refusal(f"{path} can't be read as an image ({error}); repair or remove it.") from error
 
@@ -205,6 +207,11 @@ class ImageFolder(Images):
         shares = shared_out(everything.paths, self.root, missing, self.held_out)
         splits |= {name: everything.subset(indices) for name, indices in shares.items()}
         refuse_empty(splits, self.root, self.held_out)
+        if self.num_classes is not None and everything.classes == [""]:
+            raise Refusal(
+                f"{self.root} has no subfolders, so its images have no classes; put those of each class into a folder "
+                "of its own, or leave dataset.num_classes out."
+            )
         if self.num_classes not in (None, len(everything.classes)):
             raise Refusal(
                 f"{self.root} has {len(everything.classes)} classes ({', '.join(everything.classes)}), but "

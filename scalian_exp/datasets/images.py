@@ -18,7 +18,7 @@ class TensorBatches(Batched):
     """Examples in memory: no Python per sample."""
 
     def __init__(self, examples: Examples):
-        self.examples = examples
+        self.examples, self.labels = examples, examples.get("label")
 
     def __getitem__(self, indices: Tensor) -> Examples:
         # index_select gathers small rows four times as fast as indexing does

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,7 +112,7 @@ class Texts(Data, ABC):
             Refusal: if no word of it is known.
         """
         if not text.strip():
-            raise Refusal("The text is empty; give some words: action.text='…'.")
+            raise Refusal("The text is empty; give some words: text='…'.")
         matrix = self.vectors([text])
         if matrix.nnz == 0:
             raise Refusal(
@@ -140,9 +141,18 @@ class TextsOnDisk(Texts, ABC):
 
 
 class TextCSV(TextsOnDisk):
-    """Anybody's texts: files with the columns label and text, <root>/train.csv and <root>/test.csv."""
+    """Anybody's texts: files with the columns label and text, <root>/train.csv and <root>/test.csv.
+
+    Raises:
+        Refusal: if the root is a file.
+    """
 
     def read(self) -> dict[str, Documents]:
+        if Path(self.root).is_file():
+            raise Refusal(
+                f"{self.root} is a file; dataset.root is the folder of train.csv and test.csv: "
+                f"dataset.root={Path(self.root).parent}"
+            )
         return {split: read_csv(Path(self.root) / f"{split}.csv") for split in ("train", "test")}
 
 
@@ -158,9 +168,14 @@ def read_csv(file: Path) -> Documents:
             reader = csv.DictReader(stream)
             missing = {"label", "text"} - set(reader.fieldnames or [])
             if missing:
-                found = ", ".join(reader.fieldnames or []) or "none"
-                raise Refusal(f"{file} has no column {' and '.join(sorted(missing))} (it has: {found}); name it so.")
+                raise Refusal(
+                    f"{file} has no column {' and '.join(sorted(missing))}; {header_advice(reader.fieldnames or [])}"
+                )
             rows = [(row["text"] or "", row["label"] or "") for row in reader]
+    except FileNotFoundError as error:
+        raise Refusal(
+            f"There is no file {file}; put one there, UTF-8 with the columns label and text, or correct dataset.root."
+        ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Refusal(
             f"{file} can't be read ({error}); it should be a UTF-8 file with the columns label and text."
@@ -172,6 +187,16 @@ def read_csv(file: Path) -> Documents:
     if not rows:
         raise Refusal(f"{file} has no records below its header.")
     return Documents([text for text, _ in rows], [label for _, label in rows])
+
+
+def header_advice(found: Sequence[str]) -> str:
+    """What to do about a header that lacks a column."""
+    joined = " ".join(found)
+    if delimiter := next((mark for mark in ";\t|" if mark in joined), None):
+        return f"its columns seem to be divided by {delimiter!r} ({joined}): save it with commas."
+    if {"label", "text"} <= {name.strip().lower() for name in found}:
+        return f"it has {', '.join(map(repr, found))}: write them in small letters, without blanks."
+    return f"it has {', '.join(found) or 'none'}: name the columns so in its first line."
 
 
 class Newsgroups(TextsOnDisk):

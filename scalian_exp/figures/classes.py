@@ -41,12 +41,13 @@ def confusion_matrix(counts: Tensor, names: Sequence[str] | None = None) -> Figu
 def mistakes(
     images: Tensor, probabilities: Tensor, labels: Tensor, names: Sequence[str] | None = None, most: int = 10
 ) -> Figure:
-    """The wrong predictions that the classifier is surest of; images (N, C, H, W)."""
+    """The wrong predictions that the classifier is surest of; images (N, C, H, W). The title says among how many."""
     surest, predicted = probabilities.max(1)
     wrong = torch.nonzero(predicted != labels).flatten()
     chosen = wrong[surest[wrong].argsort(descending=True)[:most]].tolist()
     rows = -(-len(chosen) // 5)
-    figure = Figure(figsize=(10, 2.8 * rows), layout="constrained")
+    figure = Figure(figsize=(10, 0.4 + 2.8 * rows), layout="constrained")
+    figure.suptitle(f"{len(chosen)} of {len(wrong)} mistakes among {len(images)} examples, the surest first")
     for axes, index in zip(figure.subplots(rows, 5, squeeze=False).flat, chosen, strict=False):
         truth, guess = called(names, int(labels[index])), called(names, int(predicted[index]))
         title = f"{truth},\ntaken for {guess}\n({100 * float(surest[index]):.0f} % sure)"

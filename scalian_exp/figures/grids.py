@@ -52,7 +52,7 @@ def rows_of_images(rows: dict[str, Tensor], title: str = "") -> Figure:
     """Rows of images under one another, each with its name: input, output, …"""
     pictures = [tile(images, len(images)) for images in rows.values()]
     height, width = pictures[0].shape[:2]
-    figure = Figure(figsize=(10, 9.4 * height / width * len(rows) + (0.4 if title else 0.1)), layout="constrained")
+    figure = Figure(figsize=(10, 9.4 * height / width * len(rows) + (0.4 if title else 0.1)), layout="compressed")
     for axes, name, picture in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows, pictures, strict=True):
         show(axes, picture)
         axes.set_ylabel(name, rotation=0, horizontalalignment="right", verticalalignment="center")

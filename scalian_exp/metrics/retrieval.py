@@ -33,7 +33,7 @@ def nearest(
     """
     if count > examples.shape[0]:
         raise Refusal(
-            f"{count} neighbours are wanted, but there are {examples.shape[0]} examples; take fewer (action.count)."
+            f"{count} neighbours are wanted, but there are {examples.shape[0]} examples; take fewer (count=…)."
         )
     if distance == "cosine":
         examples, queries = directions(examples, 0), directions(queries, 1)
@@ -65,7 +65,7 @@ def by_faiss(examples: np.ndarray, queries: np.ndarray, count: int) -> Neighbour
     try:
         import faiss
     except ImportError as error:
-        raise Refusal("faiss isn't installed; pip install '.[faiss]', or use action.engine=sklearn.") from error
+        raise Refusal("faiss isn't installed; pip install '.[faiss]', or use engine=sklearn.") from error
     index = faiss.IndexFlatL2(examples.shape[1])
     index.add(np.ascontiguousarray(examples, dtype=np.float32))
     squares, indices = index.search(np.ascontiguousarray(queries, dtype=np.float32), count)

@@ -15,7 +15,7 @@ class Classifier(nn.Module):
 
     def __init__(self, encoder: nn.Module, features: PositiveInt, num_classes: PositiveInt, dropout: Fraction):
         super().__init__()
-        self.encoder, self.dropout = encoder, nn.Dropout(dropout)
+        self.encoder, self.dropout, self.num_classes = encoder, nn.Dropout(dropout), num_classes
         self.head = nn.Linear(features, num_classes)
 
     def encode(self, x: Tensor) -> Tensor:

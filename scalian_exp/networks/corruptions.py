@@ -1,6 +1,8 @@
 """Noise for denoising autoencoders (Vincent et al. 2010, JMLR 11, section 3.3) on images in [0, 1], new each call."""
 
+import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +13,19 @@ from scalian_exp.ranges import Fraction, NonNegativeFloat
 class Corruption(nn.Module, ABC):
     """`level` says how much noise there is; a call may ask for another level than that of training."""
 
+    highest_level: ClassVar[float] = math.inf
+
     def __init__(self, level: float):
         super().__init__()
         self.level = level
+
+    def check_level(self, level: float) -> None:
+        """
+        Raises:
+            ValueError: if there can't be so much of this noise.
+        """
+        if level > self.highest_level:
+            raise ValueError(f"Noise of level {level:g}: {type(self).__name__} takes 0 to {self.highest_level:g}.")
 
     def forward(self, x: Tensor, level: float | None = None) -> Tensor:
         return self.corrupted(x, self.level if level is None else level)
@@ -25,6 +37,8 @@ class Corruption(nn.Module, ABC):
 class Masking(Corruption):
     """A fraction of the pixels is set to 0."""
 
+    highest_level = 1
+
     def __init__(self, fraction: Fraction = 0.25):
         super().__init__(fraction)
 
@@ -34,6 +48,8 @@ class Masking(Corruption):
 
 class SaltAndPepper(Corruption):
     """A fraction of the pixels is set to 0 or 1 by a fair coin."""
+
+    highest_level = 1
 
     def __init__(self, fraction: Fraction = 0.25):
         super().__init__(fraction)

@@ -27,7 +27,8 @@ class Generator(nn.Module):
         latent_dim: PositiveInt,
     ):
         super().__init__()
-        self.map_size = (channels[-1], *pyramid(image_size, len(channels))[-1])
+        height, width = pyramid(image_size, len(channels))[-1]
+        self.map_size = (channels[-1], height, width)
         self.project = nn.Linear(latent_dim, math.prod(self.map_size), bias=False)
         layers: list[nn.Module] = []
         for deconvolution in doubling(in_channels, image_size, channels):

@@ -28,6 +28,8 @@ class StackedAutoencoder(Autoencoder):
         hidden: Sequence[PositiveInt],
         activation: Callable[[], nn.Module] = nn.Sigmoid,
     ):
+        if not hidden:
+            raise ValueError("A stack needs at least one layer (model.network.hidden).")
         shape = (in_channels, *image_size)
         widths = [math.prod(shape), *hidden]
         encoder = Flat(mlp(widths, activation))

@@ -74,7 +74,7 @@ class DenseBlock(nn.Module):
         for dense in self.layers:
             seen = torch.cat([x, *new], 1)
             if self.checkpointing and self.training:
-                twice = partial(first_and_again, dense[0])
+                twice = partial(first_and_again, next(dense.children()))
                 new.append(checkpoint(dense, seen, use_reentrant=False, context_fn=twice))
             else:
                 new.append(dense(seen))

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from scalian_exp.metrics.means import Means
+from scalian_exp.refusal import Refusal
 
 Batch = dict[str, Tensor]
 
@@ -85,8 +86,13 @@ class Task(pl.LightningModule):
         """Refuse data, set up already, that this network can't be trained on.
 
         Raises:
-            Refusal: if so.
+            Refusal: if so; or if figures would lack the names of some classes.
         """
+        if self.class_names is not None and len(self.class_names) < data.classes_found:
+            raise Refusal(
+                f"{type(data).__name__} has {data.classes_found} classes, but dataset.class_names has "
+                f"{len(self.class_names)} names; name them all, or none (dataset.class_names=null)."
+            )
 
     def inputs(self, batch: Batch) -> Tensor:
         """What the network is called with."""

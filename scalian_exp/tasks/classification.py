@@ -1,31 +1,63 @@
 """Train a network to name the class of its input."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics.classification import MulticlassConfusionMatrix
 
 from scalian_exp.figures.classes import confusion_matrix, mistakes
+from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Batch, Task
 
 
 class Classification(Task):
-    """loss(network(x), labels); the network offers `forward(x) → logits (B, classes)`, and `encode(x)`, its features.
+    """loss(network(x), labels); the network offers `forward(x) → logits (B, classes)`, and `encode(x)`, its features,
+    and says its `num_classes`.
 
     Logs `error`, the share of examples given a wrong class, in [0, 1]; the best checkpoint is that of least error.
     """
 
     monitor = "val/error"
 
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[[Any], Optimizer],
+        schedule: Callable[[float], float] | None = None,
+    ):
+        super().__init__(network, loss, optimizer, schedule)
+        self.confusion = MulticlassConfusionMatrix(self.network.num_classes, validate_args=False)
+
+    def check(self, data: Any) -> None:
+        super().check(data)
+        if data.classes_found != self.network.num_classes:
+            raise Refusal(
+                f"{type(data).__name__} has {data.classes_found} classes, but dataset.num_classes is "
+                f"{self.network.num_classes}; correct it."
+            )
+
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        logits = self.network(self.inputs(batch))
-        wrong = logits.argmax(1) != batch["label"]
-        return self.loss(logits, batch["label"]), {"error": wrong.float().mean()}
+        logits, labels = self.network(self.inputs(batch)), batch["label"]
+        predicted = logits.argmax(1)
+        if not self.training:
+            self.confusion.update(predicted, labels)
+        return self.loss(logits, labels), {"error": (predicted != labels).float().mean()}
+
+    def on_validation_epoch_start(self) -> None:
+        self.confusion.reset()
+
+    def on_test_epoch_start(self) -> None:
+        self.confusion.reset()
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
+        """The confusion matrix of the whole split, and mistakes among these examples."""
         probabilities = torch.softmax(self.network(self.inputs(batch)).float(), 1)
-        counts = multiclass_confusion_matrix(probabilities, batch["label"], probabilities.shape[1])
-        figures = {"confusion": confusion_matrix(counts, self.class_names)}
+        figures = {"confusion": confusion_matrix(self.confusion.compute(), self.class_names)}
         if (probabilities.argmax(1) != batch["label"]).any() and "image" in batch:
             figures["mistakes"] = mistakes(batch["image"], probabilities, batch["label"], self.class_names)
         return figures

@@ -1,5 +1,6 @@
 """Train a stack of autoencoders, one layer after the other."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from torch.optim import Optimizer
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.tasks.base import Batch
 from scalian_exp.tasks.reconstruction import Reconstruction
+
+log = logging.getLogger(__name__)
 
 
 class GreedyReconstruction(Reconstruction):
@@ -39,6 +42,17 @@ class GreedyReconstruction(Reconstruction):
         self.epochs_per_layer = epochs_per_layer
         self.layer: Tensor
         self.register_buffer("layer", torch.tensor(0))  # whose turn it is; a checkpoint's test is about its own
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        layers, epochs = len(self.network.layer_encoders), self.trainer.max_epochs
+        if -1 < epochs <= (layers - 1) * self.epochs_per_layer:
+            log.info(
+                "trains %d of %d layers (trainer.max_epochs=%d, model.epochs_per_layer=%d); for all of them give "
+                "trainer.max_epochs=%d",
+                *(-(-epochs // self.epochs_per_layer), layers, epochs, self.epochs_per_layer),
+                layers * self.epochs_per_layer,
+            )
 
     def on_train_epoch_start(self) -> None:
         last = len(self.network.layer_encoders) - 1

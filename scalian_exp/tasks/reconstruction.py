@@ -36,6 +36,7 @@ class Reconstruction(Task):
     """
 
     monitor = "val/squared_error"
+    corruption: Any
 
     def __init__(
         self,
@@ -47,7 +48,10 @@ class Reconstruction(Task):
         noise_levels: Sequence[NonNegativeFloat] = (),
     ):
         super().__init__(network, loss, optimizer, schedule)
-        self.corruption, self.noise_levels = corruption, noise_levels if corruption is not None else ()
+        self.corruption = corruption
+        self.noise_levels = noise_levels if corruption is not None else ()
+        for level in self.noise_levels:
+            self.corruption.check_level(level)
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         clean = batch["image"]
@@ -77,7 +81,6 @@ class Reconstruction(Task):
 
     def psnr_gain(self, x: Tensor, level: float) -> Tensor:
         """Decibels of each image that the output is closer to the clean image than the corrupted input, (B,)."""
-        assert self.corruption is not None
         corrupted = self.corruption(x, level)
         return psnr(self.reconstruct(corrupted), x) - psnr(corrupted.clamp(0, 1), x)
 

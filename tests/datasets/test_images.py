@@ -270,6 +270,10 @@ def test_the_number_of_classes_must_be_that_of_the_folders(tmp_path: Path) -> No
     assert data.class_names == ["cat", "cow", "dog"]
     with pytest.raises(Refusal, match=r"3 classes \(cat, cow, dog\), but dataset.num_classes is 2"):
         ImageFolder(str(tmp_path), 1, [8, 8], num_classes=2).setup()
+    assert data.classes_found == 3
+    with pytest.raises(Refusal, match="has no subfolders, so its images have no classes"):
+        ImageFolder(str(tmp_path / "cat"), 1, [8, 8], num_classes=3).setup()
+    ImageFolder(str(tmp_path / "cat"), 1, [8, 8], held_out=0.3).setup()
 
 
 def test_crop_keeps_proportions_and_resize_does_not(tmp_path: Path) -> None:
@@ -286,6 +290,8 @@ def test_an_unreadable_image_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(Refusal, match="can't be read as an image"):
         read_image(tmp_path / "a.png", (1, 8, 8), "crop")
+    with pytest.raises(Refusal, match="is a folder, not an image; give a file in it"):
+        read_image(tmp_path, (1, 8, 8), "crop")
     with pytest.raises(Refusal, match="There is no image file"):
         read_image(tmp_path / "b.png", (1, 8, 8), "crop")
 

@@ -59,7 +59,10 @@ def test_empty_and_unknown_texts_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "sentence"),
     [
-        ("label;text\na;red\n", r"train.csv has no column label and text \(it has: label;text\)"),
+        ("label;text\na;red\n", r"no column label and text; .* divided by ';' \(label;text\): save it with commas"),
+        ("label\ttext\na\tred\n", r"divided by '\\t'"),
+        ("Label, text\na,red\n", "it has 'Label', ' text': write them in small letters, without blanks"),
+        ("kind,text\na,red\n", "has no column label; it has kind, text: name the columns so"),
         ("text\nred\n", "has no column label"),
         ("label,text\na,red\nb,\n", "record 3: the text is empty"),
         ("label,text\n,red\n", "record 2: the label is empty"),
@@ -73,12 +76,19 @@ def test_files_that_cannot_be_learned_from_are_refused(train: str, sentence: str
 
 
 def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"train.csv can't be read"):
+    with pytest.raises(Refusal, match=r"There is no file .*train.csv; put one there"):
         texts(tmp_path)
     csv_folder(tmp_path, GOOD)
     (tmp_path / "test.csv").write_bytes(b"label,text\n\xff\xfe\n")
     with pytest.raises(Refusal, match=r"test.csv can't be read"):
         texts(tmp_path)
+    with pytest.raises(Refusal, match=rf"is a file; .*: dataset.root={tmp_path}"):
+        texts(tmp_path / "train.csv")
+
+
+def test_more_validation_texts_than_texts_are_refused_with_the_numbers_that_would_do(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"dataset.val_size=500 .* the 3 training .*; give a number from 1 to 2\."):
+        TextCSV(str(csv_folder(tmp_path, GOOD))).setup()
 
 
 def test_texts_that_changed_do_not_fit_an_old_run(tmp_path: Path) -> None:
