@@ -45,9 +45,11 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     last = checkpoint_among(folder, "last", "start")
     if last is not None:
         check_progress(read(last), config["trainer"])  # before anything is written
-    elif config.get("init_from"):
-        start_network_from(task.network, data, config["init_from"])
-        task.initialised = True
+    else:
+        task.start_network()
+        if config.get("init_from"):
+            start_network_from(task.network, data, config["init_from"])
+            task.initialised = True
     trainer: Any = build_trainer(config, task, folder)
     for callback in trainer.callbacks:
         if hasattr(callback, "check"):

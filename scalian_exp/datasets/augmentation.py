@@ -16,7 +16,7 @@ from torchvision.transforms.v2.functional import get_size, resize
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 
-VOID = 255
+VOID_BYTE = 255
 """void in masks of uint8"""
 
 
@@ -72,7 +72,7 @@ class RandomCrop(v2.RandomCrop):
     """A rectangle of this height and width, anywhere; where the image is smaller, black and void around it."""
 
     def __init__(self, size: Sequence[PositiveInt]):
-        super().__init__(list(size), pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: VOID})
+        super().__init__(list(size), pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: VOID_BYTE})
 
 
 class RandomScale(v2.Transform):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torchvision.transforms.v2 import Transform
 
-from scalian_exp.datasets.augmentation import VOID
+from scalian_exp.datasets.augmentation import VOID_BYTE
 from scalian_exp.datasets.base import SPLIT_SEED
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.masks import Masks
@@ -47,5 +47,5 @@ class FakeMasks(Masks):
         noise = torch.rand(size, *self.shape, generator=generator)
         images = 0.2 * noise + 0.8 * labels.unsqueeze(1) / self.num_classes
         if self.ignore_index is not None:
-            labels[:, : max(1, height // 8), : max(1, width // 8)] = VOID
+            labels[:, : max(1, height // 8), : max(1, width // 8)] = VOID_BYTE
         return TensorBatches({"image": (images * 255).byte(), "mask": labels})

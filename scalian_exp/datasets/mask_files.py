@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scalian_exp.datasets.augmentation import VOID
+from scalian_exp.datasets.augmentation import VOID_BYTE
 from scalian_exp.datasets.base import Batched, Examples
 from scalian_exp.datasets.folder import Fit, fitted, opened, pixels
 from scalian_exp.datasets.images import TensorBatches
@@ -23,7 +23,7 @@ COLOURED = {"RGB", "RGBA", "CMYK", "YCbCr"}
 
 
 class Classes:
-    """Mask files → classes: uint8 (H, W), VOID where the file says so.
+    """Mask files → classes: uint8 (H, W), VOID_BYTE where the file says so.
 
     Args:
         palette: colours of the classes, for files in colours; one more is void's, if ignore_index is num_classes.
@@ -41,7 +41,7 @@ class Classes:
         self.table = np.full(257, UNKNOWN, dtype=np.int16)  # the last is for numbers that a byte can't hold
         for number, found in (numbers or {n: n for n in range(256)}).items():
             if found == ignore_index:
-                self.table[number] = VOID
+                self.table[number] = VOID_BYTE
             elif found < num_classes:
                 self.table[number] = found
         self.colours = {tuple(colour): self.table[number] for number, colour in enumerate(palette or [])}
@@ -109,7 +109,7 @@ class MaskFiles(Batched):
         """uint8 (C, H, W) and (H, W): the image smoothed when scaled, the mask by its nearest pixels."""
         image, classes = self.opened(pair)
         _, height, width = self.shape
-        label = fitted(classes, (width, height), self.fit, Image.Resampling.NEAREST, fill=VOID)
+        label = fitted(classes, (width, height), self.fit, Image.Resampling.NEAREST, fill=VOID_BYTE)
         return pixels(image, self.shape, self.fit), torch.from_numpy(np.array(label))
 
     def __getitem__(self, indices: Tensor) -> Examples:

@@ -12,14 +12,12 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import Transform
 
-from scalian_exp.datasets.augmentation import VOID, augmented, size_after, transforms_of
+from scalian_exp.datasets.augmentation import VOID_BYTE, augmented, size_after, transforms_of
 from scalian_exp.datasets.base import Batched, Examples
 from scalian_exp.datasets.images import Images, TensorBatches
+from scalian_exp.losses.cross_entropy import VOID
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
-
-IGNORED = -100
-"""void in a batch"""
 
 
 class Masks(Images, ABC):
@@ -45,8 +43,13 @@ class Masks(Images, ABC):
         num_workers: NonNegativeInt = 0,
     ):
         super().__init__(in_channels, image_size, batch_size, num_workers)
-        if num_classes >= VOID:
-            raise Refusal(f"dataset.num_classes={num_classes}: masks can have {VOID - 1} classes at most.")
+        if not 2 <= num_classes < VOID_BYTE:
+            raise Refusal(
+                f"dataset.num_classes={num_classes}: masks have 2 to {VOID_BYTE - 1} classes, what is around the "
+                "objects being one."
+            )
+        if ignore_index is not None and ignore_index > VOID_BYTE:
+            raise Refusal(f"dataset.ignore_index={ignore_index}: masks are read with 8 bits, 0 to {VOID_BYTE}.")
         if ignore_index is not None and ignore_index < num_classes:
             raise Refusal(
                 f"dataset.ignore_index={ignore_index} is one of the classes, 0 to {num_classes - 1}; void needs a "
@@ -91,7 +94,7 @@ class Masks(Images, ABC):
         pixels, present = torch.zeros(2, self.num_classes, dtype=torch.long)
         for batch in self.loader("train"):
             for mask in batch["mask"]:
-                counts = mask.flatten().bincount(minlength=VOID)[: self.num_classes]
+                counts = mask.flatten().bincount(minlength=VOID_BYTE)[: self.num_classes]
                 pixels += counts
                 present += (counts > 0) * counts.sum()
         return pixels, present
@@ -100,5 +103,5 @@ class Masks(Images, ABC):
         image, mask = batch["image"], batch["mask"]
         if self.varied and self.augmentation:
             image, mask = augmented(image, mask, self.augmentation)
-        mask = mask.long().masked_fill(mask == VOID, IGNORED)
+        mask = mask.long().masked_fill(mask == VOID_BYTE, VOID)
         return super().on_after_batch_transfer({**batch, "image": image, "mask": mask}, dataloader_idx)

@@ -49,8 +49,9 @@ def segmentations(
     num_classes: int,
     palette: Palette | None,
     names: Sequence[str] | None,
+    refined: bool = False,
 ) -> Figure:
-    """Rows of image, truth, prediction, error (red: wrong; grey: void)."""
+    """Rows of image, truth, prediction, error (red: wrong; grey: void); refined: the prediction is the CRF's."""
     classes = colours(num_classes, palette)
     count, (height, width) = len(images), images.shape[-2:]
     figure = Figure(figsize=(12.5, 0.4 + count * 2.7 * height / width), layout="constrained")
@@ -63,7 +64,9 @@ def segmentations(
         pictures = (to_array(image), painted(truth, classes), painted(guess, classes), error)
         for place, picture in zip(axes, pictures, strict=True):
             show(place, picture)
-    for place, title in zip(rows[0], ("image", "truth", "prediction", "error"), strict=True):
+    for place, title in zip(
+        rows[0], ("image", "truth", "prediction with the CRF" if refined else "prediction", "error"), strict=True
+    ):
         place.set_title(title)
     there = torch.cat([labels[labels >= 0], predicted.flatten()]).unique().tolist()
     legend(figure, there, classes, names)

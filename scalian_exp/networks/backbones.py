@@ -36,17 +36,24 @@ class Standardise(nn.Module):
         return (x - self.mean) / self.std
 
 
-def imagenet_weights(weights: Any, in_channels: int, width: float) -> dict[str, Tensor]:
-    """A state dict of torchvision's.
-
-    Raises:
-        ValueError: if it doesn't fit, or can't be had.
+def check_pretrained(pretrained: bool, in_channels: int, width: float) -> None:
     """
-    if in_channels != 3 or width != 1:
+    Raises:
+        ValueError: if torchvision has no weights for such a network.
+    """
+    if pretrained and (in_channels != 3 or width != 1):
         raise ValueError(
             "ImageNet weights are for 3 channels and model.network.width=1.0; "
             f"with {in_channels} channels and width {width:g} use model.network.pretrained=false."
         )
+
+
+def imagenet_weights(weights: Any) -> dict[str, Tensor]:
+    """A state dict of torchvision's.
+
+    Raises:
+        ValueError: if it can't be had.
+    """
     try:
         state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
@@ -92,9 +99,9 @@ def start_by_fan_out(layer: nn.Conv2d) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def load_vgg16(blocks: nn.ModuleList, in_channels: int, width: float) -> dict[str, Tensor]:
+def load_vgg16(blocks: nn.ModuleList) -> dict[str, Tensor]:
     """Give the blocks ImageNet weights, and return those of the whole classifier, for layers made of its dense ones."""
-    state = imagenet_weights(VGG16_Weights.IMAGENET1K_V1, in_channels, width)
+    state = imagenet_weights(VGG16_Weights.IMAGENET1K_V1)
     theirs = [value for name, value in state.items() if name.startswith("features.")]
     with torch.no_grad():
         for ours, weights in zip(blocks.parameters(), theirs, strict=True):
@@ -111,7 +118,6 @@ class ResNet(nn.Module):
         output_stride: 32, or 16 or 8: then the last stages are dilated instead of strided (Chen et al. 2017).
         multi_grid: factors of the dilations in the last stage's three blocks (DeepLab v3: 1, 2, 4).
         deep_stem: three 3×3 convolutions instead of one of 7×7 (FastFCN, PSPNet); there are no ImageNet weights for it.
-        pretrained: start from torchvision's ImageNet weights.
     """
 
     def __init__(
@@ -120,9 +126,8 @@ class ResNet(nn.Module):
         depth: Literal[50, 101] = 50,
         width: PositiveFloat = 1.0,
         output_stride: Literal[8, 16, 32] = 32,
-        multi_grid: Sequence[PositiveInt] = (1, 1, 1),
+        multi_grid: Sequence[PositiveInt] | None = None,
         deep_stem: bool = False,
-        pretrained: bool = False,
     ):
         super().__init__()
         self.standardise = Standardise(in_channels)
@@ -149,9 +154,10 @@ class ResNet(nn.Module):
             if stride * step > output_stride:
                 dilation, step = dilation * step, 1
             stride *= step
-            grid = multi_grid if stage == 3 else (1,) * count
-            # the block that would have strided sees the map of the stage before, hence its dilation
-            dilations = [earlier * grid[0], *(dilation * factor for factor in grid[1:])]
+            if stage == 3 and multi_grid is not None:
+                dilations = [dilation * factor for factor in multi_grid]
+            else:  # the block that would have strided sees the map of the stage before, hence its dilation
+                dilations = [earlier, *[dilation] * (count - 1)]
             planes = scaled(64 * 2**stage, width)
             first = bottleneck(before, planes, step, dilations[0])
             before = planes * Bottleneck.expansion
@@ -161,12 +167,16 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 start_by_fan_out(module)
-        if pretrained:
-            if deep_stem:
-                raise ValueError("There are no ImageNet weights for a deep stem; use model.network.pretrained=false.")
-            weights = {50: ResNet50_Weights.IMAGENET1K_V1, 101: ResNet101_Weights.IMAGENET1K_V1}[depth]
-            state = imagenet_weights(weights, in_channels, width)
-            self.load_state_dict({name: value for name, value in state.items() if not name.startswith("fc.")})
+        self.weights: Any = {50: ResNet50_Weights, 101: ResNet101_Weights}[depth].IMAGENET1K_V1
+
+    def load_pretrained(self) -> None:
+        """Give it torchvision's ImageNet weights.
+
+        Raises:
+            ValueError: if they can't be had.
+        """
+        state = imagenet_weights(self.weights)
+        self.load_state_dict({name: value for name, value in state.items() if not name.startswith("fc.")})
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.maxpool(torch.relu(self.bn1(self.conv1(self.standardise(x)))))

@@ -11,7 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.backbones import ResNet, Standardise, load_vgg16, start_by_fan_out, vgg16_blocks
+from scalian_exp.networks.backbones import (
+    ResNet,
+    Standardise,
+    check_pretrained,
+    load_vgg16,
+    start_by_fan_out,
+    vgg16_blocks,
+)
 from scalian_exp.networks.layers import convolution, scaled
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
@@ -23,6 +30,8 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
 
 class LargeFOV(nn.Module):
     """DeepLab v1 on VGG-16 at stride 8, its first dense layer a 3×3 convolution of rate 12.
+
+    Left out: the average pooling after the last block that the authors' released files have.
 
     The paper's loss looks at every eighth pixel; here the logits are upsampled first, as at its test.
 
@@ -52,11 +61,18 @@ class LargeFOV(nn.Module):
         for layer in (self.fc6, self.fc7):
             start_by_fan_out(layer)
         start_small(self.fc8)
-        if pretrained:
-            state = load_vgg16(self.backbone, in_channels, width)
-            fc6, fc7 = state["classifier.0.weight"].view(4096, 512, 7, 7), state["classifier.3.weight"]
-            self.fc6.load_state_dict({"weight": fc6[::4, :, ::3, ::3], "bias": state["classifier.0.bias"][::4]})
-            self.fc7.load_state_dict({"weight": fc7[::4, ::4, None, None], "bias": state["classifier.3.bias"][::4]})
+        check_pretrained(pretrained, in_channels, width)
+        self.pretrained = pretrained
+
+    def load_pretrained(self) -> None:
+        """
+        Raises:
+            ValueError: if the weights can't be had.
+        """
+        state = load_vgg16(self.backbone)
+        fc6, fc7 = state["classifier.0.weight"].view(4096, 512, 7, 7), state["classifier.3.weight"]
+        self.fc6.load_state_dict({"weight": fc6[::4, :, ::3, ::3], "bias": state["classifier.0.bias"][::4]})
+        self.fc7.load_state_dict({"weight": fc7[::4, ::4, None, None], "bias": state["classifier.3.bias"][::4]})
 
     def forward(self, x: Tensor) -> Tensor:
         image, x = x, self.standardise(x)
@@ -82,11 +98,18 @@ class DeepLabV2(nn.Module):
         pretrained: bool = False,
     ):
         super().__init__()
-        self.backbone = ResNet(in_channels, depth, width, output_stride=8, pretrained=pretrained)
+        check_pretrained(pretrained, in_channels, width)
+        if not rates:
+            raise ValueError("The pyramid needs at least one rate (model.network.rates).")
+        self.pretrained = pretrained
+        self.backbone = ResNet(in_channels, depth, width, output_stride=8)
         features = self.backbone.channels[-1]
         self.pyramid = nn.ModuleList(nn.Conv2d(features, num_classes, 3, padding=r, dilation=r) for r in rates)
         for branch in self.pyramid:
             start_small(branch)
+
+    def load_pretrained(self) -> None:
+        self.backbone.load_pretrained()
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.backbone(x)[-1]
@@ -150,11 +173,16 @@ class DeepLabV3(nn.Module):
         pretrained: bool = False,
     ):
         super().__init__()
+        check_pretrained(pretrained, in_channels, width)
+        self.pretrained = pretrained
         self.total_stride = output_stride
-        self.backbone = ResNet(in_channels, depth, width, output_stride, multi_grid=(1, 2, 4), pretrained=pretrained)
+        self.backbone = ResNet(in_channels, depth, width, output_stride, multi_grid=(1, 2, 4))
         rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
         self.aspp = ASPP(self.backbone.channels[-1], scaled(256, width), rates)
         self.head = nn.Conv2d(scaled(256, width), num_classes, 1)
+
+    def load_pretrained(self) -> None:
+        self.backbone.load_pretrained()
 
     def forward(self, x: Tensor) -> Tensor:
         return resized(self.head(self.aspp(self.backbone(x)[-1])), like=x)

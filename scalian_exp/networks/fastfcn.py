@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.backbones import ResNet
+from scalian_exp.networks.backbones import ResNet, check_pretrained
 from scalian_exp.networks.deeplab import ASPP, pooled, resized
 from scalian_exp.networks.layers import convolution, scaled
 from scalian_exp.ranges import PositiveFloat, PositiveInt
@@ -114,6 +114,8 @@ class PSP(nn.Module):
 class FastFCN(nn.Module):
     """Images (B, in_channels, H, W) → {"out": logits (B, num_classes, H, W), "aux": of the third stage, …}.
 
+    Maps are resized with align_corners=False, as everywhere here; the authors' code sets it to True.
+
     Args:
         head: (channels of the features, num_classes, kernel) → the head.
         joint_upsampling: a ResNet at stride 32 and JPU; without it a dilated one at stride 8, its counterpart.
@@ -132,14 +134,24 @@ class FastFCN(nn.Module):
         pretrained: bool = False,
     ):
         super().__init__()
+        check_pretrained(pretrained, in_channels, width)
+        if pretrained and deep_stem:
+            raise ValueError(
+                "There are no ImageNet weights for a deep stem; use model.network.deep_stem=false or "
+                "model.network.pretrained=false."
+            )
+        self.pretrained = pretrained
         self.total_stride: Literal[8, 32] = 32 if joint_upsampling else 8
-        self.backbone = ResNet(in_channels, depth, width, self.total_stride, deep_stem=deep_stem, pretrained=pretrained)
+        self.backbone = ResNet(in_channels, depth, width, self.total_stride, deep_stem=deep_stem)
         *_, third, last = self.backbone.channels
         self.jpu = JPU(self.backbone.channels[1:], scaled(512, width)) if joint_upsampling else None
         features = 4 * scaled(512, width) if joint_upsampling else last
         self.head = head(features, num_classes, 1 if joint_upsampling else 3)
         inner = max(1, third // 4)
         self.aux = nn.Sequential(convolution(third, inner, 3), nn.Dropout2d(0.1), nn.Conv2d(inner, num_classes, 1))
+
+    def load_pretrained(self) -> None:
+        self.backbone.load_pretrained()
 
     def forward(self, x: Tensor) -> Outputs:
         _, *features = self.backbone(x)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.backbones import Standardise, load_vgg16, start_by_fan_out, vgg16_blocks
+from scalian_exp.networks.backbones import Standardise, check_pretrained, load_vgg16, start_by_fan_out, vgg16_blocks
 from scalian_exp.networks.layers import scaled
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
@@ -64,11 +64,8 @@ class FCN(nn.Module):
         self.dropout = nn.Dropout(dropout)
         start_by_fan_out(self.fc6)
         start_by_fan_out(self.fc7)
-        if pretrained:
-            state = load_vgg16(self.backbone, in_channels, width)
-            for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):
-                weight = state[f"{name}.weight"].view_as(layer.weight)
-                layer.load_state_dict({"weight": weight, "bias": state[f"{name}.bias"]})
+        check_pretrained(pretrained, in_channels, width)
+        self.pretrained = pretrained
         self.score = nn.Conv2d(dense, num_classes, 1)
         finer = [pool4, pool3][: {32: 0, 16: 1, 8: 2}[stride]]
         self.skips = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in finer)
@@ -82,6 +79,17 @@ class FCN(nn.Module):
         # convolution and the deconvolutions' kernels take away.
         self.shifts = (5, 9) if border else (-1, -1)
         self.margin = {32: 19, 16: 27, 8: 31}[stride] if border else stride // 2
+
+    def load_pretrained(self) -> None:
+        """Give it torchvision's ImageNet weights, those of the dense layers too.
+
+        Raises:
+            ValueError: if they can't be had.
+        """
+        state = load_vgg16(self.backbone)
+        for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):
+            weight = state[f"{name}.weight"].view_as(layer.weight)
+            layer.load_state_dict({"weight": weight, "bias": state[f"{name}.bias"]})
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]

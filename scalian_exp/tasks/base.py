@@ -94,6 +94,18 @@ class Task(pl.LightningModule):
                 f"{len(self.class_names)} names; name them all, or none (dataset.class_names=null)."
             )
 
+    def start_network(self) -> None:
+        """What a fresh run's network starts from, besides chance: pretrained weights, where it wants them.
+
+        Raises:
+            Refusal: if they can't be had.
+        """
+        if getattr(self.network, "pretrained", False):
+            try:
+                self.network.load_pretrained()
+            except ValueError as error:
+                raise Refusal(f"model.network: {error}") from error
+
     def inputs(self, batch: Batch) -> Tensor:
         """What the network is called with."""
         return batch["image"]

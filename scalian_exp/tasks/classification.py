@@ -7,9 +7,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from scalian_exp.figures.classes import confusion_matrix, mistakes
+from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Batch, Task
 
@@ -31,7 +31,7 @@ class Classification(Task):
         schedule: Callable[[float], float] | None = None,
     ):
         super().__init__(network, loss, optimizer, schedule)
-        self.confusion = MulticlassConfusionMatrix(self.network.num_classes, validate_args=False)
+        self.confusion = Confusion(self.network.num_classes)
 
     def check(self, data: Any) -> None:
         super().check(data)

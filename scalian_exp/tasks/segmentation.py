@@ -7,11 +7,10 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.segmentation import iou_bars, segmentations
-from scalian_exp.losses.cross_entropy import VOID
+from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.metrics.segmentation import boundary_f1, ious, rand_error, scores
 from scalian_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -55,11 +54,10 @@ class Segmentation(Task):
         super().__init__(network, loss, optimizer, schedule)
         self.num_classes, self.head_lr = num_classes, head_lr
         self.aux_weight, self.presence_weight, self.crf = aux_weight, presence_weight, crf
-        self.confusion, self.crf_confusion = (
-            MulticlassConfusionMatrix(num_classes, ignore_index=VOID, validate_args=False) for _ in range(2)
-        )
+        self.confusion, self.crf_confusion = Confusion(num_classes), Confusion(num_classes)
 
     def check(self, data: Any) -> None:
+        super().check(data)
         height, width = data.training_size
         if min(height, width) <= self.network.total_stride:
             raise Refusal(
@@ -70,7 +68,10 @@ class Segmentation(Task):
     def on_fit_start(self) -> None:
         super().on_fit_start()
         if self.trainer.ckpt_path is None and hasattr(self.loss, "balance"):
-            self.loss.balance(*self.trainer.datamodule.class_pixels())
+            try:
+                self.loss.balance(*self.trainer.datamodule.class_pixels())
+            except ValueError as error:
+                raise Refusal(str(error)) from error
 
     def make_optimizer(self) -> Optimizer:
         if self.head_lr == 1:
@@ -94,8 +95,9 @@ class Segmentation(Task):
             outputs = {"out": outputs}
         loss = self.loss(outputs["out"], labels)
         if not self.training:
-            self.confusion.update(outputs["out"].argmax(1), labels)
-            return loss, {}
+            predicted = outputs["out"].argmax(1)
+            self.confusion.update(predicted, labels)
+            return loss, self.tested(outputs["out"], predicted, batch) if self.trainer.testing else {}
         if "aux" in outputs:
             loss = loss + self.aux_weight * self.loss(outputs["aux"], labels)
         if "presence" in outputs:
@@ -107,15 +109,15 @@ class Segmentation(Task):
     def val_totals(self) -> dict[str, Tensor]:
         return self.totals(self.confusion)
 
-    def totals(self, confusion: MulticlassConfusionMatrix) -> dict[str, Tensor]:
+    def totals(self, confusion: Confusion) -> dict[str, Tensor]:
         """Scores over all that was seen; start anew."""
         values = scores(confusion.compute(), self.class_names)
         confusion.reset()
         return {name: value.float() for name, value in values.items()}
 
-    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
-        logits = self.logits(self.inputs(batch))
-        logs = self.shapes(logits.argmax(1), batch["mask"])
+    def tested(self, logits: Tensor, predicted: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What only the test tells."""
+        logs = self.shapes(predicted, batch["mask"])
         if self.crf is not None:
             refined = self.crf(logits, batch["image"]).argmax(1)
             self.crf_confusion.update(refined, batch["mask"])
@@ -139,7 +141,9 @@ class Segmentation(Task):
         predicted = logits.argmax(1) if self.crf is None else self.crf(logits, x).argmax(1)
         matrix = self.confusion.compute()
         return {
-            "segmentations": segmentations(x, labels, predicted, self.num_classes, self.palette, self.class_names),
+            "segmentations": segmentations(
+                x, labels, predicted, self.num_classes, self.palette, self.class_names, refined=self.crf is not None
+            ),
             "iou": iou_bars(ious(matrix), self.class_names),
             "confusion": confusion_matrix(matrix, self.class_names),
         }

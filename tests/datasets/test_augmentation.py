@@ -10,7 +10,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from scalian_exp.callbacks.seeding import SeededEpochs
-from scalian_exp.datasets.augmentation import VOID, GridDeformation, RandomCrop, RandomScale, augmented, size_after
+from scalian_exp.datasets.augmentation import VOID_BYTE, GridDeformation, RandomCrop, RandomScale, augmented, size_after
 from scalian_exp.datasets.fake_masks import FakeMasks
 from scalian_exp.refusal import Refusal
 
@@ -38,9 +38,9 @@ def test_a_crop_larger_than_the_image_has_all_of_it_and_void_around() -> None:
     crops, cut = augmented(images, labels, [RandomCrop([26, 24])])  # higher, but less wide
     assert cut.shape == (6, 26, 24)
     for crop, mask in zip(crops, cut, strict=True):
-        rows = (mask != VOID).all(1)
+        rows = (mask != VOID_BYTE).all(1)
         assert int(rows.sum()) == 20
-        assert bool((mask[~rows] == VOID).all())
+        assert bool((mask[~rows] == VOID_BYTE).all())
         assert int(crop[0][~rows].sum()) == 0
         assert torch.equal(crop[0][rows], mask[rows] * 20)
 

@@ -1,6 +1,7 @@
 """Parameter counts of the papers, sizes, alignment, and parts against slow twins."""
 
 from collections.abc import Callable
+from typing import Literal
 from unittest.mock import patch
 
 import pytest
@@ -196,16 +197,19 @@ def test_resnets_strides_and_torchvisions_names() -> None:
         assert [f.shape[-1] for f in ResNet(3, 50, 1 / 32, stride)(x)] == sizes  # type: ignore[arg-type]
     theirs = resnet50(replace_stride_with_dilation=[False, True, True]).eval()
     ours = ResNet(3, 50, output_stride=8).eval()
-    ours.load_state_dict({n: v for n, v in theirs.state_dict().items() if not n.startswith("fc.")})
+    with patch("torchvision.models.ResNet50_Weights.get_state_dict", return_value=theirs.state_dict()):
+        ours.load_pretrained()
     y = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(ours.standardise(x)))))
     for stage in (theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4):
         y = stage(y)
     assert torch.allclose(ours(x)[-1], y, atol=1e-4)
 
 
-def test_v3_adds_a_multi_grid() -> None:
-    last = DeepLabV3(3, 5, 50, 1 / 32).backbone.layer4
-    assert [block.conv2.dilation[0] for block in last] == [1, 4, 8]  # type: ignore[union-attr, operator, index]
+@pytest.mark.parametrize(("stride", "wanted"), [(16, [2, 4, 8]), (8, [4, 8, 16])])
+def test_v3s_multi_grid(stride: Literal[8, 16], wanted: list[int]) -> None:
+    """Chen et al. 2017, section 3.3: unit rates 1, 2, 4 times the rate of the last stage."""
+    last = DeepLabV3(3, 5, 50, 1 / 32, output_stride=stride).backbone.layer4
+    assert [block.conv2.dilation[0] for block in last] == wanted  # type: ignore[union-attr, operator, index]
 
 
 def test_v2_sums_its_logits() -> None:
@@ -233,9 +237,35 @@ def test_encoding_against_loops() -> None:
     assert torch.allclose(layer(x), wanted, atol=1e-5)
 
 
-def test_jpu_gives_the_finest_map() -> None:
+def test_jpu_as_the_papers_figure_four() -> None:
+    """Three maps of the finest's size, seen by separable convolutions of dilation 1, 2, 4 and 8, side by side."""
+    jpu = JPU([8, 16, 32], 6).eval()
     features = [torch.rand(1, c, s, s) for c, s in ((8, 17), (16, 9), (32, 5))]
-    assert JPU([8, 16, 32], 6)(features).shape == (1, 24, 17, 17)
+    maps = [reduce(x) for reduce, x in zip(jpu.reduce, features, strict=True)]
+    joined = torch.cat([F.interpolate(m, (17, 17), mode="bilinear") for m in maps], 1)
+    wanted = []
+    for branch, dilation in zip(jpu.branches, (1, 2, 4, 8), strict=True):
+        (depthwise, norm), (pointwise, last, _) = branch[0], branch[1]  # type: ignore[index]
+        x = F.conv2d(joined, depthwise.weight, padding=dilation, dilation=dilation, groups=18)
+        wanted.append(torch.relu(last(F.conv2d(norm(x), pointwise.weight))))
+    assert torch.allclose(jpu(features), torch.cat(wanted, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("stride", "rates"), [(16, [1, 6, 12, 18]), (8, [1, 12, 24, 36])])
+def test_asppss_rates(stride: Literal[8, 16], rates: list[int]) -> None:
+    branches = DeepLabV3(3, 5, 50, 1 / 32, output_stride=stride).aspp.branches
+    assert [branch[0].dilation[0] for branch in branches] == rates  # type: ignore[index]
+
+
+def test_largefov_sees_far_at_stride_8() -> None:
+    network = LargeFOV(3, 5, 1 / 32).eval()
+    x = torch.rand(1, 3, 65, 65)
+    sizes = []
+    network.fc6.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[-1]))
+    network(x)
+    assert sizes == [9]
+    assert network.fc6.dilation == (12, 12)
+    assert [layer.dilation[0] for layer in network.backbone[4] if isinstance(layer, nn.Conv2d)] == [2, 2, 2]  # type: ignore[union-attr]
 
 
 def test_batch_norm_of_one_value_takes_what_it_has_learned() -> None:
@@ -255,23 +285,26 @@ def test_weights_that_cannot_fit_are_refused() -> None:
 
 
 def test_weights_that_cannot_be_had_are_named() -> None:
-    with (
-        patch("torchvision.models.VGG16_Weights.get_state_dict", side_effect=OSError("no route")),
-        pytest.raises(ValueError, match=r"vgg16-.*pth"),
-    ):
-        LargeFOV(3, 5, pretrained=True)
+    network = LargeFOV(3, 5, pretrained=True)
+    gone = patch("torchvision.models.VGG16_Weights.get_state_dict", side_effect=OSError("no route"))
+    with gone, pytest.raises(ValueError, match=r"vgg16-.*pth"):
+        network.load_pretrained()
 
 
 def test_vgg_weights_go_where_they_belong() -> None:
     from torchvision.models import vgg16
 
     theirs = vgg16()
+    ours, large = FCN(3, 5, pretrained=True, border=False).eval(), LargeFOV(3, 5, pretrained=True)
     with patch("torchvision.models.VGG16_Weights.get_state_dict", return_value=theirs.state_dict()):
-        ours = FCN(3, 5, pretrained=True, border=False).eval()
-    x = torch.rand(1, 3, 64, 64)
-    y = theirs.features(ours.standardise(x))
-    z = ours.standardise(x)
+        ours.load_pretrained()
+        large.load_pretrained()
+    z = ours.standardise(torch.rand(1, 3, 64, 64))
+    y = theirs.features(z)
     for block in ours.backbone:
         z = F.max_pool2d(block(z), 2, ceil_mode=True)
     assert torch.allclose(z, y, atol=1e-4)
-    assert torch.equal(ours.fc6.weight.flatten(), theirs.classifier[0].weight.flatten())  # type: ignore[operator, union-attr]
+    dense = theirs.classifier[0].weight.view(4096, 512, 7, 7)  # type: ignore[operator, union-attr]
+    assert torch.equal(ours.fc6.weight, dense)
+    assert torch.equal(large.fc6.weight[3, :, 1, 2], dense[12, :, 3, 6])
+    assert torch.equal(large.fc6.bias, theirs.classifier[0].bias[::4])  # type: ignore[index, arg-type]

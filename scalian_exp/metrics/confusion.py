@@ -1,0 +1,30 @@
+"""Which classes are taken for which, counted over a whole split."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Confusion:
+    """Counts (true class, predicted class). torchmetrics' needs N×K² numbers where it must be deterministic."""
+
+    def __init__(self, num_classes: int):
+        self.num_classes = num_classes
+        self.counts = torch.zeros(num_classes, num_classes, dtype=torch.long)
+
+    def update(self, predicted: Tensor, labels: Tensor) -> None:
+        """Class numbers of any shape; labels below 0 are void and count nowhere."""
+        known = labels >= 0
+        pairs = labels[known] * self.num_classes + predicted[known]
+        counts = torch.bincount(pairs, minlength=self.num_classes**2).view_as(self.counts)
+        self.counts = self.counts.to(counts.device) + counts
+
+    def compute(self) -> Tensor:
+        """The counts (K, K) of all processes."""
+        counts = self.counts.clone()
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(counts)
+        return counts
+
+    def reset(self) -> None:
+        self.counts = torch.zeros_like(self.counts)
