@@ -122,6 +122,12 @@ def check_root(config: dict[str, Any]) -> None:
 
 def check_facts(dataset: dict[str, Any]) -> None:
     """What a data set's config says of its classes agrees with itself."""
+    colours = dataset.get("palette")
+    if isinstance(colours, list) and dataset.get("num_classes") and len(colours) < dataset["num_classes"]:
+        raise Refusal(
+            f"dataset.palette has {len(colours)} colours, but dataset.num_classes is {dataset['num_classes']}; give "
+            "each class one, or none (dataset.palette=null)."
+        )
     classes, names = dataset.get("num_classes"), dataset.get("class_names")
     if not isinstance(names, list | None):
         raise Refusal(f"dataset.class_names must be a list or null, not {names!r}.")

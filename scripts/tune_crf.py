@@ -18,7 +18,7 @@ from rich.table import Table
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from scalian_exp.actions.action import batches
+from scalian_exp.actions.action import data_of, prepared
 from scalian_exp.checkpoint import Loaded, load
 from scalian_exp.losses.cross_entropy import VOID
 from scalian_exp.metrics.segmentation import boundary_f1, scores
@@ -31,6 +31,11 @@ WEIGHTS = (1.0, 2.5, 5.0, 10.0)
 EXTENTS = (0.04, 0.08, 0.16)
 """of the image's diagonal"""
 COLOURS = (3.0, 6.0, 12.0)
+TEST_IMAGES = 500
+"""at most: their logits are held in memory"""
+
+
+Parameters = tuple[float, float, float]
 
 
 class Score(NamedTuple):
@@ -58,24 +63,41 @@ class Answers(NamedTuple):
 
 
 @torch.no_grad()
-def answers(model: Loaded, split: str, most: int | None = None) -> Answers:
-    """Of images spread over the split."""
-    parts = [(b["image"], model.task.logits(b["image"]).float(), b["mask"]) for b in batches(model, split)]
+def answers(model: Loaded, split: str, most: int) -> Answers:
+    """Of so many images at most, spread over the split."""
+    data = data_of(model)
+    count = len(data.splits[split])
+    chosen = torch.linspace(0, count - 1, min(most, count)).round().long()
+    parts = []
+    for indices in chosen.split(8):
+        batch = prepared(model, data, data.splits[split][indices])
+        parts.append((batch["image"], model.task.logits(batch["image"]).float(), batch["mask"]))
     images, logits, masks = (torch.cat(values) for values in zip(*parts, strict=True))
-    chosen = torch.linspace(0, len(images) - 1, min(most or len(images), len(images))).round().long()
-    return Answers(images[chosen], logits[chosen], masks[chosen])
+    return Answers(images, logits, masks)
 
 
 def crf(weight: float, pixels: float, colours: float) -> DenseCRF:
     return DenseCRF(appearance_weight=weight, appearance_pixels=pixels, appearance_colours=colours)
 
 
-def around(best: tuple[float, float, float]) -> Iterator[tuple[float, float, float]]:
+def around(best: Parameters) -> Iterator[Parameters]:
     """Each value alone, a third less and a half more."""
     for place, factor in product(range(3), (2 / 3, 1.5)):
         changed = list(best)
         changed[place] *= factor
         yield changed[0], changed[1], changed[2]
+
+
+def search(validation: Answers, diagonal: float) -> Parameters:
+    """Weight, extent in space and in colour that score best: by mean IoU, then by boundary F1."""
+    found: dict[Parameters, Score] = {}
+    coarse = list(product(WEIGHTS, [extent * diagonal for extent in EXTENTS], COLOURS))
+    for values in track(coarse, f"coarsely, on {len(validation.images)} validation images"):
+        found[values] = validation.score(crf(*values))
+    best = max(found, key=lambda values: found[values])
+    for values in track(list(around(best)), "finely"):
+        found[values] = validation.score(crf(*values))
+    return max(found, key=lambda values: found[values])
 
 
 def main() -> None:
@@ -94,16 +116,8 @@ def main() -> None:
     height, width = validation.images.shape[-2:]
     diagonal = (height**2 + width**2) ** 0.5
     console = Console()
-    found: dict[tuple[float, float, float], Score] = {}
-    coarse = list(product(WEIGHTS, [extent * diagonal for extent in EXTENTS], COLOURS))
-    for values in track(coarse, f"coarsely, on {len(validation.images)} validation images"):
-        found[values] = validation.score(crf(*values))
-    best = max(found, key=lambda values: found[values])
-    for values in track(list(around(best)), "finely"):
-        found[values] = validation.score(crf(*values))
-    best = max(found, key=lambda values: found[values])
-
-    test = answers(model, "test")
+    best = search(validation, diagonal)
+    test = answers(model, "test", TEST_IMAGES)
     table = Table(title=f"the CRF behind {Path(arguments.run).name}")
     for column in ("", "val mean IoU", "val boundary F1", "test mean IoU", "test boundary F1"):
         table.add_column(column, justify="left" if not column else "right")

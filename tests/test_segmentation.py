@@ -1,6 +1,7 @@
-"""Metrics of segmentation against hand-made cases and slow twins; the task, its figures, and what it refuses."""
+"""The task of segmentation, its actions, and what it refuses."""
 
 import json
+import math
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import pairwise
 from pathlib import Path
@@ -9,114 +10,21 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import tiny
 from PIL import Image
-from torch import Tensor
+from torchvision.models import resnet50
 
+from scalian_exp.actions.action import examples
 from scalian_exp.actions.evaluate import Evaluate
 from scalian_exp.actions.segment import Segment, boxes, spans
 from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import load
-from scalian_exp.metrics.segmentation import boundary_f1, rand_error, scores
+from scalian_exp.checks import check_plain
+from scalian_exp.networks.crf import DenseCRF
 from scalian_exp.refusal import Refusal
+from scalian_exp.resume import resumed
 from scalian_exp.train import train
-
-
-def test_scores_by_hand() -> None:
-    """Ten pixels of class 0, five of class 1, none of class 2, which is predicted once."""
-    values = scores(torch.tensor([[8, 1, 1], [2, 3, 0], [0, 0, 0]]), ["a", "b", "c"])
-    assert values["iou/a"] == pytest.approx(8 / 12)
-    assert values["iou/b"] == pytest.approx(3 / 6)
-    assert values["iou/c"] == 0
-    assert values["miou"] == pytest.approx((8 / 12 + 3 / 6 + 0) / 3)
-    assert values["pixel_accuracy"] == pytest.approx(11 / 15)
-    assert values["mean_class_accuracy"] == pytest.approx((8 / 10 + 3 / 5) / 2)
-    assert values["fw_iou"] == pytest.approx((10 * 8 / 12 + 5 * 3 / 6) / 15)
-
-
-def test_a_class_that_is_nowhere_counts_nowhere() -> None:
-    values = scores(torch.tensor([[4, 0, 0], [0, 4, 0], [0, 0, 0]]))
-    assert values["miou"] == 1
-    assert "iou/2" not in values
-
-
-def slow_boundary_f1(predicted: np.ndarray, truth: np.ndarray, classes: int) -> float:
-    """Pixel by pixel, pair by pair."""
-    height, width = truth.shape
-    radius = max(1, round(0.0075 * (height**2 + width**2) ** 0.5))
-
-    def edge(ids: np.ndarray, k: int) -> list[tuple[int, int]]:
-        found = []
-        for i in range(height):
-            for j in range(width):
-                if ids[i, j] != k or truth[i, j] < 0:
-                    continue
-                around = [(i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)]
-                inside = [(a, b) for a, b in around if 0 <= a < height and 0 <= b < width and truth[a, b] >= 0]
-                if any(ids[a, b] != k for a, b in inside):
-                    found.append((i, j))
-        return found
-
-    def share(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> float:
-        near = [any((i - a) ** 2 + (j - b) ** 2 <= radius**2 for a, b in others) for i, j in some]
-        return sum(near) / max(len(near), 1)
-
-    values = []
-    for k in range(classes):
-        if not ((predicted == k) & (truth >= 0)).any() and not (truth == k).any():
-            continue
-        a, b = edge(predicted, k), edge(truth, k)
-        if not a and not b:
-            values.append(1.0)
-            continue
-        precision, recall = share(a, b), share(b, a)
-        values.append(2 * precision * recall / max(precision + recall, 1e-9))
-    return float(np.mean(values))
-
-
-def blobs(seed: int, size: tuple[int, int] = (40, 60), classes: int = 3) -> Tensor:
-    rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(classes, size=(5, 6)).astype(np.uint8))
-    return torch.from_numpy(np.array(coarse.resize(size[::-1], Image.Resampling.NEAREST))).long()
-
-
-def test_boundary_f1_against_a_slow_twin() -> None:
-    truth = torch.stack([blobs(0), blobs(1)])
-    predicted = torch.stack([blobs(0).roll(1, 1), blobs(2)])
-    truth[:, :4, :9] = -100
-    wanted = [slow_boundary_f1(p.numpy(), t.numpy(), 3) for p, t in zip(predicted, truth, strict=True)]
-    assert boundary_f1(predicted, truth, 3).tolist() == pytest.approx(wanted, abs=1e-5)
-
-
-def test_boundary_f1_of_the_truth_is_1_and_void_counts_nowhere() -> None:
-    truth = blobs(3)[None]
-    assert boundary_f1(truth, truth, 3).item() == 1
-    truth[:, :, :20] = -100
-    other = truth.clone()
-    other[:, :, :20] = 1
-    assert boundary_f1(other, truth, 3).item() == 1
-
-
-def test_rand_error_of_two_objects_taken_for_one() -> None:
-    """n pixels each: 2n² true pairs, 4n² predicted ones, 2n² in common, so F1 = 2/3."""
-    truth = torch.zeros(1, 4, 5, dtype=torch.long)
-    truth[:, :, :2] = truth[:, :, 3:] = 1
-    assert rand_error(torch.ones_like(truth), truth, 1).item() == pytest.approx(1 / 3)
-    assert rand_error(truth, truth, 1).item() == 0
-
-
-def test_rand_error_counts_pairs() -> None:
-    truth, predicted = (blobs(4) > 0).long(), (blobs(5) > 0).long()
-    from scipy.ndimage import label
-
-    a, b = label(truth.numpy())[0].ravel(), label(predicted.numpy())[0].ravel()
-    inside = np.flatnonzero(a)
-    both = same_a = same_b = 0
-    for i in inside:
-        true = a[inside] == a[i]
-        found = (b[inside] == b[i]) if b[i] else inside == i  # border pixels are alone
-        both, same_a, same_b = both + (true & found).sum(), same_a + true.sum(), same_b + found.sum()
-    assert rand_error(predicted[None], truth[None], 1).item() == pytest.approx(1 - 2 * both / (same_a + same_b))
 
 
 def test_the_splits_iou_is_no_mean_of_batches(tmp_path: Path) -> None:
@@ -199,6 +107,65 @@ def test_segment_answers_in_three_ways(run: Path, tmp_path: Path) -> None:
         assert np.asarray(mask).max() < 4
 
 
+def test_a_file_is_seen_at_the_scale_of_the_training_images(run: Path, tmp_path: Path) -> None:
+    """A test image, saved three times as large, gets the labels that the test gave it."""
+    model = load(run)
+    x = examples(model, 1)["image"]
+    large = F.interpolate(x, scale_factor=3, mode="nearest")[0].permute(1, 2, 0).mul(255).round().byte()
+    Image.fromarray(large.numpy()).save(tmp_path / "large.png")
+    mask, *_ = Segment(image=str(tmp_path / "large.png")).run(model, tmp_path / "out")
+    with torch.no_grad(), Image.open(mask) as found:
+        wanted = F.interpolate(model.task.logits(x).softmax(1), scale_factor=3, mode="bilinear")[0].argmax(0)
+        assert (torch.from_numpy(np.array(found)) == wanted).float().mean() > 0.97
+
+
+def test_pretrained_runs_load_where_no_weights_can_be_had(tmp_path: Path) -> None:
+    config = tiny("deeplab_v3")
+    config["model"]["network"] |= {"pretrained": True, "width": 1.0}
+    state = resnet50().state_dict()
+    with patch("torchvision.models.ResNet50_Weights.get_state_dict", return_value=state):
+        train({**config, "trainer": {**config["trainer"], "limit_train_batches": 1}, "test": False}, tmp_path)
+    with patch("torchvision.models.ResNet50_Weights.get_state_dict", side_effect=OSError):
+        network = load(tmp_path).task.network
+        with pytest.raises(Refusal, match="ImageNet weights can't be had"):
+            train(config, tmp_path / "another")
+    assert not (tmp_path / "another").exists()
+    near = (network.backbone.layer1[0].conv1.weight - state["layer1.0.conv1.weight"]).abs().max()
+    assert near < 0.01  # a step away from where it started
+
+
+def test_augmented_training_resumes_to_the_bit(tmp_path: Path) -> None:
+    changes = ["dataset/augmentation=[elastic,scale,crop,flip,brightness]", "dataset.augmentation.crop.size=[34,40]"]
+    train(tiny("unet", "trainer.max_epochs=2", *changes), tmp_path / "whole")
+    train(tiny("unet", "trainer.max_epochs=1", *changes), tmp_path / "parts")
+    train(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2"]))
+    states = [load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict() for name in ("whole", "parts")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["dataset.num_classes=1"], "masks have 2 to 254 classes"),
+        (["dataset.ignore_index=2"], "is one of the classes"),
+        (["dataset.ignore_index=300"], "read with 8 bits"),
+        (["dataset.palette=[[0,0,0]]"], "has 1 colours, but dataset.num_classes is 4"),
+        (["+dataset.class_names=[a,b]"], "has 2 names, but dataset.num_classes is 4"),
+        (["model=deeplab_v2", "model.network.rates=[]"], "at least one rate"),
+    ],
+)
+def test_what_cannot_work_is_told_before_training(overrides: list[str], sentence: str, tmp_path: Path) -> None:
+    config = tiny("unet", *overrides)
+
+    def checked_and_trained() -> None:
+        check_plain(config)
+        train(config, tmp_path / "run")
+
+    with pytest.raises(Refusal, match=sentence):
+        checked_and_trained()
+    assert not (tmp_path / "run").exists()
+
+
 def test_tiles_give_what_the_whole_gives_where_one_is_enough(run: Path) -> None:
     model, x = load(run), torch.rand(1, 3, 40, 48)
     with torch.no_grad():
@@ -231,11 +198,19 @@ def test_the_crf_is_tuned_on_validation_images(run: Path, capsys: pytest.Capture
     assert said.loader is not None
     script = module_from_spec(said)
     said.loader.exec_module(script)
+    wanted = (10.0 * 2 / 3, 0.16 * 100, 6.0)  # the coarse best, and a third less weight
+
+    def score(_: object, crf: DenseCRF) -> tuple[float, float]:
+        chosen = (crf.appearance_weight, crf.appearance_pixels, crf.appearance_colours)
+        return -sum(abs(math.log(a / b)) for a, b in zip(chosen, wanted, strict=True)), 0.0
+
+    with patch.object(script.Answers, "score", score):
+        assert script.search(script.Answers(*torch.zeros(3, 1)), 100.0) == pytest.approx(wanted)
     small = {"WEIGHTS": (1.0, 3.0), "EXTENTS": (0.1,), "COLOURS": (6.0,)}
     with patch.multiple(script, **small), patch("sys.argv", ["tune_crf.py", str(run)]):
         script.main()
     said_last = capsys.readouterr().out.strip().splitlines()[-1]
-    assert build_task(tiny("unet", *said_last.split())).crf.appearance_weight in (1.0, 2 / 3, 0.667, 1.5, 3.0, 2.0, 4.5)
+    assert isinstance(build_task(tiny("unet", *said_last.split())).crf, DenseCRF)
 
 
 def test_an_index_beyond_the_test_split_is_refused(run: Path, tmp_path: Path) -> None:

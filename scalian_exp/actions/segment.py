@@ -20,7 +20,7 @@ from scalian_exp.datasets.folder import in_eight_bits, opened
 from scalian_exp.figures.classes import called
 from scalian_exp.figures.grids import show, to_array
 from scalian_exp.figures.segmentation import colours, legend, overlaid
-from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
+from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 
 
@@ -38,8 +38,12 @@ class Segment(Action):
     """Writes mask.png (class numbers, in colours), overlay.png, and answers.png: which classes there are, in which
     boxes, at which pixels: classification, detection and segmentation.
 
+    The network sees a file at the scale of its training images: scaled until it covers their size, nothing cut off. The
+    probabilities are brought back to the file's own size.
+
     Args:
-        image: an image file, taken at its own size; without it, a test image.
+        image: an image file; without it, a test image.
+        scale: of the file for the network: 1 is its own size; null that of the training images.
         index: which test image.
         tile_size: pixels; larger images are cut into overlapping tiles of this side, whose probabilities are averaged.
         overlap: of neighbouring tiles, as a part of their side, at most 0.9.
@@ -50,17 +54,19 @@ class Segment(Action):
         self,
         image: str | None = None,
         index: NonNegativeInt = 0,
+        scale: PositiveFloat | None = None,
         tile_size: PositiveInt = 512,
         overlap: Fraction = 0.25,
         smallest_region: PositiveInt = 50,
     ):
-        self.image, self.index = image, index
+        self.image, self.index, self.scale = image, index, scale
         self.tile_size, self.overlap, self.smallest_region = tile_size, min(overlap, 0.9), smallest_region
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
         x = self.picture(model)
-        probabilities = self.probabilities(model, x)
+        probabilities = self.probabilities(model, self.scaled(model, x))
+        probabilities = F.interpolate(probabilities, x.shape[-2:], mode="bilinear", align_corners=False)
         if model.task.crf is not None:
             probabilities = model.task.crf(probabilities.clamp_min(1e-9).log(), x)
         mask = probabilities[0].argmax(0)
@@ -78,7 +84,10 @@ class Segment(Action):
     def picture(self, model: Loaded) -> Tensor:
         """The image, (1, C, H, W) in [0, 1]."""
         if self.image is not None:
-            mode = "L" if model.config["dataset"]["in_channels"] == 1 else "RGB"
+            channels = model.config["dataset"]["in_channels"]
+            if channels not in (1, 3):
+                raise Refusal(f"Image files have 1 (grey) or 3 (colours) channels, but this network takes {channels}.")
+            mode = "L" if channels == 1 else "RGB"
             with opened(Path(self.image)) as image:
                 whole = pil_to_tensor(in_eight_bits(image).convert(mode))
             return whole.unsqueeze(0).to(model.task.device) / 255
@@ -87,6 +96,14 @@ class Segment(Action):
             raise Refusal(f"index={self.index}: there are {size} test images, counted from 0.")
         picture: Tensor = prepared(model, data, data.splits["test"][torch.tensor([self.index])])["image"]
         return picture
+
+    def scaled(self, model: Loaded, x: Tensor) -> Tensor:
+        """The image as large as the network is used to."""
+        height, width = x.shape[-2:]
+        trained = model.config["dataset"]["image_size"]
+        factor = self.scale or max(trained[0] / height, trained[1] / width)
+        size = [max(1, round(side * factor)) for side in (height, width)]
+        return x if size == [height, width] else F.interpolate(x, size, mode="bilinear", antialias=True).clamp(0, 1)
 
     def probabilities(self, model: Loaded, x: Tensor) -> Tensor:
         """(1, K, H, W); where tiles overlap, the mean, those pixels counting more that are far from a tile's edge."""

@@ -1,0 +1,116 @@
+"""Metrics of segmentation against hand-made cases and slow twins."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scalian_exp.metrics.confusion import Confusion
+from scalian_exp.metrics.segmentation import boundary_f1, rand_error, scores
+
+
+def test_scores_by_hand() -> None:
+    """Ten pixels of class 0, five of class 1, none of class 2, which is predicted once."""
+    values = scores(torch.tensor([[8, 1, 1], [2, 3, 0], [0, 0, 0]]), ["a", "b", "c"])
+    assert values["iou/a"] == pytest.approx(8 / 12)
+    assert values["iou/b"] == pytest.approx(3 / 6)
+    assert values["iou/c"] == 0
+    assert values["miou"] == pytest.approx((8 / 12 + 3 / 6 + 0) / 3)
+    assert values["pixel_accuracy"] == pytest.approx(11 / 15)
+    assert values["mean_class_accuracy"] == pytest.approx((8 / 10 + 3 / 5) / 2)
+    assert values["fw_iou"] == pytest.approx((10 * 8 / 12 + 5 * 3 / 6) / 15)
+
+
+def test_a_class_that_is_nowhere_counts_nowhere() -> None:
+    values = scores(torch.tensor([[4, 0, 0], [0, 4, 0], [0, 0, 0]]))
+    assert values["miou"] == 1
+    assert "iou/2" not in values
+
+
+def test_confusion_counts_rows_of_truth_and_leaves_void_out() -> None:
+    confusion = Confusion(3)
+    confusion.update(torch.tensor([[0, 1], [2, 2]]), torch.tensor([[0, 0], [2, -100]]))
+    confusion.update(torch.tensor([1]), torch.tensor([2]))
+    assert confusion.compute().tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 1]]
+    confusion.reset()
+    assert confusion.compute().sum() == 0
+
+
+def slow_boundary_f1(predicted: np.ndarray, truth: np.ndarray, classes: int) -> float:
+    """Pixel by pixel, pair by pair."""
+    height, width = truth.shape
+    radius = max(1, round(0.0075 * (height**2 + width**2) ** 0.5))
+
+    def edge(ids: np.ndarray, k: int) -> list[tuple[int, int]]:
+        found = []
+        for i in range(height):
+            for j in range(width):
+                if ids[i, j] != k or truth[i, j] < 0:
+                    continue
+                around = [(i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)]
+                inside = [(a, b) for a, b in around if 0 <= a < height and 0 <= b < width and truth[a, b] >= 0]
+                if any(ids[a, b] != k for a, b in inside):
+                    found.append((i, j))
+        return found
+
+    def share(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> float:
+        near = [any((i - a) ** 2 + (j - b) ** 2 <= radius**2 for a, b in others) for i, j in some]
+        return sum(near) / max(len(near), 1)
+
+    values = []
+    for k in range(classes):
+        if not ((predicted == k) & (truth >= 0)).any() and not (truth == k).any():
+            continue
+        a, b = edge(predicted, k), edge(truth, k)
+        if not a and not b:
+            values.append(1.0)
+            continue
+        precision, recall = share(a, b), share(b, a)
+        values.append(2 * precision * recall / max(precision + recall, 1e-9))
+    return float(np.mean(values))
+
+
+def blobs(seed: int, size: tuple[int, int] = (40, 60), classes: int = 3) -> Tensor:
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(classes, size=(5, 6)).astype(np.uint8))
+    return torch.from_numpy(np.array(coarse.resize(size[::-1], Image.Resampling.NEAREST))).long()
+
+
+def test_boundary_f1_against_a_slow_twin() -> None:
+    truth = torch.stack([blobs(0), blobs(1)])
+    predicted = torch.stack([blobs(0).roll(1, 1), blobs(2)])
+    truth[:, :4, :9] = -100
+    wanted = [slow_boundary_f1(p.numpy(), t.numpy(), 3) for p, t in zip(predicted, truth, strict=True)]
+    assert boundary_f1(predicted, truth, 3).tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_boundary_f1_of_the_truth_is_1_and_void_counts_nowhere() -> None:
+    truth = blobs(3)[None]
+    assert boundary_f1(truth, truth, 3).item() == 1
+    truth[:, :, :20] = -100
+    other = truth.clone()
+    other[:, :, :20] = 1
+    assert boundary_f1(other, truth, 3).item() == 1
+
+
+def test_rand_error_of_two_objects_taken_for_one() -> None:
+    """n pixels each: 2n² true pairs, 4n² predicted ones, 2n² in common, so F1 = 2/3."""
+    truth = torch.zeros(1, 4, 5, dtype=torch.long)
+    truth[:, :, :2] = truth[:, :, 3:] = 1
+    assert rand_error(torch.ones_like(truth), truth, 1).item() == pytest.approx(1 / 3)
+    assert rand_error(truth, truth, 1).item() == 0
+
+
+def test_rand_error_counts_pairs() -> None:
+    truth, predicted = (blobs(4) > 0).long(), (blobs(5) > 0).long()
+    from scipy.ndimage import label
+
+    a, b = label(truth.numpy())[0].ravel(), label(predicted.numpy())[0].ravel()
+    inside = np.flatnonzero(a)
+    both = same_a = same_b = 0
+    for i in inside:
+        true = a[inside] == a[i]
+        found = (b[inside] == b[i]) if b[i] else inside == i  # border pixels are alone
+        both, same_a, same_b = both + (true & found).sum(), same_a + true.sum(), same_b + found.sum()
+    assert rand_error(predicted[None], truth[None], 1).item() == pytest.approx(1 - 2 * both / (same_a + same_b))
