@@ -1,8 +1,8 @@
 """Search the CRF's parameters on validation images of a run:  python scripts/tune_crf.py <run>
 
-As Chen et al. 2016 do: the smoothness kernel stays as it is; weight, extent in space and extent in colour of the
-appearance kernel are searched coarsely, then finely around the best. Validation images alone decide; the test images
-are looked at once, at the end. Results: a table, and the words that train with this CRF.
+Coarsely, then finely around the best, as Chen et al. 2016 do; the smoothness kernel's weight too, as in images smaller
+than theirs things are thin. Validation images alone decide; the test images are looked at once, at the end. Results: a
+table, and the words that train with this CRF.
 """
 
 import argparse
@@ -27,15 +27,25 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.report import quiet
 from scalian_exp.tasks.segmentation import Segmentation
 
-WEIGHTS = (1.0, 2.5, 5.0, 10.0)
-EXTENTS = (0.04, 0.08, 0.16)
+WEIGHTS = (1.0, 3.0, 10.0)
+EXTENTS = (0.02, 0.08)
 """of the image's diagonal"""
-COLOURS = (3.0, 6.0, 12.0)
+COLOURS = (4.0, 12.0)
+SMOOTHNESS = (0.3, 3.0)
 TEST_IMAGES = 500
 """at most: their logits are held in memory"""
 
 
-Parameters = tuple[float, float, float]
+class Parameters(NamedTuple):
+    """What is searched, by the names of DenseCRF's arguments."""
+
+    appearance_weight: float
+    appearance_pixels: float
+    appearance_colours: float
+    smoothness_weight: float
+
+    def crf(self) -> DenseCRF:
+        return DenseCRF(**self._asdict())
 
 
 class Score(NamedTuple):
@@ -76,27 +86,22 @@ def answers(model: Loaded, split: str, most: int) -> Answers:
     return Answers(images, logits, masks)
 
 
-def crf(weight: float, pixels: float, colours: float) -> DenseCRF:
-    return DenseCRF(appearance_weight=weight, appearance_pixels=pixels, appearance_colours=colours)
-
-
 def around(best: Parameters) -> Iterator[Parameters]:
-    """Each value alone, a third less and a half more."""
-    for place, factor in product(range(3), (2 / 3, 1.5)):
-        changed = list(best)
-        changed[place] *= factor
-        yield changed[0], changed[1], changed[2]
+    """Each value alone, halved and doubled."""
+    for (name, value), factor in product(best._asdict().items(), (0.5, 2.0)):
+        yield best._replace(**{name: value * factor})
 
 
 def search(validation: Answers, diagonal: float) -> Parameters:
-    """Weight, extent in space and in colour that score best: by mean IoU, then by boundary F1."""
+    """Those that score best, by mean IoU, then by boundary F1."""
     found: dict[Parameters, Score] = {}
-    coarse = list(product(WEIGHTS, [extent * diagonal for extent in EXTENTS], COLOURS))
+    extents = [extent * diagonal for extent in EXTENTS]
+    coarse = [Parameters(*values) for values in product(WEIGHTS, extents, COLOURS, SMOOTHNESS)]
     for values in track(coarse, f"coarsely, on {len(validation.images)} validation images"):
-        found[values] = validation.score(crf(*values))
+        found[values] = validation.score(values.crf())
     best = max(found, key=lambda values: found[values])
     for values in track(list(around(best)), "finely"):
-        found[values] = validation.score(crf(*values))
+        found[values] = validation.score(values.crf())
     return max(found, key=lambda values: found[values])
 
 
@@ -121,16 +126,12 @@ def main() -> None:
     table = Table(title=f"the CRF behind {Path(arguments.run).name}")
     for column in ("", "val mean IoU", "val boundary F1", "test mean IoU", "test boundary F1"):
         table.add_column(column, justify="left" if not column else "right")
-    for name, chosen in (("without", None), ("default", DenseCRF()), ("tuned", crf(*best))):
+    for name, chosen in (("without", None), ("default", DenseCRF()), ("tuned", best.crf())):
         row = [*validation.score(chosen), *test.score(chosen)]
         table.add_row(name, *(f"{value:.4f}" for value in row))
     console.print(table)
-    weight, pixels, colours = best
-    console.print(
-        f"model/crf=default model.crf.appearance_weight={weight:.3g} model.crf.appearance_pixels={pixels:.3g} "
-        f"model.crf.appearance_colours={colours:.3g}",
-        soft_wrap=True,
-    )
+    words = [f"model.crf.{name}={value:.3g}" for name, value in best._asdict().items()]
+    console.print("model/crf=default", *words, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -198,15 +198,15 @@ def test_the_crf_is_tuned_on_validation_images(run: Path, capsys: pytest.Capture
     assert said.loader is not None
     script = module_from_spec(said)
     said.loader.exec_module(script)
-    wanted = (10.0 * 1.5, 0.16 * 100, 6.0)  # the coarse best, and half as much weight again
+    wanted = (10.0 * 2, 0.08 * 100, 4.0, 0.3)  # the coarse best, with twice the weight
 
     def score(_: object, crf: DenseCRF) -> tuple[float, float]:
-        chosen = (crf.appearance_weight, crf.appearance_pixels, crf.appearance_colours)
+        chosen = (crf.appearance_weight, crf.appearance_pixels, crf.appearance_colours, crf.smoothness_weight)
         return -sum(abs(math.log(a / b)) for a, b in zip(chosen, wanted, strict=True)), 0.0
 
     with patch.object(script.Answers, "score", score):
         assert script.search(script.Answers(*torch.zeros(3, 1)), 100.0) == pytest.approx(wanted)
-    small = {"WEIGHTS": (1.0, 3.0), "EXTENTS": (0.1,), "COLOURS": (6.0,)}
+    small = {"WEIGHTS": (1.0, 3.0), "EXTENTS": (0.1,), "COLOURS": (6.0,), "SMOOTHNESS": (1.0,)}
     with patch.multiple(script, **small), patch("sys.argv", ["tune_crf.py", str(run)]):
         script.main()
     said_last = capsys.readouterr().out.strip().splitlines()[-1]
