@@ -150,11 +150,11 @@ def boxes(mask: Tensor, smallest: int) -> list[Box]:
 def answers(image: Tensor, mask: Tensor, found: list[Box], classes: np.ndarray, names: list[str] | None) -> Figure:
     """Three answers to "what is there?", side by side."""
     height, width = mask.shape
-    figure = Figure(figsize=(15, 1.2 + 4.4 * height / width), layout="constrained")
+    figure = Figure(figsize=(15, 1.8 + 4.4 * height / width), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     shares = torch.bincount(mask.flatten(), minlength=len(classes)).float() / mask.numel()
     there = [k for k in shares.argsort(descending=True).tolist() if shares[k] > 0]
-    words = [f"{called(names, k)} {100 * float(shares[k]):.0f} %" for k in there[:6]]
+    words = [f"{called(names, k)} {100 * float(shares[k]):.0f} %" for k in there[:6] if shares[k] >= 0.01]
     show(left, to_array(image), "classification: which classes?\n" + ", ".join(words))
     left.title.set_wrap(True)
     show(middle, to_array(image), f"detection: in which boxes? ({len(found)} connected regions)")
