@@ -152,6 +152,7 @@ def test_augmented_training_resumes_to_the_bit(tmp_path: Path) -> None:
         (["dataset.palette=[[0,0,0]]"], "has 1 colours, but dataset.num_classes is 4"),
         (["+dataset.class_names=[a,b]"], "has 2 names, but dataset.num_classes is 4"),
         (["model=deeplab_v2", "model.network.rates=[]"], "at least one rate"),
+        (["model/crf=default", "model.crf.appearance_pixels=1e-15"], "model.crf: "),
     ],
 )
 def test_what_cannot_work_is_told_before_training(overrides: list[str], sentence: str, tmp_path: Path) -> None:

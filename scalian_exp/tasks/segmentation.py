@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
@@ -64,6 +65,12 @@ class Segmentation(Task):
                 f"Training images of {height}×{width} pixels are too small for {type(self.network).__name__}, whose "
                 f"deepest map has a stride of {self.network.total_stride}; use larger ones (dataset.image_size, crops)."
             )
+        if self.crf is not None:  # its extents may be beyond what a lattice can hold: better told now than at the test
+            image = data.splits["train"][torch.tensor([0])]["image"] / 255
+            try:
+                self.crf(torch.zeros(1, self.num_classes, *image.shape[2:]), image)
+            except ValueError as error:
+                raise Refusal(f"model.crf: {error}") from error
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
