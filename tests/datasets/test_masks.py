@@ -56,7 +56,7 @@ def test_classes_are_counted_with_the_images_that_contain_them() -> None:
 def test_facts_that_are_wrong_are_told() -> None:
     with pytest.raises(Refusal, match=r"ignore_index=2 is one of the classes, 0 to 2"):
         Given(1, [2, 2], num_classes=3, ignore_index=2)
-    with pytest.raises(Refusal, match="254 classes at most"):
+    with pytest.raises(Refusal, match="masks have 2 to 254 classes"):
         Given(1, [2, 2], num_classes=255)
     with pytest.raises(Refusal, match=r"masks of Given have the class 2, but dataset.num_classes is 2"):
         Given(1, [2, 2], num_classes=2).setup()
