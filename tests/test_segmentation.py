@@ -151,6 +151,10 @@ def test_augmented_training_resumes_to_the_bit(tmp_path: Path) -> None:
         (["dataset.ignore_index=300"], "read with 8 bits"),
         (["dataset.palette=[[0,0,0]]"], "has 1 colours, but dataset.num_classes is 4"),
         (["+dataset.class_names=[a,b]"], "has 2 names, but dataset.num_classes is 4"),
+        (
+            ["dataset=mask_folder", "dataset.root=.", "dataset.class_names=[a]"],
+            "has 1 names, but dataset.num_classes is 2",
+        ),
         (["model=deeplab_v2", "model.network.rates=[]"], "at least one rate"),
         (["model/crf=default", "model.crf.appearance_pixels=1e-15"], "model.crf: "),
     ],

@@ -22,9 +22,8 @@ class MaskFolder(Masks):
 
     Args:
         root: the folder.
-        class_names: of the classes, in the order of their numbers.
-        palette: colours of the classes, in the same order; masks in colours are read by it. With ignore_index equal to
-            num_classes it can have one more, void's.
+        palette: colours of the classes, in the order of their numbers; masks in colours are read by it. With
+            ignore_index equal to num_classes it can have one more, void's.
         fit: crop, resize or pad (with void) images to image_size.
         held_out: part of the images for validation, and as many for the test.
 
@@ -39,7 +38,6 @@ class MaskFolder(Masks):
         image_size: Sequence[PositiveInt],
         num_classes: PositiveInt,
         ignore_index: NonNegativeInt | None = None,
-        class_names: Sequence[str] | None = None,
         palette: Sequence[Sequence[int]] | None = None,
         augmentation: Mapping[str, Transform] | None = None,
         batch_size: PositiveInt = 8,
@@ -51,8 +49,6 @@ class MaskFolder(Masks):
         self.root, self.fit, self.held_out = Path(root), fit, held_out
         if not self.root.is_dir():
             raise Refusal(f"There is no folder {root}; say with dataset.root where your images and masks lie.")
-        if class_names is not None and len(class_names) != num_classes:
-            raise Refusal(f"dataset.class_names has {len(class_names)} names for {num_classes} classes; correct it.")
         colours = {num_classes, num_classes + 1} if ignore_index == num_classes else {num_classes}
         if palette is not None and len(palette) not in colours:
             raise Refusal(f"dataset.palette has {len(palette)} colours for {num_classes} classes; correct it.")

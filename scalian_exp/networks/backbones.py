@@ -187,6 +187,19 @@ class ResNet(nn.Module):
         return features
 
 
+class OnResNet(nn.Module):
+    """What networks with a ResNet as backbone share: its ImageNet weights."""
+
+    backbone: ResNet
+
+    def load_pretrained(self) -> None:
+        """
+        Raises:
+            ValueError: if the weights can't be had.
+        """
+        self.backbone.load_pretrained()
+
+
 def bottleneck(before: int, planes: int, stride: int, dilation: int) -> Bottleneck:
     """torchvision's block, with a projection where sizes change."""
     projection, after = None, planes * Bottleneck.expansion

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp.networks.backbones import (
+    OnResNet,
     ResNet,
     Standardise,
     check_pretrained,
@@ -83,7 +84,7 @@ class LargeFOV(nn.Module):
         return resized(self.fc8(x), like=image)
 
 
-class DeepLabV2(nn.Module):
+class DeepLabV2(OnResNet):
     """ResNet at stride 8 and atrous spatial pyramid pooling: the summed logits of convolutions of several rates."""
 
     total_stride = 8
@@ -107,9 +108,6 @@ class DeepLabV2(nn.Module):
         self.pyramid = nn.ModuleList(nn.Conv2d(features, num_classes, 3, padding=r, dilation=r) for r in rates)
         for branch in self.pyramid:
             start_small(branch)
-
-    def load_pretrained(self) -> None:
-        self.backbone.load_pretrained()
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.backbone(x)[-1]
@@ -155,7 +153,7 @@ class ASPP(nn.Module):
         return self.project(torch.cat([*maps, resized(self.image(x), like=x)], 1))
 
 
-class DeepLabV3(nn.Module):
+class DeepLabV3(OnResNet):
     """ResNet with a multi-grid of dilations, ASPP, logits.
 
     Args:
@@ -180,9 +178,6 @@ class DeepLabV3(nn.Module):
         rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
         self.aspp = ASPP(self.backbone.channels[-1], scaled(256, width), rates)
         self.head = nn.Conv2d(scaled(256, width), num_classes, 1)
-
-    def load_pretrained(self) -> None:
-        self.backbone.load_pretrained()
 
     def forward(self, x: Tensor) -> Tensor:
         return resized(self.head(self.aspp(self.backbone(x)[-1])), like=x)

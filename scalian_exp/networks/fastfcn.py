@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.backbones import ResNet, check_pretrained
+from scalian_exp.networks.backbones import OnResNet, ResNet, check_pretrained
 from scalian_exp.networks.deeplab import ASPP, pooled, resized
 from scalian_exp.networks.layers import convolution, scaled
 from scalian_exp.ranges import PositiveFloat, PositiveInt
@@ -111,7 +111,7 @@ class PSP(nn.Module):
         return {"out": self.head(torch.cat([x, *context], 1))}
 
 
-class FastFCN(nn.Module):
+class FastFCN(OnResNet):
     """Images (B, in_channels, H, W) → {"out": logits (B, num_classes, H, W), "aux": of the third stage, …}.
 
     Maps are resized with align_corners=False, as everywhere here; the authors' code sets it to True.
@@ -149,9 +149,6 @@ class FastFCN(nn.Module):
         self.head = head(features, num_classes, 1 if joint_upsampling else 3)
         inner = max(1, third // 4)
         self.aux = nn.Sequential(convolution(third, inner, 3), nn.Dropout2d(0.1), nn.Conv2d(inner, num_classes, 1))
-
-    def load_pretrained(self) -> None:
-        self.backbone.load_pretrained()
 
     def forward(self, x: Tensor) -> Outputs:
         _, *features = self.backbone(x)

@@ -140,7 +140,6 @@ def colour(root: Path) -> None:
         (nothing, {"held_out": 0.0}, "leaves no images for val and test"),
         (nothing, {"in_channels": 2}, "in_channels=2"),
         (nothing, {"ignore_index": 1}, "ignore_index=1 is one of the classes"),
-        (nothing, {"class_names": ["a"]}, "class_names has 1 names for 3 classes"),
         (nothing, {"palette": [[0, 0, 0]]}, "palette has 1 colours for 3 classes"),
         (nothing, {"palette": [[0, 0, 0]] * 3}, "palette has a colour twice"),
     ],
