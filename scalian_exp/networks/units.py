@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scalian_exp.softplus import softplus_sum
+
 
 class Units(ABC):
     """A layer's units. Inputs and states are (…, D)."""
@@ -47,7 +49,7 @@ class Bernoulli(Units):
         return torch.bernoulli(torch.sigmoid(x))
 
     def cumulant(self, x: Tensor) -> Tensor:
-        return F.softplus(x).sum(-1)
+        return softplus_sum(x)
 
     def bias(self, mean: Tensor) -> Tensor:
         """log(p/(1−p)) (Hinton 2010, section 8.1), p kept within [0.001, 0.999]."""

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from scalian_exp.losses.elbo import ELBO, Bernoulli, Gaussian, softplus_sum
+from scalian_exp.losses.elbo import ELBO, Bernoulli, Gaussian
+from scalian_exp.softplus import softplus_sum
 from scalian_exp.networks.vae import VAE, DenseVAE
 from scalian_exp.tasks.variational import Variational
 
