@@ -1,11 +1,11 @@
-"""Learning-rate schedules: progress of the training, 0 to 1 → factor of the learning rate.
+"""Schedules: progress of the training, 0 to 1 → factor of the learning rate, or another number.
 
 A schedule knows neither steps nor epochs, so it fits a run of any length.
 """
 
 import math
 
-from scalian_exp.ranges import Fraction, PositiveFloat
+from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveFloat
 
 
 class Cosine:
@@ -36,3 +36,13 @@ class Exponential:
 
     def __call__(self, progress: float) -> float:
         return float(self.final**progress)
+
+
+class Switch:
+    """One value, and from a point of the training on another: the momentum of Hinton 2010, section 9."""
+
+    def __init__(self, before: NonNegativeFloat, after: NonNegativeFloat, at: Fraction):
+        self.before, self.after, self.at = before, after, at
+
+    def __call__(self, progress: float) -> float:
+        return self.after if progress >= self.at else self.before

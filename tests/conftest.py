@@ -20,6 +20,10 @@ TINY = {
     "network.width": 0.03,
     "network.layers": [1, 1],
     "importance_samples": 3,
+    "likelihood.runs": 3,
+    "likelihood.steps": [3, 3, 3],
+    "val_likelihood.runs": 3,
+    "val_likelihood.steps": [3, 3, 3],
 }
 """widths for tests, for whichever of these a model has"""
 
@@ -38,6 +42,8 @@ def composed(*overrides: str) -> Any:
 def fake(model: str) -> str:
     """The made-up data set of the kind that a model needs."""
     needs = fits(model)["needs"]
+    if "binary" in needs:
+        return "fake_binary"
     return "fake_texts" if "texts" in needs else "fake_masks" if "masks" in needs else "fake_images"
 
 

@@ -70,6 +70,19 @@ class Batched(Dataset[Examples], ABC):
     def __len__(self) -> int: ...
 
 
+class Indexed(Dataset[Examples]):
+    """The same batches, which also say where in the split their examples stand: `index` (B,)."""
+
+    def __init__(self, data: Batched):
+        self.data = data
+
+    def __getitem__(self, indices: Tensor) -> Examples:
+        return {**self.data[indices], "index": indices}
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
 class Data(pl.LightningDataModule):
     """Train, val and test.
 
@@ -105,7 +118,7 @@ class Data(pl.LightningDataModule):
             else BatchesInOrder(len(data), self.batch_size)
         )
         return DataLoader(
-            data,
+            Indexed(data),
             batch_size=None,  # the sampler's index tensors are batches already
             collate_fn=as_it_is,
             sampler=batches,

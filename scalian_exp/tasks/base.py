@@ -184,6 +184,10 @@ class Task(pl.LightningModule):
             clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
             clip(self.network.parameters(), gradient_clip_val)
 
+    def progress(self, step: int) -> float:
+        """How far the training is at an optimizer's step, in [0, 1]: what schedules are asked for."""
+        return min(step / self.trainer.estimated_stepping_batches, 1.0)
+
     def make_optimizer(self) -> Optimizer:
         """The optimizer of all that is to be trained."""
         return self.optimizer([p for p in self.network.parameters() if p.requires_grad])
@@ -192,8 +196,8 @@ class Task(pl.LightningModule):
         optimizer = self.make_optimizer()
         if self.schedule is None:
             return optimizer
-        steps, schedule = self.trainer.estimated_stepping_batches, self.schedule
-        scheduler = LambdaLR(optimizer, lambda step: schedule(min(step / steps, 1.0)))
+        schedule = self.schedule
+        scheduler = LambdaLR(optimizer, lambda step: schedule(self.progress(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 

@@ -1,6 +1,7 @@
-"""Train a stack of autoencoders, one layer after the other."""
+"""Train a stack one layer after the other: each learns from what the layers below make of the data."""
 
 import logging
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -9,15 +10,82 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from scalian_exp.ranges import PositiveInt
-from scalian_exp.tasks.base import Batch
+from scalian_exp.tasks.base import Batch, Task
 from scalian_exp.tasks.reconstruction import Reconstruction
 
 log = logging.getLogger(__name__)
 
 
-class GreedyReconstruction(Reconstruction):
+class LayerByLayer(Task):
+    """`epochs_per_layer` epochs for each layer; what is left of trainer.max_epochs goes to the last one.
+
+    What the layers below make of the training data is computed once, when a layer's turn comes. A task that is trained
+    so calls `stack` when it is made.
+    """
+
+    layers: int
+    """how many there are"""
+    epochs_per_layer: int
+    layer: Tensor
+    """whose turn it is, counted from 0; a checkpoint's test is about its own"""
+    gathered: Tensor | None = None
+    """the present layer's inputs for all training examples, in the data's order"""
+    gathered_for = 0
+    """the layer that they are for; the first one's are the data themselves"""
+
+    def stack(self, layers: int, epochs_per_layer: int) -> None:
+        self.layers, self.epochs_per_layer = layers, epochs_per_layer
+        self.register_buffer("layer", torch.tensor(0))
+
+    @abstractmethod
+    def below(self, batch: Batch, layer: int) -> Tensor:
+        """What a layer learns from, (B, D): the data, encoded by the layers below."""
+
+    def layer_input(self, batch: Batch) -> Tensor:
+        """The same for the present layer; of training batches it has been computed already."""
+        if self.gathered is not None and self.training:
+            return self.gathered.index_select(0, batch["index"])
+        with torch.no_grad():
+            return self.below(batch, int(self.layer))
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        epochs = self.trainer.max_epochs
+        if -1 < epochs <= (self.layers - 1) * self.epochs_per_layer:
+            log.info(
+                "trains %d of %d layers (trainer.max_epochs=%d, model.epochs_per_layer=%d); for all of them give "
+                "trainer.max_epochs=%d",
+                *(-(-epochs // self.epochs_per_layer), self.layers, epochs, self.epochs_per_layer),
+                self.layers * self.epochs_per_layer,
+            )
+
+    def on_train_epoch_start(self) -> None:
+        layer = min(self.current_epoch // self.epochs_per_layer, self.layers - 1)
+        self.layer.fill_(layer)
+        if layer != self.gathered_for:
+            self.gathered, self.gathered_for = self.gather(layer), layer
+            log.info("epoch %d: layer %d of %d begins", self.current_epoch + 1, layer + 1, self.layers)
+
+    @torch.no_grad()
+    def gather(self, layer: int) -> Tensor:
+        batches = self.trainer.datamodule.loader("train")
+        return torch.cat([self.below(self.trainer.strategy.batch_to_device(batch), layer) for batch in batches])
+
+    def on_fit_end(self) -> None:
+        self.gathered, self.gathered_for = None, 0
+
+    def progress(self, step: int) -> float:
+        """Of the present layer's training: schedules start anew with each layer."""
+        epochs = super().progress(step) * self.trainer.max_epochs
+        layer = min(int(epochs // self.epochs_per_layer), self.layers - 1)
+        start = layer * self.epochs_per_layer
+        length = self.epochs_per_layer if layer < self.layers - 1 else self.trainer.max_epochs - start
+        return (epochs - start) / length
+
+
+class GreedyReconstruction(LayerByLayer, Reconstruction):
     """Layer k learns to give back its input, which is the code of the layers below, from a corrupted copy (Vincent et
-    al. 2010, section 3.4). `epochs_per_layer` epochs each; what is left of trainer.max_epochs goes to the last layer.
+    al. 2010, section 3.4).
 
     The network offers `layer_encoders` and `layer_decoders`, besides what Reconstruction asks for; the loss is applied
     to codes, which must lie in [0, 1] as pixels do.
@@ -39,36 +107,23 @@ class GreedyReconstruction(Reconstruction):
         epochs_per_layer: PositiveInt = 5,
     ):
         super().__init__(network, loss, optimizer, schedule, corruption)
-        self.epochs_per_layer = epochs_per_layer
-        self.layer: Tensor
-        self.register_buffer("layer", torch.tensor(0))  # whose turn it is; a checkpoint's test is about its own
-
-    def on_fit_start(self) -> None:
-        super().on_fit_start()
-        layers, epochs = len(self.network.layer_encoders), self.trainer.max_epochs
-        if -1 < epochs <= (layers - 1) * self.epochs_per_layer:
-            log.info(
-                "trains %d of %d layers (trainer.max_epochs=%d, model.epochs_per_layer=%d); for all of them give "
-                "trainer.max_epochs=%d",
-                *(-(-epochs // self.epochs_per_layer), layers, epochs, self.epochs_per_layer),
-                layers * self.epochs_per_layer,
-            )
-
-    def on_train_epoch_start(self) -> None:
-        last = len(self.network.layer_encoders) - 1
-        self.layer.fill_(min(self.current_epoch // self.epochs_per_layer, last))
+        self.stack(len(self.network.layer_encoders), epochs_per_layer)
 
     def compiled(self) -> list[nn.Module]:
         return [part for part in self.network.modules() if isinstance(part, nn.Linear)]
 
+    def below(self, batch: Batch, layer: int) -> Tensor:
+        codes = batch["image"].flatten(1)
+        for encoder in self.network.layer_encoders[:layer]:
+            codes = encoder(codes)
+        return codes
+
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        encoders, layer = self.network.layer_encoders, int(self.layer)
-        with torch.no_grad():  # gradients reach the present layer alone; optimizers skip parameters without one
-            clean = batch["image"].flatten(1)
-            for encoder in encoders[:layer]:
-                clean = encoder(clean)
+        layer = int(self.layer)
+        clean = self.layer_input(batch)
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
-        logits = self.network.layer_decoders[layer](encoders[layer](corrupted))
+        # gradients reach the present layer alone; optimizers skip parameters without one
+        logits = self.network.layer_decoders[layer](self.network.layer_encoders[layer](corrupted))
         loss = self.loss(logits, clean)
         if self.training:
             return loss, {}

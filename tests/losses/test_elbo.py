@@ -9,8 +9,8 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from scalian_exp.losses.elbo import ELBO, Bernoulli, Gaussian
-from scalian_exp.softplus import softplus_sum
 from scalian_exp.networks.vae import VAE, DenseVAE
+from scalian_exp.softplus import softplus_sum
 from scalian_exp.tasks.variational import Variational
 
 PIXELS, LATENTS, SIGMA = 4, 2, 0.5

@@ -1,0 +1,168 @@
+"""Deep belief networks over images. One layer makes a restricted Boltzmann machine.
+
+Hinton, Osindero & Teh 2006, "A fast learning algorithm for deep belief nets", Neural Computation 18: the two top layers
+are an RBM; below it, every layer generates the next one downwards, with the weights that were once an RBM's.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scalian_exp.networks.rbm import RBM
+from scalian_exp.networks.units import Bernoulli, Units
+from scalian_exp.ranges import PositiveInt
+
+
+class DeepBeliefNetwork(nn.Module):
+    """Images (B, C, H, W) in [0, 1] ↔ visible units (B, C·H·W) ↔ … ↔ the last hidden units (B, hidden[-1]).
+
+    Args:
+        hidden: units of each layer, from the image upwards.
+        visible_units: of the image; Gaussian ones see standardised pixels.
+        centred: RBMs with offsets (Melchior et al. 2016).
+    """
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        hidden: Sequence[PositiveInt],
+        visible_units: Units | None = None,
+        centred: bool = False,
+    ):
+        super().__init__()
+        if not hidden:
+            raise ValueError("A stack needs at least one layer (model.network.hidden).")
+        self.shape = (in_channels, *image_size)
+        widths = [math.prod(self.shape), *hidden]
+        kinds = [visible_units or Bernoulli(), *[Bernoulli() for _ in hidden]]
+        rbms = [
+            RBM(below, above, kind, kind_above, centred)
+            for (below, above), (kind, kind_above) in zip(pairwise(widths), pairwise(kinds), strict=True)
+        ]
+        self.rbms: Any = nn.ModuleList(rbms)
+        self.register_buffer("pixel_mean", torch.zeros(widths[0]))
+        self.register_buffer("pixel_scale", torch.ones(widths[0]))
+        self.pixel_mean: Tensor
+        self.pixel_scale: Tensor
+
+    @property
+    def standardised(self) -> bool:
+        """Do the visible units see pixels of mean 0 and variance 1?"""
+        return not isinstance(self.rbms[0].visible, Bernoulli)
+
+    @torch.no_grad()
+    def standardise(self, mean: Tensor, deviation: Tensor) -> None:
+        """See pixels from now on as multiples of their standard deviation; constant ones stay as they are."""
+        self.pixel_mean.copy_(mean)
+        self.pixel_scale.copy_(torch.where(deviation > 0.01, deviation, 1.0))
+
+    def visible(self, image: Tensor) -> Tensor:
+        """States of the visible units, (B, C·H·W)."""
+        return (image.flatten(1) - self.pixel_mean) / self.pixel_scale
+
+    def image(self, v: Tensor) -> Tensor:
+        """Their image, in [0, 1]."""
+        return (v * self.pixel_scale + self.pixel_mean).clamp(0, 1).unflatten(-1, self.shape)
+
+    def means_above(self, image: Tensor, layer: int) -> Tensor:
+        """Mean states of the units below RBM number `layer`: 0 gives the visible units themselves."""
+        states = self.visible(image)
+        for rbm in self.rbms[:layer]:
+            states = rbm.hidden.mean(rbm.hidden_input(states))
+        return states
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Mean states of the last hidden units."""
+        return self.means_above(image, len(self.rbms))
+
+    def decode(self, h: Tensor) -> Tensor:
+        """Images in [0, 1] of the last hidden units' states, by means all the way down."""
+        for rbm in reversed(self.rbms):
+            h = rbm.visible.mean(rbm.visible_input(h))
+        return self.image(h)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """One pass up and one down."""
+        return self.decode(self.encode(image))
+
+    def up(self, v: Tensor) -> Tensor:
+        """States of the top RBM's visible units, drawn layer by layer."""
+        for rbm in self.rbms[:-1]:
+            v = rbm.hidden_sample(v)
+        return v
+
+    def down(self, states: Tensor) -> Tensor:
+        """Means of the visible units given states of the top RBM's, the layers between drawn."""
+        *lower, _ = self.rbms
+        for rbm in reversed(lower[1:]):
+            states = rbm.visible_sample(states)
+        return lower[0].visible.mean(lower[0].visible_input(states)) if lower else states
+
+    def walk(self, v: Tensor) -> Tensor:
+        """Means of the visible units after a step up, one of Gibbs sampling at the top, and down again."""
+        top = self.rbms[-1]
+        x = top.visible_input(top.hidden_sample(self.up(v)))
+        return top.visible.mean(x) if len(self.rbms) == 1 else self.down(top.visible.sample(x))
+
+    def chain(self, count: int, steps: int, every: int) -> Iterator[Tensor]:
+        """Images (count, C, H, W) every so many of `steps` steps of Gibbs sampling in the top RBM, from units at the
+        data's means."""
+        top = self.rbms[-1]
+        states = top.visible.sample(top.visible.bias(top.visible_mean).expand(count, -1))
+        for step in range(1, steps + 1):
+            x = top.visible_input(top.hidden_sample(states))
+            states = top.visible.sample(x)
+            if step % every == 0:
+                yield self.image(top.visible.mean(x) if len(self.rbms) == 1 else self.down(states))
+
+    def sample(self, count: int, steps: int = 1000) -> Tensor:
+        """Images after so many steps of Gibbs sampling."""
+        return list(self.chain(count, steps, steps))[-1]
+
+    def complete(self, image: Tensor, known: Tensor, steps: int = 100) -> Tensor:
+        """The unknown part of images, given the known one, which is held fixed: means over the second half of a walk.
+
+        Args:
+            known: bool, broadcast to the images.
+        """
+        v, fixed = self.visible(image), (known | torch.zeros_like(image, dtype=torch.bool)).flatten(1)
+        rbm = self.rbms[0]
+        means = rbm.visible.mean(rbm.visible.bias(rbm.visible_mean)).expand_as(v)
+        total, kept = torch.zeros_like(v), range(steps // 2, steps)
+        for step in range(steps):
+            means = self.walk(torch.where(fixed, v, means))
+            total = total + means if step in kept else total
+        return torch.where(known, image, self.image(total / len(kept)))
+
+    def filters(self, layer: int) -> Tensor:
+        """What each hidden unit of a layer adds to the image, (hidden[layer], C, H, W), in no particular range; those
+        of deeper layers are combined through the layers below."""
+        weights = self.rbms[layer].weight
+        for rbm in reversed(self.rbms[:layer]):
+            weights = weights @ rbm.weight
+        return weights.unflatten(1, self.shape)
+
+    def log_likelihood_bound(self, image: Tensor, log_partition: Tensor) -> Tensor:
+        """A lower bound of log p(v), (B,), in nats, by one draw of the layers between; of one layer it is log p(v).
+
+        Salakhutdinov & Murray 2008, eq. 22: log p(v) ≥ E_q[log p(v|h) − F(h) + entropies] − log Z of the top RBM.
+        """
+        v = self.visible(image)
+        bound = -log_partition
+        for rbm in self.rbms[:-1]:
+            q = rbm.hidden_input(v)
+            h = rbm.hidden.sample(q)
+            p = rbm.visible_input(h)
+            bound = bound + log_probability(rbm.visible, p, v) - log_probability(rbm.hidden, q, h)
+            v = h
+        return bound - self.rbms[-1].free_energy(v)
+
+
+def log_probability(units: Units, x: Tensor, states: Tensor) -> Tensor:
+    """Of states given the total inputs, summed over the layer."""
+    return (x * states).sum(-1) - units.base(states) - units.cumulant(x)

@@ -1,0 +1,88 @@
+"""The restricted Boltzmann machine.
+
+Smolensky 1986; Hinton 2002, "Training products of experts by minimizing contrastive divergence"; Hinton 2010, "A
+practical guide to training RBMs". Centring: Melchior, Fischer & Wiskott 2016, "How to center deep Boltzmann machines",
+JMLR 17.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scalian_exp.networks.units import Units
+
+
+class RBM(nn.Module):
+    """p(v, h) ∝ exp(b·(v−μ) + c·(h−λ) + (h−λ)ᵀW(v−μ) − base(v) − base(h)), states (…, visible) and (…, hidden).
+
+    The offsets μ and λ are 0, or with `centred` the data's mean and a running mean of the hidden units: of the same
+    distributions, learning then finds better ones.
+    """
+
+    def __init__(self, visible: int, hidden: int, visible_units: Units, hidden_units: Units, centred: bool = False):
+        super().__init__()
+        self.visible, self.hidden, self.centred = visible_units, hidden_units, centred
+        self.weight = nn.Parameter(0.01 * torch.randn(hidden, visible))
+        self.visible_bias = nn.Parameter(torch.zeros(visible))
+        self.hidden_bias = nn.Parameter(torch.zeros(hidden))
+        for name, size in (("visible_mean", visible), ("visible_offset", visible), ("hidden_offset", hidden)):
+            self.register_buffer(name, torch.zeros(size))
+        self.visible_mean: Tensor  # of the data: the base rates of annealed importance sampling
+        self.visible_offset: Tensor
+        self.hidden_offset: Tensor
+
+    def hidden_input(self, v: Tensor) -> Tensor:
+        return F.linear(v - self.visible_offset, self.weight, self.hidden_bias)
+
+    def visible_input(self, h: Tensor) -> Tensor:
+        return F.linear(h - self.hidden_offset, self.weight.t(), self.visible_bias)
+
+    def free_energy(self, v: Tensor, hidden_input: Tensor | None = None) -> Tensor:
+        """−log Σ_h exp(−E(v, h)), (…,).
+
+        Args:
+            hidden_input: that of v, where it is known already.
+        """
+        x = self.hidden_input(v) if hidden_input is None else hidden_input
+        own = self.visible.base(v) - (v - self.visible_offset) @ self.visible_bias
+        return own + x @ self.hidden_offset - self.hidden.cumulant(x)
+
+    def hidden_sample(self, v: Tensor) -> Tensor:
+        return self.hidden.sample(self.hidden_input(v))
+
+    def visible_sample(self, h: Tensor) -> Tensor:
+        return self.visible.sample(self.visible_input(h))
+
+    def gibbs(self, v: Tensor, steps: int) -> Tensor:
+        """The visible states after so many steps of block Gibbs sampling."""
+        for _ in range(steps):
+            v = self.visible_sample(self.hidden_sample(v))
+        return v
+
+    @torch.no_grad()
+    def start_from(self, mean: Tensor) -> None:
+        """With hidden units left out of account the units have the data's mean (Hinton 2010, section 8)."""
+        self.visible_mean.copy_(mean)
+        self.visible_bias.copy_(self.visible.bias(mean))
+        if self.centred:
+            self.visible_offset.copy_(mean)
+            self.hidden_offset.copy_(self.hidden.mean(self.hidden_bias))
+
+    @torch.no_grad()
+    def recentre(self, v: Tensor, rate: float = 0.01) -> None:
+        """Move λ towards the hidden units' mean on a batch; the visible bias moves with it, so that the distribution
+        stays (Melchior et al., algorithm 1; their rate)."""
+        shift = rate * (self.hidden.mean(self.hidden_input(v)).mean(0) - self.hidden_offset)
+        self.hidden_offset += shift
+        self.visible_bias += shift @ self.weight
+
+    @torch.no_grad()
+    def plain(self) -> "RBM":
+        """The same distribution without offsets."""
+        hidden, visible = self.weight.shape
+        rbm = RBM(visible, hidden, self.visible, self.hidden).to(self.weight)
+        rbm.weight.copy_(self.weight)
+        rbm.visible_bias.copy_(self.visible_bias - self.hidden_offset @ self.weight)
+        rbm.hidden_bias.copy_(self.hidden_bias - self.weight @ self.visible_offset)
+        rbm.visible_mean.copy_(self.visible_mean)
+        return rbm

@@ -1,0 +1,248 @@
+"""Train Boltzmann machines: a restricted one, or a stack of them one after the other."""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from scalian_exp.figures.filters import filter_grid
+from scalian_exp.figures.grids import image_grid, rows_of_images
+from scalian_exp.losses.contrastive import ContrastiveLoss
+from scalian_exp.metrics.ais import ENUMERABLE, AnnealedImportanceSampling, LogPartition, exact_log_partition
+from scalian_exp.networks.rbm import RBM
+from scalian_exp.networks.units import Bernoulli
+from scalian_exp.ranges import PositiveInt
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.base import Batch
+from scalian_exp.tasks.greedy import LayerByLayer
+from scalian_exp.tasks.reconstruction import psnr
+
+
+class Contrastive(LayerByLayer):
+    """A stack of RBMs, `network.rbms`, each trained for `epochs_per_layer` epochs on states drawn anew at each step by
+    the probabilities that the one below gives; what is left of trainer.max_epochs goes to the last. One RBM is a stack
+    of one.
+
+    Logs of the RBM whose turn it is, in nats per example:
+    - `log_likelihood_ais`, of an RBM of at most 20 hidden units `log_likelihood_exact`: log p(v) by −F(v) − log Z. The
+      best checkpoint is that of the largest; of a stack, the one of most `layers_trained`.
+    - `pseudo_likelihood`: Σ_i log p(v_i | the others) by one i drawn for each example; binary units only.
+    - `free_energy_gap`: mean F of validation examples less that of training examples; it grows with overfitting.
+    - `reconstruction_error`: squared, of a step of Gibbs sampling. It says how far the chain moves, not how good the
+      model is.
+
+    The test adds log Z, its standard error and the effective number of runs; for a stack on binary data, once the last
+    layer has had its turn, the likelihood is a lower bound, `log_likelihood_bound_ais`, for the whole stack.
+
+    Args:
+        draw_pixels: grey pixels are probabilities of states that are drawn too; else they must be black or white.
+        momentum: progress of a layer's training, 0 to 1 → momentum of the optimizer.
+        weight_decay: the same for the decay of the weights; biases have none.
+        likelihood: estimates log Z for the test.
+        val_likelihood: the same for every validation: fewer temperatures, higher likelihoods.
+    """
+
+    mode = "max"
+    figure_examples = 1000
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: ContrastiveLoss,
+        optimizer: Callable[[Any], Optimizer],
+        likelihood: AnnealedImportanceSampling,
+        val_likelihood: AnnealedImportanceSampling,
+        schedule: Callable[[float], float] | None = None,
+        momentum: Callable[[float], float] | None = None,
+        weight_decay: Callable[[float], float] | None = None,
+        epochs_per_layer: PositiveInt = 10,
+        draw_pixels: bool = False,
+    ):
+        super().__init__(network, loss, optimizer, schedule)
+        self.draw_pixels = draw_pixels
+        self.likelihood, self.val_likelihood = likelihood, val_likelihood
+        self.momentum, self.weight_decay = momentum, weight_decay
+        self.stack(len(self.network.rbms), epochs_per_layer)
+        self.register_buffer("layers_started", torch.tensor(0))
+        self.layers_started: Tensor
+        loss.attach(self.network.rbms)
+        first = self.estimator_of(self.network.rbms[0])
+        self.monitor = f"val/log_likelihood_{first}" if self.layers == 1 else "val/layers_trained"  # type: ignore[misc]
+
+    @staticmethod
+    def estimator_of(rbm: RBM) -> str:
+        return "exact" if len(rbm.hidden_bias) <= ENUMERABLE and isinstance(rbm.hidden, Bernoulli) else "ais"
+
+    @property
+    def rbm(self) -> RBM:
+        """The one whose turn it is."""
+        rbm: RBM = self.network.rbms[int(self.layer)]
+        return rbm
+
+    def check(self, data: Any) -> None:
+        super().check(data)
+        image = data.on_after_batch_transfer(data.splits["train"][torch.arange(1)], 0)["image"]
+        if not (self.draw_pixels or self.network.standardised or bool(((image == 0) | (image == 1)).all())):
+            raise Refusal(
+                f"{type(data).__name__} has grey pixels, but these units are black or white: use "
+                "dataset=binarized_mnist or another binary one, model.draw_pixels=true, which takes grey for a probability, or "
+                "model=rbm_gaussian."
+            )
+
+    def below(self, batch: Batch, layer: int) -> Tensor:
+        return self.network.means_above(batch["image"], layer)
+
+    def states(self, batch: Batch) -> Tensor:
+        """What the present RBM learns from: the data, or states drawn from the units below."""
+        means = self.layer_input(batch)
+        return torch.bernoulli(means) if self.draw_pixels or int(self.layer) > 0 else means
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if self.initialised:
+            self.layers_started.fill_(self.layers)
+        if self.trainer.ckpt_path is None and not self.initialised and self.network.standardised:
+            mean, square = self.moments(lambda batch: batch["image"].flatten(1))
+            self.network.standardise(mean, (square - mean.square()).clamp_min(0).sqrt())
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        layer = int(self.layer)
+        if layer >= int(self.layers_started):
+            mean = self.gathered.mean(0) if layer else self.moments(self.network_input)[0]  # type: ignore[union-attr]
+            self.rbm.start_from(mean)
+            self.layers_started.fill_(layer + 1)
+
+    def network_input(self, batch: Batch) -> Tensor:
+        return self.below(batch, 0)
+
+    @torch.no_grad()
+    def moments(self, values: Callable[[Batch], Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean and mean square over the training data of what is made of a batch, (B, D) → (D,) each."""
+        sums = torch.zeros((), device=self.device)
+        count = 0
+        for batch in self.trainer.datamodule.loader("train"):
+            x = values(self.trainer.strategy.batch_to_device(batch)).float()
+            sums, count = sums + torch.stack([x.sum(0), x.square().sum(0)]), count + len(x)
+        mean, square = (sums / count).to(self.dtype)
+        return mean, square
+
+    def make_optimizer(self) -> Optimizer:
+        weights = [rbm.weight for rbm in self.network.rbms]
+        biases = [bias for rbm in self.network.rbms for bias in (rbm.visible_bias, rbm.hidden_bias)]
+        optimizer = self.optimizer([{"params": weights}, {"params": biases, "weight_decay": 0.0}])
+        if self.momentum is not None and "momentum" not in optimizer.param_groups[0]:
+            raise Refusal(f"model.momentum: {type(optimizer).__name__} has none; use SGD, or model.momentum=null.")
+        return optimizer
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        progress = self.progress(self.global_step)
+        weights, biases = self.trainer.optimizers[0].param_groups
+        if self.momentum is not None:
+            weights["momentum"] = biases["momentum"] = self.momentum(progress)
+        if self.weight_decay is not None:
+            weights["weight_decay"] = self.weight_decay(progress)
+        return super().training_step(batch, batch_idx)
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        v, rbm = self.states(batch), self.rbm
+        if not self.training:
+            return rbm.free_energy(v).mean(), self.diagnostics(v)
+        if rbm.centred:
+            rbm.recentre(v)
+        return self.loss(rbm, v, int(self.layer), self.progress(self.global_step)), {}
+
+    def diagnostics(self, v: Tensor) -> dict[str, Tensor]:
+        rbm = self.rbm
+        again = rbm.visible.mean(rbm.visible_input(rbm.hidden_sample(v)))
+        found = {
+            "free_energy": rbm.free_energy(v).mean(),
+            "reconstruction_error": (again - v).square().sum(1).mean(),
+        }
+        if isinstance(rbm.visible, Bernoulli):
+            found["pseudo_likelihood"] = pseudo_likelihood(rbm, v).mean()
+        return found
+
+    def val_totals(self) -> dict[str, Tensor]:
+        free_energy = self.val_means.compute()["free_energy"]
+        partition = self.log_partition(self.rbm, self.val_likelihood)
+        log_likelihood = -free_energy - partition.value
+        share = torch.sigmoid(log_likelihood / len(self.rbm.visible_bias))  # grows with it, and lies in (0, 1)
+        return {
+            f"log_likelihood_{self.estimator_of(self.rbm)}": log_likelihood,
+            "layers_trained": self.layer + share,
+            "free_energy_gap": free_energy - self.training_free_energy(),
+        }
+
+    def training_free_energy(self, batches: int = 20) -> Tensor:
+        """Mean over some of the training data, drawn as an epoch's are."""
+        loader = islice(self.trainer.datamodule.loader("train", shuffle=True), batches)
+        states = [self.states(self.trainer.strategy.batch_to_device(batch)) for batch in loader]
+        return self.rbm.free_energy(torch.cat(states)).mean()
+
+    def log_partition(self, rbm: RBM, estimate: AnnealedImportanceSampling) -> LogPartition:
+        return exact_log_partition(rbm) if self.estimator_of(rbm) == "exact" else estimate(rbm)
+
+    @property
+    def finished(self) -> bool:
+        """Has the last layer had a turn?"""
+        return int(self.layer) == self.layers - 1
+
+    def on_test_start(self) -> None:
+        self.partition = self.log_partition(self.rbm, self.likelihood)
+
+    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
+        x = batch["image"]
+        logs = {"psnr_one_pass": psnr(self.network(x), x).mean()}
+        if self.layers > 1 and self.finished and bool(((x == 0) | (x == 1)).all()):
+            name = f"log_likelihood_bound_{self.estimator_of(self.rbm)}"
+            logs[name] = self.network.log_likelihood_bound(x, self.partition.value).mean()
+        return logs
+
+    def test_totals(self) -> dict[str, Tensor]:
+        partition = self.partition
+        found = {"log_partition": partition.value}
+        if (kind := self.estimator_of(self.rbm)) == "ais":
+            found |= {"ais_standard_error": partition.standard_error, "ais_effective_runs": partition.effective_runs}
+        if self.layers == 1:
+            found[f"log_likelihood_{kind}"] = -self.test_means.compute()["free_energy"] - partition.value
+        return found
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """One pass up and one down."""
+        output: Tensor = self.network(x).float()
+        return output
+
+    def figures(self, batch: Batch) -> dict[str, Figure]:
+        layer = int(self.layer)
+        title = f"layer {layer + 1} of {self.layers}" if self.layers > 1 else ""
+        figures = {
+            "filters": filter_grid(self.network.filters(layer)[:100], title),
+            "activity": image_grid(self.activity(batch), title=f"{title}, hidden units × examples".lstrip(", ")),
+        }
+        if self.finished:
+            x = batch["image"][:10]
+            figures["reconstructions"] = rows_of_images({"input": x, "output": self.reconstruct(x)})
+            figures["samples"] = image_grid(self.network.sample(64).float())
+        return figures
+
+    def activity(self, batch: Batch) -> Tensor:
+        """Hidden probabilities as a picture (1, 1, examples, hidden): grey is alive, black or white columns are dead
+        units (Hinton 2010, section 16.1)."""
+        x = batch["image"][:100]
+        means = self.network.means_above(x, int(self.layer) + 1)[:, :200]
+        return means.float().unsqueeze(0).unsqueeze(0)
+
+
+def pseudo_likelihood(rbm: RBM, v: Tensor) -> Tensor:
+    """D · log p(v_i | all others) for one unit i drawn for each example, (B,): on average the sum over all units of
+    binary states."""
+    flipped = v.clone()
+    unit = torch.randint(v.shape[1], (len(v), 1), device=v.device)
+    flipped.scatter_(1, unit, 1 - v.gather(1, unit))
+    return -v.shape[1] * F.softplus(rbm.free_energy(v) - rbm.free_energy(flipped))
