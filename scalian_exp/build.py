@@ -52,6 +52,8 @@ def build_task(config: dict[str, Any]) -> Any:
     task = build("model", config["model"], loss=build("loss", config["loss"]))
     for fact in ("class_names", "palette", "object_class"):
         setattr(task, fact, config["dataset"].get(fact))
+    if task.optimizer is None:
+        return task
     try:
         task.optimizer([nn.Parameter(torch.zeros(1))])  # so that a bad learning rate is told before training
     except (ValueError, TypeError) as error:

@@ -43,6 +43,7 @@ def quiet() -> None:
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*smaller than the logging interval.*",
+        ".*returned `None`.*",  # where nothing is trained by gradient
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
     ):
         warnings.filterwarnings("ignore", message)

@@ -44,6 +44,8 @@ def fake(model: str) -> str:
     needs = fits(model)["needs"]
     if "binary" in needs:
         return "fake_binary"
+    if "ratings" in needs:
+        return "fake_ratings"
     return "fake_texts" if "texts" in needs else "fake_masks" if "masks" in needs else "fake_images"
 
 

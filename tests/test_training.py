@@ -44,6 +44,8 @@ def same_kind(dataset: str) -> list[str]:
     if "masks" in facts["provides"]:
         classes = ["dataset.num_classes=" + str(facts["num_classes"] or 3)]
         return ["dataset=fake_masks", f"dataset.in_channels={facts['in_channels']}", *classes]
+    if "ratings" in facts["provides"]:
+        return ["dataset=fake_ratings", f"dataset.levels={facts['levels']}"]
     overrides = [f"dataset.in_channels={facts['in_channels']}", f"dataset.image_size={facts['image_size']}"]
     return ["dataset=fake_binary" if "binary" in facts["provides"] else "dataset=fake_images", *overrides]
 

@@ -33,7 +33,7 @@ class Adversarial(Task):
     def inputs(self, batch: Batch) -> Tensor:
         return self.network.noise(batch_size(batch))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
         real, fake = batch["image"], self.network.generator(self.inputs(batch))
         discriminating, generating = self.optimizers()  # type: ignore[attr-defined]
 

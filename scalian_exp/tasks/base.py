@@ -28,7 +28,8 @@ class Task(pl.LightningModule):
     Args:
         network: what is trained.
         loss: the loss module; each task documents its call.
-        optimizer: the parameters → an optimizer.
+        optimizer: the parameters → an optimizer; None if nothing is trained by gradient: what `start_from` makes of the
+            training data is all then, and a pass over them only evaluates.
         schedule: progress of the training, 0 to 1 → factor of the learning rate, asked before every step.
     """
 
@@ -48,12 +49,13 @@ class Task(pl.LightningModule):
     initialised = False
     """the network's weights come from another run: they are not to be overwritten"""
     trainer: Any
+    optimizer: Any
 
     def __init__(
         self,
         network: nn.Module,
         loss: nn.Module,
-        optimizer: Callable[[Any], Optimizer],
+        optimizer: Callable[[Any], Optimizer] | None,
         schedule: Callable[[float], float] | None = None,
     ):
         super().__init__()
@@ -138,13 +140,13 @@ class Task(pl.LightningModule):
             total, count = total + x.sum(0), count + len(x)
         return total / count
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Any:
         loss, logs = self.step(batch)
         self.train_means.update({"loss": loss, **logs}, batch_size(batch))
         every = self.trainer.log_every_n_steps
         if every and (self.global_step + 1) % every == 0:
             self.log("step/loss", loss.detach(), prog_bar=True, batch_size=batch_size(batch))
-        return loss
+        return loss if self.optimizer is not None else None  # for Lightning: nothing to go back through
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         loss, logs = self.step(batch)
@@ -157,7 +159,8 @@ class Task(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         self.samples_per_epoch = self.train_means.count
         self.log_means("train", self.train_means)
-        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        if self.optimizer is not None:
+            self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_validation_epoch_end(self) -> None:
         self.log_means("val", self.val_means, self.val_totals())
@@ -180,7 +183,7 @@ class Task(pl.LightningModule):
     ) -> None:
         """Lightning refuses to clip for any fused optimizer in mixed precision, but only float16 scales gradients, and
         checks.py refuses that one."""
-        if gradient_clip_val:
+        if gradient_clip_val and self.optimizer is not None:
             clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
             clip(self.network.parameters(), gradient_clip_val)
 
@@ -193,6 +196,8 @@ class Task(pl.LightningModule):
         return self.optimizer([p for p in self.network.parameters() if p.requires_grad])
 
     def configure_optimizers(self) -> Any:
+        if self.optimizer is None:
+            return None
         optimizer = self.make_optimizer()
         if self.schedule is None:
             return optimizer

@@ -1,0 +1,187 @@
+"""MovieLens (Harper & Konstan 2015, "The MovieLens datasets", ACM TiiS 5), as GroupLens lays it out on disk.
+
+GroupLens' terms, in each set's README: for research; publications acknowledge the data set; neither redistribution nor
+commercial use without permission (the latest ones may be redistributed under the same terms); no endorsement.
+"""
+
+import re
+import shutil
+import urllib.request
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from scalian_exp.datasets.download import TIMEOUT, fetch
+from scalian_exp.datasets.rating_files import numbered, rating_lines, records, triples
+from scalian_exp.datasets.ratings import Ratings, RatingSource
+from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+from scalian_exp.refusal import Refusal
+
+GENRES = (
+    *("", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy"),
+    *("Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
+"""what the flags in MovieLens 100k's u.item stand for"""
+
+
+class MovieLens(Ratings):
+    """A folder of GroupLens' below the root; downloaded where there is none.
+
+    Args:
+        root: the folder in which the data set's own folder lies.
+    """
+
+    url = "https://files.grouplens.org/datasets/movielens/"
+    archive: ClassVar[str]
+    """name of the zip file and of the folder in it"""
+    md5: ClassVar[str | None]
+
+    def __init__(
+        self,
+        root: str,
+        users: PositiveInt,
+        items: PositiveInt,
+        levels: Sequence[PositiveFloat],
+        liked: PositiveFloat = 4.0,
+        rows: Literal["users", "items"] = "users",
+        batch_size: PositiveInt = 64,
+        val_share: Fraction = 0.05,
+        test_share: Fraction = 0.1,
+    ):
+        super().__init__(users, items, levels, liked, rows, batch_size, val_share, test_share)
+        self.root = Path(root)
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.archive
+
+    def prepare_data(self) -> None:
+        if self.folder.is_dir():
+            return
+        file = self.root / f"{self.archive}.zip"
+        address = f"{self.url}{file.name}"
+        fetch(address, file, self.md5 or published_md5(address, self.folder))
+        extract(file, self.folder)
+
+
+def published_md5(address: str, folder: Path) -> str:
+    """The hash that GroupLens publishes beside an archive that it renews: it tells a broken transfer, no new edition.
+
+    Raises:
+        Refusal: if it can't be had.
+    """
+    try:
+        with urllib.request.urlopen(f"{address}.md5", timeout=TIMEOUT) as answer:
+            found = re.search(r"\b[0-9a-f]{32}\b", answer.read(1000).decode())
+        if found is None:
+            raise OSError("there is no hash in it")
+    except OSError as error:
+        raise Refusal(
+            f"{folder} is missing and {address}.md5 could not be downloaded ({error}); put the folder there "
+            "yourself, or say with dataset.root where it lies."
+        ) from error
+    return found[0]
+
+
+def extract(archive: Path, folder: Path) -> None:
+    """Unpack the folder of an archive's that is called as this one: whole or not at all.
+
+    Raises:
+        Refusal: if the archive is broken, or has no such folder.
+    """
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(part)
+        (part / folder.name).replace(folder)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise Refusal(
+            f"{archive} can't be unpacked ({error}); delete it, and the next start downloads it again."
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+class MovieLens100k(MovieLens):
+    """100,000 ratings of 1,682 films by 943 users, 1997-98. GroupLens' terms: research only, no redistribution.
+
+    Args:
+        split: u1 … u5, five disjoint fifths as test splits; ua or ub, ten ratings of each user; random.
+    """
+
+    archive = "ml-100k"
+    md5 = "0e33842e24a9c977be4e0107933c0723"
+
+    def __init__(
+        self,
+        root: str,
+        users: PositiveInt,
+        items: PositiveInt,
+        levels: Sequence[PositiveFloat],
+        liked: PositiveFloat = 4.0,
+        rows: Literal["users", "items"] = "users",
+        batch_size: PositiveInt = 64,
+        val_share: Fraction = 0.05,
+        test_share: Fraction = 0.1,
+        split: Literal["u1", "u2", "u3", "u4", "u5", "ua", "ub", "random"] = "u1",
+    ):
+        super().__init__(root, users, items, levels, liked, rows, batch_size, val_share, test_share)
+        self.split = split
+
+    def read(self) -> RatingSource:
+        films = [fields for _, fields in records(self.folder / "u.item", "|", "latin-1")]
+        items = {fields[0]: number for number, fields in enumerate(films)}
+        files = ["u.data"] if self.split == "random" else [f"{self.split}.base", f"{self.split}.test"]
+        lines = [list(rating_lines(self.folder / file, "\t")) for file in files]
+        users = numbered(line.user for part in lines for line in part)
+        train, *test = [triples(part, users, items, self.levels) for part in lines]
+        return RatingSource(
+            list(users),
+            list(items),
+            [fields[1] for fields in films],
+            train,
+            test[0] if test else None,
+            [first_genre(fields[5:]) for fields in films],
+        )
+
+
+def first_genre(flags: Sequence[str]) -> str:
+    return next((name for name, flag in zip(GENRES, flags, strict=False) if flag == "1"), "")
+
+
+class MovieLens1M(MovieLens):
+    """1,000,209 ratings of 3,706 films by 6,040 users, 2000. GroupLens' terms: research only, no redistribution."""
+
+    archive = "ml-1m"
+    md5 = "c4d9eecfca2ab87c1945afe126590906"
+
+    def read(self) -> RatingSource:
+        films = {fields[0]: fields for _, fields in records(self.folder / "movies.dat", "::", "latin-1")}
+        return with_titles(self.folder / "ratings.dat", "::", False, films, self.levels)
+
+
+class MovieLensLatestSmall(MovieLens):
+    """100,836 ratings in halves of a star, of 9,724 films by 610 users, as of September 2018. GroupLens may renew it, so
+    no hash stands here: the one that it publishes beside the archive is asked for. GroupLens' terms: research only,
+    redistribution under the same terms."""
+
+    archive = "ml-latest-small"
+    md5 = None
+
+    def read(self) -> RatingSource:
+        films = {fields[0]: fields for _, fields in records(self.folder / "movies.csv")}
+        return with_titles(self.folder / "ratings.csv", ",", True, films, self.levels)
+
+
+def with_titles(
+    file: Path, separator: str, header: bool, films: dict[str, list[str]], levels: Sequence[float]
+) -> RatingSource:
+    """Ratings of the films that anybody rated; films are item → (item, title, genres divided by |)."""
+    lines = list(rating_lines(file, separator, header))
+    users, items = numbered(line.user for line in lines), numbered(line.item for line in lines)
+    ratings = triples(lines, users, items, levels)
+    described = [films.get(item, [item, item, ""]) for item in items]
+    genres = [fields[2].partition("|")[0] if len(fields) > 2 else "" for fields in described]
+    return RatingSource(list(users), list(items), [fields[1] for fields in described], ratings, genres=genres)

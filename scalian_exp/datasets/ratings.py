@@ -1,0 +1,152 @@
+"""Ratings as a table whose rows are users or items.
+
+Batches are dicts of rows: rating (B, M), what a prediction may see, and target (B, M), what it is scored on, float and
+0 where there is none; known (B, M), bool: which pairs are rated in any split, without how. In training the two are the
+same ratings; at validation the target is held out of the training ratings, and at the test it is the test split's,
+while rating is all that isn't.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples
+from scalian_exp.datasets.rating_files import Triples
+from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+from scalian_exp.refusal import Refusal
+
+
+@dataclass
+class RatingSource:
+    """What a data set's files hold."""
+
+    users: list[str]
+    """their names"""
+    items: list[str]
+    titles: list[str]
+    train: Triples
+    test: Triples | None = None
+    """None: part of the training ratings is to be held out"""
+    genres: list[str] = field(default_factory=list)
+    """the first of each item, where they are known"""
+
+
+class RatingRows(Batched):
+    """Rows of the tables (N, M)."""
+
+    def __init__(self, rating: Tensor, target: Tensor, known: Tensor):
+        self.rating, self.target, self.known = rating, target, known
+
+    def __getitem__(self, indices: Tensor) -> Examples:
+        return {name: getattr(self, name).index_select(0, indices) for name in ("rating", "target", "known")}
+
+    def __len__(self) -> int:
+        return len(self.rating)
+
+
+class Ratings(Data, ABC):
+    """Who rated what how; a subclass reads it.
+
+    Args:
+        users: how many there are, at least: those that the files lack have no ratings.
+        items: the same.
+        levels: the values that a rating can have, ascending, above 0.
+        liked: ratings from this one on say that the item was liked.
+        rows: of the table: users or items.
+        batch_size: rows a step.
+        val_share: part of the training ratings that is held out for validation.
+        test_share: part of all ratings that is held out for the test, where the data set has no split of its own.
+    """
+
+    def __init__(
+        self,
+        users: PositiveInt,
+        items: PositiveInt,
+        levels: Sequence[PositiveFloat],
+        liked: PositiveFloat = 4.0,
+        rows: Literal["users", "items"] = "users",
+        batch_size: PositiveInt = 64,
+        val_share: Fraction = 0.05,
+        test_share: Fraction = 0.1,
+    ):
+        super().__init__(batch_size)
+        if list(levels) != sorted(set(levels)):
+            raise Refusal(f"dataset.levels={list(levels)} must be ascending, each level once.")
+        self.users, self.items, self.levels, self.liked, self.rows = users, items, list(levels), liked, rows
+        self.val_share, self.test_share = val_share, test_share
+        self.user_names: list[str] = []
+        """once `setup` has run"""
+        self.item_names: list[str] = []
+        self.titles: list[str] = []
+        self.genres: list[str] = []
+
+    @abstractmethod
+    def read(self) -> RatingSource:
+        """All ratings, and what they are of."""
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
+        source = self.read()
+        for name, found, most in (("users", source.users, self.users), ("items", source.items, self.items)):
+            if len(found) > most:
+                raise Refusal(
+                    f"There are {len(source.users)} users and {len(source.items)} items, but dataset.{name} is {most}; "
+                    f"say dataset.users={max(len(source.users), self.users)} "
+                    f"dataset.items={max(len(source.items), self.items)}."
+                )
+        self.user_names, self.item_names = source.users, source.items
+        self.titles, self.genres = source.titles, source.genres
+        given, test = (source.train, source.test) if source.test else self.parts(source.train, self.test_share, "test")
+        train, val = self.parts(given, self.val_share, "val")
+        seen, held, scored = (self.table(part) for part in (train, val, test))
+        known = (seen + held + scored) > 0
+        if both := int(((seen + held > 0) & (scored > 0)).sum()):
+            raise Refusal(f"{both} ratings of the test split are among the training ones as well; remove them there.")
+        self.splits = {
+            "train": RatingRows(seen, seen, known),
+            "val": RatingRows(seen, held, known),
+            "test": RatingRows(seen + held, scored, known),
+        }
+
+    def parts(self, ratings: Triples, share: float, name: str) -> tuple[Triples, Triples]:
+        """The ratings that are kept, and those held out: the same for every seed of a run."""
+        size = len(ratings.values)
+        count = round(share * size)
+        if not 0 < count < size:
+            raise Refusal(
+                f"dataset.{name}_share={share:g} of {size} ratings must leave some and take some; give another "
+                "share, or more ratings."
+            )
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
+        return ratings.part(order[count:]), ratings.part(order[:count])
+
+    def table(self, ratings: Triples) -> Tensor:
+        """(users, items), or transposed where rows are items; 0 where there is no rating."""
+        table = torch.zeros(self.users, self.items)
+        table[ratings.users, ratings.items] = ratings.values
+        return table if self.rows == "users" else table.T.contiguous()
+
+    def by_user(self, table: Tensor) -> Tensor:
+        """A table (N, M) with users as rows."""
+        return table if self.rows == "users" else table.T
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: which users and items the network's inputs stand for."""
+        names = {"users": self.user_names, "items": self.item_names}
+        return {what: hashlib.sha256(repr(names[what]).encode()).hexdigest() for what in ("users", "items")}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict != self.state_dict():
+            raise Refusal(
+                "The users or items of the ratings have changed since this run began, and its network no longer knows "
+                "which is which; put the old files back, or start a new run."
+            )
+
+    def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
+        return {**batch, "rating": batch["rating"].to(self.dtype), "target": batch["target"].to(self.dtype)}

@@ -1,0 +1,116 @@
+"""What a recommender has learned, in the titles of the items."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+MOST_RATED = 300
+"""items that are named: of the others few readers know the titles, and few ratings tell the features"""
+LIKES, DISLIKES = "#2a7f62", "#b5483a"
+
+
+def shortened(title: str, most: int = 34) -> str:
+    return title if len(title) <= most else title[: most - 1].rstrip() + "…"
+
+
+def strongest(feature: Tensor, counts: Tensor, most: int) -> tuple[list[int], list[int]]:
+    """Numbers of the items (N,) with the largest and with the least values, among those most rated."""
+    known = counts.argsort(descending=True, stable=True)[:MOST_RATED]
+    order = known[feature[known].argsort(descending=True)].tolist()
+    most = min(most, len(order) // 2)
+    return order[:most], order[::-1][:most]
+
+
+def feature_titles(
+    features: Tensor, titles: Sequence[str], counts: Tensor, numbers: Sequence[int], most: int = 5
+) -> Figure:
+    """A panel for each feature: the items for which it stands most, and those against which.
+
+    Args:
+        features: of the items, (N, F).
+        titles: of the items.
+        counts: ratings of each item, (N,).
+        numbers: what the features are called.
+    """
+    panels = features.shape[1]
+    columns = min(3, panels)
+    rows = math.ceil(panels / columns)
+    figure = Figure(figsize=(4.6 * columns, (0.5 + 0.42 * most) * rows + 0.4), layout="constrained")
+    figure.suptitle("what each feature likes (green) and dislikes (red)", fontsize="medium")
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for index, axes in enumerate(grid):
+        axes.set_axis_off()
+        if index >= panels:
+            continue
+        feature = features[:, index]
+        scale = float(feature.abs().max()) or 1.0
+        axes.set(xlim=(-1.15, 1.15), ylim=(2 * most - 0.3, -0.8))
+        axes.set_title(f"feature {numbers[index] + 1}", fontsize="small", loc="left", pad=2)
+        likes, dislikes = strongest(feature, counts, most)
+        for place, item in enumerate([*likes, *reversed(dislikes)]):
+            value = float(feature[item]) / scale
+            axes.barh(place, value, color=LIKES if value > 0 else DISLIKES, alpha=0.55, height=0.8)
+            side = "right" if value > 0 else "left"
+            axes.text(-0.02 if value > 0 else 0.02, place, shortened(titles[item]), ha=side, va="center", fontsize=6.5)
+        axes.axvline(0, color="0.6", linewidth=0.6)
+    return figure
+
+
+def plane(points: Tensor) -> Tensor:
+    """Points (N, F) on the plane of their first two principal components, (N, 2)."""
+    centred = points - points.mean(0)
+    axes = torch.linalg.svd(centred.double(), full_matrices=False).Vh[:2].to(points.dtype)
+    return torch.nn.functional.pad(centred @ axes.T, (0, 2 - len(axes)))
+
+
+def item_map(features: Tensor, titles: Sequence[str], genres: Sequence[str], counts: Tensor, named: int = 60) -> Figure:
+    """The most rated items on a plane: near one another are those that the same users like.
+
+    Args:
+        features: of the items, (N, F).
+        titles: of the items.
+        genres: of the items, for colours; none if they aren't known.
+        counts: ratings of each item, (N,).
+        named: so many of them get their title, where there is room.
+    """
+    known = counts.argsort(descending=True, stable=True)[:MOST_RATED]
+    figure = Figure(figsize=(11, 8.5), layout="constrained")
+    axes = figure.add_subplot()
+    if not torch.isfinite(features).all():
+        axes.set_title("no map: some features are infinite or no numbers, the training diverged")
+        return figure
+    x, y = plane(features[known]).T.numpy()
+    sizes = 10 + 120 * (counts[known] / counts.max()).numpy()
+    kinds = [genres[item] if genres else "" for item in known.tolist()]
+    common = sorted(set(kinds), key=kinds.count, reverse=True)[:9]
+    for number, kind in enumerate(common if genres else [""]):
+        chosen = [place for place, other in enumerate(kinds) if other == kind]
+        axes.scatter(x[chosen], y[chosen], s=sizes[chosen], color=f"C{number}", alpha=0.6, linewidths=0, label=kind)
+    rest = [place for place, kind in enumerate(kinds) if genres and kind not in common]
+    axes.scatter(x[rest], y[rest], s=sizes[rest], color="0.7", alpha=0.6, linewidths=0, label="other" if rest else None)
+    place_titles(axes, x, y, [shortened(titles[item], 30) for item in known.tolist()], named)
+    if genres:
+        axes.legend(fontsize="small", markerscale=0.7, framealpha=0.9)
+    axes.set_title(f"the {len(known)} most rated items by what the model knows of them: principal components 1 and 2")
+    axes.set(xticks=[], yticks=[])
+    return figure
+
+
+def place_titles(axes: Axes, x: Any, y: Any, titles: Sequence[str], most: int) -> None:
+    """Titles beside their points, the first ones first, leaving out those that would lie on one already there."""
+    width, height = (float(values.max() - values.min()) or 1.0 for values in (x, y))
+    boxes: list[tuple[float, float, float]] = []
+    """left, right and baseline, in hundredths of the picture"""
+    for left, low, title in zip(100 * x / width, 100 * y / height, titles, strict=True):
+        right = left + 0.72 * len(title)
+        if any(left < r and right > l and abs(low - b) < 1.7 for l, r, b in boxes):  # noqa: E741
+            continue
+        boxes.append((left, right, low))
+        axes.annotate(title, (left * width / 100, low * height / 100), (3, 3), textcoords="offset points", fontsize=6.5)
+        if len(boxes) == most:
+            return

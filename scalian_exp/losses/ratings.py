@@ -1,0 +1,96 @@
+"""Losses on rows of ratings, called with the network, a batch of datasets/ratings.py and, in training, the epoch.
+
+What isn't rated is in no sum. Sums run over a row's ratings, the mean over the rows.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+Batch = dict[str, Tensor]
+
+
+def squared_weights(network: nn.Module) -> Tensor:
+    """Σ w² over all weights that are no biases."""
+    return torch.stack([weight.square().sum() for weight in network.parameters() if weight.dim() > 1]).sum()
+
+
+class RatingDivergence(nn.Module):
+    """Contrastive divergence of a conditional choice of softmax units (Salakhutdinov, Mnih & Hinton 2007, section 2.2):
+    mean F(v) − mean F(v⁻), whose gradient is ⟨v h⟩_k − ⟨v h⟩_data, with v⁻ after k steps of Gibbs sampling from the
+    data.
+
+    Args:
+        k: steps of Gibbs sampling in the first epoch.
+        k_end: after `growth_epochs`; they grow evenly until then.
+        growth_epochs: over which k grows.
+        weight_decay: half of it times Σ w² is added.
+    """
+
+    def __init__(
+        self,
+        k: PositiveInt = 1,
+        k_end: PositiveInt = 1,
+        growth_epochs: PositiveInt = 1,
+        weight_decay: NonNegativeFloat = 0.0,
+    ):
+        super().__init__()
+        self.k, self.k_end, self.growth_epochs, self.weight_decay = k, k_end, growth_epochs, weight_decay
+
+    def steps(self, epoch: int | None) -> int:
+        """k in an epoch, counted from 0, or at the end."""
+        share = 1.0 if epoch is None else min(1.0, epoch / self.growth_epochs)
+        return round(self.k + (self.k_end - self.k) * share)
+
+    def forward(self, network: Any, batch: Batch, epoch: int | None = None) -> Tensor:
+        rated = network.rated(batch["rating"])
+        with torch.no_grad():
+            fantasy = network.gibbs(rated, self.steps(epoch), batch["known"])
+        divergence = network.free_energy(rated, batch["known"]) - network.free_energy(fantasy, batch["known"])
+        return divergence.mean() + 0.5 * self.weight_decay * squared_weights(network)
+
+
+class SquaredRatingError(nn.Module):
+    """Σ (r − r̂)² over the ratings that are there, as in AutoRec (Sedhain et al. 2015, eq. 2).
+
+    Args:
+        penalty: times Σ w², in training. AutoRec's λ/2, once for all N rows, is λ/2N here, where the mean is over rows.
+    """
+
+    def __init__(self, penalty: NonNegativeFloat = 0.0):
+        super().__init__()
+        self.penalty = penalty
+
+    def forward(self, network: nn.Module, batch: Batch, epoch: int | None = None) -> Tensor:
+        target = batch["target"]
+        error = ((network(batch["rating"]) - target) * (target > 0)).square().sum(1).mean()
+        trained = any(weight.dim() > 1 for weight in network.parameters())
+        return error + self.penalty * squared_weights(network) if self.penalty and trained else error
+
+
+class MultinomialELBO(nn.Module):
+    """−Σ log p over what a row likes + β·KL (Liang et al. 2018, eq. 5), in nats; β grows evenly from 0.
+
+    Args:
+        beta: after `warmup_epochs`.
+        warmup_epochs: over which β grows.
+    """
+
+    def __init__(self, beta: NonNegativeFloat = 0.2, warmup_epochs: NonNegativeInt = 0):
+        super().__init__()
+        self.beta, self.warmup_epochs = beta, warmup_epochs
+
+    def beta_at(self, epoch: int | None) -> float:
+        """β in an epoch, counted from 0, or at the end."""
+        if epoch is None or self.warmup_epochs == 0:
+            return self.beta
+        return self.beta * min(1.0, epoch / self.warmup_epochs)
+
+    def forward(self, network: Any, batch: Batch, epoch: int | None = None) -> Tensor:
+        logits, kl = network.bound(batch["rating"])
+        reconstruction = -(network.likes(batch["target"]) * F.log_softmax(logits, 1)).sum(1)
+        return (reconstruction + self.beta_at(epoch) * kl).mean()

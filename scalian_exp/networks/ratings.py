@@ -1,0 +1,206 @@
+"""Networks that predict ratings: damped means, matrix factorisation, autoencoders.
+
+All take rows (B, columns) of a table of ratings, 0 where there is none, and give predictions (B, columns) for all
+columns. A row is a user and a column an item, or the other way round.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scalian_exp.networks.layers import mlp
+from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+
+
+def level_counts(ratings: Tensor, levels: Tensor) -> Tensor:
+    """How often each level occurs in each column of (N, columns): (columns, K)."""
+    return torch.stack([(ratings == level).sum(0) for level in levels], 1).to(levels.dtype)
+
+
+class RatingBias(nn.Module):
+    """mean + b_column + b_row: damped means (Funk 2006), in closed form; nothing is trained by gradient.
+
+    b_column = Σ (r − mean) / (n + column_damping), b_row = Σ (r − mean − b_column) / (n + row_damping): a column or row
+    that has few ratings stays near 0, one that has none is at 0.
+
+    Args:
+        columns: of the table.
+        column_damping: so many ratings of the mean are added to each column.
+        row_damping: the same for rows.
+    """
+
+    predicts_ratings = True
+
+    def __init__(
+        self, columns: PositiveInt, column_damping: NonNegativeFloat = 5.0, row_damping: NonNegativeFloat = 5.0
+    ):
+        super().__init__()
+        self.columns, self.column_damping, self.row_damping = columns, column_damping, row_damping
+        self.mean: Tensor
+        self.column_bias: Tensor
+        self.column_count: Tensor
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("column_bias", torch.zeros(columns))
+        self.register_buffer("column_count", torch.zeros(columns))
+
+    def start_from(self, ratings: Tensor) -> None:
+        """Mean and column biases of the training ratings, (N, columns)."""
+        seen = (ratings > 0).double()
+        count = seen.sum(0)
+        mean = ratings.sum(dtype=torch.double) / count.sum().clamp_min(1)
+        total = ratings.double().sum(0) - mean * count
+        self.mean.copy_(mean)
+        self.column_bias.copy_(total / (count + self.column_damping).clamp_min(1e-9))
+        self.column_count.copy_(count)
+
+    def forward(self, ratings: Tensor) -> Tensor:
+        columns = self.mean + self.column_bias
+        seen = ratings > 0
+        rest = ((ratings - columns) * seen).sum(1, keepdim=True)
+        return columns + rest / (seen.sum(1, keepdim=True) + self.row_damping).clamp_min(1e-9)
+
+
+class MatrixFactorisation(nn.Module):
+    """mean + b_column + b_row + p_row · q_column (Koren, Bell & Volinsky 2009, eq. 4).
+
+    Rows are folded in: b_row and p_row are what ridge regression on the row's ratings gives, given the columns' b and
+    q. The gradient of the columns' half then is that of the objective minimised over the rows' half, so no row needs
+    parameters, and a new one is treated as those of the training were.
+
+    Args:
+        columns: of the table.
+        features: factors.
+        ridge: penalty of ‖(b_row, p_row)‖².
+    """
+
+    predicts_ratings = True
+
+    def __init__(self, columns: PositiveInt, features: PositiveInt = 20, ridge: PositiveFloat = 5.0):
+        super().__init__()
+        self.columns, self.ridge = columns, ridge
+        self.mean: Tensor
+        self.register_buffer("mean", torch.zeros(()))
+        self.items = nn.Parameter(torch.cat([torch.zeros(columns, 1), 0.1 * torch.randn(columns, features)], 1))
+
+    def start_from(self, ratings: Tensor) -> None:
+        """The mean of the training ratings, (N, columns)."""
+        self.mean.copy_(ratings.sum(dtype=torch.double) / (ratings > 0).sum().clamp_min(1))
+
+    def design(self) -> Tensor:
+        """What a row's b and p multiply, (columns, 1 + features)."""
+        return torch.cat([torch.ones_like(self.items[:, :1]), self.items[:, 1:]], 1)
+
+    @torch.no_grad()
+    def fold_in(self, ratings: Tensor) -> Tensor:
+        """(b_row, p_row) of rows (B, columns): (B, 1 + features), in at least single precision."""
+        x = self.design().to(torch.promote_types(self.items.dtype, torch.float32))
+        seen = (ratings > 0).to(x.dtype)
+        rest = (ratings.to(x.dtype) - self.mean - self.items[:, 0]) * seen
+        squares = (x.unsqueeze(2) * x.unsqueeze(1)).flatten(1)  # of each column, (columns, (1 + features)²)
+        gram = (seen @ squares).unflatten(1, (x.shape[1], x.shape[1]))
+        gram = gram + self.ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+        return torch.linalg.solve(gram, rest @ x)
+
+    def codes(self, ratings: Tensor) -> Tensor:
+        """p_row, in the principal axes of the columns' factors, the widest first: (B, features)."""
+        return self.fold_in(ratings)[:, 1:].to(self.items.dtype) @ self.axes()
+
+    def effects(self) -> Tensor:
+        """q_column in the same axes, (columns, features): any rotation of both predicts the same."""
+        return self.items[:, 1:] @ self.axes()
+
+    def axes(self) -> Tensor:
+        factors = self.items[:, 1:].detach()
+        return torch.linalg.svd(factors.double(), full_matrices=False).Vh.T.to(factors.dtype)
+
+    def forward(self, ratings: Tensor) -> Tensor:
+        rows = self.fold_in(ratings).to(self.items.dtype)
+        return self.mean + self.items[:, 0] + rows @ self.design().T
+
+
+class AutoRec(nn.Module):
+    """One hidden layer that gives a row back (Sedhain et al. 2015, "AutoRec", eq. 2): W·sigmoid(V r + μ) + b.
+
+    Args:
+        columns: of the table: users for I-AutoRec, items for U-AutoRec.
+        features: hidden units, the paper's k.
+    """
+
+    predicts_ratings = True
+
+    def __init__(self, columns: PositiveInt, features: PositiveInt = 500):
+        super().__init__()
+        self.columns = columns
+        self.encoder, self.decoder = nn.Linear(columns, features), nn.Linear(features, columns)
+
+    def codes(self, ratings: Tensor) -> Tensor:
+        return torch.sigmoid(self.encoder(ratings))
+
+    def effects(self) -> Tensor:
+        """How much each feature raises the rating of each column, (columns, features)."""
+        return self.decoder.weight
+
+    def forward(self, ratings: Tensor) -> Tensor:
+        return self.decoder(self.codes(ratings))
+
+
+class MultVAE(nn.Module):
+    """A variational autoencoder of what a user likes (Liang et al. 2018, "Variational autoencoders for collaborative
+    filtering", section 2): softmax(f(z)) shares one like out among the items, and ranks them.
+
+    Args:
+        columns: items.
+        liked: ratings from this one are likes; all others are as good as none.
+        hidden: widths from the items inwards; the decoder mirrors them.
+        latent_dim: numbers in a code.
+        dropout: part of the likes that is hidden from the encoder in training.
+    """
+
+    predicts_ratings = False
+
+    def __init__(
+        self,
+        columns: PositiveInt,
+        liked: PositiveFloat,
+        hidden: Sequence[PositiveInt] = (600,),
+        latent_dim: PositiveInt = 200,
+        dropout: Fraction = 0.5,
+    ):
+        super().__init__()
+        self.columns, self.liked, self.dropout = columns, liked, nn.Dropout(dropout)
+        self.encoder = mlp([columns, *hidden], nn.Tanh)
+        self.posterior = nn.Linear([columns, *hidden][-1], 2 * latent_dim)
+        outwards = [latent_dim, *reversed(hidden)]
+        self.decoder = nn.Sequential(mlp(outwards, nn.Tanh), nn.Linear(outwards[-1], columns))
+
+    def likes(self, ratings: Tensor) -> Tensor:
+        """1 where a rating says so, else 0."""
+        return (ratings >= self.liked).to(ratings.dtype)
+
+    def encode(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
+        """μ and log σ² of q(z|x), each (B, latent_dim)."""
+        mean, log_variance = self.posterior(self.encoder(self.dropout(F.normalize(self.likes(ratings))))).chunk(2, 1)
+        return mean, log_variance
+
+    def codes(self, ratings: Tensor) -> Tensor:
+        return self.encode(ratings)[0]
+
+    def bound(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, columns) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)), (B,), in nats."""
+        mean, log_variance = self.encode(ratings)
+        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        return self.decoder(z), 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+
+    def effects(self) -> Tensor:
+        """How much each latent raises the logit of each column, (columns, latent_dim): the difference between 1 and −1
+        of it, halved."""
+        ones = torch.eye(
+            self.posterior.out_features // 2, dtype=self.posterior.weight.dtype, device=self.posterior.weight.device
+        )
+        return (self.decoder(ones) - self.decoder(-ones)).T / 2
+
+    def forward(self, ratings: Tensor) -> Tensor:
+        """Scores of all columns: log-probabilities that the next like is this one, for z = μ."""
+        return F.log_softmax(self.decoder(self.codes(ratings)), 1)

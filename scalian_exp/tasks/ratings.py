@@ -1,0 +1,172 @@
+"""Train a network to predict ratings, or to rank what a user may like."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from scalian_exp.figures.recommendation import feature_titles, item_map
+from scalian_exp.metrics import recommendation
+from scalian_exp.networks.ratings import RatingBias
+from scalian_exp.ranges import PositiveFloat
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.base import Batch, Task
+
+RANKED = {"ndcg": 10, "recall": 20}
+"""among so many recommended items"""
+
+
+class Ratings(Task):
+    """loss(network, batch, epoch); the network offers `forward(ratings) → predictions`, both (B, columns), says with
+    `predicts_ratings` whether these are ratings or only scores to rank by, and may offer `start_from(ratings)`, all
+    training rows at once. One that is `conditional` also takes which pairs are rated at all. Those that have features
+    offer `codes(ratings)` and `effects()`, see networks/ratings.py.
+
+    Of a row or column without training ratings nothing can be known: there damped means stand in. Predictions are cut
+    to the scale.
+
+    Logs `rmse` and `mae`, over ratings; `ndcg_at_10` and `recall_at_20`, means over users, where an item is relevant if
+    its rating says that it was liked, and candidates are all items but those of the user's training ratings;
+    `catalogue_coverage_at_10`; at the test `coverage`, `cold_users`, `cold_items`. A conditional network is told for
+    `rmse` which pairs are rated (as the paper does), for rankings it isn't: it would know the answer.
+
+    The best checkpoint is that of least `rmse`; of a network that only ranks, which has none, of largest `ndcg_at_10`.
+
+    Args:
+        levels: the values that a rating can have, ascending.
+        liked: ratings from this one on say that an item was liked.
+    """
+
+    monitor = "val/rmse"
+    figure_examples = 1
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        levels: Sequence[PositiveFloat],
+        liked: PositiveFloat,
+        optimizer: Callable[[Any], Optimizer] | None = None,
+        schedule: Callable[[float], float] | None = None,
+    ):
+        super().__init__(network, loss, optimizer, schedule)
+        self.levels, self.liked = levels, liked
+        self.means = RatingBias(self.network.columns)
+        self.gathered: list[tuple[Tensor, ...]] = []
+        if not self.network.predicts_ratings:
+            self.monitor, self.mode = "val/ndcg_at_10", "max"  # type: ignore[misc]
+
+    def check(self, data: Any) -> None:
+        super().check(data)
+        columns = data.items if data.rows == "users" else data.users
+        if columns != self.network.columns:
+            raise Refusal(
+                f"The network has {self.network.columns} columns, but a row of the table has {columns}, for "
+                f"dataset.rows={data.rows}; use the rows that the model was made for."
+            )
+
+    def inputs(self, batch: Batch) -> Tensor:
+        return batch["rating"]
+
+    def on_fit_start(self) -> None:
+        if self.trainer.ckpt_path is not None:
+            return
+        ratings = self.trainer.datamodule.splits["train"].rating.to(self.device)
+        self.means.start_from(ratings)
+        if not self.initialised and hasattr(self.network, "start_from"):
+            self.network.start_from(ratings)
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.loss(self.network, batch, self.current_epoch if self.training else None), {}
+
+    def scores(self, ratings: Tensor, known: Tensor | None = None) -> Tensor:
+        """What the network says of all columns for rows of ratings, (B, columns), in at least single precision; of
+        networks that predict ratings, ratings.
+
+        Args:
+            known: which pairs are rated at all, for a conditional network; those in `ratings` if None.
+        """
+        conditional = getattr(self.network, "conditional", False)
+        found = self.network(ratings, known) if conditional else self.network(ratings)
+        found = found.to(torch.promote_types(found.dtype, torch.float32))
+        if not self.network.predicts_ratings:
+            return found
+        cold = ~(ratings > 0).any(1, keepdim=True) | (self.means.column_count == 0)
+        stand_in = self.means(ratings).to(found.dtype)
+        return torch.where(cold, stand_in, found).clamp(self.levels[0], self.levels[-1])
+
+    def gather(self, batch: Batch) -> None:
+        ratings = batch["rating"]
+        blind = self.scores(ratings)
+        told = self.scores(ratings, batch["known"]) if getattr(self.network, "conditional", False) else blind
+        self.gathered.append((ratings > 0, batch["target"].float(), told, blind))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        self.gather(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        super().test_step(batch, batch_idx)
+        self.gather(batch)
+
+    def on_validation_epoch_start(self) -> None:
+        self.gathered = []
+
+    def on_test_epoch_start(self) -> None:
+        self.gathered = []
+
+    def tables(self) -> list[Tensor]:
+        """What was gathered, with users as rows: what was seen, what is scored, predictions that were told which pairs
+        are rated, and those that were not."""
+        tables = [torch.cat(parts) for parts in zip(*self.gathered, strict=True)]
+        self.gathered = []
+        return tables if self.trainer.datamodule.rows == "users" else [table.T for table in tables]
+
+    def totals(self, seen: Tensor, target: Tensor, told: Tensor, blind: Tensor) -> dict[str, Tensor]:
+        relevant = target >= self.liked
+        best = {name: recommendation.ranked(blind, seen, k) for name, k in RANKED.items()}
+        found = recommendation.errors(told, target) if self.network.predicts_ratings else {}
+        return {
+            **found,
+            "ndcg_at_10": recommendation.ndcg(best["ndcg"], relevant).float(),
+            "recall_at_20": recommendation.recall(best["recall"], relevant).float(),
+            "catalogue_coverage_at_10": recommendation.catalogue_coverage(best["ndcg"], seen),
+        }
+
+    def val_totals(self) -> dict[str, Tensor]:
+        return self.totals(*self.tables())
+
+    def test_totals(self) -> dict[str, Tensor]:
+        seen, target, told, blind = self.tables()
+        return {**self.totals(seen, target, told, blind), **recommendation.cold_start(seen, target)}
+
+    @torch.no_grad()
+    def features(self, data: Any) -> tuple[Tensor, Tensor] | None:
+        """Of a network with features: how much each stands for each item (items, F), and each user's share in them
+        (users, F), both as deviations from the mean. Where rows are users, an item's are `effects`, a user's `codes`;
+        where they are items, the other way round. None without features."""
+        if not hasattr(self.network, "codes"):
+            return None
+        table = data.splits["test"].rating.to(self.device, self.dtype)
+        codes = self.network.codes(table).float()
+        codes, effects = codes - codes.mean(0), self.network.effects().float()
+        return (effects, codes) if data.rows == "users" else (codes, effects)
+
+    def figures(self, batch: Batch) -> dict[str, Figure]:
+        """What each of the strongest features likes and dislikes, and a map of the items; at the test only, for to draw
+        them takes as long as some epochs."""
+        data = self.trainer.datamodule
+        found = self.features(data) if self.trainer.testing else None
+        if found is None:
+            return {}
+        items, users = found
+        counts = (data.by_user(data.splits["test"].rating) > 0).sum(0)
+        strength = items.std(0) * users.std(0)
+        best = strength.argsort(descending=True)[:12].cpu()
+        return {
+            "features": feature_titles(items.cpu()[:, best], data.titles, counts, best.tolist()),
+            "items": item_map((items * users.std(0)).cpu(), data.titles, data.genres, counts),
+        }
