@@ -7,6 +7,7 @@ Its value says nothing of how good the model is.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,13 @@ from torch import Tensor, nn
 
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveInt
+
+
+class Terms(NamedTuple):
+    loss: Tensor
+    """what is minimised"""
+    negative: Tensor
+    """v⁻, (chains, visible)"""
 
 
 class Sparsity(nn.Module):
@@ -54,29 +62,29 @@ class ContrastiveLoss(nn.Module, ABC):
     def attach(self, rbms: Sequence[RBM]) -> None:
         """Make what has to be kept for each RBM of a stack, before its weights are loaded."""
 
-    def forward(self, rbm: RBM, v: Tensor, layer: int = 0, progress: float = 0.0) -> Tensor:
-        """Data (B, visible), at a point of the training in [0, 1] → scalar."""
+    def forward(self, rbm: RBM, v: Tensor, layer: int = 0, progress: float = 0.0) -> Terms:
+        """Data (B, visible), at a point of the training in [0, 1]."""
         x = rbm.hidden_input(v)
-        negative = self.negative(rbm, x.detach(), layer, self.steps(progress))
-        loss = rbm.free_energy(v, x).mean() - negative
-        return loss if self.sparsity is None else loss + self.sparsity(rbm.hidden.mean(x))
+        negative, fantasy = self.negative(rbm, x.detach(), layer, self.steps(progress))
+        loss = rbm.free_energy(v, x).mean() - rbm.free_energy(negative, fantasy).mean()
+        return Terms(loss if self.sparsity is None else loss + self.sparsity(rbm.hidden.mean(x)), negative)
 
     @abstractmethod
-    def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
-        """mean F(v⁻); x is the hidden units' input from the data."""
+    def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> tuple[Tensor, Tensor]:
+        """v⁻ and the hidden units' input from it; x is their input from the data."""
 
 
 class ContrastiveDivergence(ContrastiveLoss):
     """CD-k: chains of k steps that start at the data; the last visible states are means, which is less noise (Hinton
     2010, section 3.2)."""
 
-    def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
+    def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             h = rbm.hidden.sample(x)
             for _ in range(k - 1):
                 h = rbm.hidden_sample(rbm.visible_sample(h))
             v = rbm.visible.mean(rbm.visible_input(h))
-        return rbm.free_energy(v).mean()
+        return v, rbm.hidden_input(v)
 
 
 class PersistentCD(ContrastiveLoss):
@@ -100,10 +108,10 @@ class PersistentCD(ContrastiveLoss):
         for layer, rbm in enumerate(rbms):
             self.register_buffer(f"hidden_{layer}", torch.zeros(self.chains, len(rbm.hidden_bias)))
 
-    def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
+    def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> tuple[Tensor, Tensor]:
         chains = self.get_buffer(f"hidden_{layer}")
         with torch.no_grad():
             v = rbm.gibbs(rbm.visible_sample(chains), k - 1)
         fantasy = rbm.hidden_input(v)
         chains.copy_(rbm.hidden.sample(fantasy.detach()))
-        return rbm.free_energy(v, fantasy).mean()
+        return v, fantasy

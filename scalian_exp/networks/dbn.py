@@ -39,21 +39,17 @@ class DeepBeliefNetwork(nn.Module):
             raise ValueError("A stack needs at least one layer (model.network.hidden).")
         self.shape = (in_channels, *image_size)
         widths = [math.prod(self.shape), *hidden]
+        self.standardised = visible_units is not None and not isinstance(visible_units, Bernoulli)
+        """the visible units see pixels of mean 0 and variance 1"""
         kinds = [visible_units or Bernoulli(), *[Bernoulli() for _ in hidden]]
-        rbms = [
+        self.rbms: Any = nn.ModuleList(
             RBM(below, above, kind, kind_above, centred)
             for (below, above), (kind, kind_above) in zip(pairwise(widths), pairwise(kinds), strict=True)
-        ]
-        self.rbms: Any = nn.ModuleList(rbms)
+        )
         self.register_buffer("pixel_mean", torch.zeros(widths[0]))
         self.register_buffer("pixel_scale", torch.ones(widths[0]))
         self.pixel_mean: Tensor
         self.pixel_scale: Tensor
-
-    @property
-    def standardised(self) -> bool:
-        """Do the visible units see pixels of mean 0 and variance 1?"""
-        return not isinstance(self.rbms[0].visible, Bernoulli)
 
     @torch.no_grad()
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
@@ -82,9 +78,8 @@ class DeepBeliefNetwork(nn.Module):
 
     def decode(self, h: Tensor) -> Tensor:
         """Images in [0, 1] of the last hidden units' states, by means all the way down."""
-        for rbm in reversed(self.rbms):
-            h = rbm.visible.mean(rbm.visible_input(h))
-        return self.image(h)
+        top = self.rbms[-1]
+        return self.image(self.down(top.visible.mean(top.visible_input(h)), drawn=False))
 
     def forward(self, image: Tensor) -> Tensor:
         """One pass up and one down."""
@@ -96,29 +91,42 @@ class DeepBeliefNetwork(nn.Module):
             v = rbm.hidden_sample(v)
         return v
 
-    def down(self, states: Tensor) -> Tensor:
-        """Means of the visible units given states of the top RBM's, the layers between drawn."""
-        *lower, _ = self.rbms
-        for rbm in reversed(lower[1:]):
-            states = rbm.visible_sample(states)
-        return lower[0].visible.mean(lower[0].visible_input(states)) if lower else states
+    def input_below(self, layer: int, h: Tensor) -> Tensor:
+        """What units below the top RBM get from the layer above them; RBM number `layer` joins the two."""
+        x: Tensor = self.rbms[layer].visible_input(h)
+        return x
+
+    def down(self, states: Tensor, drawn: bool = True) -> Tensor:
+        """Means of the visible units given states of the top RBM's; states between are drawn, or means."""
+        for layer in reversed(range(len(self.rbms) - 1)):
+            units, x = self.rbms[layer].visible, self.input_below(layer, states)
+            states = units.sample(x) if drawn and layer > 0 else units.mean(x)
+        return states
 
     def walk(self, v: Tensor) -> Tensor:
         """Means of the visible units after a step up, one of Gibbs sampling at the top, and down again."""
         top = self.rbms[-1]
         x = top.visible_input(top.hidden_sample(self.up(v)))
-        return top.visible.mean(x) if len(self.rbms) == 1 else self.down(top.visible.sample(x))
+        return self.down(top.visible.mean(x) if len(self.rbms) == 1 else top.visible.sample(x))
 
-    def chain(self, count: int, steps: int, every: int) -> Iterator[Tensor]:
+    def chain(self, count: int, steps: int, every: int, labels: Tensor | None = None) -> Iterator[Tensor]:
         """Images (count, C, H, W) every so many of `steps` steps of Gibbs sampling in the top RBM, from units at the
-        data's means."""
+        data's means; with class numbers (count,), label units are held at these."""
         top = self.rbms[-1]
         states = top.visible.sample(top.visible.bias(top.visible_mean).expand(count, -1))
         for step in range(1, steps + 1):
-            x = top.visible_input(top.hidden_sample(states))
+            x = top.visible_input(top.hidden_sample(self.held(states, labels)))
             states = top.visible.sample(x)
             if step % every == 0:
-                yield self.image(top.visible.mean(x) if len(self.rbms) == 1 else self.down(states))
+                yield self.image(self.down(top.visible.mean(x) if len(self.rbms) == 1 else states))
+
+    def seen_by_top(self, states: Tensor, labels: Tensor | None = None) -> Tensor:
+        """States of all visible units of the top RBM, given those that continue the image and perhaps class numbers."""
+        return states
+
+    def held(self, states: Tensor, labels: Tensor | None) -> Tensor:
+        """States of the top RBM's visible units, those of the labels set where labels are given."""
+        return states
 
     def sample(self, count: int, steps: int = 1000) -> Tensor:
         """Images after so many steps of Gibbs sampling."""
@@ -154,13 +162,18 @@ class DeepBeliefNetwork(nn.Module):
         """
         v = self.visible(image)
         bound = -log_partition
-        for rbm in self.rbms[:-1]:
+        for layer, rbm in enumerate(self.rbms[:-1]):
             q = rbm.hidden_input(v)
             h = rbm.hidden.sample(q)
-            p = rbm.visible_input(h)
+            p = self.input_below(layer, h)
             bound = bound + log_probability(rbm.visible, p, v) - log_probability(rbm.hidden, q, h)
             v = h
-        return bound - self.rbms[-1].free_energy(v)
+        return bound - self.top_free_energy(v)
+
+    def top_free_energy(self, states: Tensor) -> Tensor:
+        """Of the units that the top RBM sees besides its own, (B,)."""
+        energy: Tensor = self.rbms[-1].free_energy(states)
+        return energy
 
 
 def log_probability(units: Units, x: Tensor, states: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class RBM(nn.Module):
         stays (Melchior et al., algorithm 1; their rate)."""
         shift = rate * (self.hidden.mean(self.hidden_input(v)).mean(0) - self.hidden_offset)
         self.hidden_offset += shift
-        self.visible_bias += shift @ self.weight
+        self.visible_bias.add_(shift @ self.weight)
 
     @torch.no_grad()
     def plain(self) -> "RBM":

@@ -90,8 +90,8 @@ class Contrastive(LayerByLayer):
         if not (self.draw_pixels or self.network.standardised or bool(((image == 0) | (image == 1)).all())):
             raise Refusal(
                 f"{type(data).__name__} has grey pixels, but these units are black or white: use "
-                "dataset=binarized_mnist or another binary one, model.draw_pixels=true, which takes grey for a probability, or "
-                "model=rbm_gaussian."
+                "dataset=binarized_mnist or another binary one, model.draw_pixels=true, which takes grey for a "
+                "probability, or model=rbm_gaussian."
             )
 
     def below(self, batch: Batch, layer: int) -> Tensor:
@@ -99,8 +99,14 @@ class Contrastive(LayerByLayer):
 
     def states(self, batch: Batch) -> Tensor:
         """What the present RBM learns from: the data, or states drawn from the units below."""
-        means = self.layer_input(batch)
+        means = self.means(batch)
         return torch.bernoulli(means) if self.draw_pixels or int(self.layer) > 0 else means
+
+    def means(self, batch: Batch) -> Tensor:
+        """The probabilities of those states; of labels they are 0 or 1."""
+        below = self.layer_input(batch)
+        top: Tensor = self.network.seen_by_top(below, batch.get("label")) if self.finished else below
+        return top
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
@@ -114,12 +120,8 @@ class Contrastive(LayerByLayer):
         super().on_train_epoch_start()
         layer = int(self.layer)
         if layer >= int(self.layers_started):
-            mean = self.gathered.mean(0) if layer else self.moments(self.network_input)[0]  # type: ignore[union-attr]
-            self.rbm.start_from(mean)
+            self.rbm.start_from(self.moments(self.means)[0])
             self.layers_started.fill_(layer + 1)
-
-    def network_input(self, batch: Batch) -> Tensor:
-        return self.below(batch, 0)
 
     @torch.no_grad()
     def moments(self, values: Callable[[Batch], Tensor]) -> tuple[Tensor, Tensor]:
@@ -155,7 +157,7 @@ class Contrastive(LayerByLayer):
             return rbm.free_energy(v).mean(), self.diagnostics(v)
         if rbm.centred:
             rbm.recentre(v)
-        return self.loss(rbm, v, int(self.layer), self.progress(self.global_step)), {}
+        return self.loss(rbm, v, int(self.layer), self.progress(self.global_step)).loss, {}
 
     def diagnostics(self, v: Tensor) -> dict[str, Tensor]:
         rbm = self.rbm

@@ -1,0 +1,101 @@
+"""Fine-tune a deep belief network as a generative model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.optim import Optimizer
+
+from scalian_exp.figures.classes import confusion_matrix
+from scalian_exp.figures.grids import image_grid, rows_of_images
+from scalian_exp.losses.contrastive import ContrastiveLoss
+from scalian_exp.metrics.confusion import Confusion
+from scalian_exp.networks.dbn import log_probability
+from scalian_exp.networks.dbn_labels import LabelledDBN
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.base import Batch, Task
+
+
+class UpDown(Task):
+    """The up-down algorithm (Hinton, Osindero & Teh 2006, appendix B), a contrastive wake-sleep, as one loss:
+    - wake: states drawn upwards by the recognition weights teach the generative ones to give the states below;
+    - the top RBM, whose visible units are the upper states and the label, learns by the contrastive loss;
+    - sleep: states drawn downwards from the RBM's negative phase teach the recognition weights to give those above.
+
+    Logs `error`, the share of examples whose label hasn't the least free energy; the best checkpoint has the least.
+    """
+
+    monitor = "val/error"
+    network: LabelledDBN
+    loss: ContrastiveLoss
+
+    def __init__(
+        self,
+        network: LabelledDBN,
+        loss: ContrastiveLoss,
+        optimizer: Callable[[Any], Optimizer],
+        schedule: Callable[[float], float] | None = None,
+    ):
+        super().__init__(network, loss, optimizer, schedule)
+        loss.attach([network.rbms[-1]])
+        self.confusion = Confusion(network.num_classes)
+
+    def check(self, data: Any) -> None:
+        super().check(data)
+        if data.classes_found != self.network.num_classes:
+            raise Refusal(
+                f"{type(data).__name__} has {data.classes_found} classes, but dataset.num_classes is "
+                f"{self.network.num_classes}; correct it."
+            )
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if not bool(self.network.untied):
+            self.network.untie()
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = self.up_down(torch.bernoulli(batch["image"].flatten(1)), batch["label"])
+        if self.training:
+            return loss, {}
+        predicted = self.network.classify(batch["image"]).argmax(1)
+        self.confusion.update(predicted, batch["label"])
+        return loss, {"error": (predicted != batch["label"]).float().mean()}
+
+    def up_down(self, v: Tensor, labels: Tensor) -> Tensor:
+        """The loss of visible states (B, D) and their class numbers (B,)."""
+        *lower, top = self.network.rbms
+        wake = v.new_zeros(())
+        for layer, rbm in enumerate(lower):
+            above = rbm.hidden_sample(v).detach()
+            wake = wake - log_probability(rbm.visible, self.network.input_below(layer, above), v).mean()
+            v = above
+        terms = self.loss(top, self.network.seen_by_top(v, labels), 0, self.progress(self.global_step))
+        above, sleep = torch.bernoulli(terms.negative[:, : v.shape[1]]), v.new_zeros(())
+        for layer, rbm in reversed(list(enumerate(lower))):
+            x = self.network.input_below(layer, above).detach()
+            dream = rbm.visible.sample(x) if layer > 0 else rbm.visible.mean(x)
+            sleep = sleep - log_probability(rbm.hidden, rbm.hidden_input(dream), above).mean()
+            above = dream
+        return wake + terms.loss + sleep
+
+    def on_validation_epoch_start(self) -> None:
+        self.confusion.reset()
+
+    def on_test_epoch_start(self) -> None:
+        self.confusion.reset()
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """One pass up and one down."""
+        return self.network(x).float()
+
+    def figures(self, batch: Batch) -> dict[str, Figure]:
+        """The confusion matrix is that of the whole split."""
+        x, labels = batch["image"], torch.arange(self.network.num_classes, device=batch["image"].device)
+        drawn = self.network.sample_of(labels.repeat_interleave(10)).float()
+        return {
+            "confusion": confusion_matrix(self.confusion.compute(), self.class_names),
+            "samples": image_grid(drawn, columns=10, title="one row a label"),
+            "reconstructions": rows_of_images({"input": x[:10], "output": self.reconstruct(x[:10])}),
+        }

@@ -1,0 +1,249 @@
+"""RBMs and stacks of them against sums over all states."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from scalian_exp.losses.contrastive import ContrastiveDivergence, PersistentCD, Sparsity
+from scalian_exp.metrics.ais import AnnealedImportanceSampling, exact_log_partition
+from scalian_exp.networks.dbn import DeepBeliefNetwork
+from scalian_exp.networks.rbm import RBM
+from scalian_exp.networks.units import Bernoulli, Gaussian
+from scalian_exp.tasks.contrastive import pseudo_likelihood
+
+
+def all_states(size: int) -> Tensor:
+    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * size)
+
+
+def small(visible: int = 4, hidden: int = 3, scale: float = 1.0, centred: bool = True) -> RBM:
+    """An RBM with any parameters and offsets."""
+    rbm = RBM(visible, hidden, Bernoulli(), Bernoulli(), centred)
+    with torch.no_grad():
+        for tensor in rbm.state_dict().values():
+            tensor.copy_(scale * torch.randn(tensor.shape))
+        rbm.visible_mean.copy_(torch.rand(visible))
+    return rbm
+
+
+def energy(rbm: RBM, v: Tensor, h: Tensor) -> Tensor:
+    """As the class's docstring writes it, for one pair of states."""
+    a, d = v - rbm.visible_offset, h - rbm.hidden_offset
+    return -(rbm.visible_bias @ a + rbm.hidden_bias @ d + d @ rbm.weight @ a)
+
+
+def log_joint(rbm: RBM) -> Tensor:
+    """Log p(v, h), (2^visible, 2^hidden)."""
+    vs, hs = all_states(len(rbm.visible_bias)), all_states(len(rbm.hidden_bias))
+    energies = torch.stack([torch.stack([energy(rbm, v, h) for h in hs]) for v in vs]).detach()
+    return torch.log_softmax(-energies.flatten(), 0).view_as(energies)
+
+
+def test_free_energy_and_partition_function_give_the_probabilities() -> None:
+    rbm = small()
+    log_z = exact_log_partition(rbm).value
+    expected = torch.logsumexp(log_joint(rbm), 1)
+    torch.testing.assert_close((-rbm.free_energy(all_states(4)) - log_z).float(), expected)
+
+
+def test_conditionals_are_those_of_the_joint() -> None:
+    rbm = small()
+    joint = log_joint(rbm).exp()
+    vs, hs = all_states(4), all_states(3)
+    torch.testing.assert_close(rbm.hidden.mean(rbm.hidden_input(vs)), joint @ hs / joint.sum(1, keepdim=True))
+    torch.testing.assert_close(rbm.visible.mean(rbm.visible_input(hs)), joint.T @ vs / joint.sum(0).unsqueeze(1))
+
+
+def test_the_plain_machine_and_a_recentred_one_have_the_same_distribution() -> None:
+    rbm = small()
+    before = log_joint(rbm)
+    torch.testing.assert_close(log_joint(rbm.plain()), before, rtol=1e-4, atol=1e-5)
+    offset = rbm.hidden_offset.clone()
+    rbm.recentre(torch.rand(5, 4).round(), rate=0.5)
+    assert not torch.allclose(rbm.hidden_offset, offset)
+    torch.testing.assert_close(log_joint(rbm), before, rtol=1e-4, atol=1e-5)
+
+
+def test_gibbs_sampling_leaves_the_distribution_as_it_is() -> None:
+    rbm, vs = small(), all_states(4)
+    p = log_joint(rbm).exp().sum(1)
+    start = vs[torch.multinomial(p, 40_000, replacement=True)]
+    end = rbm.gibbs(start, 3)
+    shares = (end.unsqueeze(1) == vs).all(2).float().mean(0)
+    torch.testing.assert_close(shares, p, rtol=0, atol=0.012)  # five standard deviations of a share of ½
+    assert not torch.equal(start, end)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_the_gradient_of_cd_is_data_minus_reconstruction(centred: bool) -> None:
+    rbm = small(centred=centred)
+    if not centred:
+        rbm.visible_offset.zero_()
+        rbm.hidden_offset.zero_()
+    v = torch.rand(6, 4).round()
+    torch.manual_seed(3)
+    ContrastiveDivergence(k=1)(rbm, v).loss.backward()
+    torch.manual_seed(3)  # the same hidden states
+    with torch.no_grad():
+        a = v - rbm.visible_offset
+        data = torch.sigmoid(a @ rbm.weight.T + rbm.hidden_bias)
+        h = torch.bernoulli(data)
+        again = torch.sigmoid((h - rbm.hidden_offset) @ rbm.weight + rbm.visible_bias)
+        model = torch.sigmoid((again - rbm.visible_offset) @ rbm.weight.T + rbm.hidden_bias)
+        positive = (data - rbm.hidden_offset).T @ a
+        negative = (model - rbm.hidden_offset).T @ (again - rbm.visible_offset)
+    torch.testing.assert_close(rbm.weight.grad, (negative - positive) / 6)
+    torch.testing.assert_close(rbm.visible_bias.grad, (again - v).mean(0))
+    torch.testing.assert_close(rbm.hidden_bias.grad, (model - data).mean(0))
+
+
+def test_with_long_chains_the_gradient_is_that_of_the_likelihood() -> None:
+    rbm, data = small(scale=0.5), torch.rand(20_000, 4).round()
+    loss = PersistentCD(k=30, chains=20_000)
+    loss.attach([rbm])
+    loss(rbm, data).loss.backward()
+    estimated = rbm.weight.grad
+    twin = small()
+    twin.load_state_dict(rbm.state_dict())
+    vs, hs = all_states(4), all_states(3)
+    negative_energy = torch.stack([torch.stack([-energy(twin, v, h) for h in hs]) for v in vs])
+    (-twin.free_energy(data).mean() - torch.logsumexp(negative_energy.flatten(), 0)).neg().backward()
+    torch.testing.assert_close(estimated, twin.weight.grad, rtol=0, atol=0.02)
+
+
+def test_persistent_chains_go_on_and_belong_to_the_state() -> None:
+    rbm, loss = small(), PersistentCD(chains=5)
+    loss.attach([rbm])
+    assert loss.state_dict()["hidden_0"].shape == (5, 3)
+    v = torch.rand(6, 4).round()
+    loss(rbm, v)
+    first = loss.state_dict()["hidden_0"].clone()
+    torch.manual_seed(1)
+    loss(rbm, v)
+    torch.manual_seed(1)
+    expected = rbm.hidden_sample(rbm.visible_sample(first))
+    torch.testing.assert_close(loss.state_dict()["hidden_0"], expected)
+
+
+def test_k_grows_and_sparsity_is_a_cross_entropy() -> None:
+    loss = ContrastiveDivergence(k=1, k_end=9)
+    assert [loss.steps(progress) for progress in (0.0, 0.5, 1.0)] == [1, 5, 9]
+    share = 0.25
+    by_hand = -3 * (0.1 * math.log(share) + 0.9 * math.log(1 - share))
+    assert float(Sparsity(0.1, 3.0)(torch.full((4, 1), share))) == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_annealed_importance_sampling_finds_the_partition_function(centred: bool) -> None:
+    rbm = small(30, 12, scale=0.6, centred=centred)
+    estimate = AnnealedImportanceSampling(runs=100, steps=(100, 200, 300))(rbm)
+    exact = exact_log_partition(rbm).value
+    assert abs(float(estimate.value - exact)) < 0.5
+    assert 0 < float(estimate.standard_error) < 0.3
+    assert 1 < float(estimate.effective_runs) <= 100
+
+
+def test_annealed_importance_sampling_of_gaussian_units() -> None:
+    rbm = RBM(3, 4, Gaussian(), Bernoulli())
+    with torch.no_grad():
+        rbm.weight.copy_(0.7 * torch.randn(4, 3))
+        rbm.visible_bias.copy_(torch.randn(3))
+    estimate = AnnealedImportanceSampling(runs=200, steps=(50, 50, 50))(rbm)
+    assert abs(float(estimate.value - exact_log_partition(rbm).value)) < 0.3
+    grid = torch.cartesian_prod(*[torch.linspace(-9, 9, 61)] * 3).double()
+    total = torch.logsumexp(-rbm.double().free_energy(grid), 0) + 3 * math.log(0.3)
+    torch.testing.assert_close(exact_log_partition(rbm).value, total, rtol=1e-4, atol=1e-4)
+
+
+def test_pseudo_likelihood_is_the_mean_of_the_conditionals() -> None:
+    rbm, vs = small(), all_states(4)
+    p = log_joint(rbm).exp().sum(1)
+    v = vs[5]
+    exact = 0.0
+    for unit in range(4):
+        other = v.clone()
+        other[unit] = 1 - other[unit]
+        mine, its = p[5], p[(vs == other).all(1)][0]
+        exact += math.log(mine / (mine + its))
+    torch.testing.assert_close(
+        pseudo_likelihood(rbm, v.expand(20_000, 4)).mean(), torch.tensor(exact), rtol=0.03, atol=0
+    )
+
+
+def stack(*hidden: int) -> DeepBeliefNetwork:
+    network = DeepBeliefNetwork(1, [2, 2], hidden)
+    for rbm in network.rbms:
+        for parameter in rbm.parameters():
+            torch.nn.init.normal_(parameter)
+    return network
+
+
+def test_parameter_counts() -> None:
+    for hidden, count in (([500], 393_284), ([500, 500, 2000], 393_284 + 251_000 + 1_002_500)):
+        assert sum(p.numel() for p in DeepBeliefNetwork(1, [28, 28], hidden).parameters()) == count
+
+
+def exact_log_likelihood(network: DeepBeliefNetwork) -> Tensor:
+    """Log Σ_h p(v|h) p(h) of two layers, for all states of four pixels."""
+    first, top = network.rbms
+    hs, vs = all_states(len(first.hidden_bias)), all_states(4)
+    prior = -top.free_energy(hs) - exact_log_partition(top).value
+    x = first.visible_input(hs)
+    given = vs @ x.T - first.visible.cumulant(x)
+    return torch.logsumexp(given + prior, 1).float()
+
+
+def test_the_bound_of_a_stack_is_below_its_likelihood() -> None:
+    network, images = stack(3, 2), all_states(4).view(-1, 1, 2, 2)
+    log_z = exact_log_partition(network.rbms[-1]).value
+    bounds = torch.stack([network.log_likelihood_bound(images, log_z) for _ in range(2000)]).mean(0).float()
+    exact = exact_log_likelihood(network)
+    assert (bounds < exact + 0.05).all()
+    assert (exact - bounds).max() > 0.1  # of weights that don't fit there is a gap
+
+
+def test_with_tied_weights_every_draw_gives_the_likelihood_itself() -> None:
+    """Hinton et al. 2006, section 4: the second RBM, started as the first one turned over, changes nothing."""
+    network, images = stack(3, 4), all_states(4).view(-1, 1, 2, 2)
+    first, second = network.rbms
+    with torch.no_grad():
+        second.weight.copy_(first.weight.T)
+        second.visible_bias.copy_(first.hidden_bias)
+        second.hidden_bias.copy_(first.visible_bias)
+    bound = network.log_likelihood_bound(images, exact_log_partition(second).value).float()
+    alone = (-first.free_energy(all_states(4)) - exact_log_partition(first).value).float()
+    torch.testing.assert_close(bound, alone, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(exact_log_likelihood(network), alone, rtol=1e-4, atol=1e-4)
+
+
+def test_samples_of_a_stack_have_its_distribution() -> None:
+    network = stack(3, 2)
+    for rbm in network.rbms:
+        rbm.visible_mean.fill_(0.5)
+    means = network.sample(20_000, steps=20).flatten(1)  # of p(v|h), for drawn h
+    expected = exact_log_likelihood(network).exp() @ all_states(4)
+    torch.testing.assert_close(means.mean(0), expected, rtol=0, atol=0.03)
+
+
+def test_completion_keeps_what_is_known_and_finds_the_conditional_mean() -> None:
+    network = DeepBeliefNetwork(1, [2, 2], [3])
+    with torch.no_grad():
+        network.rbms[0].load_state_dict(small(centred=False).state_dict())
+    rbm = network.rbms[0]
+    p, vs = torch.exp(-rbm.free_energy(all_states(4))), all_states(4)
+    known = torch.tensor([[True, True], [False, False]])
+    image = torch.tensor([[[[1.0, 0.0], [0.3, 0.3]]]])
+    agree = (vs[:, 0] == 1) & (vs[:, 1] == 0)
+    expected = (p[agree] @ vs[agree]) / p[agree].sum()
+    completed = network.complete(image.expand(2000, 1, 2, 2), known, steps=60)
+    assert torch.equal(completed[0, 0, 0], image[0, 0, 0])
+    torch.testing.assert_close(completed.flatten(1).mean(0), expected, rtol=0, atol=0.06)
+
+
+def test_filters_of_deeper_layers_go_through_the_layers_below() -> None:
+    network = stack(3, 2)
+    lower, upper = network.rbms
+    by_hand = torch.stack([sum(upper.weight[j, k] * lower.weight[k] for k in range(3)) for j in range(2)])  # type: ignore[misc]
+    torch.testing.assert_close(network.filters(1).flatten(1), by_hand)
