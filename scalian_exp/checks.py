@@ -115,6 +115,7 @@ def check_root(config: dict[str, Any]) -> None:
         "channels_last": "bool",
         "test": "bool",
         "init_from": "str | None",
+        "repeats": "Sequence[str]",
     }.items():
         if name in config and (wanted := expected(config[name], ast.Constant(annotation))):
             raise Refusal(f"{name} must be {wanted}, not {config[name]!r}.")

@@ -1,9 +1,11 @@
-"""The summary of a sweep: one row a job, as a table, summary.csv, summary.md and a plot."""
+"""The summary of a sweep: one row a job, as a table, summary.csv, summary.md and a plot; and where the sweep went over
+something that only repeats a job (`repeats` in configs/train.yaml), means and deviations, also as summary_means.csv."""
 
 import csv
 import io
 import sys
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import yaml
@@ -37,7 +39,8 @@ def read_jobs(sweep: Path) -> list[dict[str, Any]]:
         said = dict(override.split("=", 1) for override in overrides if "=" in override)
         failed = folder / "error.txt"
         outcome = {"status": "failed"} if failed.exists() else metrics_of(folder) or {"status": "unfinished"}
-        jobs.append({"folder": folder, "overrides": said, "outcome": outcome})
+        repeats = yaml.safe_load((folder / ".hydra/config.yaml").read_text(encoding="utf-8")).get("repeats", [])
+        jobs.append({"folder": folder, "overrides": said, "outcome": outcome, "repeats": repeats})
     return jobs
 
 
@@ -78,6 +81,63 @@ def tested(table: list[dict[str, Any]], metrics: list[str]) -> str:
     return name if name in metrics else metrics[0]
 
 
+def repeated(jobs: list[dict[str, Any]]) -> list[str]:
+    """What was swept, but only repeats the jobs."""
+    return [key for key in swept(jobs) if all(key in job["repeats"] for job in jobs)]
+
+
+def means(table: list[dict[str, Any]], keys: list[str], metrics: list[str]) -> list[dict[str, Any]]:
+    """One dict for all finished jobs that agree in the keys: these, how many jobs, and of each metric the mean and,
+    under `<metric> ±`, the deviation of a single job, from the sample."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in table:
+        if row["status"] == "finished":
+            groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    found = []
+    for group, members in groups.items():
+        line = {**dict(zip(keys, group, strict=True)), "jobs": len(members)}
+        for metric in metrics:
+            values = [row[metric] for row in members if row[metric] is not None]
+            line |= {metric: mean(values) if values else None}
+            line |= {f"{metric} ±": stdev(values) if len(values) > 1 else None}
+        found.append(line)
+    return found
+
+
+def as_csv(table: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]))
+    writer.writeheader()
+    writer.writerows(table)
+    return text.getvalue()
+
+
+def with_deviations(table: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The rows of `means` with each deviation beside its mean."""
+    return [
+        {
+            name: cell(value) + (f" ± {row[f'{name} ±']:.2g}" if row.get(f"{name} ±") is not None else "")
+            for name, value in row.items()
+            if not name.endswith(" ±")
+        }
+        for row in table
+    ]
+
+
+def as_markdown(columns: list[str], rows: list[dict[str, Any]]) -> str:
+    lines = [columns, ["---"] * len(columns), *[[cell(row[name]) for name in columns] for row in rows]]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def print_rows(title: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    printed = Table(title=title)
+    for name in columns:
+        printed.add_column(name.removeprefix("test/"), justify="right", overflow="fold")
+    for row in rows:
+        printed.add_row(*[cell(row[name]) for name in columns])
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(printed)
+
+
 def cell(value: Any) -> str:
     return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
@@ -95,23 +155,22 @@ def summarise(sweep: Path) -> int:
     if not table:
         return 0
     columns = list(table[0])
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns)
-    writer.writeheader()
-    writer.writerows(table)
-    write_text(sweep / "summary.csv", text.getvalue())
-    lines = [columns, ["---"] * len(columns), *[[cell(row[name]) for name in columns] for row in table]]
-    write_text(sweep / "summary.md", "".join("| " + " | ".join(line) + " |\n" for line in lines))
+    markdown = as_markdown(columns, table)
+    write_text(sweep / "summary.csv", as_csv(table))
 
     metrics = comparable(table, swept(jobs))
     whole = [name for name in metrics if name.count("/") == 1]  # what is told class by class stands in the files
     shown_columns = [name for name in columns if name in ("status", "seconds_per_epoch", *swept(jobs), *whole)]
-    printed = Table(title=f"{len(table)} jobs")
-    for name in shown_columns:
-        printed.add_column(name.removeprefix("test/"), justify="right", overflow="fold")
-    for row in table:
-        printed.add_row(*[cell(row[name]) for name in shown_columns])
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(printed)
+    print_rows(f"{len(table)} jobs", shown_columns, table)
+    kept = [key for key in swept(jobs) if key not in repeated(jobs)]
+    averages = means(table, kept, [*whole, "seconds_per_epoch"]) if repeated(jobs) else []
+    if averages:
+        over = " and ".join(repeated(jobs))
+        told = with_deviations(averages)
+        print_rows(f"mean ± deviation over {over}", list(told[0]), told)
+        markdown += f"\nMean ± deviation over {over}:\n\n{as_markdown(list(told[0]), told)}"
+        write_text(sweep / "summary_means.csv", as_csv(averages))
+    write_text(sweep / "summary.md", markdown)
 
     figures = {"summary": sweep_figure(table, swept(jobs), metrics)}
     if any(key.startswith("model") for key in swept(jobs)):

@@ -84,7 +84,7 @@ class Ratings(Task):
 
     def scores(self, ratings: Tensor, known: Tensor | None = None) -> Tensor:
         """What the network says of all columns for rows of ratings, (B, columns), in at least single precision; of
-        networks that predict ratings, ratings.
+        networks that predict ratings, ratings, which may be off the scale still: so they rank without ties at its end.
 
         Args:
             known: which pairs are rated at all, for a conditional network; those in `ratings` if None.
@@ -96,7 +96,10 @@ class Ratings(Task):
             return found
         cold = ~(ratings > 0).any(1, keepdim=True) | (self.means.column_count == 0)
         stand_in = self.means(ratings).to(found.dtype)
-        return torch.where(cold, stand_in, found).clamp(self.levels[0], self.levels[-1])
+        return torch.where(cold, stand_in, found)
+
+    def on_scale(self, ratings: Tensor) -> Tensor:
+        return ratings.clamp(self.levels[0], self.levels[-1])
 
     def gather(self, batch: Batch) -> None:
         ratings = batch["rating"]
@@ -128,7 +131,7 @@ class Ratings(Task):
     def totals(self, seen: Tensor, target: Tensor, told: Tensor, blind: Tensor) -> dict[str, Tensor]:
         relevant = target >= self.liked
         best = {name: recommendation.ranked(blind, seen, k) for name, k in RANKED.items()}
-        found = recommendation.errors(told, target) if self.network.predicts_ratings else {}
+        found = recommendation.errors(self.on_scale(told), target) if self.network.predicts_ratings else {}
         return {
             **found,
             "ndcg_at_10": recommendation.ndcg(best["ndcg"], relevant).float(),

@@ -1,0 +1,117 @@
+"""Losses on ratings, against gradients and sums computed one rating at a time."""
+
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from scalian_exp.losses.ratings import MultinomialELBO, RatingDivergence, SquaredRatingError
+from scalian_exp.networks.rating_rbm import Rated, RatingRBM
+from scalian_exp.networks.ratings import AutoRec, MultVAE, RatingBias
+
+
+def batch(rows: int = 6, columns: int = 4) -> dict[str, Tensor]:
+    rating = torch.randint(1, 4, (rows, columns)).double() * (torch.rand(rows, columns) < 0.6)
+    rating[2] = 0
+    return {"rating": rating, "target": rating, "known": (rating > 0) | (torch.rand(rows, columns) < 0.2)}
+
+
+def statistics(network: RatingRBM, rating: Tensor, known: Tensor) -> dict[str, np.ndarray]:
+    """⟨v h⟩, ⟨v⟩, ⟨h⟩ and ⟨r h⟩ over the rows, by loops over rows, columns and features."""
+    weight, hidden_bias = network.weight.detach().numpy(), network.hidden_bias.detach().numpy()
+    found = {name: np.zeros_like(value.detach().numpy()) for name, value in network.named_parameters()}
+    for row, values in enumerate(rating.tolist()):
+        inputs = hidden_bias.copy()
+        for column, value in enumerate(values):
+            if value:
+                inputs += weight[3 * column + int(value) - 1]
+            if known[row, column]:
+                inputs += network.rated_weight.detach().numpy()[column]
+        hidden = 1 / (1 + np.exp(-inputs))
+        for column, value in enumerate(values):
+            if value:
+                found["weight"][3 * column + int(value) - 1] += hidden / len(rating)
+                found["visible_bias"][3 * column + int(value) - 1] += 1 / len(rating)
+            if known[row, column]:
+                found["rated_weight"][column] += hidden / len(rating)
+        found["hidden_bias"] += hidden / len(rating)
+    return found
+
+
+def test_the_gradient_is_that_of_contrastive_divergence() -> None:
+    """⟨v h⟩ after Gibbs sampling less ⟨v h⟩ of the data, unrated columns in neither."""
+    network, data = RatingRBM(4, [1.0, 2.0, 3.0], 2, conditional=True).double(), batch()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight)
+    fantasies: list[Rated] = []
+    sample = network.gibbs
+
+    def watched(rated: Rated, steps: int, known: Tensor) -> Rated:
+        assert steps == 4
+        fantasies.append(sample(rated, steps, known))
+        return fantasies[-1]
+
+    with patch.object(network, "gibbs", watched):
+        RatingDivergence(k=4, k_end=4, weight_decay=0.3)(network, data, 0).backward()
+    fantasy = torch.zeros_like(data["rating"])
+    fantasy[fantasies[0].rows, fantasies[0].columns] = fantasies[0].states.double() + 1
+    assert torch.equal(fantasy > 0, data["rating"] > 0)
+    positive = statistics(network, data["rating"], data["known"])
+    negative = statistics(network, fantasy, data["known"])
+    for name, parameter in network.named_parameters():
+        decay = 0.3 * parameter.detach().numpy() if parameter.dim() > 1 else 0.0
+        np.testing.assert_allclose(parameter.grad, negative[name] - positive[name] + decay, atol=1e-12)
+
+
+def test_k_grows_with_the_epoch() -> None:
+    loss = RatingDivergence(k=1, k_end=9, growth_epochs=4)
+    assert [loss.steps(epoch) for epoch in range(6)] == [1, 3, 5, 7, 9, 9]
+    assert loss.steps(None) == 9
+
+
+def test_squared_error_by_hand() -> None:
+    network = RatingBias(3, 0, 0)
+    network.start_from(torch.tensor([[4.0, 2.0, 3.0]]))  # so that column means are predicted where a row is empty
+    data = {"rating": torch.zeros(2, 3), "target": torch.tensor([[5.0, 0.0, 1.0], [0.0, 2.0, 0.0]])}
+    assert float(SquaredRatingError(0.5)(network, data)) == pytest.approx(((5 - 4) ** 2 + (1 - 3) ** 2 + 0) / 2)
+
+
+def test_the_penalty_is_of_weights_and_no_biases() -> None:
+    network = AutoRec(3, 2)
+    data = {"rating": torch.tensor([[5.0, 0.0, 1.0]])}
+    data["target"] = data["rating"]
+    difference = SquaredRatingError(0.5)(network, data) - SquaredRatingError()(network, data)
+    squares = network.encoder.weight.square().sum() + network.decoder.weight.square().sum()
+    assert float(difference) == pytest.approx(0.5 * float(squares), rel=1e-5)
+
+
+def test_unrated_columns_have_no_gradient() -> None:
+    network = AutoRec(3, 2)
+    data = {"rating": torch.tensor([[5.0, 0.0, 1.0], [2.0, 0.0, 2.0]])}
+    data["target"] = data["rating"]
+    SquaredRatingError()(network, data).backward()
+    for gradient in (network.decoder.weight.grad, network.decoder.bias.grad, network.encoder.weight.grad.T):  # type: ignore[union-attr]
+        assert gradient is not None
+        assert bool((gradient[1] == 0).all())
+        assert bool((gradient[[0, 2]] != 0).all())
+
+
+def test_the_multinomial_bound_by_hand() -> None:
+    network = MultVAE(4, 4.0, [3], 2).eval()
+    data = {"rating": torch.tensor([[5.0, 0.0, 4.0, 2.0], [1.0, 0.0, 0.0, 5.0]])}
+    data["target"] = torch.tensor([[0.0, 4.0, 1.0, 0.0], [5.0, 4.0, 0.0, 3.0]])
+    with patch("torch.randn_like", torch.zeros_like):
+        logits, kl = network.bound(data["rating"])
+        found = MultinomialELBO(beta=0.3)(network, data)
+    shares = torch.softmax(logits, 1)
+    likelihoods = [shares[0, 1].log(), shares[1, 0].log() + shares[1, 1].log()]
+    expected = sum(-likelihood + 0.3 * k for likelihood, k in zip(likelihoods, kl, strict=True)) / 2
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_beta_grows_with_the_epoch() -> None:
+    loss = MultinomialELBO(beta=0.2, warmup_epochs=4)
+    assert [loss.beta_at(epoch) for epoch in (0, 1, 4, 9, None)] == pytest.approx([0, 0.05, 0.2, 0.2, 0.2])
+    assert MultinomialELBO(beta=0.2).beta_at(0) == 0.2

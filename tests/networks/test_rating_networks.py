@@ -1,0 +1,240 @@
+"""Networks that predict ratings, against counts, closed forms and slow twins."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from scalian_exp.networks.rating_rbm import Rated, RatingRBM
+from scalian_exp.networks.ratings import AutoRec, MatrixFactorisation, MultVAE, RatingBias, level_counts
+
+USERS, ITEMS = 943, 1682
+LEVELS = [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_parameter_counts() -> None:
+    """Of MovieLens 100k, by the layers' formulas."""
+    assert parameters(RatingRBM(ITEMS, LEVELS, 100)) == 849_510 == ITEMS * 5 * 100 + ITEMS * 5 + 100
+    assert parameters(RatingRBM(ITEMS, LEVELS, 100, conditional=True)) == 849_510 + 168_200
+    assert parameters(RatingRBM(3706, LEVELS, 100)) == 1_871_630
+    assert parameters(AutoRec(USERS, 500)) == 944_443
+    assert parameters(AutoRec(ITEMS, 500)) == 1_684_182
+    assert parameters(MultVAE(ITEMS, 4.0)) == 2_381_682
+    assert parameters(MatrixFactorisation(ITEMS, 20)) == ITEMS * 21
+    assert parameters(RatingBias(ITEMS)) == 0
+
+
+def table(rows: int = 6, columns: int = 5, share: float = 0.6) -> Tensor:
+    ratings = torch.randint(1, 6, (rows, columns)).double()
+    return ratings * (torch.rand(rows, columns) < share)
+
+
+def machine(columns: int = 5, features: int = 3, conditional: bool = False) -> RatingRBM:
+    network = RatingRBM(columns, LEVELS, features, conditional).double()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.7)
+    return network
+
+
+def energy(network: RatingRBM, row: Tensor, hidden: tuple[int, ...], known: Tensor) -> float:
+    """−Σ over the rated columns of (W h + b) − c h − h D r, unit by unit (Salakhutdinov et al. 2007, eq. 2 and 8)."""
+    total = 0.0
+    for f, on in enumerate(hidden):
+        total -= network.hidden_bias[f].item() * on
+    for column, rating in enumerate(row.tolist()):
+        if rating:
+            unit = column * 5 + int(rating) - 1
+            total -= float(network.visible_bias[unit])
+            total -= sum(float(network.weight[unit, f]) * on for f, on in enumerate(hidden))
+        if network.conditional and known[column]:
+            total -= sum(float(network.rated_weight[column, f]) * on for f, on in enumerate(hidden))
+    return total
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_free_energy_sums_over_all_hidden_states(conditional: bool) -> None:
+    network, ratings = machine(conditional=conditional), table()
+    ratings[2] = 0  # somebody without any rating
+    known = (ratings > 0) | (torch.rand_like(ratings) < 0.3)
+    found = network.free_energy(network.rated(ratings), known)
+    for row in range(len(ratings)):
+        states = itertools.product((0, 1), repeat=3)
+        sums = [-energy(network, ratings[row], state, known[row]) for state in states]
+        assert float(found[row]) == pytest.approx(-math.log(sum(math.exp(value) for value in sums)))
+
+
+def test_codes_and_predictions_by_hand() -> None:
+    """Expected ratings are means of normalised softmaxes, of rated and other columns alike."""
+    network, ratings = machine(), table()
+    codes, predicted = network.codes(ratings), network(ratings)
+    for row, values in enumerate(ratings.tolist()):
+        inputs = network.hidden_bias.detach().numpy().copy()
+        for column, rating in enumerate(values):
+            if rating:
+                inputs += network.weight.detach().numpy()[column * 5 + int(rating) - 1]
+        hidden = 1 / (1 + np.exp(-inputs))
+        np.testing.assert_allclose(codes[row].detach().numpy(), hidden)
+        for column in range(5):
+            block = slice(5 * column, 5 * column + 5)
+            logits = network.weight.detach().numpy()[block] @ hidden + network.visible_bias.detach().numpy()[block]
+            shares = np.exp(logits) / np.exp(logits).sum()
+            assert float(predicted[row, column]) == pytest.approx(float(shares @ np.array(LEVELS)))
+    assert 1 <= float(predicted.min()) <= float(predicted.max()) <= 5
+
+
+def test_extreme_machines_stay_on_the_scale() -> None:
+    network = machine()
+    with torch.no_grad():
+        network.weight.mul_(1e3)
+    predicted = network(table())
+    assert 1 <= float(predicted.min()) <= float(predicted.max()) <= 5
+
+
+def test_what_is_not_rated_is_absent() -> None:
+    """Weights of a column that a row hasn't rated change neither its features nor its free energy."""
+    network, ratings = machine(), table()
+    ratings[:, 3] = 0
+    before = network.codes(ratings), network.free_energy(network.rated(ratings))
+    with torch.no_grad():
+        network.weight[15:20] += 9
+        network.visible_bias[15:20] += 9
+    assert torch.equal(before[0], network.codes(ratings))
+    assert torch.equal(before[1], network.free_energy(network.rated(ratings)))
+
+
+def test_gibbs_steps_keep_the_joint_distribution() -> None:
+    """Of a row with two ratings: 25 joint states; chains that start from the exact distribution stay in it."""
+    network = machine(columns=3)
+    states = list(itertools.product(range(5), repeat=2))
+    rows = torch.tensor([[a + 1, 0, b + 1] for a, b in states]).double()
+    exact = torch.softmax(-network.free_energy(network.rated(rows)), 0).detach()
+    draws = torch.multinomial(exact, 40_000, replacement=True)
+    with torch.no_grad():
+        moved = network.gibbs(network.rated(rows[draws]), 3)
+    assert torch.equal(moved.columns, network.rated(rows[draws]).columns)
+    pairs = moved.states.view(-1, 2)
+    counts = torch.bincount(pairs[:, 0] * 5 + pairs[:, 1], minlength=25) / len(draws)
+    assert float((counts - exact).abs().max()) < 0.012
+
+
+def test_a_machine_starts_from_the_shares_of_the_levels() -> None:
+    network, ratings = machine(), table(2000, 5, 0.5)
+    network.start_from(ratings)
+    shares = torch.softmax(network.visible_bias.view(5, 5), 1)
+    for column in range(5):
+        for level in range(5):
+            rated = ratings[:, column][ratings[:, column] > 0]
+            assert float(shares[column, level]) == pytest.approx(float((rated == level + 1).double().mean()), abs=0.01)
+    ratings[:, 2] = 0
+    network.start_from(ratings)
+    unrated = torch.softmax(network.visible_bias.view(5, 5), 1)[2]
+    overall = level_counts(ratings, network.levels).sum(0)
+    np.testing.assert_allclose(unrated.detach(), overall / overall.sum(), atol=1e-3)
+
+
+def test_effects_are_derivatives_of_expected_ratings() -> None:
+    network = machine()
+    hidden = torch.zeros(1, 3, dtype=torch.double, requires_grad=True)
+    expected = torch.softmax(network.visible_input(hidden), -1) @ network.levels
+    for column in range(5):
+        (gradient,) = torch.autograd.grad(expected[0, column], hidden, retain_graph=True)
+        torch.testing.assert_close(network.effects()[column], gradient[0])
+
+
+def test_levels_may_be_halves() -> None:
+    network = RatingRBM(2, [0.5, 1.0, 1.5, 2.0], 2)
+    rated = network.rated(torch.tensor([[0.5, 0.0], [1.5, 2.0], [0.0, 0.0]]))
+    expected = Rated(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), torch.tensor([0, 2, 3]), torch.tensor([0, 1, 3]))
+    assert all(torch.equal(found, wanted) for found, wanted in zip(rated, expected, strict=True))
+
+
+def test_damped_means_by_hand() -> None:
+    network = RatingBias(3, column_damping=2, row_damping=1)
+    network.start_from(torch.tensor([[5.0, 3.0, 0.0], [1.0, 0.0, 0.0]]))
+    mean = 3.0
+    first, second = (2 - 2) / (2 + 2), 0 / (1 + 2)
+    row = ((5 - mean - first) + (3 - mean - second)) / (2 + 1)
+    predicted = network(torch.tensor([[5.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 5.0, 0.0]]))
+    np.testing.assert_allclose(predicted[0], [mean + first + row, mean + second + row, mean + row], rtol=1e-6)
+    np.testing.assert_allclose(predicted[1], [3, 3, 3])
+    np.testing.assert_allclose(predicted[2], [4, 4, 4])
+    assert network.column_count.tolist() == [2, 1, 0]
+
+
+def factorisation() -> MatrixFactorisation:
+    network = MatrixFactorisation(7, 3, ridge=0.8).double()
+    torch.nn.init.normal_(network.items)
+    network.start_from(table(20, 7))
+    return network
+
+
+def test_folding_in_is_ridge_regression() -> None:
+    """By least squares with the penalty as further rows, one user at a time."""
+    network, ratings = factorisation(), table(5, 7)
+    ratings[1] = 0
+    folded = network.fold_in(ratings)
+    items = network.items.detach().numpy()
+    for row, values in enumerate(ratings.numpy()):
+        seen = values > 0
+        design = np.column_stack([np.ones(seen.sum()), items[seen, 1:]])
+        wanted = values[seen] - float(network.mean) - items[seen, 0]
+        design, wanted = np.vstack([design, math.sqrt(0.8) * np.eye(4)]), np.append(wanted, np.zeros(4))
+        solution = np.linalg.lstsq(design, wanted, rcond=None)[0]
+        np.testing.assert_allclose(folded[row], solution, atol=1e-9)
+        predicted = float(network.mean) + items[:, 0] + solution[0] + items[:, 1:] @ solution[1:]
+        np.testing.assert_allclose(network(ratings)[row].detach(), predicted)
+
+
+def test_the_items_gradient_is_that_of_the_objective_minimised_over_users() -> None:
+    """The envelope theorem: nothing has to flow through the solution; here it does, and adds nothing."""
+    network, ratings = factorisation(), table(5, 7)
+    seen = (ratings > 0).double()
+    error = (((network(ratings) - ratings) * seen) ** 2).sum()
+    (gradient,) = torch.autograd.grad(error, network.items)
+
+    items = network.items
+    design = torch.cat([torch.ones(7, 1, dtype=torch.double), items[:, 1:]], 1)
+    objective = torch.zeros((), dtype=torch.double)
+    for row in range(5):
+        x, rest = design[seen[row] > 0], (ratings[row] - network.mean - items[:, 0])[seen[row] > 0]
+        folded = torch.linalg.solve(x.T @ x + 0.8 * torch.eye(4), x.T @ rest)
+        objective = objective + (rest - x @ folded).square().sum() + 0.8 * folded.square().sum()
+    (whole,) = torch.autograd.grad(objective, items)
+    torch.testing.assert_close(gradient, whole)
+
+
+def test_factors_in_principal_axes_predict_the_same() -> None:
+    network, ratings = factorisation(), table(5, 7)
+    rows = network.fold_in(ratings)
+    predicted = network.mean + network.items[:, 0] + rows[:, :1] + network.codes(ratings) @ network.effects().T
+    torch.testing.assert_close(predicted, network(ratings))
+    gram = network.effects().T @ network.effects()
+    torch.testing.assert_close(gram, torch.diag(torch.diag(gram)), atol=1e-9, rtol=0)
+
+
+def test_autorec_by_hand() -> None:
+    network, ratings = AutoRec(5, 3), table(4, 5).float()
+    encoder, decoder = network.encoder, network.decoder
+    hidden = 1 / (1 + np.exp(-(ratings.numpy() @ encoder.weight.detach().numpy().T + encoder.bias.detach().numpy())))
+    output = hidden @ decoder.weight.detach().numpy().T + decoder.bias.detach().numpy()
+    np.testing.assert_allclose(network(ratings).detach(), output, rtol=1e-5)
+
+
+def test_multvae_sees_likes_alone_and_ranks_by_a_softmax() -> None:
+    network = MultVAE(6, liked=4.0, hidden=[5], latent_dim=2).eval()
+    row = torch.tensor([[5.0, 1.0, 0.0, 4.0, 3.0, 0.0]])
+    other = torch.tensor([[4.0, 0.0, 2.0, 5.0, 0.0, 1.0]])
+    assert torch.equal(network(row), network(other))
+    assert float(network(row).exp().sum()) == pytest.approx(1)
+    mean, log_variance = network.encode(row)
+    normal = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance))
+    exact = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).sum(1)
+    torch.testing.assert_close(network.bound(row)[1], exact)
+    assert torch.isfinite(network(torch.zeros(1, 6))).all()

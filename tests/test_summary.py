@@ -1,0 +1,74 @@
+"""Means and deviations over what only repeats a job of a sweep."""
+
+import csv
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scalian_exp.summary import summarise
+
+
+def sweep(folder: Path, jobs: list[tuple[list[str], float | None]], repeats: list[str]) -> None:
+    """Folders as a sweep leaves them; a job without a result has failed."""
+    for number, (overrides, rmse) in enumerate(jobs):
+        job = folder / f"{number}_job"
+        (job / ".hydra").mkdir(parents=True)
+        (job / ".hydra/overrides.yaml").write_text(yaml.safe_dump(overrides))
+        (job / ".hydra/config.yaml").write_text(yaml.safe_dump({"repeats": repeats}))
+        if rmse is None:
+            (job / "error.txt").write_text("no")
+            continue
+        values = {"test/rmse": rmse, "status": "finished", "monitor": "val/rmse", "best": rmse / 2}
+        (job / "metrics.json").write_text(json.dumps(values))
+
+
+FOLDS = ["dataset.split=u1", "dataset.split=u2", "dataset.split=u3"]
+VALUES = {"a": [1.0, 2.0, 4.0], "b": [3.0, 5.0, None]}
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_means_over_folds_for_each_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = [
+        ([f"model={model}", fold], value)
+        for model, values in VALUES.items()
+        for fold, value in zip(FOLDS, values, strict=True)
+    ]
+    sweep(tmp_path, jobs, ["seed", "dataset.split"])
+    assert summarise(tmp_path) == 1
+    assert len(rows(tmp_path / "summary.csv")) == 6
+    first, second = rows(tmp_path / "summary_means.csv")
+    assert (first["model"], first["jobs"], second["model"], second["jobs"]) == ("a", "3", "b", "2")
+    assert float(first["test/rmse"]) == pytest.approx(7 / 3)
+    assert float(first["test/rmse ±"]) == pytest.approx(statistics.stdev([1, 2, 4]))
+    assert float(second["test/rmse"]) == pytest.approx(4)
+    assert float(second["test/rmse ±"]) == pytest.approx(2**0.5)
+    assert float(first["best val/rmse"]) == pytest.approx(7 / 6)
+    assert "| a | 3 | 1.1667 ± 0.76 | 2.3333 ± 1.5 |" in (tmp_path / "summary.md").read_text()
+    assert "mean ± deviation over dataset.split" in capsys.readouterr().out
+
+
+def test_one_group_if_nothing_else_was_swept(tmp_path: Path) -> None:
+    sweep(tmp_path, [([fold], value) for fold, value in zip(FOLDS, (1.0, 2.0, 3.0), strict=True)], ["dataset.split"])
+    assert summarise(tmp_path) == 0
+    (line,) = rows(tmp_path / "summary_means.csv")
+    assert (line["jobs"], float(line["test/rmse"]), float(line["test/rmse ±"])) == ("3", 2, 1)
+
+
+def test_no_means_over_what_makes_a_difference(tmp_path: Path) -> None:
+    sweep(tmp_path, [([fold], 1.0) for fold in FOLDS], ["seed"])
+    summarise(tmp_path)
+    assert not (tmp_path / "summary_means.csv").exists()
+    assert "±" not in (tmp_path / "summary.md").read_text()
+
+
+def test_no_means_of_failures(tmp_path: Path) -> None:
+    sweep(tmp_path, [([fold], None) for fold in FOLDS], ["dataset.split"])
+    assert summarise(tmp_path) == 3
+    assert not (tmp_path / "summary_means.csv").exists()
