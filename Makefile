@@ -35,7 +35,8 @@ check: $(READY) ## lint, format and types
 dashboard: $(READY) ## show all runs in TensorBoard
 	$(BIN)/tensorboard --logdir outputs
 
-benchmark: $(READY) ## measure what the frame costs, and networks against others' (pip install '.[crf,smp]' for all)
+benchmark: $(READY) ## measure what the frame costs, and networks against others' (pip install '.[crf,smp,surprise]' for all)
 	$(BIN)/python scripts/benchmark.py
 	$(BIN)/python scripts/benchmark_segmentation.py
+	$(BIN)/python scripts/benchmark_ratings.py
 	-$(BIN)/python scripts/benchmark_crf.py

@@ -1,0 +1,122 @@
+"""What an epoch of a recommender costs, beside one of a library's:  python scripts/benchmark_ratings.py
+
+Ours are trained by the frame, validation left out; after each epoch of ours, Surprise's SVD, a matrix factorisation by
+stochastic gradient in compiled code, has one on the same ratings: a machine that slows down slows both. Medians.
+MovieLens 100k (u1), or made-up ratings of its size where it can't be had.
+"""
+
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from scalian_exp.build import build, build_task
+from scalian_exp.refusal import Refusal
+from scalian_exp.report import quiet
+from scalian_exp.runs import build_trainer
+from scalian_exp.vocabulary import CONFIGS
+
+try:
+    import surprise
+except ImportError:
+    surprise = None
+
+EPOCHS = 12
+FACTORS = 100
+"""Surprise's own default, and the RBM's features"""
+
+
+def resolved(*overrides: str) -> dict[str, Any]:
+    said = ["callbacks=minimal", "logger=none", "trainer/accelerator=cpu", f"trainer.max_epochs={EPOCHS}", "test=false"]
+    said += [f"trainer.check_val_every_n_epoch={EPOCHS}", "~callbacks.progress", "~callbacks.best", "~callbacks.last"]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", overrides=[*said, *overrides, "+trainer.enable_checkpointing=false"])
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain["trainer"]["enable_progress_bar"] = False
+    return plain
+
+
+class Turns(pl.Callback):
+    """An epoch of Surprise's after each of ours."""
+
+    def __init__(self, theirs: Any):
+        self.theirs = theirs
+        self.start = 0.0
+        self.seconds: list[tuple[float, float]] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        ours = time.perf_counter() - self.start
+        start = time.perf_counter()
+        surprise.SVD(n_factors=FACTORS, n_epochs=1).fit(self.theirs)
+        self.seconds.append((ours, time.perf_counter() - start))
+
+
+def in_surprise(table: Tensor) -> Any:
+    """The ratings of a table (users, items) as Surprise takes them."""
+    pairs = table.nonzero()
+    triples = [(user, item, float(table[user, item]), None) for user, item in pairs.tolist()]
+    return surprise.Dataset(surprise.Reader(rating_scale=(1, 5))).construct_trainset(triples)
+
+
+def epochs(*overrides: str) -> tuple[float, float, int]:
+    """Median seconds of an epoch, ours and Surprise's, and how many ratings it has."""
+    config = resolved(*overrides)
+    data, task = build("dataset", config["dataset"]), build_task(config)
+    data.prepare_data()
+    data.setup()
+    table = data.by_user(data.splits["train"].rating)
+    turns = Turns(in_surprise(table))
+    with TemporaryDirectory() as folder:
+        trainer = build_trainer(config, task, Path(folder))
+        trainer.callbacks = [turns]
+        trainer.fit(task, data)
+    ours, theirs = zip(*turns.seconds[2:], strict=True)  # the first ones warm up
+    return median(ours), median(theirs), int((table > 0).sum())
+
+
+def main() -> None:
+    quiet()
+    torch.manual_seed(0)
+    console = Console()
+    if surprise is None:
+        console.print("Surprise isn't installed, so there is nothing to compare with: pip install '.[surprise]'")
+        return
+    data = ["dataset=movielens_100k"]
+    try:
+        found = build("dataset", resolved("model=rbm_cf_items", *data)["dataset"])
+        found.prepare_data()
+    except Refusal as refusal:
+        console.print(f"{refusal} Made-up ratings of the same size instead.")
+        data = ["dataset=fake_ratings", "dataset.users=943", "dataset.items=1682", "dataset.batch_size=128"]
+    rbm = ["model=rbm_cf_items", f"model.network.features={FACTORS}"]
+    rows = {
+        "item RBM, 100 features, CD-1": [*rbm, "loss.k=1", "loss.k_end=1"],
+        "item RBM, 100 features, CD-3": [*rbm, "loss.k=3", "loss.k_end=3"],
+        "I-AutoRec, 500 features": ["model=autorec_items"],
+        "matrix factorisation, 40 features": ["model=biased_mf", "model.network.features=40"],
+    }
+    table = Table()
+    for column in ("an epoch of ours", "s", "of Surprise's SVD, 100 factors, s", "ratio"):
+        table.add_column(column, justify="left" if column.startswith("an") else "right")
+    size = 0
+    for name, overrides in rows.items():
+        ours, theirs, size = epochs(*overrides, *data)
+        table.add_row(name, f"{ours:.3f}", f"{theirs:.3f}", f"{ours / theirs:.2f}")
+    table.title = f"{size} ratings, {torch.get_num_threads()} threads"
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
