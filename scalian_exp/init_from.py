@@ -6,14 +6,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from scalian_exp.checkpoint import checkpoint_file, data_state_in, read
+from scalian_exp.checkpoint import checkpoint_file, data_state_in, load, read
 from scalian_exp.refusal import Refusal
 
 log = logging.getLogger(__name__)
 
 
 def start_network_from(network: nn.Module, data: Any, run: str) -> list[str]:
-    """Copy all weights of a run that have the same name and shape here; the others keep their random start.
+    """Copy all weights of a run that have the same name and shape here; the others keep their random start. A stack of
+    RBMs starts a feed-forward network of the same widths, see `unrolled`.
 
     Args:
         data: what the network is to be trained on, set up already; as far as it keeps in checkpoints what its inputs
@@ -32,6 +33,8 @@ def start_network_from(network: nn.Module, data: Any, run: str) -> list[str]:
         for name, values in contents["state_dict"].items()
         if name.startswith("network.")
     }
+    if hasattr(source := load(file).task.network, "layers"):
+        theirs |= unrolled(source.layers(), network)
     ours = network.state_dict()
     matching = {name: values for name, values in theirs.items() if name in ours and ours[name].shape == values.shape}
     if not any(values.dim() > 1 for values in matching.values()):  # biases and counters alone are no start
@@ -50,6 +53,22 @@ def start_network_from(network: nn.Module, data: Any, run: str) -> list[str]:
     rest = [name for name in ours if name not in matching]
     log.info("started %d of %d tensors from %s; at random: %s", len(matching), len(ours), file, ", ".join(rest) or "-")
     return list(matching)
+
+
+def unrolled(layers: list[tuple[Tensor, Tensor, Tensor]], network: nn.Module) -> dict[str, Tensor]:
+    """RBMs' weights (above, below), biases above and below, under the names of a network's dense layers: upwards in its
+    encoder, and in its decoder, if it has one, downwards (Hinton & Salakhutdinov 2006, figure 1)."""
+    found = {}
+    for part in ("encoder", "decoder"):
+        names = [
+            name
+            for name, module in network.named_modules()
+            if name.startswith(f"{part}.") and isinstance(module, nn.Linear)
+        ]
+        for (weight, above, below), name in zip(layers, names if part == "encoder" else reversed(names), strict=False):
+            found[f"{name}.weight"] = weight if part == "encoder" else weight.T
+            found[f"{name}.bias"] = above if part == "encoder" else below
+    return found
 
 
 def difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:

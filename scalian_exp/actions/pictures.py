@@ -19,6 +19,7 @@ from scalian_exp.actions.action import (
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.grids import image_grid, rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map
+from scalian_exp.networks.corruptions import Corruption
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import probabilities
@@ -53,10 +54,12 @@ class Denoise(Action):
         count: how many test images.
         level: of the noise on test images; null is that of the training.
         seed: of the noise.
+        noise: that of test images, for models that learned without any.
     """
 
     def __init__(
         self,
+        noise: Corruption,
         image: str | None = None,
         count: PositiveInt = 10,
         level: NonNegativeFloat | None = None,
@@ -64,7 +67,7 @@ class Denoise(Action):
     ):
         if image is not None and level is not None:
             raise Refusal("level is that of the noise put on test images; image=… is taken as it is: leave one out.")
-        self.image, self.count, self.level, self.seed = image, count, level, seed
+        self.image, self.count, self.level, self.seed, self.noise = image, count, level, seed, noise
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
@@ -73,9 +76,7 @@ class Denoise(Action):
             denoised = model.task.reconstruct(x)
             figure = save_figure(side_by_side({"input": x, "denoised": denoised}), folder / "denoised.png")
             return [figure, save_image(denoised, folder / "output.png")]
-        corruption = getattr(model.task, "corruption", None)
-        if corruption is None:
-            raise Refusal("This model learned without noise; give a noisy image: image=<file>.")
+        corruption = getattr(model.task, "corruption", None) or self.noise
         if self.level is not None:
             try:
                 corruption.check_level(self.level)
@@ -85,25 +86,8 @@ class Denoise(Action):
         noisy = corruption(x, self.level)
         denoised = model.task.reconstruct(noisy)
         print(f"PSNR         {psnr(noisy.clamp(0, 1), x).mean():.2f} dB → {psnr(denoised, x).mean():.2f} dB")
-        rows = rows_of_images({"clean": x, "noisy": noisy, "denoised": denoised})
+        rows = rows_of_images({"clean": x[:10], "noisy": noisy[:10], "denoised": denoised[:10]})
         return [save_figure(rows, folder / "denoised.png")]
-
-
-class Sample(Action):
-    """New images.
-
-    Args:
-        count: how many.
-        seed: of the noise.
-    """
-
-    def __init__(self, count: PositiveInt = 64, seed: NonNegativeInt = 0):
-        self.count, self.seed = count, seed
-
-    @torch.no_grad()
-    def run(self, model: Loaded, folder: Path) -> list[Path]:
-        torch.manual_seed(self.seed)
-        return [save_figure(image_grid(model.task.network.sample(self.count)), folder / "samples.png")]
 
 
 class Interpolate(Action):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scalian_exp.actions.action import Action, data_of, save_figure
-from scalian_exp.actions.representations import competitors, gather
+from scalian_exp.actions.representations import Split, competitors, gather
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -42,7 +42,7 @@ class Probe(Action):
     def run(self, model: Loaded, folder: Path) -> list[Path]:
         data = data_of(model)
         train, test = gather(model, data, "train"), gather(model, data, "test")
-        representations = competitors(train, test)
+        representations = self.representations(model, data, train, test)
         assert train.labels is not None, "the action's config asks for labels"
         assert test.labels is not None
         size = len(train.labels)
@@ -67,6 +67,10 @@ class Probe(Action):
             table.add_row(name, *[f"{100 * row['error']:.2f} %" for row in rows if row["representation"] == name])
         Console().print(table)
         return [folder / "probe.csv", save_figure(curve(rows), folder / "probe.png")]
+
+    def representations(self, model: Loaded, data: Any, train: Split, test: Split) -> dict[str, tuple[Any, Any]]:
+        """name → (training, test) features of what is compared."""
+        return competitors(train, test)
 
     def error(self, x: Any, labels: np.ndarray, y: Any, wanted: np.ndarray, count: int) -> float:
         repeats = 1 if count == len(labels) else self.repeats

@@ -23,6 +23,7 @@ class DeepBeliefNetwork(nn.Module):
     Args:
         hidden: units of each layer, from the image upwards.
         visible_units: of the image; Gaussian ones see standardised pixels.
+        top_units: the last hidden ones; a code is made of Gaussian ones (Hinton & Salakhutdinov 2006).
         centred: RBMs with offsets (Melchior et al. 2016).
     """
 
@@ -33,6 +34,7 @@ class DeepBeliefNetwork(nn.Module):
         hidden: Sequence[PositiveInt],
         visible_units: Units | None = None,
         centred: bool = False,
+        top_units: Units | None = None,
     ):
         super().__init__()
         if not hidden:
@@ -41,7 +43,7 @@ class DeepBeliefNetwork(nn.Module):
         widths = [math.prod(self.shape), *hidden]
         self.standardised = visible_units is not None and not isinstance(visible_units, Bernoulli)
         """the visible units see pixels of mean 0 and variance 1"""
-        kinds = [visible_units or Bernoulli(), *[Bernoulli() for _ in hidden]]
+        kinds = [visible_units or Bernoulli(), *[Bernoulli() for _ in hidden[1:]], top_units or Bernoulli()]
         self.rbms: Any = nn.ModuleList(
             RBM(below, above, kind, kind_above, centred)
             for (below, above), (kind, kind_above) in zip(pairwise(widths), pairwise(kinds), strict=True)
@@ -76,13 +78,18 @@ class DeepBeliefNetwork(nn.Module):
         """Mean states of the last hidden units."""
         return self.means_above(image, len(self.rbms))
 
+    def layer_codes(self, image: Tensor) -> list[Tensor]:
+        """Mean states of each layer's hidden units, from the image upwards."""
+        return [self.means_above(image, layer + 1) for layer in range(len(self.rbms))]
+
     def decode(self, h: Tensor) -> Tensor:
-        """Images in [0, 1] of the last hidden units' states, by means all the way down."""
+        """Logits of the pixels, (B, C, H, W), of the last hidden units' states, by means all the way down."""
         top = self.rbms[-1]
-        return self.image(self.down(top.visible.mean(top.visible_input(h)), drawn=False))
+        image = self.image(self.down(top.visible.mean(top.visible_input(h)), drawn=False))
+        return torch.logit(image.float(), eps=1e-6)
 
     def forward(self, image: Tensor) -> Tensor:
-        """One pass up and one down."""
+        """Logits of the pixels after one pass up and one down."""
         return self.decode(self.encode(image))
 
     def up(self, v: Tensor) -> Tensor:
@@ -152,8 +159,14 @@ class DeepBeliefNetwork(nn.Module):
         of deeper layers are combined through the layers below."""
         weights = self.rbms[layer].weight
         for rbm in reversed(self.rbms[:layer]):
-            weights = weights @ rbm.weight
-        return weights.unflatten(1, self.shape)
+            weights = weights[:, : len(rbm.weight)] @ rbm.weight  # without what a label unit adds
+        return weights[:, : math.prod(self.shape)].unflatten(1, self.shape)
+
+    def layers(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Weight (above, below), bias above and bias below of each RBM, without offsets: what a network that starts
+        from this one is given."""
+        plain = [rbm.plain() for rbm in self.rbms]
+        return [(rbm.weight.detach(), rbm.hidden_bias.detach(), rbm.visible_bias.detach()) for rbm in plain]
 
     def log_likelihood_bound(self, image: Tensor, log_partition: Tensor) -> Tensor:
         """A lower bound of log p(v), (B,), in nats, by one draw of the layers between; of one layer it is log p(v).

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from scalian_exp.networks.autoencoder import Autoencoder
 from scalian_exp.networks.layers import Flat, mlp
@@ -36,6 +36,13 @@ class StackedAutoencoder(Autoencoder):
         outwards = [layer for before, after in pairwise(widths) for layer in (activation(), nn.Linear(after, before))]
         decoder = nn.Sequential(*reversed([nn.Unflatten(1, shape), *outwards[1:]]))
         super().__init__(encoder, decoder, widths[-1])
+
+    def layer_codes(self, x: Tensor) -> list[Tensor]:
+        """The codes of each layer, from the image upwards."""
+        codes = [x.flatten(1)]
+        for encoder in self.layer_encoders:
+            codes.append(encoder(codes[-1]))
+        return codes[1:]
 
     @property
     def layer_encoders(self) -> list[nn.Sequential]:

@@ -18,7 +18,7 @@ from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import Batch
+from scalian_exp.tasks.base import Batch, probabilities
 from scalian_exp.tasks.greedy import LayerByLayer
 from scalian_exp.tasks.reconstruction import psnr
 
@@ -200,7 +200,7 @@ class Contrastive(LayerByLayer):
 
     def test_logs(self, batch: Batch) -> dict[str, Tensor]:
         x = batch["image"]
-        logs = {"psnr_one_pass": psnr(self.network(x), x).mean()}
+        logs = {"psnr_one_pass": psnr(self.reconstruct(x), x).mean()}
         if self.layers > 1 and self.finished and bool(((x == 0) | (x == 1)).all()):
             name = f"log_likelihood_bound_{self.estimator_of(self.rbm)}"
             logs[name] = self.network.log_likelihood_bound(x, self.partition.value).mean()
@@ -217,8 +217,7 @@ class Contrastive(LayerByLayer):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """One pass up and one down."""
-        output: Tensor = self.network(x).float()
-        return output
+        return probabilities(self.network(x))
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
         layer = int(self.layer)

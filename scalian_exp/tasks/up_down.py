@@ -15,7 +15,7 @@ from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.networks.dbn import log_probability
 from scalian_exp.networks.dbn_labels import LabelledDBN
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import Batch, Task
+from scalian_exp.tasks.base import Batch, Task, probabilities
 
 
 class UpDown(Task):
@@ -71,7 +71,8 @@ class UpDown(Task):
             above = rbm.hidden_sample(v).detach()
             wake = wake - log_probability(rbm.visible, self.network.input_below(layer, above), v).mean()
             v = above
-        terms = self.loss(top, self.network.seen_by_top(v, labels), 0, self.progress(self.global_step))
+        progress = self.progress(self.global_step) if self.training else 1.0
+        terms = self.loss(top, self.network.seen_by_top(v, labels), 0, progress)
         above, sleep = torch.bernoulli(terms.negative[:, : v.shape[1]]), v.new_zeros(())
         for layer, rbm in reversed(list(enumerate(lower))):
             x = self.network.input_below(layer, above).detach()
@@ -88,7 +89,7 @@ class UpDown(Task):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """One pass up and one down."""
-        return self.network(x).float()
+        return probabilities(self.network(x))
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
         """The confusion matrix is that of the whole split."""

@@ -1,0 +1,31 @@
+"""What hidden units look for."""
+
+from pathlib import Path
+
+import torch
+
+from scalian_exp.actions.action import Action, save_figure
+from scalian_exp.checkpoint import Loaded
+from scalian_exp.figures.filters import filter_grid
+from scalian_exp.ranges import PositiveInt
+
+
+class Filters(Action):
+    """Weights of hidden units as images, a figure for each layer: those of the largest norm.
+
+    Args:
+        count: units of each layer.
+    """
+
+    def __init__(self, count: PositiveInt = 100):
+        self.count = count
+
+    @torch.no_grad()
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        files = []
+        for layer in range(len(model.task.network.rbms)):
+            filters = model.task.network.filters(layer)
+            order = filters.flatten(1).norm(dim=1).argsort(descending=True)[: self.count]
+            figure = filter_grid(filters[order], f"layer {layer + 1}")
+            files.append(save_figure(figure, folder / f"filters_layer_{layer + 1}.png"))
+        return files

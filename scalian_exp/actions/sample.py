@@ -1,0 +1,64 @@
+"""New images; of Markov chains also how they come about."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scalian_exp.actions.action import Action, save_figure
+from scalian_exp.checkpoint import Loaded
+from scalian_exp.figures.grids import image_grid, tile
+from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.refusal import Refusal
+
+STEPS_A_FRAME = 20
+"""of Gibbs sampling"""
+
+
+class Sample(Action):
+    """New images. Networks that draw by Gibbs sampling, `chain`, also give an animated GIF of it.
+
+    Args:
+        count: how many.
+        seed: of the noise.
+        label: the class to draw; null draws any.
+        frames: of the animation, 20 steps of Gibbs sampling each; the last one shows the samples.
+    """
+
+    def __init__(
+        self,
+        count: PositiveInt = 64,
+        seed: NonNegativeInt = 0,
+        label: NonNegativeInt | None = None,
+        frames: PositiveInt = 50,
+    ):
+        self.count, self.seed, self.label, self.frames = count, seed, label, frames
+
+    @torch.no_grad()
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        network = model.task.network
+        classes = getattr(network, "num_classes", 0) if hasattr(network, "sample_of") else 0
+        if self.label is not None and self.label >= classes:
+            known = f"it knows the labels 0 to {classes - 1}" if classes else "this model knows no labels"
+            raise Refusal(f"label={self.label}: {known}; leave label out, or give one that it knows.")
+        torch.manual_seed(self.seed)
+        if not hasattr(network, "chain"):
+            return [save_figure(image_grid(network.sample(self.count)), folder / "samples.png")]
+        labels = None
+        if self.label is not None:
+            labels = torch.full((self.count,), self.label, device=model.task.device)
+        pictures = list(network.chain(self.count, STEPS_A_FRAME * self.frames, STEPS_A_FRAME, labels))
+        still = save_figure(image_grid(pictures[-1]), folder / "samples.png")
+        return [still, save_animation(pictures, folder / "chain.gif")]
+
+
+def save_animation(pictures: list[Tensor], file: Path, scale: int = 2) -> Path:
+    """Grids of images (N, C, H, W) in [0, 1], one after the other, a tenth of a second each."""
+    columns = int(np.ceil(np.sqrt(len(pictures[0]))))
+    arrays = [(tile(images, columns) * 255).round().astype(np.uint8) for images in pictures]
+    frames = [Image.fromarray(array.repeat(scale, 0).repeat(scale, 1)) for array in arrays]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    frames[0].save(file, save_all=True, append_images=frames[1:], duration=100, loop=0)
+    return file

@@ -1,0 +1,269 @@
+"""Training stacks of RBMs, and what is done with them."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny
+from PIL import Image
+
+from scalian_exp.actions.compare_features import CompareFeatures
+from scalian_exp.actions.complete import Complete
+from scalian_exp.actions.filters import Filters
+from scalian_exp.actions.pictures import Denoise
+from scalian_exp.actions.sample import Sample
+from scalian_exp.build import build, build_task
+from scalian_exp.callbacks.seeding import SeededEpochs
+from scalian_exp.checkpoint import load
+from scalian_exp.datasets.base import ShuffledBatches
+from scalian_exp.init_from import unrolled
+from scalian_exp.networks.autoencoder import DenseAutoencoder
+from scalian_exp.networks.corruptions import SaltAndPepper
+from scalian_exp.networks.dbn import DeepBeliefNetwork
+from scalian_exp.networks.dbn_labels import LabelledDBN
+from scalian_exp.refusal import Refusal
+from scalian_exp.resume import resumed
+from scalian_exp.train import train
+
+STACK = ["model.network.hidden=[12, 9, 6]", "model.epochs_per_layer=2", "trainer.max_epochs=6"]
+
+
+def network_after(epochs: int, folder: Path, *overrides: str) -> dict[str, torch.Tensor]:
+    train(tiny("dbn", *STACK, *overrides, f"trainer.max_epochs={epochs}"), folder)
+    state: dict[str, torch.Tensor] = load(folder / "checkpoints/last.ckpt").task.network.state_dict()
+    return state
+
+
+def test_only_the_layer_whose_turn_it_is_learns(tmp_path: Path) -> None:
+    states = [network_after(epochs, tmp_path / str(epochs)) for epochs in (1, 2, 4, 5)]
+    for (before, after), layer in zip(((0, 1), (1, 2), (2, 3)), (0, 1, 2), strict=True):
+        changed = {
+            name.split(".")[1] for name in states[0] if not torch.equal(states[before][name], states[after][name])
+        }
+        assert changed == {str(layer)}
+
+
+def test_a_layer_of_a_stack_learns_what_an_rbm_on_the_same_codes_learns(tmp_path: Path) -> None:
+    config = tiny("dbn", *STACK, "trainer.max_epochs=3")
+    train(config, tmp_path / "run")
+    learned = load(tmp_path / "run/checkpoints/last.ckpt").task.network
+    data = build("dataset", config["dataset"])
+    data.setup("fit")
+    images = data.splits["train"].examples["image"].float() / 255
+    with torch.no_grad():
+        codes = torch.sigmoid(learned.rbms[0].hidden_input(images.flatten(1)))
+    torch.manual_seed(config["seed"])
+    task = build_task(config)
+    rbm, loss = task.network.rbms[1], task.loss
+    rbm.load_state_dict({**rbm.state_dict(), "weight": untrained_weight(config, tmp_path)})
+    rbm.start_from(codes.mean(0))
+    optimizer = task.optimizer(
+        [{"params": [rbm.weight]}, {"params": [rbm.visible_bias, rbm.hidden_bias], "weight_decay": 0.0}]
+    )
+    torch.manual_seed(config["seed"])
+    batches = ShuffledBatches(len(codes), config["dataset"]["batch_size"], epoch=2)
+    SeededEpochs(config["seed"]).seed_all(2, 0)
+    for indices in batches:
+        optimizer.zero_grad()
+        loss(rbm, torch.bernoulli(codes[indices])).loss.backward()
+        optimizer.step()
+    torch.testing.assert_close(learned.rbms[1].weight, rbm.weight, rtol=0, atol=1e-5)
+    torch.testing.assert_close(learned.rbms[1].visible_bias, rbm.visible_bias, rtol=0, atol=1e-5)
+
+
+def untrained_weight(config: dict[str, Any], folder: Path) -> torch.Tensor:
+    """Of the second layer before its turn."""
+    train({**config, "trainer": {**config["trainer"], "max_epochs": 1}}, folder / "start")
+    weight: torch.Tensor = load(folder / "start/checkpoints/last.ckpt").task.network.rbms[1].weight.detach()
+    return weight
+
+
+def test_training_resumes_inside_any_layer(tmp_path: Path) -> None:
+    whole = network_after(6, tmp_path / "whole")
+    for epochs in (2, 3, 5):
+        network_after(epochs, tmp_path / str(epochs))
+        train(*resumed([f"resume={tmp_path / str(epochs)}", "trainer.max_epochs=6"]))
+        parts = load(tmp_path / str(epochs) / "checkpoints/last.ckpt").task.network.state_dict()
+        same = [name for name in whole if not name.startswith("rbms.2") or epochs < 5]
+        assert all(torch.equal(whole[name], parts[name]) for name in same)
+
+
+def test_centring_keeps_offsets_at_the_means(tmp_path: Path) -> None:
+    train(tiny("rbm", "model.network.centred=true", "trainer.max_epochs=20"), tmp_path)
+    rbm = load(tmp_path).task.network.rbms[0]
+    torch.testing.assert_close(rbm.visible_offset, rbm.visible_mean)
+    assert 0 < float(rbm.hidden_offset.min()) < float(rbm.hidden_offset.max()) < 1
+
+
+def test_gaussian_units_see_standardised_pixels(tmp_path: Path) -> None:
+    config = tiny("rbm_gaussian")
+    train(config, tmp_path)
+    network = load(tmp_path).task.network
+    data = build("dataset", config["dataset"])
+    data.setup("fit")
+    v = network.visible(data.splits["train"].examples["image"].float() / 255)
+    torch.testing.assert_close(v.mean(0), torch.zeros(v.shape[1]), rtol=0, atol=1e-3)
+    torch.testing.assert_close(v.std(0, correction=0), torch.ones(v.shape[1]), rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["dataset.binary=false"], "grey pixels"),
+        (
+            ["model.optimizer._target_=torch.optim.Adam", "~model.optimizer.momentum", "+model.momentum._target_=x"],
+            "none",
+        ),
+        (["model.likelihood.steps=[1,2]"], "three numbers"),
+        (["model.likelihood.runs=1"], "standard error"),
+    ],
+)
+def test_what_cannot_work_is_refused(overrides: list[str], sentence: str, tmp_path: Path) -> None:
+    if "x" in overrides[-1]:
+        overrides[-1:] = ["model.momentum={_target_: scalian_exp.schedules.Switch, before: 0.5, after: 0.9, at: 0.2}"]
+    with pytest.raises(Refusal, match=sentence):
+        train(tiny("rbm", *overrides), tmp_path / "run")
+
+
+def test_a_stack_unrolls_into_a_classifier_and_an_autoencoder(tmp_path: Path) -> None:
+    network_after(6, tmp_path / "stack")
+    stack = load(tmp_path / "stack").task.network
+    start = [f"init_from={tmp_path / 'stack'}", "model.optimizer.lr=1e-12"]
+    train(tiny("dbn_classifier", "model.network.hidden=[12, 9, 6]", *start), tmp_path / "classifier")
+    images = torch.rand(5, *stack.shape)
+    classifier = load(tmp_path / "classifier").task.network
+    torch.testing.assert_close(classifier.encode(images), stack.encode(images), rtol=0, atol=1e-4)
+    sigmoid = "+model.network.activation={_target_: torch.nn.Sigmoid, _partial_: true}"
+    code = "+model.network.code_activation={_target_: torch.nn.Sigmoid, _partial_: true}"
+    widths = ["model.network.hidden=[12, 9]", "model.network.latent_dim=6", sigmoid, code, *start]
+    train(tiny("autoencoder", *widths), tmp_path / "autoencoder")
+    autoencoder = load(tmp_path / "autoencoder").task.network
+    torch.testing.assert_close(torch.sigmoid(autoencoder(images)), torch.sigmoid(stack(images)), rtol=0, atol=1e-4)
+
+
+def test_unrolling_takes_offsets_into_account() -> None:
+    stack = DeepBeliefNetwork(1, [2, 2], [3, 2], centred=True)
+    for tensor in stack.state_dict().values():
+        tensor.copy_(torch.randn(tensor.shape) if tensor.dim() != 1 or len(tensor) != 4 else torch.zeros(4) + 0.3)
+    stack.standardise(torch.zeros(4), torch.ones(4))
+    network = DenseAutoencoder(1, [2, 2], [3], 2, torch.nn.Sigmoid, torch.nn.Sigmoid)
+    network.load_state_dict(unrolled(stack.layers(), network))
+    images = torch.rand(5, 1, 2, 2)
+    torch.testing.assert_close(torch.sigmoid(network(images)), torch.sigmoid(stack(images)), rtol=0, atol=1e-5)
+
+
+def test_labels_are_found_by_free_energy_and_held_while_drawing() -> None:
+    network = LabelledDBN(1, [2, 2], [3, 5], num_classes=3)
+    top = network.rbms[-1]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_()
+    images = torch.rand(4, 1, 2, 2)
+    states = network.means_above(images, 1)
+    by_hand = torch.stack(
+        [torch.stack([-top.free_energy(torch.cat([s, torch.eye(3)[k]])) for k in range(3)]) for s in states]
+    )
+    torch.testing.assert_close(network.classify(images), by_hand)
+    held = network.held(torch.rand(2, 6), torch.tensor([2, 0]))
+    assert torch.equal(held[:, 3:], torch.eye(3)[[2, 0]])
+    before = network.decode(torch.rand(2, 5).round())
+    network.untie()
+    with torch.no_grad():
+        network.generative[0].bias.add_(1.0)
+    torch.manual_seed(0)
+    assert not torch.equal(network.decode(torch.rand(2, 5).round()), before)
+
+
+def test_up_down_learns_the_way_down_and_the_way_up_apart(tmp_path: Path) -> None:
+    train(tiny("dbn_labels", *STACK), tmp_path / "stack")
+    start = load(tmp_path / "stack").task.network
+    train(
+        tiny(
+            "dbn_up_down", "model.network.hidden=[12, 9, 6]", f"init_from={tmp_path / 'stack'}", "trainer.max_epochs=2"
+        ),
+        tmp_path / "run",
+    )
+    network = load(tmp_path / "run/checkpoints/last.ckpt").task.network
+    assert bool(network.untied)
+    for layer in range(2):
+        tied, up, down = start.rbms[layer].weight, network.rbms[layer].weight, network.generative[layer].weight.T
+        assert 0 < float((up - tied).abs().max()) < 0.5
+        assert 0 < float((down - tied).abs().max()) < 0.5
+        assert not torch.equal(up, down)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stack") / "run"
+    train(tiny("dbn_labels", "dataset.image_size=[8, 8]", *STACK), folder)
+    return folder
+
+
+def test_actions_leave_pictures(stack: Path, tmp_path: Path) -> None:
+    model = load(stack)
+    files = Sample(count=4, frames=3, label=2).run(model, tmp_path)
+    with Image.open(files[1]) as animation:
+        assert getattr(animation, "n_frames", 1) == 3
+    files += Filters(count=5).run(model, tmp_path)
+    files += Complete(count=3, region="box").run(model, tmp_path)
+    files += Denoise(SaltAndPepper(0.3), count=3).run(model, tmp_path)
+    assert [file.name for file in files] == [
+        *("samples.png", "chain.gif", "filters_layer_1.png", "filters_layer_2.png", "filters_layer_3.png"),
+        *("completed.png", "denoised.png"),
+    ]
+    assert all(file.is_file() for file in files)
+    with pytest.raises(Refusal, match="labels 0 to 9"):
+        Sample(label=10).run(model, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("region", "missing"),
+    [("bottom", 32), ("top", 32), ("left", 32), ("right", 32), ("box", 16)],
+)
+def test_a_region_is_missing(region: Any, missing: int) -> None:
+    known = Complete(region=region).known(torch.zeros(2, 1, 8, 8))
+    assert int((~known[0]).sum()) == missing
+    if region == "left":
+        assert not known[0, 0, 0, 0]
+        assert known[0, 0, 0, 7]
+
+
+def test_features_are_compared_and_missing_weights_said(
+    stack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(_: Any) -> None:
+        raise ValueError("ImageNet weights can't be had (no network)")
+
+    monkeypatch.setattr("scalian_exp.actions.compare_features.imagenet_weights", unreachable)
+    CompareFeatures([None]).run(load(stack), tmp_path)
+    with (tmp_path / "probe.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["representation"] for row in rows] == [
+        "layer 1 (12)",
+        "layer 2 (9)",
+        "layer 3 (6)",
+        "pca (48)",
+        "pixels (64)",
+    ]
+    assert all(0 <= float(row["error"]) <= 1 for row in rows)
+    assert "no network" in capsys.readouterr().out
+
+
+def test_transferred_features_are_resnets(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.models import resnet18
+
+    torch.manual_seed(1)
+    whole = resnet18().eval()
+    monkeypatch.setattr("scalian_exp.actions.compare_features.imagenet_weights", lambda _: whole.state_dict())
+    action, model = CompareFeatures([None]), load(stack)
+    from scalian_exp.actions.action import data_of
+    from scalian_exp.actions.compare_features import as_photos, imagenet_network
+
+    features = action.transferred(imagenet_network(), model, data_of(model), "test")
+    images = data_of(model).splits["test"].examples["image"].float() / 255
+    with torch.no_grad():
+        logits = whole.fc(torch.from_numpy(np.asarray(features[:4])))
+        torch.testing.assert_close(logits, whole(as_photos(images[:4])), rtol=1e-3, atol=1e-4)
