@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
-from scalian_exp.datasets.base import Examples
+from scalian_exp.datasets.base import SPLIT_SEED, Examples
 from scalian_exp.datasets.download import fetch
 from scalian_exp.datasets.images import InMemoryImages
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
@@ -17,7 +17,11 @@ from scalian_exp.refusal import Refusal
 
 
 class MNIST(InMemoryImages):
-    """Handwritten digits (LeCun et al. 1998): 60,000 training images, of which val_size are held out; 10,000 test."""
+    """Handwritten digits (LeCun et al. 1998): 60,000 training images, of which val_size are held out; 10,000 test.
+
+    Args:
+        train_size: train on so many of the others, drawn once; null takes all.
+    """
 
     source: type[datasets.MNIST] = datasets.MNIST
 
@@ -29,9 +33,10 @@ class MNIST(InMemoryImages):
         batch_size: PositiveInt = 128,
         val_size: NonNegativeInt = 10_000,
         resample_binary: bool = False,
+        train_size: PositiveInt | None = None,
     ):
         super().__init__(in_channels, image_size, batch_size, val_size, resample_binary)
-        self.root = root
+        self.root, self.train_size = root, train_size
 
     def read(self) -> dict[str, Examples]:
         folder = Path(self.root) / self.source.__name__ / "raw"
@@ -47,6 +52,15 @@ class MNIST(InMemoryImages):
                 ) from error
             splits[split] = {"image": data.data.unsqueeze(1), "label": data.targets.long()}
         return splits
+
+    def hold_out(self, train: Examples) -> tuple[Examples, Examples]:
+        kept, held = super().hold_out(train)
+        if self.train_size is None:
+            return kept, held
+        if self.train_size > (left := len(kept["image"])):
+            raise Refusal(f"dataset.train_size={self.train_size} is more than the {left} training images there are.")
+        chosen = torch.randperm(left, generator=torch.Generator().manual_seed(SPLIT_SEED))[: self.train_size]
+        return {name: values[chosen] for name, values in kept.items()}, held
 
 
 class FashionMNIST(MNIST):

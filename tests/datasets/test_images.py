@@ -114,6 +114,22 @@ def test_fake_binary_images_are_binary() -> None:
     assert data.splits["train"].examples["image"].unique().tolist() == [0, 255]
 
 
+def test_fewer_training_images_are_the_same_ones_each_time(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    few = [MNIST(str(tmp_path), 1, [28, 28], val_size=100, train_size=7) for _ in range(2)]
+    for data in few:
+        data.setup()
+    whole = MNIST(str(tmp_path), 1, [28, 28], val_size=100)
+    whole.setup()
+    one, two = (data.splits["train"].examples["image"] for data in few)
+    assert len(one) == 7
+    assert torch.equal(one, two)
+    assert all(any(torch.equal(image, other) for other in whole.splits["train"].examples["image"]) for image in one)
+    assert torch.equal(few[0].splits["val"].examples["image"], whole.splits["val"].examples["image"])
+    with pytest.raises(Refusal, match="dataset.train_size=100000 is more than the"):
+        MNIST(str(tmp_path), 1, [28, 28], val_size=100, train_size=100_000).setup()
+
+
 def write_mnist(root: Path) -> None:
     folder = root / "MNIST/raw"
     folder.mkdir(parents=True, exist_ok=True)
