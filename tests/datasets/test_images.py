@@ -126,7 +126,7 @@ def test_fewer_training_images_are_the_same_ones_each_time(tmp_path: Path) -> No
     assert torch.equal(one, two)
     assert all(any(torch.equal(image, other) for other in whole.splits["train"].examples["image"]) for image in one)
     assert torch.equal(few[0].splits["val"].examples["image"], whole.splits["val"].examples["image"])
-    with pytest.raises(Refusal, match="dataset.train_size=100000 is more than the"):
+    with pytest.raises(Refusal, match=r"dataset\.train_size=100000 is more than the"):
         MNIST(str(tmp_path), 1, [28, 28], val_size=100, train_size=100_000).setup()
 
 
