@@ -50,6 +50,7 @@ NARROW: dict[str, Callable[[], nn.Module]] = {
     "fcn8s without a border": lambda: FCN(3, 5, 8, 1 / 32, border=False),
     "unet": lambda: UNet(3, 5, 1 / 32),
     "padded unet": lambda: UNet(3, 5, 1 / 32, padded=True),
+    "supervised unet": lambda: UNet(3, 5, 1 / 32, deep_supervision=True),
     "tiramisu": lambda: FCDenseNet(3, 5, [1] * 6, 4, 1 / 4),
     "largefov": lambda: LargeFOV(3, 5, 1 / 32),
     "deeplab v2": lambda: DeepLabV2(3, 5, 50, 1 / 32),
@@ -141,13 +142,34 @@ def test_unets_figure_one() -> None:
         assert network.valid(torch.rand(1, 1, side, 188)).shape == (1, 2, wanted, 4)
 
 
-def test_unets_output_is_that_of_a_larger_image_inside() -> None:
+@pytest.mark.parametrize("deep_supervision", [False, True])
+def test_unets_output_is_that_of_a_larger_image_inside(deep_supervision: bool) -> None:
     """Nothing of the mirror image is seen far from the edge; the crops put every pixel back to its place."""
-    network = UNet(1, 2, 1 / 32, depth=2).eval()
+    network = UNet(1, 2, 1 / 32, depth=2, deep_supervision=deep_supervision).eval()
     image = torch.rand(1, 1, 200, 200)
     assert torch.allclose(
         network(image)[..., 64:136, 64:136], network(image[..., 4:196, 4:196])[..., 60:132, 60:132], atol=1e-5
     )
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_logits_of_every_level_lie_where_their_pixels_are(padded: bool) -> None:
+    """Each head alone: with all weights equal and means instead of maxima the centre of the gradient is exact."""
+    network = UNet(1, 1, 1 / 64, depth=2, padded=padded, deep_supervision=True).double().eval()
+    network.pool = nn.AvgPool2d(2)  # type: ignore[assignment]
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.fill_(0.0 if "bias" in name else 0.1)
+    heads = [network.head, *network.coarse_heads]
+    assert len(heads) == 3
+    for head in heads:
+        for other in heads:
+            nn.init.constant_(other.weight, float(other is head))  # type: ignore[arg-type]
+        x = torch.ones(1, 1, 160, 16, dtype=torch.double, requires_grad=True)
+        network(x)[0, 0, 78:82].sum().backward()
+        assert x.grad is not None
+        rows = x.grad[0, 0].sum(1)
+        assert float((rows * torch.arange(160)).sum() / rows.sum()) == pytest.approx(79.5)
 
 
 def test_mirrored_is_numpys_reflection() -> None:
