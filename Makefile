@@ -38,5 +38,6 @@ dashboard: $(READY) ## show all runs in TensorBoard
 benchmark: $(READY) ## measure what the frame costs, and networks against others' (pip install '.[crf,smp,surprise]' for all)
 	$(BIN)/python scripts/benchmark.py
 	$(BIN)/python scripts/benchmark_segmentation.py
+	$(BIN)/python scripts/benchmark_boltzmann.py
 	$(BIN)/python scripts/benchmark_ratings.py
 	-$(BIN)/python scripts/benchmark_crf.py

@@ -1,0 +1,149 @@
+"""What an epoch of a Boltzmann machine costs, beside other ways to train one:  python scripts/benchmark_boltzmann.py
+
+CD-1, 784×500, 60,000 rows, batches of 100. Ours runs in the frame, with progress bar and TensorBoard, without the
+validations, which measure log Z. Some steps of a plain closed-form loop run between ours, and an epoch of BernoulliRBM
+of scikit-learn after each of ours, so that a machine that slows down slows all. Medians. The rows are made up.
+"""
+
+import os
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console
+from rich.table import Table
+from sklearn.neural_network import BernoulliRBM
+from torch import Tensor
+
+from scalian_exp.build import build, build_task
+from scalian_exp.callbacks.progress import Bar
+from scalian_exp.report import quiet
+from scalian_exp.runs import build_trainer
+from scalian_exp.vocabulary import CONFIGS
+
+BATCH, ROWS, HIDDEN, EPOCHS = 100, 60_000, 500, 6
+TURN = 5
+"""steps that each of two loops does before the other's turn"""
+
+
+def resolved(*overrides: str) -> dict[str, Any]:
+    """A config of `scalian-train` on made-up binary images, one batch of validation, which comes only at the end."""
+    data = ["dataset=fake_binary", f"dataset.batch_size={BATCH}", f"dataset.train_size={ROWS + BATCH}"]
+    rest = [f"dataset.val_size={BATCH}", "dataset.test_size=1", "loss=contrastive_divergence", "~callbacks.summary"]
+    brief = ["model.val_likelihood.runs=2", "model.val_likelihood.steps=[1,1,1]", "~callbacks.figures", "~sweep"]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", overrides=[*data, *rest, *overrides, *brief])
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain["trainer"]["check_val_every_n_epoch"] = plain["trainer"]["max_epochs"]
+    return plain
+
+
+class PlainLoop:
+    """Contrastive divergence as one writes it by hand, without autograd."""
+
+    def __init__(self, rows: Tensor, hidden: int, lr: float):
+        self.rows, self.lr = rows, lr
+        self.weight = 0.01 * torch.randn(rows.shape[1], hidden)
+        self.visible_bias, self.hidden_bias = torch.zeros(rows.shape[1]), torch.zeros(hidden)
+        self.batches = self.endless()
+
+    def endless(self) -> Any:
+        while True:
+            yield from torch.randperm(len(self.rows)).split(BATCH)
+
+    def run(self, steps: int) -> float:
+        """Seconds that so many steps take."""
+        start = time.perf_counter()
+        for indices in islice(self.batches, steps):
+            v = self.rows.index_select(0, indices).div(255)
+            h = torch.sigmoid(torch.addmm(self.hidden_bias, v, self.weight))
+            again = torch.sigmoid(torch.addmm(self.visible_bias, torch.bernoulli(h), self.weight.T))
+            h_again = torch.sigmoid(torch.addmm(self.hidden_bias, again, self.weight))
+            rate = self.lr / len(v)
+            self.weight.addmm_(v.T, h, alpha=rate).addmm_(again.T, h_again, alpha=-rate)
+            self.visible_bias.add_((v - again).sum(0), alpha=rate)
+            self.hidden_bias.add_((h - h_again).sum(0), alpha=rate)
+        return time.perf_counter() - start
+
+
+class SideBySide(pl.Callback):
+    """Seconds of each of our epochs, from its start to the next one's, and of the others' in between."""
+
+    def __init__(self, plain: PlainLoop | None = None, rows: np.ndarray | None = None):
+        self.plain, self.rows = plain, rows
+        self.start = self.others = 0.0
+        self.epochs: list[dict[str, float]] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.epochs:
+            self.epochs[-1]["ours"] = time.perf_counter() - self.start - sum(self.epochs[-1].values())
+        self.epochs.append({})
+        self.start = time.perf_counter()
+        if self.rows is not None:
+            machine = BernoulliRBM(HIDDEN, learning_rate=0.05, batch_size=BATCH, n_iter=1)
+            start = time.perf_counter()
+            machine.fit(self.rows)
+            self.epochs[-1]["scikit-learn"] = time.perf_counter() - start
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if self.plain is not None and batch_idx % TURN == 0:
+            spent = self.plain.run(min(TURN, trainer.num_training_batches - batch_idx))
+            self.epochs[-1]["plain"] = self.epochs[-1].get("plain", 0.0) + spent
+
+    def medians(self, first: int) -> dict[str, float]:
+        """Over epochs from the first on that count; the last isn't finished by another's start."""
+        whole = self.epochs[first:-1]
+        return {name: median(epoch[name] for epoch in whole) for name in whole[0]}
+
+
+def trained(config: dict[str, Any], beside: bool) -> SideBySide:
+    data, task = build("dataset", config["dataset"]), build_task(config)
+    data.setup()
+    pixels = data.splits["train"].examples["image"].flatten(1)
+    side = SideBySide()
+    if beside:
+        side = SideBySide(PlainLoop(pixels, HIDDEN, 0.05), pixels.numpy().astype(np.float32) / 255)
+    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
+        trainer = build_trainer(config, task, Path(folder))
+        bar = Bar(refresh_rate=20, console_kwargs={"file": nowhere, "force_terminal": True})
+        trainer.callbacks = [side, bar, *[c for c in trainer.callbacks if not isinstance(c, ProgressBar)]]
+        trainer.fit(task, data)
+    return side
+
+
+def main() -> None:
+    quiet()
+    torch.manual_seed(0)
+    size = ["dataset.image_size=[28,28]", f"trainer.max_epochs={EPOCHS}"]
+    times = trained(resolved("model=rbm", "model.optimizer.lr=0.05", *size), beside=True).medians(1)
+    half = EPOCHS // 2
+    rbm = ["model=rbm", "dataset.image_size=[20,25]", f"trainer.max_epochs={EPOCHS}", "model.draw_pixels=true"]
+    dbn = ["model=dbn", "model.network.hidden=[500,500]", f"model.epochs_per_layer={half}", *size]
+    stack = [trained(resolved(*dbn), beside=False).medians(half + 1)["ours"] for _ in range(2)]
+    alone = [trained(resolved(*rbm), beside=False).medians(1)["ours"] for _ in range(2)]
+    rows = [
+        ("CD-1 784×500: ours / plain closed-form loop", times["ours"], times["plain"], 1.2),
+        ("CD-1 784×500: ours / scikit-learn's BernoulliRBM", times["ours"], times["scikit-learn"], 0.7),
+        ("500×500: second layer of a stack / an RBM alone", median(stack), median(alone), 1.05),
+    ]
+    table = Table(title=f"seconds an epoch of {ROWS:,} rows, {torch.get_num_threads()} threads")
+    for column in ("what", "first", "second", "ratio", "wanted", ""):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for what, first, second, most in rows:
+        ratio = first / second
+        mark = "yes" if ratio <= most else "NO"
+        table.add_row(what, f"{first:.3f}", f"{second:.3f}", f"{ratio:.3f}", f"≤ {most:g}", mark)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
