@@ -85,7 +85,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Loaded, di
     for model in MODELS:
         folder = tmp_path_factory.mktemp(model)
         step = [] if model in ("rating_bias", "biased_mf") or "rbm" in model else ["model.optimizer.lr=0.02"]
-        metrics = train(tiny(model, *step, "trainer.max_epochs=40", "callbacks=default"), folder)
+        said = ["dataset.batch_size=16", "trainer.max_epochs=40", "callbacks=default"]
+        metrics = train(tiny(model, *step, *said), folder)
         found[model] = (load(folder), metrics)
     return found
 

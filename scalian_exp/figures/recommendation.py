@@ -1,6 +1,7 @@
 """What a recommender has learned, in the titles of the items."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ LIKES, DISLIKES = "#2a7f62", "#b5483a"
 
 
 def shortened(title: str, most: int = 34) -> str:
+    """Of a long title, the beginning; the year goes first."""
+    if len(title) > most:
+        title = re.sub(r"\s*\(\d{4}\)$", "", title)
     return title if len(title) <= most else title[: most - 1].rstrip() + "…"
 
 
@@ -98,6 +102,7 @@ def item_map(features: Tensor, titles: Sequence[str], genres: Sequence[str], cou
         axes.legend(fontsize="small", markerscale=0.7, framealpha=0.9)
     axes.set_title(f"the {len(known)} most rated items by what the model knows of them: principal components 1 and 2")
     axes.set(xticks=[], yticks=[])
+    axes.margins(x=0.08)
     return figure
 
 

@@ -28,7 +28,8 @@ class RatingDivergence(nn.Module):
         k: steps of Gibbs sampling in the first epoch.
         k_end: after `growth_epochs`; they grow evenly until then.
         growth_epochs: over which k grows.
-        weight_decay: half of it times Σ w² is added.
+        weight_decay: half of it times Σ (w − w̄)² is added, w̄ being the mean of the weight over all columns: a column
+            with few ratings is drawn towards the mean one, where the paper's decay draws it towards 0.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class RatingDivergence(nn.Module):
         with torch.no_grad():
             fantasy = network.gibbs(rated, self.steps(epoch), batch["known"])
         divergence = network.free_energy(rated, batch["known"]) - network.free_energy(fantasy, batch["known"])
-        return divergence.mean() + 0.5 * self.weight_decay * squared_weights(network)
+        return divergence.mean() + 0.5 * self.weight_decay * network.deviation()
 
 
 class SquaredRatingError(nn.Module):

@@ -16,6 +16,10 @@ from scalian_exp.networks.ratings import level_counts
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 
 
+START = 0.15
+"""standard deviation of the weights at the start: enough that features differ from the first step on"""
+
+
 class Rated(NamedTuple):
     """The n ratings that some rows have, row by row: work and memory grow with them, not with the table."""
 
@@ -50,7 +54,7 @@ class RatingRBM(nn.Module):
     ):
         super().__init__()
         self.columns, self.classes, self.conditional = columns, len(levels), conditional
-        self.weight = nn.Parameter(0.01 * torch.randn(columns * self.classes, features))
+        self.weight = nn.Parameter(START * torch.randn(columns * self.classes, features))
         self.visible_bias = nn.Parameter(torch.zeros(columns * self.classes))
         self.hidden_bias = nn.Parameter(torch.zeros(features))
         if conditional:
@@ -94,6 +98,11 @@ class RatingRBM(nn.Module):
         units = rated.columns * self.classes + rated.states
         biases = F.embedding_bag(units, self.visible_bias.unsqueeze(1), rated.starts, mode="sum").squeeze(1)
         return -biases - F.softplus(self.hidden_input(rated, known)).sum(1)
+
+    def deviation(self) -> Tensor:
+        """Σ (w − w̄)² of the weights between softmax units and features, w̄ being their mean over the columns."""
+        weight = self.weight.view(self.columns, self.classes, -1)
+        return (weight - weight.mean(0)).square().sum()
 
     def visible_input(self, hidden: Tensor) -> Tensor:
         """Total input of all softmax units, (B, columns, K)."""

@@ -51,10 +51,10 @@ def energy(network: RatingRBM, row: Tensor, hidden: tuple[int, ...], known: Tens
     for column, rating in enumerate(row.tolist()):
         if rating:
             unit = column * 5 + int(rating) - 1
-            total -= float(network.visible_bias[unit])
-            total -= sum(float(network.weight[unit, f]) * on for f, on in enumerate(hidden))
+            total -= network.visible_bias[unit].item()
+            total -= sum(network.weight[unit, f].item() * on for f, on in enumerate(hidden))
         if network.conditional and known[column]:
-            total -= sum(float(network.rated_weight[column, f]) * on for f, on in enumerate(hidden))
+            total -= sum(network.rated_weight[column, f].item() * on for f, on in enumerate(hidden))
     return total
 
 
