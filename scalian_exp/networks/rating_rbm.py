@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from scalian_exp.networks.ratings import level_counts
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 
-
 START = 0.15
 """standard deviation of the weights at the start: enough that features differ from the first step on"""
 
