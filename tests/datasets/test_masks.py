@@ -15,7 +15,7 @@ from scalian_exp.checks import check
 from scalian_exp.datasets import fashion_scenes
 from scalian_exp.datasets.base import Examples
 from scalian_exp.datasets.fake_masks import FakeMasks
-from scalian_exp.datasets.fashion_scenes import FashionScenes
+from scalian_exp.datasets.fashion_scenes import FashionScenes, free_place
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.mask_files import Classes
 from scalian_exp.datasets.masks import Masks
@@ -161,7 +161,18 @@ def test_a_mask_is_what_a_garment_covers(monkeypatch: pytest.MonkeyPatch) -> Non
     assert scenes["mask"].unique().tolist() == list(range(11))
     kinds = [len(mask.unique()) - 1 for mask in scenes["mask"]]
     assert min(kinds) >= 1
-    assert max(kinds) in (3, 4)
+    assert max(kinds) in (5, 6)
+
+
+def test_a_garment_lies_where_it_hides_least() -> None:
+    mask = np.ones((30, 50), np.uint8)
+    mask[10:20, 35:45] = 0
+    assert free_place(mask, 10, np.random.default_rng(0), places=20_000) == (10, 35)
+    mask[:] = 0
+    places = {free_place(mask, 10, np.random.default_rng(seed), places=1) for seed in range(200)}
+    assert len(places) > 150
+    assert max(places)[0] == 20  # reaches the edges, not beyond
+    assert max(left for _, left in places) == 40
 
 
 def test_scenes_do_not_depend_on_the_seed_or_on_other_splits() -> None:
