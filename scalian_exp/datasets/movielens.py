@@ -163,8 +163,8 @@ class MovieLens1M(MovieLens):
 
 
 class MovieLensLatestSmall(MovieLens):
-    """100,836 ratings in halves of a star, of 9,724 films by 610 users, as of September 2018. GroupLens may renew it: no
-    hash stands here, the one that it publishes beside the archive is asked for. GroupLens' terms: research only,
+    """100,836 ratings in halves of a star, of 9,724 films by 610 users, as of September 2018. GroupLens may renew it:
+    no hash stands here, the one that it publishes beside the archive is asked for. GroupLens' terms: research only,
     redistribution under the same terms."""
 
     archive = "ml-latest-small"

@@ -99,9 +99,10 @@ class RatingRBM(nn.Module):
         return -biases - F.softplus(self.hidden_input(rated, known)).sum(1)
 
     def deviation(self) -> Tensor:
-        """Σ (w − w̄)² of the weights between softmax units and features, w̄ being their mean over the columns."""
-        weight = self.weight.view(self.columns, self.classes, -1)
-        return (weight - weight.mean(0)).square().sum()
+        """Σ (w − w̄)² of all weights to the features, w̄ being their mean over the columns."""
+        weights = [self.weight.view(self.columns, self.classes, -1)]
+        weights += [self.rated_weight] if self.conditional else []
+        return torch.stack([(weight - weight.mean(0)).square().sum() for weight in weights]).sum()
 
     def visible_input(self, hidden: Tensor) -> Tensor:
         """Total input of all softmax units, (B, columns, K)."""
