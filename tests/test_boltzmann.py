@@ -12,8 +12,8 @@ from PIL import Image
 
 from scalian_exp.actions.compare_features import CompareFeatures
 from scalian_exp.actions.complete import Complete
+from scalian_exp.actions.denoise import Denoise
 from scalian_exp.actions.filters import Filters
-from scalian_exp.actions.pictures import Denoise
 from scalian_exp.actions.sample import Sample
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.seeding import SeededEpochs
@@ -68,7 +68,7 @@ def test_a_layer_of_a_stack_learns_what_an_rbm_on_the_same_codes_learns(tmp_path
     SeededEpochs(config["seed"]).seed_all(2, 0)
     for indices in batches:
         optimizer.zero_grad()
-        loss(rbm, torch.bernoulli(codes[indices])).loss.backward()
+        loss(rbm, torch.bernoulli(codes[indices]), layer=1).loss.backward()
         optimizer.step()
     torch.testing.assert_close(learned.rbms[1].weight, rbm.weight, rtol=0, atol=1e-5)
     torch.testing.assert_close(learned.rbms[1].visible_bias, rbm.visible_bias, rtol=0, atol=1e-5)

@@ -19,11 +19,9 @@ from scalian_exp.actions.action import (
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.grids import image_grid, rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map
-from scalian_exp.networks.corruptions import Corruption
-from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from scalian_exp.ranges import PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import probabilities
-from scalian_exp.tasks.reconstruction import psnr
 
 
 class Reconstruct(Action):
@@ -44,50 +42,6 @@ class Reconstruct(Action):
         figure = rows_of_images(pictures) if len(x) > 1 else side_by_side(pictures)
         files = [save_figure(figure, folder / "reconstructions.png")]
         return files if self.image is None else [*files, save_image(pictures["output"], folder / "output.png")]
-
-
-class Denoise(Action):
-    """A noisy image and what the model makes of it; of an image file also the output alone, output.png.
-
-    Args:
-        image: an image file, taken as it is; without it, test images with the noise that the model learned from.
-        count: how many test images.
-        level: of the noise on test images; null is that of the training.
-        seed: of the noise.
-        noise: that of test images, for models that learned without any.
-    """
-
-    def __init__(
-        self,
-        noise: Corruption,
-        image: str | None = None,
-        count: PositiveInt = 10,
-        level: NonNegativeFloat | None = None,
-        seed: NonNegativeInt = 0,
-    ):
-        if image is not None and level is not None:
-            raise Refusal("level is that of the noise put on test images; image=… is taken as it is: leave one out.")
-        self.image, self.count, self.level, self.seed, self.noise = image, count, level, seed, noise
-
-    @torch.no_grad()
-    def run(self, model: Loaded, folder: Path) -> list[Path]:
-        x = inputs(model, self.image, self.count)
-        if self.image is not None:
-            denoised = model.task.reconstruct(x)
-            figure = save_figure(side_by_side({"input": x, "denoised": denoised}), folder / "denoised.png")
-            return [figure, save_image(denoised, folder / "output.png")]
-        corruption = getattr(model.task, "corruption", None) or self.noise
-        if self.level is not None:
-            try:
-                corruption.check_level(self.level)
-            except ValueError as error:
-                raise Refusal(f"{error} (level=…)") from error
-        torch.manual_seed(self.seed)
-        noisy = corruption(x, self.level)
-        denoised = model.task.reconstruct(noisy)
-        print(f"PSNR         {psnr(noisy.clamp(0, 1), x).mean():.2f} dB → {psnr(denoised, x).mean():.2f} dB")
-        rows = rows_of_images({"clean": x[:10], "noisy": noisy[:10], "denoised": denoised[:10]})
-        return [save_figure(rows, folder / "denoised.png")]
 
 
 class Interpolate(Action):

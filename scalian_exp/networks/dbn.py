@@ -5,7 +5,7 @@ are an RBM; below it, every layer generates the next one downwards, with the wei
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -146,13 +146,31 @@ class DeepBeliefNetwork(nn.Module):
             known: bool, broadcast to the images.
         """
         v, fixed = self.visible(image), (known | torch.zeros_like(image, dtype=torch.bool)).flatten(1)
-        rbm = self.rbms[0]
-        means = rbm.visible.mean(rbm.visible.bias(rbm.visible_mean)).expand_as(v)
+        start = torch.where(fixed, v, self.rbms[0].visible_mean[: v.shape[1]])
+        means = self.mean_of_walk(start, lambda means: torch.where(fixed, v, means), steps)
+        return torch.where(known, image, self.image(means))
+
+    def denoise(self, image: Tensor, flipped: float, steps: int = 100) -> Tensor:
+        """Images whose pixels were turned over with a probability, without that noise: their mean given the noisy ones.
+
+        A noisy pixel is evidence for its state, worth log((1 − flipped) / flipped), beside what the network says of it.
+        """
+        evidence = (2 * image.flatten(1) - 1) * math.log((1 - flipped) / flipped)
+
+        def with_evidence(means: Tensor) -> Tensor:
+            return torch.sigmoid(torch.logit(means, eps=1e-6) + evidence)
+
+        return self.image(self.mean_of_walk(image.flatten(1), with_evidence, steps))
+
+    def mean_of_walk(self, v: Tensor, given: Callable[[Tensor], Tensor], steps: int) -> Tensor:
+        """Means of the visible units over the second half of a walk, each step's means corrected by what is given; what
+        is drawn from them goes up again."""
         total, kept = torch.zeros_like(v), range(steps // 2, steps)
         for step in range(steps):
-            means = self.walk(torch.where(fixed, v, means))
+            means = given(self.walk(v))
+            v = means if self.standardised else torch.bernoulli(means)
             total = total + means if step in kept else total
-        return torch.where(known, image, self.image(total / len(kept)))
+        return total / len(kept)
 
     def filters(self, layer: int) -> Tensor:
         """What each hidden unit of a layer adds to the image, (hidden[layer], C, H, W), in no particular range; those

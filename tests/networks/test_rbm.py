@@ -242,6 +242,19 @@ def test_completion_keeps_what_is_known_and_finds_the_conditional_mean() -> None
     torch.testing.assert_close(completed.flatten(1).mean(0), expected, rtol=0, atol=0.06)
 
 
+def test_denoising_finds_the_mean_given_noisy_pixels() -> None:
+    network = DeepBeliefNetwork(1, [2, 2], [3])
+    with torch.no_grad():
+        network.rbms[0].load_state_dict(small(centred=False).state_dict())
+    vs, flipped = all_states(4), 0.2
+    prior = torch.exp(-network.rbms[0].free_energy(vs))
+    noisy = torch.tensor([1.0, 0.0, 0.0, 1.0])
+    given = torch.where(vs == noisy, 1 - flipped, flipped).prod(1)
+    expected = (prior * given) @ vs / (prior * given).sum()
+    found = network.denoise(noisy.view(1, 1, 2, 2).expand(3000, 1, 2, 2), flipped, steps=40)
+    torch.testing.assert_close(found.flatten(1).mean(0), expected, rtol=0, atol=0.03)
+
+
 def test_filters_of_deeper_layers_go_through_the_layers_below() -> None:
     network = stack(3, 2)
     lower, upper = network.rbms

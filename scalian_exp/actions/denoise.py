@@ -1,0 +1,72 @@
+"""Images without their noise."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalian_exp.actions.action import Action, inputs, save_figure, save_image
+from scalian_exp.checkpoint import Loaded
+from scalian_exp.figures.grids import rows_of_images, side_by_side
+from scalian_exp.networks.corruptions import Corruption, SaltAndPepper
+from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.reconstruction import psnr
+
+
+class Denoise(Action):
+    """Noisy images and what the model makes of them; of an image file also the output alone, output.png.
+
+    A network that offers `denoise`, as deep belief networks do, also gives the mean of the images that explain one with
+    salt-and-pepper noise: that is what output.png shows then.
+
+    Args:
+        image: an image file, taken as it is; without it, test images with noise.
+        count: how many test images; a figure shows ten of them.
+        level: of the noise; null is that of the training. Of an image file only networks with `denoise` ask for it.
+        seed: of the noise.
+        noise: that of the images, for models that learned without any.
+    """
+
+    def __init__(
+        self,
+        noise: Corruption,
+        image: str | None = None,
+        count: PositiveInt = 10,
+        level: NonNegativeFloat | None = None,
+        seed: NonNegativeInt = 0,
+    ):
+        self.image, self.count, self.level, self.seed, self.noise = image, count, level, seed, noise
+
+    @torch.no_grad()
+    def run(self, model: Loaded, folder: Path) -> list[Path]:
+        if self.image is not None and self.level is not None and not hasattr(model.task.network, "denoise"):
+            raise Refusal("level is that of the noise put on test images; image=… is taken as it is: leave one out.")
+        x = inputs(model, self.image, self.count)
+        corruption = getattr(model.task, "corruption", None) or self.noise
+        level = corruption.level if self.level is None else self.level
+        try:
+            corruption.check_level(level)
+        except ValueError as error:
+            raise Refusal(f"{error} (level=…)") from error
+        torch.manual_seed(self.seed)
+        noisy = x if self.image is not None else corruption(x, level)
+        results = self.results(model, noisy, corruption, level)
+        if self.image is not None:
+            figure = save_figure(side_by_side({"input": x, **results}), folder / "denoised.png")
+            return [figure, save_image(list(results.values())[-1], folder / "output.png")]
+        before = psnr(noisy.clamp(0, 1), x).mean()
+        for name, images in results.items():
+            print(f"{name:<12} PSNR {before:.2f} dB → {psnr(images, x).mean():.2f} dB ({len(x)} images)")
+        shown = {"clean": x, "noisy": noisy, **results}
+        return [save_figure(rows_of_images({name: x[:10] for name, x in shown.items()}), folder / "denoised.png")]
+
+    def results(self, model: Loaded, noisy: Tensor, corruption: Any, level: float) -> dict[str, Tensor]:
+        """name → denoised images."""
+        found = {"denoised": model.task.reconstruct(noisy)}
+        network = model.task.network
+        by_sampling = hasattr(network, "denoise") and not network.standardised
+        if by_sampling and isinstance(corruption, SaltAndPepper) and 0 < level < 1:
+            found = {"one pass": found["denoised"], "Gibbs": network.denoise(noisy, level / 2)}  # half keep their value
+        return found
