@@ -163,7 +163,7 @@ def summarise(sweep: Path) -> int:
     shown_columns = [name for name in columns if name in ("status", "seconds_per_epoch", *swept(jobs), *whole)]
     print_rows(f"{len(table)} jobs", shown_columns, table)
     kept = [key for key in swept(jobs) if key not in repeated(jobs)]
-    averages = means(table, kept, [*whole, "seconds_per_epoch"]) if repeated(jobs) else []
+    averages = means(table, kept, [*whole, *[cost for cost in COSTS if cost in columns]]) if repeated(jobs) else []
     if averages:
         over = " and ".join(repeated(jobs))
         told = with_deviations(averages)
@@ -172,10 +172,11 @@ def summarise(sweep: Path) -> int:
         write_text(sweep / "summary_means.csv", as_csv(averages))
     write_text(sweep / "summary.md", markdown)
 
-    figures = {"summary": sweep_figure(table, swept(jobs), metrics)}
+    drawn, keys = (averages, kept) if len(averages) > 1 else (table, swept(jobs))
+    figures = {"summary": sweep_figure(drawn, keys, whole)}
     if any(key.startswith("model") for key in swept(jobs)):
         metric = tested(table, metrics)
-        figures |= {f"over_{cost}": trade_off(table, swept(jobs), metric, cost) for cost in COSTS}
+        figures |= {f"over_{cost}": trade_off(drawn, keys, metric, cost) for cost in COSTS}
     for name, figure in figures.items():
         if figure is not None:
             figure.savefig(sweep / f"{name}.png", dpi=110)

@@ -37,7 +37,7 @@ def trade_off(table: list[dict[str, Any]], swept: list[str], metric: str, cost: 
 
 def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[str]) -> Figure | None:
     """Small plots, one a metric, the monitored one first: a curve where one number was swept, else bars named by what
-    was. None where there is nothing to draw."""
+    was. Where rows are means (`means` in summary.py), with their deviations. None where there is nothing to draw."""
     whole = [name for name in metrics if name.count("/") == 1]  # what is told class by class has no plot of its own
     shown = [name for name in whole if any(row[name] is not None for row in table)][:6]
     if not shown:
@@ -51,6 +51,7 @@ def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[st
         figure.subplots(math.ceil(len(shown) / columns), columns, squeeze=False).flat, shown, strict=False
     ):
         values = [row[metric] for row in table]
+        deviations = [row.get(f"{metric} ±") or 0.0 for row in table]
         if curve:
             points = sorted((x, y) for x, y in zip(numbers, values, strict=True) if x is not None and y is not None)
             axes.plot([x for x, _ in points], [y for _, y in points], marker="o")
@@ -58,7 +59,9 @@ def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[st
                 axes.set_xscale("log")
             axes.set_xlabel(swept[0])
         else:
-            axes.bar(names, [math.nan if y is None else y for y in values])
+            axes.bar(
+                names, [math.nan if y is None else y for y in values], yerr=deviations if any(deviations) else None
+            )
             axes.tick_params(axis="x", rotation=30)
             axes.set_xlabel(", ".join(swept))
         axes.set_title(metric, fontsize="medium")

@@ -99,10 +99,10 @@ class RatingRBM(nn.Module):
         return -biases - F.softplus(self.hidden_input(rated, known)).sum(1)
 
     def deviation(self) -> Tensor:
-        """Σ (w − w̄)² of all weights to the features, w̄ being their mean over the columns."""
-        weights = [self.weight.view(self.columns, self.classes, -1)]
-        weights += [self.rated_weight] if self.conditional else []
-        return torch.stack([(weight - weight.mean(0)).square().sum() for weight in weights]).sum()
+        """Σ (w − w̄)² of the weights of softmax units, w̄ being their mean over the columns, and of D, if any, Σ d²."""
+        weight = self.weight.view(self.columns, self.classes, -1)
+        deviation = (weight - weight.mean(0)).square().sum()
+        return deviation + self.rated_weight.square().sum() if self.conditional else deviation
 
     def visible_input(self, hidden: Tensor) -> Tensor:
         """Total input of all softmax units, (B, columns, K)."""
