@@ -54,7 +54,7 @@ def find(said: str, titles: Sequence[str], counts: Sequence[float]) -> int:
         raise Refusal(f"{said!r} may be {', '.join(different[:SHOWN])}{more}; write which.")
     if not found:
         by_words = {other.words: title for other, title in zip(names, titles, strict=True)}
-        near = [by_words[close] for close in get_close_matches(words, by_words, n=SHOWN, cutoff=0.65)]
+        near = [by_words[close] for close in get_close_matches(words, by_words, n=SHOWN, cutoff=0.75)]
         advice = f"did you mean {' or '.join(near)}?" if near else f"none of the {len(titles)} is written nearly so."
         raise Refusal(f"There is no title {said!r}; {advice}")
     return found[0]
