@@ -249,7 +249,9 @@ def test_features_are_compared_and_missing_weights_said(
         "pixels (64)",
     ]
     assert all(0 <= float(row["error"]) <= 1 for row in rows)
-    assert "no network" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "can't be had" in said
+    assert "ImageNet's ResNet-18: ImageNet weights can't be had (no network)" in said
 
 
 def test_transferred_features_are_resnets(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:

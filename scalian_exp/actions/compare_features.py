@@ -21,9 +21,9 @@ class CompareFeatures(Probe):
     """The probe's table and curve with more rows: each layer of the stack, and the features of an ImageNet network of
     torchvision (transfer learning), where its weights can be had."""
 
-    def representations(self, model: Loaded, data: Any, train: Split, test: Split) -> dict[str, tuple[Any, Any]]:
+    def representations(self, model: Loaded, data: Any, train: Split, test: Split) -> dict[str, tuple[Any, Any] | str]:
         parts = [self.of_layers(model, data, split) for split in ("train", "test")]
-        found: dict[str, tuple[Any, Any]] = {
+        found: dict[str, tuple[Any, Any] | str] = {
             f"layer {layer + 1} ({train.shape[1]})": (train, test)
             for layer, (train, test) in enumerate(zip(*parts, strict=True))
         }
@@ -33,8 +33,7 @@ class CompareFeatures(Probe):
         try:
             network = imagenet_network().to(model.task.device)
         except ValueError as error:
-            print(f"transfer learning from ImageNet is left out of the table: {error}")
-            return found
+            return {**found, "ImageNet's ResNet-18": str(error)}
         transferred = [self.transferred(network, model, data, split) for split in ("train", "test")]
         found[f"ImageNet's ResNet-18 ({transferred[0].shape[1]})"] = (transferred[0], transferred[1])
         return found

@@ -42,7 +42,8 @@ class Probe(Action):
     def run(self, model: Loaded, folder: Path) -> list[Path]:
         data = data_of(model)
         train, test = gather(model, data, "train"), gather(model, data, "test")
-        representations = self.representations(model, data, train, test)
+        found = self.representations(model, data, train, test)
+        representations = {name: pair for name, pair in found.items() if not isinstance(pair, str)}
         assert train.labels is not None, "the action's config asks for labels"
         assert test.labels is not None
         size = len(train.labels)
@@ -63,14 +64,17 @@ class Probe(Action):
             writer.writeheader()
             writer.writerows(rows)
         table = Table("representation", *[f"{count} labels" for count in counts], title="test error of a linear probe")
-        for name in representations:
-            table.add_row(name, *[f"{100 * row['error']:.2f} %" for row in rows if row["representation"] == name])
+        for name in found:
+            errors = [f"{100 * row['error']:.2f} %" for row in rows if row["representation"] == name]
+            table.add_row(name, *(errors or ["can't be had" for _ in counts]))
         Console().print(table)
+        for name in found.keys() - representations.keys():
+            print(f"{name}: {found[name]}")
         return [folder / "probe.csv", save_figure(curve(rows), folder / "probe.png")]
 
-    def representations(self, model: Loaded, data: Any, train: Split, test: Split) -> dict[str, tuple[Any, Any]]:
-        """name → (training, test) features of what is compared."""
-        return competitors(train, test)
+    def representations(self, model: Loaded, data: Any, train: Split, test: Split) -> dict[str, tuple[Any, Any] | str]:
+        """name → (training, test) features of what is compared, or a sentence why they can't be had."""
+        return {**competitors(train, test)}
 
     def error(self, x: Any, labels: np.ndarray, y: Any, wanted: np.ndarray, count: int) -> float:
         repeats = 1 if count == len(labels) else self.repeats
