@@ -68,6 +68,18 @@ def partnered(partners: Callable[[str], list[str]]) -> list[Any]:
     return parameters
 
 
+def kinds() -> list[Any]:
+    """Every model, as parameters of a test: the default run tries one of those that share the classes of their task and
+    network, the slow tests the others."""
+    seen, parameters = set(), []
+    for model in names("model"):
+        said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
+        kind = (said["_target_"], said["network"]["_target_"])
+        parameters.append(pytest.param(model, marks=[pytest.mark.slow] if kind in seen else []))
+        seen.add(kind)
+    return parameters
+
+
 def tiny(model: str, *overrides: str) -> dict[str, Any]:
     """A resolved config that trains a tiny version of a model on fake data in a second."""
     said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]

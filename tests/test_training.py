@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
-from conftest import composed, fake, names, partnered, tiny
+from conftest import composed, fake, kinds, names, partnered, tiny
 from PIL import Image
 from test_checks import fit_together, words
 
@@ -64,7 +64,7 @@ def test_a_step_of_every_model_on_every_kind_of_data(model: str, data: str, tmp_
     assert train(tiny(model, *same_kind(data), *ONE_STEP), tmp_path)["steps"] in (1, 2)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", kinds())
 def test_two_epochs_are_one_and_one_resumed_to_the_bit(model: str, tmp_path: Path) -> None:
     whole = train(tiny(model, "trainer.max_epochs=2"), tmp_path / "whole")
     train(tiny(model, "trainer.max_epochs=1"), tmp_path / "parts")
@@ -90,7 +90,7 @@ def test_a_checkpoint_loads_alone_and_computes_the_same(model: str, tmp_path: Pa
     assert not loaded.task.training
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", kinds())
 def test_evaluating_again_gives_the_same(model: str, tmp_path: Path) -> None:
     trained = train(tiny(model, "trainer.max_epochs=2"), tmp_path)
     (file,) = Evaluate().run(load(tmp_path), tmp_path / "again")
@@ -99,7 +99,7 @@ def test_evaluating_again_gives_the_same(model: str, tmp_path: Path) -> None:
     assert again.keys() == {name for name in trained if name.startswith("test/")}
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", kinds())
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_options_of_the_device_compose_with_every_model(model: str, precision: str, tmp_path: Path) -> None:
     options = [f"trainer.precision={precision}", "channels_last=true"]
@@ -117,7 +117,7 @@ def compiling(part: torch.nn.Module) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", kinds())
 def test_compiled_models_learn_what_the_others_do(model: str, tmp_path: Path) -> None:
     plain = train(tiny(model, *ONE_STEP), tmp_path / "plain")
     torch._dynamo.utils.counters.clear()
