@@ -1,6 +1,7 @@
 """Tools of the tests: configs without the command line, and tiny versions of every model."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def fake(model: str) -> str:
     return "fake_texts" if "texts" in needs else "fake_masks" if "masks" in needs else "fake_images"
 
 
+@cache
 def fits(model: str) -> dict[str, Any]:
     """A model's own words: its task and what it needs of the data."""
     said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))
