@@ -34,9 +34,11 @@ def start_network_from(network: nn.Module, data: Any, run: str) -> list[str]:
         if name.startswith("network.")
     }
     if hasattr(source := load(file).task.network, "layers"):
-        theirs |= unrolled(source.layers(), network)
+        theirs |= unrolled(source, network)
     ours = network.state_dict()
-    matching = {name: values for name, values in theirs.items() if name in ours and ours[name].shape == values.shape}
+    fits = {name: ours[name].shape == values.shape for name, values in theirs.items() if name in ours}
+    torn = {name.rpartition(".")[0] for name, fitting in fits.items() if not fitting}  # no bias without its weight
+    matching = {name: theirs[name] for name in fits if name.rpartition(".")[0] not in torn}
     if not any(values.dim() > 1 for values in matching.values()):  # biases and counters alone are no start
         other = contents["scalian_exp"]["config"]["model"]["network"]["_target_"].rpartition(".")[2]
         raise Refusal(
@@ -55,17 +57,19 @@ def start_network_from(network: nn.Module, data: Any, run: str) -> list[str]:
     return list(matching)
 
 
-def unrolled(layers: list[tuple[Tensor, Tensor, Tensor]], network: nn.Module) -> dict[str, Tensor]:
-    """RBMs' weights (above, below), biases above and below, under the names of a network's dense layers: upwards in its
-    encoder, and in its decoder, if it has one, downwards (Hinton & Salakhutdinov 2006, figure 1)."""
-    found = {}
+def unrolled(stack: Any, network: nn.Module) -> dict[str, Tensor]:
+    """The weights of a stack of RBMs under the names of a network's dense layers: upwards in its encoder, and in its
+    decoder, if it has one, downwards (Hinton & Salakhutdinov 2006, figure 1). What Gaussian units give are no logits:
+    these leave the decoder's last layer alone."""
+    layers, found = stack.layers(), {}
     for part in ("encoder", "decoder"):
         names = [
             name
             for name, module in network.named_modules()
             if name.startswith(f"{part}.") and isinstance(module, nn.Linear)
         ]
-        for (weight, above, below), name in zip(layers, names if part == "encoder" else reversed(names), strict=False):
+        pairs = list(zip(layers, names if part == "encoder" else reversed(names), strict=False))
+        for (weight, above, below), name in pairs[int(part == "decoder" and stack.standardised) :]:
             found[f"{name}.weight"] = weight if part == "encoder" else weight.T
             found[f"{name}.bias"] = above if part == "encoder" else below
     return found

@@ -111,6 +111,8 @@ class PersistentCD(ContrastiveLoss):
     def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> tuple[Tensor, Tensor]:
         chains = self.get_buffer(f"hidden_{layer}")
         with torch.no_grad():
+            if not chains.any():  # they start at data
+                chains.copy_(rbm.hidden.sample(x[torch.arange(len(chains), device=x.device) % len(x)]))
             v = rbm.gibbs(rbm.visible_sample(chains), k - 1)
         fantasy = rbm.hidden_input(v)
         chains.copy_(rbm.hidden.sample(fantasy.detach()))

@@ -22,7 +22,7 @@ class DeepBeliefNetwork(nn.Module):
 
     Args:
         hidden: units of each layer, from the image upwards.
-        visible_units: of the image; Gaussian ones see standardised pixels.
+        visible_units: of the image; Gaussian ones see standardised pixels, of mean 0 and variance 1.
         top_units: the last hidden ones; a code is made of Gaussian ones (Hinton & Salakhutdinov 2006).
         centred: RBMs with offsets (Melchior et al. 2016).
     """
@@ -41,8 +41,7 @@ class DeepBeliefNetwork(nn.Module):
             raise ValueError("A stack needs at least one layer (model.network.hidden).")
         self.shape = (in_channels, *image_size)
         widths = [math.prod(self.shape), *hidden]
-        self.standardised = visible_units is not None and not isinstance(visible_units, Bernoulli)
-        """the visible units see pixels of mean 0 and variance 1"""
+        self.standardised = visible_units is not None and visible_units.standardised
         kinds = [visible_units or Bernoulli(), *[Bernoulli() for _ in hidden[1:]], top_units or Bernoulli()]
         self.rbms: Any = nn.ModuleList(
             RBM(below, above, kind, kind_above, centred)
@@ -163,8 +162,8 @@ class DeepBeliefNetwork(nn.Module):
         return self.image(self.mean_of_walk(image.flatten(1), with_evidence, steps))
 
     def mean_of_walk(self, v: Tensor, given: Callable[[Tensor], Tensor], steps: int) -> Tensor:
-        """Means of the visible units over the second half of a walk, each step's means corrected by what is given; what
-        is drawn from them goes up again."""
+        """Means of the visible units over the later half of a walk, each step's means corrected by what is given.
+        States drawn from them go up again, of Gaussian units the means."""
         total, kept = torch.zeros_like(v), range(steps // 2, steps)
         for step in range(steps):
             means = given(self.walk(v))
@@ -184,7 +183,10 @@ class DeepBeliefNetwork(nn.Module):
         """Weight (above, below), bias above and bias below of each RBM, without offsets: what a network that starts
         from this one is given."""
         plain = [rbm.plain() for rbm in self.rbms]
-        return [(rbm.weight.detach(), rbm.hidden_bias.detach(), rbm.visible_bias.detach()) for rbm in plain]
+        layers = [(rbm.weight.detach(), rbm.hidden_bias.detach(), rbm.visible_bias.detach()) for rbm in plain]
+        weight, above, below = layers[0]
+        weight = weight / self.pixel_scale  # it is to see pixels as they are
+        return [(weight, above - weight @ self.pixel_mean, below), *layers[1:]]
 
     def log_likelihood_bound(self, image: Tensor, log_partition: Tensor) -> Tensor:
         """A lower bound of log p(v), (B,), in nats, by one draw of the layers between; of one layer it is log p(v).

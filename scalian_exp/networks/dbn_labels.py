@@ -54,7 +54,7 @@ class LabelledDBN(DeepBeliefNetwork):
         return self.generative[layer](h) if bool(self.untied) else super().input_below(layer, h)
 
     def seen_by_top(self, states: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Unknown labels are equally probable."""
+        """Unknown labels count as equally probable: for features, not for drawing."""
         if labels is None:
             known = states.new_full((len(states), self.num_classes), 1 / self.num_classes)
         else:
@@ -70,7 +70,16 @@ class LabelledDBN(DeepBeliefNetwork):
         return top.hidden.mean(top.hidden_input(self.seen_by_top(states)))
 
     def up(self, v: Tensor) -> Tensor:
-        return self.seen_by_top(super().up(v))
+        """The label is drawn as well, given the states beside it."""
+        states = super().up(v)
+        labels = torch.multinomial(torch.softmax(-self.free_energies(states).float(), 1), 1).squeeze(1)
+        return self.seen_by_top(states, labels)
+
+    def layers(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Without the label units: what they give on average is in the bias above."""
+        *lower, (weight, above, below) = super().layers()
+        size, mean = self.below_top, self.rbms[-1].visible_mean[self.below_top :]
+        return [*lower, (weight[:, :size], above + weight[:, size:] @ mean, below[:size])]
 
     def down(self, states: Tensor, drawn: bool = True) -> Tensor:
         return super().down(states[:, : self.below_top], drawn)

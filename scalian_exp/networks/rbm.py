@@ -25,9 +25,10 @@ class RBM(nn.Module):
         self.weight = nn.Parameter(0.01 * torch.randn(hidden, visible))
         self.visible_bias = nn.Parameter(torch.zeros(visible))
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
-        for name, size in (("visible_mean", visible), ("visible_offset", visible), ("hidden_offset", hidden)):
+        for name, size in (("visible_offset", visible), ("hidden_offset", hidden)):
             self.register_buffer(name, torch.zeros(size))
-        self.visible_mean: Tensor  # of the data: the base rates of annealed importance sampling
+        self.register_buffer("visible_mean", torch.full((visible,), torch.nan))
+        self.visible_mean: Tensor  # of the data, once it is known: the base rates of annealed importance sampling
         self.visible_offset: Tensor
         self.hidden_offset: Tensor
 
@@ -58,6 +59,11 @@ class RBM(nn.Module):
         for _ in range(steps):
             v = self.visible_sample(self.hidden_sample(v))
         return v
+
+    @property
+    def started(self) -> bool:
+        """Does it know the data's mean?"""
+        return not bool(self.visible_mean.isnan().any())
 
     @torch.no_grad()
     def start_from(self, mean: Tensor) -> None:

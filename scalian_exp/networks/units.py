@@ -7,6 +7,7 @@ Boltzmann machine asks for follows from its cumulant A(x) = log Σ_u exp(x·u �
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,9 @@ from scalian_exp.softplus import softplus_sum
 
 class Units(ABC):
     """A layer's units. Inputs and states are (…, D)."""
+
+    standardised: ClassVar[bool] = False
+    """as visible units they see data of mean 0 and variance 1"""
 
     @abstractmethod
     def mean(self, x: Tensor) -> Tensor:
@@ -58,6 +62,8 @@ class Bernoulli(Units):
 
 class Gaussian(Units):
     """Real numbers of variance 1."""
+
+    standardised = True
 
     def mean(self, x: Tensor) -> Tensor:
         return x

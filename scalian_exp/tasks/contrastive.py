@@ -5,7 +5,6 @@ from itertools import islice
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -14,13 +13,14 @@ from scalian_exp.figures.filters import filter_grid
 from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.losses.contrastive import ContrastiveLoss
 from scalian_exp.metrics.ais import ENUMERABLE, AnnealedImportanceSampling, LogPartition, exact_log_partition
+from scalian_exp.metrics.pseudo_likelihood import pseudo_likelihood
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Batch, probabilities
 from scalian_exp.tasks.greedy import LayerByLayer
-from scalian_exp.tasks.reconstruction import psnr
+from scalian_exp.tasks.reconstruction import gain_against_noise, psnr
 
 
 class Contrastive(LayerByLayer):
@@ -36,7 +36,7 @@ class Contrastive(LayerByLayer):
     - `reconstruction_error`: squared, of a step of Gibbs sampling. It says how far the chain moves, not how good the
       model is.
 
-    The test adds log Z, its standard error and the effective number of runs; for a stack on binary data, once the last
+    The test adds log Z, its standard error and the effective number of runs; for a stack whose last
     layer has had its turn, the likelihood is a lower bound, `log_likelihood_bound_ais`, for the whole stack.
 
     Args:
@@ -68,8 +68,6 @@ class Contrastive(LayerByLayer):
         self.likelihood, self.val_likelihood = likelihood, val_likelihood
         self.momentum, self.weight_decay = momentum, weight_decay
         self.stack(len(self.network.rbms), epochs_per_layer)
-        self.register_buffer("layers_started", torch.tensor(0))
-        self.layers_started: Tensor
         loss.attach(self.network.rbms)
         first = self.estimator_of(self.network.rbms[0])
         self.monitor = f"val/log_likelihood_{first}" if self.layers == 1 else "val/layers_trained"  # type: ignore[misc]
@@ -86,12 +84,22 @@ class Contrastive(LayerByLayer):
 
     def check(self, data: Any) -> None:
         super().check(data)
-        image = data.on_after_batch_transfer(data.splits["train"][torch.arange(1)], 0)["image"]
-        if not (self.draw_pixels or self.network.standardised or bool(((image == 0) | (image == 1)).all())):
+        classes = getattr(self.network, "num_classes", data.classes_found)
+        if data.classes_found != classes:
+            raise Refusal(
+                f"The data has {data.classes_found} classes, but dataset.num_classes is {classes}; correct it."
+            )
+        if self.network.standardised:
+            if self.draw_pixels:
+                raise Refusal("model.draw_pixels=true is for binary units, but these are Gaussian: leave it out.")
+            return
+        first = torch.arange(min(100, len(data.splits["train"])))
+        image = data.on_after_batch_transfer(data.splits["train"][first], 0)["image"]
+        if not (self.draw_pixels or bool(((image == 0) | (image == 1)).all())):
             raise Refusal(
                 f"{type(data).__name__} has grey pixels, but these units are black or white: use "
-                "dataset=binarized_mnist or another binary one, model.draw_pixels=true, which takes grey for a "
-                "probability, or model=rbm_gaussian."
+                "dataset=binarized_mnist or another binary one, model=dbn 'model.network.hidden=[500]', which takes "
+                "grey for a probability, or model=rbm_gaussian."
             )
 
     def below(self, batch: Batch, layer: int) -> Tensor:
@@ -110,18 +118,14 @@ class Contrastive(LayerByLayer):
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
-        if self.initialised:
-            self.layers_started.fill_(self.layers)
         if self.trainer.ckpt_path is None and not self.initialised and self.network.standardised:
             mean, square = self.moments(lambda batch: batch["image"].flatten(1))
             self.network.standardise(mean, (square - mean.square()).clamp_min(0).sqrt())
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        layer = int(self.layer)
-        if layer >= int(self.layers_started):
+        if not self.rbm.started:
             self.rbm.start_from(self.moments(self.means)[0])
-            self.layers_started.fill_(layer + 1)
 
     @torch.no_grad()
     def moments(self, values: Callable[[Batch], Tensor]) -> tuple[Tensor, Tensor]:
@@ -201,9 +205,10 @@ class Contrastive(LayerByLayer):
     def test_logs(self, batch: Batch) -> dict[str, Tensor]:
         x = batch["image"]
         logs = {"psnr_one_pass": psnr(self.reconstruct(x), x).mean()}
-        if self.layers > 1 and self.finished and bool(((x == 0) | (x == 1)).all()):
+        if self.layers > 1 and self.finished:
             name = f"log_likelihood_bound_{self.estimator_of(self.rbm)}"
-            logs[name] = self.network.log_likelihood_bound(x, self.partition.value).mean()
+            states = torch.bernoulli(x) if self.draw_pixels else x
+            logs[name] = self.network.log_likelihood_bound(states, self.partition.value).mean()
         return logs
 
     def test_totals(self) -> dict[str, Tensor]:
@@ -230,20 +235,15 @@ class Contrastive(LayerByLayer):
             x = batch["image"][:10]
             figures["reconstructions"] = rows_of_images({"input": x, "output": self.reconstruct(x)})
             figures["samples"] = image_grid(self.network.sample(64).float())
+            if not self.network.standardised:
+                figures["psnr_gain"] = gain_against_noise(self.network.denoise, batch["image"][:100])
         return figures
 
+    def compiled(self) -> list[nn.Module]:
+        """Nothing: a step is a handful of matrix products, with random numbers between them."""
+        return []
+
     def activity(self, batch: Batch) -> Tensor:
-        """Hidden probabilities as a picture (1, 1, examples, hidden): grey is alive, black or white columns are dead
-        units (Hinton 2010, section 16.1)."""
-        x = batch["image"][:100]
-        means = self.network.means_above(x, int(self.layer) + 1)[:, :200]
-        return means.float().unsqueeze(0).unsqueeze(0)
-
-
-def pseudo_likelihood(rbm: RBM, v: Tensor) -> Tensor:
-    """D · log p(v_i | all others) for one unit i drawn for each example, (B,): on average the sum over all units of
-    binary states."""
-    flipped = v.clone()
-    unit = torch.randint(v.shape[1], (len(v), 1), device=v.device)
-    flipped.scatter_(1, unit, 1 - v.gather(1, unit))
-    return -v.shape[1] * F.softplus(rbm.free_energy(v) - rbm.free_energy(flipped))
+        """Hidden probabilities (1, 1, examples, hidden): white or black columns are dead units (Hinton 2010, 16.1)."""
+        means = self.network.means_above(batch["image"][:100], int(self.layer) + 1)
+        return means[None, None, :, :200].float()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from scalian_exp.ranges import PositiveInt
+from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Batch, Task
 from scalian_exp.tasks.reconstruction import Reconstruction
 
@@ -51,6 +52,8 @@ class LayerByLayer(Task):
     def on_fit_start(self) -> None:
         super().on_fit_start()
         epochs = self.trainer.max_epochs
+        if epochs == -1 and self.layers > 1:
+            raise Refusal("trainer.max_epochs=-1: layers take turns by epochs; say how many, trainer.max_epochs=…")
         if -1 < epochs <= (self.layers - 1) * self.epochs_per_layer:
             log.info(
                 "trains %d of %d layers (trainer.max_epochs=%d, model.epochs_per_layer=%d); for all of them give "
@@ -69,18 +72,23 @@ class LayerByLayer(Task):
     @torch.no_grad()
     def gather(self, layer: int) -> Tensor:
         batches = self.trainer.datamodule.loader("train")
-        return torch.cat([self.below(self.trainer.strategy.batch_to_device(batch), layer) for batch in batches])
+        with torch.random.fork_rng():
+            torch.manual_seed(layer)  # pixels that are drawn are the same ones in a resumed run
+            return torch.cat([self.below(self.trainer.strategy.batch_to_device(batch), layer) for batch in batches])
 
     def on_fit_end(self) -> None:
         self.gathered, self.gathered_for = None, 0
 
     def progress(self, step: int) -> float:
         """Of the present layer's training: schedules start anew with each layer."""
-        epochs = super().progress(step) * self.trainer.max_epochs
+        if self.trainer.max_epochs == -1:  # one layer, see on_fit_start
+            return super().progress(step)
+        _ = self.trainer.estimated_stepping_batches  # makes the loader, whose length is the next number
+        epochs = step * self.trainer.accumulate_grad_batches / self.trainer.num_training_batches
         layer = min(int(epochs // self.epochs_per_layer), self.layers - 1)
         start = layer * self.epochs_per_layer
         length = self.epochs_per_layer if layer < self.layers - 1 else self.trainer.max_epochs - start
-        return (epochs - start) / length
+        return min((epochs - start) / length, 1.0)
 
 
 class GreedyReconstruction(LayerByLayer, Reconstruction):

@@ -12,6 +12,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from scalian_exp.figures.curves import curve
 from scalian_exp.figures.grids import rows_of_images
 from scalian_exp.figures.latent import latent_map
+from scalian_exp.networks.corruptions import SaltAndPepper
 from scalian_exp.ranges import NonNegativeFloat
 from scalian_exp.tasks.base import Batch, Task, probabilities
 
@@ -19,6 +20,19 @@ from scalian_exp.tasks.base import Batch, Task, probabilities
 def psnr(image: Tensor, clean: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each image in [0, 1], (B,), in decibels; at most 100."""
     return -10 * (image - clean).float().square().flatten(1).mean(1).clamp_min(1e-10).log10()
+
+
+def gain_against_noise(denoise: Callable[[Tensor, float], Tensor], x: Tensor) -> Figure:
+    """Decibels gained on images in [0, 1] at several levels of salt-and-pepper noise.
+
+    Args:
+        denoise: noisy images, and the probability that a pixel was turned over → images.
+    """
+    levels, gains = [0.1, 0.3, 0.5], []
+    for level in levels:
+        noisy = SaltAndPepper(level)(x)  # half of it falls on pixels that have its value already
+        gains.append(float((psnr(denoise(noisy, level / 2), x) - psnr(noisy, x)).mean()))
+    return curve(levels, gains, "noise level", "PSNR gained, dB")
 
 
 class Reconstruction(Task):

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from scalian_exp.losses.contrastive import ContrastiveDivergence, PersistentCD, Sparsity
 from scalian_exp.metrics.ais import AnnealedImportanceSampling, exact_log_partition
+from scalian_exp.metrics.pseudo_likelihood import pseudo_likelihood
 from scalian_exp.networks.dbn import DeepBeliefNetwork
+from scalian_exp.networks.dbn_labels import LabelledDBN
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli, Gaussian
-from scalian_exp.tasks.contrastive import pseudo_likelihood
 
 
 def all_states(size: int) -> Tensor:
@@ -150,6 +151,7 @@ def test_annealed_importance_sampling_of_gaussian_units() -> None:
     with torch.no_grad():
         rbm.weight.copy_(0.7 * torch.randn(4, 3))
         rbm.visible_bias.copy_(torch.randn(3))
+        rbm.visible_mean.zero_()
     estimate = AnnealedImportanceSampling(runs=200, steps=(50, 50, 50))(rbm)
     assert abs(float(estimate.value - exact_log_partition(rbm).value)) < 0.3
     grid = torch.cartesian_prod(*[torch.linspace(-9, 9, 61)] * 3).double()
@@ -240,6 +242,23 @@ def test_completion_keeps_what_is_known_and_finds_the_conditional_mean() -> None
     completed = network.complete(image.expand(2000, 1, 2, 2), known, steps=60)
     assert torch.equal(completed[0, 0, 0], image[0, 0, 0])
     torch.testing.assert_close(completed.flatten(1).mean(0), expected, rtol=0, atol=0.06)
+
+
+def test_completion_draws_labels_that_it_does_not_know() -> None:
+    network = LabelledDBN(1, [2, 2], [3], num_classes=2)
+    top = network.rbms[-1]
+    with torch.no_grad():
+        for parameter in top.parameters():
+            parameter.normal_(std=1.5)
+        top.visible_mean.fill_(0.5)
+    vs = all_states(4)
+    p = network.free_energies(vs).neg().exp().sum(1)
+    known = torch.tensor([[True, True], [False, False]])
+    agree = (vs[:, 0] == 1) & (vs[:, 1] == 0)
+    expected = (p[agree] @ vs[agree]) / p[agree].sum()
+    image = torch.tensor([[[[1.0, 0.0], [0.3, 0.3]]]])
+    completed = network.complete(image.expand(3000, 1, 2, 2), known, steps=60)
+    torch.testing.assert_close(completed.flatten(1).mean(0), expected, rtol=0, atol=0.03)
 
 
 def test_denoising_finds_the_mean_given_noisy_pixels() -> None:
