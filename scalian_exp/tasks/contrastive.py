@@ -28,9 +28,11 @@ class Contrastive(LayerByLayer):
     the probabilities that the one below gives; what is left of trainer.max_epochs goes to the last. One RBM is a stack
     of one.
 
+    The best checkpoint is the latest: the quick estimates of validations flatter models whose chains mix badly, and no
+    other cheap figure says how good a model is.
+
     Logs of the RBM whose turn it is, in nats per example:
-    - `log_likelihood_ais`, of an RBM of at most 20 hidden units `log_likelihood_exact`: log p(v) by −F(v) − log Z. The
-      best checkpoint is that of the largest; of a stack, the one of most `layers_trained`.
+    - `log_likelihood_ais`, of an RBM of at most 20 hidden units `log_likelihood_exact`: log p(v) by −F(v) − log Z.
     - `pseudo_likelihood`: Σ_i log p(v_i | the others) by one i drawn for each example; binary units only.
     - `free_energy_gap`: mean F of validation examples less that of training examples; it grows with overfitting.
     - `reconstruction_error`: squared, of a step of Gibbs sampling. It says how far the chain moves, not how good the
@@ -47,6 +49,7 @@ class Contrastive(LayerByLayer):
         val_likelihood: the same for every validation: fewer temperatures, higher likelihoods.
     """
 
+    monitor = "val/epochs_trained"
     mode = "max"
     figure_examples = 1000
 
@@ -69,8 +72,6 @@ class Contrastive(LayerByLayer):
         self.momentum, self.weight_decay = momentum, weight_decay
         self.stack(len(self.network.rbms), epochs_per_layer)
         loss.attach(self.network.rbms)
-        first = self.estimator_of(self.network.rbms[0])
-        self.monitor = f"val/log_likelihood_{first}" if self.layers == 1 else "val/layers_trained"  # type: ignore[misc]
 
     @staticmethod
     def estimator_of(rbm: RBM) -> str:
@@ -178,10 +179,9 @@ class Contrastive(LayerByLayer):
         free_energy = self.val_means.compute()["free_energy"]
         partition = self.log_partition(self.rbm, self.val_likelihood)
         log_likelihood = -free_energy - partition.value
-        share = torch.sigmoid(log_likelihood / len(self.rbm.visible_bias))  # grows with it, and lies in (0, 1)
         return {
             f"log_likelihood_{self.estimator_of(self.rbm)}": log_likelihood,
-            "layers_trained": self.layer + share,
+            "epochs_trained": free_energy.new_tensor(self.current_epoch + 1),
             "free_energy_gap": free_energy - self.training_free_energy(),
         }
 
