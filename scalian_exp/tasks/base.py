@@ -88,8 +88,15 @@ class Task(pl.LightningModule):
         """Refuse data, set up already, that this network can't be trained on.
 
         Raises:
-            Refusal: if so; or if figures would lack the names of some classes.
+            Refusal: if so, as when the network knows another number of classes; or if figures would lack the names of
+                some.
         """
+        known = getattr(self.network, "num_classes", data.classes_found)
+        if data.classes_found != known:
+            raise Refusal(
+                f"{type(data).__name__} has {data.classes_found} classes, but dataset.num_classes is {known}; "
+                "correct it."
+            )
         if self.class_names is not None and len(self.class_names) < data.classes_found:
             raise Refusal(
                 f"{type(data).__name__} has {data.classes_found} classes, but dataset.class_names has "

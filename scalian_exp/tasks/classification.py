@@ -10,7 +10,6 @@ from torch.optim import Optimizer
 
 from scalian_exp.figures.classes import confusion_matrix, mistakes
 from scalian_exp.metrics.confusion import Confusion
-from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Batch, Task
 
 
@@ -32,14 +31,6 @@ class Classification(Task):
     ):
         super().__init__(network, loss, optimizer, schedule)
         self.confusion = Confusion(self.network.num_classes)
-
-    def check(self, data: Any) -> None:
-        super().check(data)
-        if data.classes_found != self.network.num_classes:
-            raise Refusal(
-                f"{type(data).__name__} has {data.classes_found} classes, but dataset.num_classes is "
-                f"{self.network.num_classes}; correct it."
-            )
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         logits, labels = self.network(self.inputs(batch)), batch["label"]

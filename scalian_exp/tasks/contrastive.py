@@ -85,11 +85,6 @@ class Contrastive(LayerByLayer):
 
     def check(self, data: Any) -> None:
         super().check(data)
-        classes = getattr(self.network, "num_classes", data.classes_found)
-        if data.classes_found != classes:
-            raise Refusal(
-                f"The data has {data.classes_found} classes, but dataset.num_classes is {classes}; correct it."
-            )
         if self.network.standardised:
             if self.draw_pixels:
                 raise Refusal("model.draw_pixels=true is for binary units, but these are Gaussian: leave it out.")

@@ -16,7 +16,6 @@ from scalian_exp.losses.contrastive import ContrastiveLoss
 from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.networks.dbn import log_probability
 from scalian_exp.networks.dbn_labels import LabelledDBN
-from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Batch, Task, probabilities
 
 log = logging.getLogger(__name__)
@@ -46,14 +45,6 @@ class UpDown(Task):
         super().__init__(network, loss, optimizer, schedule)
         loss.attach([network.rbms[-1]])
         self.confusion = Confusion(network.num_classes)
-
-    def check(self, data: Any) -> None:
-        super().check(data)
-        if data.classes_found != self.network.num_classes:
-            raise Refusal(
-                f"{type(data).__name__} has {data.classes_found} classes, but dataset.num_classes is "
-                f"{self.network.num_classes}; correct it."
-            )
 
     def compiled(self) -> list[nn.Module]:
         """Nothing: a step is a handful of matrix products, with random numbers between them."""
