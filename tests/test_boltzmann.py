@@ -20,12 +20,13 @@ from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.checkpoint import load
 from scalian_exp.datasets.base import ShuffledBatches
+from scalian_exp.draws import bernoulli
 from scalian_exp.init_from import unrolled
 from scalian_exp.networks.autoencoder import DenseAutoencoder
 from scalian_exp.networks.corruptions import SaltAndPepper
 from scalian_exp.networks.dbn import DeepBeliefNetwork
 from scalian_exp.networks.dbn_labels import LabelledDBN
-from scalian_exp.networks.units import Gaussian, Softmax
+from scalian_exp.networks.units import Bernoulli, Gaussian, Softmax
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume import resumed
 from scalian_exp.train import train
@@ -69,7 +70,7 @@ def test_a_layer_of_a_stack_learns_what_an_rbm_on_the_same_codes_learns(tmp_path
     SeededEpochs(config["seed"]).seed_all(2, 0)
     for indices in batches:
         optimizer.zero_grad()
-        loss(rbm, torch.bernoulli(codes[indices]), layer=1).loss.backward()
+        loss(rbm, bernoulli(codes[indices]), layer=1).loss.backward()
         optimizer.step()
     torch.testing.assert_close(learned.rbms[1].weight, rbm.weight, rtol=0, atol=1e-5)
     torch.testing.assert_close(learned.rbms[1].visible_bias, rbm.visible_bias, rtol=0, atol=1e-5)
@@ -209,7 +210,8 @@ def test_labels_are_found_by_free_energy_and_held_while_drawing() -> None:
 
 def test_the_up_down_gradients_are_the_papers_delta_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hinton et al. 2006, appendix B, with states that are means, so that both ways draw the same."""
-    monkeypatch.setattr(torch, "bernoulli", lambda x: x)
+    monkeypatch.setattr("scalian_exp.tasks.up_down.bernoulli", lambda x: x)
+    monkeypatch.setattr(Bernoulli, "sample", Bernoulli.mean)
     task = build_task(tiny("dbn_up_down", "model.network.hidden=[3, 5]", "dataset.image_size=[2, 2]", "loss.k=1"))
     monkeypatch.setattr(task, "progress", lambda _: 0.0)
     monkeypatch.setattr(Softmax, "sample", Softmax.mean)

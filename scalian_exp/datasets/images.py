@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
+from scalian_exp.draws import bernoulli
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
@@ -114,6 +115,6 @@ class InMemoryImages(Images, ABC):
             return batch
         grey = batch["image"]
         if self.varied:
-            return {**batch, "image": torch.bernoulli(grey)}
+            return {**batch, "image": bernoulli(grey)}
         generator = torch.Generator(grey.device).manual_seed(SPLIT_SEED)  # always the same; binary pixels stay
         return {**batch, "image": torch.bernoulli(grey, generator=generator)}

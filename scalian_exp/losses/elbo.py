@@ -8,10 +8,10 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat
-from scalian_exp.softplus import softplus_sum
 
 
 class Bernoulli(nn.Module):
@@ -19,7 +19,7 @@ class Bernoulli(nn.Module):
 
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
         """Logits (…, B, C, H, W), x (B, C, H, W) → (…, B)."""
-        return (x * logits).sum((-3, -2, -1)) - softplus_sum(logits.flatten(-3))
+        return (x * logits).sum((-3, -2, -1)) - F.softplus(logits.float()).sum((-3, -2, -1))
 
 
 class Gaussian(nn.Module):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scalian_exp.draws import bernoulli
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli, Units
 from scalian_exp.ranges import PositiveInt
@@ -60,7 +61,8 @@ class DeepBeliefNetwork(nn.Module):
 
     def visible(self, image: Tensor) -> Tensor:
         """States of the visible units, (B, C·H·W)."""
-        return (image.flatten(1) - self.pixel_mean) / self.pixel_scale
+        v = image.flatten(1)
+        return (v - self.pixel_mean) / self.pixel_scale if self.standardised else v
 
     def image(self, v: Tensor) -> Tensor:
         """Their image, in [0, 1]."""
@@ -167,7 +169,7 @@ class DeepBeliefNetwork(nn.Module):
         total, kept = torch.zeros_like(v), range(steps // 2, steps)
         for step in range(steps):
             means = given(self.walk(v))
-            v = means if self.standardised else torch.bernoulli(means)
+            v = means if self.standardised else bernoulli(means)
             total = total + means if step in kept else total
         return total / len(kept)
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp.draws import bernoulli
 from scalian_exp.networks.ratings import level_counts
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 
@@ -111,7 +112,7 @@ class RatingRBM(nn.Module):
     def gibbs(self, rated: Rated, steps: int, known: Tensor | None = None) -> Rated:
         """Other states for the same ratings, `steps` turns of the Gibbs chain later."""
         for _ in range(steps):
-            hidden = torch.bernoulli(torch.sigmoid(self.hidden_input(rated, known)))
+            hidden = bernoulli(torch.sigmoid(self.hidden_input(rated, known)))
             inputs = self.visible_input(hidden)[rated.rows, rated.columns]
             noise = torch.empty_like(inputs).exponential_()
             rated = rated._replace(states=(torch.softmax(inputs, -1) / noise).argmax(-1))  # one of K, by its share

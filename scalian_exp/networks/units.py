@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scalian_exp.softplus import softplus_sum
+from scalian_exp.draws import bernoulli
 
 
 class Units(ABC):
@@ -50,10 +50,10 @@ class Bernoulli(Units):
         return torch.sigmoid(x)
 
     def sample(self, x: Tensor) -> Tensor:
-        return torch.bernoulli(torch.sigmoid(x))
+        return bernoulli(torch.sigmoid(x))
 
     def cumulant(self, x: Tensor) -> Tensor:
-        return softplus_sum(x)
+        return F.softplus(x.to(torch.promote_types(x.dtype, torch.float32))).sum(-1)
 
     def bias(self, mean: Tensor) -> Tensor:
         """log(p/(1−p)) (Hinton 2010, section 8.1), p kept within [0.001, 0.999]."""

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scalian_exp.draws import bernoulli
 from scalian_exp.figures.filters import filter_grid
 from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.losses.contrastive import ContrastiveLoss
@@ -104,7 +105,7 @@ class Contrastive(LayerByLayer):
     def states(self, batch: Batch) -> Tensor:
         """What the present RBM learns from: the data, or states drawn from the units below."""
         means = self.means(batch)
-        return torch.bernoulli(means) if self.draw_pixels or int(self.layer) > 0 else means
+        return bernoulli(means) if self.draw_pixels or int(self.layer) > 0 else means
 
     def means(self, batch: Batch) -> Tensor:
         """The probabilities of those states; of labels they are 0 or 1."""
@@ -202,7 +203,7 @@ class Contrastive(LayerByLayer):
         logs = {"psnr_one_pass": psnr(self.reconstruct(x), x).mean()}
         if self.layers > 1 and self.finished:
             name = f"log_likelihood_bound_{self.estimator_of(self.rbm)}"
-            states = torch.bernoulli(x) if self.draw_pixels else x
+            states = bernoulli(x) if self.draw_pixels else x
             logs[name] = self.network.log_likelihood_bound(states, self.partition.value).mean()
         return logs
 

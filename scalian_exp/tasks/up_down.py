@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scalian_exp.draws import bernoulli
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.losses.contrastive import ContrastiveLoss
@@ -62,7 +63,7 @@ class UpDown(Task):
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         labels = batch["label"]
         if self.training:
-            return self.up_down(torch.bernoulli(batch["image"].flatten(1)), labels), {}
+            return self.up_down(bernoulli(batch["image"].flatten(1)), labels), {}
         logits = self.network.classify(batch["image"])
         predicted = logits.argmax(1)
         self.confusion.update(predicted, labels)
@@ -77,7 +78,7 @@ class UpDown(Task):
             wake = wake - log_probability(rbm.visible, self.network.input_below(layer, above), v).mean()
             v = above
         terms = self.loss(top, self.network.seen_by_top(v, labels), 0, self.progress(self.global_step))
-        above, sleep = torch.bernoulli(terms.negative[:, : v.shape[1]]), v.new_zeros(())
+        above, sleep = bernoulli(terms.negative[:, : v.shape[1]]), v.new_zeros(())
         for layer, rbm in reversed(list(enumerate(lower))):
             x = self.network.input_below(layer, above).detach()
             dream = rbm.visible.sample(x) if layer > 0 else rbm.visible.mean(x)

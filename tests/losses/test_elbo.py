@@ -10,7 +10,6 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from scalian_exp.losses.elbo import ELBO, Bernoulli, Gaussian
 from scalian_exp.networks.vae import VAE, DenseVAE
-from scalian_exp.softplus import softplus_sum
 from scalian_exp.tasks.variational import Variational
 
 PIXELS, LATENTS, SIGMA = 4, 2, 0.5
@@ -114,21 +113,6 @@ def test_likelihoods_are_torchs() -> None:
     torch.testing.assert_close(Bernoulli()(logits, x), TorchBernoulli(logits=logits).log_prob(x).sum((-3, -2, -1)))
     expected = Normal(torch.sigmoid(logits), 0.3).log_prob(x).sum((-3, -2, -1))
     torch.testing.assert_close(Gaussian(0.3)(logits, x), expected)
-
-
-def test_softplus_is_summed_exactly_for_large_logits_too() -> None:
-    logits = torch.cat([torch.linspace(-200, 200, 1001), torch.zeros(300), 1000 * torch.randn(50)]).repeat(2, 1)
-    expected = torch.logaddexp(logits.double(), torch.zeros(()).double()).sum(-1)
-    torch.testing.assert_close(softplus_sum(logits).double(), expected, rtol=1e-6, atol=0)
-
-
-def test_softplus_sum_has_the_right_gradient() -> None:
-    logits = (5 * torch.randn(3, 250)).requires_grad_()
-    weights = torch.randn(3)
-    (torch.nn.functional.softplus(logits).sum(-1) * weights).sum().backward()
-    expected, logits.grad = logits.grad, None
-    (softplus_sum(logits) * weights).sum().backward()
-    torch.testing.assert_close(logits.grad, expected)
 
 
 def test_beta_multiplies_the_kl_and_nothing_else() -> None:
