@@ -20,6 +20,8 @@ TINY = {
     "network.features": 8,
     "network.width": 0.03,
     "network.layers": [1, 1],
+    "network.glimpses": 2,
+    "network.lstm_units": 6,
     "importance_samples": 3,
     "likelihood.runs": 3,
     "likelihood.steps": [3, 3, 3],

@@ -1,5 +1,6 @@
-"""New images; of Markov chains also how they come about."""
+"""New images; of Markov chains and of networks that draw in steps also how they come about."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +10,25 @@ from torch import Tensor
 
 from scalian_exp.actions.action import Action, save_figure
 from scalian_exp.checkpoint import Loaded
+from scalian_exp.figures.drawing import frames
 from scalian_exp.figures.grids import image_grid, tile
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.base import probabilities
 
 STEPS_A_FRAME = 20
 """of Gibbs sampling"""
 
 
 class Sample(Action):
-    """New images. Networks that draw by Gibbs sampling, `chain`, also give an animated GIF of it.
+    """New images. Networks that draw by Gibbs sampling, `chain`, also give an animated GIF of it; so do those that draw
+    in steps, `drawing`: the artist at work.
 
     Args:
         count: how many.
         seed: of the noise.
         label: the class to draw; null draws any.
-        frames: of the animation, 20 steps of Gibbs sampling each; the last one shows the samples.
+        frames: of the animation of Gibbs sampling, 20 steps of it each; the last one shows the samples.
     """
 
     def __init__(
@@ -44,6 +48,11 @@ class Sample(Action):
             known = f"it knows the labels 0 to {classes - 1}" if classes else "this model knows no labels"
             raise Refusal(f"label={self.label}: {known}; leave label out, or give one that it knows.")
         torch.manual_seed(self.seed)
+        if hasattr(network, "drawing"):
+            drawing = network.drawing(network.prior(self.count))
+            canvases = probabilities(drawing.canvases)
+            still = save_figure(image_grid(canvases[-1]), folder / "samples.png")
+            return [still, save_animation(frames(canvases, drawing.write), folder / "drawing.gif", scale=1)]
         if not hasattr(network, "chain"):
             return [save_figure(image_grid(network.sample(self.count)), folder / "samples.png")]
         labels = None
@@ -54,11 +63,13 @@ class Sample(Action):
         return [still, save_animation(pictures, folder / "chain.gif")]
 
 
-def save_animation(pictures: list[Tensor], file: Path, scale: int = 2) -> Path:
-    """Grids of images (N, C, H, W) in [0, 1], one after the other, a tenth of a second each."""
-    columns = int(np.ceil(np.sqrt(len(pictures[0]))))
-    arrays = [(tile(images, columns) * 255).round().astype(np.uint8) for images in pictures]
-    frames = [Image.fromarray(array.repeat(scale, 0).repeat(scale, 1)) for array in arrays]
+def save_animation(pictures: Iterable[Tensor], file: Path, scale: int = 2) -> Path:
+    """Grids of images (N, C, H, W) in [0, 1], one after the other, a tenth of a second each, the last one a second."""
+    stills = []
+    for images in pictures:
+        array = (tile(images, int(np.ceil(np.sqrt(len(images))))) * 255).round().astype(np.uint8)
+        stills.append(Image.fromarray(array.repeat(scale, 0).repeat(scale, 1)))
     file.parent.mkdir(parents=True, exist_ok=True)
-    frames[0].save(file, save_all=True, append_images=frames[1:], duration=100, loop=0)
+    duration = [100] * (len(stills) - 1) + [1000]
+    stills[0].save(file, save_all=True, append_images=stills[1:], duration=duration, loop=0)
     return file

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scalian_exp.figures.drawing import bars_by_step, drawing_strip
 from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.figures.latent import latent_map
 from scalian_exp.metrics.latents import ActiveUnits
@@ -22,10 +23,14 @@ CHUNK = 2**21
 class Variational(Task):
     """The network offers `forward(x) → (logits, kl)`, `importance(x, samples)`, `encode`, `decode` and `sample`.
 
+    One whose codes are drawn in several steps, `steps`, orders kl by them, and offers `drawing(codes)` and
+    `prior(count)`: how images come about, and codes to start from.
+
     The best checkpoint is the one of least loss, β and all: it is what was trained.
 
     Logs, in nats per image: `neg_elbo` = `reconstruction` + `kl` whatever β is, an upper bound of −log p(x); and at the
-    test `nll_bound_iw<k>`, a tighter one by k importance samples (Burda et al. 2016, eq. 8).
+    test `nll_bound_iw<k>`, a tighter one by k importance samples (Burda et al. 2016, eq. 8). Validation and test of a
+    network with steps add `kl/step_<i>`, whose sum is `kl`.
     """
 
     monitor = "val/loss"
@@ -48,7 +53,14 @@ class Variational(Task):
         logits, kl = self.network(x)
         terms = self.loss(logits, kl, x, self.current_epoch if self.training else None)
         bound = terms.reconstruction + terms.kl
-        return terms.loss, {"neg_elbo": bound, "reconstruction": terms.reconstruction, "kl": terms.kl}
+        logs = {"neg_elbo": bound, "reconstruction": terms.reconstruction, "kl": terms.kl}
+        if not self.training and hasattr(self.network, "steps"):
+            logs |= {f"kl/step_{i:02}": value for i, value in enumerate(self.kl_by_step(kl), start=1)}
+        return terms.loss, logs
+
+    def kl_by_step(self, kl: Tensor) -> Tensor:
+        """KL of each latent (B, T·latents) → of each step, the mean over the batch (T,)."""
+        return kl.unflatten(1, (self.network.steps, -1)).sum(2).mean(0)
 
     def test_logs(self, batch: Batch) -> dict[str, Tensor]:
         x = batch["image"]
@@ -80,8 +92,18 @@ class Variational(Task):
     def figures(self, batch: Batch) -> dict[str, Figure]:
         x = batch["image"]
         codes = self.network.encode(x)
-        return {
+        figures = {
             "reconstructions": rows_of_images({"input": x[:10], "output": self.reconstruct(x[:10])}),
             "samples": image_grid(self.network.sample(64).float()),
             "latent_map": latent_map(codes, batch.get("label"), self.decoded, names=self.class_names),
+        }
+        return figures | self.figures_of_steps(x) if hasattr(self.network, "steps") else figures
+
+    def figures_of_steps(self, x: Tensor) -> dict[str, Figure]:
+        copied, invented = self.network.drawing(self.network.encode(x[:8])), self.network.drawing(self.network.prior(8))
+        copies, inventions = probabilities(copied.canvases), probabilities(invented.canvases)
+        return {
+            "drawing_of_images": drawing_strip(copies, copied.write, copied.read, x[:8]),
+            "drawing_of_samples": drawing_strip(inventions, invented.write),
+            "kl_by_step": bars_by_step(self.kl_by_step(self.network(x)[1]), "KL, nats per image"),
         }
