@@ -32,11 +32,19 @@ class RBM(nn.Module):
         self.visible_offset: Tensor
         self.hidden_offset: Tensor
 
+    def visible_shifted(self, v: Tensor) -> Tensor:
+        """v − μ."""
+        return v - self.visible_offset if self.centred else v
+
+    def hidden_shifted(self, h: Tensor) -> Tensor:
+        """h − λ."""
+        return h - self.hidden_offset if self.centred else h
+
     def hidden_input(self, v: Tensor) -> Tensor:
-        return F.linear(v - self.visible_offset, self.weight, self.hidden_bias)
+        return F.linear(self.visible_shifted(v), self.weight, self.hidden_bias)
 
     def visible_input(self, h: Tensor) -> Tensor:
-        return F.linear(h - self.hidden_offset, self.weight.t(), self.visible_bias)
+        return F.linear(self.hidden_shifted(h), self.weight.t(), self.visible_bias)
 
     def free_energy(self, v: Tensor, hidden_input: Tensor | None = None) -> Tensor:
         """−log Σ_h exp(−E(v, h)), (…,).
@@ -45,8 +53,8 @@ class RBM(nn.Module):
             hidden_input: that of v, where it is known already.
         """
         x = self.hidden_input(v) if hidden_input is None else hidden_input
-        own = self.visible.base(v) - (v - self.visible_offset) @ self.visible_bias
-        return own + x @ self.hidden_offset - self.hidden.cumulant(x)
+        own = self.visible.base(v) - self.visible_shifted(v) @ self.visible_bias
+        return (own + x @ self.hidden_offset if self.centred else own) - self.hidden.cumulant(x)
 
     def hidden_sample(self, v: Tensor) -> Tensor:
         return self.hidden.sample(self.hidden_input(v))
