@@ -20,7 +20,7 @@ from scalian_exp.vocabulary import choices_of, fitting
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides", "needs"}
 FACTS = {
     *("in_channels", "image_size", "num_classes", "class_names", "vocabulary_size"),
-    *("ignore_index", "palette", "object_class"),
+    *("ignore_index", "palette", "object_class", "levels"),
 }
 """what a data set's config may say for models and losses to read, whether its loader asks for it or not"""
 OFFERS = {

@@ -66,3 +66,13 @@ def side_by_side(pictures: dict[str, Tensor]) -> Figure:
     for axes, (name, image) in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures.items(), strict=True):
         show(axes, to_array(image[0]), name)
     return figure
+
+
+def heat_map(values: Tensor, title: str = "") -> Figure:
+    """Numbers (H, W) from 0 as colours, with their scale."""
+    figure = Figure(figsize=(5, 4.3), layout="constrained")
+    axes = figure.add_subplot()
+    show(axes, values.detach().float().cpu().numpy(), title)
+    axes.images[0].set_clim(0)
+    figure.colorbar(axes.images[0], ax=axes)
+    return figure

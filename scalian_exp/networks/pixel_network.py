@@ -26,8 +26,51 @@ class Layer(nn.Module):
         raise NotImplementedError
 
 
-class PixelNetwork(nn.Module):
-    """Images (B, C, H, W) → logits; see networks/pixels.py for their shapes.
+class PixelByPixel(nn.Module):
+    """Images (B, C, H, W) → logits of their pixels, each given those that come before it.
+
+    See networks/pixels.py for the shapes of logits.
+    """
+
+    shape: tuple[int, int, int]
+    """of an image"""
+    levels: int
+    """values that a channel of a pixel takes"""
+    rows_drawn: int
+    """how often `drawing` gives an image"""
+
+    def drawing(
+        self, x: Tensor, known: Tensor, temperature: float = 1.0, noise: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """Draw the unknown pixels of images, one after the other, each given those before it; a known pixel that comes
+        later has no say. Gives the images (B, C, H, W) after every row, always the same tensor.
+
+        Args:
+            known: bool (B, 1, H, W).
+            temperature: divides the logits.
+            noise: in [0, 1), like x; without it, drawn.
+        """
+        raise NotImplementedError
+
+    def next_pixel(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What was expected at every pixel, given those before it, in [0, 1]; and −log p of what came, in nats; each
+        like x."""
+        logits = self(x)
+        return expected(logits, x.dim()), nats(logits, x)
+
+    def complete(self, x: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:
+        """Images whose unknown pixels are drawn; see `drawing`."""
+        *_, image = self.drawing(x, known, temperature)
+        return image
+
+    def sample(self, count: int, temperature: float = 1.0) -> Tensor:
+        """Images (count, C, H, W)."""
+        x = next(self.parameters()).new_zeros(count, *self.shape)
+        return self.complete(x, torch.zeros_like(x[:, :1], dtype=torch.bool), temperature)
+
+
+class PixelNetwork(PixelByPixel):
+    """The first convolution, layers, and the last ones.
 
     Args:
         in_channels: of the image; in three channels green sees red, and blue sees both.
@@ -85,11 +128,6 @@ class PixelNetwork(nn.Module):
             y = convolution(F.relu(y))
         return y if self.levels == 2 else y.unflatten(1, (len(x[0]), self.levels)).transpose(1, 2)
 
-    def next_pixel(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What was expected at every pixel, given those before it, and −log p of what came, in nats; each like x."""
-        logits = self(x)
-        return expected(logits, x.dim()), nats(logits, x)
-
     def looking(self, canvas: Tensor, context: Tensor | None) -> Callable[[int, int], Tensor]:
         """A row and a column → the logits there, (C, B) or (C, values, B), given what lies on the canvas before. Pixels
         come in their order; each computes what depends on it, and no more.
@@ -122,13 +160,10 @@ class PixelNetwork(nn.Module):
         noise: Tensor | None = None,
         context: Tensor | None = None,
     ) -> Iterator[Tensor]:
-        """Draw the unknown pixels of images, one after the other, each given those before it; a known pixel that comes
-        later has no say. Gives the images (B, C, H, W) after every row, always the same tensor.
+        """As above.
 
         Args:
-            known: bool (B, 1, H, W).
-            temperature: divides the logits.
-            noise: in [0, 1), like x; without it, drawn.
+            context: what is known besides, (B, F, H, W).
         """
         noise = torch.rand(x.shape, device=x.device) if noise is None else noise
         channels, height, width = self.shape
@@ -146,13 +181,3 @@ class PixelNetwork(nn.Module):
                     pixel = image[channel, row, column]
                     pixel.copy_(torch.where(fixed[row, column], pixel, drawn))
             yield image.permute(3, 0, 1, 2)
-
-    def complete(self, x: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:
-        """Images whose unknown pixels are drawn; see `drawing`."""
-        *_, image = self.drawing(x, known, temperature)
-        return image
-
-    def sample(self, count: int, temperature: float = 1.0) -> Tensor:
-        """Images (count, C, H, W)."""
-        x = self.embed.weight.new_zeros(count, *self.shape)
-        return self.complete(x, torch.zeros_like(x[:, :1], dtype=torch.bool), temperature)

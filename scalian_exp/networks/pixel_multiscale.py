@@ -1,0 +1,82 @@
+"""Multi-Scale PixelRNN (van den Oord et al. 2016, arXiv:1601.06759, section 3.6).
+
+An unconditional network learns the image of every s-th pixel, and a conditional one the image, given this small one. The
+paper's second network draws all pixels anew; here those of the small image are kept, so that p(x) = p(small) p(rest |
+small) is the exact likelihood of the image, in another order of its pixels.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from scalian_exp.networks.pixel_network import PixelByPixel, PixelNetwork
+from scalian_exp.ranges import PositiveInt
+
+
+class MultiScale(PixelByPixel):
+    """The logits of the small image depend on it alone, the others on all of it and on the pixels before.
+
+    Args:
+        network: of both sizes; takes in_channels, image_size, levels and context_features.
+        stride: s: each s-th row and column is the small image.
+        context_features: maps that the small image is enlarged to for the other network.
+
+    Raises:
+        ValueError: if the small image would be no smaller, or if it were a single pixel.
+    """
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        levels: PositiveInt,
+        network: Callable[..., PixelNetwork],
+        stride: PositiveInt = 2,
+        context_features: PositiveInt = 16,
+    ):
+        super().__init__()
+        height, width = image_size
+        if not 1 < stride < min(height, width):
+            raise ValueError(
+                f"The small image has every {stride}th pixel of {height}×{width}; give a stride from 2 to "
+                f"{min(height, width) - 1}."
+            )
+        small = (-(-height // stride), -(-width // stride))
+        self.shape, self.levels, self.stride = (in_channels, height, width), levels, stride
+        self.rows_drawn = small[0] + height
+        self.small = network(in_channels, small, levels)
+        self.large = network(in_channels, image_size, levels, context_features=context_features)
+        self.enlarge = nn.Sequential(
+            nn.Conv2d(in_channels, context_features, 5, padding=2),
+            nn.ReLU(),
+            nn.ConvTranspose2d(context_features, context_features, 2 * stride, stride, padding=stride // 2),
+            nn.ReLU(),
+        )
+
+    def context(self, small: Tensor) -> Tensor:
+        """What a small image says of the large one, (B, context_features, H, W)."""
+        _, height, width = self.shape
+        context: Tensor = self.enlarge(small)[:, :, :height, :width]
+        return context
+
+    def forward(self, x: Tensor) -> Tensor:
+        small = x[..., :: self.stride, :: self.stride]
+        logits = self.large(x, self.context(small)).clone()
+        logits[..., :: self.stride, :: self.stride] = self.small(small).to(logits.dtype)
+        return logits
+
+    @torch.no_grad()
+    def drawing(
+        self, x: Tensor, known: Tensor, temperature: float = 1.0, noise: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """The small image, then the others."""
+        every = (..., slice(None, None, self.stride), slice(None, None, self.stride))
+        noise = torch.rand(x.shape, device=x.device) if noise is None else noise
+        image = torch.where(known, x, torch.zeros_like(x))
+        for small in self.small.drawing(x[every], known[every], temperature, noise[every]):
+            image[every] = small
+            yield image
+        kept = known.clone()
+        kept[every] = True
+        yield from self.large.drawing(image, kept, temperature, noise, self.context(small))

@@ -1,0 +1,69 @@
+"""Train a network that gives the probability of every pixel, given those before it, by its exact likelihood."""
+
+import math
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from scalian_exp.figures.grids import heat_map, image_grid, rows_of_images
+from scalian_exp.networks.pixels import are_values
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.base import Batch, Task
+
+
+def check_pixels(network: Any, x: Tensor, whose: str) -> None:
+    """Refuse images (B, C, H, W) that the network can say nothing of.
+
+    Raises:
+        Refusal: if they have another shape, or pixels of other values than the network knows.
+    """
+    if (found := tuple(x.shape[1:])) != network.shape:
+        raise Refusal(
+            f"{whose} {found} (channels, height, width), but the network's images are {network.shape}; give such."
+        )
+    if not are_values(x, network.levels):
+        known = "black or white" if network.levels == 2 else f"of {network.levels} values"
+        raise Refusal(
+            f"{whose} pixels in between, but this network's are {known}; use an image or data set of such, or train on "
+            "one that says how many values it has (dataset.levels)."
+        )
+
+
+class Autoregressive(Task):
+    """The network offers `forward(x) → logits`, `next_pixel`, `drawing`, `sample` and `complete`; see
+    networks/pixel_network.py.
+
+    Logs `nll`, the exact −log p(x) in nats per image, and `bits_per_dim`, the same in bits per channel of a pixel.
+    """
+
+    monitor = "val/nll"
+    figure_examples = 100
+
+    def check(self, data: Any) -> None:
+        super().check(data)
+        first = torch.arange(min(100, len(data.splits["val"])))
+        x = data.on_after_batch_transfer(data.splits["val"][first], 0)["image"]
+        check_pixels(self.network, x, f"{type(data).__name__} has")
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        x = batch["image"]
+        nll = self.loss(self.network(x), x).mean()
+        return nll, {"nll": nll, "bits_per_dim": nll / (math.log(2) * x[0].numel())}
+
+    def figures(self, batch: Batch) -> dict[str, Figure]:
+        """Few samples: each figure is drawn after a validation, and pixels come one after the other."""
+        x = batch["image"]
+        whole = x[:8]
+        known = torch.ones_like(whole[:, :1], dtype=torch.bool)
+        known[:, :, known.shape[2] // 2 :] = False
+        one, other = self.network.complete(whole.repeat(2, 1, 1, 1), known.repeat(2, 1, 1, 1)).split(len(whole))
+        pictures = {"whole": whole, "left": whole * known, "completed": one, "again": other}
+        _, nats = self.network.next_pixel(x)
+        bits = nats.sum(1).mean(0) / math.log(2)
+        return {
+            "samples": image_grid(self.network.sample(16).float()),
+            "completions": rows_of_images(pictures),
+            "bits": heat_map(bits, f"bits a pixel, {len(x)} images: {float(bits.sum()):.0f} in all"),
+        }
