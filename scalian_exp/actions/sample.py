@@ -9,10 +9,11 @@ from PIL import Image
 from torch import Tensor
 
 from scalian_exp.actions.action import Action, save_figure
+from scalian_exp.actions.pixel_by_pixel import drawn, refuse_temperature
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.drawing import frames
 from scalian_exp.figures.grids import image_grid, tile
-from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import probabilities
 
@@ -29,6 +30,7 @@ class Sample(Action):
         seed: of the noise.
         label: the class to draw; null draws any.
         frames: of the animation of Gibbs sampling, 20 steps of it each; the last one shows the samples.
+        temperature: of networks that draw pixels one after the other; below 1 they take the more probable values.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class Sample(Action):
         seed: NonNegativeInt = 0,
         label: NonNegativeInt | None = None,
         frames: PositiveInt = 50,
+        temperature: PositiveFloat = 1.0,
     ):
         self.count, self.seed, self.label, self.frames = count, seed, label, frames
+        self.temperature = temperature
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
@@ -48,6 +52,11 @@ class Sample(Action):
             known = f"it knows the labels 0 to {classes - 1}" if classes else "this model knows no labels"
             raise Refusal(f"label={self.label}: {known}; leave label out, or give one that it knows.")
         torch.manual_seed(self.seed)
+        if hasattr(network, "pixel_by_pixel"):
+            nothing = torch.zeros(self.count, *network.shape, device=model.task.device)
+            images = drawn(network, nothing, torch.zeros_like(nothing[:, :1], dtype=torch.bool), self.temperature)
+            return [save_figure(image_grid(images), folder / "samples.png")]
+        refuse_temperature(self.temperature)
         if hasattr(network, "drawing"):
             drawing = network.drawing(network.prior(self.count))
             canvases = probabilities(drawing.canvases)

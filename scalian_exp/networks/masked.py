@@ -87,15 +87,14 @@ class MaskedConv2d(nn.Conv2d):
         matrix, bias, (up, left) = self.matrix, self.column, self.padding_of_past
 
         def look(row: int, column: int) -> Tensor:
-            return torch.addmm(bias, matrix, canvas[:, row : row + up + 1, column : column + 2 * left + 1].flatten(0, 2))
+            return torch.addmm(
+                bias, matrix, canvas[:, row : row + up + 1, column : column + 2 * left + 1].flatten(0, 2)
+            )
 
         return look
 
     def steps(self, count: int, size: tuple[int, int]) -> Step:
         """The same for `count` images, one pixel after the other."""
-        if self.kernel_size == (1, 1):
-            matrix, bias = self.matrix, self.column
-            return lambda x, row, column: torch.addmm(bias, matrix, x)
         canvas, seen = self.canvas(count, size)
         look = self.at(canvas)
 
@@ -104,3 +103,8 @@ class MaskedConv2d(nn.Conv2d):
             return look(row, column)
 
         return step
+
+    def alone(self) -> Callable[[Tensor], Tensor]:
+        """The same for 1×1 kernels: features (F, B) → (after, B)."""
+        matrix, bias = self.matrix, self.column
+        return lambda x: torch.addmm(bias, matrix, x)

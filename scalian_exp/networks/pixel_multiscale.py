@@ -1,8 +1,8 @@
 """Multi-Scale PixelRNN (van den Oord et al. 2016, arXiv:1601.06759, section 3.6).
 
-An unconditional network learns the image of every s-th pixel, and a conditional one the image, given this small one. The
-paper's second network draws all pixels anew; here those of the small image are kept, so that p(x) = p(small) p(rest |
-small) is the exact likelihood of the image, in another order of its pixels.
+An unconditional network learns the image of every s-th pixel, and a conditional one the image, given this small one.
+The paper's second network draws all pixels anew; here those of the small image are kept, so that p(x) = p(small) ·
+p(rest | small) is the exact likelihood of the image, in another order of its pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -67,16 +67,16 @@ class MultiScale(PixelByPixel):
         return logits
 
     @torch.no_grad()
-    def drawing(
+    def pixel_by_pixel(
         self, x: Tensor, known: Tensor, temperature: float = 1.0, noise: Tensor | None = None
     ) -> Iterator[Tensor]:
         """The small image, then the others."""
         every = (..., slice(None, None, self.stride), slice(None, None, self.stride))
         noise = torch.rand(x.shape, device=x.device) if noise is None else noise
         image = torch.where(known, x, torch.zeros_like(x))
-        for small in self.small.drawing(x[every], known[every], temperature, noise[every]):
+        for small in self.small.pixel_by_pixel(x[every], known[every], temperature, noise[every]):
             image[every] = small
             yield image
         kept = known.clone()
         kept[every] = True
-        yield from self.large.drawing(image, kept, temperature, noise, self.context(small))
+        yield from self.large.pixel_by_pixel(image, kept, temperature, noise, self.context(small))

@@ -5,6 +5,8 @@ that look at what comes before, two 1×1 convolutions, and a sigmoid or a softma
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,9 +39,9 @@ class PixelByPixel(nn.Module):
     levels: int
     """values that a channel of a pixel takes"""
     rows_drawn: int
-    """how often `drawing` gives an image"""
+    """how often `pixel_by_pixel` gives an image"""
 
-    def drawing(
+    def pixel_by_pixel(
         self, x: Tensor, known: Tensor, temperature: float = 1.0, noise: Tensor | None = None
     ) -> Iterator[Tensor]:
         """Draw the unknown pixels of images, one after the other, each given those before it; a known pixel that comes
@@ -59,8 +61,8 @@ class PixelByPixel(nn.Module):
         return expected(logits, x.dim()), nats(logits, x)
 
     def complete(self, x: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:
-        """Images whose unknown pixels are drawn; see `drawing`."""
-        *_, image = self.drawing(x, known, temperature)
+        """Images whose unknown pixels are drawn; see `pixel_by_pixel`."""
+        *_, image = self.pixel_by_pixel(x, known, temperature)
         return image
 
     def sample(self, count: int, temperature: float = 1.0) -> Tensor:
@@ -103,12 +105,11 @@ class PixelNetwork(PixelByPixel):
         height, width = image_size
         self.shape, self.levels, self.rows_drawn = (in_channels, height, width), levels, height
         self.embed = MaskedConv2d(in_channels, 2 * features, (7, 7), in_channels, strict=True)
-        self.layers = nn.ModuleList(layers)
+        self.layers: Any = nn.ModuleList(layers)
         logits = in_channels * logits_per_value(levels)
         widths = [2 * features, head_features, head_features, logits]
-        self.head = nn.ModuleList(
-            MaskedConv2d(before, after, channels=in_channels)
-            for before, after in zip(widths, widths[1:], strict=False)
+        self.head: Any = nn.ModuleList(
+            MaskedConv2d(before, after, channels=in_channels) for before, after in pairwise(widths)
         )
 
     def trunk(self, y: Tensor, context: Tensor | None) -> Tensor:
@@ -139,20 +140,20 @@ class PixelNetwork(PixelByPixel):
         beside = None if context is None else context.permute(1, 2, 3, 0)
         embed = self.embed.at(canvas)
         layers = [layer.steps(count, size, beside) for layer in self.layers]
-        head = [convolution.steps(count, size) for convolution in self.head]
+        head = [convolution.alone() for convolution in self.head]
 
         def look(row: int, column: int) -> Tensor:
             y = embed(row, column)
             for step in layers:
                 y = step(y, row, column)
-            for step in head:
-                y = step(y.relu(), row, column)
+            for convolution in head:
+                y = convolution(y.relu())
             return y if self.levels == 2 else y.unflatten(0, (-1, self.levels))
 
         return look
 
     @torch.no_grad()
-    def drawing(
+    def pixel_by_pixel(
         self,
         x: Tensor,
         known: Tensor,

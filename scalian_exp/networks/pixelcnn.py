@@ -31,14 +31,14 @@ class ResidualBlock(Layer):
         return y + self.up(F.relu(seen))
 
     def steps(self, count: int, size: tuple[int, int], context: Tensor | None) -> Step:
-        down, look, up = (convolution.steps(count, size) for convolution in (self.down, self.look, self.up))
+        down, look, up = self.down.alone(), self.look.steps(count, size), self.up.alone()
         beside = None if self.beside is None or context is None else times(self.beside.weight[:, :, 0, 0], context)
 
         def step(y: Tensor, row: int, column: int) -> Tensor:
-            seen = look(down(y.relu(), row, column).relu_(), row, column)
+            seen = look(down(y.relu()).relu_(), row, column)
             if beside is not None:
                 seen = seen + beside[:, row, column]
-            return y + up(seen.relu_(), row, column)
+            return y + up(seen.relu_())
 
         return step
 

@@ -6,6 +6,7 @@ images is one operand of a matrix product.
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -77,9 +78,13 @@ def diagonals(height: int, width: int) -> Fronts:
 
 @cache
 def orders(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The positions of a map in the order of its diagonals, and of its mirror image; and each one's inverse: (2, H·W)."""
+    """The positions of a map in the order of its diagonals, and of its mirror image's; the inverses: (2, H·W) each."""
     along = torch.tensor(
-        [row * width + d - row for d, (first, stop) in enumerate(diagonals(height, width)) for row in range(first, stop)]
+        [
+            row * width + d - row
+            for d, (first, stop) in enumerate(diagonals(height, width))
+            for row in range(first, stop)
+        ]
     )
     mirrored = along // width * width + width - 1 - along % width
     both = torch.stack([along, mirrored])
@@ -94,7 +99,7 @@ class DiagonalBiLSTM(LSTMLayer):
 
     def __init__(self, features: int, channels: int, context_features: int = 0):
         super().__init__(features, channels, context_features, gates=8 * features)
-        self.inputs = nn.ModuleList(
+        self.inputs: Any = nn.ModuleList(
             MaskedConv2d(2 * features, 4 * features, (1, 1), channels, gates=4) for _ in range(2)
         )
         self.state = recurrent_weight(2, 2, features)

@@ -4,9 +4,10 @@ All are given pixels in their order; maps are (F, W, B), of a row.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scalian_exp.networks.masked import MaskedConv2d, times
 from scalian_exp.networks.recurrence import cell
@@ -41,7 +42,7 @@ class RowSteps(RowByRow):
     def __init__(self, inputs: MaskedConv2d, state: Tensor, up: MaskedConv2d, beside: Tensor):
         gates, *size, count = beside.shape
         self.width = size[1]
-        self.inputs, self.up = (convolution.steps(count, (size[0], size[1])) for convolution in (inputs, up))
+        self.inputs, self.up = inputs.steps(count, (size[0], size[1])), up.alone()
         self.matrix, self.beside = state.transpose(0, 1).flatten(1), beside
         self.states = beside.new_zeros(gates // 4, self.width + 2, count)
         self.memories = beside.new_zeros(gates // 4, self.width, count)
@@ -55,7 +56,7 @@ class RowSteps(RowByRow):
         gates = self.inputs(y, row, column) + self.above[:, column]
         state, memory = cell(gates, self.before[:, column])
         self.states[:, column + 1], self.memories[:, column] = state, memory
-        return y + self.up(state, row, column)
+        return y + self.up(state)
 
 
 class DiagonalSteps(RowByRow):
@@ -67,10 +68,10 @@ class DiagonalSteps(RowByRow):
         beside: what the context says to the gates, (2, 4h, H, W, B).
     """
 
-    def __init__(self, inputs: nn.ModuleList, state: Tensor, up: MaskedConv2d, beside: Tensor):
-        _, gates, height, self.width, count = beside.shape
+    def __init__(self, inputs: Iterable[MaskedConv2d], state: Tensor, up: MaskedConv2d, beside: Tensor):
+        _, gates, _, self.width, count = beside.shape
         left, right = inputs
-        self.up = up.steps(count, (height, self.width))
+        self.up = up.alone()
         self.both, self.left_above = torch.cat([left.matrix, state[0, 0]], 1), state[0, 1]
         self.right_input, self.right_beside, self.right_above = right.matrix, state[1, 0], state[1, 1]
         biases = torch.stack([left.column, right.column])[:, :, :, None, None]
@@ -98,4 +99,4 @@ class DiagonalSteps(RowByRow):
         gates = torch.addmm(self.above[:, column], self.both, torch.cat([y, self.left[:, column]]))
         state, memory = cell(gates, self.memories[:, column])
         self.left[:, column + 1], self.memories[:, column + 1] = state, memory
-        return y + self.up(state + self.right[:, column], row, column)
+        return y + self.up(state + self.right[:, column])

@@ -32,7 +32,7 @@ def check_pixels(network: Any, x: Tensor, whose: str) -> None:
 
 
 class Autoregressive(Task):
-    """The network offers `forward(x) → logits`, `next_pixel`, `drawing`, `sample` and `complete`; see
+    """The network offers `forward(x) → logits`, `next_pixel`, `pixel_by_pixel`, `sample` and `complete`; see
     networks/pixel_network.py.
 
     Logs `nll`, the exact −log p(x) in nats per image, and `bits_per_dim`, the same in bits per channel of a pixel.

@@ -1,0 +1,63 @@
+"""What actions share that draw images pixel by pixel: certain values, progress, and an early end."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from scalian_exp.actions.action import inputs
+from scalian_exp.checkpoint import Loaded
+from scalian_exp.datasets.folder import opened
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.autoregressive import check_pixels
+
+
+def refuse_temperature(temperature: float) -> None:
+    """Of a network that has none."""
+    if temperature != 1:
+        raise Refusal("This network draws no pixels one after the other: leave temperature out.")
+
+
+def exact_inputs(model: Loaded, image: str | None, count: int) -> Tensor:
+    """A user's image or test images, which have to be of the channels and values that the network knows.
+
+    Raises:
+        Refusal: if they aren't.
+    """
+    network = model.task.network
+    if image is not None:
+        with opened(Path(image)) as file:
+            channels = len([band for band in file.convert().getbands() if band != "A"])
+        if channels != network.shape[0]:
+            raise Refusal(
+                f"{image} has {channels} channels, but this network's images have {network.shape[0]}; save it "
+                f"{'in grey' if network.shape[0] == 1 else 'in colours'}."
+            )
+    x = inputs(model, image, count)
+    check_pixels(network, x, f"{image}, brought to the images' size, has" if image else "The test images have")
+    return x
+
+
+def drawn(network: Any, x: Tensor, known: Tensor, temperature: float) -> Tensor:
+    """Images whose unknown pixels are drawn; after Ctrl-C, as far as it had come."""
+    rows = [torch.where(known, x, torch.zeros_like(x))]
+    try:
+        rows += told(network.pixel_by_pixel(x, known, temperature), network.rows_drawn)
+    except KeyboardInterrupt:
+        print(f"Interrupted: {len(rows) - 1} of {network.rows_drawn} rows are drawn; the others are left black.")
+    return rows[-1]
+
+
+def told(images: Iterator[Tensor], rows: int) -> Iterator[Tensor]:
+    """The same, with a bar on a terminal, and elsewhere with a line four times."""
+    if sys.stdout.isatty():
+        yield from track(images, "drawing", rows)
+        return
+    for row, image in enumerate(images, 1):
+        if row * 4 // rows > (row - 1) * 4 // rows:
+            print(f"drawing      row {row}/{rows}", flush=True)
+        yield image
