@@ -1,9 +1,9 @@
 """DRAW: a variational autoencoder that looks and paints in several glimpses.
 
-Gregor et al. 2015, "DRAW: a recurrent neural network for image generation" (arXiv:1502.04623). Two LSTMs (torch's, with
-two bias vectors) start at zero, as does the canvas; no start is learned. q(z_t | x, z_1…z_{t−1}) = N(μ_t, σ_t²),
-p(z_t) = N(0, 1), and the sum of what is written is the logits of the pixels. A code is z_1, …, z_T one after the other,
-(B, T·latent_dim). Inside, images are (B, H, C, W), as in attention.py.
+Gregor et al. 2015, "DRAW: a recurrent neural network for image generation" (arXiv:1502.04623). q(z_t | x, z_1…z_{t−1})
+= N(μ_t, σ_t²), p(z_t) = N(0, 1), and the canvas, the sum of what is written, holds the logits of the pixels. Two LSTMs
+(torch's, with two bias vectors) start at zero, the canvas at the training images' mean: no start is learned. A code is
+z_1, …, z_T one after the other, (B, T·latent_dim). Inside, images are (B, H, C, W), as in attention.py.
 """
 
 import math
@@ -35,9 +35,14 @@ class Drawing(NamedTuple):
 class RecurrentVAE(nn.Module):
     """What DRAW is with any way to look and to write, which a subclass adds.
 
+    The canvas starts at logits, `blank`, that are 0 until the training data say what their mean is: a network that has
+    to paint the common background first shifts its windows out of the image by that, and sees nothing for epochs.
+
     Raises:
         ValueError: in use, for images of another size or codes of another length than it was built for.
     """
+
+    blank: Tensor
 
     def __init__(
         self,
@@ -54,6 +59,11 @@ class RecurrentVAE(nn.Module):
         self.encoder = nn.LSTMCell(looked_at + lstm_units, lstm_units)
         self.posterior = nn.Linear(lstm_units, 2 * latent_dim)
         self.decoder = nn.LSTMCell(latent_dim, lstm_units)
+        self.register_buffer("blank", torch.zeros(image_size[0], in_channels, image_size[1]))
+
+    def start_from(self, mean: Tensor) -> None:
+        """Begin at the training images' mean, (C, H, W), clipped to [0.001, 0.999]."""
+        self.blank.copy_(torch.logit(mean.clamp(0.001, 0.999)).transpose(0, 1))
 
     def looking_at(self, x: Tensor) -> Callable[[Tensor, Tensor, State], State]:
         """A step of the encoder: the canvas, the decoder's last output and the encoder's state → its next state."""
@@ -78,7 +88,7 @@ class RecurrentVAE(nn.Module):
             theirs, ours = ("×".join(map(str, shape)) for shape in (images.shape[1:], self.shape))
             raise ValueError(f"These images are {theirs}, but this network draws {ours} (channels, height, width).")
         x = images.transpose(1, 2)
-        look, canvas = self.looking_at(x), torch.zeros_like(x)
+        look, canvas = self.looking_at(x), self.blank.expand_as(x)
         encoder, decoder = self.start(x), self.start(x)
         posteriors = []
         for e in noise.unbind(0):
@@ -128,7 +138,7 @@ class RecurrentVAE(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Logits (B, C, H, W)."""
-        canvas = torch.zeros((), device=codes.device, dtype=codes.dtype)
+        canvas = self.blank
         for output in self.outputs(codes):
             canvas = canvas + self.write(output)
         return canvas.transpose(1, 2)
@@ -138,7 +148,8 @@ class RecurrentVAE(nn.Module):
         after = torch.stack([*self.outputs(codes)])
         before = torch.cat([torch.zeros_like(after[:1]), after[:-1]])
         written = torch.stack([self.write(output) for output in after])
-        return Drawing(written.cumsum(0).transpose(2, 3), *self.windows(before, after))
+        canvases = self.blank + written.cumsum(0)
+        return Drawing(canvases.transpose(2, 3), *self.windows(before, after))
 
     def prior(self, count: int) -> Tensor:
         """So many codes z ~ p(z)."""
@@ -202,11 +213,6 @@ class DRAWWithoutAttention(RecurrentVAE):
         self.pixels = math.prod((in_channels, *image_size))
         super().__init__(in_channels, image_size, glimpses, lstm_units, latent_dim, 2 * self.pixels)
         self.write_head = nn.Linear(lstm_units, self.pixels)
-
-    def start_from(self, mean: Tensor) -> None:
-        """Begin at the training images' mean, (C, H, W), clipped to [0.001, 0.999]: each step writes its share."""
-        with torch.no_grad():
-            self.write_head.bias.copy_(torch.logit(mean.clamp(0.001, 0.999)).transpose(0, 1).flatten() / self.steps)
 
     def looking_at(self, x: Tensor) -> Callable[[Tensor, Tensor, State], State]:
         """With [x, x − σ(canvas), output] as its input, the encoder's part of x is the same in every step."""
