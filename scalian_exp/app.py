@@ -55,7 +55,7 @@ def end_sweep(folder: Path) -> None:
     """What an interrupted sweep has to say."""
     from scalian_exp.summary import summarise
 
-    print("The sweep ends here; jobs that are not in this table were not started.")
+    print(f"The sweep ends here; sweep.resume={folder} goes on, also with jobs that are not in this table.")
     summarise(folder)
 
 

@@ -39,6 +39,17 @@ def check(config: DictConfig) -> dict[str, Any]:
         Refusal: if the experiment can't work.
     """
     check_words(config)
+    plain = resolved(config)
+    check_plain(plain)
+    return plain
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The same unchecked.
+
+    Raises:
+        Refusal: if a value is missing.
+    """
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -49,8 +60,8 @@ def check(config: DictConfig) -> dict[str, Any]:
     for node, key in ((plain["dataset"], "root"), (plain, "init_from"), *judges):
         if isinstance(path := node.get(key), str):
             node[key] = str(Path(path).expanduser().absolute())  # a run can be used from anywhere
-    check_plain(plain)
-    return plain
+    found: dict[str, Any] = plain
+    return found
 
 
 def check_plain(config: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@ something that only repeats a job (`repeats` in configs/train.yaml), means and d
 
 import csv
 import io
+import shlex
 import sys
 from pathlib import Path
 from statistics import mean, stdev
@@ -187,4 +188,6 @@ def summarise(sweep: Path) -> int:
     for folder in failed:
         error = folder / "error.txt"
         print(f"failed    {shown(error if error.exists() else folder)}")
+    if failed:
+        print(f"go on     {program('scalian-train')} sweep.resume={shlex.quote(shown(sweep))}")
     return len(failed)

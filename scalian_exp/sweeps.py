@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp.app import refusal_in
 from scalian_exp.refusal import Refusal
+from scalian_exp.resume_sweep import KEY, check_jobs
 
 log = logging.getLogger(__name__)
 LONGEST_NAME = 120
@@ -44,7 +45,14 @@ class Mistakes(Callback):
 
 
 class Jobs(Mistakes):
-    """No run is overwritten, none is left half-made, a failure doesn't end a sweep, and a sweep ends with a summary."""
+    """No run is overwritten, none is left half-made, a failure doesn't end a sweep, and a sweep ends with a summary.
+
+    Args:
+        resume: the sweep's folder holds jobs already, which are to be gone on with.
+    """
+
+    def __init__(self, resume: bool = False):
+        self.resume = resume
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)  # the folder's name refers to it; Hydra sets it a moment later
@@ -72,9 +80,18 @@ class Jobs(Mistakes):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)  # as above, for the sweep's folder
         folder = Path(config.hydra.sweep.dir)
-        if folder.exists() and any(folder.glob("*/config.yaml")):
-            sys.stderr.write(f"{folder} holds a sweep already; choose another folder.\n")
+        if self.resume:
+            try:
+                check_jobs(folder, config.hydra.job.config_name)
+            except Refusal as error:
+                sys.stderr.write(f"{error}\n")
+                raise SystemExit(1) from None
+        elif folder.exists() and any(folder.glob("*/config.yaml")):
+            sys.stderr.write(f"{folder} holds a sweep already; go on with it by {KEY}={folder}, or choose another.\n")
             raise SystemExit(1)
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        (Path(config.hydra.runtime.output_dir) / "error.txt").unlink(missing_ok=True)  # of an earlier start
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from scalian_exp.summary import summarise

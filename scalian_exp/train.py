@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from scalian_exp import app
 from scalian_exp.checks import check
 from scalian_exp.resume import resumed
+from scalian_exp.resume_sweep import KEY, resumed_sweep
 
 
 def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -66,8 +67,21 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def job(config: DictConfig) -> float | None:
     """One job of Hydra's: its best monitored value, for sweepers that search; never a test metric."""
-    plain = check(config)
-    return train(plain, Path(HydraConfig.get().runtime.output_dir)).get("best")
+    plain, folder = check(config), Path(HydraConfig.get().runtime.output_dir)
+    return (finished(folder) or train(plain, folder)).get("best")
+
+
+def finished(folder: Path) -> dict[str, Any]:
+    """The metrics of a job that a resumed sweep finds finished; nothing of any other."""
+    from scalian_exp.report import metrics_of
+
+    metrics = metrics_of(folder)
+    return metrics if metrics.get("status") == "finished" else {}
+
+
+def go_on_with_sweep() -> None:
+    sys.argv[1:] = resumed_sweep(sys.argv[1:])
+    app.run(job, "train")
 
 
 def main() -> None:
@@ -76,6 +90,8 @@ def main() -> None:
     overrides = sys.argv[1:]
     if any(override.startswith("resume=") for override in overrides):
         app.with_sentences(lambda: train(*resumed(overrides)))
+    elif any(override.startswith(f"{KEY}=") for override in overrides):
+        app.with_sentences(go_on_with_sweep)
     else:
         app.run(job, "train")
 

@@ -1,0 +1,89 @@
+"""Go on with a sweep: finished jobs are kept, interrupted ones go on, failed and missing ones are done."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scalian_exp.checks import resolved
+from scalian_exp.refusal import Refusal
+
+FLAGS = ("-m", "--multirun")
+KEY = "sweep.resume"
+OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.callbacks.jobs.resume")
+"""what the first start said that this one says anew"""
+SHOWN = 5
+"""differences in a sentence"""
+
+
+def resumed_sweep(arguments: list[str]) -> list[str]:
+    """The command line that goes on with a sweep: that of its start, in the same folder. `sweep.resume=<folder>` is
+    enough; the sweep may be said again, and hydra's own words, such as its launcher, may change.
+
+    Raises:
+        Refusal: if there is no such sweep, or another one is said.
+    """
+    folder = Path(next(said for said in arguments if said.startswith(f"{KEY}=")).partition("=")[2].strip("'\""))
+    again = [said for said in arguments if not said.startswith(f"{KEY}=") and said not in FLAGS]
+    task, hydras = started_with(folder)
+    new = [said for said in again if key_of(said).startswith("hydra")]
+    if (own := [said for said in again if said not in new]) and sorted(own) != sorted(task):
+        parts = {"only then": sorted({*task} - {*own}), "only now": sorted({*own} - {*task})}
+        told = "; ".join(f"{when}: {' '.join(said)}" for when, said in parts.items() if said)
+        raise Refusal(
+            f"The sweep in {folder} was another one ({told or 'the same words, but more often'}); go on with it by "
+            f"{KEY}={folder} alone, or start a new one without it."
+        )
+    changed = {key_of(said) for said in new}
+    kept = [said for said in hydras if key_of(said) not in {*changed, *OF_THE_START}]
+    place = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+    return ["--multirun", *task, *kept, *new, f"hydra.sweep.dir='{place}'", "hydra.callbacks.jobs.resume=true"]
+
+
+def started_with(folder: Path) -> tuple[list[str], list[str]]:
+    """The overrides that a sweep was started with: of the experiment, and of Hydra.
+
+    Raises:
+        Refusal: if the folder is no sweep's.
+    """
+    file = folder / "multirun.yaml"
+    if not file.is_file():
+        one = f"; it holds a single run: resume={folder}" if (folder / "config.yaml").exists() else ""
+        raise Refusal(f"{folder} is no folder of a sweep: there is no multirun.yaml in it{one}.")
+    said = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["overrides"]
+    return said["task"], said["hydra"]
+
+
+def key_of(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def check_jobs(sweep: Path, config_name: str) -> None:
+    """Compare what each job of a sweep was with what its overrides mean now.
+
+    Raises:
+        Refusal: if a config has changed since.
+    """
+    from hydra import compose
+
+    for file in sorted(sweep.glob("*/config.yaml")):
+        overrides = yaml.safe_load((file.parent / ".hydra/overrides.yaml").read_text(encoding="utf-8"))
+        now = resolved(compose(config_name, overrides))
+        if changes := differences(yaml.safe_load(file.read_text(encoding="utf-8")), now):
+            more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+            raise Refusal(
+                f"The configs have changed since {file.parent} was started: {'; '.join(changes[:SHOWN])}{more}. Change "
+                "them back to go on, or start a new sweep."
+            )
+
+
+def differences(before: Any, after: Any, path: str = "") -> list[str]:
+    """`key: value → value` for each leaf that is not the same in two nested dictionaries."""
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return [] if yaml.safe_dump(before) == yaml.safe_dump(after) else [f"{path}: {before} → {after}"]
+    absent = "nothing"
+    return [
+        change
+        for key in {**before, **after}
+        for change in differences(before.get(key, absent), after.get(key, absent), f"{path}.{key}".lstrip("."))
+    ]

@@ -1,0 +1,113 @@
+"""A sweep that was ended at any moment goes on, and comes to the same result."""
+
+import csv
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_command_line import QUICK, command
+
+from scalian_exp.refusal import Refusal
+from scalian_exp.resume_sweep import check_jobs, differences, resumed_sweep
+
+SWEEP = [*QUICK, "model=autoencoder,vae", "seed=0,1", "trainer.max_epochs=3", "hydra.sweep.dir=sweep"]
+OF_THE_CLOCK = {"seconds_per_epoch", "samples_per_second", "inference_ms_per_sample", "peak_memory_mb"}
+
+
+def table(sweep: Path) -> list[dict[str, str]]:
+    """summary.csv, without what the clock says."""
+    with (sweep / "summary.csv").open() as file:
+        return [{name: row[name] for name in row if name not in OF_THE_CLOCK} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the sweep went through."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert command("-m", *SWEEP, cwd=folder).returncode == 0
+    return folder
+
+
+def test_a_sweep_goes_on_where_jobs_are_missing_failed_or_interrupted(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    sweep = tmp_path / "sweep"
+    first, failed, interrupted, missing = sorted(folder for folder in sweep.iterdir() if folder.is_dir())
+    shutil.rmtree(missing)
+    (failed / "metrics.json").unlink()
+    (failed / "error.txt").write_text("the disk was full")
+    for file in ("metrics.json", "checkpoints/last.ckpt", "checkpoints/best.ckpt"):
+        (interrupted / file).unlink()
+    untouched = (first / "metrics.json").stat().st_mtime_ns
+    result = command("sweep.resume=sweep", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert table(sweep) == table(whole / "sweep")
+    assert (first / "metrics.json").stat().st_mtime_ns == untouched
+    assert not (failed / "error.txt").exists()
+
+
+def test_another_sweep_is_refused_with_the_difference(whole: Path, tmp_path: Path) -> None:
+    said = [word.replace("seed=0,1", "seed=0,2") for word in SWEEP]
+    before = sorted(whole.rglob("*"))
+    result = command("-m", *said, "sweep.resume=sweep", cwd=whole)
+    assert result.returncode == 1
+    assert "only then: seed=0,1; only now: seed=0,2" in result.stderr
+    assert sorted(whole.rglob("*")) == before
+    assert "no multirun.yaml" in command(f"sweep.resume={tmp_path}", cwd=whole).stderr
+    assert "sweep.resume=sweep" in command("-m", *SWEEP, cwd=whole).stderr
+
+
+def test_changed_configs_are_refused_before_any_job(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    file = sorted((tmp_path / "sweep").glob("*/config.yaml"))[-1]
+    config = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**config, "loss": {**config["loss"], "beta": 7.0}}))
+    result = command("sweep.resume=sweep", cwd=tmp_path)
+    assert result.returncode == 1
+    assert f"{file.parent.name} was started: loss.beta: 7.0 → 1.0" in result.stderr
+
+
+def test_the_sweep_may_be_said_again_with_another_launcher(whole: Path) -> None:
+    sweep = whole / "sweep"
+    words = resumed_sweep(["-m", *SWEEP[:-1], f"sweep.resume={sweep}", "hydra/launcher=other"])
+    assert words[0] == "--multirun"
+    assert set(SWEEP[:-1]) < set(words)
+    assert words[-3:] == ["hydra/launcher=other", f"hydra.sweep.dir='{sweep}'", "hydra.callbacks.jobs.resume=true"]
+    assert [word for word in words if "sweep.dir" in word] == words[-2:-1]
+    with pytest.raises(Refusal, match="only now: seed=3"):
+        resumed_sweep([*SWEEP, "seed=3", f"sweep.resume={sweep}"])
+
+
+def test_differences_are_told_leaf_by_leaf() -> None:
+    before: Any = {"a": {"b": 1, "c": [1, 2]}, "d": None}
+    assert differences(before, {"a": {"b": 1, "c": [1, 2]}, "d": None}) == []
+    assert differences(before, {"a": {"b": 2, "c": [1, 2], "e": 5}}) == [
+        "a.b: 1 → 2",
+        "a.e: nothing → 5",
+        "d: None → nothing",
+    ]
+    check_jobs(Path("no such folder"), "train")
+
+
+@pytest.mark.slow
+def test_killed_three_times_it_comes_to_the_same_summary(whole: Path, tmp_path: Path) -> None:
+    """At its first checkpoint, with a job finished, and when a job has just been given its folder."""
+    sweep = tmp_path / "sweep"
+    arguments = ["-m", *SWEEP]
+    for moment in ("0_*/checkpoints/*.ckpt", "1_*/metrics.json", "3_*/.hydra/config.yaml"):
+        running = subprocess.Popen(
+            [sys.executable, "-m", "scalian_exp.train", *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL
+        )
+        while not any(sweep.glob(moment)) and running.poll() is None:
+            time.sleep(0.005)
+        running.send_signal(signal.SIGKILL)
+        assert running.wait() == -signal.SIGKILL, f"it ended before {moment}"
+        assert not (sweep / "summary.csv").exists()
+        arguments = ["sweep.resume=sweep"]
+    assert command(*arguments, cwd=tmp_path).returncode == 0
+    assert table(sweep) == table(whole / "sweep")
