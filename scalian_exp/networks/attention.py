@@ -4,6 +4,7 @@ Gregor et al. 2015, "DRAW" (arXiv:1502.04623), section 3.2. Images are (B, H, C,
 matrices takes the rows of all channels at once, and one the columns.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -65,6 +66,13 @@ class GaussianGrid(nn.Module):
         self.register_buffer("positions", positions, persistent=False)
         self.register_buffer("outside", positions > sides[:, None, None], persistent=False)  # (2, 1, longest)
         self.register_buffer("offsets", 2 * torch.arange(1, size + 1) - size - 1, persistent=False)
+
+    def start(self) -> Tensor:
+        """Five numbers to begin with: in the middle, over two thirds of the image, filters half a stride wide. Wider
+        strides than filters would leave gaps that nothing is learned about."""
+        stride = 2 / 3
+        deviation = 0.5 * stride * self.largest_stride
+        return torch.tensor([0.0, 0.0, 2 * math.log(max(deviation, 0.5)), math.log(stride), 0.0])
 
     def geometry(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(…, 5) → centre g_X, g_Y (…, 2), pixels counting from 1; σ², δ and γ, each (…, 1); eq. 22 to 24."""

@@ -182,6 +182,9 @@ class DRAW(RecurrentVAE):
         self.read_head = nn.Linear(lstm_units, PARAMETERS)
         self.write_head = nn.Linear(lstm_units, PARAMETERS + in_channels * write_size**2)
         self.patch = (write_size, in_channels, write_size)
+        with torch.no_grad():
+            self.read_head.bias.copy_(self.reading.start())
+            self.write_head.bias[:PARAMETERS] = self.writing.start()
 
     def looking_at(self, x: Tensor) -> Callable[[Tensor, Tensor, State], State]:
         def look(canvas: Tensor, output: Tensor, state: State) -> State:

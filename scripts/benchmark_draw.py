@@ -1,0 +1,165 @@
+"""A training step of DRAW in the frame, beside a plain loop over the same cells:  python scripts/benchmark_draw.py
+
+10 glimpses on 28×28, batches of 128, once with attention and once without. Ours runs in the frame, with progress bar,
+TensorBoard, validation and checkpoints; some steps of the plain loop run between ours, with the cells, heads and
+optimizer of the same network, so that a machine that slows down slows both. It is written as one reads the paper: an
+LSTM's input is put together at each step, filters are made for one side after the other. Medians. The images are made
+up.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from scalian_exp.build import build, build_task
+from scalian_exp.callbacks.progress import Bar
+from scalian_exp.report import quiet
+from scalian_exp.runs import build_trainer
+from scalian_exp.vocabulary import CONFIGS
+
+BATCH, IMAGES, EPOCHS = 128, 5_120, 4
+TURN = 5
+"""steps that each of two loops does before the other's turn"""
+
+
+def resolved(model: str) -> dict[str, Any]:
+    """The config of `scalian-train` with 10 glimpses on made-up binary images, one batch of validation an epoch."""
+    data = ["dataset=fake_binary", "dataset.image_size=[28,28]", f"dataset.batch_size={BATCH}", "dataset.test_size=1"]
+    sizes = [f"dataset.train_size={IMAGES + BATCH}", f"dataset.val_size={BATCH}", f"trainer.max_epochs={EPOCHS}"]
+    network = ["model.network.glimpses=10", "model.network.latent_dim=10", "~callbacks.summary", "~callbacks.figures"]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", overrides=[f"model={model}", *data, *sizes, *network, "~sweep"])
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    return plain
+
+
+def filters(parameters: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """F_Y and F_X (B, N, 28), γ (B, 1, 1)."""
+    across, down, log_variance, log_stride, log_intensity = parameters.split(1, 1)
+    positions = torch.arange(1, 29, device=parameters.device)
+    offsets = torch.arange(size, device=parameters.device) - size / 2 + 0.5
+    banks = []
+    for centre in (down, across):
+        means = 14.5 * (centre + 1) + 27 / (size - 1) * torch.exp(log_stride) * offsets
+        weights = torch.exp(-((positions - means[:, :, None]) ** 2) / (2 * torch.exp(log_variance)[:, :, None]))
+        banks.append(weights / (weights.sum(2, keepdim=True) + 1e-8))
+    return banks[0], banks[1], torch.exp(log_intensity)[:, :, None]
+
+
+def bound(network: Any, x: Tensor) -> Tensor:
+    """The negative bound of images (B, 1, 28, 28), glimpse by glimpse."""
+    x = x[:, 0]
+    canvas = network.blank.transpose(0, 1).expand_as(x[:, None])[:, 0]
+    h_encoder = c_encoder = h_decoder = c_decoder = x.new_zeros(len(x), network.lstm_units)
+    kl = torch.zeros((), device=x.device)
+    for _ in range(network.steps):
+        error = x - torch.sigmoid(canvas)
+        if hasattr(network, "read_head"):
+            rows, columns, intensity = filters(network.read_head(h_decoder), network.reading.size)
+            seen = [(intensity * rows @ image @ columns.mT).flatten(1) for image in (x, error)]
+        else:
+            seen = [x.flatten(1), error.flatten(1)]
+        h_encoder, c_encoder = network.encoder(torch.cat([*seen, h_decoder], 1), (h_encoder, c_encoder))
+        mean, log_variance = network.posterior(h_encoder).chunk(2, 1)
+        kl = kl + 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum()
+        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        h_decoder, c_decoder = network.decoder(z, (h_decoder, c_decoder))
+        written = network.write_head(h_decoder)
+        if hasattr(network, "read_head"):
+            size = network.writing.size
+            rows, columns, intensity = filters(written[:, :5], size)
+            canvas = canvas + rows.mT @ written[:, 5:].view(-1, size, size) @ columns / intensity
+        else:
+            canvas = canvas + written.view(-1, 28, 28)
+    return (F.binary_cross_entropy_with_logits(canvas, x, reduction="sum") + kl) / len(x)
+
+
+def plain_steps(network: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[Tensor]) -> None:
+    """The loop that one would write by hand."""
+    for x in batches:
+        optimizer.zero_grad()
+        bound(network, x).backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+
+
+def in_memory(images: Tensor) -> Iterator[Tensor]:
+    """Batches without end, shuffled anew for each pass."""
+    while True:
+        for indices in torch.randperm(len(images)).split(BATCH):
+            yield images.index_select(0, indices).div(255)
+
+
+class SideBySide(pl.Callback):
+    """Seconds of each of our epochs, from its start to the next one's, and of the plain loop's as many steps."""
+
+    def __init__(self, batches: Iterator[Tensor]):
+        self.batches = batches
+        self.start = self.plain = 0.0
+        self.epochs: list[tuple[float, float]] = []
+
+    def end_epoch(self) -> None:
+        if self.start:
+            self.epochs.append((time.perf_counter() - self.start - self.plain, self.plain))
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.end_epoch()
+        self.start, self.plain = time.perf_counter(), 0.0
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx % TURN == 0:
+            start = time.perf_counter()
+            plain_steps(pl_module.network, trainer.optimizers[0], islice(self.batches, TURN))
+            self.plain += time.perf_counter() - start
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.end_epoch()
+
+
+def seconds_a_step(model: str) -> tuple[float, float]:
+    """Ours and the plain loop's."""
+    config = resolved(model)
+    data, task = build("dataset", config["dataset"]), build_task(config)
+    data.setup()
+    side = SideBySide(in_memory(data.splits["train"].examples["image"]))
+    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
+        trainer = build_trainer(config, task, Path(folder))
+        bar = Bar(refresh_rate=20, console_kwargs={"file": nowhere, "force_terminal": True})
+        trainer.callbacks = [side, bar, *[c for c in trainer.callbacks if not isinstance(c, ProgressBar)]]
+        trainer.fit(task, data)
+    steps = IMAGES / BATCH
+    ours, plain = (median(times) / steps for times in zip(*side.epochs[1:], strict=True))
+    return ours, plain
+
+
+def main() -> None:
+    quiet()
+    torch.manual_seed(0)
+    title = f"milliseconds a step of 10 glimpses, batch {BATCH}, {torch.get_num_threads()} threads"
+    table = Table(title=title)
+    for column in ("model", "ours", "plain loop", "ratio", "wanted", ""):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for model in ("draw", "draw_no_attention"):
+        ours, plain = seconds_a_step(model)
+        mark = "yes" if ours <= 1.1 * plain else "NO"
+        table.add_row(model, f"{1000 * ours:.0f}", f"{1000 * plain:.0f}", f"{ours / plain:.3f}", "≤ 1.1", mark)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
