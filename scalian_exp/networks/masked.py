@@ -71,6 +71,10 @@ class MaskedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.masked, self.bias)
 
+    def features_first(self, x: Tensor) -> Tensor:
+        """The same for 1×1 kernels: (before, …) → (after, …)."""
+        return torch.addmm(self.column, self.matrix, x.flatten(1)).unflatten(1, x.shape[1:])
+
     def canvas(self, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Zeros for `count` images with the border that the convolution needs, and the view of what lies within, (F, H,
         W, B)."""

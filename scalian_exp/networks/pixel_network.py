@@ -19,6 +19,9 @@ from scalian_exp.networks.pixels import draw, expected, logits_per_value, nats
 class Layer(nn.Module):
     """From the feature maps of a layer to those of the next."""
 
+    beyond = 0
+    """columns to the right of the image that it walks as well"""
+
     def steps(self, count: int, size: tuple[int, int], context: Tensor | None) -> Step:
         """The same for `count` images, one pixel after the other. A pixel may come again, with more of its channels.
 
@@ -106,6 +109,7 @@ class PixelNetwork(PixelByPixel):
         self.shape, self.levels, self.rows_drawn = (in_channels, height, width), levels, height
         self.embed = MaskedConv2d(in_channels, 2 * features, (7, 7), in_channels, strict=True)
         self.layers: Any = nn.ModuleList(layers)
+        self.beyond = max(layer.beyond for layer in layers)
         logits = in_channels * logits_per_value(levels)
         widths = [2 * features, head_features, head_features, logits]
         self.head: Any = nn.ModuleList(
@@ -113,9 +117,11 @@ class PixelNetwork(PixelByPixel):
         )
 
     def trunk(self, y: Tensor, context: Tensor | None) -> Tensor:
-        """All layers, (B, 2h, H, W) → the same."""
+        """All layers and the last convolutions, (B, 2h, H, W) → (B, logits, H, W)."""
         for layer in self.layers:
             y = layer(y, context)
+        for convolution in self.head:
+            y = convolution(F.relu(y))
         return y
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -124,20 +130,19 @@ class PixelNetwork(PixelByPixel):
         Args:
             context: what is known besides, (B, F, H, W).
         """
-        y = self.trunk(self.embed(x), context)
-        for convolution in self.head:
-            y = convolution(F.relu(y))
+        width, room = x.shape[-1], (0, self.beyond)
+        y = self.trunk(self.embed(F.pad(x, room)), None if context is None else F.pad(context, room))[..., :width]
         return y if self.levels == 2 else y.unflatten(1, (len(x[0]), self.levels)).transpose(1, 2)
 
     def looking(self, canvas: Tensor, context: Tensor | None) -> Callable[[int, int], Tensor]:
         """A row and a column → the logits there, (C, B) or (C, values, B), given what lies on the canvas before. Pixels
-        come in their order; each computes what depends on it, and no more.
+        come in their order, with the columns beyond the image; each computes what depends on it, and no more.
 
         Args:
             canvas: of the first convolution, where the image grows.
         """
-        count, size = canvas.shape[-1], self.shape[1:]
-        beside = None if context is None else context.permute(1, 2, 3, 0)
+        count, size = canvas.shape[-1], (self.shape[1], self.shape[2] + self.beyond)
+        beside = None if context is None else F.pad(context, (0, self.beyond)).permute(1, 2, 3, 0)
         embed = self.embed.at(canvas)
         layers = [layer.steps(count, size, beside) for layer in self.layers]
         head = [convolution.alone() for convolution in self.head]
@@ -168,7 +173,8 @@ class PixelNetwork(PixelByPixel):
         """
         noise = torch.rand(x.shape, device=x.device) if noise is None else noise
         channels, height, width = self.shape
-        canvas, image = self.embed.canvas(len(x), (height, width))
+        canvas, image = self.embed.canvas(len(x), (height, width + self.beyond))
+        image = image[:, :, :width]
         image.copy_(torch.where(known, x, torch.zeros_like(x)).permute(1, 2, 3, 0))
         look = self.looking(canvas, context)
         fixed, noise, given = known[:, 0].permute(1, 2, 0), noise.permute(1, 2, 3, 0), known.all(0)[0].tolist()
@@ -181,4 +187,6 @@ class PixelNetwork(PixelByPixel):
                     drawn = draw(logits[channel], noise[channel, row, column], temperature).to(image.dtype)
                     pixel = image[channel, row, column]
                     pixel.copy_(torch.where(fixed[row, column], pixel, drawn))
+            for column in range(width, width + self.beyond):
+                look(row, column)
             yield image.permute(3, 0, 1, 2)

@@ -5,7 +5,6 @@ images is one operand of a matrix product.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from scalian_exp.networks.masked import MaskedConv2d, Step, times
 from scalian_exp.networks.pixel_network import Layer, PixelNetwork
 from scalian_exp.networks.pixelrnn_steps import DiagonalSteps, RowSteps
-from scalian_exp.networks.recurrence import Fronts, recurrence
+from scalian_exp.networks.recurrence import diagonals, recurrence, rows
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 
 
@@ -38,7 +37,7 @@ class LSTMLayer(Layer):
         self.beside = nn.Conv2d(context_features, gates, 1, bias=False) if context_features else None
 
     def residual(self, y: Tensor, states: Tensor) -> Tensor:
-        return y + times(self.up.masked[:, :, 0, 0], states) + self.up.column[:, :, None, None]
+        return y + self.up.features_first(states)
 
     def said_to_gates(self, context: Tensor | None) -> Tensor | None:
         """(F, H, W, B) → (gates, H, W, B)."""
@@ -60,8 +59,7 @@ class RowLSTM(LSTMLayer):
         gates = self.inputs(y.permute(3, 0, 1, 2)).permute(1, 2, 3, 0)
         if (said := self.said_to_gates(context)) is not None:
             gates = gates + said
-        rows = ((0, width),) * height
-        states = recurrence(gates.flatten(1, 2)[None], self.state, rows, (-1, 0, 1))[0]
+        states = recurrence(gates.flatten(1, 2)[None], self.state, rows(height, width), (-1, 0, 1))[0]
         return self.residual(y, states.unflatten(1, (height, width)))
 
     def steps(self, count: int, size: tuple[int, int], context: Tensor | None) -> Step:
@@ -70,32 +68,15 @@ class RowLSTM(LSTMLayer):
         return RowSteps(self.inputs, self.state[0], self.up, said)
 
 
-@cache
-def diagonals(height: int, width: int) -> Fronts:
-    """A map skewed so that its diagonals are columns; of each column the rows that are no padding."""
-    return tuple((max(0, d - width + 1), min(height, d + 1)) for d in range(height + width - 1))
-
-
-@cache
-def orders(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The positions of a map in the order of its diagonals, and of its mirror image's; the inverses: (2, H·W) each."""
-    along = torch.tensor(
-        [
-            row * width + d - row
-            for d, (first, stop) in enumerate(diagonals(height, width))
-            for row in range(first, stop)
-        ]
-    )
-    mirrored = along // width * width + width - 1 - along % width
-    both = torch.stack([along, mirrored])
-    return both, both.argsort(1)
-
-
 class DiagonalBiLSTM(LSTMLayer):
     """Along the diagonals, from the upper left and from the upper right: it sees all that comes before.
 
     The second direction sees its own row to the right, so its states are moved down by one row before the two add up.
+    Inputs hold the pixels before their own, so this direction starts one column beyond the image: else a row's last
+    pixel would be unseen from most of the next row.
     """
+
+    beyond = 1
 
     def __init__(self, features: int, channels: int, context_features: int = 0):
         super().__init__(features, channels, context_features, gates=8 * features)
@@ -106,19 +87,12 @@ class DiagonalBiLSTM(LSTMLayer):
 
     def forward(self, y: Tensor, context: Tensor | None) -> Tensor:
         _, height, width, count = y.shape
-        order, back = (indices.to(y.device) for indices in orders(height, width))
-
-        def skewed(x: Tensor) -> Tensor:
-            """(F, H, W, B) → (2, F, H·W·B), diagonal after diagonal, in both directions."""
-            return torch.stack([x.flatten(1, 2).index_select(1, along) for along in order]).flatten(2)
-
-        weight = torch.stack([convolution.matrix for convolution in self.inputs])
-        bias = torch.stack([convolution.column for convolution in self.inputs])
-        gates = torch.baddbmm(bias, weight, skewed(y))
-        if self.beside is not None and context is not None:
-            gates = torch.baddbmm(gates, self.beside.weight.view(2, len(weight[0]), -1), skewed(context))
-        states = recurrence(gates.unflatten(2, (-1, count)), self.state, diagonals(height, width), (0, -1))
-        left, right = (walked.index_select(1, places) for walked, places in zip(states, back, strict=True))
+        weight = torch.cat([convolution.matrix for convolution in self.inputs])
+        bias = torch.cat([convolution.column for convolution in self.inputs])
+        gates = torch.addmm(bias, weight, y.flatten(1)).view(2, -1, height * width, count)
+        if (said := self.said_to_gates(context)) is not None:
+            gates = gates + said.view_as(gates)
+        left, right = recurrence(gates, self.state, diagonals(height, width), (0, -1)).unbind()
         moved = F.pad(right[:, :-width], (0, 0, width, 0))
         return self.residual(y, (left + moved).unflatten(1, (height, width)))
 
@@ -153,5 +127,9 @@ class PixelRNN(PixelNetwork):
 
     def trunk(self, y: Tensor, context: Tensor | None) -> Tensor:
         beside = None if context is None else context.permute(1, 2, 3, 0).contiguous()
-        y = super().trunk(y.permute(1, 2, 3, 0).contiguous(), beside)
+        y = y.permute(1, 2, 3, 0).contiguous()
+        for layer in self.layers:
+            y = layer(y, beside)
+        for convolution in self.head:
+            y = convolution.features_first(F.relu(y))
         return y.permute(3, 0, 1, 2)

@@ -6,15 +6,53 @@ their neighbours in the front before.
 """
 
 from functools import cache
-from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Fronts = tuple[tuple[int, int], ...]
-"""of each front, its first position across and the one after its last"""
+
+class Front(NamedTuple):
+    """A front of each of several walks."""
+
+    places: tuple[slice, ...]
+    """where it lies among the positions of the map, row after row, in each walk"""
+    neighbours: dict[int, tuple[slice, slice]]
+    """tap, relative to a position across → which positions of the front have such a neighbour in the front before, and
+    the neighbours, each counted in their front"""
+
+
+def overlap(front: tuple[int, int], before: tuple[int, int], tap: int) -> tuple[slice, slice] | None:
+    """Of two fronts, each from a position across to one before the second."""
+    low, high = max(front[0], before[0] - tap), min(front[1], before[1] - tap)
+    own, theirs = front[0], before[0] - tap
+    return (slice(low - own, high - own), slice(low - theirs, high - theirs)) if low < high else None
+
+
+@cache
+def rows(height: int, width: int) -> tuple[Front, ...]:
+    """From the top, each position with the three nearest in the row before."""
+    across = (0, width)
+    found = {tap: overlap(across, across, tap) for tap in (-1, 0, 1)}
+    neighbours = {tap: pair for tap, pair in found.items() if pair is not None}
+    return tuple(Front((slice(row * width, (row + 1) * width),), neighbours if row else {}) for row in range(height))
+
+
+@cache
+def diagonals(height: int, width: int) -> tuple[Front, ...]:
+    """Two walks, from the upper left and from the upper right, each position with the one before in its row, tap 0, and
+    the one above, tap −1. In a map skewed by one column a row these would be columns; in the map they have a stride."""
+    fronts, before = [], (0, 0)
+    for d in range(height + width - 1):
+        across = first, stop = max(0, d - width + 1), min(height, d + 1)
+        found = {tap: overlap(across, before, tap) for tap in (0, -1)}
+        left, right = d + first * (width - 1), width - 1 - d + first * (width + 1)
+        ends = [start + (stop - first - 1) * stride + 1 for start, stride in ((left, width - 1), (right, width + 1))]
+        places = slice(left, ends[0], max(1, width - 1)), slice(right, ends[1], width + 1)
+        fronts.append(Front(places, {tap: pair for tap, pair in found.items() if pair is not None}))
+        before = across
+    return tuple(fronts)
 
 
 def cell(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,42 +63,27 @@ def cell(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.compiler.disable
-def recurrence(gates: Tensor, weight: Tensor, fronts: Fronts, taps: tuple[int, ...]) -> Tensor:
-    """The states (D, h, P, B) of D independent walks over maps of P positions, for B images. Beyond a map they are 0.
+def recurrence(gates: Tensor, weight: Tensor, fronts: tuple[Front, ...], taps: tuple[int, ...]) -> Tensor:
+    """The states (D, h, P, B) of D walks over maps of P positions, for B images. Beyond a map they are 0.
 
     Args:
-        gates: input-to-state part, (D, 4h, P, B), the positions of each front one after the other.
+        gates: input-to-state part, (D, 4h, P, B).
         weight: state-to-state part, (D, taps, 4h, h).
-        fronts: where they begin and end.
-        taps: a position's neighbours in the front before, relative to it across; its memory comes from 0.
+        taps: the neighbours in the order of the weights; the memory comes from tap 0.
     """
     with torch.autocast(gates.device.type, enabled=False):
         states: Tensor = Recurrence.apply(gates.to(weight.dtype), weight, fronts, taps)
     return states
 
 
-class Front(NamedTuple):
-    """A front's places among all positions, and its neighbours in the front before."""
-
-    here: slice
-    neighbours: dict[int, tuple[slice, slice]]
-    """tap → which of its positions have such a neighbour, and the neighbours, each counted in their front"""
+def taken(maps: Tensor, front: Front) -> Tensor:
+    """A front of each walk: (D, F, P, B) → (D, F, positions, B)."""
+    return torch.stack([walk[:, place] for walk, place in zip(maps, front.places, strict=True)])
 
 
-@cache
-def walk(fronts: Fronts, taps: tuple[int, ...]) -> list[Front]:
-    ends = accumulate((stop - first for first, stop in fronts), initial=0)
-    before, steps = (0, 0), []
-    for front, (start, end) in zip(fronts, pairwise(ends), strict=True):
-        reach = {tap: (max(front[0], before[0] - tap), min(front[1], before[1] - tap)) for tap in taps}
-        neighbours = {
-            tap: (slice(low - front[0], high - front[0]), slice(low + tap - before[0], high + tap - before[0]))
-            for tap, (low, high) in reach.items()
-            if low < high
-        }
-        steps.append(Front(slice(start, end), neighbours))
-        before = front
-    return steps
+def put(maps: Tensor, front: Front, values: Tensor) -> None:
+    for walk, place, value in zip(maps, front.places, values, strict=True):
+        walk[:, place] = value
 
 
 class Recurrence(torch.autograd.Function):
@@ -68,25 +91,27 @@ class Recurrence(torch.autograd.Function):
     its own, so that they are small and contiguous."""
 
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, weight: Tensor, fronts: Fronts, taps: tuple[int, ...]) -> Tensor:
+    def forward(ctx: Any, gates: Tensor, weight: Tensor, fronts: tuple[Front, ...], taps: tuple[int, ...]) -> Tensor:
         size = weight.shape[3]
+        states = gates.new_empty(len(gates), size, *gates.shape[2:])
         matrices = dict(zip(taps, weight.unbind(1), strict=True))
         kept: list[tuple[Tensor, Tensor, Tensor]] = []
-        for here, neighbours in walk(fronts, taps):
-            now = gates[:, :, here].clone(memory_format=torch.contiguous_format)
-            for tap, (own, theirs) in neighbours.items():
+        for front in fronts:
+            now = taken(gates, front)
+            for tap, (own, theirs) in front.neighbours.items():
                 now[:, :, own].flatten(2).baddbmm_(matrices[tap], kept[-1][1][:, :, theirs].flatten(2))
             now[:, : 3 * size].sigmoid_()
             now[:, 3 * size :].tanh_()
             o, f, i, g = now.chunk(4, 1)
             memory = i * g
-            if 0 in neighbours:
-                own, theirs = neighbours[0]
+            if 0 in front.neighbours:
+                own, theirs = front.neighbours[0]
                 memory[:, :, own].addcmul_(f[:, :, own], kept[-1][2][:, :, theirs])
             kept.append((now, o * memory.tanh(), memory))
+            put(states, front, kept[-1][1])
         ctx.save_for_backward(weight)
-        ctx.kept, ctx.walk, ctx.taps = kept, walk(fronts, taps), taps
-        return torch.cat([state for _, state, _ in kept], 2)
+        ctx.kept, ctx.fronts, ctx.taps = kept, fronts, taps
+        return states
 
     @staticmethod
     @once_differentiable
@@ -95,10 +120,10 @@ class Recurrence(torch.autograd.Function):
         size = weight.shape[3]
         d_weight = torch.zeros_like(weight)
         matrices = {tap: (weight[:, k].mT, d_weight[:, k]) for k, tap in enumerate(ctx.taps)}
-        d_fronts = []
-        d_state, d_memory = d_states[:, :, ctx.walk[-1].here], torch.zeros_like(ctx.kept[-1][2])
-        for t in reversed(range(len(ctx.walk))):
-            neighbours = ctx.walk[t].neighbours
+        d_gates = d_states.new_empty(len(weight), 4 * size, *d_states.shape[2:])
+        d_state, d_memory = taken(d_states, ctx.fronts[-1]), torch.zeros_like(ctx.kept[-1][2])
+        for t in reversed(range(len(ctx.fronts))):
+            neighbours = ctx.fronts[t].neighbours
             now, _, memory = ctx.kept[t]
             o, f, i, g = now.chunk(4, 1)
             squashed = memory.tanh()
@@ -108,25 +133,22 @@ class Recurrence(torch.autograd.Function):
             d_memory.addcmul_(d_state * o, 1 - squashed.square_())
             torch.mul(d_memory, g, out=d_i)
             torch.mul(d_memory, i, out=d_g)
-            d_fronts.append(d_now)
-            if t:
-                _, states, memories = ctx.kept[t - 1]
+            d_f.zero_()
+            d_before = torch.zeros_like(ctx.kept[t - 1][2])  # of the first front none, and not used
+            if 0 in neighbours:
                 own, theirs = neighbours[0]
-                d_f.zero_()
-                torch.mul(d_memory[:, :, own], memories[:, :, theirs], out=d_f[:, :, own])
-                kept_memory = (d_memory * f)[:, :, own]
-                d_memory = torch.zeros_like(memories)
-                d_memory[:, :, theirs] = kept_memory
-            else:
-                d_f.zero_()
+                torch.mul(d_memory[:, :, own], ctx.kept[t - 1][2][:, :, theirs], out=d_f[:, :, own])
+                torch.mul(d_memory[:, :, own], f[:, :, own], out=d_before[:, :, theirs])
             sigmoids = now[:, : 3 * size]
             d_now[:, : 3 * size].mul_(sigmoids - sigmoids.square())
             d_g.mul_(1 - g.square())
+            put(d_gates, ctx.fronts[t], d_now)
             if t:
-                d_state = d_states[:, :, ctx.walk[t - 1].here].clone(memory_format=torch.contiguous_format)
+                d_memory, states = d_before, ctx.kept[t - 1][1]
+                d_state = taken(d_states, ctx.fronts[t - 1])
                 for tap, (own, theirs) in neighbours.items():
                     matrix, d_matrix = matrices[tap]
                     d_own = d_now[:, :, own].flatten(2)
                     d_matrix.baddbmm_(d_own, states[:, :, theirs].flatten(2).mT)
                     d_state[:, :, theirs].flatten(2).baddbmm_(matrix, d_own)
-        return torch.cat(d_fronts[::-1], 2), d_weight, None, None
+        return d_gates, d_weight, None, None

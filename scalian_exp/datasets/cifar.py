@@ -1,0 +1,42 @@
+"""CIFAR-10, as torchvision lays it out on disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torchvision import datasets
+
+from scalian_exp.datasets.base import Examples
+from scalian_exp.datasets.images import InMemoryImages
+from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.refusal import Refusal
+
+
+class CIFAR10(InMemoryImages):
+    """Photographs of 32×32 pixels (Krizhevsky 2009): 50,000 for training, of which val_size are held out; 10,000 test."""
+
+    def __init__(
+        self,
+        root: str,
+        in_channels: PositiveInt,
+        image_size: Sequence[int],
+        batch_size: PositiveInt = 128,
+        val_size: NonNegativeInt = 5000,
+    ):
+        super().__init__(in_channels, image_size, batch_size, val_size)
+        self.root = root
+
+    def read(self) -> dict[str, Examples]:
+        splits = {}
+        for split in ("train", "test"):
+            try:
+                data = datasets.CIFAR10(self.root, train=split == "train", download=True)
+            except (OSError, RuntimeError, ValueError, EOFError) as error:
+                raise Refusal(
+                    f"CIFAR-10 in {Path(self.root) / datasets.CIFAR10.base_folder} is missing or broken, and could not "
+                    f"be downloaded ({' '.join(str(error).split())}); put {datasets.CIFAR10.filename} into "
+                    f"{self.root}, or set dataset.root."
+                ) from error
+            images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
+            splits[split] = {"image": images, "label": torch.tensor(data.targets)}
+        return splits
