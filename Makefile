@@ -40,5 +40,6 @@ benchmark: $(READY) ## measure what the frame costs, and networks against others
 	$(BIN)/python scripts/benchmark_segmentation.py
 	$(BIN)/python scripts/benchmark_boltzmann.py
 	$(BIN)/python scripts/benchmark_ratings.py
+	$(BIN)/python scripts/benchmark_sequential.py
 	$(BIN)/python scripts/benchmark_draw.py
 	-$(BIN)/python scripts/benchmark_crf.py
