@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from scalian_exp.figures.grids import image_grid
+from scalian_exp.figures.grids import show, tile
 
 READ, WRITE = (0.1, 0.75, 0.2), (1.0, 0.2, 0.1)
 """colours of the windows: green and red"""
@@ -67,7 +67,11 @@ def drawing_strip(
     )
     if write is not None:
         title += "; red: written to" + ("" if read is None else ", green: looked at")
-    return image_grid(torch.stack(columns, 1).flatten(0, 1), len(columns), title)
+    picture = tile(torch.stack(columns, 1).flatten(0, 1), len(columns))
+    height, width = (side / 90 for side in picture.shape[:2])  # inches: no line is lost by scaling down
+    figure = Figure(figsize=(max(width, 6), height + 0.3), layout="constrained")
+    show(figure.add_subplot(), picture, title)
+    return figure
 
 
 def bars_by_step(values: Tensor, ylabel: str) -> Figure:

@@ -114,6 +114,16 @@ def test_the_box_of_a_window_spans_its_filters() -> None:
     assert right - left == pytest.approx(27 / 4 + 1)
 
 
+@pytest.mark.parametrize(("size", "height", "width"), [(2, 28, 28), (5, 28, 28), (12, 32, 20)])
+def test_windows_start_in_the_middle_without_gaps(size: int, height: int, width: int) -> None:
+    grid = GaussianGrid(size, (height, width))
+    left, top, right, bottom = grid.box(grid.start()).tolist()
+    assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((width / 2, height / 2))
+    assert right - left - 1 == pytest.approx((max(height, width) - 1) * 2 / 3)
+    covered = grid(grid.start()[None]).columns[0].sum(0)[int(max(left, 0)) + 1 : int(min(right, width)) - 1]
+    assert float(covered.min()) > 0.4 * float(covered.max())
+
+
 def slow_read(network: Any, x: Tensor, error: Tensor, output: Tensor) -> Tensor:
     """What the encoder sees, in the order of its weights."""
     if isinstance(network, DRAWWithoutAttention):
