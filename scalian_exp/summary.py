@@ -66,11 +66,11 @@ def rows(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def comparable(table: list[dict[str, Any]], keys: list[str]) -> list[str]:
-    """The metrics that every finished job has, or if they share none, all; where model or loss was swept, values of the
-    loss itself can't be compared."""
+    """The metrics that every finished job has, or if they share none, all. Where the model or its loss was swept,
+    values of the loss itself can't be compared."""
     finished = [row for row in table if row["status"] == "finished"] or table
     metrics = [name for name in table[0] if name.startswith(("best ", "test/"))]
-    if any(key.partition(".")[0] in ("model", "loss") for key in keys):
+    if any(key == "model" or key.partition(".")[0] == "loss" for key in keys):
         metrics = [name for name in metrics if not name.endswith("/loss")]
     return [name for name in metrics if all(row[name] is not None for row in finished)] or metrics
 
@@ -175,7 +175,7 @@ def summarise(sweep: Path) -> int:
 
     drawn, keys = (averages, kept) if len(averages) > 1 else (table, swept(jobs))
     figures = {"summary": sweep_figure(drawn, keys, whole)}
-    if any(key.startswith("model") for key in swept(jobs)):
+    if metrics and any(key.startswith("model") for key in swept(jobs)):
         metric = tested(table, metrics)
         figures |= {f"over_{cost}": trade_off(drawn, keys, metric, cost) for cost in COSTS}
     for name, figure in figures.items():

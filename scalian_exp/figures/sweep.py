@@ -69,3 +69,13 @@ def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[st
     for axes in list(figure.axes)[len(shown) :]:
         axes.set_visible(False)
     return figure
+
+
+def importances_figure(importances: dict[str, float]) -> Figure:
+    """Shares of the values' variance that parameters explain, in [0, 1], the largest on top."""
+    figure = Figure(figsize=(6, 1 + 0.4 * len(importances)), layout="constrained")
+    axes = figure.add_subplot()
+    names = sorted(importances, key=lambda name: importances[name])
+    axes.barh(names, [importances[name] for name in names])
+    axes.set(xlabel="importance", xlim=(0, 1))
+    return figure

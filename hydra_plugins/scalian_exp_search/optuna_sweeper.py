@@ -1,0 +1,7 @@
+"""Hydra looks for sweepers in this package, at every start; hence nothing is imported here that takes time."""
+
+from scalian_exp.search import Search
+
+
+class OptunaSweeper(Search):
+    """`hydra/sweeper=optuna`."""

@@ -1,0 +1,249 @@
+"""Search instead of sweeping over everything: Optuna says what the next jobs are, and is told how they went.
+
+Its configs have the keys of hydra-optuna-sweeper, whose stable release needs an Optuna that no longer works with
+today's SQLAlchemy: when it follows, `_target_` in configs/hydra/sweeper/optuna.yaml is all that changes.
+"""
+
+import json
+import logging
+import shlex
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import (
+    IntervalSweep,
+    Override,
+    QuotedString,
+    RangeSweep,
+    Transformer,
+)
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from scalian_exp.refusal import Refusal
+
+log = logging.getLogger(__name__)
+STUDY = "study.json"
+"""in the folder of a search: where its trials are kept, and what prunes them, for callbacks of the jobs"""
+PRUNED = "pruned"
+"""attribute of a trial whose job was ended early"""
+
+
+class Search(Sweeper):
+    """Trials one after the other, or `n_jobs` at a time; trial n is job n, and its value is what the job returns: the
+    best validation value that it monitors, never a test metric.
+
+    What a trial is to try depends on the trials that are finished and on its number alone, so that a search which was
+    interrupted comes to the same end. A trial that failed stays open: `sweep.resume=<folder>` does it again.
+
+    Args:
+        sampler: `_target_` of an Optuna sampler, with its arguments.
+        direction: minimize or maximize; null asks the model's task.
+        storage: URL of the database that keeps the trials; null is a file of SQLite in the sweep's folder.
+        study_name: its name there; null is the folder's name.
+        n_trials: how many in all; a search that is gone on with counts those that it has.
+        n_jobs: so many at a time, for launchers that start jobs side by side.
+        params: what is searched for, beside what the command line says: override → sweep, as interval(0.1, 1).
+        custom_search_space: import path of a function of (config, trial) that asks the trial for more.
+        pruner: `_target_` of an Optuna pruner, for callbacks=pruning.
+
+    Raises:
+        Refusal: if there is nothing to search, or in a way that the sampler can't.
+    """
+
+    def __init__(
+        self,
+        sampler: DictConfig,
+        direction: str | None,
+        storage: str | None,
+        study_name: str | None,
+        n_trials: int,
+        n_jobs: int,
+        params: DictConfig | None,
+        custom_search_space: str | None = None,
+        pruner: DictConfig | None = None,
+    ):
+        self.sampler, self.direction, self.storage, self.study_name = sampler, direction, storage, study_name
+        self.n_trials, self.n_jobs, self.params = n_trials, n_jobs, params
+        self.custom_search_space, self.pruner = custom_search_space, pruner
+
+    hydra_context: Any
+    config: Any
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            config=config, hydra_context=hydra_context, task_function=task_function
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        space, fixed = self.space(arguments)
+        folder = Path(self.config.hydra.sweep.dir)
+        study = self.study(folder, fixed)
+        total = self.n_trials
+        if self.sampler._target_.endswith("GridSampler"):
+            total = min(total, len(self.new_sampler(space, 0)._all_grids))
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+
+        opened = [trial.number for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING])]
+        new = iter(range(len(study.trials), total))
+        while batch := [*islice(opened, self.n_jobs)] or [*islice(new, self.n_jobs)]:
+            del opened[: len(batch)]
+            for number in batch:
+                if number == len(study.trials):
+                    self.ask(study, space, number)
+            self.do(study, fixed, batch)
+        self.conclude(study, folder, fixed)
+
+    def space(self, arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+        """What to search, name → Optuna's distribution, and the overrides that all trials share; the command line wins
+        over `params`."""
+        params: Any = OmegaConf.to_container(self.params, resolve=True) if self.params else {}
+        said = [*overrides(params), *arguments]
+        parsed = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(said)
+        last = {override.get_key_element(): override for override in parsed}
+        space = {key: distribution(override) for key, override in last.items() if override.is_sweep_override()}
+        if not (space or self.custom_search_space):
+            raise Refusal(
+                "There is nothing to search: give an interval or several values, as loss.beta='interval(0.5,4)'."
+            )
+        fixed = [f"{key}={o.get_value_element_as_str()}" for key, o in last.items() if key not in space]
+        return space, fixed
+
+    def study(self, folder: Path, fixed: list[str]) -> Any:
+        """That of the folder, made if it isn't there."""
+        import optuna
+
+        from scalian_exp.report import write_text
+
+        storage, name = self.storage or f"sqlite:///{folder.absolute() / 'study.db'}", self.study_name or folder.name
+        direction: Any = self.direction or self.own_direction(fixed)
+        pruner = None if self.pruner is None else OmegaConf.to_container(self.pruner, resolve=True)
+        write_text(folder / STUDY, json.dumps({"storage": storage, "study_name": name, "pruner": pruner}, indent=2))
+        return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+
+    def own_direction(self, fixed: list[str]) -> str:
+        """The direction of what the task monitors."""
+        from hydra.utils import get_class
+
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, fixed)
+        mode: str = get_class(config.model._target_).mode  # type: ignore[attr-defined]
+        return {"min": "minimize", "max": "maximize"}[mode]
+
+    def new_sampler(self, space: dict[str, Any], number: int) -> Any:
+        """A sampler whose chance is that of a trial's number."""
+        from hydra.utils import instantiate
+
+        target = self.sampler._target_
+        if target.endswith("GridSampler"):
+            return instantiate(self.sampler, search_space={key: values(key, d) for key, d in space.items()})
+        seed = self.sampler.get("seed")
+        return instantiate(self.sampler, **({} if seed is None else {"seed": seed + number}))
+
+    def ask(self, study: Any, space: dict[str, Any], number: int) -> None:
+        study.sampler = self.new_sampler(space, number)
+        trial = study.ask(space)
+        if self.custom_search_space:
+            from hydra.utils import get_method
+
+            get_method(self.custom_search_space)(self.config, trial)
+
+    def do(self, study: Any, fixed: list[str], batch: list[int]) -> None:
+        """The jobs of these trials."""
+        import optuna
+
+        runs = [[batch[0]]]
+        for number in batch[1:]:  # a launcher numbers its jobs on from the first one
+            if number == runs[-1][-1] + 1:
+                runs[-1].append(number)
+            else:
+                runs.append([number])
+        study.sampler = optuna.samplers.RandomSampler()  # a grid's would stop Optuna's own loop, which doesn't run
+        for numbers in runs:
+            tried = [[*fixed, *overrides(study.trials[number].params)] for number in numbers]
+            for number, done in zip(numbers, self.launcher.launch(tried, numbers[0]), strict=True):
+                if (value := done.return_value) is None:
+                    continue
+                if study.trials[number].user_attrs.get(PRUNED):
+                    study.tell(number, state=optuna.trial.TrialState.PRUNED)
+                else:
+                    study.tell(number, value)
+
+    def conclude(self, study: Any, folder: Path, fixed: list[str]) -> None:
+        """Print the best trial and the command that repeats it; draw what mattered."""
+        import optuna
+
+        from scalian_exp.figures.sweep import importances_figure
+        from scalian_exp.report import program, shown
+
+        if not (finished := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])):
+            return
+        best = study.best_trial
+        words = shlex.join([*fixed, *overrides(best.params), *self.of_a_single_run(fixed)])
+        print(f"best      trial {best.number} of {len(study.trials)}: {best.value:.5g}")
+        print(f"command   {program('scalian-train')} {words}")
+        if len(finished) > 1 and any(len(set(map(str, tried))) > 1 for tried in params_of(finished)):
+            found = optuna.importance.get_param_importances(
+                study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+            )
+            importances_figure(found).savefig(folder / "importances.png", dpi=110)
+            print(f"plot      {shown(folder / 'importances.png')}")
+
+    def of_a_single_run(self, fixed: list[str]) -> list[str]:
+        """What makes a run of its own, with a test, of a trial."""
+        mode = ["hydra.mode=RUN"] if any(word.startswith("sweep=") for word in fixed) else []
+        callbacks = ["callbacks=default"] if self.config.hydra.runtime.choices.callbacks == "pruning" else []
+        return [*mode, *callbacks, *([] if self.config.test else ["test=true"])]
+
+
+def params_of(trials: list[Any]) -> list[list[Any]]:
+    """For each parameter, its values in the trials."""
+    return [[trial.params.get(key) for trial in trials] for key in trials[0].params]
+
+
+def overrides(params: dict[str, Any]) -> list[str]:
+    return [f"{key}={value}" for key, value in params.items()]
+
+
+def distribution(override: Override) -> Any:
+    """Of one word of the command line: a,b or choice(a,b), range(1,9,2), interval(0.1,1), tag(log,interval(1e-4,1))."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    value: Any = override.value()
+    if isinstance(value, IntervalSweep):
+        low: Any = value.start
+        whole = isinstance(low, int) and isinstance(value.end, int)
+        return (IntDistribution if whole else FloatDistribution)(low, value.end, log="log" in value.tags)  # type: ignore[arg-type]
+    if isinstance(value, RangeSweep) and not value.shuffle:
+        start, stop, step = value.start, value.stop, value.step
+        if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int):
+            return IntDistribution(start, stop - 1, step=step)
+    return CategoricalDistribution([plain(x) for x in override.sweep_iterator(transformer=Transformer.encode)])
+
+
+def plain(value: Any) -> Any:
+    """A choice as Optuna keeps it: words and lists as they are written."""
+    return value if isinstance(value, str | int | float | bool) and not isinstance(value, QuotedString) else str(value)
+
+
+def values(key: str, searched: Any) -> list[Any]:
+    """All values of a distribution, for a grid.
+
+    Raises:
+        Refusal: of an interval of real numbers there are too many.
+    """
+    if hasattr(searched, "choices"):
+        return list(searched.choices)
+    if isinstance(searched.low, int):
+        return list(range(searched.low, searched.high + 1, searched.step))
+    raise Refusal(
+        f"A grid can't go over the interval {key}; name its values, as {key}=0.1,0.3,1, or take another sampler."
+    )
