@@ -39,7 +39,7 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer
     if not task.automatic_optimization and by_hand:
         raise Refusal(f"trainer.{by_hand[0]}: {type(task).__name__} steps its optimizers by itself; leave it out here.")
     offers = {"folder": folder, "dirpath": str(folder / "checkpoints"), "monitor": task.monitor, "mode": task.mode}
-    callbacks = [build(f"callbacks.{name}", node, **offers) for name, node in config["callbacks"].items() if node]
+    callbacks = [build(f"callbacks.{name}", node, **offers) for name, node in chosen(config["callbacks"])]
     loggers = [
         build(f"logger.{name}", node, save_dir=str(folder)) for name, node in (config["logger"] or {}).items() if node
     ]
@@ -52,6 +52,11 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer
         plugins=[AtomicCheckpoints()],
         default_root_dir=str(folder),
     )
+
+
+def chosen(nodes: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Those that say what they are: an experiment may also set values of callbacks that are left out."""
+    return [(name, node) for name, node in nodes.items() if node and "_target_" in node]
 
 
 def check_device(kind: str, said: str) -> None:

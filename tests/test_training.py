@@ -402,3 +402,9 @@ def test_constructors_refuse_what_they_cannot_build(tmp_path: Path) -> None:
 
 def test_interpolated_facts_follow_the_dataset() -> None:
     assert composed("model=vae", "dataset=digits").model.network.image_size == [8, 8]
+
+
+def test_an_experiment_may_set_values_of_callbacks_that_are_left_out(tmp_path: Path) -> None:
+    config = tiny("vae")
+    train({**config, "callbacks": {**config["callbacks"], "figures": {"every_n_epochs": 3}}}, tmp_path / "run")
+    assert not (tmp_path / "run/figures").exists()
