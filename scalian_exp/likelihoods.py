@@ -1,0 +1,99 @@
+"""Runs beside each other by their likelihood on the same test set; a bound is called a bound."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from scalian_exp.refusal import Refusal
+from scalian_exp.report import metrics_of, shown
+from scalian_exp.resume import stored_config
+from scalian_exp.summary import WIDTH
+
+OF_TRAINING = {"root", "batch_size", "val_size", "train_size", "provides", "levels"}
+"""what a data set's config says besides what its test images are"""
+RELIABLE = 5
+"""effective runs of annealed importance sampling, below which its estimate of log Z isn't to be trusted"""
+
+
+class Likelihood(NamedTuple):
+    nats: float
+    """−log p(x) per image, or what is known of it"""
+    sign: str
+    """=, ≤ or ≈"""
+    error: float | None
+    """standard error of the estimate of log Z, if there is one in it"""
+    how: str
+
+
+def likelihood(metrics: dict[str, Any]) -> Likelihood | None:
+    """The best that a run's metrics tell of −log p(x); None if they don't."""
+    error, runs = metrics.get("test/ais_standard_error"), metrics.get("test/ais_effective_runs")
+    doubt = "" if runs is None or runs >= RELIABLE else f", NOT to be trusted: {runs:.1f} effective runs"
+    importance = {name: m[1] for name in metrics if (m := re.fullmatch(r"test/nll_bound_iw(\d+)", name))}
+    for name, sign, how in (
+        ("test/nll", "=", "exact"),
+        ("test/log_likelihood_exact", "=", "exact, log Z enumerated"),
+        ("test/log_likelihood_bound_exact", "≤", "variational bound, log Z enumerated"),
+        ("test/log_likelihood_ais", "≈", f"log Z estimated by annealed importance sampling{doubt}"),
+        ("test/log_likelihood_bound_ais", "≤", f"variational bound, log Z estimated{doubt}"),
+        *((name, "≤", f"bound by {k} importance samples") for name, k in importance.items()),
+        ("test/neg_elbo", "≤", "evidence lower bound"),
+    ):
+        if (value := metrics.get(name)) is not None:
+            log = name.startswith("test/log")
+            return Likelihood(-value if log else value, sign, error if name.endswith("ais") else None, how)
+    return None
+
+
+def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
+    """What each run is called, its likelihood and its metrics, the best first.
+
+    Raises:
+        Refusal: if a run has none, its pixels are no binary ones or values, or runs were tested on different images.
+    """
+    found, images = [], {}
+    for run in runs:
+        config, metrics = stored_config(run), metrics_of(run)
+        if metrics.get("status") != "finished":
+            raise Refusal(f"{run} isn't finished; go on with it: scalian-train resume={run}")
+        if (told := likelihood(metrics)) is None:
+            raise Refusal(f"{run} reports no likelihood; leave it out.")
+        provides = config.dataset.get("provides", [])
+        if "binary" not in provides and told.how != "exact":
+            raise Refusal(f"{run} was tested on grey pixels, of which its bound is no likelihood; leave it out.")
+        images[run] = {key: value for key, value in config.dataset.items() if key not in OF_TRAINING}
+        if images[run] != images[runs[0]]:
+            raise Refusal(
+                f"{run} and {runs[0]} were tested on different images ({images[run]['_target_']} and "
+                f"{images[runs[0]]['_target_']}, or other settings of it); compare runs on the same ones."
+            )
+        found.append((model_of(run, config), told, metrics))
+    return sorted(found, key=lambda row: row[1].nats)
+
+
+def model_of(run: Path, config: Any) -> str:
+    """The model that the command line named, or its network's class."""
+    file = run / ".hydra/hydra.yaml"
+    if not file.exists():
+        return str(config.model.network._target_).rpartition(".")[2]
+    choices = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["runtime"]["choices"]
+    return str(choices.get("experiment") or choices["model"])
+
+
+def print_likelihoods(runs: list[Path]) -> None:
+    table = Table(title="−log p(x), nats per test image")
+    for name, justify in (("model", "left"), ("nats", "right"), ("what it is", "left"), ("parameters", "right")):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table.add_column("training", justify="right")
+    for model, told, metrics in compared(runs):
+        error = "" if told.error is None else f" ± {told.error:.2f}"
+        minutes = metrics.get("seconds_per_epoch", 0) * metrics.get("epochs", 0) / 60
+        cells = [f"{told.sign} {told.nats:.2f}{error}", told.how, f"{metrics['parameters']:,}", f"{minutes:.0f} min"]
+        table.add_row(model, *cells)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+    print(f"runs  {', '.join(shown(run) for run in runs)}")

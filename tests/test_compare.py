@@ -1,0 +1,66 @@
+"""The table of likelihoods tells what each figure is, and compares only what can be compared."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scalian_exp.compare import main
+from scalian_exp.likelihoods import compared, likelihood
+from scalian_exp.refusal import Refusal
+
+BINARY = {"_target_": "BinarizedMNIST", "provides": ["images", "binary"], "batch_size": 10, "image_size": [28, 28]}
+
+
+def run(folder: Path, metrics: dict[str, Any], **dataset: Any) -> Path:
+    """A run folder with these test metrics."""
+    folder.mkdir()
+    config = {"dataset": {**BINARY, **dataset}, "model": {"network": {"_target_": f"networks.{folder.name}"}}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    facts = {"status": "finished", "parameters": 1000, "seconds_per_epoch": 30.0, "epochs": 4}
+    (folder / "metrics.json").write_text(json.dumps({**facts, **metrics}))
+    return folder
+
+
+def test_the_best_of_what_is_known_is_told_for_what_it_is() -> None:
+    vae = likelihood({"test/neg_elbo": 96.0, "test/nll_bound_iw5000": 90.9})
+    assert vae is not None
+    assert (vae.nats, vae.sign, vae.how) == (90.9, "≤", "bound by 5000 importance samples")
+    ais = {"test/ais_standard_error": 0.2, "test/ais_effective_runs": 40.0}
+    rbm = likelihood({"test/log_likelihood_ais": -89.9, **ais})
+    assert rbm is not None
+    assert (rbm.nats, rbm.sign, rbm.error) == (89.9, "≈", 0.2)
+    dbn = likelihood({"test/log_likelihood_bound_ais": -99.0, **ais, "test/ais_effective_runs": 1.2})
+    assert dbn is not None
+    assert (dbn.nats, dbn.sign) == (99.0, "≤")
+    assert "NOT to be trusted: 1.2 effective runs" in dbn.how
+    assert likelihood({"test/nll": 81.3, "test/bits_per_dim": 0.15}) == (81.3, "=", None, "exact")
+    assert likelihood({"test/psnr": 20.0}) is None
+
+
+def test_the_table_is_sorted_and_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vae = run(tmp_path / "VAE", {"test/neg_elbo": 96.0}, batch_size=50)
+    cnn = run(tmp_path / "PixelCNN", {"test/nll": 85.125})
+    assert [name for name, _, _ in compared([vae, cnn])] == ["PixelCNN", "VAE"]
+    monkeypatch.setattr("sys.argv", ["scalian-report", "likelihoods", str(vae), str(cnn)])
+    main()
+    out = capsys.readouterr().out
+    assert out.index("= 85.12") < out.index("≤ 96.00")
+    assert "2 min" in out
+
+
+def test_what_cant_be_compared_is_refused(tmp_path: Path) -> None:
+    vae = run(tmp_path / "VAE", {"test/neg_elbo": 96.0})
+    for metrics, dataset, sentence in (
+        ({"test/neg_elbo": 90.0}, {"_target_": "DynamicMNIST"}, "different images"),
+        ({"test/neg_elbo": 90.0}, {"provides": ["images"]}, "grey pixels"),
+        ({"test/mse": 90.0}, {}, "no likelihood"),
+        ({"status": "interrupted"}, {}, "resume="),
+    ):
+        other = run(tmp_path / f"other{len(list(tmp_path.iterdir()))}", metrics, **dataset)
+        with pytest.raises(Refusal, match=sentence):
+            compared([vae, other])
