@@ -11,7 +11,7 @@ from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.grids import rows_of_images
 from scalian_exp.ranges import PositiveInt
 
-CHUNK = 64
+CHUNK = 16
 """images at once"""
 
 

@@ -39,7 +39,7 @@ class Autoregressive(Task):
     """
 
     monitor = "val/nll"
-    figure_examples = 100
+    figure_examples = 32
 
     def check(self, data: Any) -> None:
         super().check(data)
