@@ -123,7 +123,8 @@ class RecurrentVAE(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """The code of an image, (B, T·latent_dim): each step's posterior mean, the steps before it at theirs."""
-        return step_by_step(self.trajectory(x, torch.zeros_like(self.noise(len(x))))[1])
+        silence = x.new_zeros(self.steps, len(x), self.latent_dim)
+        return step_by_step(self.trajectory(x, silence)[1])
 
     def outputs(self, codes: Tensor) -> Iterator[Tensor]:
         """The decoder's output (B, lstm_units) after each step."""
