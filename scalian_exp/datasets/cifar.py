@@ -13,7 +13,8 @@ from scalian_exp.refusal import Refusal
 
 
 class CIFAR10(InMemoryImages):
-    """Photographs of 32×32 pixels (Krizhevsky 2009): 50,000 for training, of which val_size are held out; 10,000 test."""
+    """Photographs of 32×32 pixels (Krizhevsky 2009): 50,000 training images, of which val_size are held out; 10,000
+    test."""
 
     def __init__(
         self,
