@@ -55,12 +55,10 @@ class RowLSTM(LSTMLayer):
         self.state = recurrent_weight(1, 3, features)
 
     def forward(self, y: Tensor, context: Tensor | None) -> Tensor:
-        _, height, width, _ = y.shape
         gates = self.inputs(y.permute(3, 0, 1, 2)).permute(1, 2, 3, 0)
         if (said := self.said_to_gates(context)) is not None:
             gates = gates + said
-        states = recurrence(gates.flatten(1, 2)[None], self.state, rows(height, width), (-1, 0, 1))[0]
-        return self.residual(y, states.unflatten(1, (height, width)))
+        return self.residual(y, recurrence(gates[None], self.state, rows, (-1, 0, 1))[0])
 
     def steps(self, count: int, size: tuple[int, int], context: Tensor | None) -> Step:
         said = self.said_to_gates(context)
@@ -86,15 +84,13 @@ class DiagonalBiLSTM(LSTMLayer):
         self.state = recurrent_weight(2, 2, features)
 
     def forward(self, y: Tensor, context: Tensor | None) -> Tensor:
-        _, height, width, count = y.shape
         weight = torch.cat([convolution.matrix for convolution in self.inputs])
         bias = torch.cat([convolution.column for convolution in self.inputs])
-        gates = torch.addmm(bias, weight, y.flatten(1)).view(2, -1, height * width, count)
+        gates = torch.addmm(bias, weight, y.flatten(1)).view(2, -1, *y.shape[1:])
         if (said := self.said_to_gates(context)) is not None:
             gates = gates + said.view_as(gates)
-        left, right = recurrence(gates, self.state, diagonals(height, width), (0, -1)).unbind()
-        moved = F.pad(right[:, :-width], (0, 0, width, 0))
-        return self.residual(y, (left + moved).unflatten(1, (height, width)))
+        left, right = recurrence(gates, self.state, diagonals, (0, -1)).unbind()
+        return self.residual(y, left + F.pad(right[:, :-1], (0, 0, 0, 0, 1, 0)))
 
     def steps(self, count: int, size: tuple[int, int], context: Tensor | None) -> Step:
         said = self.said_to_gates(context)

@@ -5,6 +5,7 @@ once, from the input-to-state part of their gates, which is known for the whole 
 their neighbours in the front before.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -21,6 +22,10 @@ class Front(NamedTuple):
     neighbours: dict[int, tuple[slice, slice]]
     """tap, relative to a position across → which positions of the front have such a neighbour in the front before, and
     the neighbours, each counted in their front"""
+
+
+Walk = Callable[[int, int], tuple[Front, ...]]
+"""height and width of a map → its fronts, one after the other"""
 
 
 def overlap(front: tuple[int, int], before: tuple[int, int], tap: int) -> tuple[slice, slice] | None:
@@ -63,17 +68,20 @@ def cell(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.compiler.disable
-def recurrence(gates: Tensor, weight: Tensor, fronts: tuple[Front, ...], taps: tuple[int, ...]) -> Tensor:
-    """The states (D, h, P, B) of D walks over maps of P positions, for B images. Beyond a map they are 0.
+def recurrence(gates: Tensor, weight: Tensor, walk: Walk, taps: tuple[int, ...]) -> Tensor:
+    """The states (D, h, H, W, B) of D walks over the maps of B images. Beyond a map they are 0.
 
     Args:
-        gates: input-to-state part, (D, 4h, P, B).
+        gates: input-to-state part, (D, 4h, H, W, B).
         weight: state-to-state part, (D, taps, 4h, h).
+        walk: rows or diagonals.
         taps: the neighbours in the order of the weights; the memory comes from tap 0.
     """
+    height, width = gates.shape[2:4]
     with torch.autocast(gates.device.type, enabled=False):
-        states: Tensor = Recurrence.apply(gates.to(weight.dtype), weight, fronts, taps)
-    return states
+        positions = gates.to(weight.dtype).flatten(2, 3)
+        states: Tensor = Recurrence.apply(positions, weight, walk(height, width), taps)
+    return states.unflatten(2, (height, width))
 
 
 def taken(maps: Tensor, front: Front) -> Tensor:

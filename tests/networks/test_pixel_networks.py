@@ -18,7 +18,7 @@ from scalian_exp.networks.pixel_network import PixelByPixel
 from scalian_exp.networks.pixelcnn import PixelCNN
 from scalian_exp.networks.pixelrnn import DiagonalBiLSTM, PixelRNN, RowLSTM
 from scalian_exp.networks.pixels import are_values, draw, expected, nats, values
-from scalian_exp.networks.recurrence import diagonals, recurrence, rows
+from scalian_exp.networks.recurrence import Walk, diagonals, recurrence, rows
 
 DIAGONAL, ROW = partial(PixelRNN, layer=DiagonalBiLSTM), partial(PixelRNN, layer=RowLSTM)
 MULTISCALE = partial(MultiScale, network=partial(PixelRNN, layer=DiagonalBiLSTM, features=6, depth=1, head_features=6))
@@ -202,13 +202,13 @@ def test_the_gradient_by_hand_is_right(height: int, width: int) -> None:
     def double(*shape: int) -> Tensor:
         return torch.randn(*shape, dtype=torch.double, requires_grad=True)
 
-    def checked(fronts: Any, taps: tuple[int, ...], directions: int) -> bool:
-        inputs = double(directions, 8, height * width, 2), double(directions, len(taps), 8, 2)
-        walk: Callable[..., Tensor] = lambda gates, weight: recurrence(gates, weight, fronts, taps)  # noqa: E731
-        return torch.autograd.gradcheck(walk, inputs)
+    def checked(walk: Walk, taps: tuple[int, ...], directions: int) -> bool:
+        inputs = double(directions, 8, height, width, 2), double(directions, len(taps), 8, 2)
+        states: Callable[..., Tensor] = lambda gates, weight: recurrence(gates, weight, walk, taps)  # noqa: E731
+        return torch.autograd.gradcheck(states, inputs)
 
-    assert checked(diagonals(height, width), (0, -1), 2)
-    assert checked(rows(height, width), (-1, 0, 1), 1)
+    assert checked(diagonals, (0, -1), 2)
+    assert checked(rows, (-1, 0, 1), 1)
 
 
 @pytest.mark.parametrize("size", [(4, 5), (5, 3)])
