@@ -1,28 +1,40 @@
-"""Compare runs:  scalian-report likelihoods outputs/vae outputs/pixelcnn …"""
+"""Compare runs: `scalian-report <sweep or runs…>` makes one HTML page of them, `scalian-report likelihoods <runs…>`
+prints how probable each model finds the test images."""
 
 import argparse
 from pathlib import Path
 
 from scalian_exp import app
 
+LIKELIHOODS = "likelihoods"
 
-def likelihoods(runs: list[str]) -> None:
-    """The table of `scalian-report likelihoods`."""
-    from scalian_exp.likelihoods import print_likelihoods
 
-    print_likelihoods([Path(run) for run in runs])
+def report(said: list[str], out: str | None) -> None:
+    """What the command does, once its words are known."""
+    if said[0] == LIKELIHOODS:
+        from scalian_exp.likelihoods import print_likelihoods
+
+        print_likelihoods([Path(run) for run in said[1:]])
+        return
+    from scalian_exp.page import page, runs_in
+    from scalian_exp.report import shown, write_text
+
+    paths = [Path(path) for path in said]
+    file = Path(out) if out else (paths[0] if len(paths) == 1 else Path()) / "report.html"
+    title = paths[0].resolve().name if len(paths) == 1 else f"{paths[0].name} and others"
+    write_text(file, page(runs_in(paths), title))
+    print(f"page      {shown(file)}")
 
 
 def main() -> None:
     """The command `scalian-report`."""
-    parser = argparse.ArgumentParser("scalian-report", description="Compare runs.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    said = commands.add_parser(
-        "likelihoods", help="−log p(x) of the same test images by each model, bounds marked as such"
-    )
-    said.add_argument("runs", nargs="+", help="run folders")
+    parser = argparse.ArgumentParser("scalian-report", description=__doc__)
+    parser.add_argument("runs", nargs="+", help=f"a sweep's folder or run folders; or {LIKELIHOODS} and run folders")
+    parser.add_argument("--out", help="the page's file; report.html in the folder by default, of several in this one")
     arguments = parser.parse_args()
-    app.with_sentences(lambda: likelihoods(arguments.runs))
+    if arguments.runs == [LIKELIHOODS]:
+        parser.error("likelihoods of which runs? Name their folders.")
+    app.with_sentences(lambda: report(arguments.runs, arguments.out))
 
 
 if __name__ == "__main__":

@@ -34,15 +34,17 @@ def job_number(folder: Path) -> int:
 def read_jobs(sweep: Path) -> list[dict[str, Any]]:
     """What each job of a sweep was told and what came out, in the order of the jobs."""
     folders = sorted((file.parents[1] for file in sweep.glob("*/.hydra/overrides.yaml")), key=job_number)
-    jobs = []
-    for folder in folders:
-        overrides = yaml.safe_load((folder / ".hydra/overrides.yaml").read_text(encoding="utf-8"))
-        said = dict(override.split("=", 1) for override in overrides if "=" in override)
-        failed = folder / "error.txt"
-        outcome = {"status": "failed"} if failed.exists() else metrics_of(folder) or {"status": "unfinished"}
-        repeats = yaml.safe_load((folder / ".hydra/config.yaml").read_text(encoding="utf-8")).get("repeats", [])
-        jobs.append({"folder": folder, "overrides": said, "outcome": outcome, "repeats": repeats})
-    return jobs
+    return [read_job(folder) for folder in folders]
+
+
+def read_job(folder: Path) -> dict[str, Any]:
+    """The same of a run folder."""
+    overrides = yaml.safe_load((folder / ".hydra/overrides.yaml").read_text(encoding="utf-8"))
+    said = dict(override.split("=", 1) for override in overrides if "=" in override)
+    failed = folder / "error.txt"
+    outcome = {"status": "failed"} if failed.exists() else metrics_of(folder) or {"status": "unfinished"}
+    repeats = yaml.safe_load((folder / ".hydra/config.yaml").read_text(encoding="utf-8")).get("repeats", [])
+    return {"folder": folder, "overrides": said, "outcome": outcome, "repeats": repeats}
 
 
 def swept(jobs: list[dict[str, Any]]) -> list[str]:

@@ -1,14 +1,21 @@
 """The table of likelihoods tells what each figure is, and compares only what can be compared."""
 
+import csv
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
+from test_command_line import command
+from test_summary import sweep
 
 from scalian_exp.compare import main
 from scalian_exp.likelihoods import compared, likelihood
+from scalian_exp.page import curves_of
 from scalian_exp.refusal import Refusal
 
 BINARY = {"_target_": "BinarizedMNIST", "provides": ["images", "binary"], "batch_size": 10, "image_size": [28, 28]}
@@ -64,3 +71,66 @@ def test_what_cant_be_compared_is_refused(tmp_path: Path) -> None:
         other = run(tmp_path / f"other{len(list(tmp_path.iterdir()))}", metrics, **dataset)
         with pytest.raises(Refusal, match=sentence):
             compared([vae, other])
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """The page of a sweep of three jobs, the last of which failed."""
+    folder = tmp_path / "sweep"
+    sweep(folder, [(["model=vae", f"loss.beta={beta}"], rmse) for beta, rmse in ((4, 9.5), (1, 10.25), (2, None))], [])
+    for job in (folder / "0_job", folder / "1_job"):
+        (job / "figures").mkdir()
+        Image.new("L", (8, 8)).save(job / "figures/samples.png")
+        for version, epochs in ((0, [0, 1]), (1, [1, 2])):
+            file = job / f"csv/version_{version}/metrics.csv"
+            file.parent.mkdir(parents=True)
+            with file.open("w", newline="") as stream:
+                writer = csv.DictWriter(stream, ["epoch", "val/rmse", "lr"])
+                writer.writeheader()
+                writer.writerows({"epoch": epoch, "val/rmse": 10 * version + epoch, "lr": 1} for epoch in epochs)
+    result = command(str(folder), cwd=tmp_path, module="compare")
+    assert result.returncode == 0, result.stderr
+    return folder / "report.html"
+
+
+def test_a_page_of_runs_holds_all_of_them(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "scalian-train model=vae loss.beta=4" in text
+    assert text.count('alt="samples.png"') == 2
+    assert text.count('alt="val/rmse"') == 1
+    assert '<tr class="failed"><td>loss.beta=2</td>' in text
+    assert not re.findall(r"(?:src|href)=.(?!data:)", text)  # it needs nothing else
+    assert curves_of(page.parent / "0_job") == {"val/rmse": [(1.0, 0.0), (2.0, 11.0), (3.0, 12.0)]}  # the later start's
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
+    result = command(str(tmp_path), cwd=tmp_path, module="compare")
+    assert result.returncode == 1
+    assert "holds no run" in result.stderr
+
+
+@pytest.mark.skipif(
+    shutil.which("chromium") is None, reason="no chromium here: apt-get install chromium chromium-driver"
+)
+@pytest.mark.skipif(
+    shutil.which("chromedriver") is None, reason="no chromedriver here: apt-get install chromium-driver"
+)
+def test_the_pages_table_can_be_sorted(page: Path, tmp_path: Path) -> None:
+    from test_installation import browser
+
+    driver = browser(tmp_path / "profile")
+    try:
+        driver.get(page.as_uri())
+        head = driver.find_element("xpath", "//th[text()='rmse']")
+
+        def order() -> list[str]:
+            return [row.text for row in driver.find_elements("css selector", ".sortable tbody td:first-child")]
+
+        assert order() == ["loss.beta=4", "loss.beta=1", "loss.beta=2"]
+        head.click()
+        assert order() == ["loss.beta=4", "loss.beta=1", "loss.beta=2"]
+        head.click()
+        assert order() == ["loss.beta=1", "loss.beta=4", "loss.beta=2"]  # without a number, last
+        assert all(driver.execute_script("return [...document.images].map(image => image.naturalWidth > 0)"))
+    finally:
+        driver.quit()

@@ -12,6 +12,7 @@ import sysconfig
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import tiny
@@ -37,7 +38,8 @@ def test_a_wheel_in_a_clean_environment(tmp_path: Path, root: Path) -> None:
     quick = ["trainer=debug", "callbacks=minimal", "model.importance_samples=1", "outputs=out"]
     run(tmp_path / "venv/bin/scalian-train", *quick)
     for name in re.findall(r"^(scalian-\w+) =", (root / "pyproject.toml").read_text(), re.MULTILINE):
-        assert ("action=sample" if name == "scalian-apply" else "== ") in run(tmp_path / "venv/bin" / name, "--help")
+        shown = run(tmp_path / "venv/bin" / name, "--help")
+        assert {"scalian-apply": "action=sample", "scalian-report": "likelihoods"}.get(name, "== ") in shown
     (folder,) = (tmp_path / "out/vae_fashion_mnist_sample").iterdir()
     assert "samples.png" in run(tmp_path / "venv/bin/scalian-apply", f"run={folder}", "action=sample")
 
@@ -60,7 +62,7 @@ def test_the_readmes_training_commands_compose(root: Path, tmp_path: Path) -> No
             # the first job of a sweep
             re.sub(r"=([^,\[]+),.*", r"=\1", argument.replace("docs/own_network", str(own)))
             for argument in arguments
-            if argument != "-m" and argument not in ("--help", "--cfg", "job")
+            if argument not in ("-m", "--help", "--cfg", "job") and "interval(" not in argument
         ]
         command = [sys.executable, "-m", "scalian_exp.train", *plain, "--cfg", "job", "--resolve"]
         shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -84,7 +86,6 @@ def test_the_readmes_make_targets_and_paths_exist(root: Path) -> None:
     shutil.which("chromedriver") is None, reason="no chromedriver here: apt-get install chromium-driver"
 )
 def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
-    from selenium import webdriver
     from selenium.webdriver.support.ui import WebDriverWait
 
     train(tiny("vae", "callbacks=default", "logger=tensorboard"), tmp_path / "run")
@@ -105,16 +106,9 @@ def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
         ],
         stderr=subprocess.DEVNULL,
     )
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in (
-        *["headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-quic"],
-        *["disable-component-update", "disable-sync", "window-size=1400,1400", f"user-data-dir={tmp_path / 'profile'}"],
-    ):
-        options.add_argument(f"--{flag}")
     try:
         wait_for_runs(f"http://127.0.0.1:{port}/data/runs")
-        driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+        driver = browser(tmp_path / "profile")
         try:
             for tab, expected in (("scalars", "tag: lr"), ("images", "test/reconstructions")):
                 driver.get(f"http://127.0.0.1:{port}/#{tab}")
@@ -124,6 +118,20 @@ def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(timeout=30)
+
+
+def browser(profile: Path) -> Any:
+    """Headless Chromium with a fresh profile."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in (
+        *["headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-quic"],
+        *["disable-component-update", "disable-sync", "window-size=1400,1400", f"user-data-dir={profile}"],
+    ):
+        options.add_argument(f"--{flag}")
+    return webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
 
 
 def wait_for_runs(address: str) -> None:
