@@ -1,5 +1,6 @@
 """Figures say what they show."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,3 +54,17 @@ def test_a_sweep_over_the_loss_does_not_plot_its_own_value() -> None:
     assert figure is not None
     assert figure.axes[0].get_title() == "test/kl"
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[1, 3], [4, 0.75]]
+
+
+def test_two_swept_numbers_make_a_heat_map_and_a_search_a_cloud() -> None:
+    grid = [{"a": str(a), "b": str(b), "test/x": 10 * a + b} for a in (0.5, 2, 10) for b in (1, 4)]
+    missing = [{**row, "test/x": None} if row["a"] == "2" and row["b"] == "4" else row for row in grid]
+    figure = sweep_figure(missing, ["a", "b"], ["test/x"])
+    assert figure is not None
+    axes = figure.axes[0]
+    (image,) = axes.images
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0.5", "2", "10"]  # as numbers, not as words
+    np.testing.assert_equal(image.get_array().filled(np.nan), [[6, 9], [21, np.nan], [101, 104]])
+    found = sweep_figure([{"a": str(i), "b": str(i * i), "test/x": i} for i in range(5)], ["a", "b"], ["test/x"])
+    assert found is not None
+    np.testing.assert_array_equal(found.axes[0].collections[0].get_offsets(), [[i * i, i] for i in range(5)])

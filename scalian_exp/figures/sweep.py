@@ -1,8 +1,10 @@
 """A sweep as a figure: each metric over what was swept."""
 
 import math
+from itertools import product
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 
@@ -36,39 +38,71 @@ def trade_off(table: list[dict[str, Any]], swept: list[str], metric: str, cost: 
 
 
 def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[str]) -> Figure | None:
-    """Small plots, one a metric, the monitored one first: a curve where one number was swept, else bars named by what
-    was. Where rows are means (`means` in summary.py), with their deviations. None where there is nothing to draw."""
+    """Small plots, one a metric, the monitored one first: a curve where one number was swept, a heat map of two, else
+    bars named by what was. Where rows are means (`means` in summary.py), with their deviations. None where there is
+    nothing to draw. A search, whose numbers hardly come twice, is a cloud of points instead of a heat map."""
     whole = [name for name in metrics if name.count("/") == 1]  # what is told class by class has no plot of its own
     shown = [name for name in whole if any(row[name] is not None for row in table)][:6]
     if not shown:
         return None
-    numbers = [number(row[swept[0]]) for row in table] if len(swept) == 1 else []
-    curve = bool(numbers) and None not in numbers
-    names = names_of(table, swept)
+    numeric = all(number(row[key]) is not None for key in swept for row in table)
+    cells = math.prod(len({row[key] for row in table}) for key in swept)
+    plots = {1: curve, 2: heat_map if cells <= 2 * len(table) else cloud}
+    draw = plots.get(len(swept), bars) if numeric else bars
     columns = min(3, len(shown))
-    figure = Figure(figsize=(4.2 * columns, 3.4 * math.ceil(len(shown) / columns)), layout="constrained")
-    for axes, metric in zip(
-        figure.subplots(math.ceil(len(shown) / columns), columns, squeeze=False).flat, shown, strict=False
-    ):
-        values = [row[metric] for row in table]
-        deviations = [row.get(f"{metric} ±") or 0.0 for row in table]
-        if curve:
-            points = sorted((x, y) for x, y in zip(numbers, values, strict=True) if x is not None and y is not None)
-            axes.plot([x for x, _ in points], [y for _, y in points], marker="o")
-            if points[0][0] > 0 and points[-1][0] / points[0][0] >= 20:
-                axes.set_xscale("log")
-            axes.set_xlabel(swept[0])
-        else:
-            axes.bar(
-                names, [math.nan if y is None else y for y in values], yerr=deviations if any(deviations) else None
-            )
-            axes.tick_params(axis="x", rotation=30)
-            axes.set_xlabel(", ".join(swept))
+    lines = math.ceil(len(shown) / columns)
+    figure = Figure(figsize=(4.2 * columns, 3.4 * lines), layout="constrained")
+    for axes, metric in zip(figure.subplots(lines, columns, squeeze=False).flat, shown, strict=False):
+        draw(axes, table, swept, metric)
         axes.set_title(metric, fontsize="medium")
-        axes.grid(alpha=0.3)
-    for axes in list(figure.axes)[len(shown) :]:
+    for axes in list(figure.axes)[len(shown) : lines * columns]:
         axes.set_visible(False)
     return figure
+
+
+def curve(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
+    points = sorted((float(row[swept[0]]), row[metric]) for row in table if row[metric] is not None)
+    axes.plot([x for x, _ in points], [y for _, y in points], marker="o")
+    if points[0][0] > 0 and points[-1][0] / points[0][0] >= 20:
+        axes.set_xscale("log")
+    axes.set_xlabel(swept[0])
+    axes.grid(alpha=0.3)
+
+
+def heat_map(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
+    """A cell for each pair of values; white where there is no result."""
+    down, across = (sorted({row[key] for row in table}, key=float) for key in swept)
+    cells = [[math.nan] * len(across) for _ in down]
+    for row in table:
+        if row[metric] is not None:
+            cells[down.index(row[swept[0]])][across.index(row[swept[1]])] = row[metric]
+    drawn = axes.imshow(cells, aspect="auto", origin="lower")
+    for y, x in product(range(len(down)), range(len(across))):
+        if not math.isnan(value := cells[y][x]):
+            axes.text(x, y, f"{value:.4g}", ha="center", va="center", fontsize="x-small", backgroundcolor="#ffffff80")
+    axes.set_xticks(range(len(across)), across)
+    axes.set_yticks(range(len(down)), down)
+    axes.set(xlabel=swept[1], ylabel=swept[0])
+    axes.figure.colorbar(drawn, ax=axes)
+
+
+def cloud(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
+    """A point for each pair of values."""
+    rows = [row for row in table if row[metric] is not None]
+    down, across = ([float(row[key]) for row in rows] for key in swept)
+    drawn = axes.scatter(across, down, c=[row[metric] for row in rows])
+    axes.set(xlabel=swept[1], ylabel=swept[0])
+    axes.figure.colorbar(drawn, ax=axes)
+
+
+def bars(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
+    values = [row[metric] for row in table]
+    deviations = [row.get(f"{metric} ±") or 0.0 for row in table]
+    heights = [math.nan if y is None else y for y in values]
+    axes.bar(names_of(table, swept), heights, yerr=deviations if any(deviations) else None)
+    axes.tick_params(axis="x", rotation=30)
+    axes.set_xlabel(", ".join(swept))
+    axes.grid(alpha=0.3)
 
 
 def importances_figure(importances: dict[str, float]) -> Figure:
