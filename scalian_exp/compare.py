@@ -14,7 +14,7 @@ def report(said: list[str], out: str | None) -> None:
     if said[0] == LIKELIHOODS:
         from scalian_exp.likelihoods import print_likelihoods
 
-        print_likelihoods([Path(run) for run in said[1:]])
+        print_likelihoods([run for path in map(Path, said[1:]) for run in jobs_of(path)])
         return
     from scalian_exp.page import page, runs_in
     from scalian_exp.report import shown, write_text
@@ -24,6 +24,15 @@ def report(said: list[str], out: str | None) -> None:
     title = paths[0].resolve().name if len(paths) == 1 else f"{paths[0].name} and others"
     write_text(file, page(runs_in(paths), title))
     print(f"page      {shown(file)}")
+
+
+def jobs_of(folder: Path) -> list[Path]:
+    """The runs in a sweep's folder, or the folder itself."""
+    return (
+        [folder]
+        if (folder / "config.yaml").exists()
+        else sorted(f.parent for f in folder.glob("*/config.yaml")) or [folder]
+    )
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -14,7 +15,7 @@ from scalian_exp.report import metrics_of, shown
 from scalian_exp.resume import stored_config
 from scalian_exp.summary import WIDTH
 
-OF_TRAINING = {"root", "batch_size", "val_size", "train_size", "provides", "levels"}
+OF_TRAINING = {"batch_size", "val_size", "train_size", "provides", "levels"}
 """what a data set's config says besides what its test images are"""
 RELIABLE = 5
 """effective runs of annealed importance sampling, below which its estimate of log Z isn't to be trusted"""
@@ -28,6 +29,8 @@ class Likelihood(NamedTuple):
     error: float | None
     """standard error of the estimate of log Z, if there is one in it"""
     how: str
+    binary: bool = True
+    """it is one of binary pixels only: on grey ones there is no such likelihood"""
 
 
 def likelihood(metrics: dict[str, Any]) -> Likelihood | None:
@@ -46,7 +49,8 @@ def likelihood(metrics: dict[str, Any]) -> Likelihood | None:
     ):
         if (value := metrics.get(name)) is not None:
             log = name.startswith("test/log")
-            return Likelihood(-value if log else value, sign, error if name.endswith("ais") else None, how)
+            exact = name == "test/nll"  # of whatever values pixels have
+            return Likelihood(-value if log else value, sign, error if name.endswith("ais") else None, how, not exact)
     return None
 
 
@@ -64,8 +68,13 @@ def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
         if (told := likelihood(metrics)) is None:
             raise Refusal(f"{run} reports no likelihood; leave it out.")
         provides = config.dataset.get("provides", [])
-        if "binary" not in provides and told.how != "exact":
-            raise Refusal(f"{run} was tested on grey pixels, of which its bound is no likelihood; leave it out.")
+        kind = str(OmegaConf.select(config, "loss.likelihood._target_", default="Bernoulli"))
+        if told.binary and ("binary" not in provides or not kind.endswith("Bernoulli")):
+            raise Refusal(
+                f"{run} tells no likelihood of black and white pixels, but of grey ones or a density; leave it out."
+            )
+        if config.trainer.get("limit_test_batches", 1.0) not in (None, 1.0):
+            raise Refusal(f"{run} was tested on a part of the test images (trainer.limit_test_batches); leave it out.")
         images[run] = {key: value for key, value in config.dataset.items() if key not in OF_TRAINING}
         if images[run] != images[runs[0]]:
             raise Refusal(

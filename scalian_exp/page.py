@@ -12,6 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from scalian_exp.commands import words_of
 from scalian_exp.refusal import Refusal
 from scalian_exp.report import shown
 from scalian_exp.summary import cell, job_number, read_job, rows, swept
@@ -89,7 +90,7 @@ def short_names(jobs: list[dict[str, Any]]) -> list[str]:
 def table(jobs: list[dict[str, Any]], names: list[str]) -> str:
     """Every test metric, time and size."""
     said = rows(jobs)
-    columns = [name for name in said[0] if name != "job"]
+    columns = [name for name in said[0] if name != "job" and not (name.startswith("test/") and name.count("/") > 1)]
     head = "".join(f"<th>{escape(name.removeprefix('test/'))}</th>" for name in ["run", *columns])
     body = []
     for name, row in zip(names, said, strict=True):
@@ -152,9 +153,7 @@ def commands(jobs: list[dict[str, Any]], names: list[str]) -> str:
     """What repeats each run."""
     lines = []
     for job, name in zip(jobs, names, strict=True):
-        words = [f"{key}={value}" for key, value in job["overrides"].items()]
-        alone = ["hydra.mode=RUN"] if "sweep" in job["overrides"] else []
-        command = shlex.join(["scalian-train", *words, *alone])
+        command = shlex.join(["scalian-train", *words_of(job["folder"])])
         lines.append(f"<p>{escape(name)}: <code>{escape(command)}</code><br>{escape(shown(job['folder']))}</p>")
     return "".join(lines)
 

@@ -44,14 +44,20 @@ def started_with(folder: Path) -> tuple[list[str], list[str]]:
     """The overrides that a sweep was started with: of the experiment, and of Hydra.
 
     Raises:
-        Refusal: if the folder is no sweep's.
+        Refusal: if the folder is no sweep's, or one started from another directory.
     """
     file = folder / "multirun.yaml"
     if not file.is_file():
         one = f"; it holds a single run: resume={folder}" if (folder / "config.yaml").exists() else ""
         raise Refusal(f"{folder} is no folder of a sweep: there is no multirun.yaml in it{one}.")
-    said = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["overrides"]
-    return said["task"], said["hydra"]
+    try:
+        said = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]
+        words, cwd = said["overrides"], Path(said["runtime"]["cwd"])
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise Refusal(f"{file} is broken: nothing had begun yet; start a new sweep.") from error
+    if cwd.exists() and cwd != Path.cwd():
+        raise Refusal(f"The sweep in {folder} was started in {cwd}, where its data lies too; go on with it from there.")
+    return words["task"], words["hydra"]
 
 
 def key_of(override: str) -> str:

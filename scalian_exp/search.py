@@ -6,26 +6,22 @@ today's SQLAlchemy: when it follows, `_target_` in configs/hydra/sweeper/optuna.
 
 import json
 import logging
+import math
 import shlex
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import (
-    IntervalSweep,
-    Override,
-    QuotedString,
-    RangeSweep,
-    Transformer,
-)
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from scalian_exp.commands import alone
 from scalian_exp.refusal import Refusal
+from scalian_exp.search_space import distribution, values
 
 log = logging.getLogger(__name__)
 STUDY = "study.json"
@@ -46,7 +42,7 @@ class Search(Sweeper):
         direction: minimize or maximize; null asks the model's task.
         storage: URL of the database that keeps the trials; null is a file of SQLite in the sweep's folder.
         study_name: its name there; null is the folder's name.
-        n_trials: how many in all; a search that is gone on with counts those that it has.
+        n_trials: how many in all, but of a grid all; a search that is gone on with counts those that it has.
         n_jobs: so many at a time, for launchers that start jobs side by side.
         params: what is searched for, beside what the command line says: override → sweep, as interval(0.1, 1).
         custom_search_space: import path of a function of (config, trial) that asks the trial for more.
@@ -84,22 +80,22 @@ class Search(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         import optuna
 
+        from scalian_exp.report import write_text
+
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         space, fixed = self.space(arguments)
         folder = Path(self.config.hydra.sweep.dir)
         study = self.study(folder, fixed)
         total = self.n_trials
         if self.sampler._target_.endswith("GridSampler"):
-            total = min(total, len(self.new_sampler(space, 0)._all_grids))
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+            total = len(self.new_sampler(space, 0)._all_grids)
+        write_text(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
 
         opened = [trial.number for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING])]
-        new = iter(range(len(study.trials), total))
-        while batch := [*islice(opened, self.n_jobs)] or [*islice(new, self.n_jobs)]:
-            del opened[: len(batch)]
-            for number in batch:
-                if number == len(study.trials):
-                    self.ask(study, space, number)
+        numbers = chain(opened, range(len(study.trials), total))
+        while batch := [*islice(numbers, self.n_jobs)]:
+            for _ in range(max(batch) + 1 - len(study.trials)):
+                self.ask(study, space)
             self.do(study, fixed, batch)
         self.conclude(study, folder, fixed)
 
@@ -124,10 +120,12 @@ class Search(Sweeper):
 
         from scalian_exp.report import write_text
 
-        storage, name = self.storage or f"sqlite:///{folder.absolute() / 'study.db'}", self.study_name or folder.name
+        before = json.loads(file.read_text()) if (file := folder / STUDY).exists() else {"study_name": folder.name}
+        storage = self.storage or f"sqlite:///{folder.absolute() / 'study.db'}"
+        name = self.study_name or before["study_name"]  # a folder may have been renamed
         direction: Any = self.direction or self.own_direction(fixed)
         pruner = None if self.pruner is None else OmegaConf.to_container(self.pruner, resolve=True)
-        write_text(folder / STUDY, json.dumps({"storage": storage, "study_name": name, "pruner": pruner}, indent=2))
+        write_text(file, json.dumps({"storage": storage, "study_name": name, "pruner": pruner}, indent=2))
         return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
 
     def own_direction(self, fixed: list[str]) -> str:
@@ -148,13 +146,27 @@ class Search(Sweeper):
         seed = self.sampler.get("seed")
         return instantiate(self.sampler, **({} if seed is None else {"seed": seed + number}))
 
-    def ask(self, study: Any, space: dict[str, Any], number: int) -> None:
-        study.sampler = self.new_sampler(space, number)
-        trial = study.ask(space)
+    def ask(self, study: Any, space: dict[str, Any]) -> None:
+        """Open the next trial, with all its parameters at once: one killed half-asked could not be gone on with.
+        So a copy of the study is asked."""
+        import optuna
+
+        copy = optuna.create_study(directions=study.directions, sampler=self.new_sampler(space, len(study.trials)))
+        copy.add_trials(study.trials)
+        trial = copy.ask(space)
         if self.custom_search_space:
             from hydra.utils import get_method
 
             get_method(self.custom_search_space)(self.config, trial)
+        asked = copy.trials[-1]
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING,
+                params=asked.params,
+                distributions=asked.distributions,
+                system_attrs=asked.system_attrs,
+            )
+        )
 
     def do(self, study: Any, fixed: list[str], batch: list[int]) -> None:
         """The jobs of these trials."""
@@ -170,7 +182,8 @@ class Search(Sweeper):
         for numbers in runs:
             tried = [[*fixed, *overrides(study.trials[number].params)] for number in numbers]
             for number, done in zip(numbers, self.launcher.launch(tried, numbers[0]), strict=True):
-                if (value := done.return_value) is None:
+                value = done.return_value
+                if value is None or math.isnan(value):
                     continue
                 if study.trials[number].user_attrs.get(PRUNED):
                     study.tell(number, state=optuna.trial.TrialState.PRUNED)
@@ -187,63 +200,17 @@ class Search(Sweeper):
         if not (finished := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])):
             return
         best = study.best_trial
-        words = shlex.join([*fixed, *overrides(best.params), *self.of_a_single_run(fixed)])
+        own = alone([*fixed, *overrides(best.params)], self.config.hydra.runtime.choices.callbacks)
+        words = shlex.join([*own, *([] if self.config.test else ["test=true"])])
         print(f"best      trial {best.number} of {len(study.trials)}: {best.value:.5g}")
         print(f"command   {program('scalian-train')} {words}")
-        if len(finished) > 1 and any(len(set(map(str, tried))) > 1 for tried in params_of(finished)):
+        if len({trial.value for trial in finished}) > 1:
             found = optuna.importance.get_param_importances(
                 study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
             )
             importances_figure(found).savefig(folder / "importances.png", dpi=110)
             print(f"plot      {shown(folder / 'importances.png')}")
 
-    def of_a_single_run(self, fixed: list[str]) -> list[str]:
-        """What makes a run of its own, with a test, of a trial."""
-        mode = ["hydra.mode=RUN"] if any(word.startswith("sweep=") for word in fixed) else []
-        callbacks = ["callbacks=default"] if self.config.hydra.runtime.choices.callbacks == "pruning" else []
-        return [*mode, *callbacks, *([] if self.config.test else ["test=true"])]
-
-
-def params_of(trials: list[Any]) -> list[list[Any]]:
-    """For each parameter, its values in the trials."""
-    return [[trial.params.get(key) for trial in trials] for key in trials[0].params]
-
 
 def overrides(params: dict[str, Any]) -> list[str]:
     return [f"{key}={value}" for key, value in params.items()]
-
-
-def distribution(override: Override) -> Any:
-    """Of one word of the command line: a,b or choice(a,b), range(1,9,2), interval(0.1,1), tag(log,interval(1e-4,1))."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    value: Any = override.value()
-    if isinstance(value, IntervalSweep):
-        low: Any = value.start
-        whole = isinstance(low, int) and isinstance(value.end, int)
-        return (IntDistribution if whole else FloatDistribution)(low, value.end, log="log" in value.tags)  # type: ignore[arg-type]
-    if isinstance(value, RangeSweep) and not value.shuffle:
-        start, stop, step = value.start, value.stop, value.step
-        if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int):
-            return IntDistribution(start, stop - 1, step=step)
-    return CategoricalDistribution([plain(x) for x in override.sweep_iterator(transformer=Transformer.encode)])
-
-
-def plain(value: Any) -> Any:
-    """A choice as Optuna keeps it: words and lists as they are written."""
-    return value if isinstance(value, str | int | float | bool) and not isinstance(value, QuotedString) else str(value)
-
-
-def values(key: str, searched: Any) -> list[Any]:
-    """All values of a distribution, for a grid.
-
-    Raises:
-        Refusal: of an interval of real numbers there are too many.
-    """
-    if hasattr(searched, "choices"):
-        return list(searched.choices)
-    if isinstance(searched.low, int):
-        return list(range(searched.low, searched.high + 1, searched.step))
-    raise Refusal(
-        f"A grid can't go over the interval {key}; name its values, as {key}=0.1,0.3,1, or take another sampler."
-    )

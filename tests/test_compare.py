@@ -24,7 +24,8 @@ BINARY = {"_target_": "BinarizedMNIST", "provides": ["images", "binary"], "batch
 def run(folder: Path, metrics: dict[str, Any], **dataset: Any) -> Path:
     """A run folder with these test metrics."""
     folder.mkdir()
-    config = {"dataset": {**BINARY, **dataset}, "model": {"network": {"_target_": f"networks.{folder.name}"}}}
+    config: dict[str, Any] = {"dataset": {**BINARY, **dataset}, "trainer": {"max_epochs": 4}}
+    config["model"] = {"network": {"_target_": f"networks.{folder.name}"}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     facts = {"status": "finished", "parameters": 1000, "seconds_per_epoch": 30.0, "epochs": 4}
     (folder / "metrics.json").write_text(json.dumps({**facts, **metrics}))
@@ -64,7 +65,7 @@ def test_what_cant_be_compared_is_refused(tmp_path: Path) -> None:
     vae = run(tmp_path / "VAE", {"test/neg_elbo": 96.0})
     for metrics, dataset, sentence in (
         ({"test/neg_elbo": 90.0}, {"_target_": "DynamicMNIST"}, "different images"),
-        ({"test/neg_elbo": 90.0}, {"provides": ["images"]}, "grey pixels"),
+        ({"test/neg_elbo": 90.0}, {"provides": ["images"]}, "of grey ones"),
         ({"test/mse": 90.0}, {}, "no likelihood"),
         ({"status": "interrupted"}, {}, "resume="),
     ):

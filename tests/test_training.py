@@ -408,3 +408,8 @@ def test_an_experiment_may_set_values_of_callbacks_that_are_left_out(tmp_path: P
     config = tiny("vae")
     train({**config, "callbacks": {**config["callbacks"], "figures": {"every_n_epochs": 3}}}, tmp_path / "run")
     assert not (tmp_path / "run/figures").exists()
+
+
+def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"In epoch 1 .* smaller step size"):
+        train(tiny("autoencoder", "model.optimizer.lr=1e30", "dataset.train_size=64"), tmp_path / "run")

@@ -26,8 +26,13 @@ class Pruning(pl.Callback):
         self.where, self.number = json.loads(file.read_text()), job_number(folder)
 
     def on_validation_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking or not trainer.is_global_zero:
+        if trainer.sanity_checking:
             return
+        hopeless = self.told(trainer) if trainer.is_global_zero else False
+        trainer.should_stop |= trainer.strategy.broadcast(hopeless)
+
+    def told(self, trainer: Any) -> bool:
+        """Tell the search the value; is the trial to end?"""
         import optuna
         from hydra.utils import instantiate
 
@@ -35,6 +40,6 @@ class Pruning(pl.Callback):
         study = optuna.load_study(study_name=self.where["study_name"], storage=self.where["storage"], pruner=pruner)
         trial = optuna.trial.Trial(study, study.trials[self.number]._trial_id)
         trial.report(float(trainer.callback_metrics[self.monitor]), trainer.current_epoch)
-        if trial.should_prune():
+        if hopeless := trial.should_prune():
             trial.set_user_attr(PRUNED, True)
-            trainer.should_stop = True
+        return hopeless

@@ -63,10 +63,14 @@ def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[st
 def curve(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
     points = sorted((float(row[swept[0]]), row[metric]) for row in table if row[metric] is not None)
     axes.plot([x for x, _ in points], [y for _, y in points], marker="o")
-    if points[0][0] > 0 and points[-1][0] / points[0][0] >= 20:
-        axes.set_xscale("log")
+    axes.set_xscale(scale([x for x, _ in points]))
     axes.set_xlabel(swept[0])
     axes.grid(alpha=0.3)
+
+
+def scale(values: list[float]) -> str:
+    """Of an axis."""
+    return "log" if min(values) > 0 and max(values) / min(values) >= 20 else "linear"
 
 
 def heat_map(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
@@ -91,7 +95,7 @@ def cloud(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str
     rows = [row for row in table if row[metric] is not None]
     down, across = ([float(row[key]) for row in rows] for key in swept)
     drawn = axes.scatter(across, down, c=[row[metric] for row in rows])
-    axes.set(xlabel=swept[1], ylabel=swept[0])
+    axes.set(xlabel=swept[1], ylabel=swept[0], xscale=scale(across), yscale=scale(down))
     axes.figure.colorbar(drawn, ax=axes)
 
 

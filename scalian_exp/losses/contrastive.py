@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveInt
@@ -41,6 +42,7 @@ class FreeEnergyGap(torch.autograd.Function):
         return rbm.free_energy(v, x).mean() - rbm.free_energy(negative, fantasy).mean()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         rbm, (v, x, negative, fantasy) = ctx.rbm, ctx.saved_tensors
         kind = rbm.weight.dtype

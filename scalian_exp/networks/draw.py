@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp.networks.attention import PARAMETERS, GaussianGrid
+from scalian_exp.networks.vae import kl_from_prior
 from scalian_exp.ranges import PositiveInt
 
 State = tuple[Tensor, Tensor]
@@ -109,8 +110,7 @@ class RecurrentVAE(nn.Module):
         """Logits (B, C, H, W) for one z ~ q(z|x), and the KL of each step's q from the prior, latent by latent, given
         the steps before it, (B, T·latent_dim), in nats; eq. 10."""
         logits, mean, log_variance = self.trajectory(x, self.noise(len(x)))
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
-        return logits, step_by_step(kl)
+        return logits, step_by_step(kl_from_prior(mean, log_variance))
 
     def importance(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         """Logits (samples, B, C, H, W) of z ~ q(z|x), and log p(z) − log q(z|x), (samples, B), along the path drawn."""

@@ -1,7 +1,7 @@
 """Masked convolutions: none of their outputs depends on later pixels (van den Oord et al. 2016, section 3.4).
 
 Pixels come row after row, from left to right; within a pixel, the channels come in their order. Feature maps belong to
-channels in equal groups, as each may see the channels before its own (mask A), and its own (mask B).
+channels in groups as equal as can be, as each may see the channels before its own (mask A), and its own (mask B).
 """
 
 from collections.abc import Callable

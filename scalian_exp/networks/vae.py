@@ -14,6 +14,13 @@ from scalian_exp.networks.layers import ConvDecoder, ConvEncoder, Flat, dense_de
 from scalian_exp.ranges import PositiveInt
 
 
+def kl_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(μ, σ²) ‖ N(0, 1)) of each latent, in nats and single precision: its terms cancel (Kingma & Welling, appendix
+    B)."""
+    mean, log_variance = mean.float(), log_variance.float()
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
 class VAE(nn.Module):
     """Encoder (B, C, H, W) → features (B, F), decoder (B, latent_dim) → logits of the pixels (B, C, H, W)."""
 
@@ -36,8 +43,7 @@ class VAE(nn.Module):
         """Logits (B, C, H, W) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)) of each latent, (B, latent_dim), in nats."""
         mean, log_variance = self.posterior(x)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)  # eq. 4
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)  # appendix B
-        return self.decode(z), kl
+        return self.decode(z), kl_from_prior(mean, log_variance)
 
     def importance(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         """Logits (samples, B, C, H, W) of z ~ q(z|x), and log p(z) − log q(z|x), (samples, B)."""

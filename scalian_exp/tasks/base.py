@@ -176,9 +176,18 @@ class Task(pl.LightningModule):
         self.log_means("test", self.test_means, self.test_totals())
 
     def log_means(self, split: str, means: Means, totals: Mapping[str, Tensor] = MappingProxyType({})) -> None:
-        """Log the split's means over all processes, and the totals; start the means anew."""
+        """Log the split's means over all processes, and the totals; start the means anew.
+
+        Raises:
+            Refusal: if the training has diverged.
+        """
         values = {**means.compute(), **totals}
         means.reset()
+        if split == "train" and not bool(torch.isfinite(values["loss"])):
+            raise Refusal(
+                f"In epoch {self.current_epoch + 1} the training's loss is no number any more; start anew with a "
+                "smaller step size (model.optimizer.lr), or clip its gradients (trainer.gradient_clip_val=1)."
+            )
         for name, value in values.items():
             self.log(f"{split}/{name}", value, prog_bar=f"{split}/{name}" == self.monitor)
 
