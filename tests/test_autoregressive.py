@@ -142,6 +142,7 @@ def test_the_likelihood_of_an_image_is_the_networks(
         ("grey", {}, "has pixels in between, but this network's are black or white"),
         ("L", {"mask": (4, 6)}, r"has 6×4 pixels \(height × width\), but the images have 6×8"),
         ("L", {"mask": "nowhere.png"}, "There is no image file nowhere.png"),
+        ("L", {"region": "box", "share": 0.0}, "Nothing is missing"),
     ],
 )
 def test_what_cannot_be_completed_is_refused(

@@ -9,11 +9,13 @@ from PIL import Image
 from test_command_line import command
 
 from scalian_exp.actions.draw import Draw
+from scalian_exp.actions.export import Export
 from scalian_exp.actions.pictures import Interpolate
 from scalian_exp.actions.sample import Sample
 from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import load
 from scalian_exp.figures.drawing import READ, WRITE, drawing_strip, enlarged, frames, outlined
+from scalian_exp.refusal import Refusal
 from scalian_exp.train import train
 
 DRAWN = ["draw", "draw_no_attention"]
@@ -128,3 +130,14 @@ def test_a_strip_says_which_steps_it_shows() -> None:
     title = drawing_strip(canvases, boxes, boxes, canvases[0], most=3).axes[0].get_title()
     assert title == "the original; after steps 1, 11, 21; red: written to, green: looked at"
     assert drawing_strip(canvases[:2], None).axes[0].get_title() == "after steps 1, 2"
+
+
+def test_the_network_can_be_exported(run: Path, tmp_path: Path) -> None:
+    """For any number of images: the export is compared with the network on another one."""
+    files = Export().run(load(run), tmp_path)
+    assert {file.suffix for file in files} == {".onnx", ".pt2"}
+
+
+def test_a_grid_finer_than_the_image_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="finer than an image"):
+        train(tiny("draw", "model.network.write_size=100"), tmp_path / "run")

@@ -16,8 +16,6 @@ from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, Positive
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.reconstruction import psnr
 
-Region = Literal["bottom", "top", "left", "right", "box", "random"]
-
 
 class Complete(Action):
     """Images, what is left of them, and how the model completes them; of an image file also the output, output.png.
@@ -40,7 +38,7 @@ class Complete(Action):
         self,
         image: str | None = None,
         count: PositiveInt = 10,
-        region: Region = "bottom",
+        region: Literal["bottom", "top", "left", "right", "box", "random"] = "bottom",
         share: Fraction = 0.5,
         mask: str | None = None,
         completions: PositiveInt = 1,
@@ -57,6 +55,10 @@ class Complete(Action):
         x = (exact_inputs if by_pixel else inputs)(model, self.image, self.count)
         torch.manual_seed(self.seed)
         known = self.known(x)
+        if bool(known.all()):
+            raise Refusal(
+                "Nothing is missing: the mask has no white pixel, or the share is too small; give another one."
+            )
         left = x * known
         several, all_known = x.repeat(self.completions, 1, 1, 1), known.repeat(self.completions, 1, 1, 1)
         if by_pixel:
@@ -64,12 +66,13 @@ class Complete(Action):
         else:
             refuse_temperature(self.temperature)
             completed = network.complete(several, all_known)
-        print(
-            f"PSNR         {psnr(left, x).mean():.2f} dB → {psnr(completed, several).mean():.2f} dB ({len(x)} images)"
-        )
+        before, after = psnr(left, x).mean(), psnr(completed, several).mean()
+        drawn_ones = ", of what is drawn, not of a mean" if by_pixel else ""
+        print(f"PSNR         {before:.2f} dB → {after:.2f} dB ({len(completed)} completions{drawn_ones})")
         results = completed.split(len(x))
         names = [f"completed {number}" for number in range(1, len(results) + 1)] if len(results) > 1 else ["completed"]
-        pictures = {"whole": x, "left": left, **dict(zip(names, results, strict=True))}
+        given = torch.where(known, x, torch.full_like(x, 0.5))  # grey where pixels are missing
+        pictures = {"whole": x, "given": given, **dict(zip(names, results, strict=True))}
         shown = {name: images[:10] for name, images in pictures.items()}
         figure = rows_of_images(shown) if len(x) > 1 else side_by_side(shown)
         files = [save_figure(figure, folder / "completed.png")]

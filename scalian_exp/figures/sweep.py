@@ -17,7 +17,12 @@ def number(text: Any) -> float | None:
 
 def names_of(table: list[dict[str, Any]], swept: list[str]) -> list[str]:
     """What each job is called: the values that were swept."""
-    return [", ".join(str(row[key]) for key in swept) or str(row["job"]) for row in table]
+    return [", ".join(rounded(row[key]) for key in swept) or str(row["job"]) for row in table]
+
+
+def rounded(value: Any) -> str:
+    """A value as one reads it: of a search's numbers, some digits."""
+    return f"{float(value):.3g}" if number(value) is not None and len(str(value)) > 6 else str(value)
 
 
 def trade_off(table: list[dict[str, Any]], swept: list[str], metric: str, cost: str) -> Figure | None:

@@ -57,6 +57,10 @@ class GaussianGrid(nn.Module):
         super().__init__()
         height, width = image_size
         longest = max(height, width)
+        if size > longest:
+            raise ValueError(
+                f"A grid of {size}×{size} points is finer than an image of {height}×{width}; take at most {longest}."
+            )
         self.size, self.width, self.height = size, width, height
         self.largest_stride = (longest - 1) / max(size - 1, 1)  # the grid spans the image then
         # Whole numbers: a network of half precision would round others.

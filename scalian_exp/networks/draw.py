@@ -79,7 +79,7 @@ class RecurrentVAE(nn.Module):
         return None, None
 
     def start(self, like: Tensor) -> State:
-        zeros = like.new_zeros(len(like), self.lstm_units)
+        zeros = like.new_zeros(like.shape[0], self.lstm_units)
         return zeros, zeros
 
     def trajectory(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,13 +109,13 @@ class RecurrentVAE(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, C, H, W) for one z ~ q(z|x), and the KL of each step's q from the prior, latent by latent, given
         the steps before it, (B, T·latent_dim), in nats; eq. 10."""
-        logits, mean, log_variance = self.trajectory(x, self.noise(len(x)))
+        logits, mean, log_variance = self.trajectory(x, self.noise(x.shape[0]))
         return logits, step_by_step(kl_from_prior(mean, log_variance))
 
     def importance(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         """Logits (samples, B, C, H, W) of z ~ q(z|x), and log p(z) − log q(z|x), (samples, B), along the path drawn."""
         many = x.repeat(samples, 1, 1, 1)
-        noise = self.noise(len(many))
+        noise = self.noise(many.shape[0])
         logits, mean, log_variance = self.trajectory(many, noise)
         z = mean + torch.exp(0.5 * log_variance) * noise
         log_ratio = 0.5 * (noise.square() + log_variance - z.square()).sum((0, 2))
@@ -123,7 +123,7 @@ class RecurrentVAE(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """The code of an image, (B, T·latent_dim): each step's posterior mean, the steps before it at theirs."""
-        silence = x.new_zeros(self.steps, len(x), self.latent_dim)
+        silence = x.new_zeros(self.steps, x.shape[0], self.latent_dim)
         return step_by_step(self.trajectory(x, silence)[1])
 
     def outputs(self, codes: Tensor) -> Iterator[Tensor]:

@@ -59,7 +59,8 @@ class Autoregressive(Task):
         known = torch.ones_like(whole[:, :1], dtype=torch.bool)
         known[:, :, known.shape[2] // 2 :] = False
         one, other = self.network.complete(whole.repeat(2, 1, 1, 1), known.repeat(2, 1, 1, 1)).split(len(whole))
-        pictures = {"whole": whole, "left": whole * known, "completed": one, "again": other}
+        given = torch.where(known, whole, torch.full_like(whole, 0.5))  # grey where pixels are missing
+        pictures = {"whole": whole, "given": given, "completed 1": one, "completed 2": other}
         _, nats = self.network.next_pixel(x)
         bits = nats.sum(1).mean(0) / math.log(2)
         return {
