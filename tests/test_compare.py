@@ -44,7 +44,7 @@ def test_the_best_of_what_is_known_is_told_for_what_it_is() -> None:
     assert dbn is not None
     assert (dbn.nats, dbn.sign) == (99.0, "≤")
     assert "NOT to be trusted: 1.2 effective runs" in dbn.how
-    assert likelihood({"test/nll": 81.3, "test/bits_per_dim": 0.15}) == (81.3, "=", None, "exact")
+    assert likelihood({"test/nll": 81.3, "test/bits_per_dim": 0.15}) == (81.3, "=", None, "exact", False)
     assert likelihood({"test/psnr": 20.0}) is None
 
 

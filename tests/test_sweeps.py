@@ -34,8 +34,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def moved(whole: Path, folder: Path) -> None:
+    """A copy, as if the sweep had been started there."""
+    shutil.copytree(whole, folder, dirs_exist_ok=True)
+    file = folder / "sweep/multirun.yaml"
+    file.write_text(file.read_text().replace(f"cwd: {whole}", f"cwd: {folder}"))
+
+
 def test_a_sweep_goes_on_where_jobs_are_missing_failed_or_interrupted(whole: Path, tmp_path: Path) -> None:
-    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    moved(whole, tmp_path)
     sweep = tmp_path / "sweep"
     first, failed, interrupted, missing = sorted(folder for folder in sweep.iterdir() if folder.is_dir())
     shutil.rmtree(missing)
@@ -63,7 +70,7 @@ def test_another_sweep_is_refused_with_the_difference(whole: Path, tmp_path: Pat
 
 
 def test_changed_configs_are_refused_before_any_job(whole: Path, tmp_path: Path) -> None:
-    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    moved(whole, tmp_path)
     file = sorted((tmp_path / "sweep").glob("*/config.yaml"))[-1]
     config = yaml.safe_load(file.read_text())
     file.write_text(yaml.safe_dump({**config, "loss": {**config["loss"], "beta": 7.0}}))
@@ -72,8 +79,11 @@ def test_changed_configs_are_refused_before_any_job(whole: Path, tmp_path: Path)
     assert f"{file.parent.name} was started: loss.beta: 7.0 → 1.0" in result.stderr
 
 
-def test_the_sweep_may_be_said_again_with_another_launcher(whole: Path) -> None:
+def test_the_sweep_may_be_said_again_with_another_launcher(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = whole / "sweep"
+    with pytest.raises(Refusal, match=f"was started in {whole}"):
+        resumed_sweep([f"sweep.resume={sweep}"])
+    monkeypatch.chdir(whole)
     words = resumed_sweep(["-m", *SWEEP[:-1], f"sweep.resume={sweep}", "hydra/launcher=other"])
     assert words[0] == "--multirun"
     assert set(SWEEP[:-1]) < set(words)
