@@ -5,7 +5,6 @@ today's SQLAlchemy: when it follows, `_target_` in configs/hydra/sweeper/optuna.
 """
 
 import json
-import logging
 import math
 import shlex
 from itertools import chain, islice
@@ -23,7 +22,6 @@ from scalian_exp.commands import alone
 from scalian_exp.refusal import Refusal
 from scalian_exp.search_space import distribution, values
 
-log = logging.getLogger(__name__)
 STUDY = "study.json"
 """in the folder of a search: where its trials are kept, and what prunes them, for callbacks of the jobs"""
 PRUNED = "pruned"

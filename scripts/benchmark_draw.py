@@ -19,6 +19,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from benchmark import BATCH, TURN, in_memory
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ProgressBar
@@ -32,9 +33,7 @@ from scalian_exp.report import quiet
 from scalian_exp.runs import build_trainer
 from scalian_exp.vocabulary import CONFIGS
 
-BATCH, IMAGES, EPOCHS = 128, 5_120, 4
-TURN = 5
-"""steps that each of two loops does before the other's turn"""
+IMAGES, EPOCHS = 5_120, 4
 
 
 def resolved(model: str) -> dict[str, Any]:
@@ -96,13 +95,6 @@ def plain_steps(network: nn.Module, optimizer: torch.optim.Optimizer, batches: I
         bound(network, x).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
-
-
-def in_memory(images: Tensor) -> Iterator[Tensor]:
-    """Batches without end, shuffled anew for each pass."""
-    while True:
-        for indices in torch.randperm(len(images)).split(BATCH):
-            yield images.index_select(0, indices).div(255)
 
 
 class SideBySide(pl.Callback):

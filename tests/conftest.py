@@ -1,5 +1,6 @@
 """Tools of the tests: configs without the command line, and tiny versions of every model."""
 
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,13 @@ TINY = {
     "val_likelihood.steps": [3, 3, 3],
 }
 """widths for tests, for whichever of these a model has"""
+
+
+needs_browser = pytest.mark.skipif(
+    not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="no chromium here: apt-get install chromium chromium-driver",
+)
+"""marks tests of pages"""
 
 
 def names(group: str) -> list[str]:

@@ -3,12 +3,12 @@
 import csv
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from conftest import needs_browser
 from PIL import Image
 from test_command_line import command
 from test_summary import sweep
@@ -110,12 +110,7 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     assert "holds no run" in result.stderr
 
 
-@pytest.mark.skipif(
-    shutil.which("chromium") is None, reason="no chromium here: apt-get install chromium chromium-driver"
-)
-@pytest.mark.skipif(
-    shutil.which("chromedriver") is None, reason="no chromedriver here: apt-get install chromium-driver"
-)
+@needs_browser
 def test_the_pages_table_can_be_sorted(page: Path, tmp_path: Path) -> None:
     from test_installation import browser
 

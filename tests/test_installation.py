@@ -14,8 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import pytest
-from conftest import tiny
+from conftest import needs_browser, tiny
 
 from scalian_exp.train import train
 
@@ -79,12 +78,7 @@ def test_the_readmes_make_targets_and_paths_exist(root: Path) -> None:
         assert (root / path).exists(), path
 
 
-@pytest.mark.skipif(
-    shutil.which("chromium") is None, reason="no chromium here: apt-get install chromium chromium-driver"
-)
-@pytest.mark.skipif(
-    shutil.which("chromedriver") is None, reason="no chromedriver here: apt-get install chromium-driver"
-)
+@needs_browser
 def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 

@@ -7,6 +7,7 @@ z_1, …, z_T one after the other, (B, T·latent_dim). Inside, images are (B, H,
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ class Drawing(NamedTuple):
     """what each step writes to, the same"""
 
 
-class RecurrentVAE(nn.Module):
+class RecurrentVAE(nn.Module, ABC):
     """What DRAW is with any way to look and to write, which a subclass adds.
 
     The canvas starts at logits, `blank`, that are 0 until the training data say what their mean is: a network that has
@@ -66,13 +67,13 @@ class RecurrentVAE(nn.Module):
         """Begin at the training images' mean, (C, H, W), clipped to [0.001, 0.999]."""
         self.blank.copy_(torch.logit(mean.clamp(0.001, 0.999)).transpose(0, 1))
 
+    @abstractmethod
     def looking_at(self, x: Tensor) -> Callable[[Tensor, Tensor, State], State]:
         """A step of the encoder: the canvas, the decoder's last output and the encoder's state → its next state."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, output: Tensor) -> Tensor:
         """What the decoder's output (B, lstm_units) adds to the canvas (B, H, C, W)."""
-        raise NotImplementedError
 
     def windows(self, before: Tensor, after: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Where a step looks and writes, (…, 4) each, by the decoder's output before and after it (…, lstm_units)."""

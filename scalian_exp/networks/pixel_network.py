@@ -4,6 +4,7 @@ p(x) = Π p(x_i | x_1 … x_{i−1}) over the channels of the pixels, row after 
 that look at what comes before, two 1×1 convolutions, and a sigmoid or a softmax over the values of a pixel.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,22 +17,22 @@ from scalian_exp.networks.masked import MaskedConv2d, Step
 from scalian_exp.networks.pixels import draw, expected, logits_per_value, nats
 
 
-class Layer(nn.Module):
+class Layer(nn.Module, ABC):
     """From the feature maps of a layer to those of the next."""
 
     beyond = 0
     """columns to the right of the image that it walks as well"""
 
+    @abstractmethod
     def steps(self, count: int, size: tuple[int, int], context: Tensor | None) -> Step:
         """The same for `count` images, one pixel after the other. A pixel may come again, with more of its channels.
 
         Args:
             context: what `forward` was given beside, as (F, H, W, B).
         """
-        raise NotImplementedError
 
 
-class PixelByPixel(nn.Module):
+class PixelByPixel(nn.Module, ABC):
     """Images (B, C, H, W) → logits of their pixels, each given those that come before it.
 
     See networks/pixels.py for the shapes of logits.
@@ -44,6 +45,7 @@ class PixelByPixel(nn.Module):
     rows_drawn: int
     """how often `pixel_by_pixel` gives an image"""
 
+    @abstractmethod
     def pixel_by_pixel(
         self, x: Tensor, known: Tensor, temperature: float = 1.0, noise: Tensor | None = None
     ) -> Iterator[Tensor]:
@@ -55,7 +57,6 @@ class PixelByPixel(nn.Module):
             temperature: divides the logits.
             noise: in [0, 1), like x; without it, drawn.
         """
-        raise NotImplementedError
 
     def next_pixel(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What was expected at every pixel, given those before it, in [0, 1]; and −log p of what came, in nats; each

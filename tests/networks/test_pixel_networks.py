@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from scalian_exp.networks.masked import MaskedConv2d
 from scalian_exp.networks.pixel_multiscale import MultiScale
-from scalian_exp.networks.pixel_network import PixelByPixel
 from scalian_exp.networks.pixelcnn import PixelCNN
 from scalian_exp.networks.pixelrnn import DiagonalBiLSTM, PixelRNN, RowLSTM
 from scalian_exp.networks.pixels import are_values, draw, expected, nats, values
@@ -187,7 +186,7 @@ def drawn_slowly(network: Any, x: Tensor, known: Tensor, noise: Tensor, naive: M
 def drawn_slowly_given_context(network: Any, x: Tensor, known: Tensor, noise: Tensor, naive: ModuleType) -> Tensor:
     """The small image is known, so the logits of the whole network are those of the large one where it matters."""
 
-    class Whole(PixelByPixel):
+    class Whole(nn.Module):
         shape = network.shape
 
         def forward(self, image: Tensor) -> Tensor:
