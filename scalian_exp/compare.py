@@ -28,11 +28,8 @@ def report(said: list[str], out: str | None) -> None:
 
 def jobs_of(folder: Path) -> list[Path]:
     """The runs in a sweep's folder, or the folder itself."""
-    return (
-        [folder]
-        if (folder / "config.yaml").exists()
-        else sorted(f.parent for f in folder.glob("*/config.yaml")) or [folder]
-    )
+    inside = sorted(file.parent for file in folder.glob("*/config.yaml"))
+    return inside if inside and not (folder / "config.yaml").exists() else [folder]
 
 
 def main() -> None:

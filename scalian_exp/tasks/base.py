@@ -183,7 +183,7 @@ class Task(pl.LightningModule):
         """
         values = {**means.compute(), **totals}
         means.reset()
-        if split == "train" and not bool(torch.isfinite(values.get("loss", torch.zeros(()))).all()):
+        if split == "train" and "loss" in values and not bool(torch.isfinite(values["loss"])):
             raise Refusal(
                 f"In epoch {self.current_epoch + 1} the training's loss is no number any more; start anew with a "
                 "smaller step size (model.optimizer.lr), or clip its gradients (trainer.gradient_clip_val=1)."
