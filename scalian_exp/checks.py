@@ -152,11 +152,16 @@ def check_facts(dataset: dict[str, Any]) -> None:
 
 def check_trainer(trainer: dict[str, Any], optimizer: dict[str, Any]) -> None:
     """Combinations that train something else than they say."""
-    devices = trainer.get("devices", 1)
-    if devices not in (1, "1") and not (isinstance(devices, list) and len(devices) == 1):
+    devices, several = trainer.get("devices", 1), trainer.get("strategy", {})
+    if not several and devices not in (1, "1") and not (isinstance(devices, list) and len(devices) == 1):
         raise Refusal(
-            f"trainer.devices={devices}: training in several processes isn't built yet; "
-            "use trainer.devices=1, or [k] for the device with index k."
+            f"trainer.devices={devices}: several processes share a training by trainer/accelerator=ddp_cpu, ddp, fsdp "
+            "or multinode; with others use trainer.devices=1, or [k] for the device with index k."
+        )
+    if str(several).find("FSDP") >= 0 and trainer.get("gradient_clip_val"):
+        raise Refusal(
+            "trainer.gradient_clip_val: no process of trainer/accelerator=fsdp knows a gradient's norm; use "
+            "trainer/accelerator=ddp, or trainer.gradient_clip_val=null."
         )
     # Fused optimizers undo the loss scaling of float16 inside their step: too late for clipping.
     if (

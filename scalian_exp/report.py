@@ -37,13 +37,18 @@ PACKAGES = (
 def quiet() -> None:
     """Silence Lightning where it says nothing new: notes on hardware, and advice on loader processes that doesn't fit
     data in memory."""
-    for library in ("pytorch_lightning", "matplotlib"):
+    for library in ("pytorch_lightning", "lightning_fabric", "matplotlib"):
         logging.getLogger(library).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*smaller than the logging interval.*",
         ".*returned `None`.*",  # where nothing is trained by gradient
+        ".*recommended to use `.*sync_dist=True.*",  # what is logged is the same in all processes already
+        ".*recommended to use single device strategy.*",  # each process tests its own share
+        ".*using a `DistributedSampler`.*",
+        ".*`broadcast_buffers` is deprecated.*",  # its successor is younger than the oldest torch that we take
+        ".*find_unused_parameters=True was specified.*",  # some models need it
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
     ):
         warnings.filterwarnings("ignore", message)
@@ -136,6 +141,8 @@ def conclude(trainer: Any, task: Any, metrics: dict[str, float], folder: Path) -
     """Write metrics.json and return it, print it as a table, and say where everything lies."""
     values = facts(trainer, task, "finished")
     everything = {**metrics, **values}
+    if not trainer.is_global_zero:
+        return everything
     write_metrics(folder, everything)
 
     print_table("Test" if metrics else "Training", everything)

@@ -15,6 +15,7 @@ from scalian_exp.build import build
 from scalian_exp.callbacks.provenance import AtomicCheckpoints, Provenance
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.callbacks.timing import Timing
+from scalian_exp.processes import processes
 from scalian_exp.refusal import Refusal
 
 BY_HAND = {"gradient_clip_val": None, "accumulate_grad_batches": 1}
@@ -38,6 +39,11 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer
     by_hand = [name for name, off in BY_HAND.items() if config["trainer"].get(name, off) != off]
     if not task.automatic_optimization and by_hand:
         raise Refusal(f"trainer.{by_hand[0]}: {type(task).__name__} steps its optimizers by itself; leave it out here.")
+    together = processes(config["trainer"]) * config["trainer"].get("num_nodes", 1)
+    if together > 1 and task.optimizer is None:
+        raise Refusal("trainer.devices: this model trains nothing by gradient; use trainer/accelerator=auto.")
+    if (batch := config["dataset"]["batch_size"]) % together:
+        raise Refusal(f"dataset.batch_size={batch} can't be shared evenly by {together} processes; give a multiple.")
     offers = {"folder": folder, "dirpath": str(folder / "checkpoints"), "monitor": task.monitor, "mode": task.mode}
     callbacks = [build(f"callbacks.{name}", node, **offers) for name, node in chosen(config["callbacks"])]
     loggers = [

@@ -1,6 +1,7 @@
 """What happens around jobs: nothing is overwritten, a failure doesn't end a sweep, a sweep ends with a summary."""
 
 import logging
+import os
 import re
 import shutil
 import sys
@@ -56,8 +57,11 @@ class Jobs(Mistakes):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)  # the folder's name refers to it; Hydra sets it a moment later
-        folder = Path(config.hydra.run.dir)
-        if (folder / "config.yaml").exists():
+        folder, rank = Path(config.hydra.run.dir), os.environ.get("RANK")
+        if rank is not None and not any("hydra.run.dir=" in said for said in config.hydra.overrides.hydra):
+            sys.stderr.write("Processes that torchrun starts share a run folder: add hydra.run.dir=<folder>.\n")
+            raise SystemExit(1)
+        if (folder / "config.yaml").exists() and rank in (None, "0"):
             sys.stderr.write(
                 f"{folder} holds a run already; go on with it by resume={folder}, or choose another folder.\n"
             )

@@ -11,8 +11,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from scalian_exp import app
+from scalian_exp import app, processes
 from scalian_exp.checks import check
+from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.resume import resumed
 from scalian_exp.resume_sweep import KEY, resumed_sweep
 
@@ -39,7 +40,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     report.quiet()
     seed_everything(config["seed"], verbose=False)
     data = build("dataset", config["dataset"])
-    data.prepare_data()
+    with one_at_a_time(config["dataset"].get("root")):
+        data.prepare_data()
     data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
     task = build_task(config)
     task.check(data)
@@ -55,7 +57,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     for callback in trainer.callbacks:
         if hasattr(callback, "check"):
             callback.check(task, data)
-    report.describe(config, folder)
+    if trainer.is_global_zero:
+        report.describe(config, folder)
     metrics: dict[str, float] = {}
     with ending_cleanly():
         trainer.fit(task, data, ckpt_path=last, weights_only=True)
@@ -68,7 +71,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 def job(config: DictConfig) -> float | None:
     """One job of Hydra's: its best monitored value, for sweepers that search; never a test metric."""
     plain, folder = check(config), Path(HydraConfig.get().runtime.output_dir)
-    return (finished(folder) or train(plain, folder)).get("best")
+    return (finished(folder) or processes.train(plain, folder)).get("best")
 
 
 def finished(folder: Path) -> dict[str, Any]:
@@ -89,7 +92,7 @@ def main() -> None:
     app.find_own_modules()
     overrides = sys.argv[1:]
     if any(override.startswith("resume=") for override in overrides):
-        app.with_sentences(lambda: train(*resumed(overrides)))
+        app.with_sentences(lambda: processes.train(*resumed(overrides)))
     elif any(override.startswith(f"{KEY}=") for override in overrides):
         app.with_sentences(go_on_with_sweep)
     else:

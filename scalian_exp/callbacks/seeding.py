@@ -27,7 +27,7 @@ class SeededEpochs(pl.Callback):
         torch.manual_seed(seed)
 
     def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
-        self.seed_all(trainer.current_epoch, trainer.global_rank)
+        self.seed_all(trainer.current_epoch, 0 if task.draws_by_rows else trainer.global_rank)
 
     def on_validation_start(self, trainer: Any, task: Any) -> None:
         self.isolation = isolate_rng()

@@ -23,7 +23,9 @@ def flat(node: Any, path: str = "") -> dict[str, bool | str | float]:
 
 
 def writers(trainer: Any) -> list[Any]:
-    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    """Those of the process that writes."""
+    loggers = trainer.loggers if trainer.is_global_zero else []
+    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
 
 
 class Hyperparameters(pl.Callback):

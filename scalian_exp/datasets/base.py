@@ -22,23 +22,37 @@ Examples = dict[str, Tensor]
 
 
 class BatchesInOrder(SequentialSampler):
-    """Index tensors, one a batch, in the data's order. Lightning replaces all but SequentialSamplers to overfit."""
+    """Index tensors, one a batch, in the data's order. Lightning replaces all but SequentialSamplers to overfit.
 
-    def __init__(self, size: int, batch_size: int):
-        self.size, self.batch_size = size, batch_size
+    Args:
+        rank: which of several processes this is; each gets a share of every batch, so that all see each example once.
+        ranks: how many there are.
+    """
+
+    def __init__(self, size: int, batch_size: int, rank: int = 0, ranks: int = 1):
+        self.size, self.batch_size, self.rank, self.ranks = size, batch_size, rank, ranks
 
     def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
-        yield from torch.arange(self.size).split(self.batch_size)
+        for batch in torch.arange(self.size).split(self.batch_size):
+            if len(share := batch[self.rank :: self.ranks]):
+                yield share
 
     def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
+        whole, rest = divmod(self.size, self.batch_size)
+        return whole + (rest > self.rank)
 
 
 class ShuffledBatches(Sampler[Tensor]):
-    """Index tensors, one a batch, shuffled by a generator of (seed, epoch): a resumed run sees the same ones."""
+    """Index tensors, one a batch, shuffled by a generator of (seed, epoch): a resumed run sees the same ones.
 
-    def __init__(self, size: int, batch_size: int, epoch: int = 0):
-        self.size, self.batch_size, self.epoch = size, batch_size, epoch
+    Args:
+        rank: which of several processes this is; each gets the same number of examples of every batch. What is left
+            over of the last batch, fewer examples than processes, is left out.
+        ranks: how many there are.
+    """
+
+    def __init__(self, size: int, batch_size: int, epoch: int = 0, rank: int = 0, ranks: int = 1):
+        self.size, self.batch_size, self.epoch, self.rank, self.ranks = size, batch_size, epoch, rank, ranks
         self.seed = torch.initial_seed()  # the job's
 
     def set_epoch(self, epoch: int) -> None:
@@ -46,10 +60,13 @@ class ShuffledBatches(Sampler[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed((self.seed * 2**20 + self.epoch) % 2**63)
-        yield from torch.randperm(self.size, generator=generator).split(self.batch_size)
+        for batch in torch.randperm(self.size, generator=generator).split(self.batch_size):
+            if share := len(batch) // self.ranks:
+                yield batch[self.rank * share : (self.rank + 1) * share]
 
     def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
+        whole, rest = divmod(self.size, self.batch_size)
+        return whole + (rest >= self.ranks)
 
 
 def as_it_is(batch: Any) -> Any:
@@ -87,7 +104,7 @@ class Data(pl.LightningDataModule):
     """Train, val and test.
 
     Args:
-        batch_size: examples a step; also at validation and test.
+        batch_size: examples a step, of all processes together; also at validation and test.
         num_workers: processes that prepare batches; 0 prepares them in the main one.
     """
 
@@ -109,13 +126,20 @@ class Data(pl.LightningDataModule):
         dtype: Any = self.trainer.lightning_module.dtype if self.trainer is not None else torch.float32
         return dtype
 
-    def loader(self, split: str, shuffle: bool = False) -> DataLoader[Examples]:
+    def loader(self, split: str, shuffle: bool = False, shared: bool = False) -> DataLoader[Examples]:
+        """Batches of a split.
+
+        Args:
+            shuffle: in the order of the training's present epoch.
+            shared: only this process's share of each.
+        """
         data = self.splits[split]
         epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        which = (self.trainer.global_rank, self.trainer.world_size) if shared and self.trainer is not None else (0, 1)
         batches = (
-            ShuffledBatches(len(data), self.batch_size, epoch)
+            ShuffledBatches(len(data), self.batch_size, epoch, *which)
             if shuffle
-            else BatchesInOrder(len(data), self.batch_size)
+            else BatchesInOrder(len(data), self.batch_size, *which)
         )
         return DataLoader(
             Indexed(data),
@@ -131,13 +155,13 @@ class Data(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Examples]:
         always_the_same = getattr(self.trainer, "overfit_batches", 0) > 0
-        return self.loader("train", shuffle=not always_the_same)
+        return self.loader("train", shuffle=not always_the_same, shared=True)
 
     def val_dataloader(self) -> DataLoader[Examples]:
-        return self.loader("train" if getattr(self.trainer, "overfit_batches", 0) > 0 else "val")
+        return self.loader("train" if getattr(self.trainer, "overfit_batches", 0) > 0 else "val", shared=True)
 
     def test_dataloader(self) -> DataLoader[Examples]:
-        return self.loader("test")
+        return self.loader("test", shared=True)
 
 
 def held_out(size: int, val_size: int) -> tuple[Tensor, Tensor]:

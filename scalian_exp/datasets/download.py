@@ -1,14 +1,30 @@
-"""Files from the network: checked by hash, and whole or not at all."""
+"""Files from the network: checked by hash, whole or not at all, and not twice at a time."""
 
 import hashlib
 import shutil
+import tempfile
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from scalian_exp.refusal import Refusal
 
 TIMEOUT = 60
 """seconds without an answer"""
+
+
+@contextmanager
+def one_at_a_time(root: str | None) -> Iterator[None]:
+    """Of all processes of this machine only one prepares the data in a folder; the others wait until it has."""
+    if root is None:
+        yield
+        return
+    name = hashlib.md5(str(root).encode(), usedforsecurity=False).hexdigest()
+    with FileLock(Path(tempfile.gettempdir()) / f"scalian_exp_{name}.lock", mode=0o666):
+        yield
 
 
 def md5_of(file: Path) -> str:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from scalian_exp import ranks
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveInt
 
@@ -128,7 +129,7 @@ class PersistentCD(ContrastiveLoss):
     """PCD-k (Tieleman 2008): chains that go on from step to step; they are part of checkpoints.
 
     Args:
-        chains: how many, whatever the batch size.
+        chains: how many, whatever the batch size. Several processes share them, and each knows them all.
     """
 
     def __init__(
@@ -146,10 +147,13 @@ class PersistentCD(ContrastiveLoss):
             self.register_buffer(f"hidden_{layer}", torch.zeros(self.chains, len(rbm.hidden_bias)))
 
     def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
-        chains = self.get_buffer(f"hidden_{layer}")
-        if not chains.any():  # they start at data
-            chains.copy_(rbm.hidden.sample(x[torch.arange(len(chains), device=x.device) % len(x)]))
+        every = self.get_buffer(f"hidden_{layer}")
+        chains = ranks.rows(every)
+        if not every.any():  # they start at data
+            data = ranks.together(x)
+            data = data[torch.arange(len(every), device=x.device) % len(data)]
+            chains.copy_(rbm.hidden.sample(ranks.rows(data)))
         return rbm.gibbs(rbm.visible_sample(chains), k - 1)
 
     def keep(self, rbm: RBM, fantasy: Tensor, layer: int) -> None:
-        self.get_buffer(f"hidden_{layer}").copy_(rbm.hidden.sample(fantasy))
+        self.get_buffer(f"hidden_{layer}").copy_(ranks.together(rbm.hidden.sample(fantasy)))

@@ -1,8 +1,9 @@
 """Means of whatever a step logs, gathered without touching a Python number until the epoch ends."""
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
+
+from scalian_exp import ranks
 
 
 class Means:
@@ -27,9 +28,7 @@ class Means:
         """The means over all processes; nothing before the first update."""
         if self.totals is None:
             return {}
-        sums = torch.cat([self.totals, self.totals.new_tensor([self.count])])
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(sums)
+        sums = ranks.total(torch.cat([self.totals, self.totals.new_tensor([self.count])]))
         return dict(zip(self.names, (sums[:-1] / sums[-1]).unbind(), strict=True))
 
     def reset(self) -> None:

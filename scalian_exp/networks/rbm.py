@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp import ranks
 from scalian_exp.networks.units import Units
 
 
@@ -86,7 +87,7 @@ class RBM(nn.Module):
     def recentre(self, v: Tensor, rate: float = 0.01) -> None:
         """Move λ towards the hidden units' mean on a batch; the visible bias moves with it, so that the distribution
         stays (Melchior et al., algorithm 1; their rate)."""
-        shift = rate * (self.hidden.mean(self.hidden_input(v)).mean(0) - self.hidden_offset)
+        shift = rate * (ranks.mean(self.hidden.mean(self.hidden_input(v)).mean(0)) - self.hidden_offset)
         self.hidden_offset += shift
         self.visible_bias.add_(shift @ self.weight)
 

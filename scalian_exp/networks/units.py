@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scalian_exp.draws import bernoulli
+from scalian_exp.draws import bernoulli, normal
 
 
 class Units(ABC):
@@ -69,7 +69,7 @@ class Gaussian(Units):
         return x
 
     def sample(self, x: Tensor) -> Tensor:
-        return x + torch.randn_like(x)
+        return normal(x)
 
     def cumulant(self, x: Tensor) -> Tensor:
         return 0.5 * (x.square() + math.log(2 * math.pi)).sum(-1)

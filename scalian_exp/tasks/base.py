@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from scalian_exp import ranks
 from scalian_exp.metrics.means import Means
 from scalian_exp.refusal import Refusal
 
@@ -46,6 +47,8 @@ class Task(pl.LightningModule):
     """the class whose connected regions the data set counts as objects"""
     figure_examples: ClassVar[int] = 1000
     """so many examples the figures can make use of"""
+    draws_by_rows: ClassVar[bool] = False
+    """all chance in training comes from draws.py, which wants the same seed in all processes"""
     initialised = False
     """the network's weights come from another run: they are not to be overwritten"""
     trainer: Any
@@ -145,14 +148,14 @@ class Task(pl.LightningModule):
         for batch in islice(self.trainer.datamodule.train_dataloader(), batches):
             x = self.inputs(self.trainer.strategy.batch_to_device(batch))
             total, count = total + x.sum(0), count + len(x)
-        return total / count
+        return ranks.total(total) / ranks.total(torch.tensor(count, device=self.device))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Any:
         loss, logs = self.step(batch)
         self.train_means.update({"loss": loss, **logs}, batch_size(batch))
         every = self.trainer.log_every_n_steps
         if every and (self.global_step + 1) % every == 0:
-            self.log("step/loss", loss.detach(), prog_bar=True, batch_size=batch_size(batch))
+            self.log("step/loss", ranks.mean(loss.detach()), prog_bar=True, batch_size=batch_size(batch))
         return loss if self.optimizer is not None else None  # for Lightning: nothing to go back through
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -164,7 +167,7 @@ class Task(pl.LightningModule):
         self.test_means.update({"loss": loss, **logs, **self.test_logs(batch)}, batch_size(batch))
 
     def on_train_epoch_end(self) -> None:
-        self.samples_per_epoch = self.train_means.count
+        self.samples_per_epoch = self.train_means.count * ranks.size()
         self.log_means("train", self.train_means)
         if self.optimizer is not None:
             self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
@@ -181,7 +184,7 @@ class Task(pl.LightningModule):
         Raises:
             Refusal: if the training has diverged.
         """
-        values = {**means.compute(), **totals}
+        values = self.trainer.strategy.broadcast({**means.compute(), **totals})  # what is drawn at random may differ
         means.reset()
         if split == "train" and "loss" in values and not bool(torch.isfinite(values["loss"])):
             raise Refusal(

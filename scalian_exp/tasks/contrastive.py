@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scalian_exp import ranks
 from scalian_exp.draws import bernoulli
 from scalian_exp.figures.filters import filter_grid
 from scalian_exp.figures.grids import image_grid, rows_of_images
@@ -53,6 +54,7 @@ class Contrastive(LayerByLayer):
     monitor = "val/epochs_trained"
     mode = "max"
     figure_examples = 1000
+    draws_by_rows = True
 
     def __init__(
         self,
@@ -132,7 +134,7 @@ class Contrastive(LayerByLayer):
         for batch in self.trainer.datamodule.loader("train"):
             x = values(self.trainer.strategy.batch_to_device(batch)).float()
             sums, count = sums + torch.stack([x.sum(0), x.square().sum(0)]), count + len(x)
-        mean, square = (sums / count).to(self.dtype)
+        mean, square = ranks.mean(sums / count).to(self.dtype)  # drawn pixels differ between processes
         return mean, square
 
     def make_optimizer(self) -> Optimizer:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scalian_exp import ranks
 from scalian_exp.figures.recommendation import feature_titles, item_map
 from scalian_exp.metrics import recommendation
 from scalian_exp.networks.ratings import RatingBias
@@ -124,7 +125,7 @@ class Ratings(Task):
     def tables(self) -> list[Tensor]:
         """What was gathered, with users as rows: what was seen, what is scored, predictions that were told which pairs
         are rated, and those that were not."""
-        tables = [torch.cat(parts) for parts in zip(*self.gathered, strict=True)]
+        tables = [ranks.together(torch.cat(parts)) for parts in zip(*self.gathered, strict=True)]
         self.gathered = []
         return tables if self.trainer.datamodule.rows == "users" else [table.T for table in tables]
 

@@ -33,6 +33,7 @@ class UpDown(Task):
     """
 
     monitor = "val/error"
+    draws_by_rows = True
     network: LabelledDBN
     loss: ContrastiveLoss
 

@@ -1,0 +1,146 @@
+"""Train in several processes: torch's own launcher starts them inside the job, each with the resolved config.
+
+So there is one run folder a job and one set of logs, in sweeps too. On several machines the same command is started
+once on each, with the same run folder; where torchrun has started the processes already, none is started here.
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from scalian_exp.refusal import Refusal
+
+PORT = 29500
+"""where the machines of one job meet, if MASTER_PORT doesn't say so"""
+PATIENCE = 5
+"""seconds that a job's processes have to end in, once one of them has failed"""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""those that torch's launcher handles in its own way, and goes on to"""
+INTERRUPTED = 130
+"""exit code after Ctrl-C"""
+
+
+def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What train.py's `train` does, in as many processes as config says.
+
+    Raises:
+        Refusal: as there; or if the machines of a job don't know where to meet.
+        RuntimeError: if a process failed, with what it said last.
+        SystemExit: after an interruption.
+    """
+    from scalian_exp.train import train
+
+    machines, count = config["trainer"].get("num_nodes", 1), processes(config["trainer"])
+    if machines * count == 1 or "LOCAL_RANK" in os.environ:
+        return train(config, folder)
+
+    import torch
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for library in ("torch.distributed", "torch.multiprocessing"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # what failed is told below
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else a warning a process that a parameter was never unused
+    threads = max(1, torch.get_num_threads() // count)
+    with TemporaryDirectory() as logs, own_signals():
+        launch = LaunchConfig(
+            min_nodes=machines,
+            max_nodes=machines,
+            nproc_per_node=count,
+            rdzv_backend="c10d",
+            rdzv_endpoint=meeting_point() if machines > 1 else "localhost:0",
+            run_id=folder.name,
+            max_restarts=0,
+            logs_specs=DefaultLogsSpecs(log_dir=logs),
+            shutdown_timeout=PATIENCE,
+        )
+        try:
+            results: dict[int, dict[str, Any]] = elastic_launch(launch, work)(config, folder, threads)
+        except SignalException:
+            raise SystemExit(INTERRUPTED) from None
+        except ChildFailedError as error:
+            raise told(*error.get_first_failure()) from None
+    return results[min(results)]
+
+
+def work(config: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]:
+    """One of the processes."""
+    import torch
+
+    from scalian_exp.train import train
+
+    torch.set_num_threads(threads)
+    if os.environ["RANK"] == "0":
+        handlers: list[logging.Handler] = [
+            logging.StreamHandler(),
+            logging.FileHandler(folder / "train.log", delay=True),
+        ]
+        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)
+    return train(config, folder)
+
+
+def processes(trainer: dict[str, Any]) -> int:
+    """How many processes a trainer's config means, on this machine."""
+    devices = trainer.get("devices", 1)
+    if isinstance(devices, list):
+        return len(devices)
+    if "strategy" not in trainer:
+        return 1
+    if str(devices) in ("auto", "-1"):
+        import torch
+
+        return max(1, torch.cuda.device_count())
+    return int(devices)
+
+
+def meeting_point() -> str:
+    """host:port of the first machine: what MASTER_ADDR says, or SLURM.
+
+    Raises:
+        Refusal: if neither does.
+    """
+    host = os.environ.get("MASTER_ADDR")
+    if host is None and (nodes := os.environ.get("SLURM_JOB_NODELIST")):
+        from pytorch_lightning.plugins.environments import SLURMEnvironment
+
+        host = SLURMEnvironment.resolve_root_node_address(nodes)
+    if host is None:
+        raise Refusal(
+            "trainer.num_nodes: the machines must know where to meet; on each of them set MASTER_ADDR=<name of the "
+            "first> and start the same command, with the same hydra.run.dir."
+        )
+    return f"{host}:{os.environ.get('MASTER_PORT', PORT)}"
+
+
+def told(rank: int, failure: Any) -> BaseException:
+    """What the first process to fail leaves to say."""
+    if failure.exitcode == INTERRUPTED:
+        return SystemExit(INTERRUPTED)
+    if isinstance(failure.message, str):
+        return RuntimeError(f"Process {rank} of this job ended: {failure.message}.")
+    message: str = failure.message["message"]
+    kind, _, sentence = message.partition(": ")
+    if kind == Refusal.__name__:
+        return Refusal(sentence)
+    return RuntimeError(f"Process {rank} of this job failed.\n{failure.message['extraInfo']['py_callstack'].strip()}")
+
+
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Signals mean afterwards what they meant before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
