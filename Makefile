@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+RAY := .venv-ray
 
 .DEFAULT_GOAL := help
 .PHONY: help train test test-all check dashboard benchmark
@@ -23,8 +24,15 @@ train: $(READY) ## train a VAE on the embedded images: two minutes on any machin
 test: $(READY) ## run the tests, some minutes
 	$(BIN)/python -m pytest
 
-test-all: $(READY) ## run the tests and the slow trainings
+$(RAY)/.ready: pyproject.toml
+	@echo "Installing into $(RAY): Ray's launcher wants another cloudpickle than joblib's."
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --quiet --editable '.[ray]' pytest pytest-timeout
+	touch $@
+
+test-all: $(READY) $(RAY)/.ready ## run the tests and the slow trainings, some hours
 	$(BIN)/python -m pytest -m ''
+	$(RAY)/bin/python -m pytest -m '' tests/test_launchers.py
 
 check: $(READY) ## lint, format and types
 	$(BIN)/python -m pip check

@@ -153,7 +153,7 @@ def check_facts(dataset: dict[str, Any]) -> None:
 def check_trainer(trainer: dict[str, Any], optimizer: dict[str, Any]) -> None:
     """Combinations that train something else than they say."""
     devices, several = trainer.get("devices", 1), trainer.get("strategy", {})
-    if not several and devices not in (1, "1") and not (isinstance(devices, list) and len(devices) == 1):
+    if not several and devices not in (1, "1", "free") and not (isinstance(devices, list) and len(devices) == 1):
         raise Refusal(
             f"trainer.devices={devices}: several processes share a training by trainer/accelerator=ddp_cpu, ddp, fsdp "
             "or multinode; with others use trainer.devices=1, or [k] for the device with index k."

@@ -22,11 +22,12 @@ BY_HAND = {"gradient_clip_val": None, "accumulate_grad_batches": 1}
 """what Lightning does for tasks with one optimizer only → off"""
 
 
-def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer:
-    """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder."""
+def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any = 1) -> pl.Trainer:
+    """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder, on these
+    devices."""
     accelerator = config["trainer"]["accelerator"]
     check_device(accelerator, f"trainer/accelerator={accelerator}")
-    if isinstance(devices := config["trainer"].get("devices"), list) and not torch.accelerator.is_available():
+    if isinstance(devices, list) and not torch.accelerator.is_available():
         raise Refusal(f"trainer.devices={devices}: a CPU has no index; leave trainer.devices out.")
     if not torch.cuda.is_available():
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else each optimizer step looks for NVIDIA's library anew: 0.3 ms
@@ -52,7 +53,7 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path) -> pl.Trainer
     frame = [SeededEpochs(config["seed"]), Provenance(config, folder), Timing()]
     return build(
         "trainer",
-        config["trainer"],
+        {**config["trainer"], "devices": devices},
         callbacks=[*frame, *callbacks],
         logger=loggers,
         plugins=[AtomicCheckpoints()],

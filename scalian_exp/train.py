@@ -34,6 +34,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from scalian_exp import report
     from scalian_exp.build import build, build_task
     from scalian_exp.checkpoint import check_progress, read
+    from scalian_exp.gpus import devices_of
     from scalian_exp.init_from import start_network_from
     from scalian_exp.runs import build_trainer, checkpoint_among, ending_cleanly
 
@@ -53,19 +54,20 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         if config.get("init_from"):
             start_network_from(task.network, data, config["init_from"])
             task.initialised = True
-    trainer: Any = build_trainer(config, task, folder)
-    for callback in trainer.callbacks:
-        if hasattr(callback, "check"):
-            callback.check(task, data)
-    if trainer.is_global_zero:
-        report.describe(config, folder)
-    metrics: dict[str, float] = {}
-    with ending_cleanly():
-        trainer.fit(task, data, ckpt_path=last, weights_only=True)
-        if config["test"]:
-            best = checkpoint_among(folder, "best", "last")
-            metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
-    return report.conclude(trainer, task, metrics, folder)
+    with devices_of(config["trainer"]) as devices:
+        trainer: Any = build_trainer(config, task, folder, devices)
+        for callback in trainer.callbacks:
+            if hasattr(callback, "check"):
+                callback.check(task, data)
+        if trainer.is_global_zero:
+            report.describe(config, folder)
+        metrics: dict[str, float] = {}
+        with ending_cleanly():
+            trainer.fit(task, data, ckpt_path=last, weights_only=True)
+            if config["test"]:
+                best = checkpoint_among(folder, "best", "last")
+                metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
+        return report.conclude(trainer, task, metrics, folder)
 
 
 def job(config: DictConfig) -> float | None:

@@ -12,6 +12,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.vocabulary import CONFIGS
 
 TINY = {
@@ -109,6 +110,11 @@ def tiny(model: str, *overrides: str) -> dict[str, Any]:
     )
     plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     return plain
+
+
+def numbered(size: int) -> TensorBatches:
+    """So many examples in memory, which are their own numbers."""
+    return TensorBatches({"image": torch.arange(size)})
 
 
 @pytest.fixture(autouse=True)

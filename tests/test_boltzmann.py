@@ -20,6 +20,7 @@ from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.checkpoint import load
 from scalian_exp.datasets.base import ShuffledBatches
+from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.draws import bernoulli
 from scalian_exp.init_from import unrolled
 from scalian_exp.networks.autoencoder import DenseAutoencoder
@@ -66,7 +67,7 @@ def test_a_layer_of_a_stack_learns_what_an_rbm_on_the_same_codes_learns(tmp_path
         [{"params": [rbm.weight]}, {"params": [rbm.visible_bias, rbm.hidden_bias], "weight_decay": 0.0}]
     )
     torch.manual_seed(config["seed"])
-    batches = ShuffledBatches(len(codes), config["dataset"]["batch_size"], epoch=2)
+    batches = ShuffledBatches(TensorBatches({"image": codes}), config["dataset"]["batch_size"], epoch=2)
     SeededEpochs(config["seed"]).seed_all(2, 0)
     for indices in batches:
         optimizer.zero_grad()

@@ -51,8 +51,8 @@ class ShuffledBatches(Sampler[Tensor]):
         ranks: how many there are.
     """
 
-    def __init__(self, size: int, batch_size: int, epoch: int = 0, rank: int = 0, ranks: int = 1):
-        self.size, self.batch_size, self.epoch, self.rank, self.ranks = size, batch_size, epoch, rank, ranks
+    def __init__(self, data: "Batched", batch_size: int, epoch: int = 0, rank: int = 0, ranks: int = 1):
+        self.data, self.batch_size, self.epoch, self.rank, self.ranks = data, batch_size, epoch, rank, ranks
         self.seed = torch.initial_seed()  # the job's
 
     def set_epoch(self, epoch: int) -> None:
@@ -60,12 +60,12 @@ class ShuffledBatches(Sampler[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed((self.seed * 2**20 + self.epoch) % 2**63)
-        for batch in torch.randperm(self.size, generator=generator).split(self.batch_size):
+        for batch in self.data.order(generator).split(self.batch_size):
             if share := len(batch) // self.ranks:
                 yield batch[self.rank * share : (self.rank + 1) * share]
 
     def __len__(self) -> int:
-        whole, rest = divmod(self.size, self.batch_size)
+        whole, rest = divmod(len(self.data), self.batch_size)
         return whole + (rest >= self.ranks)
 
 
@@ -85,6 +85,10 @@ class Batched(Dataset[Examples], ABC):
 
     @abstractmethod
     def __len__(self) -> int: ...
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        """All indices as a training epoch takes them."""
+        return torch.randperm(len(self), generator=generator)
 
 
 class Indexed(Dataset[Examples]):
@@ -134,10 +138,12 @@ class Data(pl.LightningDataModule):
             shared: only this process's share of each.
         """
         data = self.splits[split]
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        # The trainer's current_epoch is one too low while a resumed training makes its loaders, whose processes begin at
+        # once.
+        epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer is not None else 0
         which = (self.trainer.global_rank, self.trainer.world_size) if shared and self.trainer is not None else (0, 1)
         batches = (
-            ShuffledBatches(len(data), self.batch_size, epoch, *which)
+            ShuffledBatches(data, self.batch_size, epoch, *which)
             if shuffle
             else BatchesInOrder(len(data), self.batch_size, *which)
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import numbered
 from PIL import Image
 from torch import Tensor
 
@@ -68,13 +69,13 @@ def test_pixels_become_floats_in_the_unit_range() -> None:
 def test_each_epoch_has_its_order_and_each_seed_its_own() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         torch.manual_seed(seed)
-        batches = ShuffledBatches(20, 6)
+        batches = ShuffledBatches(numbered(20), 6)
         batches.set_epoch(epoch)
         return torch.cat(list(batches)).tolist()
 
     assert order(0, 0) == order(0, 0)
     assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6
-    for batches in (BatchesInOrder(20, 6), ShuffledBatches(20, 6)):
+    for batches in (BatchesInOrder(20, 6), ShuffledBatches(numbered(20), 6)):
         assert [len(batch) for batch in batches] == [6, 6, 6, 2]
         assert len(batches) == 4
     assert torch.cat(list(BatchesInOrder(20, 6))).tolist() == list(range(20))

@@ -1,0 +1,152 @@
+"""Data that doesn't fit in memory, in shards: files of some thousand examples each, which scripts/make_shards.py writes.
+
+The shards are litdata's. WebDataset's tar files can only be read from front to back; litdata's examples are found by their
+number, and so order, resuming and the division among processes are those of all other data.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import Transform
+
+from scalian_exp.datasets.base import Batched, Examples
+from scalian_exp.datasets.images import Images
+from scalian_exp.datasets.masks import Masks
+from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.refusal import Refusal
+
+FACTS = "shards.json"
+"""what make_shards.py says of all splits: the images' shape, and how many classes there are"""
+SPLITS = ("train", "val", "test")
+
+
+class ShardedExamples(Batched):
+    """A split's examples, read when a batch asks for them.
+
+    Args:
+        folder: of one split.
+        mixed: so many shards are shuffled together. An epoch goes through the shards in random order, and each is read
+            once: disks and buckets like that.
+    """
+
+    def __init__(self, folder: Path, mixed: int):
+        shards = json.loads((folder / "index.json").read_text(encoding="utf-8"))["chunks"]
+        self.folder, self.mixed, self.sizes = folder, mixed, [shard["chunk_size"] for shard in shards]
+        self.process = 0
+        self.stream: Any = None
+
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
+    def __getitem__(self, indices: Tensor) -> Examples:
+        if self.process != os.getpid():  # a loader's process must not share open files with the one that made it
+            from litdata import StreamingDataset
+
+            self.process, self.stream = os.getpid(), StreamingDataset(str(self.folder))
+        examples = [self.stream[index] for index in indices.tolist()]
+        return {name: torch.stack([example[name] for example in examples]) for name in examples[0]}
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        ends = list(accumulate(self.sizes))
+        shards = [torch.arange(end - size, end) for size, end in zip(self.sizes, ends, strict=True)]
+        shuffled = [shards[k] for k in torch.randperm(len(shards), generator=generator).tolist()]
+        together = [torch.cat(shuffled[k : k + self.mixed]) for k in range(0, len(shuffled), self.mixed)]
+        return torch.cat([part[torch.randperm(len(part), generator=generator)] for part in together])
+
+
+def facts_of(root: str | Path) -> dict[str, Any]:
+    """What shards.json says.
+
+    Raises:
+        Refusal: if litdata is missing, or the folder holds no shards of ours.
+    """
+    try:
+        import litdata  # noqa: F401
+    except ImportError as error:
+        raise Refusal("Shards are read by litdata; install it: pip install 'scalian-exp[shards]'.") from error
+    missing = [
+        name for name in (FACTS, *[f"{split}/index.json" for split in SPLITS]) if not (Path(root) / name).exists()
+    ]
+    if missing:
+        raise Refusal(f"dataset.root={root} has no {missing[0]}; write shards into it by scripts/make_shards.py.")
+    facts: dict[str, Any] = json.loads((Path(root) / FACTS).read_text(encoding="utf-8"))
+    return facts
+
+
+class Shards(Images):
+    """Images, with labels where the shards have them.
+
+    Args:
+        root: the folder that make_shards.py wrote.
+        mixed: shards that are shuffled together.
+
+    Raises:
+        Refusal: if there are no such shards, or their images are of another shape.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        batch_size: PositiveInt = 128,
+        num_workers: NonNegativeInt = 0,
+        mixed: PositiveInt = 4,
+    ):
+        super().__init__(in_channels, image_size, batch_size, num_workers)
+        self.root, self.mixed = Path(root), mixed
+
+    @property
+    def classes_found(self) -> int:
+        return int(facts_of(self.root)["classes"])
+
+    def setup(self, stage: str | None = None) -> None:
+        check_shape(facts_of(self.root), self.shape)
+        self.splits = {name: ShardedExamples(self.root / name, self.mixed) for name in SPLITS}
+
+
+class MaskShards(Masks):
+    """Images with masks, as Shards.
+
+    Raises:
+        Refusal: as there.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        num_classes: PositiveInt,
+        ignore_index: NonNegativeInt | None = None,
+        augmentation: Mapping[str, Transform] | None = None,
+        batch_size: PositiveInt = 8,
+        num_workers: NonNegativeInt = 0,
+        mixed: PositiveInt = 4,
+    ):
+        super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size, num_workers)
+        self.root, self.mixed = Path(root), mixed
+
+    def read(self) -> Mapping[str, Batched]:
+        facts = facts_of(self.root)
+        check_shape(facts, self.shape)
+        if facts["classes"] > self.num_classes:
+            raise Refusal(
+                f"The masks in {self.root} have {facts['classes']} classes, but dataset.num_classes is "
+                f"{self.num_classes}; correct it."
+            )
+        return {name: ShardedExamples(self.root / name, self.mixed) for name in SPLITS}
+
+
+def check_shape(facts: dict[str, Any], shape: tuple[int, int, int]) -> None:
+    if tuple(facts["image"]) != shape:
+        raise Refusal(
+            f"The shards' images are {tuple(facts['image'])} (channels, height, width), but the config says {shape}; "
+            "correct dataset.in_channels and dataset.image_size."
+        )

@@ -1,0 +1,74 @@
+"""Write a data set as shards, which are read as they are needed: for data that doesn't fit in memory.
+
+    python scripts/make_shards.py shards dataset=image_folder dataset.root=photos dataset.image_size=[64,64]
+    scalian-train model=conv_vae dataset=shards dataset.root=shards
+
+The first word is the folder to write, the others say the data set as for scalian-train.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from litdata import optimize
+
+from scalian_exp import app
+from scalian_exp.build import build
+from scalian_exp.checks import resolved
+from scalian_exp.datasets.base import Batched
+from scalian_exp.datasets.shards import FACTS, SPLITS
+from scalian_exp.refusal import Refusal
+from scalian_exp.report import write_text
+from scalian_exp.vocabulary import CONFIGS
+
+BLOCK = 256
+"""examples read at once"""
+SHARD_BYTES = "32MB"
+"""of a shard: some of them are kept open"""
+
+
+def examples(data: Batched, start: int) -> Iterator[dict[str, torch.Tensor]]:
+    """A block of a split, one example after the other."""
+    batch = data[torch.arange(start, min(start + BLOCK, len(data)))]
+    for position in range(len(batch["image"])):
+        yield {name: values[position] for name, values in batch.items()}
+
+
+def write(folder: Path, words: list[str], shard_bytes: str = SHARD_BYTES) -> None:
+    """
+    Raises:
+        Refusal: if the folder isn't empty, or the data set is none of images.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise Refusal(f"{folder} isn't empty; choose another folder.")
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = resolved(compose("train", overrides=words))
+    data: Any = build("dataset", config["dataset"])
+    data.prepare_data()
+    data.setup("fit")
+    first = data.splits["train"][torch.arange(1)]
+    if "image" not in first:
+        raise Refusal("Shards are for images: say a dataset that provides them.")
+    for name in SPLITS:
+        blocks = list(range(0, len(data.splits[name]), BLOCK))
+        one_by_one = partial(examples, data.splits[name])
+        optimize(one_by_one, blocks, str(folder / name), chunk_bytes=shard_bytes, num_workers=1)
+    classes = data.num_classes if "mask" in first else data.classes_found
+    write_text(folder / FACTS, json.dumps({"image": list(first["image"].shape[1:]), "classes": classes}) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="to write")
+    parser.add_argument("words", nargs="+", help="the data set, as for scalian-train")
+    said = parser.parse_args()
+    app.with_sentences(lambda: write(said.folder, said.words))
+
+
+if __name__ == "__main__":
+    main()

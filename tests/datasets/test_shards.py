@@ -1,0 +1,112 @@
+"""Data in shards is the same data, and takes no memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import composed, tiny
+from omegaconf import OmegaConf
+
+from scalian_exp.build import build
+from scalian_exp.datasets.base import ShuffledBatches
+from scalian_exp.refusal import Refusal
+from scalian_exp.train import train
+
+FAKE = ["dataset.in_channels=1", "dataset.image_size=[16,16]"]
+
+
+def written(root: Path, folder: Path, *words: str) -> None:
+    """By the script, in a process of its own, as litdata starts others."""
+    script = [sys.executable, str(root / "scripts/make_shards.py"), str(folder)]
+    subprocess.run([*script, *words], check=True, capture_output=True, timeout=200)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards") / "fake"
+    written(Path(__file__).parents[2], folder, "dataset=fake_images")
+    return folder
+
+
+def test_shards_hold_what_was_written(shards: Path) -> None:
+    original = build("dataset", OmegaConf.to_container(composed("dataset=fake_images").dataset, resolve=True))
+    words = ["dataset=shards", f"dataset.root={shards}", *FAKE, "dataset.num_workers=0"]
+    again = build("dataset", OmegaConf.to_container(composed(*words).dataset, resolve=True))
+    for data in (original, again):
+        data.setup()
+    assert again.classes_found == original.classes_found
+    for split in ("train", "val", "test"):
+        every = torch.arange(len(original.splits[split]))
+        for name, values in original.splits[split][every].items():
+            assert torch.equal(again.splits[split][every][name], values)
+
+
+def test_an_epoch_takes_every_example_once_and_few_shards_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text('{"chunks": [{"chunk_size": 5}, {"chunk_size": 4}, {"chunk_size": 6}]}')
+    from scalian_exp.datasets.shards import ShardedExamples
+
+    data = ShardedExamples(tmp_path, mixed=1)
+    order = torch.cat([*ShuffledBatches(data, 4, epoch=1)])
+    assert sorted(order.tolist()) == list(range(15))
+    shard = (order >= 5).int() + (order >= 9).int()
+    assert len(shard.unique_consecutive()) == 3
+    assert order.tolist() != torch.cat([*ShuffledBatches(data, 4, epoch=2)]).tolist()
+
+
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
+def test_training_on_shards_resumes_to_the_bit(shards: Path, workers: int, tmp_path: Path) -> None:
+    words = ["dataset=shards", f"dataset.root={shards}", *FAKE, f"dataset.num_workers={workers}", "test=false"]
+    train(tiny("autoencoder", *words, "trainer.max_epochs=2"), tmp_path / "whole")
+    for epochs in (1, 2):
+        train(tiny("autoencoder", *words, f"trainer.max_epochs={epochs}"), tmp_path / "parts")
+    whole, parts = (
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in ("whole", "parts")
+    )
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_what_is_no_shards_is_refused(shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"shards\.json"):
+        train(tiny("autoencoder", "dataset=shards", f"dataset.root={tmp_path}"), tmp_path / "run")
+    with pytest.raises(Refusal, match="correct dataset.in_channels"):
+        train(tiny("autoencoder", "dataset=shards", f"dataset.root={shards}"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+READ = """
+import re, sys
+from pathlib import Path
+from scalian_exp.datasets.shards import Shards
+data = Shards(sys.argv[1], in_channels=3, image_size=[64, 64], batch_size=64)
+data.setup()
+own = lambda: int(re.search(r"Anonymous: *([0-9]+)", Path("/proc/self/smaps_rollup").read_text())[1]) // 1024
+batches = iter(data.loader("train", shuffle=True))
+next(batches)
+before, sizes, most = own(), [], 0
+for batch in batches:
+    sizes.append(batch["image"].numel())
+    most = max(most, own())
+print(sum(sizes) // 2**20, most - before)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_data(root: Path, tmp_path: Path) -> None:
+    """A quarter of a gigabyte, read in less than 16 MB. Files that are only mapped are left to the system."""
+    fake = ["dataset=fake_images", "dataset.in_channels=3", "dataset.image_size=[64,64]", "dataset.train_size=22000"]
+    written(root, tmp_path / "large", *fake)
+    said = subprocess.run([sys.executable, "-c", READ, str(tmp_path / "large")], check=True, capture_output=True)
+    size, growth = map(int, said.stdout.split())
+    assert size > 250
+    assert growth < 16
+
+
+@pytest.mark.slow
+def test_masks_in_shards_train_a_segmentation(root: Path, tmp_path: Path) -> None:
+    written(root, tmp_path / "masks", "dataset=fake_masks")
+    words = ["dataset=mask_shards", f"dataset.root={tmp_path / 'masks'}", "dataset.image_size=[40,48]"]
+    metrics = train(tiny("unet", *words, "dataset.num_classes=4"), tmp_path / "run")
+    assert metrics["status"] == "finished"
