@@ -50,4 +50,5 @@ benchmark: $(READY) ## measure what the frame costs, and networks against others
 	$(BIN)/python scripts/benchmark_ratings.py
 	$(BIN)/python scripts/benchmark_sequential.py
 	$(BIN)/python scripts/benchmark_draw.py
+	$(BIN)/python scripts/benchmark_sweeps.py
 	-$(BIN)/python scripts/benchmark_crf.py

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
+from PIL import Image
 
+from scalian_exp.callbacks.tensorboard import writers
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.tasks.base import batch_size
 
@@ -44,10 +46,12 @@ class Figures(pl.Callback):
         folder = self.folder / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
-            figure.savefig(folder / f"{split}_{name}.png", dpi=100)
-            for logger in trainer.loggers:
-                if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_figure(f"{split}/{name}", figure, trainer.global_step)
+            file = folder / f"{split}_{name}.png"
+            figure.savefig(file, dpi=100)
+            for writer in writers(trainer):
+                # not add_figure, which would draw it once more
+                pixels = np.asarray(Image.open(file).convert("RGB"))
+                writer.add_image(f"{split}/{name}", pixels, trainer.global_step, dataformats="HWC")
 
     def on_validation_batch_end(
         self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any

@@ -138,9 +138,10 @@ class Data(pl.LightningDataModule):
             shared: only this process's share of each.
         """
         data = self.splits[split]
-        # The trainer's current_epoch is one too low while a resumed training makes its loaders, whose processes begin at
-        # once.
-        epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer is not None else 0
+        # trainer.current_epoch is still one too low when a resumed training makes its loaders, whose processes begin
+        # at once.
+        progress: Any = self.trainer.fit_loop.epoch_progress.current if self.trainer is not None else None
+        epoch = progress.processed if progress is not None else 0
         which = (self.trainer.global_rank, self.trainer.world_size) if shared and self.trainer is not None else (0, 1)
         batches = (
             ShuffledBatches(data, self.batch_size, epoch, *which)

@@ -1,7 +1,7 @@
-"""Data that doesn't fit in memory, in shards: files of some thousand examples each, which scripts/make_shards.py writes.
+"""Data that doesn't fit in memory, in shards: files of some thousand examples, which scripts/make_shards.py writes.
 
-The shards are litdata's. WebDataset's tar files can only be read from front to back; litdata's examples are found by their
-number, and so order, resuming and the division among processes are those of all other data.
+The shards are litdata's. WebDataset's tar files can only be read from front to back; litdata's examples are found by
+their number, and so order, resuming and the division among processes are those of all other data.
 """
 
 import json

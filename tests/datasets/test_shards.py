@@ -71,7 +71,7 @@ def test_training_on_shards_resumes_to_the_bit(shards: Path, workers: int, tmp_p
 def test_what_is_no_shards_is_refused(shards: Path, tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"shards\.json"):
         train(tiny("autoencoder", "dataset=shards", f"dataset.root={tmp_path}"), tmp_path / "run")
-    with pytest.raises(Refusal, match="correct dataset.in_channels"):
+    with pytest.raises(Refusal, match=r"correct dataset\.in_channels"):
         train(tiny("autoencoder", "dataset=shards", f"dataset.root={shards}"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

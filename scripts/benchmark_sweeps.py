@@ -1,0 +1,65 @@
+"""What a sweep costs besides its trainings, and what jobs side by side save:  python scripts/benchmark_sweeps.py
+
+The time between one job's start and the next one's, where there is next to nothing to train, is a job's overhead:
+config, data, network, folder, TensorBoard, figures, checkpoints, test. The first job also imports torch. The second
+table is of sweeps as whole commands: one job after the other, each on all cores, and two at a time by joblib, which
+divides the cores among them. What that saves depends on how well a model's small operations use two cores.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+SMALL = ["model=vae", "dataset=fake_images", "trainer.max_epochs=1", "trainer/accelerator=cpu", "seed=0,1,2,3,4,5"]
+LARGE = {
+    "vae": ["model=vae", "trainer.max_epochs=40"],
+    "unet": ["experiment=fashion_scenes_unet", "trainer.max_epochs=1", "dataset.train_size=2000"],
+}
+EACH = ["trainer/accelerator=cpu", "callbacks=minimal", "seed=0,1,2,3"]
+PAIR = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+
+
+def sweep(folder: Path, *words: str) -> float:
+    """Seconds that the command takes."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "scalian_exp.train", "-m", *words, f"hydra.sweep.dir={folder}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def between_jobs(folder: Path) -> float:
+    """Median of the seconds from each job's start but the first one's to the next job's."""
+    starts = sorted(file.stat().st_mtime for file in folder.glob("*/.hydra/config.yaml"))[1:]
+    return median(later - earlier for earlier, later in pairwise(starts))
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        table = Table(title="a job's overhead in a sweep, after the first")
+        for column in ("callbacks", "seconds", "wanted"):
+            table.add_column(column)
+        for callbacks in ("default", "minimal"):
+            sweep(folder / callbacks, *SMALL, f"callbacks={callbacks}")
+            table.add_row(callbacks, f"{between_jobs(folder / callbacks):.2f}", "≤ 1")
+        Console().print(table)
+        table = Table(title=f"4 jobs on {os.cpu_count()} cores")
+        for column in ("model", "one after the other", "two at a time", "times faster", "wanted"):
+            table.add_column(column)
+        for name, words in LARGE.items():
+            one = sweep(folder / f"{name}_one", *words, *EACH)
+            two = sweep(folder / f"{name}_two", *words, *EACH, *PAIR)
+            table.add_row(name, f"{one:.1f} s", f"{two:.1f} s", f"{one / two:.2f}", "≥ 1.5")
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
