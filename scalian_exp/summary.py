@@ -151,6 +151,7 @@ def summarise(sweep: Path) -> int:
     Returns:
         The number of jobs that failed.
     """
+    from scalian_exp.dashboard import compare_jobs
     from scalian_exp.figures.sweep import sweep_figure, trade_off
 
     jobs = read_jobs(sweep)
@@ -174,6 +175,7 @@ def summarise(sweep: Path) -> int:
         markdown += f"\nMean ± deviation over {over}:\n\n{as_markdown(list(told[0]), told)}"
         write_text(sweep / "summary_means.csv", as_csv(averages))
     write_text(sweep / "summary.md", markdown)
+    compare_jobs(sweep, [name.removeprefix("best ") for name in whole])
 
     drawn, keys = (averages, kept) if len(averages) > 1 else (table, swept(jobs))
     figures = {"summary": sweep_figure(drawn, keys, whole)}

@@ -1,4 +1,4 @@
-"""Means and deviations over what only repeats a job of a sweep."""
+"""Means and deviations over what only repeats a job of a sweep, and what jobs differ in."""
 
 import csv
 import json
@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from scalian_exp.dashboard import compare_jobs
 from scalian_exp.summary import summarise
 
 
@@ -72,3 +75,18 @@ def test_no_means_of_failures(tmp_path: Path) -> None:
     sweep(tmp_path, [([fold], None) for fold in FOLDS], ["dataset.split"])
     assert summarise(tmp_path) == 3
     assert not (tmp_path / "summary_means.csv").exists()
+
+
+def test_the_dashboard_shows_what_the_jobs_differ_in(tmp_path: Path) -> None:
+    base = {"model": {"network": {"width": 1}, "fits": {"task": "a"}}, "loss": {"beta": 1.0}, "dataset": {}, "seed": 0}
+    for number, beta in enumerate((1.0, 4.0)):
+        (tmp_path / f"{number}_job/tensorboard").mkdir(parents=True)
+        config = {**base, "loss": {"beta": beta}}
+        (tmp_path / f"{number}_job/config.yaml").write_text(yaml.safe_dump(config))
+    for _ in range(2):  # a sweep that went on is summed up anew
+        compare_jobs(tmp_path, ["test/neg_elbo"])
+    (events,) = tmp_path.glob("events.*")
+    found = EventAccumulator(str(events)).Reload().summary_metadata["_hparams_/experiment"]
+    shown = HParamsPluginData.FromString(found.plugin_data.content).experiment
+    assert [info.name for info in shown.hparam_infos] == ["loss.beta"]
+    assert [info.name.tag for info in shown.metric_infos] == ["test/neg_elbo"]

@@ -12,6 +12,9 @@ from torch.utils.tensorboard.summary import hparams
 
 from scalian_exp.ranges import PositiveInt
 
+SHOWN = ("model", "loss", "dataset", "seed")
+"""the parts of a config that the HPARAMS tab lists"""
+
 
 def flat(node: Any, path: str = "") -> dict[str, bool | str | float]:
     """Dotted paths → values that TensorBoard can show."""
@@ -29,16 +32,23 @@ def writers(trainer: Any) -> list[Any]:
 
 
 class Hyperparameters(pl.Callback):
-    """Lists model, loss, dataset and seed in the HPARAMS tab, beside the monitored metric's latest value."""
+    """Lists model, loss, dataset and seed in the HPARAMS tab, beside the monitored metric's latest value. Jobs of a
+    sweep leave it to the sweep (dashboard.py) what the tab is to show.
 
-    def __init__(self, monitor: str):
-        self.monitor = monitor
+    Args:
+        folder: the run folder.
+        monitor: the metric.
+    """
+
+    def __init__(self, folder: Path, monitor: str):
+        self.monitor, self.alone = monitor, not (folder.parent / "multirun.yaml").exists()
 
     def on_fit_start(self, trainer: Any, task: Any) -> None:
         provenance = next(callback for callback in trainer.callbacks if hasattr(callback, "config"))
-        values = flat({name: provenance.config[name] for name in ("model", "loss", "dataset", "seed")})
+        values = flat({name: provenance.config[name] for name in SHOWN})
         for writer in writers(trainer):
-            for entry in hparams(values, {self.monitor: None}):  # the curve of that name is the metric
+            shown, start, end = hparams(values, {self.monitor: None})  # the curve of that name is the metric
+            for entry in (shown, start, end) if self.alone else (start, end):
                 writer.file_writer.add_summary(entry)
 
 

@@ -1,0 +1,32 @@
+"""A sweep in TensorBoard's HPARAMS tab: what its jobs differ in, beside their metrics."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scalian_exp.callbacks.tensorboard import SHOWN, flat
+
+
+def differing(configs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The flat keys whose values aren't the same in all configs, each with one of its values."""
+    jobs = [flat({name: config[name] for name in SHOWN}) for config in configs]
+    every = {key: value for job in jobs for key, value in job.items() if ".fits." not in key}
+    return {key: value for key, value in every.items() if len({repr(job.get(key)) for job in jobs}) > 1}
+
+
+def compare_jobs(sweep: Path, metrics: list[str]) -> None:
+    """Write into the sweep's folder what the tab is to show of the jobs below it. TensorBoard takes one such list, any
+    that it finds, and so the jobs write none."""
+    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard.summary import hparams
+
+    files = [file for file in sorted(sweep.glob("*/config.yaml")) if (file.parent / "tensorboard").exists()]
+    if len(files) < 2:
+        return
+    for earlier in sweep.glob("events.out.tfevents.*"):
+        earlier.unlink()
+    values = differing([yaml.safe_load(file.read_text(encoding="utf-8")) for file in files])
+    shown, _, _ = hparams(values, dict.fromkeys(metrics))
+    with SummaryWriter(str(sweep)) as writer:
+        writer.file_writer.add_summary(shown)
