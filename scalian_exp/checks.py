@@ -153,6 +153,15 @@ def check_facts(dataset: dict[str, Any]) -> None:
 def check_trainer(trainer: dict[str, Any], optimizer: dict[str, Any]) -> None:
     """Combinations that train something else than they say."""
     devices, several = trainer.get("devices", 1), trainer.get("strategy", {})
+    if not isinstance(several, dict) or (not several and trainer.get("num_nodes", 1) != 1):
+        raise Refusal(
+            "trainer.strategy and trainer.num_nodes: several processes are what trainer/accelerator=ddp_cpu, ddp, fsdp "
+            "and multinode are for; say one of them instead."
+        )
+    counted = isinstance(devices, int) and not isinstance(devices, bool) and (devices > 0 or devices == -1)
+    listed = isinstance(devices, list) and devices and all(isinstance(index, int) for index in devices)
+    if several and not (counted or listed or devices == "auto"):
+        raise Refusal(f"trainer.devices={devices}: say how many processes, or auto, or which GPUs, as [0,2].")
     if not several and devices not in (1, "1", "free") and not (isinstance(devices, list) and len(devices) == 1):
         raise Refusal(
             f"trainer.devices={devices}: several processes share a training by trainer/accelerator=ddp_cpu, ddp, fsdp "

@@ -1,7 +1,7 @@
 """Random states, of which Boltzmann machines draw many. Where several processes share a batch, each gets the rows that
 one process would have drawn for its examples, provided that they draw from the same seed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -17,6 +17,11 @@ def bernoulli(p: Tensor) -> Tensor:
 def normal(mean: Tensor) -> Tensor:
     """Of variance 1."""
     return mean + drawn(torch.randn, mean).to(mean.dtype)
+
+
+def exponential(shape: Sequence[int], device: torch.device) -> Tensor:
+    """Of rate 1: what the `draw` of `drawn` can be, besides torch.rand and torch.randn."""
+    return torch.empty(shape, device=device).exponential_()
 
 
 def drawn(draw: Callable[..., Tensor], like: Tensor) -> Tensor:

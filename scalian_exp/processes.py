@@ -4,6 +4,7 @@ So there is one run folder a job and one set of logs, in sweeps too. On several 
 once on each, with the same run folder; where torchrun has started the processes already, none is started here.
 """
 
+import hashlib
 import logging
 import os
 import signal
@@ -17,9 +18,9 @@ from typing import Any
 from scalian_exp.refusal import Refusal
 
 PORT = 29500
-"""where the machines of one job meet, if MASTER_PORT doesn't say so"""
+"""where the machines of one job meet, if neither MASTER_PORT nor the number of SLURM's job tells"""
 PATIENCE = 5
-"""seconds that a job's processes have to end in, once one of them has failed"""
+"""seconds that a job's processes have to end in when the launcher is told to end"""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """those that torch's launcher handles in its own way, and goes on to"""
 INTERRUPTED = 130
@@ -37,16 +38,23 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from scalian_exp.train import train
 
     machines, count = config["trainer"].get("num_nodes", 1), processes(config["trainer"])
+    if (started := os.environ.get("WORLD_SIZE")) and "LOCAL_RANK" in os.environ and int(started) != machines * count:
+        raise Refusal(
+            f"torchrun has started {started} processes, but the config means {machines * count}; say "
+            f"trainer/accelerator=ddp_cpu or ddp, trainer.devices=… and perhaps trainer.num_nodes=…"
+        )
     if machines * count == 1 or "LOCAL_RANK" in os.environ:
         return train(config, folder)
 
     import torch
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     for library in ("torch.distributed", "torch.multiprocessing"):
         logging.getLogger(library).setLevel(logging.CRITICAL)  # what failed is told below
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(PATIENCE))  # an argument only of the latest torch
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else a warning a process that a parameter was never unused
     threads = max(1, torch.get_num_threads() // count)
     with TemporaryDirectory() as logs, own_signals():
@@ -56,10 +64,9 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             nproc_per_node=count,
             rdzv_backend="c10d",
             rdzv_endpoint=meeting_point() if machines > 1 else "localhost:0",
-            run_id=folder.name,
+            run_id=hashlib.md5(str(folder.absolute()).encode(), usedforsecurity=False).hexdigest(),
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=logs),
-            shutdown_timeout=PATIENCE,
         )
         try:
             results: dict[int, dict[str, Any]] = elastic_launch(launch, work)(config, folder, threads)
@@ -67,6 +74,11 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             raise SystemExit(INTERRUPTED) from None
         except ChildFailedError as error:
             raise told(*error.get_first_failure()) from None
+        except RendezvousError as error:
+            raise Refusal(
+                f"The machines of this job did not meet at {launch.rdzv_endpoint} ({error}); start the same command on "
+                "each of them, with the same hydra.run.dir, and MASTER_ADDR=<name of the first>."
+            ) from None
     return results[min(results)]
 
 
@@ -116,7 +128,8 @@ def meeting_point() -> str:
             "trainer.num_nodes: the machines must know where to meet; on each of them set MASTER_ADDR=<name of the "
             "first> and start the same command, with the same hydra.run.dir."
         )
-    return f"{host}:{os.environ.get('MASTER_PORT', PORT)}"
+    port = PORT + int(os.environ.get("SLURM_JOB_ID", "0")) % 1000  # machines may be shared by several jobs
+    return f"{host}:{os.environ.get('MASTER_PORT', port)}"
 
 
 def told(rank: int, failure: Any) -> BaseException:

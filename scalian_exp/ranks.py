@@ -45,6 +45,14 @@ def mean(x: Tensor) -> Tensor:
     return total(x) / size()
 
 
+def first(x: Tensor) -> Tensor:
+    """The first process's."""
+    if size() > 1:
+        x = x.clone()
+        dist.broadcast(x, 0)
+    return x
+
+
 def together(share: Tensor) -> Tensor:
     """The rows of all processes, of which each may have another number."""
     if size() == 1:

@@ -40,11 +40,11 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any 
     by_hand = [name for name, off in BY_HAND.items() if config["trainer"].get(name, off) != off]
     if not task.automatic_optimization and by_hand:
         raise Refusal(f"trainer.{by_hand[0]}: {type(task).__name__} steps its optimizers by itself; leave it out here.")
-    together = processes(config["trainer"]) * config["trainer"].get("num_nodes", 1)
+    together = together_of(config["trainer"])
     if together > 1 and task.optimizer is None:
         raise Refusal("trainer.devices: this model trains nothing by gradient; use trainer/accelerator=auto.")
-    if (batch := config["dataset"]["batch_size"]) % together:
-        raise Refusal(f"dataset.batch_size={batch} can't be shared evenly by {together} processes; give a multiple.")
+    if "FSDP" in str(config["trainer"].get("strategy")) and hasattr(task.network, "start_from"):
+        raise Refusal("trainer/accelerator=fsdp: this network starts from the data, before it is split; use ddp.")
     offers = {"folder": folder, "dirpath": str(folder / "checkpoints"), "monitor": task.monitor, "mode": task.mode}
     callbacks = [build(f"callbacks.{name}", node, **offers) for name, node in chosen(config["callbacks"])]
     loggers = [
@@ -59,6 +59,25 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any 
         plugins=[AtomicCheckpoints()],
         default_root_dir=str(folder),
     )
+
+
+def together_of(trainer: dict[str, Any]) -> int:
+    """Processes of a training, on all machines."""
+    return processes(trainer) * int(trainer.get("num_nodes", 1))
+
+
+def check_shares(trainer: dict[str, Any], data: Any) -> None:
+    """
+    Raises:
+        Refusal: if the processes can't share each batch evenly, or would find nothing to do in a split.
+    """
+    together = together_of(trainer)
+    if data.batch_size % together:
+        raise Refusal(
+            f"dataset.batch_size={data.batch_size} can't be shared evenly by {together} processes; give a multiple."
+        )
+    if (least := min(len(split) for split in data.splits.values())) < together:
+        raise Refusal(f"A split of {least} examples is too small for {together} processes; use fewer.")
 
 
 def chosen(nodes: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -100,10 +119,15 @@ def checkpoint_among(folder: Path, *names: str) -> Path | None:
 def ending_cleanly() -> Iterator[None]:
     """Exit code 130 after Ctrl-C, as shells expect; Lightning's is 1, and it leaves later Ctrl-Cs ignored. A request to
     terminate ends as cleanly."""
-    if threading.current_thread() is threading.main_thread():
+    # a cluster's launcher has a handler of its own, which puts a job back into its queue
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except SystemExit:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise SystemExit(130) from None
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

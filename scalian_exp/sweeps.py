@@ -58,8 +58,9 @@ class Jobs(Mistakes):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)  # the folder's name refers to it; Hydra sets it a moment later
         folder, rank = Path(config.hydra.run.dir), os.environ.get("RANK")
-        if rank is not None and not any("hydra.run.dir=" in said for said in config.hydra.overrides.hydra):
-            sys.stderr.write("Processes that torchrun starts share a run folder: add hydra.run.dir=<folder>.\n")
+        shared = rank is not None or OmegaConf.select(config, "trainer.num_nodes", default=1) not in (1, None)
+        if shared and not any("hydra.run.dir=" in said for said in config.hydra.overrides.hydra):
+            sys.stderr.write("Machines and torchrun's processes must share a run folder: add hydra.run.dir=<folder>.\n")
             raise SystemExit(1)
         if (folder / "config.yaml").exists() and rank in (None, "0"):
             sys.stderr.write(

@@ -36,7 +36,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from scalian_exp.checkpoint import check_progress, read
     from scalian_exp.gpus import devices_of
     from scalian_exp.init_from import start_network_from
-    from scalian_exp.runs import build_trainer, checkpoint_among, ending_cleanly
+    from scalian_exp.runs import build_trainer, check_shares, checkpoint_among, ending_cleanly
 
     report.quiet()
     seed_everything(config["seed"], verbose=False)
@@ -46,6 +46,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
     task = build_task(config)
     task.check(data)
+    check_shares(config["trainer"], data)
     last = checkpoint_among(folder, "last", "start")
     if last is not None:
         check_progress(read(last), config["trainer"])  # before anything is written

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import composed, numbered, tiny
+from conftest import composed, kinds, numbered, tiny
 from test_command_line import QUICK, command
 
 from scalian_exp import processes
@@ -181,3 +181,14 @@ def test_machines_meet_and_torchrun_is_understood(tmp_path: Path) -> None:
     assert two == pytest.approx(run, rel=1e-6)
     alone = subprocess.run(torchrun, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "add hydra.run.dir=" in alone.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", kinds())
+def test_every_model_trains_in_two_processes(model: str, tmp_path: Path) -> None:
+    config = tiny(model, DDP, "callbacks=default", "callbacks.figures.every_n_epochs=1")
+    if config["model"].get("optimizer") is None:
+        with pytest.raises(Refusal, match="nothing by gradient"):
+            processes.train(config, tmp_path / "run")
+        return
+    assert processes.train(config, tmp_path / "run")["status"] == "finished"

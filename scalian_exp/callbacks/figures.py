@@ -35,14 +35,16 @@ class Figures(pl.Callback):
         self.gathered.append({name: values[:share] for name, values in batch.items()})
 
     def draw(self, trainer: Any, task: Any, split: str) -> None:
-        if not self.gathered or not trainer.is_global_zero:
-            self.gathered = []
+        """All processes draw, for what a figure shows may be asked of all; one writes."""
+        if not self.gathered:
             return
         order = torch.randperm(sum(batch_size(b) for b in self.gathered), generator=torch.Generator().manual_seed(0))
         self.gathered, batches = [], self.gathered
         batch = {name: torch.cat([b[name] for b in batches])[order.to(b0.device)] for name, b0 in batches[0].items()}
         with torch.no_grad():
             figures = task.figures(batch)
+        if not trainer.is_global_zero:
+            return
         folder = self.folder / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():

@@ -1,12 +1,15 @@
 """What makes a checkpoint stand alone and a run resumable."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import nn
 
+from scalian_exp import ranks
 from scalian_exp.report import announce_interruption
 
 
@@ -20,6 +23,17 @@ class AtomicCheckpoints(TorchCheckpointIO):
         part = target.with_name(target.name + ".part")
         torch.save(checkpoint, part)
         part.replace(target)
+
+
+def agree_on_statistics(task: Any) -> None:
+    """Each process's batch norm has seen its own part of the data; one model is validated and saved."""
+    if ranks.size() == 1:
+        return
+    for module in task.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            for statistic in (module.running_mean, module.running_var):
+                if statistic is not None:
+                    statistic.copy_(ranks.mean(statistic))
 
 
 class Provenance(pl.Callback):
@@ -44,8 +58,17 @@ class Provenance(pl.Callback):
                 state["best_k_models"] = {str(here / Path(k).name): v for k, v in state["best_k_models"].items()}
 
     def on_train_start(self, trainer: Any, task: Any) -> None:
+        if trainer.world_size > 1:
+            # One of several processes may wait for another that is dead, where no handler of Python's is ever called.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if trainer.ckpt_path is None:
             trainer.save_checkpoint(self.folder / "checkpoints" / "start.ckpt")
+
+    def on_validation_start(self, trainer: Any, task: Any) -> None:
+        agree_on_statistics(task)
+
+    def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
+        agree_on_statistics(task)
 
     def on_train_end(self, trainer: Any, task: Any) -> None:
         if trainer.is_global_zero and (self.folder / "checkpoints" / "last.ckpt").exists():

@@ -42,12 +42,34 @@ class BatchesInOrder(SequentialSampler):
         return whole + (rest > self.rank)
 
 
+def even_shares(order: Tensor, batch_size: int, rank: int, ranks: int) -> Iterator[Tensor]:
+    """What a process takes of each batch in training: as many examples as the others. What is left over of the last
+    batch, fewer examples than processes, is left out."""
+    for batch in order.split(batch_size):
+        if share := len(batch) // ranks:
+            yield batch[rank * share : (rank + 1) * share]
+
+
+def number_of_even_shares(size: int, batch_size: int, ranks: int) -> int:
+    whole, rest = divmod(size, batch_size)
+    return whole + (rest >= ranks)
+
+
+class EvenBatchesInOrder(BatchesInOrder):
+    """The same for training, in even shares."""
+
+    def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
+        return even_shares(torch.arange(self.size), self.batch_size, self.rank, self.ranks)
+
+    def __len__(self) -> int:
+        return number_of_even_shares(self.size, self.batch_size, self.ranks)
+
+
 class ShuffledBatches(Sampler[Tensor]):
     """Index tensors, one a batch, shuffled by a generator of (seed, epoch): a resumed run sees the same ones.
 
     Args:
-        rank: which of several processes this is; each gets the same number of examples of every batch. What is left
-            over of the last batch, fewer examples than processes, is left out.
+        rank: which of several processes this is; they get even shares.
         ranks: how many there are.
     """
 
@@ -60,13 +82,10 @@ class ShuffledBatches(Sampler[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed((self.seed * 2**20 + self.epoch) % 2**63)
-        for batch in self.data.order(generator).split(self.batch_size):
-            if share := len(batch) // self.ranks:
-                yield batch[self.rank * share : (self.rank + 1) * share]
+        yield from even_shares(self.data.order(generator), self.batch_size, self.rank, self.ranks)
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.data), self.batch_size)
-        return whole + (rest >= self.ranks)
+        return number_of_even_shares(len(self.data), self.batch_size, self.ranks)
 
 
 def as_it_is(batch: Any) -> Any:
@@ -130,12 +149,15 @@ class Data(pl.LightningDataModule):
         dtype: Any = self.trainer.lightning_module.dtype if self.trainer is not None else torch.float32
         return dtype
 
-    def loader(self, split: str, shuffle: bool = False, shared: bool = False) -> DataLoader[Examples]:
+    def loader(
+        self, split: str, shuffle: bool = False, shared: bool = False, training: bool = False
+    ) -> DataLoader[Examples]:
         """Batches of a split.
 
         Args:
             shuffle: in the order of the training's present epoch.
             shared: only this process's share of each.
+            training: even shares also without shuffling.
         """
         data = self.splits[split]
         # trainer.current_epoch is still one too low when a resumed training makes its loaders, whose processes begin
@@ -143,10 +165,11 @@ class Data(pl.LightningDataModule):
         progress: Any = self.trainer.fit_loop.epoch_progress.current if self.trainer is not None else None
         epoch = progress.processed if progress is not None else 0
         which = (self.trainer.global_rank, self.trainer.world_size) if shared and self.trainer is not None else (0, 1)
+        in_order = EvenBatchesInOrder if training else BatchesInOrder
         batches = (
             ShuffledBatches(data, self.batch_size, epoch, *which)
             if shuffle
-            else BatchesInOrder(len(data), self.batch_size, *which)
+            else in_order(len(data), self.batch_size, *which)
         )
         return DataLoader(
             Indexed(data),
@@ -162,7 +185,7 @@ class Data(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Examples]:
         always_the_same = getattr(self.trainer, "overfit_batches", 0) > 0
-        return self.loader("train", shuffle=not always_the_same, shared=True)
+        return self.loader("train", shuffle=not always_the_same, shared=True, training=True)
 
     def val_dataloader(self) -> DataLoader[Examples]:
         return self.loader("train" if getattr(self.trainer, "overfit_batches", 0) > 0 else "val", shared=True)

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import tempfile
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,7 @@ def fetch(url: str, target: Path, md5: str) -> None:
             raise Refusal(f"{target} is broken or another file; delete it, and the next start downloads it again.")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")  # several machines may share a folder
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, part.open("wb") as file:
             shutil.copyfileobj(answer, file)

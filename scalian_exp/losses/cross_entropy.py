@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp import ranks
 from scalian_exp.ranges import Fraction
 
 VOID = -100
@@ -24,4 +25,7 @@ class CrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         total = F.cross_entropy(logits.float(), labels, reduction="sum", label_smoothing=self.label_smoothing)
-        return total / (labels != VOID).sum().clamp_min(1)  # torch's own mean of nothing is NaN
+        count = (labels != VOID).sum()
+        if self.training:  # processes average their gradients, but may have unlike numbers of void pixels
+            count = ranks.mean(count.float())
+        return total / count.clamp_min(1)  # torch's own mean of nothing is NaN

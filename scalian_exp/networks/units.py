@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scalian_exp.draws import bernoulli, normal
+from scalian_exp.draws import bernoulli, drawn, exponential, normal
 
 
 class Units(ABC):
@@ -93,7 +93,7 @@ class Softmax(Units):
     def sample(self, x: Tensor) -> Tensor:
         """By the largest of the inputs with Gumbel noise: quicker than torch.multinomial on many groups."""
         grouped = self.grouped(x)
-        noisy = grouped - torch.empty_like(grouped).exponential_().log_()
+        noisy = grouped - drawn(exponential, grouped).log_()
         return F.one_hot(noisy.argmax(-1), self.classes).to(x.dtype).flatten(-2)
 
     def cumulant(self, x: Tensor) -> Tensor:

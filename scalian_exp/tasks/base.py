@@ -184,7 +184,8 @@ class Task(pl.LightningModule):
         Raises:
             Refusal: if the training has diverged.
         """
-        values = self.trainer.strategy.broadcast({**means.compute(), **totals})  # what is drawn at random may differ
+        values = {**means.compute(), **totals}
+        values = {name: ranks.first(value) for name, value in values.items()}  # what is drawn at random may differ
         means.reset()
         if split == "train" and "loss" in values and not bool(torch.isfinite(values["loss"])):
             raise Refusal(

@@ -131,9 +131,10 @@ class Contrastive(LayerByLayer):
         """Mean and mean square over the training data of what is made of a batch, (B, D) → (D,) each."""
         sums = torch.zeros((), device=self.device)
         count = 0
-        for batch in self.trainer.datamodule.loader("train"):
-            x = values(self.trainer.strategy.batch_to_device(batch)).float()
-            sums, count = sums + torch.stack([x.sum(0), x.square().sum(0)]), count + len(x)
+        with torch.random.fork_rng():  # where pixels are drawn, the epoch's noise is not touched
+            for batch in self.trainer.datamodule.loader("train"):
+                x = values(self.trainer.strategy.batch_to_device(batch)).float()
+                sums, count = sums + torch.stack([x.sum(0), x.square().sum(0)]), count + len(x)
         mean, square = ranks.mean(sums / count).to(self.dtype)  # drawn pixels differ between processes
         return mean, square
 
@@ -198,7 +199,8 @@ class Contrastive(LayerByLayer):
         return int(self.layer) == self.layers - 1
 
     def on_test_start(self) -> None:
-        self.partition = self.log_partition(self.rbm, self.likelihood)
+        found = self.log_partition(self.rbm, self.likelihood)
+        self.partition = LogPartition(*[ranks.first(value) for value in found])
 
     def test_logs(self, batch: Batch) -> dict[str, Tensor]:
         x = batch["image"]

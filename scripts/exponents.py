@@ -1,0 +1,62 @@
+"""How cost grows with what a sweep went over: the slopes of straight lines in double logarithms.
+
+    scalian-train -m model=draw dataset=fake_binary model.network.glimpses=4,8,16,32 trainer.max_epochs=2
+    python scripts/exponents.py outputs/multirun/<time>
+
+An exponent of 1 is proportional, 2 quadratic. Of a list, as image_size=[height,width], the product counts. Time is that
+of the training, per sample; operations and memory are those of the forward pass, per sample.
+"""
+
+import argparse
+import csv
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+COSTS = {"time": "samples_per_second", "operations": "gmacs", "memory": "peak_memory_mb", "parameters": "parameters"}
+"""what is called how in summary.csv; of samples a second the inverse counts"""
+
+
+def size(value: str) -> float:
+    """The number that a swept value means; 0 for a word."""
+    if re.fullmatch(r"\[[\d., ]+\]", value):
+        return math.prod(float(part) for part in value.strip("[]").split(","))
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0
+
+
+def exponent(sizes: list[float], costs: list[float]) -> float:
+    """The slope of log cost over log size, by least squares."""
+    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweep", type=Path, help="its folder")
+    file = parser.parse_args().sweep / "summary.csv"
+    if not file.exists():
+        parser.error(f"there is no {file}")
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["status"] == "finished"]
+    before = list(rows[0])[: list(rows[0]).index("status")] if rows else []
+    swept = [name for name in before if name != "job"]
+    if len(swept) != 1 or not all(size(row[swept[0]]) for row in rows) or len(rows) < 2:
+        parser.error(f"{file} must be of a sweep over one number; it is over {', '.join(swept) or 'nothing'}")
+    sizes = [size(row[swept[0]]) for row in rows]
+    table = Table(title=f"exponents over {swept[0]}, {min(sizes):g} to {max(sizes):g}")
+    for name in COSTS:
+        table.add_column(name, justify="right")
+    sign = {"time": -1}
+    found = [sign.get(name, 1) * exponent(sizes, [float(row[key]) for row in rows]) for name, key in COSTS.items()]
+    table.add_row(*[f"{value:.2f}" for value in found])
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
