@@ -46,17 +46,22 @@ def run(
     try:
         with_sentences(command, unknown)
     except SystemExit as stop:
-        if stop.code == 130 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-            end_sweep(Path(HydraConfig.get().sweep.dir))
+        if stop.code == 130:
+            end_sweep()
+        raise
+    except Exception:  # a launcher gives up where a job's process was killed
+        end_sweep()
         raise
 
 
-def end_sweep(folder: Path) -> None:
-    """What an interrupted sweep has to say."""
+def end_sweep() -> None:
+    """What a sweep that breaks off has to say, if this is one."""
     from scalian_exp.summary import summarise
 
-    print(f"The sweep ends here; sweep.resume={folder} goes on, also with jobs that are not in this table.")
-    summarise(folder)
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        folder = Path(HydraConfig.get().sweep.dir)
+        print(f"The sweep ends here; sweep.resume={folder} goes on, also with jobs that are not in this table.")
+        summarise(folder)
 
 
 def find_own_modules() -> None:

@@ -104,6 +104,22 @@ def test_every_launcher_names_the_jobs_that_failed(launcher: str, tmp_path: Path
         assert "one and one are three" in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("launcher", launchers())
+def test_a_job_that_is_killed_leaves_a_summary(launcher: str, tmp_path: Path) -> None:
+    (tmp_path / "ill.py").write_text(
+        "import os, signal\nfrom pytorch_lightning import Callback\n\n\nclass Ill(Callback):\n"
+        "    def on_train_start(self, trainer, task):\n"
+        "        if task.loss.__class__.__name__ == 'AbsoluteError':\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    words = [*[word for word in SWEEP if not word.startswith(("model=", "seed="))], "model=autoencoder"]
+    result = launched(launcher, *words, "+callbacks.ill._target_=ill.Ill", "loss=mse,l1", cwd=tmp_path)
+    assert result.returncode == 1
+    with (tmp_path / "sweep/summary.csv").open() as file:
+        assert "unfinished" in [row["status"] for row in csv.DictReader(file)]
+    assert "sweep.resume=sweep" in result.stdout
+
+
 def test_each_job_has_a_gpu_of_its_own(tmp_path: Path) -> None:
     names = ["first", "second"]
     with one_of(names, tmp_path) as one, one_of(names, tmp_path) as other:

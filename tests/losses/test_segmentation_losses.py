@@ -158,6 +158,19 @@ def test_cross_entropy_is_torchs_own() -> None:
         torch.testing.assert_close(CrossEntropy(smoothing)(vectors, classes), own)
 
 
+def test_cross_entropy_of_two_processes_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where one of them has fewer pixels that aren't void."""
+    logits, labels = torch.randn(4, 3, 5, 5), torch.randint(3, (4, 5, 5))
+    labels[0], labels[1, :4] = VOID, VOID
+    loss = CrossEntropy()
+    whole = loss(logits, labels)
+    labelled = (labels != VOID).sum()
+    monkeypatch.setattr("scalian_exp.ranks.mean", lambda _: labelled / 2)
+    halves = [loss(logits[part], labels[part]) for part in (slice(2), slice(2, 4))]
+    assert sum(halves) / 2 == pytest.approx(float(whole), rel=1e-6)
+    assert loss.eval()(logits[:2], labels[:2]) != halves[0]  # which asks no other process
+
+
 def test_median_frequency_counted_by_hand() -> None:
     """Two images of 4 labelled pixels: 0 0 0 1 and 0 0 2 2. Class 3 occurs nowhere."""
     loss = MedianFrequency(4)
