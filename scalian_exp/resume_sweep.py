@@ -48,8 +48,11 @@ def started_with(folder: Path) -> tuple[list[str], list[str]]:
     """
     file = folder / "multirun.yaml"
     if not file.is_file():
-        one = f"; it holds a single run: resume={folder}" if (folder / "config.yaml").exists() else ""
-        raise Refusal(f"{folder} is no folder of a sweep: there is no multirun.yaml in it{one}.")
+        others = sorted(folder.parent.glob("*/multirun.yaml"))[-3:] if folder.parent.is_dir() else []
+        advice = f"; sweeps beside it: {', '.join(str(file.parent) for file in others)}" if others else ""
+        if (folder / "config.yaml").exists():
+            advice = f"; it holds a single run: resume={folder}"
+        raise Refusal(f"{folder} is no folder of a sweep: there is no multirun.yaml in it{advice}.")
     try:
         said = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]
         words, cwd = said["overrides"], Path(said["runtime"]["cwd"])
