@@ -6,6 +6,7 @@ once on each, with the same run folder; where torchrun has started the processes
 
 import hashlib
 import logging
+import multiprocessing
 import os
 import signal
 import threading
@@ -37,6 +38,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     from scalian_exp.train import train
 
+    # Else each process warns that a parameter was never unused. Read when torch is imported, which is later.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     machines, count = config["trainer"].get("num_nodes", 1), processes(config["trainer"])
     if (started := os.environ.get("WORLD_SIZE")) and "LOCAL_RANK" in os.environ and int(started) != machines * count:
         raise Refusal(
@@ -52,10 +55,15 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for library in ("torch.distributed", "torch.multiprocessing"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)  # what failed is told below
+    from scalian_exp import report
+    from scalian_exp.runs import check_device
+
+    kind = config["trainer"]["accelerator"]
+    check_device(kind, f"trainer.accelerator={kind}", "trainer/accelerator=ddp_cpu")
+    for library in list(logging.root.manager.loggerDict):
+        if library.startswith(("torch.distributed", "torch.multiprocessing")):
+            logging.getLogger(library).setLevel(logging.CRITICAL)  # what failed is told below
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(PATIENCE))  # an argument only of the latest torch
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else a warning a process that a parameter was never unused
     threads = max(1, torch.get_num_threads() // count)
     with TemporaryDirectory() as logs, own_signals():
         launch = LaunchConfig(
@@ -68,9 +76,13 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=logs),
         )
+        if machines > 1:
+            print(f"waits for {machines} machines to meet at {launch.rdzv_endpoint}", flush=True)
         try:
             results: dict[int, dict[str, Any]] = elastic_launch(launch, work)(config, folder, threads)
-        except SignalException:
+        except SignalException as stop:
+            if stop.sigval == signal.SIGTERM and (folder / "checkpoints/last.ckpt").exists():  # else a process tells
+                print(f"\nInterrupted; go on with: {report.command_to_resume(folder)}", flush=True)
             raise SystemExit(INTERRUPTED) from None
         except ChildFailedError as error:
             raise told(*error.get_first_failure()) from None
@@ -79,6 +91,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
                 f"The machines of this job did not meet at {launch.rdzv_endpoint} ({error}); start the same command on "
                 "each of them, with the same hydra.run.dir, and MASTER_ADDR=<name of the first>."
             ) from None
+    if 0 not in results:
+        print(f"this machine's processes have done their part; see {report.shown(folder)}", flush=True)
     return results[min(results)]
 
 
@@ -89,6 +103,7 @@ def work(config: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]:
     from scalian_exp.train import train
 
     torch.set_num_threads(threads)
+    multiprocessing.set_start_method(None, force=True)  # of loaders' processes: not "spawn", as this one was started
     if os.environ["RANK"] == "0":
         handlers: list[logging.Handler] = [
             logging.StreamHandler(),

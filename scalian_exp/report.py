@@ -182,6 +182,10 @@ def program(name: str) -> str:
     return name if shutil.which(name) or not beside.exists() else relative(beside)
 
 
+def command_to_resume(folder: Path) -> str:
+    return f"{program('scalian-train')} resume={shlex.quote(shown(folder))}"
+
+
 def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
     """Write the metrics so far and print the command that goes on."""
     so_far = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -190,6 +194,6 @@ def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
     done = min(trainer.current_epoch, trainer.max_epochs) if wanted else trainer.current_epoch
     print(
         f"\nInterrupted; {done}{wanted} epochs are complete and kept in {shown(folder)}/checkpoints."
-        f"\nGo on with: {program('scalian-train')} resume={shlex.quote(shown(folder))}",
+        f"\nGo on with: {command_to_resume(folder)}",
         flush=True,
     )

@@ -85,7 +85,7 @@ def chosen(nodes: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(name, node) for name, node in nodes.items() if node and "_target_" in node]
 
 
-def check_device(kind: str, said: str) -> None:
+def check_device(kind: str, said: str, instead: str = "cpu") -> None:
     """Refuse a kind of device that isn't there, in the words that the user said."""
     there = {
         "gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
@@ -93,7 +93,7 @@ def check_device(kind: str, said: str) -> None:
         "mps": torch.backends.mps.is_available(),
     }
     if not there.get(kind, kind in ("auto", "cpu")):
-        raise Refusal(f"{said}: torch finds no such device on this machine; use cpu instead.")
+        raise Refusal(f"{said}: torch finds no such device on this machine; use {instead} instead.")
 
 
 def torch_device(said: str) -> torch.device:

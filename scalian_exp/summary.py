@@ -188,10 +188,10 @@ def summarise(sweep: Path) -> int:
             print(f"plot      {shown(sweep / f'{name}.png')}")
     print(f"summary   {shown(sweep / 'summary.csv')}, {shown(sweep / 'summary.md')}")
     print(f"dashboard {program('tensorboard')} --logdir {shown(sweep)}")
-    failed = [job["folder"] for job in jobs if job["outcome"]["status"] != "finished"]
-    for folder in failed:
-        error = folder / "error.txt"
-        print(f"failed    {shown(error if error.exists() else folder)}")
+    failed = [job for job in jobs if job["outcome"]["status"] != "finished"]
+    for job in failed:
+        error = job["folder"] / "error.txt"
+        print(f"{job['outcome']['status']:12} {shown(error if error.exists() else job['folder'])}")
     if failed:
         print(f"go on     {program('scalian-train')} sweep.resume={shlex.quote(shown(sweep))}")
     return len(failed)

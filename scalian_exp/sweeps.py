@@ -60,7 +60,8 @@ class Jobs(Mistakes):
         folder, rank = Path(config.hydra.run.dir), os.environ.get("RANK")
         shared = rank is not None or OmegaConf.select(config, "trainer.num_nodes", default=1) not in (1, None)
         if shared and not any("hydra.run.dir=" in said for said in config.hydra.overrides.hydra):
-            sys.stderr.write("Machines and torchrun's processes must share a run folder: add hydra.run.dir=<folder>.\n")
+            if rank in (None, "0"):
+                sys.stderr.write("Several processes or machines must share a folder: add hydra.run.dir=<folder>.\n")
             raise SystemExit(1)
         if (folder / "config.yaml").exists() and rank in (None, "0"):
             sys.stderr.write(

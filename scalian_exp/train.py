@@ -4,6 +4,7 @@ compose (Hydra) → check → build → fit → test → report. A job is one fu
 called again on the same folder, it goes on where it stopped.
 """
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from scalian_exp.checks import check
 from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.resume import resumed
 from scalian_exp.resume_sweep import KEY, resumed_sweep
+
+log = logging.getLogger(__name__)
 
 
 def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -74,7 +77,9 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 def job(config: DictConfig) -> float | None:
     """One job of Hydra's: its best monitored value, for sweepers that search; never a test metric."""
     plain, folder = check(config), Path(HydraConfig.get().runtime.output_dir)
-    return (finished(folder) or processes.train(plain, folder)).get("best")
+    if kept := finished(folder):
+        log.info("kept: %s has finished already", folder)
+    return (kept or processes.train(plain, folder)).get("best")
 
 
 def finished(folder: Path) -> dict[str, Any]:

@@ -47,7 +47,8 @@ def main() -> None:
     before = list(rows[0])[: list(rows[0]).index("status")] if rows else []
     swept = [name for name in before if name != "job"]
     if len(swept) != 1 or not all(size(row[swept[0]]) for row in rows) or len(rows) < 2:
-        parser.error(f"{file} must be of a sweep over one number; it is over {', '.join(swept) or 'nothing'}")
+        told = f"{len(rows)} such jobs, over {', '.join(swept) or 'nothing'}"
+        parser.error(f"{file} must have at least two finished jobs over one positive number; it has {told}")
     sizes = [size(row[swept[0]]) for row in rows]
     table = Table(title=f"exponents over {swept[0]}, {min(sizes):g} to {max(sizes):g}")
     for name in COSTS:

@@ -9,7 +9,9 @@ The first word is the folder to write, the others say the data set as for scalia
 import argparse
 import json
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +59,17 @@ def write(folder: Path, words: list[str], shard_bytes: str = SHARD_BYTES) -> Non
     for name in SPLITS:
         blocks = list(range(0, len(data.splits[name]), BLOCK))
         one_by_one = partial(examples, data.splits[name])
-        optimize(one_by_one, blocks, str(folder / name), chunk_bytes=shard_bytes, num_workers=1)
+        print(f"{name:6} {len(data.splits[name])} examples", flush=True)
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # litdata has much to say
+            optimize(one_by_one, blocks, str(folder / name), chunk_bytes=shard_bytes, num_workers=1)
     classes = data.num_classes if "mask" in first else data.classes_found
-    write_text(folder / FACTS, json.dumps({"image": list(first["image"].shape[1:]), "classes": classes}) + "\n")
+    channels, height, width = first["image"].shape[1:]
+    write_text(folder / FACTS, json.dumps({"image": [channels, height, width], "classes": classes}) + "\n")
+    kind = "mask_shards" if "mask" in first else "shards"
+    print(
+        f"train on them: scalian-train model=… dataset={kind} dataset.root={folder} dataset.in_channels={channels} "
+        f"'dataset.image_size=[{height},{width}]'"
+    )
 
 
 def main() -> None:

@@ -76,7 +76,7 @@ def test_two_processes_take_the_rows_of_each_batch() -> None:
     ("said", "sentence"),
     [
         (["dataset.batch_size=7"], "dataset.batch_size=7 can't be shared evenly by 2 processes"),
-        (["+trainer.num_nodes=2"], "set MASTER_ADDR"),
+        (["trainer.num_nodes=2"], "set MASTER_ADDR"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(
@@ -172,7 +172,7 @@ def test_machines_meet_and_torchrun_is_understood(tmp_path: Path) -> None:
         port = str(free.getsockname()[1])
     said = [*QUICK, DDP, "model=autoencoder", "trainer.max_epochs=1"]
     python, environment = [sys.executable, "-m"], {**os.environ, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
-    machine = [*python, "scalian_exp.train", *said, "+trainer.num_nodes=2", "trainer.devices=1", "hydra.run.dir=two"]
+    machine = [*python, "scalian_exp.train", *said, "trainer.num_nodes=2", "trainer.devices=1", "hydra.run.dir=two"]
     both = [subprocess.Popen(machine, cwd=tmp_path, env=environment) for _ in range(2)]
     assert [running.wait() for running in both] == [0, 0]
     torchrun = [*python, "torch.distributed.run", "--nproc-per-node=2", "-m", "scalian_exp.train", *said]

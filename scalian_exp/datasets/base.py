@@ -177,6 +177,7 @@ class Data(pl.LightningDataModule):
             collate_fn=as_it_is,
             sampler=batches,
             num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             # Its own generator: an iterator draws a number when made, which is before an epoch's seeding in a resumed
             # run and after it in others.

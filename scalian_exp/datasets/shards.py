@@ -5,6 +5,7 @@ their number, and so order, resuming and the division among processes are those 
 """
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -48,6 +49,7 @@ class ShardedExamples(Batched):
         if self.process != os.getpid():  # a loader's process must not share open files with the one that made it
             from litdata import StreamingDataset
 
+            logging.getLogger("litdata").setLevel(logging.ERROR)  # it tells how it reads, of each split anew
             self.process, self.stream = os.getpid(), StreamingDataset(str(self.folder))
         examples = [self.stream[index] for index in indices.tolist()]
         return {name: torch.stack([example[name] for example in examples]) for name in examples[0]}
