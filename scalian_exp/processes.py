@@ -56,10 +56,9 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     from scalian_exp import report
-    from scalian_exp.runs import check_device
+    from scalian_exp.runs import check_accelerator
 
-    kind = config["trainer"]["accelerator"]
-    check_device(kind, f"trainer.accelerator={kind}", "trainer/accelerator=ddp_cpu")
+    check_accelerator(config["trainer"])
     for library in list(logging.root.manager.loggerDict):
         if library.startswith(("torch.distributed", "torch.multiprocessing")):
             logging.getLogger(library).setLevel(logging.CRITICAL)  # what failed is told below

@@ -25,8 +25,7 @@ BY_HAND = {"gradient_clip_val": None, "accumulate_grad_batches": 1}
 def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any = 1) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder, on these
     devices."""
-    accelerator = config["trainer"]["accelerator"]
-    check_device(accelerator, f"trainer/accelerator={accelerator}")
+    check_accelerator(config["trainer"])
     if isinstance(devices, list) and not torch.accelerator.is_available():
         raise Refusal(f"trainer.devices={devices}: a CPU has no index; leave trainer.devices out.")
     if not torch.cuda.is_available():
@@ -83,6 +82,15 @@ def check_shares(trainer: dict[str, Any], data: Any) -> None:
 def chosen(nodes: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Those that say what they are: an experiment may also set values of callbacks that are left out."""
     return [(name, node) for name, node in nodes.items() if node and "_target_" in node]
+
+
+def check_accelerator(trainer: dict[str, Any]) -> None:
+    """Refuse a trainer's kind of device if it isn't there."""
+    kind = trainer["accelerator"]
+    if "strategy" in trainer:
+        check_device(kind, f"trainer.accelerator={kind}", "trainer/accelerator=ddp_cpu")
+    else:
+        check_device(kind, f"trainer/accelerator={kind}")
 
 
 def check_device(kind: str, said: str, instead: str = "cpu") -> None:
