@@ -72,27 +72,29 @@ def test_two_processes_take_the_rows_of_each_batch() -> None:
     assert len(ShuffledBatches(numbered(17), 8, 3, 0, 2)) == len([*ShuffledBatches(numbered(17), 8, 3, 0, 2)]) == 2
 
 
-@pytest.mark.parametrize(
-    ("said", "sentence"),
-    [
-        (["dataset.batch_size=7"], "dataset.batch_size=7 can't be shared evenly by 2 processes"),
-        (["trainer.num_nodes=2"], "set MASTER_ADDR"),
-    ],
-)
-def test_what_cannot_be_shared_is_refused(
-    said: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_machines_must_know_where_to_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MASTER_ADDR", raising=False)
-    with pytest.raises(Refusal, match=sentence):
-        processes.train(tiny("autoencoder", DDP, *said), tmp_path / "run")
+    monkeypatch.delenv("SLURM_JOB_NODELIST", raising=False)
+    with pytest.raises(Refusal, match="set MASTER_ADDR"):
+        processes.train(tiny("autoencoder", DDP, "trainer.num_nodes=2"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_several_devices_need_a_strategy() -> None:
-    with pytest.raises(Refusal, match="trainer/accelerator=ddp_cpu"):
-        check(composed("model=vae", "trainer.devices=2"))
-    with pytest.raises(Refusal, match="gradient_clip_val"):
-        check(composed("model=vae", "trainer/accelerator=fsdp", "trainer.gradient_clip_val=1"))
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (["trainer.devices=2"], "trainer/accelerator=ddp_cpu"),
+        (["+trainer.strategy=ddp"], "trainer/accelerator=ddp_cpu"),
+        (["+trainer.num_nodes=2"], "trainer/accelerator=ddp_cpu"),
+        ([DDP, "dataset.batch_size=15"], "can't be shared evenly by 2 processes"),
+        ([DDP, "trainer.devices=two"], "say how many processes"),
+        ([DDP, "trainer.devices=0"], "say how many processes"),
+        (["trainer/accelerator=fsdp", "trainer.gradient_clip_val=1"], "trainer.gradient_clip_val"),
+    ],
+)
+def test_what_processes_cannot_do_is_refused(said: list[str], sentence: str) -> None:
+    with pytest.raises(Refusal, match=sentence):
+        check(composed("model=vae", *said))
 
 
 @pytest.mark.slow

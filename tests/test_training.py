@@ -59,7 +59,12 @@ def test_a_step_of_every_model_with_every_loss(model: str, loss: str, tmp_path: 
     assert metrics["steps"] in (1, 2)  # a GAN's two optimizers take one each
 
 
-@pytest.mark.parametrize(("model", "data"), partnered(lambda model: partners(model, "dataset")))
+def kinds_of_data(model: str) -> list[str]:
+    """One data set of each shape and words that a model can be combined with."""
+    return list({tuple(same_kind(data)): data for data in reversed(partners(model, "dataset"))}.values())
+
+
+@pytest.mark.parametrize(("model", "data"), partnered(kinds_of_data))
 def test_a_step_of_every_model_on_every_kind_of_data(model: str, data: str, tmp_path: Path) -> None:
     assert train(tiny(model, *same_kind(data), *ONE_STEP), tmp_path)["steps"] in (1, 2)
 

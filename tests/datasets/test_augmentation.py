@@ -140,6 +140,8 @@ def test_only_training_examples_are_augmented_and_never_those_to_overfit() -> No
 class Recorder(pl.LightningModule):
     """Keeps the batches that a Trainer gives it."""
 
+    draws_by_rows = False
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))

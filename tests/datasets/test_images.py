@@ -1,20 +1,23 @@
 """Splits, batches, files."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import numbered
+from conftest import numbered, tiny
 from PIL import Image
 from torch import Tensor
 
+from scalian_exp.checkpoint import read
 from scalian_exp.datasets.base import BatchesInOrder, ShuffledBatches
 from scalian_exp.datasets.folder import ImageFolder, read_image
 from scalian_exp.datasets.images import InMemoryImages
 from scalian_exp.datasets.mnist import MNIST, BinarizedMNIST
 from scalian_exp.datasets.small import Digits, FakeImages, FashionMNISTSample
 from scalian_exp.refusal import Refusal
+from scalian_exp.train import train
 
 
 class Numbered(InMemoryImages):
@@ -161,7 +164,8 @@ def test_dynamic_binarisation_draws_training_anew_and_evaluation_once(tmp_path: 
         lightning_module = torch.nn.Linear(1, 1)
         lightning_module.dtype = torch.float32
         training = True
-        current_epoch = 0
+        fit_loop = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=0)))
+        global_rank, world_size = 0, 1
         overfit_batches = 0
 
     first.trainer = Training()  # type: ignore[assignment]
@@ -338,3 +342,17 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     Image.fromarray(ramp.astype(np.int32), mode="I").save(tmp_path / "b.tif")
     with pytest.raises(Refusal, match="32 bits"):
         read_image(tmp_path / "b.tif", (1, 8, 8), "crop")
+
+
+def test_training_with_loader_processes_resumes_to_the_bit(tmp_path: Path) -> None:
+    """Their first batches are asked for before the resumed epoch begins."""
+    (tmp_path / "photos").mkdir()
+    for number in range(20):
+        Image.fromarray(np.full((8, 8, 3), 10 * number, np.uint8)).save(tmp_path / f"photos/{number}.png")
+    photos = ["dataset=image_folder", f"dataset.root={tmp_path / 'photos'}", "dataset.image_size=[8,8]"]
+    words = [*photos, "dataset.num_workers=1", "dataset.batch_size=4", "test=false"]
+    train(tiny("autoencoder", *words, "trainer.max_epochs=2"), tmp_path / "whole")
+    for epochs in (1, 2):
+        train(tiny("autoencoder", *words, f"trainer.max_epochs={epochs}"), tmp_path / "parts")
+    whole, parts = (read(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)

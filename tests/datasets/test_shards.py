@@ -30,6 +30,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_shards_hold_what_was_written(shards: Path) -> None:
     original = build("dataset", OmegaConf.to_container(composed("dataset=fake_images").dataset, resolve=True))
     words = ["dataset=shards", f"dataset.root={shards}", *FAKE, "dataset.num_workers=0"]
@@ -55,7 +56,8 @@ def test_an_epoch_takes_every_example_once_and_few_shards_at_a_time(tmp_path: Pa
     assert order.tolist() != torch.cat([*ShuffledBatches(data, 4, epoch=2)]).tolist()
 
 
-@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
 def test_training_on_shards_resumes_to_the_bit(shards: Path, workers: int, tmp_path: Path) -> None:
     words = ["dataset=shards", f"dataset.root={shards}", *FAKE, f"dataset.num_workers={workers}", "test=false"]
     train(tiny("autoencoder", *words, "trainer.max_epochs=2"), tmp_path / "whole")
@@ -68,11 +70,16 @@ def test_training_on_shards_resumes_to_the_bit(shards: Path, workers: int, tmp_p
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_what_is_no_shards_is_refused(shards: Path, tmp_path: Path) -> None:
+def test_what_is_no_shards_is_refused(tmp_path: Path) -> None:
+    config = tiny("autoencoder", "dataset=shards", f"dataset.root={tmp_path / 'shards'}")
     with pytest.raises(Refusal, match=r"shards\.json"):
-        train(tiny("autoencoder", "dataset=shards", f"dataset.root={tmp_path}"), tmp_path / "run")
+        train(config, tmp_path / "run")
+    for split in ("train", "val", "test"):
+        (tmp_path / "shards" / split).mkdir(parents=True)
+        (tmp_path / "shards" / split / "index.json").write_text('{"chunks": []}')
+    (tmp_path / "shards/shards.json").write_text('{"image": [1, 16, 16], "classes": 0}')
     with pytest.raises(Refusal, match=r"correct dataset\.in_channels"):
-        train(tiny("autoencoder", "dataset=shards", f"dataset.root={shards}"), tmp_path / "run")
+        train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
