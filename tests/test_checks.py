@@ -4,10 +4,11 @@ import re
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from conftest import composed, fake, names, partnered
+from conftest import composed, fake, fits, names, partnered
 from omegaconf import OmegaConf
 
 from scalian_exp.checks import check, check_arguments, check_words
@@ -30,7 +31,17 @@ def fit_together(model: str, dataset: str, loss: str) -> bool:
     return m["task"] in l["tasks"] and {*m["needs"], *l["needs"]} <= set(d["provides"])
 
 
-@pytest.mark.parametrize("model", names("model"))
+def of_each_kind() -> list[Any]:
+    """All models; those that say the same of what fits them are for the slow tests, but the first."""
+    seen, parameters = set(), []
+    for model in names("model"):
+        kind = str(fits(model))
+        parameters.append(pytest.param(model, marks=[pytest.mark.slow] if kind in seen else []))
+        seen.add(kind)
+    return parameters
+
+
+@pytest.mark.parametrize("model", of_each_kind())
 def test_every_triple_is_compatible_or_refused(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scalian_exp.vocabulary.options", OPTIONS)
     for dataset, loss in product(names("dataset"), names("loss")):
