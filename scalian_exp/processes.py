@@ -44,7 +44,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if (started := os.environ.get("WORLD_SIZE")) and "LOCAL_RANK" in os.environ and int(started) != machines * count:
         raise Refusal(
             f"torchrun has started {started} processes, but the config means {machines * count}; say "
-            f"trainer/accelerator=ddp_cpu or ddp, trainer.devices=… and perhaps trainer.num_nodes=…"
+            "trainer/accelerator=ddp_cpu or ddp, trainer.devices=… and perhaps trainer.num_nodes=…"
         )
     if machines * count == 1 or "LOCAL_RANK" in os.environ:
         return train(config, folder)
