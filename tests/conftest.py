@@ -96,6 +96,17 @@ def kinds() -> list[Any]:
     return parameters
 
 
+def of_each_kind() -> list[Any]:
+    """All models as parameters of a test: of those that say the same of what fits them the default run tries the first,
+    the slow tests the others."""
+    seen, parameters = set(), []
+    for model in names("model"):
+        kind = str(fits(model))
+        parameters.append(pytest.param(model, marks=[pytest.mark.slow] if kind in seen else []))
+        seen.add(kind)
+    return parameters
+
+
 def tiny(model: str, *overrides: str) -> dict[str, Any]:
     """A resolved config that trains a tiny version of a model on fake data in a second."""
     said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]

@@ -4,11 +4,10 @@ import re
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from conftest import composed, fake, fits, names, partnered
+from conftest import composed, fake, names, of_each_kind, partnered
 from omegaconf import OmegaConf
 
 from scalian_exp.checks import check, check_arguments, check_words
@@ -29,16 +28,6 @@ def fit_together(model: str, dataset: str, loss: str) -> bool:
     """What the words say, computed here a second time."""
     m, d, l = words("model", model)["fits"], words("dataset", dataset), words("loss", loss)["fits"]  # noqa: E741
     return m["task"] in l["tasks"] and {*m["needs"], *l["needs"]} <= set(d["provides"])
-
-
-def of_each_kind() -> list[Any]:
-    """All models; those that say the same of what fits them are for the slow tests, but the first."""
-    seen, parameters = set(), []
-    for model in names("model"):
-        kind = str(fits(model))
-        parameters.append(pytest.param(model, marks=[pytest.mark.slow] if kind in seen else []))
-        seen.add(kind)
-    return parameters
 
 
 @pytest.mark.parametrize("model", of_each_kind())

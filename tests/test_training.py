@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
-from conftest import composed, fake, kinds, names, partnered, tiny
+from conftest import composed, fake, kinds, names, of_each_kind, partnered, tiny
 from PIL import Image
 from test_checks import fit_together, words
 
@@ -104,8 +104,15 @@ def test_evaluating_again_gives_the_same(model: str, tmp_path: Path) -> None:
     assert again.keys() == {name for name in trained if name.startswith("test/")}
 
 
-@pytest.mark.parametrize("model", kinds())
-@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def precisions() -> list[Any]:
+    """One for every model, the others for every kind."""
+    models = {"bf16-mixed": kinds(), "bf16-true": of_each_kind(), "64-true": of_each_kind()}
+    return [
+        pytest.param(*each.values, precision, marks=each.marks) for precision in models for each in models[precision]
+    ]
+
+
+@pytest.mark.parametrize(("model", "precision"), precisions())
 def test_options_of_the_device_compose_with_every_model(model: str, precision: str, tmp_path: Path) -> None:
     options = [f"trainer.precision={precision}", "channels_last=true"]
     options += ["trainer.gradient_clip_val=1.0"] if build_task(tiny(model)).automatic_optimization else []
