@@ -41,7 +41,7 @@ def examples(data: Batched, start: int) -> Iterator[dict[str, torch.Tensor]]:
         yield {name: values[position] for name, values in batch.items()}
 
 
-def write(folder: Path, words: list[str], shard_bytes: str = SHARD_BYTES) -> None:
+def write(folder: Path, words: list[str]) -> None:
     """
     Raises:
         Refusal: if the folder isn't empty, or the data set is none of images.
@@ -61,7 +61,7 @@ def write(folder: Path, words: list[str], shard_bytes: str = SHARD_BYTES) -> Non
         one_by_one = partial(examples, data.splits[name])
         print(f"{name:6} {len(data.splits[name])} examples", flush=True)
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # litdata has much to say
-            optimize(one_by_one, blocks, str(folder / name), chunk_bytes=shard_bytes, num_workers=1)
+            optimize(one_by_one, blocks, str(folder / name), chunk_bytes=SHARD_BYTES, num_workers=1)
     classes = data.num_classes if "mask" in first else data.classes_found
     channels, height, width = first["image"].shape[1:]
     write_text(folder / FACTS, json.dumps({"image": [channels, height, width], "classes": classes}) + "\n")

@@ -50,6 +50,17 @@ class Images(Data):
         height, width = image_size
         self.shape = (in_channels, height, width)
 
+    def check_shape(self, which: str, found: Sequence[int]) -> None:
+        """
+        Raises:
+            Refusal: if images are not of the config's shape.
+        """
+        if tuple(found) != self.shape:
+            raise Refusal(
+                f"{which} are {tuple(found)} (channels, height, width), but the config says {self.shape}; "
+                "correct dataset.in_channels and dataset.image_size."
+            )
+
     @property
     def varied(self) -> bool:
         """Does chance change the examples? While training, unless a few batches are to be learned by heart."""
@@ -88,11 +99,7 @@ class InMemoryImages(Images, ABC):
             return
         splits = self.read()
         for name, examples in splits.items():
-            if (found := tuple(examples["image"].shape[1:])) != self.shape:
-                raise Refusal(
-                    f"The {name} images are {found} (channels, height, width), but the config says {self.shape}; "
-                    "correct dataset.in_channels and dataset.image_size."
-                )
+            self.check_shape(f"The {name} images", examples["image"].shape[1:])
         if "val" not in splits:
             splits["train"], splits["val"] = self.hold_out(splits["train"])
         if self.resample_binary:

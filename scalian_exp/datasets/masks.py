@@ -78,11 +78,7 @@ class Masks(Images, ABC):
         Raises:
             Refusal: if the examples are not what the config says.
         """
-        if (found := tuple(examples["image"].shape[1:])) != self.shape:
-            raise Refusal(
-                f"The {split} images of {type(self).__name__} are {found} (channels, height, width), but the config "
-                f"says {self.shape}; correct dataset.in_channels and dataset.image_size."
-            )
+        self.check_shape(f"The {split} images of {type(self).__name__}", examples["image"].shape[1:])
         if (highest := int((examples["mask"] + 1).max()) - 1) >= self.num_classes:  # void became 0: 255 + 1 overflows
             raise Refusal(
                 f"The {split} masks of {type(self).__name__} have the class {highest}, but dataset.num_classes is "

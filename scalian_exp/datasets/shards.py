@@ -109,7 +109,7 @@ class Shards(Images):
         return int(facts_of(self.root)["classes"])
 
     def setup(self, stage: str | None = None) -> None:
-        check_shape(facts_of(self.root), self.shape)
+        self.check_shape("The shards' images", facts_of(self.root)["image"])
         self.splits = {name: ShardedExamples(self.root / name, self.mixed) for name in SPLITS}
 
 
@@ -137,18 +137,10 @@ class MaskShards(Masks):
 
     def read(self) -> Mapping[str, Batched]:
         facts = facts_of(self.root)
-        check_shape(facts, self.shape)
+        self.check_shape("The shards' images", facts["image"])
         if facts["classes"] > self.num_classes:
             raise Refusal(
                 f"The masks in {self.root} have {facts['classes']} classes, but dataset.num_classes is "
                 f"{self.num_classes}; correct it."
             )
         return {name: ShardedExamples(self.root / name, self.mixed) for name in SPLITS}
-
-
-def check_shape(facts: dict[str, Any], shape: tuple[int, int, int]) -> None:
-    if tuple(facts["image"]) != shape:
-        raise Refusal(
-            f"The shards' images are {tuple(facts['image'])} (channels, height, width), but the config says {shape}; "
-            "correct dataset.in_channels and dataset.image_size."
-        )
