@@ -74,15 +74,6 @@ def check_plain(config: dict[str, Any]) -> None:
     check_arguments(config)
     check_facts(config["dataset"])
     check_trainer(config["trainer"], config["model"].get("optimizer", {}))
-    together = config["trainer"].get("num_nodes", 1) * processes_said(config["trainer"])
-    if (batch := config["dataset"].get("batch_size", 0)) % together:
-        raise Refusal(f"dataset.batch_size={batch} can't be shared evenly by {together} processes; give a multiple.")
-
-
-def processes_said(trainer: dict[str, Any]) -> int:
-    """How many processes a trainer's config asks for on each machine; 1 where that is for the machine to say."""
-    devices = trainer.get("devices", 1) if "strategy" in trainer else 1
-    return len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) and devices > 0 else 1
 
 
 def check_words(config: DictConfig) -> None:

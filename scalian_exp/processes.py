@@ -40,13 +40,15 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     # Else each process warns that a parameter was never unused. Read when torch is imported, which is later.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    machines, count = config["trainer"].get("num_nodes", 1), processes(config["trainer"])
-    if (started := os.environ.get("WORLD_SIZE")) and "LOCAL_RANK" in os.environ and int(started) != machines * count:
+    together = processes(config["trainer"])
+    if (started := os.environ.get("WORLD_SIZE")) and "LOCAL_RANK" in os.environ and int(started) != together:
         raise Refusal(
-            f"torchrun has started {started} processes, but the config means {machines * count}; say "
+            f"torchrun has started {started} processes, but the config means {together}; say "
             "trainer/accelerator=ddp_cpu or ddp, trainer.devices=… and perhaps trainer.num_nodes=…"
         )
-    if machines * count == 1 or "LOCAL_RANK" in os.environ:
+    if (batch := config["dataset"]["batch_size"]) % together:
+        raise Refusal(f"dataset.batch_size={batch} can't be shared evenly by {together} processes; give a multiple.")
+    if together == 1 or "LOCAL_RANK" in os.environ:
         return train(config, folder)
 
     import torch
@@ -63,6 +65,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         if library.startswith(("torch.distributed", "torch.multiprocessing")):
             logging.getLogger(library).setLevel(logging.CRITICAL)  # what failed is told below
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(PATIENCE))  # an argument only of the latest torch
+    machines = config["trainer"]["num_nodes"]
+    count = together // machines
     threads = max(1, torch.get_num_threads() // count)
     with TemporaryDirectory() as logs, own_signals():
         launch = LaunchConfig(
@@ -113,17 +117,17 @@ def work(config: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]:
 
 
 def processes(trainer: dict[str, Any]) -> int:
-    """How many processes a trainer's config means, on this machine."""
-    devices = trainer.get("devices", 1)
-    if isinstance(devices, list):
-        return len(devices)
+    """How many processes a trainer's config means, on all machines."""
     if "strategy" not in trainer:
         return 1
-    if str(devices) in ("auto", "-1"):
+    machines, devices = trainer["num_nodes"], trainer["devices"]
+    if isinstance(devices, list):
+        return machines * len(devices)
+    if devices in ("auto", -1):
         import torch
 
-        return max(1, torch.cuda.device_count())
-    return int(devices)
+        return machines * max(1, torch.cuda.device_count())
+    return machines * int(devices)
 
 
 def meeting_point() -> str:

@@ -39,8 +39,7 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any 
     by_hand = [name for name, off in BY_HAND.items() if config["trainer"].get(name, off) != off]
     if not task.automatic_optimization and by_hand:
         raise Refusal(f"trainer.{by_hand[0]}: {type(task).__name__} steps its optimizers by itself; leave it out here.")
-    together = together_of(config["trainer"])
-    if together > 1 and task.optimizer is None:
+    if processes(config["trainer"]) > 1 and task.optimizer is None:
         raise Refusal("trainer.devices: this model trains nothing by gradient; use trainer/accelerator=auto.")
     if "FSDP" in str(config["trainer"].get("strategy")) and hasattr(task.network, "start_from"):
         raise Refusal("trainer/accelerator=fsdp: this network starts from the data, before it is split; use ddp.")
@@ -60,21 +59,12 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any 
     )
 
 
-def together_of(trainer: dict[str, Any]) -> int:
-    """Processes of a training, on all machines."""
-    return processes(trainer) * int(trainer.get("num_nodes", 1))
-
-
 def check_shares(trainer: dict[str, Any], data: Any) -> None:
     """
     Raises:
-        Refusal: if the processes can't share each batch evenly, or would find nothing to do in a split.
+        Refusal: if some of the processes would find nothing to do in a split.
     """
-    together = together_of(trainer)
-    if data.batch_size % together:
-        raise Refusal(
-            f"dataset.batch_size={data.batch_size} can't be shared evenly by {together} processes; give a multiple."
-        )
+    together = processes(trainer)
     if (least := min(len(split) for split in data.splits.values())) < together:
         raise Refusal(f"A split of {least} examples is too small for {together} processes; use fewer.")
 

@@ -80,13 +80,18 @@ def test_machines_must_know_where_to_meet(tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "run").exists()
 
 
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"dataset\.batch_size=15 can't be shared evenly by 2 processes"):
+        processes.train(tiny("autoencoder", DDP, "dataset.batch_size=15"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
         (["trainer.devices=2"], "trainer/accelerator=ddp_cpu"),
         (["+trainer.strategy=ddp"], "trainer/accelerator=ddp_cpu"),
         (["+trainer.num_nodes=2"], "trainer/accelerator=ddp_cpu"),
-        ([DDP, "dataset.batch_size=15"], "can't be shared evenly by 2 processes"),
         ([DDP, "trainer.devices=two"], "say how many processes"),
         ([DDP, "trainer.devices=0"], "say how many processes"),
         (["trainer/accelerator=fsdp", "trainer.gradient_clip_val=1"], "trainer.gradient_clip_val"),
