@@ -49,16 +49,16 @@ def run(
         if stop.code == 130:
             end_sweep()
         raise
-    except Exception:  # a launcher gives up where a job's process was killed
-        end_sweep()
+    except Exception:
+        end_sweep()  # a launcher raises what it likes where a job's process was killed; that is told after the summary
         raise
 
 
 def end_sweep() -> None:
     """What a sweep that breaks off has to say, if this is one."""
-    from scalian_exp.summary import summarise
-
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        from scalian_exp.summary import summarise
+
         folder = Path(HydraConfig.get().sweep.dir)
         print(f"The sweep ends here; sweep.resume={folder} goes on, also with jobs that are not in this table.")
         summarise(folder)

@@ -51,6 +51,18 @@ def launched(launcher: str, *words: str, cwd: Path) -> Any:
     )
 
 
+def with_ill_ones(folder: Path, deed: str) -> list[str]:
+    """Words of autoencoders, of which those with loss=l1 do something bad when their training starts."""
+    (folder / "ill.py").write_text(
+        "import os, signal\nfrom pytorch_lightning import Callback\n\n\nclass Ill(Callback):\n"
+        "    def on_train_start(self, trainer, task):\n"
+        "        if task.loss.__class__.__name__ == 'AbsoluteError':\n"
+        f"            {deed}\n"
+    )
+    words = [word for word in SWEEP if not word.startswith(("model=", "seed="))]
+    return [*words, "model=autoencoder", "+callbacks.ill._target_=ill.Ill"]
+
+
 @pytest.fixture(scope="module")
 def basic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which Hydra's own launcher did the sweep."""
@@ -84,14 +96,8 @@ def test_every_launcher_goes_on_with_a_sweep(launcher: str, basic: Path, tmp_pat
 @pytest.mark.parametrize("launcher", launchers())
 def test_every_launcher_names_the_jobs_that_failed(launcher: str, tmp_path: Path) -> None:
     """One that fails by itself, and one whose words don't fit together."""
-    (tmp_path / "ill.py").write_text(
-        "from pytorch_lightning import Callback\n\n\nclass Ill(Callback):\n"
-        "    def on_train_start(self, trainer, task):\n"
-        "        if task.loss.__class__.__name__ == 'AbsoluteError':\n"
-        "            raise ArithmeticError('one and one are three')\n"
-    )
-    words = [*[word for word in SWEEP if not word.startswith(("model=", "seed="))], "model=autoencoder"]
-    result = launched(launcher, *words, "+callbacks.ill._target_=ill.Ill", "loss=mse,l1,bce,elbo", cwd=tmp_path)
+    words = with_ill_ones(tmp_path, "raise ArithmeticError('one and one are three')")
+    result = launched(launcher, *words, "loss=mse,l1,bce,elbo", cwd=tmp_path)
     assert result.returncode == 1
     failed = sorted(file.parent.name for file in (tmp_path / "sweep").glob("*/error.txt"))
     assert len(failed) == 2
@@ -106,15 +112,10 @@ def test_every_launcher_names_the_jobs_that_failed(launcher: str, tmp_path: Path
 
 @pytest.mark.parametrize("launcher", launchers())
 def test_a_job_that_is_killed_leaves_a_summary(launcher: str, tmp_path: Path) -> None:
-    (tmp_path / "ill.py").write_text(
-        "import os, signal\nfrom pytorch_lightning import Callback\n\n\nclass Ill(Callback):\n"
-        "    def on_train_start(self, trainer, task):\n"
-        "        if task.loss.__class__.__name__ == 'AbsoluteError':\n"
-        "            os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    words = [*[word for word in SWEEP if not word.startswith(("model=", "seed="))], "model=autoencoder"]
-    result = launched(launcher, *words, "+callbacks.ill._target_=ill.Ill", "loss=mse,l1", cwd=tmp_path)
+    words = with_ill_ones(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")
+    result = launched(launcher, *words, "loss=mse,l1", cwd=tmp_path)
     assert result.returncode == 1
+    assert "Traceback" in result.stderr  # what the launcher raised is not hidden by the summary
     with (tmp_path / "sweep/summary.csv").open() as file:
         assert "unfinished" in [row["status"] for row in csv.DictReader(file)]
     assert "sweep.resume=sweep" in result.stdout
