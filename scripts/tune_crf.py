@@ -2,10 +2,11 @@
 
 Coarsely, then finely around the best, as Chen et al. 2016 do; the smoothness kernel's weight too, as in images smaller
 than theirs things are thin. Validation images alone decide; the test images are looked at once, at the end. Results: a
-table, and the words that train with this CRF.
+table, and the command that tests the run with this CRF.
 """
 
 import argparse
+import shlex
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -20,11 +21,12 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from scalian_exp.actions.action import data_of, prepared
 from scalian_exp.checkpoint import Loaded, load
+from scalian_exp.commands import words_of
 from scalian_exp.losses.cross_entropy import VOID
 from scalian_exp.metrics.segmentation import boundary_f1, scores
 from scalian_exp.networks.crf import DenseCRF
 from scalian_exp.refusal import Refusal
-from scalian_exp.report import quiet
+from scalian_exp.report import quiet, shown
 from scalian_exp.tasks.segmentation import Segmentation
 
 WEIGHTS = (1.0, 3.0, 10.0)
@@ -113,8 +115,11 @@ def main() -> None:
     quiet()
     try:
         model = load(arguments.run)
+        words = words_of(model.folder)
     except Refusal as error:
         raise SystemExit(str(error)) from error
+    except FileNotFoundError as error:
+        raise SystemExit(f"{model.folder} has no .hydra/overrides.yaml: give a run folder, as it was left.") from error
     if not isinstance(model.task, Segmentation):
         raise SystemExit(f"{arguments.run} is no run of a segmentation model.")
     validation = answers(model, "val", arguments.images)
@@ -130,8 +135,12 @@ def main() -> None:
         row = [*validation.score(chosen), *test.score(chosen)]
         table.add_row(name, *(f"{value:.4f}" for value in row))
     console.print(table)
-    words = [f"model.crf.{name}={value:.3g}" for name, value in best._asdict().items()]
-    console.print("model/crf=default", *words, soft_wrap=True)
+    replaced = ("model/crf=", "model.crf.", "init_from=", "trainer.max_epochs=")
+    again = [word for word in words if not word.startswith(replaced)]
+    chosen = ["model/crf=default", *(f"model.crf.{name}={value:.3g}" for name, value in best._asdict().items())]
+    # no epoch more: the run's weights are tested as they are
+    command = ["scalian-train", *again, *chosen, f"init_from={shown(model.folder)}", "trainer.max_epochs=0"]
+    console.print("the run's test with this CRF:", shlex.join(command), soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

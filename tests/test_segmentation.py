@@ -2,6 +2,8 @@
 
 import json
 import math
+import shlex
+import shutil
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import pairwise
 from pathlib import Path
@@ -197,7 +199,9 @@ def test_boxes_surround_regions() -> None:
     assert found == [(0, 0, 0, 9, 9), (2, 1, 2, 3, 6), (2, 5, 1, 8, 3)]
 
 
-def test_the_crf_is_tuned_on_validation_images(run: Path, capsys: pytest.CaptureFixture[str], root: Path) -> None:
+def test_the_crf_is_tuned_on_validation_images(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], root: Path
+) -> None:
     said = spec_from_file_location("tune_crf", root / "scripts/tune_crf.py")
     assert said is not None
     assert said.loader is not None
@@ -212,10 +216,16 @@ def test_the_crf_is_tuned_on_validation_images(run: Path, capsys: pytest.Capture
     with patch.object(script.Answers, "score", score):
         assert script.search(script.Answers(*torch.zeros(3, 1)), 100.0) == pytest.approx(wanted)
     small = {"WEIGHTS": (1.0, 3.0), "EXTENTS": (0.1,), "COLOURS": (6.0,), "SMOOTHNESS": (1.0,)}
-    with patch.multiple(script, **small), patch("sys.argv", ["tune_crf.py", str(run)]):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / ".hydra").mkdir()
+    (copy / ".hydra/overrides.yaml").write_text("[model=unet, seed=3, model.crf.iterations=2, trainer.max_epochs=9]")
+    with patch.multiple(script, **small), patch("sys.argv", ["tune_crf.py", str(copy)]):
         script.main()
-    said_last = capsys.readouterr().out.strip().splitlines()[-1]
-    assert isinstance(build_task(tiny("unet", *said_last.split())).crf, DenseCRF)
+    command = shlex.split(capsys.readouterr().out.strip().splitlines()[-1].partition("scalian-train ")[2])
+    assert {"seed=3", f"init_from={copy}", "trainer.max_epochs=0"} < set(command)
+    assert "model.crf.iterations=2" not in command
+    assert isinstance(build_task(tiny("unet", *command[1:])).crf, DenseCRF)
 
 
 def test_an_index_beyond_the_test_split_is_refused(run: Path, tmp_path: Path) -> None:
