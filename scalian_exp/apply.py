@@ -128,7 +128,7 @@ def arguments_of_actions() -> str:
                 key, _, value = line.partition(":")
                 if key.isidentifier() and key not in RESERVED:
                     default, _, comment = value.partition(" # ")
-                    lines.append(f"    {key}={default.strip()}".ljust(28) + comment)
+                    lines.append(f"    {key}={default.strip()}".ljust(27) + " " + comment)
     return "\n".join(lines)
 
 

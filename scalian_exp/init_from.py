@@ -1,6 +1,7 @@
 """Start a network from the matching part of another run's."""
 
 import logging
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def start_network_from(network: nn.Module, data: Any, run: str) -> list[str]:
     }
     if hasattr(source := load(file).task.network, "layers"):
         theirs |= unrolled(source, network)
+        check_units(source, network, run)
     ours = network.state_dict()
     fits = {name: ours[name].shape == values.shape for name, values in theirs.items() if name in ours}
     torn = {name.rpartition(".")[0] for name, fitting in fits.items() if not fitting}  # no bias without its weight
@@ -69,10 +71,31 @@ def unrolled(stack: Any, network: nn.Module) -> dict[str, Tensor]:
             if name.startswith(f"{part}.") and isinstance(module, nn.Linear)
         ]
         pairs = list(zip(layers, names if part == "encoder" else reversed(names), strict=False))
-        for (weight, above, below), name in pairs[int(part == "decoder" and stack.standardised) :]:
-            found[f"{name}.weight"] = weight if part == "encoder" else weight.T
-            found[f"{name}.bias"] = above if part == "encoder" else below
+        for (up, down), name in pairs[int(part == "decoder" and stack.standardised) :]:
+            found[f"{name}.weight"], found[f"{name}.bias"] = up if part == "encoder" else down
     return found
+
+
+def check_units(stack: Any, network: nn.Module, run: str) -> None:
+    """
+    Raises:
+        Refusal: if the encoder's units are of another kind than those of the RBMs that it is to start from.
+    """
+    leaves = [
+        module
+        for name, module in network.named_modules()
+        if name.startswith("encoder.") and not any(True for _ in module.children())
+    ]
+    activations = [after for dense, after in pairwise(leaves) if isinstance(dense, nn.Linear)]
+    for rbm, (layer, found) in zip(stack.rbms, enumerate(activations, start=1), strict=False):
+        wanted = nn.Identity if rbm.hidden.standardised else nn.Sigmoid
+        if not isinstance(found, wanted):
+            key = "activation" if layer < len(activations) else "code_activation"
+            raise Refusal(
+                f"init_from={run}: layer {layer} has {type(rbm.hidden).__name__} units there, but "
+                f"{type(found).__name__} here; use model.network.{key}._target_=torch.nn.{wanted.__name__}, or a run "
+                "with other units (model.network.top_units)."
+            )
 
 
 def difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:

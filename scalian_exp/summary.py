@@ -16,7 +16,7 @@ from rich.table import Table
 from scalian_exp.report import metrics_of, program, shown, write_text
 
 FACTS = (
-    *("parameters", "gmacs", "peak_memory_mb"),
+    *("parameters", "gmacs", "activations_mb_per_sample"),
     *("epochs", "seconds_per_epoch", "samples_per_second", "inference_ms_per_sample"),
 )
 """shown after the metrics"""

@@ -174,7 +174,7 @@ def main() -> None:
     console.print(table)
     for name, network in (("dilated", dilated), ("JPU", jpu)):
         found = cost(network, x)
-        console.print(f"{name}: {found['gmacs']:.1f} GMACs, {found['peak_memory_mb']:.0f} MB of activations")
+        console.print(f"{name}: {found['gmacs']:.1f} GMACs, {found['activations_mb_per_sample']:.0f} MB of activations")
     if smp is None:
         console.print(
             "segmentation_models_pytorch isn't installed (pip install '.[smp]'); torchvision alone was compared."

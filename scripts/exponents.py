@@ -17,7 +17,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-COSTS = {"time": "samples_per_second", "operations": "gmacs", "memory": "peak_memory_mb", "parameters": "parameters"}
+COSTS = {
+    "time": "samples_per_second",
+    "operations": "gmacs",
+    "memory": "activations_mb_per_sample",
+    "parameters": "parameters",
+}
 """what is called how in summary.csv; of samples a second the inverse counts"""
 
 

@@ -112,6 +112,8 @@ def main() -> None:
     parser.add_argument("run", help="a run folder or checkpoint of a segmentation model")
     parser.add_argument("--images", type=int, default=100, help="validation images to search on (default 100)")
     arguments = parser.parse_args()
+    if arguments.images < 1:
+        parser.error("--images: at least one")
     quiet()
     try:
         model = load(arguments.run)

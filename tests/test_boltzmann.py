@@ -149,12 +149,45 @@ def test_a_stack_unrolls_into_a_classifier_and_an_autoencoder(tmp_path: Path) ->
     images = torch.rand(5, *stack.shape)
     classifier = load(tmp_path / "classifier").task.network
     torch.testing.assert_close(classifier.encode(images), stack.encode(images), rtol=0, atol=1e-4)
-    sigmoid = "+model.network.activation={_target_: torch.nn.Sigmoid, _partial_: true}"
-    code = "+model.network.code_activation={_target_: torch.nn.Sigmoid, _partial_: true}"
+    sigmoid = "model.network.activation._target_=torch.nn.Sigmoid"
+    code = "model.network.code_activation._target_=torch.nn.Sigmoid"
     widths = ["model.network.hidden=[12, 9]", "model.network.latent_dim=6", sigmoid, code, *start]
     train(tiny("autoencoder", *widths), tmp_path / "autoencoder")
     autoencoder = load(tmp_path / "autoencoder").task.network
     torch.testing.assert_close(torch.sigmoid(autoencoder(images)), torch.sigmoid(stack(images)), rtol=0, atol=1e-4)
+
+
+def test_other_units_than_the_stacks_are_refused(tmp_path: Path) -> None:
+    """Logistic weights mean nothing to a ReLU, nor those of a Bernoulli code to a linear one."""
+    network_after(6, tmp_path / "stack")
+    start = ["model.network.hidden=[12, 9]", "model.network.latent_dim=6", f"init_from={tmp_path / 'stack'}"]
+    logistic = "model.network.activation._target_=torch.nn.Sigmoid"
+    for overrides, sentence in (([], "layer 1 has Bernoulli units there, but ReLU here"), ([logistic], "layer 3 has")):
+        with pytest.raises(Refusal, match=sentence):
+            train(tiny("autoencoder", *start, *overrides), tmp_path / "run")
+
+
+def test_a_stack_untied_unrolls_into_both_its_ways() -> None:
+    stack = LabelledDBN(1, [2, 2], [3, 2], num_classes=4)
+    stack.rbms[-1].visible_mean.fill_(0.25)
+    stack.untie()
+    with torch.no_grad():
+        for parameter in stack.parameters():
+            parameter.normal_()
+    network = DenseAutoencoder(1, [2, 2], [3], 2, torch.nn.Sigmoid, torch.nn.Sigmoid)
+    network.load_state_dict(unrolled(stack, network))
+    codes = torch.rand(5, 2)
+    torch.testing.assert_close(torch.sigmoid(network.decode(codes)), torch.sigmoid(stack.decode(codes)))
+    lower = stack.generative[0].weight  # (pixels, 3)
+    torch.testing.assert_close(stack.filters(0).flatten(1), lower.T)
+    torch.testing.assert_close(stack.filters(1).flatten(1), stack.rbms[1].weight[:, :3] @ lower.T)
+
+
+def test_nothing_is_drawn_from_an_unfinished_stack(tmp_path: Path) -> None:
+    network_after(2, tmp_path / "stack")
+    for action in (Sample(count=2), Complete(), Denoise(SaltAndPepper(0.3))):
+        with pytest.raises(Refusal, match="upper 2 of this stack's layers"):
+            action.run(load(tmp_path / "stack"), tmp_path / "out")
 
 
 def test_unrolling_takes_offsets_into_account() -> None:

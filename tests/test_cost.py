@@ -12,7 +12,7 @@ def test_operations_and_memory_by_hand() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1), nn.ReLU(inplace=True))
     found = cost(network, torch.rand(2, 3, 10, 10))
     assert found["gmacs"] == pytest.approx(100 * (8 * 27 + 8 * 4) / 1e9)
-    assert found["peak_memory_mb"] == pytest.approx((800 + 800) * 4 / 1e6)
+    assert found["activations_mb_per_sample"] == pytest.approx((800 + 800) * 4 / 1e6)
 
 
 def test_views_and_inputs_take_no_memory() -> None:
@@ -20,4 +20,4 @@ def test_views_and_inputs_take_no_memory() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return (x.view(2, -1).T[:5] + 1).sum()
 
-    assert cost(Views(), torch.rand(2, 50))["peak_memory_mb"] == pytest.approx((10 * 4 + 4) / 1e6 / 2)
+    assert cost(Views(), torch.rand(2, 50))["activations_mb_per_sample"] == pytest.approx((10 * 4 + 4) / 1e6 / 2)

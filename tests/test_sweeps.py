@@ -17,7 +17,7 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.resume_sweep import check_jobs, differences, resumed_sweep
 
 SWEEP = [*QUICK, "model=autoencoder,vae", "seed=0,1", "trainer.max_epochs=3", "hydra.sweep.dir=sweep"]
-OF_THE_CLOCK = {"seconds_per_epoch", "samples_per_second", "inference_ms_per_sample", "peak_memory_mb"}
+OF_THE_CLOCK = {"seconds_per_epoch", "samples_per_second", "inference_ms_per_sample", "activations_mb_per_sample"}
 
 
 def table(sweep: Path) -> list[dict[str, str]]:

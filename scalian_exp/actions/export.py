@@ -11,6 +11,8 @@ from scalian_exp.actions.action import Action, examples
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.ranges import PositiveFloat
 from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.classification import Classification
+from scalian_exp.tasks.segmentation import Segmentation
 
 
 class Reconstructor(nn.Module):
@@ -24,6 +26,33 @@ class Reconstructor(nn.Module):
         return self.network.decode(self.network.encode(image))
 
 
+class Recogniser(nn.Module):
+    """image → logits of the classes, of the whole image or of each pixel."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Any = self.network(image)
+        logits: Tensor = found["out"] if isinstance(found, dict) else found
+        return logits
+
+
+def image_to_logits(model: Loaded) -> nn.Module:
+    """A copy of the network as a function of images, on the processor.
+
+    Raises:
+        Refusal: if it is none.
+    """
+    network = copy.deepcopy(model.task.network).cpu().eval()
+    if isinstance(model.task, Classification | Segmentation):
+        return Recogniser(network)
+    if hasattr(network, "encode") and hasattr(network, "decode"):
+        return Reconstructor(network)
+    raise Refusal(f"{type(network).__name__} makes nothing of a whole image at once, so there is nothing to export.")
+
+
 class Export(Action):
     """network.onnx and network.pt2 (torch.export), each run on test images and compared with the network itself.
 
@@ -31,7 +60,8 @@ class Export(Action):
         tolerance: largest difference of a logit, relative to the largest logit.
 
     Raises:
-        Refusal: if the packages for ONNX are missing, or an exported network gives something else.
+        Refusal: if the packages for ONNX are missing, the network doesn't take an image to logits, or an exported one
+            gives something else.
     """
 
     def __init__(self, tolerance: PositiveFloat = 1e-4):
@@ -44,7 +74,7 @@ class Export(Action):
             import onnxscript  # noqa: F401
         except ImportError as error:
             raise Refusal(f"{error.name} is missing: pip install 'scalian-exp[export]'.") from error
-        network = Reconstructor(copy.deepcopy(model.task.network)).cpu().eval()
+        network = image_to_logits(model)
         x = examples(model, 4)["image"].cpu()
         expected = network(x)
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """The class of every pixel of an image, and the two coarser answers that follow from it."""
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -35,8 +36,8 @@ class Box(NamedTuple):
 
 
 class Segment(Action):
-    """Writes mask.png (class numbers, in colours), overlay.png, and answers.png: which classes there are, in which
-    boxes, at which pixels: classification, detection and segmentation.
+    """Writes mask.png (class numbers, in colours), overlay.png, boxes.csv, and answers.png: which classes there are, in
+    which boxes, at which pixels: classification, detection and segmentation.
 
     The network sees a file at the scale of its training images: scaled until it covers their size, nothing cut off. The
     probabilities are brought back to the file's own size.
@@ -47,7 +48,7 @@ class Segment(Action):
         index: which test image.
         tile_size: pixels; larger images are cut into overlapping tiles of this side, whose probabilities are averaged.
         overlap: of neighbouring tiles, as a part of their side, at most 0.9.
-        smallest_region: pixels; smaller ones get no box.
+        smallest_region: pixels; smaller ones get no box, nor does what reaches all four edges: a ground.
     """
 
     def __init__(
@@ -65,7 +66,11 @@ class Segment(Action):
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
         x = self.picture(model)
-        probabilities = self.probabilities(model, self.scaled(model, x))
+        seen = self.scaled(model, x)
+        if seen.shape != x.shape:
+            sizes = ["×".join(map(str, image.shape[-2:])) for image in (seen, x)]
+            print("The network sees the image at {} of its {} pixels; scale=1 is its own size.".format(*sizes))
+        probabilities = self.probabilities(model, seen)
         probabilities = F.interpolate(probabilities, x.shape[-2:], mode="bilinear", align_corners=False)
         if model.task.crf is not None:
             probabilities = model.task.crf(probabilities.clamp_min(1e-9).log(), x)
@@ -78,8 +83,9 @@ class Segment(Action):
         indexed.putpalette((classes * 255).round().astype(np.uint8).tobytes())
         indexed.save(files[0])
         Image.fromarray((overlaid(x[0], mask, classes) * 255).astype(np.uint8)).save(files[1])
-        figure = answers(x[0], mask, boxes(mask, self.smallest_region), classes, names)
-        return [*files, save_figure(figure, folder / "answers.png")]
+        found = boxes(mask, self.smallest_region)
+        figure = answers(x[0], mask, found, classes, names)
+        return [*files, save_boxes(found, names, folder / "boxes.csv"), save_figure(figure, folder / "answers.png")]
 
     def picture(self, model: Loaded) -> Tensor:
         """The image, (1, C, H, W) in [0, 1]."""
@@ -135,15 +141,26 @@ def tent(size: int) -> Tensor:
     return torch.minimum(places, size - 1 - places).float() + 1
 
 
+def save_boxes(found: list[Box], names: list[str] | None, file: Path) -> Path:
+    """A table of boxes, in pixels."""
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["class", *Box._fields[1:]])
+        table.writerows([called(names, box.class_number), *box[1:]] for box in found)
+    return file
+
+
 def boxes(mask: Tensor, smallest: int) -> list[Box]:
-    """Boxes around the connected regions (of four neighbours) of each class, those of at least so many pixels."""
+    """Boxes around the connected regions (of four neighbours) of each class, those of at least so many pixels, and not
+    around what reaches all four edges."""
     ids, found = mask.cpu().numpy(), []
     for number in np.unique(ids).tolist():
         regions, _ = label(ids == number)
         sizes = np.bincount(regions.ravel())
         for index, (rows, columns) in enumerate(find_objects(regions), start=1):
-            if sizes[index] >= smallest:
-                found.append(Box(number, rows.start, columns.start, rows.stop, columns.stop))
+            box = Box(number, rows.start, columns.start, rows.stop, columns.stop)
+            if sizes[index] >= smallest and box[1:] != (0, 0, *ids.shape):
+                found.append(box)
     return found
 
 
@@ -163,6 +180,8 @@ def answers(image: Tensor, mask: Tensor, found: list[Box], classes: np.ndarray, 
         middle.add_patch(
             Rectangle((box.left - 0.5, box.top - 0.5), *size, fill=False, edgecolor=classes[box.class_number], lw=1.5)
         )
+        middle.text(box.left, box.top, called(names, box.class_number), size=6, va="bottom", color="white",
+                    bbox={"facecolor": classes[box.class_number], "lw": 0, "pad": 1}, clip_on=True)  # fmt: skip
     show(right, overlaid(image, mask, classes), "segmentation: which pixels?")
     legend(figure, there, classes, names)
     return figure

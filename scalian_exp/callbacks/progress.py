@@ -45,7 +45,7 @@ class EpochLines(ProgressBar):
         """The finished epoch's line; its training metrics are known only when the next hook runs."""
         if self.epoch and trainer.is_global_zero:
             metrics = trainer.callback_metrics
-            shown = [name for name in metrics if name == "train/loss" or name.startswith("val/")]
+            shown = [name for name in metrics if name in ("train/loss", "train/layer") or name.startswith("val/")]
             shown = [name for name in shown if name.count("/") == 1]  # what is told class by class fills no line
             values = "  ".join(f"{name} {float(metrics[name]):.4g}" for name in sorted(shown))
             print(f"epoch {self.epoch}/{trainer.max_epochs}  {self.seconds:.1f} s  {values}", flush=True)

@@ -1,6 +1,5 @@
 """Files of images and of masks: numbers, palettes or colours → classes."""
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,9 +62,10 @@ class Classes:
         found = self.table[np.clip(numbers.astype(np.int32), -1, 256)]
         if (unknown := found == UNKNOWN).any():
             void = "" if self.ignore_index is None else f" and not void ({self.ignore_index})"
+            lossy = " (JPEG alters numbers: save masks as PNG)" if path.suffix.lower() in (".jpg", ".jpeg") else ""
             raise Refusal(
                 f"{path} has the number {numbers[unknown][0]}, which is none of the {self.num_classes} classes{void}; "
-                "correct the file, dataset.num_classes or dataset.ignore_index."
+                f"correct the file{lossy}, dataset.num_classes or dataset.ignore_index."
             )
         return found.astype(np.uint8)
 
@@ -81,7 +81,10 @@ class Classes:
             found[(red == r) & (green == g) & (blue == b)] = number
         if (unknown := found == UNKNOWN).any():
             colour = [int(channel[unknown][0]) for channel in (red, green, blue)]
-            raise Refusal(f"{path} has the colour {colour}, which is no class's in dataset.palette; add or correct it.")
+            raise Refusal(
+                f"{path} has the colour {colour}, which is no class's in dataset.palette; add or correct it "
+                f"(void's comes last, with dataset.ignore_index={self.num_classes})."
+            )
         return found.astype(np.uint8)
 
 
@@ -122,10 +125,16 @@ class MaskFiles(Batched):
             Refusal: if anything is wrong with one.
         """
         with ThreadPoolExecutor() as pool:
-            deque(pool.map(self.check_pair, self.pairs), maxlen=0)
+            found = set().union(*pool.map(self.found, self.pairs))
+        if self.classes.num_classes == 2 and self.classes.ignore_index == 255 and found <= {0, VOID_BYTE}:
+            raise Refusal(
+                f"No mask beside {self.pairs[0][1]} has a pixel of class 1, as 255 is void there; if white is class 1, "
+                "say dataset.ignore_index=null."
+            )
 
-    def check_pair(self, pair: tuple[Path, Path]) -> None:
-        self.opened(pair)
+    def found(self, pair: tuple[Path, Path]) -> set[int]:
+        """Which classes a mask has."""
+        return set(np.unique(np.asarray(self.opened(pair)[1])).tolist())
 
     def in_memory(self) -> TensorBatches:
         with ThreadPoolExecutor() as pool:

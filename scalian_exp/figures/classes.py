@@ -26,8 +26,8 @@ def confusion_matrix(counts: Tensor, names: Sequence[str] | None = None) -> Figu
     ticks = [called(names, index) for index in range(classes)]
     axes.set_xticks(range(classes), ticks, rotation=45, ha="right")
     axes.set_yticks(range(classes), ticks)
-    axes.set(xlabel="predicted", ylabel="true")
     long = int(counts.max()) >= 100_000
+    axes.set(xlabel="predicted", ylabel="true", title="per cent of the true class" if long else "how many")
     if classes <= 20:
         for row in range(classes):
             for column in range(classes):

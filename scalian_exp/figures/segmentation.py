@@ -36,9 +36,13 @@ def overlaid(image: Tensor, labels: Tensor, classes: np.ndarray, strength: float
     return (1 - strength) * to_array(image) + strength * painted(labels, classes)
 
 
-def legend(figure: Figure, there: Sequence[int], classes: np.ndarray, names: Sequence[str] | None) -> None:
-    """The classes' colours beside the figure."""
+def legend(
+    figure: Figure, there: Sequence[int], classes: np.ndarray, names: Sequence[str] | None, void: bool = False
+) -> None:
+    """The classes' colours beside the figure, and that of void, if there is any."""
     patches = [Patch(facecolor=classes[k], edgecolor="grey", label=called(names, k)) for k in there]
+    if void:
+        patches.append(Patch(facecolor="black", edgecolor="grey", label="void, not scored"))
     figure.legend(handles=patches, loc="outside right upper", fontsize="small")
 
 
@@ -69,7 +73,7 @@ def segmentations(
     ):
         place.set_title(title)
     there = torch.cat([labels[labels >= 0], predicted.flatten()]).unique().tolist()
-    legend(figure, there, classes, names)
+    legend(figure, there, classes, names, void=bool((labels < 0).any()))
     return figure
 
 

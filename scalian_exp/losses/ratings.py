@@ -15,8 +15,8 @@ Batch = dict[str, Tensor]
 
 
 def squared_weights(network: nn.Module) -> Tensor:
-    """Σ w² over all weights that are no biases."""
-    return torch.stack([weight.square().sum() for weight in network.parameters() if weight.dim() > 1]).sum()
+    """Σ w² over all matrices; a bias that is a column of one, as of matrix factorisation's items, is among them."""
+    return sum((weight.square().sum() for weight in network.parameters() if weight.dim() > 1), torch.zeros(()))
 
 
 class RatingDivergence(nn.Module):
@@ -69,8 +69,7 @@ class SquaredRatingError(nn.Module):
     def forward(self, network: nn.Module, batch: Batch, epoch: int | None = None) -> Tensor:
         target = batch["target"]
         error = ((network(batch["rating"]) - target) * (target > 0)).square().sum(1).mean()
-        trained = any(weight.dim() > 1 for weight in network.parameters())
-        return error + self.penalty * squared_weights(network) if self.penalty and trained else error
+        return error if epoch is None else error + self.penalty * squared_weights(network)
 
 
 class MultinomialELBO(nn.Module):

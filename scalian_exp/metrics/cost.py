@@ -37,9 +37,9 @@ class PeakMemory(TorchDispatchMode):
 @torch.no_grad()
 def cost(network: nn.Module, x: Tensor) -> dict[str, float]:
     """Of inputs (B, …), for one of them: `gmacs`, 10⁹ multiplications with their additions, as far as torch knows the
-    operations; `peak_memory_mb`, 10⁶ bytes of activations alive at once, weights and input left out."""
+    operations; `activations_mb_per_sample`, 10⁶ bytes of activations alive at once, weights and input left out."""
     with FlopCounterMode(display=False) as flops:
         network(x)
     with PeakMemory() as memory:
         network(x)
-    return {"gmacs": flops.get_total_flops() / 2e9 / len(x), "peak_memory_mb": memory.peak / 1e6 / len(x)}
+    return {"gmacs": flops.get_total_flops() / 2e9 / len(x), "activations_mb_per_sample": memory.peak / 1e6 / len(x)}

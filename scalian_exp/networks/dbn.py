@@ -7,7 +7,7 @@ are an RBM; below it, every layer generates the next one downwards, with the wei
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,15 @@ from scalian_exp.draws import bernoulli
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli, Units
 from scalian_exp.ranges import PositiveInt
+
+
+class Dense(NamedTuple):
+    """From one layer to the next."""
+
+    weight: Tensor
+    """(to, from)"""
+    bias: Tensor
+    """(to,)"""
 
 
 class DeepBeliefNetwork(nn.Module):
@@ -52,6 +61,11 @@ class DeepBeliefNetwork(nn.Module):
         self.register_buffer("pixel_scale", torch.ones(widths[0]))
         self.pixel_mean: Tensor
         self.pixel_scale: Tensor
+
+    @property
+    def untrained(self) -> int:
+        """How many layers have had no turn yet: the top says nothing then of what the network knows."""
+        return sum(not rbm.started for rbm in self.rbms)
 
     @torch.no_grad()
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
@@ -142,6 +156,8 @@ class DeepBeliefNetwork(nn.Module):
 
     def complete(self, image: Tensor, known: Tensor, steps: int = 100) -> Tensor:
         """The unknown part of images, given the known one, which is held fixed: means over the second half of a walk.
+        One RBM is sampled from exactly so; a stack roughly, as its layers below the top are inferred by the weights of
+        the way up.
 
         Args:
             known: bool, broadcast to the images.
@@ -173,22 +189,28 @@ class DeepBeliefNetwork(nn.Module):
             total = total + means if step in kept else total
         return total / len(kept)
 
+    def downwards(self, layer: int) -> Dense:
+        """From the units above RBM number `layer` to those below it."""
+        rbm = self.rbms[layer].plain()
+        return Dense(rbm.weight.detach().T, rbm.visible_bias.detach())
+
     def filters(self, layer: int) -> Tensor:
         """What each hidden unit of a layer adds to the image, (hidden[layer], C, H, W), in no particular range; those
         of deeper layers are combined through the layers below."""
-        weights = self.rbms[layer].weight
-        for rbm in reversed(self.rbms[:layer]):
-            weights = weights[:, : len(rbm.weight)] @ rbm.weight  # without what a label unit adds
+        weights = self.downwards(layer).weight.T
+        for lower in reversed(range(layer)):
+            through = self.downwards(lower).weight.T
+            weights = weights[:, : len(through)] @ through  # without what a label unit adds
         return weights[:, : math.prod(self.shape)].unflatten(1, self.shape)
 
-    def layers(self) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Weight (above, below), bias above and bias below of each RBM, without offsets: what a network that starts
-        from this one is given."""
+    def layers(self) -> list[tuple[Dense, Dense]]:
+        """The way up and the way down through each RBM, without offsets: what a network that starts from this one is
+        given."""
         plain = [rbm.plain() for rbm in self.rbms]
-        layers = [(rbm.weight.detach(), rbm.hidden_bias.detach(), rbm.visible_bias.detach()) for rbm in plain]
-        weight, above, below = layers[0]
-        weight = weight / self.pixel_scale  # it is to see pixels as they are
-        return [(weight, above - weight @ self.pixel_mean, below), *layers[1:]]
+        up = [Dense(rbm.weight.detach(), rbm.hidden_bias.detach()) for rbm in plain]
+        weight = up[0].weight / self.pixel_scale  # it is to see pixels as they are
+        up[0] = Dense(weight, up[0].bias - weight @ self.pixel_mean)
+        return [(dense, self.downwards(layer)) for layer, dense in enumerate(up)]
 
     def log_likelihood_bound(self, image: Tensor, log_partition: Tensor) -> Tensor:
         """A lower bound of log p(v), (B,), in nats, by one draw of the layers between; of one layer it is log p(v).

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.dbn import DeepBeliefNetwork
+from scalian_exp.networks.dbn import DeepBeliefNetwork, Dense
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Joined, Softmax
 from scalian_exp.ranges import PositiveInt
@@ -75,11 +75,18 @@ class LabelledDBN(DeepBeliefNetwork):
         labels = torch.multinomial(torch.softmax(-self.free_energies(states).float(), 1), 1).squeeze(1)
         return self.seen_by_top(states, labels)
 
-    def layers(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def downwards(self, layer: int) -> Dense:
+        if not bool(self.untied) or layer == len(self.generative):
+            return super().downwards(layer)
+        linear = self.generative[layer]
+        return Dense(linear.weight.detach(), linear.bias.detach())
+
+    def layers(self) -> list[tuple[Dense, Dense]]:
         """Without the label units: what they give on average is in the bias above."""
-        *lower, (weight, above, below) = super().layers()
+        *lower, (up, down) = super().layers()
         size, mean = self.below_top, self.rbms[-1].visible_mean[self.below_top :]
-        return [*lower, (weight[:, :size], above + weight[:, size:] @ mean, below[:size])]
+        from_units, from_labels = up.weight[:, :size], up.weight[:, size:]
+        return [*lower, (Dense(from_units, up.bias + from_labels @ mean), Dense(down.weight[:size], down.bias[:size]))]
 
     def down(self, states: Tensor, drawn: bool = True) -> Tensor:
         return super().down(states[:, : self.below_top], drawn)

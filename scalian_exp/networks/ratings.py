@@ -1,9 +1,10 @@
-"""Networks that predict ratings: damped means, matrix factorisation, autoencoders.
+"""Networks that predict ratings or rank: damped means, popularity, matrix factorisation, autoencoders.
 
 All take rows (B, columns) of a table of ratings, 0 where there is none, and give predictions (B, columns) for all
 columns. A row is a user and a column an item, or the other way round.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -146,19 +147,56 @@ class AutoRec(nn.Module):
         return self.decoder(self.codes(ratings))
 
 
-class MultVAE(nn.Module):
-    """A variational autoencoder of what a user likes (Liang et al. 2018, "Variational autoencoders for collaborative
-    filtering", section 2): softmax(f(z)) shares one like out among the items, and ranks them.
+class Ranker(nn.Module):
+    """Says what a user may like, and how much not.
 
     Args:
         columns: items.
         liked: ratings from this one are likes; all others are as good as none.
+    """
+
+    predicts_ratings = False
+
+    def __init__(self, columns: PositiveInt, liked: PositiveFloat):
+        super().__init__()
+        self.columns, self.liked = columns, liked
+
+    def likes(self, ratings: Tensor) -> Tensor:
+        """1 where a rating says so, else 0."""
+        return (ratings >= self.liked).to(ratings.dtype)
+
+
+class Popularity(Ranker):
+    """What many like is recommended to all: the baseline that a ranking has to beat. In closed form; its bound is the
+    log-likelihood of the same shares for every row, as of a code that says nothing."""
+
+    def __init__(self, columns: PositiveInt, liked: PositiveFloat):
+        super().__init__(columns, liked)
+        self.log_share: Tensor
+        self.register_buffer("log_share", torch.full((columns,), -math.log(columns)))
+
+    def start_from(self, ratings: Tensor) -> None:
+        """Each column's share of all likes in (N, columns), with one added to each."""
+        likes = self.likes(ratings).sum(0, dtype=torch.double) + 1
+        self.log_share.copy_((likes / likes.sum()).log())
+
+    def bound(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, columns), and no KL, (B,)."""
+        return self(ratings), ratings.new_zeros(len(ratings))
+
+    def forward(self, ratings: Tensor) -> Tensor:
+        return self.log_share.to(ratings.dtype).expand(len(ratings), -1)
+
+
+class MultVAE(Ranker):
+    """A variational autoencoder of what a user likes (Liang et al. 2018, "Variational autoencoders for collaborative
+    filtering", section 2): softmax(f(z)) shares one like out among the items, and ranks them.
+
+    Args:
         hidden: widths from the items inwards; the decoder mirrors them.
         latent_dim: numbers in a code.
         dropout: part of the likes that is hidden from the encoder in training.
     """
-
-    predicts_ratings = False
 
     def __init__(
         self,
@@ -168,16 +206,12 @@ class MultVAE(nn.Module):
         latent_dim: PositiveInt = 200,
         dropout: Fraction = 0.5,
     ):
-        super().__init__()
-        self.columns, self.liked, self.dropout = columns, liked, nn.Dropout(dropout)
+        super().__init__(columns, liked)
+        self.dropout = nn.Dropout(dropout)
         self.encoder = mlp([columns, *hidden], nn.Tanh)
         self.posterior = nn.Linear([columns, *hidden][-1], 2 * latent_dim)
         outwards = [latent_dim, *reversed(hidden)]
         self.decoder = nn.Sequential(mlp(outwards, nn.Tanh), nn.Linear(outwards[-1], columns))
-
-    def likes(self, ratings: Tensor) -> Tensor:
-        """1 where a rating says so, else 0."""
-        return (ratings >= self.liked).to(ratings.dtype)
 
     def encode(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
         """μ and log σ² of q(z|x), each (B, latent_dim)."""

@@ -5,12 +5,26 @@ practical guide to training RBMs". Centring: Melchior, Fischer & Wiskott 2016, "
 JMLR 17.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp import ranks
 from scalian_exp.networks.units import Units
+
+
+def without_offsets(rbm: "RBM", state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Bring the weights of a centred machine, on their way into one that isn't, to the same distribution."""
+    names = ("weight", "visible_bias", "hidden_bias", "visible_offset", "hidden_offset")
+    if rbm.centred or any(f"{prefix}{name}" not in state for name in names):
+        return
+    weight, visible_bias, hidden_bias, visible_offset, hidden_offset = (state[f"{prefix}{name}"] for name in names)
+    state[f"{prefix}visible_bias"] = visible_bias - hidden_offset @ weight
+    state[f"{prefix}hidden_bias"] = hidden_bias - weight @ visible_offset
+    for name in names[3:]:
+        state[f"{prefix}{name}"] = torch.zeros_like(state[f"{prefix}{name}"])
 
 
 class RBM(nn.Module):
@@ -32,6 +46,7 @@ class RBM(nn.Module):
         self.visible_mean: Tensor  # of the data, once it is known: the base rates of annealed importance sampling
         self.visible_offset: Tensor
         self.hidden_offset: Tensor
+        self.register_load_state_dict_pre_hook(without_offsets)
 
     def visible_shifted(self, v: Tensor) -> Tensor:
         """v − μ."""
@@ -96,8 +111,5 @@ class RBM(nn.Module):
         """The same distribution without offsets."""
         hidden, visible = self.weight.shape
         rbm = RBM(visible, hidden, self.visible, self.hidden).to(self.weight)
-        rbm.weight.copy_(self.weight)
-        rbm.visible_bias.copy_(self.visible_bias - self.hidden_offset @ self.weight)
-        rbm.hidden_bias.copy_(self.hidden_bias - self.weight @ self.visible_offset)
-        rbm.visible_mean.copy_(self.visible_mean)
+        rbm.load_state_dict(self.state_dict())
         return rbm

@@ -105,6 +105,8 @@ class Task(pl.LightningModule):
                 f"{type(data).__name__} has {data.classes_found} classes, but dataset.class_names has "
                 f"{len(self.class_names)} names; name them all, or none (dataset.class_names=null)."
             )
+        if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
+            raise Refusal(f"dataset.class_names={list(self.class_names)}: two classes have the same name; change one.")
 
     def start_network(self) -> None:
         """What a fresh run's network starts from, besides chance: pretrained weights, where it wants them.
@@ -149,6 +151,11 @@ class Task(pl.LightningModule):
             x = self.inputs(self.trainer.strategy.batch_to_device(batch))
             total, count = total + x.sum(0), count + len(x)
         return ranks.total(total) / ranks.total(torch.tensor(count, device=self.device))
+
+    def on_train_epoch_start(self) -> None:
+        """The last epoch is validated, whatever trainer.check_val_every_n_epoch is: the best checkpoint may be its."""
+        if self.current_epoch + 1 == self.trainer.max_epochs and self.trainer.check_val_every_n_epoch is not None:
+            self.trainer.check_val_every_n_epoch = 1
 
     def training_step(self, batch: Batch, batch_idx: int) -> Any:
         loss, logs = self.step(batch)

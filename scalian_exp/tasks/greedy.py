@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 class LayerByLayer(Task):
     """`epochs_per_layer` epochs for each layer; what is left of trainer.max_epochs goes to the last one.
 
+    Logs `train/layer`, whose turn it is, counted from 1.
+
     What the layers below make of the training data is computed once, when a layer's turn comes. A task that is trained
     so calls `stack` when it is made.
     """
@@ -63,8 +65,11 @@ class LayerByLayer(Task):
             )
 
     def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
         layer = min(self.current_epoch // self.epochs_per_layer, self.layers - 1)
         self.layer.fill_(layer)
+        if self.layers > 1:
+            self.log("train/layer", float(layer + 1), prog_bar=True)
         if layer != self.gathered_for:
             self.gathered, self.gathered_for = self.gather(layer), layer
             log.info("epoch %d: layer %d of %d begins", self.current_epoch + 1, layer + 1, self.layers)

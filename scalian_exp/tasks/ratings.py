@@ -69,6 +69,12 @@ class Ratings(Task):
                 f"dataset.rows={data.rows}; use the rows that the model was made for."
             )
 
+        if not self.network.predicts_ratings and not bool((data.splits["val"].target >= self.liked).any()):
+            raise Refusal(
+                f"No validation rating is {self.liked:g} or more, so no ranking can be scored; raise "
+                "dataset.val_share, or lower dataset.liked."
+            )
+
     def inputs(self, batch: Batch) -> Tensor:
         return batch["rating"]
 

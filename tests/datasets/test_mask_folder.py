@@ -54,6 +54,15 @@ def test_pairs_are_held_out_by_their_names(tmp_path: Path) -> None:
     assert {split: stems(data, split) for split in before} == {**before, "train": before["train"] - {gone}}
 
 
+def test_white_that_would_be_void_is_told(tmp_path: Path) -> None:
+    for index in range(20):
+        save_pair(tmp_path, str(index))
+        Image.fromarray(np.eye(10, 20, dtype=np.uint8) * 255).save(tmp_path / f"masks/{index}.png")
+    with pytest.raises(Refusal, match="255 is void there; if white is class 1"):
+        folder(tmp_path, num_classes=2, ignore_index=255, held_out=0.2).setup()
+    folder(tmp_path, num_classes=2, held_out=0.2).setup()
+
+
 def test_folders_of_splits_are_taken_as_they_are(tmp_path: Path) -> None:
     for count, split in enumerate(("train", "val", "test"), start=1):
         for index in range(count):

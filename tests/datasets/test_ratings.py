@@ -107,6 +107,7 @@ def test_no_rating_of_the_test_split_reaches_training(model: str, tmp_path: Path
             f"dataset.root={tmp_path / str(rating)}",
             "dataset.users=6",
             "dataset.items=5",
+            "dataset.liked=2",  # so that something of the few ratings held out for validation is
         ]
         train(tiny(model, *said, "test=false", "trainer.max_epochs=2"), tmp_path / f"run{rating}")
         states.append(load(tmp_path / f"run{rating}/checkpoints/last.ckpt").task.state_dict())

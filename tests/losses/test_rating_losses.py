@@ -87,9 +87,10 @@ def test_the_penalty_is_of_weights_and_no_biases() -> None:
     network = AutoRec(3, 2)
     data = {"rating": torch.tensor([[5.0, 0.0, 1.0]])}
     data["target"] = data["rating"]
-    difference = SquaredRatingError(0.5)(network, data) - SquaredRatingError()(network, data)
+    difference = SquaredRatingError(0.5)(network, data, epoch=0) - SquaredRatingError()(network, data)
     squares = network.encoder.weight.square().sum() + network.decoder.weight.square().sum()
     assert difference.item() == pytest.approx(0.5 * float(squares), rel=1e-5)
+    assert torch.equal(SquaredRatingError(0.5)(network, data), SquaredRatingError()(network, data))  # not in validation
 
 
 def test_unrated_columns_have_no_gradient() -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from scalian_exp.build import build_task
 from scalian_exp.networks.autoencoder import ConvAutoencoder, DenseAutoencoder
+from scalian_exp.networks.classifier import MLPClassifier
 from scalian_exp.networks.gan import GAN
 from scalian_exp.networks.vae import ConvVAE, DenseVAE
 
@@ -22,6 +23,7 @@ def test_counts_of_the_papers() -> None:
     assert count(DenseVAE(1, [28, 28], [500], 20)) == 815_824  # Kingma & Welling
     assert count(DenseVAE(1, [28, 28], [200, 200], 50, nn.Tanh)) == 425_284  # Burda et al., one layer
     assert count(DenseAutoencoder(1, [28, 28], [1000, 500, 250], 30)) == 2_837_314  # Hinton & Salakhutdinov
+    assert count(MLPClassifier(1, [28, 28], [500, 500, 2000], 10)) == 1_665_010  # Hinton, Osindero & Teh
     assert count(ConvVAE(1, [64, 64], [32, 32, 32, 32], [256, 256], 10)) == 502_005  # Burgess et al.
 
 

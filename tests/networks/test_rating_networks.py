@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from scalian_exp.losses.ratings import MultinomialELBO
 from scalian_exp.networks.rating_rbm import Rated, RatingRBM
-from scalian_exp.networks.ratings import AutoRec, MatrixFactorisation, MultVAE, RatingBias, level_counts
+from scalian_exp.networks.ratings import AutoRec, MatrixFactorisation, MultVAE, Popularity, RatingBias, level_counts
 
 USERS, ITEMS = 943, 1682
 LEVELS = [1.0, 2.0, 3.0, 4.0, 5.0]
@@ -225,6 +226,16 @@ def test_autorec_by_hand() -> None:
     hidden = 1 / (1 + np.exp(-(ratings.numpy() @ encoder.weight.detach().numpy().T + encoder.bias.detach().numpy())))
     output = hidden @ decoder.weight.detach().numpy().T + decoder.bias.detach().numpy()
     np.testing.assert_allclose(network(ratings).detach(), output, rtol=1e-5)
+
+
+def test_popularity_by_hand() -> None:
+    """Likes are 4 and 5: two of the first column, one of the third, each with one added: shares 3/6, 1/6, 2/6."""
+    network = Popularity(3, liked=4.0)
+    network.start_from(torch.tensor([[5.0, 1.0, 4.0], [4.0, 3.0, 0.0]]))
+    shares = torch.tensor([3 / 6, 1 / 6, 2 / 6]).log()
+    torch.testing.assert_close(network(torch.zeros(2, 3)), shares.expand(2, 3))
+    loss = MultinomialELBO()(network, {"rating": torch.zeros(1, 3), "target": torch.tensor([[5.0, 2.0, 4.0]])})
+    assert float(loss) == pytest.approx(-math.log(3 / 6) - math.log(2 / 6))
 
 
 def test_multvae_sees_likes_alone_and_ranks_by_a_softmax() -> None:

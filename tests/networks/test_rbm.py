@@ -30,6 +30,14 @@ def small(visible: int = 4, hidden: int = 3, scale: float = 1.0, centred: bool =
     return rbm
 
 
+def test_centred_weights_mean_the_same_in_a_machine_without_offsets() -> None:
+    centred, plain = small(), small(centred=False)
+    plain.load_state_dict(centred.state_dict())
+    expected = torch.logsumexp(log_joint(centred), 1)
+    found = -plain.free_energy(all_states(4)) - exact_log_partition(plain).value
+    torch.testing.assert_close(found.float(), expected)
+
+
 def energy(rbm: RBM, v: Tensor, h: Tensor) -> Tensor:
     """As the class's docstring writes it, for one pair of states."""
     a, d = v - rbm.visible_offset, h - rbm.hidden_offset
