@@ -22,7 +22,7 @@ def squared_weights(network: nn.Module) -> Tensor:
 class RatingDivergence(nn.Module):
     """Contrastive divergence of a conditional choice of softmax units (Salakhutdinov, Mnih & Hinton 2007, section 2.2):
     mean F(v) − mean F(v⁻), whose gradient is ⟨v h⟩_k − ⟨v h⟩_data, with v⁻ after k steps of Gibbs sampling from the
-    data.
+    data. Outside training −log p of the targets, given the ratings that may be seen.
 
     Args:
         k: steps of Gibbs sampling in the first epoch.
@@ -42,12 +42,13 @@ class RatingDivergence(nn.Module):
         super().__init__()
         self.k, self.k_end, self.growth_epochs, self.weight_decay = k, k_end, growth_epochs, weight_decay
 
-    def steps(self, epoch: int | None) -> int:
-        """k in an epoch, counted from 0, or at the end."""
-        share = 1.0 if epoch is None else min(1.0, epoch / self.growth_epochs)
-        return round(self.k + (self.k_end - self.k) * share)
+    def steps(self, epoch: int) -> int:
+        """k in an epoch, counted from 0."""
+        return round(self.k + (self.k_end - self.k) * min(1.0, epoch / self.growth_epochs))
 
     def forward(self, network: Any, batch: Batch, epoch: int | None = None) -> Tensor:
+        if epoch is None:
+            return -network.log_probability(batch["target"], batch["rating"], batch["known"]).mean()
         rated = network.rated(batch["rating"])
         with torch.no_grad():
             fantasy = network.gibbs(rated, self.steps(epoch), batch["known"])

@@ -127,6 +127,13 @@ class RatingRBM(nn.Module):
         shares = torch.softmax(self.visible_input(self.codes(ratings, known)), -1)
         return shares @ self.levels
 
+    def log_probability(self, target: Tensor, ratings: Tensor, known: Tensor | None = None) -> Tensor:
+        """Σ log p(v = target|ĥ) over the ratings in `target` (B, columns), given others, `ratings`: (B,)."""
+        scored = target > 0
+        logs = torch.log_softmax(self.visible_input(self.codes(ratings, known)), -1)
+        states = torch.searchsorted(self.levels, target * scored).clamp_max(self.classes - 1)
+        return (logs.gather(-1, states.unsqueeze(-1)).squeeze(-1) * scored).sum(1)
+
     def effects(self) -> Tensor:
         """How much each feature raises the expected rating of each column, (columns, features): the derivative where no
         feature is on."""

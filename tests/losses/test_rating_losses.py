@@ -1,5 +1,6 @@
 """Losses on ratings, against gradients and sums computed one rating at a time."""
 
+import math
 from unittest.mock import patch
 
 import numpy as np
@@ -73,7 +74,25 @@ def test_the_gradient_is_that_of_contrastive_divergence() -> None:
 def test_k_grows_with_the_epoch() -> None:
     loss = RatingDivergence(k=1, k_end=9, growth_epochs=4)
     assert [loss.steps(epoch) for epoch in range(6)] == [1, 3, 5, 7, 9, 9]
-    assert loss.steps(None) == 9
+
+
+def test_outside_training_it_is_how_probable_the_targets_are() -> None:
+    network, data = RatingRBM(2, [1.0, 2.0], 1).double(), {"known": torch.ones(2, 2, dtype=torch.bool)}
+    with torch.no_grad():
+        network.weight.copy_(torch.tensor([[0.3], [-0.2], [1.0], [0.5]]))
+        network.visible_bias.copy_(torch.tensor([0.1, 0.0, -0.4, 0.2]))
+        network.hidden_bias.fill_(0.7)
+    data["rating"] = torch.tensor([[2.0, 0.0], [0.0, 0.0]]).double()
+    data["target"] = torch.tensor([[0.0, 1.0], [2.0, 0.0]]).double()
+
+    def sigmoid(x: float) -> float:
+        return 1 / (1 + math.exp(-x))
+
+    first, second = sigmoid(0.7 - 0.2), sigmoid(0.7)
+    of_first = sigmoid((-0.4 + 1.0 * first) - (0.2 + 0.5 * first))  # of level 1 against level 2
+    of_second = sigmoid((0.0 - 0.2 * second) - (0.1 + 0.3 * second))
+    expected = -(math.log(of_first) + math.log(of_second)) / 2
+    assert float(RatingDivergence()(network, data)) == pytest.approx(expected)
 
 
 def test_squared_error_by_hand() -> None:

@@ -107,8 +107,8 @@ def test_the_gradient_of_cd_is_data_minus_reconstruction(centred: bool) -> None:
 
 
 def test_with_long_chains_the_gradient_is_that_of_the_likelihood() -> None:
-    rbm, data = small(scale=0.5), torch.rand(20_000, 4).round()
-    loss = PersistentCD(k=30, chains=20_000)
+    rbm, data = small(), torch.bernoulli(torch.tensor([0.1, 0.9, 0.5, 0.3]).expand(20_000, 4))
+    loss = PersistentCD(k=100, chains=20_000)
     loss.attach([rbm])
     loss(rbm, data).loss.backward()
     estimated = rbm.weight.grad
@@ -117,7 +117,10 @@ def test_with_long_chains_the_gradient_is_that_of_the_likelihood() -> None:
     vs, hs = all_states(4), all_states(3)
     negative_energy = torch.stack([torch.stack([-energy(twin, v, h) for h in hs]) for v in vs])
     (-twin.free_energy(data).mean() - torch.logsumexp(negative_energy.flatten(), 0)).neg().backward()
-    torch.testing.assert_close(estimated, twin.weight.grad, rtol=0, atol=0.02)
+    torch.testing.assert_close(estimated, twin.weight.grad, rtol=0, atol=0.015)
+    rbm.zero_grad()
+    ContrastiveDivergence(k=1)(rbm, data).loss.backward()
+    assert (rbm.weight.grad - twin.weight.grad).abs().max() > 0.03  # one step from the data is something else
 
 
 def test_persistent_chains_go_on_and_belong_to_the_state() -> None:
