@@ -1,6 +1,7 @@
 """The command line around Hydra: where configs lie, and how a user's mistake is told."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -16,7 +17,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from scalian_exp.checks import leaf_paths
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.vocabulary import CONFIGS, options
 
 
 def not_there(key: str, root: DictConfig) -> str:
@@ -84,13 +85,16 @@ def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig
 def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str:
     """What went wrong with a command line, and what would be right."""
     cause = error.__cause__ or error
-    if isinstance(error, MissingConfigException) and error.options is not None:
+    if isinstance(error, MissingConfigException):
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        close = get_close_matches(name, error.options, n=1)
-        advice = f"did you mean {group}={close[0]}?" if close else f"there are: {', '.join(error.options)}."
-        return f"There is no {group}={name}; {advice}"
+        if known := error.options or list(options(group)):
+            close = get_close_matches(name, known, n=1)
+            advice = f"did you mean {group}={close[0]}?" if close else f"there are: {', '.join(known)}."
+            return f"There is no {group}={name}; {advice}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return unknown(str(cause.full_key), cause.parent_node._get_root())
+    if found := re.match("Could not override '([^']+)'", str(error)):
+        return f"Nothing in this experiment is chosen by {found[1]}=…; leave it out."
     if "Ambiguous value" in str(error):
         return f"{str(error).splitlines()[0]}; add -m to sweep over several values, or write a list as [a,b]."
     if isinstance(error, OverrideParseException):

@@ -108,6 +108,8 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["model=classifier", "dataset=image_folder", "dataset.root=."], "give it: dataset.num_classes=…"),
         (["resume=nowhere"], "nowhere is no run folder"),
         (["experiment=vae_mnits"], "did you mean experiment=vae_mnist?"),
+        (["model=unet", "dataset/augmentation=[crop,flipp]"], "did you mean dataset/augmentation=flip?"),
+        (["model/crf=default"], "Nothing in this experiment is chosen by model/crf=…; leave it out."),
         (["model.optimizer.lr=-1"], "nvalid learning rate"),
         (["trainer.precision=7"], "trainer: Precision 7 is invalid"),
         (["dataset.val_size=6000"], "dataset.val_size=6000 must leave some of the 6000 training examples"),
