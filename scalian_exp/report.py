@@ -192,8 +192,9 @@ def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
     write_metrics(folder, {**so_far, **facts(trainer, task, "interrupted")})
     wanted = f" of {trainer.max_epochs}" if trainer.max_epochs >= 0 else ""
     done = min(trainer.current_epoch, trainer.max_epochs) if wanted else trainer.current_epoch
+    complete = f"{done}{wanted} epochs are complete and" if done else "no epoch is complete yet; the start is"
     print(
-        f"\nInterrupted; {done}{wanted} epochs are complete and kept in {shown(folder)}/checkpoints."
+        f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints."
         f"\nGo on with: {command_to_resume(folder)}",
         flush=True,
     )
