@@ -194,7 +194,6 @@ def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
     done = min(trainer.current_epoch, trainer.max_epochs) if wanted else trainer.current_epoch
     complete = f"{done}{wanted} epochs are complete and" if done else "no epoch is complete yet; the start is"
     print(
-        f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints."
-        f"\nGo on with: {command_to_resume(folder)}",
+        f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints.\nGo on with: {command_to_resume(folder)}",
         flush=True,
     )
