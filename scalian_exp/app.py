@@ -87,14 +87,14 @@ def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str
     cause = error.__cause__ or error
     if isinstance(error, MissingConfigException):
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        if known := error.options or list(options(group)):
+        if group and (known := error.options or list(options(group))):
             close = get_close_matches(name, known, n=1)
             advice = f"did you mean {group}={close[0]}?" if close else f"there are: {', '.join(known)}."
             return f"There is no {group}={name}; {advice}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return unknown(str(cause.full_key), cause.parent_node._get_root())
     if found := re.match("Could not override '([^']+)'", str(error)):
-        return f"Nothing in this experiment is chosen by {found[1]}=…; leave it out."
+        return f"Nothing in this experiment is chosen by {found[1]}=…; leave it out, or add it with +{found[1]}=…."
     if "Ambiguous value" in str(error):
         return f"{str(error).splitlines()[0]}; add -m to sweep over several values, or write a list as [a,b]."
     if isinstance(error, OverrideParseException):

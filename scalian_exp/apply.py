@@ -22,6 +22,8 @@ from scalian_exp.vocabulary import folders, options
 
 OWN = ("run", "device", "action")
 """what the command itself takes; all else is the action's"""
+THROUGH_THE_TOP = {"encode", "complete", "sample"}
+"""what a network offers by its last layer"""
 
 
 def apply(config: dict[str, Any]) -> None:
@@ -45,6 +47,12 @@ def apply(config: dict[str, Any]) -> None:
             f"action={name} needs {' and '.join(missing)}, which {type(model.task.network).__name__} and its data "
             f"don't offer; this run can do action={'|'.join(offered)}."
         )
+    untrained: int = getattr(model.task.network, "layers_untrained", 0)
+    if untrained and THROUGH_THE_TOP & set(node["needs"]):
+        raise Refusal(
+            f"The upper {untrained} of this stack's layers have not been trained yet, and action={name} goes through "
+            f"the top; go on with scalian-train resume={shown(model.folder)} trainer.max_epochs=…."
+        )
     action: Action = build("action", node)
     folder = model.folder / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     for file in action.run(model, folder):
@@ -52,12 +60,10 @@ def apply(config: dict[str, Any]) -> None:
 
 
 def lacks(model: Any, needs: list[str]) -> list[str]:
-    """Those needs of an action that neither the network offers nor the data provides."""
-    return [
-        need
-        for need in needs
-        if not hasattr(model.task.network, need) and need not in model.config["dataset"].get("provides", [])
-    ]
+    """Those needs of an action that neither the network nor its task offers, nor the data provides."""
+    provided = model.config["dataset"].get("provides", [])
+    offers = (model.task.network, model.task)
+    return [need for need in needs if need not in provided and not any(hasattr(offer, need) for offer in offers)]
 
 
 def job(config: DictConfig) -> None:

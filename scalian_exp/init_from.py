@@ -1,6 +1,7 @@
 """Start a network from the matching part of another run's."""
 
 import logging
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,6 @@ def start_network_from(network: nn.Module, data: Any, run: str) -> list[str]:
     }
     if hasattr(source := load(file).task.network, "layers"):
         theirs |= unrolled(source, network)
-        check_units(source, network, run)
     ours = network.state_dict()
     fits = {name: ours[name].shape == values.shape for name, values in theirs.items() if name in ours}
     torn = {name.rpartition(".")[0] for name, fitting in fits.items() if not fitting}  # no bias without its weight
@@ -47,6 +47,8 @@ def start_network_from(network: nn.Module, data: Any, run: str) -> list[str]:
             f"init_from={run}: nothing of its {other} has the name and shape of anything in {type(network).__name__}"
             f"{difference(theirs, ours)}"
         )
+    if hasattr(source, "layers"):
+        check_units(source, network, matching, run)
     kept, own = data_state_in(contents), data.state_dict()
     if unlike := [name for name in kept if name in own and kept[name] != own[name]]:
         raise Refusal(
@@ -76,25 +78,26 @@ def unrolled(stack: Any, network: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def check_units(stack: Any, network: nn.Module, run: str) -> None:
+def check_units(stack: Any, network: nn.Module, started: Collection[str], run: str) -> None:
     """
+    Args:
+        started: names of the parameters that are taken from the stack.
+
     Raises:
-        Refusal: if the encoder's units are of another kind than those of the RBMs that it is to start from.
+        Refusal: if units of the encoder are of another kind than those of the RBMs that it is to start from.
     """
     leaves = [
-        module
+        (name, module)
         for name, module in network.named_modules()
-        if name.startswith("encoder.") and not any(True for _ in module.children())
+        if name.startswith("encoder.") and not list(module.children()) and not isinstance(module, nn.Dropout)
     ]
-    activations = [after for dense, after in pairwise(leaves) if isinstance(dense, nn.Linear)]
-    for rbm, (layer, found) in zip(stack.rbms, enumerate(activations, start=1), strict=False):
+    after_dense = [(name, after) for (name, dense), (_, after) in pairwise(leaves) if isinstance(dense, nn.Linear)]
+    for rbm, (layer, (name, found)) in zip(stack.rbms, enumerate(after_dense, start=1), strict=False):
         wanted = nn.Identity if rbm.hidden.standardised else nn.Sigmoid
-        if not isinstance(found, wanted):
-            key = "activation" if layer < len(activations) else "code_activation"
+        if f"{name}.weight" in started and not isinstance(found, wanted):
             raise Refusal(
                 f"init_from={run}: layer {layer} has {type(rbm.hidden).__name__} units there, but "
-                f"{type(found).__name__} here; use model.network.{key}._target_=torch.nn.{wanted.__name__}, or a run "
-                "with other units (model.network.top_units)."
+                f"{type(found).__name__} here, not {wanted.__name__}; use a stack and a network of the same units."
             )
 
 

@@ -117,9 +117,10 @@ def main() -> None:
     quiet()
     try:
         model = load(arguments.run)
-        words = words_of(model.folder)
     except Refusal as error:
         raise SystemExit(str(error)) from error
+    try:
+        words = words_of(model.folder)
     except FileNotFoundError as error:
         raise SystemExit(f"{model.folder} has no .hydra/overrides.yaml: give a run folder, as it was left.") from error
     if not isinstance(model.task, Segmentation):
@@ -137,11 +138,11 @@ def main() -> None:
         row = [*validation.score(chosen), *test.score(chosen)]
         table.add_row(name, *(f"{value:.4f}" for value in row))
     console.print(table)
-    replaced = ("model/crf=", "model.crf.", "init_from=", "trainer.max_epochs=")
-    again = [word for word in words if not word.startswith(replaced)]
-    chosen = ["model/crf=default", *(f"model.crf.{name}={value:.3g}" for name, value in best._asdict().items())]
+    replaced = ("model/crf", "model.crf", "init_from=", "trainer.max_epochs=", "test=")
+    again = [word for word in words if not word.lstrip("+~").startswith(replaced)]
+    tuned = ["model/crf=default", *(f"model.crf.{name}={value:.3g}" for name, value in best._asdict().items())]
     # no epoch more: the run's weights are tested as they are
-    command = ["scalian-train", *again, *chosen, f"init_from={shown(model.folder)}", "trainer.max_epochs=0"]
+    command = ["scalian-train", *again, *tuned, f"init_from={shown(model.file)}", "trainer.max_epochs=0"]
     console.print("the run's test with this CRF:", shlex.join(command), soft_wrap=True, highlight=False)
 
 

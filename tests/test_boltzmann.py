@@ -16,6 +16,7 @@ from scalian_exp.actions.complete import Complete
 from scalian_exp.actions.denoise import Denoise
 from scalian_exp.actions.filters import Filters
 from scalian_exp.actions.sample import Sample
+from scalian_exp.apply import apply
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.checkpoint import load
@@ -31,7 +32,9 @@ from scalian_exp.networks.units import Bernoulli, Gaussian, Softmax
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume import resumed
 from scalian_exp.train import train
+from scalian_exp.vocabulary import options
 
+NOT_OF_LBFGS = ("momentum", "weight_decay", "fused")
 STACK = ["model.network.hidden=[12, 9, 6]", "model.epochs_per_layer=2", "trainer.max_epochs=6"]
 
 
@@ -131,6 +134,10 @@ def test_gaussian_units_see_standardised_pixels(tmp_path: Path) -> None:
             "none",
         ),
         (["model.likelihood.steps=[1,2]"], "three numbers"),
+        (
+            ["model.optimizer._target_=torch.optim.LBFGS", *(f"~model.optimizer.{k}" for k in NOT_OF_LBFGS)],
+            "LBFGS doesn't support per-parameter options",
+        ),
         (["model.likelihood.runs=1"], "standard error"),
     ],
 )
@@ -162,7 +169,8 @@ def test_other_units_than_the_stacks_are_refused(tmp_path: Path) -> None:
     network_after(6, tmp_path / "stack")
     start = ["model.network.hidden=[12, 9]", "model.network.latent_dim=6", f"init_from={tmp_path / 'stack'}"]
     logistic = "model.network.activation._target_=torch.nn.Sigmoid"
-    for overrides, sentence in (([], "layer 1 has Bernoulli units there, but ReLU here"), ([logistic], "layer 3 has")):
+    linear = "layer 3 has Bernoulli units there, but Identity here"
+    for overrides, sentence in (([], "layer 1 has Bernoulli units there, but ReLU here"), ([logistic], linear)):
         with pytest.raises(Refusal, match=sentence):
             train(tiny("autoencoder", *start, *overrides), tmp_path / "run")
 
@@ -176,7 +184,8 @@ def test_a_stack_untied_unrolls_into_both_its_ways() -> None:
             parameter.normal_()
     network = DenseAutoencoder(1, [2, 2], [3], 2, torch.nn.Sigmoid, torch.nn.Sigmoid)
     network.load_state_dict(unrolled(stack, network))
-    codes = torch.rand(5, 2)
+    codes, images = torch.rand(5, 2), torch.rand(5, 1, 2, 2)
+    torch.testing.assert_close(network.encode(images), stack.encode(images))
     torch.testing.assert_close(torch.sigmoid(network.decode(codes)), torch.sigmoid(stack.decode(codes)))
     lower = stack.generative[0].weight  # (pixels, 3)
     torch.testing.assert_close(stack.filters(0).flatten(1), lower.T)
@@ -185,9 +194,17 @@ def test_a_stack_untied_unrolls_into_both_its_ways() -> None:
 
 def test_nothing_is_drawn_from_an_unfinished_stack(tmp_path: Path) -> None:
     network_after(2, tmp_path / "stack")
-    for action in (Sample(count=2), Complete(), Denoise(SaltAndPepper(0.3))):
+    said: dict[str, Any] = {"run": str(tmp_path / "stack"), "device": "cpu"}
+    for name in ("sample", "complete", "denoise", "embed"):
         with pytest.raises(Refusal, match="upper 2 of this stack's layers"):
-            action.run(load(tmp_path / "stack"), tmp_path / "out")
+            apply({**said, "name": name, "action": options("action")[name]})
+
+
+def test_what_began_from_chance_can_be_drawn_from(tmp_path: Path) -> None:
+    train(tiny("dbn_up_down"), tmp_path / "run")
+    model = load(tmp_path / "run")
+    assert model.task.network.layers_untrained == 0
+    assert Sample(count=2, frames=1).run(model, tmp_path / "out")
 
 
 def test_unrolling_takes_offsets_into_account() -> None:

@@ -220,12 +220,12 @@ def test_the_crf_is_tuned_on_validation_images(
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     (copy / ".hydra").mkdir()
-    (copy / ".hydra/overrides.yaml").write_text("[model=unet, seed=3, model.crf.iterations=2, trainer.max_epochs=9]")
+    (copy / ".hydra/overrides.yaml").write_text("[model=unet, seed=3, model.crf.iterations=2, test=false]")
     with patch.multiple(script, **small), patch("sys.argv", ["tune_crf.py", str(copy)]):
         script.main()
     command = shlex.split(capsys.readouterr().out.strip().splitlines()[-1].partition("scalian-train ")[2])
-    assert {"seed=3", f"init_from={copy}", "trainer.max_epochs=0"} < set(command)
-    assert "model.crf.iterations=2" not in command
+    assert {"seed=3", f"init_from={copy}/checkpoints/best.ckpt", "trainer.max_epochs=0"} < set(command)
+    assert not {"model.crf.iterations=2", "test=false"} & set(command)
     assert isinstance(build_task(tiny("unet", *command[1:])).crf, DenseCRF)
 
 

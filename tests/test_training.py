@@ -194,6 +194,12 @@ def test_overfitting_sees_the_same_batch_again_and_again(tmp_path: Path) -> None
     assert train(config, tmp_path / "all")["best"] < 0.5 * first["best"]
 
 
+def test_the_last_epoch_is_validated(tmp_path: Path) -> None:
+    """Else the best checkpoint of a stack, its latest, would be an older one."""
+    sparse = ["trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2", "model.network.hidden=[4]"]
+    assert train(tiny("dbn", *sparse, "test=false"), tmp_path / "run")["best"] == 3  # epochs trained
+
+
 @pytest.mark.parametrize("resampled", [False, True])
 def test_overfitting_trains_and_validates_on_one_batch(resampled: bool) -> None:
     config = tiny("vae", "trainer=overfit", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=1", "test=false")

@@ -27,18 +27,6 @@ class Action(ABC):
         """Do it, write the results into the folder (made when needed), and return their paths."""
 
 
-def check_trained(model: Loaded) -> None:
-    """
-    Raises:
-        Refusal: if layers of the network that it draws with were never trained.
-    """
-    if missing := getattr(model.task.network, "untrained", 0):
-        raise Refusal(
-            f"The upper {missing} of this stack's layers have not been trained yet, and images are drawn from the top; "
-            f"go on with scalian-train resume={model.folder} trainer.max_epochs=…."
-        )
-
-
 def data_of(model: Loaded) -> Any:
     """The data module that a model was trained with, set up."""
     data = build("dataset", model.config["dataset"])

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scalian_exp.actions.action import Action, check_trained, inputs, save_figure, save_image
+from scalian_exp.actions.action import Action, inputs, save_figure, save_image
 from scalian_exp.actions.pixel_by_pixel import drawn, exact_inputs, refuse_temperature
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.datasets.folder import opened
@@ -50,7 +50,6 @@ class Complete(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
-        check_trained(model)
         network = model.task.network
         by_pixel = hasattr(network, "pixel_by_pixel")
         x = (exact_inputs if by_pixel else inputs)(model, self.image, self.count)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalian_exp.actions.action import Action, check_trained, inputs, save_figure, save_image
+from scalian_exp.actions.action import Action, inputs, save_figure, save_image
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.grids import rows_of_images, side_by_side
 from scalian_exp.networks.corruptions import Corruption, SaltAndPepper
@@ -41,7 +41,6 @@ class Denoise(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
-        check_trained(model)
         if self.image is not None and self.level is not None and not hasattr(model.task.network, "denoise"):
             raise Refusal("level is that of the noise put on test images; image=… is taken as it is: leave one out.")
         x = inputs(model, self.image, self.count)

@@ -2,55 +2,14 @@
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from scalian_exp.actions.action import Action, examples
+from scalian_exp.actions.action import Action, data_of, spread
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.ranges import PositiveFloat
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.classification import Classification
-from scalian_exp.tasks.segmentation import Segmentation
-
-
-class Reconstructor(nn.Module):
-    """image → logits of the pixels, without noise: what is exported of an encoder and a decoder."""
-
-    def __init__(self, network: Any):
-        super().__init__()
-        self.network: Any = network
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.network.decode(self.network.encode(image))
-
-
-class Recogniser(nn.Module):
-    """image → logits of the classes, of the whole image or of each pixel."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> Tensor:
-        found: Any = self.network(image)
-        logits: Tensor = found["out"] if isinstance(found, dict) else found
-        return logits
-
-
-def image_to_logits(model: Loaded) -> nn.Module:
-    """A copy of the network as a function of images, on the processor.
-
-    Raises:
-        Refusal: if it is none.
-    """
-    network = copy.deepcopy(model.task.network).cpu().eval()
-    if isinstance(model.task, Classification | Segmentation):
-        return Recogniser(network)
-    if hasattr(network, "encode") and hasattr(network, "decode"):
-        return Reconstructor(network)
-    raise Refusal(f"{type(network).__name__} makes nothing of a whole image at once, so there is nothing to export.")
 
 
 class Export(Action):
@@ -60,8 +19,7 @@ class Export(Action):
         tolerance: largest difference of a logit, relative to the largest logit.
 
     Raises:
-        Refusal: if the packages for ONNX are missing, the network doesn't take an image to logits, or an exported one
-            gives something else.
+        Refusal: if the packages for ONNX are missing, or an exported network gives something else.
     """
 
     def __init__(self, tolerance: PositiveFloat = 1e-4):
@@ -74,8 +32,9 @@ class Export(Action):
             import onnxscript  # noqa: F401
         except ImportError as error:
             raise Refusal(f"{error.name} is missing: pip install 'scalian-exp[export]'.") from error
-        network = image_to_logits(model)
-        x = examples(model, 4)["image"].cpu()
+        network = copy.deepcopy(model.task.exported).cpu().eval()
+        data = data_of(model)
+        x = spread(model, data, min(4, len(data.splits["test"])))["image"].cpu()
         expected = network(x)
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scalian_exp.actions.action import Action, check_trained, save_figure
+from scalian_exp.actions.action import Action, save_figure
 from scalian_exp.actions.pixel_by_pixel import drawn, refuse_temperature
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.drawing import frames
@@ -46,7 +46,6 @@ class Sample(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
-        check_trained(model)
         network = model.task.network
         classes = getattr(network, "num_classes", 0) if hasattr(network, "sample_of") else 0
         if self.label is not None and self.label >= classes:

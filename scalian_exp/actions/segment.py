@@ -67,7 +67,7 @@ class Segment(Action):
     def run(self, model: Loaded, folder: Path) -> list[Path]:
         x = self.picture(model)
         seen = self.scaled(model, x)
-        if seen.shape != x.shape:
+        if seen.numel() < x.numel():
             sizes = ["×".join(map(str, image.shape[-2:])) for image in (seen, x)]
             print("The network sees the image at {} of its {} pixels; scale=1 is its own size.".format(*sizes))
         probabilities = self.probabilities(model, seen)
@@ -142,7 +142,7 @@ def tent(size: int) -> Tensor:
 
 
 def save_boxes(found: list[Box], names: list[str] | None, file: Path) -> Path:
-    """A table of boxes, in pixels."""
+    """A table of boxes, in pixels; what is at bottom and right is no longer inside."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["class", *Box._fields[1:]])
@@ -152,7 +152,7 @@ def save_boxes(found: list[Box], names: list[str] | None, file: Path) -> Path:
 
 def boxes(mask: Tensor, smallest: int) -> list[Box]:
     """Boxes around the connected regions (of four neighbours) of each class, those of at least so many pixels, and not
-    around what reaches all four edges."""
+    around what reaches all four edges, most likely a ground."""
     ids, found = mask.cpu().numpy(), []
     for number in np.unique(ids).tolist():
         regions, _ = label(ids == number)
@@ -180,7 +180,8 @@ def answers(image: Tensor, mask: Tensor, found: list[Box], classes: np.ndarray, 
         middle.add_patch(
             Rectangle((box.left - 0.5, box.top - 0.5), *size, fill=False, edgecolor=classes[box.class_number], lw=1.5)
         )
-        middle.text(box.left, box.top, called(names, box.class_number), size=6, va="bottom", color="white",
+        written = "black" if classes[box.class_number].mean() > 0.5 else "white"
+        middle.text(box.left, box.top, called(names, box.class_number), size=6, va="bottom", color=written,
                     bbox={"facecolor": classes[box.class_number], "lw": 0, "pad": 1}, clip_on=True)  # fmt: skip
     show(right, overlaid(image, mask, classes), "segmentation: which pixels?")
     legend(figure, there, classes, names)

@@ -118,22 +118,16 @@ class MaskFiles(Batched):
     def __getitem__(self, indices: Tensor) -> Examples:
         return batch_of([self.example(self.pairs[index]) for index in indices.tolist()])
 
-    def check(self) -> None:
-        """Read every file once.
+    def check(self) -> set[int]:
+        """Read every file once: which classes there are, void 255.
 
         Raises:
             Refusal: if anything is wrong with one.
         """
         with ThreadPoolExecutor() as pool:
-            found = set().union(*pool.map(self.found, self.pairs))
-        if self.classes.num_classes == 2 and self.classes.ignore_index == 255 and found <= {0, VOID_BYTE}:
-            raise Refusal(
-                f"No mask beside {self.pairs[0][1]} has a pixel of class 1, as 255 is void there; if white is class 1, "
-                "say dataset.ignore_index=null."
-            )
+            return set().union(*pool.map(self.classes_in, self.pairs))
 
-    def found(self, pair: tuple[Path, Path]) -> set[int]:
-        """Which classes a mask has."""
+    def classes_in(self, pair: tuple[Path, Path]) -> set[int]:
         return set(np.unique(np.asarray(self.opened(pair)[1])).tolist())
 
     def in_memory(self) -> TensorBatches:

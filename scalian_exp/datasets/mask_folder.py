@@ -6,6 +6,7 @@ from typing import Literal
 
 from torchvision.transforms.v2 import Transform
 
+from scalian_exp.datasets.augmentation import VOID_BYTE
 from scalian_exp.datasets.folder import SUFFIXES, given_splits, refuse_empty, shared_out
 from scalian_exp.datasets.mask_files import Classes, MaskFiles
 from scalian_exp.datasets.masks import Masks
@@ -64,8 +65,12 @@ class MaskFolder(Masks):
         shares = shared_out([image for image, _ in train.pairs], self.root, missing, self.held_out)
         splits = {**given, **{name: train.subset(indices) for name, indices in shares.items()}}
         refuse_empty(splits, self.root, self.held_out)
-        for files in splits.values():
-            files.check()
+        found = set().union(*(files.check() for files in splits.values()))
+        if self.classes.num_classes == 2 and self.classes.ignore_index == 255 and found == {0, VOID_BYTE}:
+            raise Refusal(
+                f"No mask in {self.root} has a pixel of class 1, as 255 is void there; if white is class 1, say "
+                "dataset.ignore_index=null."
+            )
         return splits
 
     def files(self, folder: Path) -> MaskFiles:

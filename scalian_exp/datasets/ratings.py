@@ -77,10 +77,9 @@ class Ratings(Data, ABC):
         super().__init__(batch_size)
         if list(levels) != sorted(set(levels)):
             raise Refusal(f"dataset.levels={list(levels)} must be ascending, each level once.")
-        if not levels[0] < liked <= levels[-1]:
+        if not levels or liked > levels[-1]:
             raise Refusal(
-                f"dataset.liked={liked:g} parts nothing: of the levels {levels[0]:g} to {levels[-1]:g} some must be "
-                "liked, and some not."
+                f"dataset.liked={liked:g} is above all dataset.levels={list(levels)}: nothing could be liked."
             )
         self.users, self.items, self.levels, self.liked, self.rows = users, items, list(levels), liked, rows
         self.val_share, self.test_share = val_share, test_share

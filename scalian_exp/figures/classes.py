@@ -27,8 +27,9 @@ def confusion_matrix(counts: Tensor, names: Sequence[str] | None = None) -> Figu
     axes.set_xticks(range(classes), ticks, rotation=45, ha="right")
     axes.set_yticks(range(classes), ticks)
     long = int(counts.max()) >= 100_000
-    axes.set(xlabel="predicted", ylabel="true", title="per cent of the true class" if long else "how many")
+    axes.set(xlabel="predicted", ylabel="true", title="share of the true class")
     if classes <= 20:
+        axes.set_title("per cent of the true class" if long else "how many")
         for row in range(classes):
             for column in range(classes):
                 if counts[row, column]:

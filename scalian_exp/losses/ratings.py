@@ -22,7 +22,8 @@ def squared_weights(network: nn.Module) -> Tensor:
 class RatingDivergence(nn.Module):
     """Contrastive divergence of a conditional choice of softmax units (Salakhutdinov, Mnih & Hinton 2007, section 2.2):
     mean F(v) − mean F(v⁻), whose gradient is ⟨v h⟩_k − ⟨v h⟩_data, with v⁻ after k steps of Gibbs sampling from the
-    data. Outside training −log p of the targets, given the ratings that may be seen.
+    data. Outside training −log p(targets|ĥ), ĥ being the features' means given the
+    ratings that may be seen, and the mean over all rows, those without targets too.
 
     Args:
         k: steps of Gibbs sampling in the first epoch.
@@ -70,7 +71,7 @@ class SquaredRatingError(nn.Module):
     def forward(self, network: nn.Module, batch: Batch, epoch: int | None = None) -> Tensor:
         target = batch["target"]
         error = ((network(batch["rating"]) - target) * (target > 0)).square().sum(1).mean()
-        return error if epoch is None else error + self.penalty * squared_weights(network)
+        return error + self.penalty * squared_weights(network) if self.penalty and epoch is not None else error
 
 
 class MultinomialELBO(nn.Module):

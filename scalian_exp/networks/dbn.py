@@ -63,8 +63,8 @@ class DeepBeliefNetwork(nn.Module):
         self.pixel_scale: Tensor
 
     @property
-    def untrained(self) -> int:
-        """How many layers have had no turn yet: the top says nothing then of what the network knows."""
+    def layers_untrained(self) -> int:
+        """How many have had no turn yet: what comes from the top says nothing then of what the network knows."""
         return sum(not rbm.started for rbm in self.rbms)
 
     @torch.no_grad()
@@ -191,8 +191,8 @@ class DeepBeliefNetwork(nn.Module):
 
     def downwards(self, layer: int) -> Dense:
         """From the units above RBM number `layer` to those below it."""
-        rbm = self.rbms[layer].plain()
-        return Dense(rbm.weight.detach().T, rbm.visible_bias.detach())
+        rbm = self.rbms[layer]
+        return Dense(rbm.weight.detach().T, rbm.plain_biases()[0])
 
     def filters(self, layer: int) -> Tensor:
         """What each hidden unit of a layer adds to the image, (hidden[layer], C, H, W), in no particular range; those
@@ -206,8 +206,7 @@ class DeepBeliefNetwork(nn.Module):
     def layers(self) -> list[tuple[Dense, Dense]]:
         """The way up and the way down through each RBM, without offsets: what a network that starts from this one is
         given."""
-        plain = [rbm.plain() for rbm in self.rbms]
-        up = [Dense(rbm.weight.detach(), rbm.hidden_bias.detach()) for rbm in plain]
+        up = [Dense(rbm.weight.detach(), rbm.plain_biases()[1]) for rbm in self.rbms]
         weight = up[0].weight / self.pixel_scale  # it is to see pixels as they are
         up[0] = Dense(weight, up[0].bias - weight @ self.pixel_mean)
         return [(dense, self.downwards(layer)) for layer, dense in enumerate(up)]

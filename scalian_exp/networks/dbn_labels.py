@@ -45,9 +45,8 @@ class LabelledDBN(DeepBeliefNetwork):
     def untie(self) -> None:
         """From now on there are weights of their own for the way down."""
         for rbm, linear in zip(self.rbms[:-1], self.generative, strict=True):
-            plain = rbm.plain()
-            linear.weight.copy_(plain.weight.T)
-            linear.bias.copy_(plain.visible_bias)
+            linear.weight.copy_(rbm.weight.T)
+            linear.bias.copy_(rbm.plain_biases()[0])
         self.untied.fill_(True)
 
     def input_below(self, layer: int, h: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ class RatingRBM(nn.Module):
         """Σ log p(v = target|ĥ) over the ratings in `target` (B, columns), given others, `ratings`: (B,)."""
         scored = target > 0
         logs = torch.log_softmax(self.visible_input(self.codes(ratings, known)), -1)
-        states = torch.searchsorted(self.levels, target * scored).clamp_max(self.classes - 1)
+        states = torch.searchsorted(self.levels, target)
         return (logs.gather(-1, states.unsqueeze(-1)).squeeze(-1) * scored).sum(1)
 
     def effects(self) -> Tensor:

@@ -148,7 +148,7 @@ class AutoRec(nn.Module):
 
 
 class Ranker(nn.Module):
-    """Says what a user may like, and how much not.
+    """Scores that rank what a user may like; they are no ratings.
 
     Args:
         columns: items.

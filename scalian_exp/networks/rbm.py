@@ -15,16 +15,22 @@ from scalian_exp import ranks
 from scalian_exp.networks.units import Units
 
 
-def without_offsets(rbm: "RBM", state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Bring the weights of a centred machine, on their way into one that isn't, to the same distribution."""
-    names = ("weight", "visible_bias", "hidden_bias", "visible_offset", "hidden_offset")
-    if rbm.centred or any(f"{prefix}{name}" not in state for name in names):
+def biases_without_offsets(
+    weight: Tensor, visible_bias: Tensor, hidden_bias: Tensor, visible_offset: Tensor, hidden_offset: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Visible and hidden biases that give the same distribution where the offsets are 0."""
+    return visible_bias - hidden_offset @ weight, hidden_bias - weight @ visible_offset
+
+
+def take_offsets_out(rbm: "RBM", state: dict[str, Any], prefix: str, *_others: Any) -> None:
+    """Before a centred machine's state is loaded into one that isn't (init_from): the same distribution's."""
+    names = [f"{prefix}{name}" for name in ("weight", "visible_bias", "hidden_bias", "visible_offset", "hidden_offset")]
+    if rbm.centred or any(name not in state for name in names):
         return
-    weight, visible_bias, hidden_bias, visible_offset, hidden_offset = (state[f"{prefix}{name}"] for name in names)
-    state[f"{prefix}visible_bias"] = visible_bias - hidden_offset @ weight
-    state[f"{prefix}hidden_bias"] = hidden_bias - weight @ visible_offset
-    for name in names[3:]:
-        state[f"{prefix}{name}"] = torch.zeros_like(state[f"{prefix}{name}"])
+    _, visible_bias, hidden_bias, *offsets = names
+    state[visible_bias], state[hidden_bias] = biases_without_offsets(*(state[name] for name in names))
+    for offset in offsets:
+        state[offset] = torch.zeros_like(state[offset])
 
 
 class RBM(nn.Module):
@@ -46,7 +52,7 @@ class RBM(nn.Module):
         self.visible_mean: Tensor  # of the data, once it is known: the base rates of annealed importance sampling
         self.visible_offset: Tensor
         self.hidden_offset: Tensor
-        self.register_load_state_dict_pre_hook(without_offsets)
+        self.register_load_state_dict_pre_hook(take_offsets_out)
 
     def visible_shifted(self, v: Tensor) -> Tensor:
         """v − μ."""
@@ -105,6 +111,13 @@ class RBM(nn.Module):
         shift = rate * (ranks.mean(self.hidden.mean(self.hidden_input(v)).mean(0)) - self.hidden_offset)
         self.hidden_offset += shift
         self.visible_bias.add_(shift @ self.weight)
+
+    @torch.no_grad()
+    def plain_biases(self) -> tuple[Tensor, Tensor]:
+        """Visible and hidden biases of the same distribution without offsets."""
+        return biases_without_offsets(
+            self.weight, self.visible_bias, self.hidden_bias, self.visible_offset, self.hidden_offset
+        )
 
     @torch.no_grad()
     def plain(self) -> "RBM":

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from scalian_exp import ranks
 from scalian_exp.metrics.means import Means
+from scalian_exp.networks.exported import Reconstructor
 from scalian_exp.refusal import Refusal
 
 Batch = dict[str, Tensor]
@@ -124,6 +125,13 @@ class Task(pl.LightningModule):
         """What the network is called with."""
         return batch["image"]
 
+    @property
+    def exported(self) -> nn.Module:
+        """image (B, C, H, W) → logits of its pixels or of classes, for other runtimes; else an AttributeError."""
+        if hasattr(self.network, "encode") and hasattr(self.network, "decode"):
+            return Reconstructor(self.network)
+        raise AttributeError("neither classes nor a code and its image")
+
     def figures(self, batch: Batch) -> dict[str, Figure]:
         """Pictures of what the network does with these examples: name → figure."""
         return {}
@@ -153,7 +161,7 @@ class Task(pl.LightningModule):
         return ranks.total(total) / ranks.total(torch.tensor(count, device=self.device))
 
     def on_train_epoch_start(self) -> None:
-        """The last epoch is validated, whatever trainer.check_val_every_n_epoch is: the best checkpoint may be its."""
+        """The last epoch is validated, whatever trainer.check_val_every_n_epoch is: it may be the best."""
         if self.current_epoch + 1 == self.trainer.max_epochs and self.trainer.check_val_every_n_epoch is not None:
             self.trainer.check_val_every_n_epoch = 1
 
@@ -225,7 +233,10 @@ class Task(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         if self.optimizer is None:
             return None
-        optimizer = self.make_optimizer()
+        try:
+            optimizer = self.make_optimizer()
+        except ValueError as error:  # LBFGS takes no groups of parameters, which some tasks give
+            raise Refusal(f"model.optimizer: {error}; use another one here.") from error
         if self.schedule is None:
             return optimizer
         schedule = self.schedule

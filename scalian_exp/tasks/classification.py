@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from scalian_exp.figures.classes import confusion_matrix, mistakes
 from scalian_exp.metrics.confusion import Confusion
+from scalian_exp.networks.exported import Recogniser
 from scalian_exp.tasks.base import Batch, Task
 
 
@@ -38,6 +39,10 @@ class Classification(Task):
         if not self.training:
             self.confusion.update(predicted, labels)
         return self.loss(logits, labels), {"error": (predicted != labels).float().mean()}
+
+    @property
+    def exported(self) -> nn.Module:
+        return Recogniser(self.network)
 
     def on_validation_epoch_start(self) -> None:
         self.confusion.reset()

@@ -141,10 +141,7 @@ class Contrastive(LayerByLayer):
     def make_optimizer(self) -> Optimizer:
         weights = [rbm.weight for rbm in self.network.rbms]
         biases = [bias for rbm in self.network.rbms for bias in (rbm.visible_bias, rbm.hidden_bias)]
-        try:
-            optimizer = self.optimizer([{"params": weights}, {"params": biases, "weight_decay": 0.0}])
-        except ValueError as error:  # LBFGS knows no groups of parameters
-            raise Refusal(f"model.optimizer: {error}; biases have no weight decay, so use SGD or Adam.") from error
+        optimizer = self.optimizer([{"params": weights}, {"params": biases, "weight_decay": 0.0}])
         if self.momentum is not None and "momentum" not in optimizer.param_groups[0]:
             raise Refusal(f"model.momentum: {type(optimizer).__name__} has none; use SGD, or model.momentum=null.")
         return optimizer

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class LayerByLayer(Task):
     """`epochs_per_layer` epochs for each layer; what is left of trainer.max_epochs goes to the last one.
 
-    Logs `train/layer`, whose turn it is, counted from 1.
+    Of several layers, `train/layer` is logged: whose turn it is, counted from 1.
 
     What the layers below make of the training data is computed once, when a layer's turn comes. A task that is trained
     so calls `stack` when it is made.

@@ -13,6 +13,7 @@ from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.segmentation import iou_bars, segmentations
 from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.metrics.segmentation import boundary_f1, ious, rand_error, scores
+from scalian_exp.networks.exported import Recogniser
 from scalian_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Batch, Task
@@ -92,9 +93,12 @@ class Segmentation(Task):
 
     def logits(self, x: Tensor) -> Tensor:
         """The network's answer, (B, K, H, W)."""
-        outputs = self.network(x)
-        logits: Tensor = outputs["out"] if isinstance(outputs, dict) else outputs
+        logits: Tensor = self.exported(x)
         return logits
+
+    @property
+    def exported(self) -> nn.Module:
+        return Recogniser(self.network)
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         labels, outputs = batch["mask"], self.network(self.inputs(batch))

@@ -56,10 +56,11 @@ class UpDown(Task):
         super().on_fit_start()
         if not bool(self.network.untied):
             self.network.untie()
-        top = self.network.rbms[-1]
-        if not top.started:
+        if self.network.layers_untrained:
             log.info("starts from chance; what it is made for is init_from=<run of model=dbn_labels>")
-            top.visible_mean.fill_(0.5)
+        for rbm in self.network.rbms:
+            if not rbm.started:
+                rbm.visible_mean.fill_(0.5)
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         labels = batch["label"]

@@ -96,7 +96,9 @@ def test_splits_depend_on_no_seed(tmp_path: Path) -> None:
     assert int((one.splits["test"].target > 0).sum()) == 6
 
 
-@pytest.mark.parametrize("model", ["rbm_cf", "rbm_cf_items", "autorec_items", "biased_mf", "rating_bias", "multvae"])
+@pytest.mark.parametrize(
+    "model", ["rbm_cf", "rbm_cf_items", "autorec_items", "biased_mf", "rating_bias", "multvae", "popularity"]
+)
 def test_no_rating_of_the_test_split_reaches_training(model: str, tmp_path: Path) -> None:
     """With all test ratings others, the trained network is the same to the bit."""
     states = []
@@ -112,6 +114,12 @@ def test_no_rating_of_the_test_split_reaches_training(model: str, tmp_path: Path
         train(tiny(model, *said, "test=false", "trainer.max_epochs=2"), tmp_path / f"run{rating}")
         states.append(load(tmp_path / f"run{rating}/checkpoints/last.ckpt").task.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_level_that_nobody_can_like_is_refused() -> None:
+    with pytest.raises(Refusal, match="liked=6 is above all"):
+        MovieLens100k("nowhere", 6, 5, LEVELS, liked=6)
+    MovieLens100k("nowhere", 6, 5, [1], liked=1)  # a like, or nothing
 
 
 def test_a_rating_in_both_splits_is_refused(tmp_path: Path) -> None:
