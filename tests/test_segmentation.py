@@ -19,6 +19,7 @@ from torchvision.models import resnet50
 
 from scalian_exp.actions.action import examples
 from scalian_exp.actions.evaluate import Evaluate
+from scalian_exp.actions.export import Export
 from scalian_exp.actions.segment import Segment, boxes, spans
 from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import load
@@ -108,6 +109,11 @@ def test_segment_answers_in_three_ways(run: Path, tmp_path: Path) -> None:
     with Image.open(files[0]) as mask, Image.open(files[1]) as overlay:
         assert mask.size == overlay.size == (101, 70)
         assert np.asarray(mask).max() < 4
+
+
+def test_pixelwise_logits_are_exported(run: Path, tmp_path: Path) -> None:
+    """The export compares them with the network's own."""
+    assert {file.name for file in Export().run(load(run), tmp_path)} == {"network.pt2", "network.onnx"}
 
 
 def test_a_file_is_seen_at_the_scale_of_the_training_images(run: Path, tmp_path: Path) -> None:
