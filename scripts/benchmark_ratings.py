@@ -91,7 +91,7 @@ def main() -> None:
     torch.manual_seed(0)
     console = Console()
     if surprise is None:
-        console.print("Surprise isn't installed, so there is nothing to compare with: pip install '.[surprise]'")
+        console.print("Surprise isn't installed: nothing to compare with (pip install '.[surprise]')", markup=False)
         return
     data = ["dataset=movielens_100k"]
     try:

@@ -26,6 +26,7 @@ from torchvision.models.segmentation import deeplabv3_resnet50
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.progress import Bar
 from scalian_exp.metrics.cost import cost
+from scalian_exp.networks.backbones import ResNet
 from scalian_exp.networks.deeplab import DeepLabV3
 from scalian_exp.networks.fastfcn import EncNet, FastFCN
 from scalian_exp.report import quiet
@@ -149,13 +150,14 @@ def main() -> None:
 
     x, mask = torch.rand(2, 3, 176, 240), torch.randint(CLASSES, (2, 176, 240))
     ours_v3 = DeepLabV3(3, CLASSES, 50, output_stride=8)
+    ours_v3.backbone = ResNet(3, 50, 1.0, output_stride=8)  # without the paper's multi-grid, which the others lack
     others: dict[str, nn.Module] = {
         "torchvision": deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES)
     }
     if smp is not None:
         others["smp"] = smp.DeepLabV3("resnet50", encoder_weights=None, classes=CLASSES)
     for name, other in others.items():
-        ours, theirs = side_by_side(training(ours_v3, x, mask), training(other, x, mask), rounds=3)
+        ours, theirs = side_by_side(training(ours_v3, x, mask), training(other, x, mask), rounds=5)
         row(
             f"DeepLab v3, ResNet-50, stride 8: training step, ours / {name}'s",
             ours,
@@ -177,7 +179,8 @@ def main() -> None:
         console.print(f"{name}: {found['gmacs']:.1f} GMACs, {found['activations_mb_per_sample']:.0f} MB of activations")
     if smp is None:
         console.print(
-            "segmentation_models_pytorch isn't installed (pip install '.[smp]'); torchvision alone was compared."
+            "segmentation_models_pytorch isn't installed (pip install '.[smp]'); torchvision alone was compared.",
+            markup=False,
         )
 
 
