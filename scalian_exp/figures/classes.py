@@ -27,9 +27,10 @@ def confusion_matrix(counts: Tensor, names: Sequence[str] | None = None) -> Figu
     axes.set_xticks(range(classes), ticks, rotation=45, ha="right")
     axes.set_yticks(range(classes), ticks)
     long = int(counts.max()) >= 100_000
-    axes.set(xlabel="predicted", ylabel="true", title="share of the true class")
-    if classes <= 20:
-        axes.set_title("per cent of the true class" if long else "how many")
+    colours_alone = classes > 20
+    title = "share of the true class" if colours_alone else "per cent of the true class" if long else "how many"
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    if not colours_alone:
         for row in range(classes):
             for column in range(classes):
                 if counts[row, column]:

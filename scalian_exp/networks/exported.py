@@ -16,6 +16,13 @@ class Reconstructor(nn.Module):
         return self.network.decode(self.network.encode(image))
 
 
+def class_logits(network: nn.Module, image: Tensor) -> Tensor:
+    """Of a network that gives them alone, or with others' beside them."""
+    found: Any = network(image)
+    logits: Tensor = found["out"] if isinstance(found, dict) else found
+    return logits
+
+
 class Recogniser(nn.Module):
     """image (B, C, H, W) → logits of the classes, (B, K), or of each pixel's, (B, K, H, W)."""
 
@@ -24,6 +31,4 @@ class Recogniser(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        found: Any = self.network(image)
-        logits: Tensor = found["out"] if isinstance(found, dict) else found
-        return logits
+        return class_logits(self.network, image)

@@ -13,7 +13,7 @@ from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.segmentation import iou_bars, segmentations
 from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.metrics.segmentation import boundary_f1, ious, rand_error, scores
-from scalian_exp.networks.exported import Recogniser
+from scalian_exp.networks.exported import Recogniser, class_logits
 from scalian_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Batch, Task
@@ -93,8 +93,7 @@ class Segmentation(Task):
 
     def logits(self, x: Tensor) -> Tensor:
         """The network's answer, (B, K, H, W)."""
-        logits: Tensor = self.exported(x)
-        return logits
+        return class_logits(self.network, x)
 
     @property
     def exported(self) -> nn.Module:
