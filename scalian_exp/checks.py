@@ -73,6 +73,7 @@ def check_plain(config: dict[str, Any]) -> None:
     check_root(config)
     check_arguments(config)
     check_facts(config["dataset"])
+    check_graphs(config)
     check_trainer(config["trainer"], config["model"].get("optimizer", {}))
 
 
@@ -123,6 +124,7 @@ def check_root(config: dict[str, Any]) -> None:
     for name, annotation in {  # a run of an older version may lack one
         "seed": "Seed",
         "compile": "bool",
+        "cuda_graphs": "bool",
         "channels_last": "bool",
         "test": "bool",
         "init_from": "str | None",
@@ -130,6 +132,18 @@ def check_root(config: dict[str, Any]) -> None:
     }.items():
         if name in config and (wanted := expected(config[name], ast.Constant(annotation))):
             raise Refusal(f"{name} must be {wanted}, not {config[name]!r}.")
+
+
+def check_graphs(config: dict[str, Any]) -> None:
+    """Recorded passes know one way of computing, and one step's gradients."""
+    if not config.get("cuda_graphs"):
+        return
+    if config["compile"]:
+        raise Refusal("cuda_graphs=true and compile=true both record the network; choose one of them.")
+    if "strategy" in config["trainer"]:
+        raise Refusal("cuda_graphs=true is for one process; leave it out with several.")
+    if config["trainer"].get("accumulate_grad_batches", 1) != 1:
+        raise Refusal("cuda_graphs=true keeps the gradients of one step; leave trainer.accumulate_grad_batches out.")
 
 
 def check_facts(dataset: dict[str, Any]) -> None:

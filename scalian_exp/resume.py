@@ -13,7 +13,7 @@ from scalian_exp.checks import check_plain, leaf_paths, nearest
 from scalian_exp.refusal import Refusal
 
 CHANGEABLE_GROUPS = ("trainer.", "callbacks.", "logger.")
-CHANGEABLE = {"test", "compile"}
+CHANGEABLE = {"test", "compile", "cuda_graphs"}
 """what may change while the experiment stays the same; an optimizer's values would be the checkpoint's all the same"""
 MISSING = object()
 

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 
 from scalian_exp.build import build
+from scalian_exp.callbacks.cuda_graphs import CudaGraphs
 from scalian_exp.callbacks.provenance import AtomicCheckpoints, Provenance
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.callbacks.timing import Timing
@@ -48,8 +49,9 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any 
     loggers = [
         build(f"logger.{name}", node, save_dir=str(folder)) for name, node in (config["logger"] or {}).items() if node
     ]
-    frame = [SeededEpochs(config["seed"]), Provenance(config, folder), Timing()]
-    return build(
+    frame: list[Any] = [SeededEpochs(config["seed"]), Provenance(config, folder), Timing()]
+    frame += [CudaGraphs()] if config.get("cuda_graphs") else []
+    trainer: pl.Trainer = build(
         "trainer",
         {**config["trainer"], "devices": devices},
         callbacks=[*frame, *callbacks],
@@ -57,6 +59,9 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any 
         plugins=[AtomicCheckpoints()],
         default_root_dir=str(folder),
     )
+    if config.get("cuda_graphs") and trainer.strategy.root_device.type != "cuda":
+        raise Refusal("cuda_graphs=true needs an NVIDIA GPU (trainer/accelerator=gpu); leave it out here.")
+    return trainer
 
 
 def check_shares(trainer: dict[str, Any], data: Any) -> None:
@@ -111,6 +116,26 @@ def torch_device(said: str) -> torch.device:
 def checkpoint_among(folder: Path, *names: str) -> Path | None:
     """The first of these checkpoints that a run folder has."""
     return next((file for name in names if (file := folder / "checkpoints" / f"{name}.ckpt").exists()), None)
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """
+    Raises:
+        Refusal: instead of torch's errors, where the device can't do what the config asks for.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise Refusal(
+            "The GPU's memory is too small for this; take a smaller dataset.batch_size or trainer.precision=bf16-mixed."
+        ) from error
+    except RuntimeError as error:
+        if "does not have a deterministic implementation" not in str(error):
+            raise
+        raise Refusal(
+            f"trainer.deterministic=true: {str(error).partition(',')[0]}; use trainer.deterministic=warn."
+        ) from error
 
 
 @contextmanager

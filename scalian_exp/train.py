@@ -39,7 +39,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from scalian_exp.checkpoint import check_progress, read
     from scalian_exp.gpus import devices_of
     from scalian_exp.init_from import start_network_from
-    from scalian_exp.runs import build_trainer, check_shares, checkpoint_among, ending_cleanly
+    from scalian_exp.runs import build_trainer, check_shares, checkpoint_among, ending_cleanly, told_plainly
 
     report.quiet()
     seed_everything(config["seed"], verbose=False)
@@ -66,7 +66,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         if trainer.is_global_zero:
             report.describe(config, folder)
         metrics: dict[str, float] = {}
-        with ending_cleanly():
+        with ending_cleanly(), told_plainly():
             trainer.fit(task, data, ckpt_path=last, weights_only=True)
             if config["test"]:
                 best = checkpoint_among(folder, "best", "last")

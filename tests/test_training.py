@@ -421,6 +421,12 @@ def test_interpolated_facts_follow_the_dataset() -> None:
     assert composed("model=vae", "dataset=digits").model.network.image_size == [8, 8]
 
 
+def test_a_processor_records_no_kernels(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="cuda_graphs=true needs an NVIDIA GPU"):
+        train(tiny("vae", "cuda_graphs=true"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_experiment_may_set_values_of_callbacks_that_are_left_out(tmp_path: Path) -> None:
     config = tiny("vae")
     train({**config, "callbacks": {**config["callbacks"], "figures": {"every_n_epochs": 3}}}, tmp_path / "run")

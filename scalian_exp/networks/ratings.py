@@ -100,9 +100,10 @@ class MatrixFactorisation(nn.Module):
         seen = (ratings > 0).to(x.dtype)
         rest = (ratings.to(x.dtype) - self.mean - self.items[:, 0]) * seen
         squares = (x.unsqueeze(2) * x.unsqueeze(1)).flatten(1)  # of each column, (columns, (1 + features)²)
-        gram = (seen @ squares).unflatten(1, (x.shape[1], x.shape[1]))
-        gram = gram + self.ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-        return torch.linalg.solve(gram, rest @ x)
+        with torch.autocast(x.device.type, enabled=False):  # equations are nothing for 16 bits
+            gram = (seen @ squares).unflatten(1, (x.shape[1], x.shape[1]))
+            gram = gram + self.ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+            return torch.linalg.solve(gram, rest @ x)
 
     def codes(self, ratings: Tensor) -> Tensor:
         """p_row, in the principal axes of the columns' factors, the widest first: (B, features)."""
