@@ -22,6 +22,7 @@ from scalian_exp.callbacks.provenance import AtomicCheckpoints
 from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume import resumed
+from scalian_exp.runs import told_plainly
 from scalian_exp.train import train
 
 MODELS = names("model")
@@ -419,6 +420,18 @@ def test_constructors_refuse_what_they_cannot_build(tmp_path: Path) -> None:
 
 def test_interpolated_facts_follow_the_dataset() -> None:
     assert composed("model=vae", "dataset=digits").model.network.image_size == [8, 8]
+
+
+def test_what_a_device_cannot_do_is_told_plainly() -> None:
+    nondeterministic = "cumsum_cuda does not have a deterministic implementation, but you set …"
+    for error, sentence in (
+        (torch.OutOfMemoryError("CUDA out of memory."), "take a smaller dataset.batch_size"),
+        (RuntimeError(nondeterministic), "deterministic implementation; use trainer.deterministic=warn"),
+    ):
+        with pytest.raises(Refusal, match=sentence), told_plainly():
+            raise error
+    with pytest.raises(RuntimeError, match="something else"), told_plainly():
+        raise RuntimeError("something else")
 
 
 def test_a_processor_records_no_kernels(tmp_path: Path) -> None:
