@@ -111,6 +111,12 @@ def test_segment_answers_in_three_ways(run: Path, tmp_path: Path) -> None:
         assert np.asarray(mask).max() < 4
 
 
+def test_a_scale_beyond_memory_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="take a smaller scale"):
+        Segment(scale=500.0).run(load(run), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_pixelwise_logits_are_exported(run: Path, tmp_path: Path) -> None:
     """The export compares them with the network's own."""
     assert {file.name for file in Export().run(load(run), tmp_path)} == {"network.pt2", "network.onnx"}
@@ -160,6 +166,7 @@ def test_augmented_training_resumes_to_the_bit(tmp_path: Path) -> None:
         (["dataset.ignore_index=300"], "read with 8 bits"),
         (["dataset.palette=[[0,0,0]]"], "has 1 colours, but dataset.num_classes is 4"),
         (["+dataset.class_names=[a,b]"], "has 2 names, but dataset.num_classes is 4"),
+        (["+dataset.class_names=[a,b,a,c]"], "two classes have the same name"),
         (
             ["dataset=mask_folder", "dataset.root=.", "dataset.class_names=[a]"],
             "has 1 names, but dataset.num_classes is 2",

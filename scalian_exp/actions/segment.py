@@ -25,6 +25,10 @@ from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, Positive
 from scalian_exp.refusal import Refusal
 
 
+LARGEST = 2**26
+"""pixels of an image that a network sees; their probabilities are held all at once"""
+
+
 class Box(NamedTuple):
     """A connected region of a class: from top, left to bottom, right, these two excluded."""
 
@@ -104,11 +108,19 @@ class Segment(Action):
         return picture
 
     def scaled(self, model: Loaded, x: Tensor) -> Tensor:
-        """The image as large as the network is used to."""
+        """The image as large as the network is used to.
+
+        Raises:
+            Refusal: if it is too large then.
+        """
         height, width = x.shape[-2:]
         trained = model.config["dataset"]["image_size"]
         factor = self.scale or max(trained[0] / height, trained[1] / width)
         size = [max(1, round(side * factor)) for side in (height, width)]
+        if size[0] * size[1] > LARGEST:
+            raise Refusal(
+                "The network would see {}×{} pixels, more than memory may hold; take a smaller scale.".format(*size)
+            )
         return x if size == [height, width] else F.interpolate(x, size, mode="bilinear", antialias=True).clamp(0, 1)
 
     def probabilities(self, model: Loaded, x: Tensor) -> Tensor:

@@ -66,4 +66,4 @@ class CudaGraphs(pl.Callback):
             raise Refusal("cuda_graphs=true: training doesn't call this network as a whole; leave it out here.")
 
     def on_train_end(self, trainer: Any, task: Any) -> None:
-        del task.network.forward  # its class's is back
+        del task.network.forward, self.forward  # its class's is back, and the recorded memory free

@@ -116,6 +116,11 @@ def test_what_is_no_class_is_told(picture: Image.Image, classes: Classes, senten
         classes(picture, Path("a.png"))
 
 
+def test_masks_that_jpeg_altered_are_recognised() -> None:
+    with pytest.raises(Refusal, match=r"a.jpg has the number 7, .* \(JPEG alters numbers: save masks as PNG\)"):
+        Classes(3)(mask("L", [0, 7]), Path("a.jpg"))
+
+
 def examples(data: Masks, split: str) -> Examples:
     part = data.splits[split]
     assert isinstance(part, TensorBatches)
