@@ -20,8 +20,14 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary import CONFIGS, options
 
 
+SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
+"""what only a trainer/accelerator for several processes has"""
+
+
 def not_there(key: str, root: DictConfig) -> str:
     """That an experiment has no such key, and which one is close."""
+    if key in SEVERAL:
+        return f"There is no {key} with one process; first choose trainer/accelerator=ddp_cpu, ddp, fsdp or multinode."
     paths = [path for path in leaf_paths(root) if not path.startswith("hydra.")]
     ends = {path.rpartition(".")[2]: path for path in reversed(paths)}
     close = get_close_matches(key, paths, n=1, cutoff=0.8) or [
@@ -41,6 +47,8 @@ def run(
     Args:
         unknown: a key that isn't in the config, and the config → the sentence that says so.
     """
+    if {"-m", "--multirun"} & set(sys.argv) and {"-c", "--cfg", "-i", "--info"} & set(sys.argv):
+        sys.exit("--cfg and --info show one job: leave -m out, and say one value for each word.")
     # Hydra's own handler would add "set HYDRA_FULL_ERROR=1" to every sentence, and cut the traces of real errors.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     command = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)

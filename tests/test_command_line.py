@@ -104,6 +104,8 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["loss.beta=[1"], "loss.beta=[1 can't be read; an override is word=option or path.to.value=value"),
         (["model"], "model can't be read; an override is word=option"),
         (["seed=1,2"], "add -m to sweep over several values"),
+        (["-m", "seed=1,2", "--cfg", "job"], "--cfg and --info show one job: leave -m out"),
+        (["trainer.strategy=ddp"], "first choose trainer/accelerator=ddp_cpu, ddp, fsdp or multinode"),
         (["model.optimizer.lr=abc"], "model.optimizer.lr must be a number, not 'abc'"),
         (["model=classifier", "dataset=image_folder", "dataset.root=."], "give it: dataset.num_classes=…"),
         (["resume=nowhere"], "nowhere is no run folder"),
