@@ -19,7 +19,6 @@ from scalian_exp.checks import leaf_paths
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary import CONFIGS, options
 
-
 SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
 """what only a trainer/accelerator for several processes has"""
 

@@ -24,7 +24,6 @@ from scalian_exp.figures.segmentation import colours, legend, overlaid
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 
-
 LARGEST = 2**26
 """pixels of an image that a network sees; their probabilities are held all at once"""
 
