@@ -164,7 +164,9 @@ def summarise(sweep: Path) -> int:
 
     metrics = comparable(table, swept(jobs))
     whole = [name for name in metrics if name.count("/") == 1]  # what is told class by class stands in the files
-    shown_columns = [name for name in columns if name in ("status", "seconds_per_epoch", *swept(jobs), *whole)]
+    lengths = {row["epochs"] for row in table if row["status"] == "finished"}
+    facts = {"status", "seconds_per_epoch", *(["epochs"] if len(lengths) > 1 else [])}  # some may have been ended early
+    shown_columns = [name for name in columns if name in {*facts, *swept(jobs), *whole}]
     print_rows(f"{len(table)} jobs", shown_columns, table)
     kept = [key for key in swept(jobs) if key not in repeated(jobs)]
     averages = means(table, kept, [*whole, *[cost for cost in COSTS if cost in columns]]) if repeated(jobs) else []

@@ -77,6 +77,16 @@ def test_no_means_of_failures(tmp_path: Path) -> None:
     assert not (tmp_path / "summary_means.csv").exists()
 
 
+def test_jobs_that_were_ended_early_are_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(tmp_path, [([f"model.optimizer.lr={rate}"], 1.0) for rate in (0.1, 0.2)], ["seed"])
+    for epochs, shown in (((10, 10), False), ((10, 4), True)):
+        for number, count in enumerate(epochs):
+            file = tmp_path / f"{number}_job/metrics.json"
+            file.write_text(json.dumps({**json.loads(file.read_text()), "epochs": count}))
+        summarise(tmp_path)
+        assert (" epochs " in capsys.readouterr().out) == shown
+
+
 def test_the_dashboard_shows_what_the_jobs_differ_in(tmp_path: Path) -> None:
     base = {"model": {"network": {"width": 1}, "fits": {"task": "a"}}, "loss": {"beta": 1.0}, "dataset": {}, "seed": 0}
     for number, beta in enumerate((1.0, 4.0)):
