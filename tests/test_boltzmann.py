@@ -10,7 +10,8 @@ import torch
 from conftest import tiny
 from PIL import Image
 
-from scalian_exp.actions.action import data_of
+from scalian_exp.actions.action import data_of, examples
+from scalian_exp.actions.classify import Classify
 from scalian_exp.actions.compare_features import CompareFeatures, as_photos, imagenet_network
 from scalian_exp.actions.complete import Complete
 from scalian_exp.actions.denoise import Denoise
@@ -23,6 +24,7 @@ from scalian_exp.checkpoint import load
 from scalian_exp.datasets.base import ShuffledBatches
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.draws import bernoulli
+from scalian_exp.figures.classes import called
 from scalian_exp.init_from import unrolled
 from scalian_exp.networks.autoencoder import DenseAutoencoder
 from scalian_exp.networks.corruptions import SaltAndPepper
@@ -314,6 +316,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stack") / "run"
     train(tiny("dbn_labels", "dataset.image_size=[8, 8]", *STACK), folder)
     return folder
+
+
+def test_a_stack_with_labels_classifies_by_them(stack: Path, tmp_path: Path) -> None:
+    model = load(stack)
+    files = Classify(count=4).run(model, tmp_path)
+    assert [file.name for file in files] == ["classes.csv", "classes.png"]
+    x = examples(model, 4)["image"]
+    energies = model.task.network.free_energies(model.task.network.means_above(x, 2))
+    with files[0].open(newline="", encoding="utf-8") as stream:
+        likeliest = [row["class"] for row in csv.DictReader(stream) if row["rank"] == "1"]
+    assert likeliest == [called(model.task.class_names, k) for k in energies.argmin(1).tolist()]
 
 
 def test_actions_leave_pictures(stack: Path, tmp_path: Path) -> None:

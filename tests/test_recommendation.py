@@ -209,6 +209,7 @@ def test_titles_are_found_as_people_write_them(said: str, item: int) -> None:
         ("Toy Stroy", "There is no title 'Toy Stroy'; did you mean Toy Story (1995)?"),
         ("Sabrina", "'Sabrina' may be Sabrina (1954), Sabrina (1995); write which."),
         ("Fargo (1950)", "There is no title 'Fargo (1950)'; did you mean Fargo (1996)?"),
+        ("Fargo, Twister", "There is no title 'Fargo, Twister'; divide titles by semicolons, or correct it."),
         ("qqqq", "There is no title 'qqqq'; none of the 11 is written nearly so."),
     ],
 )
@@ -301,6 +302,25 @@ def test_what_cannot_be_recommended_has_its_sentence(
     with pytest.raises(Refusal) as caught:
         Recommend(**arguments).run(runs["rbm_cf"][0], tmp_path)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["rating_bias", "autorec_items", "rbm_cf"])
+def test_room_for_more_users_and_items_changes_no_score(model: str, tmp_path: Path) -> None:
+    """Nobody is recommended what doesn't exist; and figures and lists name only what does."""
+    lines = [
+        f"{user},{item},{1 + (user * item + item) % 5}" for user in range(1, 13) for item in range(1, 10) if user % item
+    ]
+    (tmp_path / "ratings.csv").write_text("\n".join(["user,item,rating", *lines]) + "\n")
+    found = []
+    for users, items in ((12, 9), (20, 40)):
+        sizes = [f"dataset.users={users}", f"dataset.items={items}"]
+        config = tiny(model, "dataset=ratings_csv", f"dataset.root={tmp_path}", *sizes, "callbacks=default")
+        found.append(train(config, tmp_path / f"run{items}"))
+    files = Recommend(liked="3").run(load(tmp_path / "run40"), tmp_path / "out")
+    assert {row["title"] for row in rows(files[0])} < {str(item) for item in range(1, 10)}
+    if model == "rating_bias":  # the other two start from other weights
+        names = [name for name in found[0] if name.startswith("test/") and name != "test/loss"]  # a mean over all rows
+        assert {name: found[1][name] for name in names} == pytest.approx({name: found[0][name] for name in names})
 
 
 def test_a_user_without_ratings_and_one_without_likes_are_refused(runs: dict[str, Any], tmp_path: Path) -> None:

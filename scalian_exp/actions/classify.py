@@ -35,7 +35,9 @@ class Classify(Action):
         data = data_of(model)
         batch = spread(model, data, self.count) if self.image is None else {"image": image_from(model, self.image)}
         names = [called(model.task.class_names, k) for k in range(model.task.network.num_classes)]
-        probabilities = torch.softmax(model.task.network(model.task.inputs(batch)).float(), 1).cpu()
+        network = model.task.network
+        logits = getattr(network, "classify", network)(model.task.inputs(batch))  # a labelled DBN gives back images
+        probabilities = torch.softmax(logits.float(), 1).cpu()
         truths = [names[label] for label in batch["label"].tolist()] if "label" in batch else [""]
         ordered = [[(names[k], float(row[k])) for k in row.argsort(descending=True).tolist()] for row in probabilities]
         tell(ordered, truths)

@@ -23,9 +23,10 @@ class CompareFeatures(Probe):
 
     def representations(self, model: Loaded, data: Any, train: Split, test: Split) -> dict[str, tuple[Any, Any] | str]:
         parts = [self.of_layers(model, data, split) for split in ("train", "test")]
+        trained = len(parts[0]) - getattr(model.task.network, "layers_untrained", 0)
         found: dict[str, tuple[Any, Any] | str] = {
-            f"layer {layer + 1} ({train.shape[1]})": (train, test)
-            for layer, (train, test) in enumerate(zip(*parts, strict=True))
+            f"layer {layer} ({train.shape[1]}{'' if layer <= trained else ', at random'})": (train, test)
+            for layer, (train, test) in enumerate(zip(*parts, strict=True), start=1)
         }
         reduced = components(train.inputs, [test.inputs], min(50, train.inputs.shape[1]))
         found[f"pca ({reduced[0].shape[1]})"] = (reduced[0], reduced[1])

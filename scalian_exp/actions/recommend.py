@@ -53,7 +53,7 @@ class Recommend(Action):
         n: PositiveInt = 10,
     ):
         if (user is None) == (liked is None and disliked is None):
-            raise Refusal("Say whose taste it is: liked='one title;another' (and disliked=…), or user=….")
+            raise Refusal("Say whose taste it is: liked='one title;another' (and disliked=…), or else user=….")
         self.liked, self.disliked, self.user, self.n = liked, disliked, user, n
 
     @torch.no_grad()
@@ -70,6 +70,8 @@ class Recommend(Action):
         rated = task.network.predicts_ratings
         if not rated and not bool((ratings >= data.liked).any()):
             raise Refusal("This model learns from likes alone, and there is none: give liked=…, or another user.")
+        if not rated and self.disliked:
+            print("This model learns from likes alone: disliked=… changes nothing but that these titles are left out.")
         new = (ratings == 0) & (counts > 0)
         best = taste.scores.cpu().masked_fill(~new, -torch.inf).topk(min(self.n, int(new.sum()))).indices.tolist()
         shown = task.on_scale(taste.scores) if rated else taste.scores

@@ -55,6 +55,10 @@ def find(said: str, titles: Sequence[str], counts: Sequence[float]) -> int:
     if not found:
         by_words = {other.words: title for other, title in zip(names, titles, strict=True)}
         near = [by_words[close] for close in get_close_matches(words, by_words, n=SHOWN, cutoff=0.75)]
-        advice = f"did you mean {' or '.join(near)}?" if near else f"none of the {len(titles)} is written nearly so."
+        advice = f"none of the {len(titles)} is written nearly so."
+        if near:
+            advice = f"did you mean {' or '.join(near)}?"
+        elif "," in said:
+            advice = "divide titles by semicolons, or correct it."
         raise Refusal(f"There is no title {said!r}; {advice}")
     return found[0]

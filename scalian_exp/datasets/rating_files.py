@@ -36,16 +36,22 @@ def records(file: Path, separator: str = ",", encoding: str = "utf-8-sig") -> It
     """Number and fields of each line of a file, blank lines left out; only fields of a CSV file may be in quotes.
 
     Raises:
-        Refusal: if there is no such file, or it can't be read.
+        Refusal: if there is no such file, or it can't be read, or if a quote isn't closed in its line.
     """
+    last = 0
     try:
         with file.open(newline="", encoding=encoding) as stream:
             lines = stream if len(separator) == 1 else (line.replace(separator, "\t") for line in stream)
             mark = separator if len(separator) == 1 else "\t"
             reader = csv.reader(lines) if mark == "," else csv.reader(lines, delimiter=mark, quoting=csv.QUOTE_NONE)
             for fields in reader:
+                if reader.line_num > last + 1:  # else all lines up to the next quote would be one title
+                    raise Refusal(
+                        f"{file}, line {last + 1} opens a double quote that it doesn't close; repair the line."
+                    )
+                last = reader.line_num
                 if fields:
-                    yield reader.line_num, fields
+                    yield last, fields
     except FileNotFoundError as error:
         raise Refusal(f"There is no file {file}; put it there, or say with dataset.root where it lies.") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:

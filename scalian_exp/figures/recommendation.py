@@ -22,9 +22,15 @@ def shortened(title: str, most: int = 34) -> str:
     return title if len(title) <= most else title[: most - 1].rstrip() + "…"
 
 
+def most_rated(counts: Tensor) -> Tensor:
+    """Numbers of the items (N,) that readers may know, the most rated first; none that nobody rated."""
+    order = counts.argsort(descending=True, stable=True)[:MOST_RATED]
+    return order[counts[order] > 0]
+
+
 def strongest(feature: Tensor, counts: Tensor, most: int) -> tuple[list[int], list[int]]:
     """Numbers of the items (N,) with the largest and with the least values, among those most rated."""
-    known = counts.argsort(descending=True, stable=True)[:MOST_RATED]
+    known = most_rated(counts)
     order = known[feature[known].argsort(descending=True)].tolist()
     most = min(most, len(order) // 2)
     return order[:most], order[::-1][:most]
@@ -82,7 +88,7 @@ def item_map(features: Tensor, titles: Sequence[str], genres: Sequence[str], cou
         counts: ratings of each item, (N,).
         named: so many of them get their title, where there is room.
     """
-    known = counts.argsort(descending=True, stable=True)[:MOST_RATED]
+    known = most_rated(counts)
     figure = Figure(figsize=(11, 8.5), layout="constrained")
     axes = figure.add_subplot()
     if not torch.isfinite(features).all():

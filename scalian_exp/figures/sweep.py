@@ -47,7 +47,10 @@ def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[st
     bars named by what was. Where rows are means (`means` in summary.py), with their deviations. None where there is
     nothing to draw. A search, whose numbers hardly come twice, is a cloud of points instead of a heat map."""
     whole = [name for name in metrics if name.count("/") == 1]  # what is told class by class has no plot of its own
-    shown = [name for name in whole if any(row[name] is not None for row in table)][:6]
+    known = [name for name in whole if any(row[name] is not None for row in table)]
+    shown = ([name for name in known if len({row[name] for row in table}) > 1] or known)[
+        :6
+    ]  # what differs, if any does
     if not shown:
         return None
     numeric = all(number(row[key]) is not None for key in swept for row in table)

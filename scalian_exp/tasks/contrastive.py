@@ -212,12 +212,13 @@ class Contrastive(LayerByLayer):
         return logs
 
     def test_totals(self) -> dict[str, Tensor]:
-        partition = self.partition
-        found = {"log_partition": partition.value}
-        if (kind := self.estimator_of(self.rbm)) == "ais":
-            found |= {"ais_standard_error": partition.standard_error, "ais_effective_runs": partition.effective_runs}
+        partition, kind = self.partition, self.estimator_of(self.rbm)
+        found = {}
         if self.layers == 1:
             found[f"log_likelihood_{kind}"] = -self.test_means.compute()["free_energy"] - partition.value
+        found["log_partition"] = partition.value
+        if kind == "ais":
+            found |= {"ais_standard_error": partition.standard_error, "ais_effective_runs": partition.effective_runs}
         return found
 
     def reconstruct(self, x: Tensor) -> Tensor:

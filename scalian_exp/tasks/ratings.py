@@ -135,7 +135,10 @@ class Ratings(Task):
         self.gathered = []
         return tables if self.trainer.datamodule.rows == "users" else [table.T for table in tables]
 
-    def totals(self, seen: Tensor, target: Tensor, told: Tensor, blind: Tensor) -> dict[str, Tensor]:
+    def totals(self, *tables: Tensor) -> dict[str, Tensor]:
+        """Of what `tables` gives; users and items without ratings, as those that fill up the table, are left out."""
+        rated = tables[0] | (tables[1] > 0)
+        seen, target, told, blind = (table[rated.any(1)][:, rated.any(0)] for table in tables)
         relevant = target >= self.liked
         best = {name: recommendation.ranked(blind, seen, k) for name, k in RANKED.items()}
         found = recommendation.errors(self.on_scale(told), target) if self.network.predicts_ratings else {}

@@ -258,6 +258,10 @@ def test_anybodys_ratings(tmp_path: Path) -> None:
             "user,item,rating\n1,a,4\n2,b,7\n",
             "line 3: the rating '7' is none of 1, 2, 3, 4, 5; correct it, or say with",
         ),
+        (
+            'user,item,rating,title\n1,a,4,A\n2,b,3,"B\n3,b,2,B\n4,c,2,"C"\n',
+            "line 3 opens a double quote that it doesn't close",
+        ),
         ("user,item,rating\n1,a,4\n1,a,3\n", "line 3: user '1' has rated item 'a' already"),
         ("user,item,rating\n1,a,4\n", "dataset.test_share=0.3 of 1 ratings"),
     ],
