@@ -46,7 +46,8 @@ def run(
     Args:
         unknown: a key that isn't in the config, and the config → the sentence that says so.
     """
-    if {"-m", "--multirun"} & set(sys.argv) and {"-c", "--cfg", "-i", "--info"} & set(sys.argv):
+    said = {argument.partition("=")[0] for argument in sys.argv}
+    if {"-m", "--multirun"} & said and {"-c", "--cfg", "-i", "--info"} & said:
         sys.exit("--cfg and --info show one job: leave -m out, and say one value for each word.")
     # Hydra's own handler would add "set HYDRA_FULL_ERROR=1" to every sentence, and cut the traces of real errors.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")

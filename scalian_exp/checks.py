@@ -138,7 +138,7 @@ def check_graphs(config: dict[str, Any]) -> None:
     """Recorded passes know one way of computing, and one step's gradients."""
     if not config.get("cuda_graphs"):
         return
-    if config["compile"]:
+    if config.get("compile"):
         raise Refusal("cuda_graphs=true and compile=true both record the network; choose one of them.")
     if "strategy" in config["trainer"]:
         raise Refusal("cuda_graphs=true is for one process; leave it out with several.")

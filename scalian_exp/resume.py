@@ -38,7 +38,7 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
                 f"A resumed run keeps its experiment, so it can't take {override.input_line}; single values such as "
                 "trainer.max_epochs=…, callbacks.….…=… or test=… may change, whole options may not: start a new run."
             )
-        if OmegaConf.select(config, key, default=MISSING) is MISSING:
+        if key not in CHANGEABLE and OmegaConf.select(config, key, default=MISSING) is MISSING:
             raise Refusal(f"The run in {folder} has no {key}; {nearest(key, [*leaf_paths(config)])}")
         OmegaConf.update(config, key, override.value())
     plain: Any = OmegaConf.to_container(config)

@@ -10,6 +10,7 @@ import torch
 from conftest import kinds, tiny
 
 from scalian_exp.actions.evaluate import Evaluate
+from scalian_exp.callbacks.cuda_graphs import Replayed
 from scalian_exp.checkpoint import load
 from scalian_exp.networks.crf import DenseCRF
 from scalian_exp.networks.recurrence import diagonals, recurrence, rows
@@ -50,13 +51,22 @@ def test_the_options_of_a_gpu_compose_with_every_model(model: str, tmp_path: Pat
 @pytest.mark.parametrize("model", RECORDABLE)
 @pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 0.05), ("bf16-mixed", 0.3)])
 def test_recorded_kernels_learn_what_launched_ones_do(
-    model: str, precision: str, tolerance: float, tmp_path: Path
+    model: str, precision: str, tolerance: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    replays = []
+    record = Replayed.recorded
+
+    def counted(self: Replayed, inputs: Any) -> Any:
+        replay = record(self, inputs)
+        return lambda *given: (replays.append(1), replay(*given))[1]
+
+    monkeypatch.setattr(Replayed, "recorded", counted)
     said = [GPU, f"trainer.precision={precision}", "model.optimizer.lr=1e-2", "trainer.max_epochs=2"]
     begun, launched, recorded = (
         train(tiny(model, *said, *more), tmp_path / str(number))["test/loss"]
         for number, more in enumerate((["model.optimizer.lr=0"], [], ["cuda_graphs=true"]))
     )
+    assert len(replays) >= 4  # every step but those of smaller batches
     assert abs(recorded - launched) < tolerance * abs(launched - begun)
 
 

@@ -18,6 +18,7 @@ from test_checks import fit_together, words
 from scalian_exp.actions.evaluate import Evaluate
 from scalian_exp.app import refusal_in
 from scalian_exp.build import build, build_task
+from scalian_exp.callbacks.cuda_graphs import CudaGraphs
 from scalian_exp.callbacks.provenance import AtomicCheckpoints
 from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
@@ -432,6 +433,19 @@ def test_what_a_device_cannot_do_is_told_plainly() -> None:
             raise error
     with pytest.raises(RuntimeError, match="something else"), told_plainly():
         raise RuntimeError("something else")
+
+
+def test_parameters_whose_recorded_gradients_are_one_get_their_own() -> None:
+    """As when two biases enter as a sum."""
+    task = torch.nn.Module()
+    task.network = torch.nn.ParameterList([torch.zeros(3), torch.zeros(3), torch.zeros(3)])
+    shared = torch.ones(3)
+    for parameter in task.network[:2]:
+        parameter.grad = shared.detach()
+    CudaGraphs().on_after_backward(None, task)
+    torch.nn.utils.clip_grad_norm_(task.network.parameters(), 0.1)
+    assert task.network[0].grad.tolist() == task.network[1].grad.tolist()
+    assert float(torch.cat([p.grad for p in task.network[:2]]).norm()) == pytest.approx(0.1, rel=1e-3)
 
 
 def test_a_processor_records_no_kernels(tmp_path: Path) -> None:

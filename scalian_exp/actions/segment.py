@@ -24,8 +24,8 @@ from scalian_exp.figures.segmentation import colours, legend, overlaid
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 
-LARGEST = 2**26
-"""pixels of an image that a network sees; their probabilities are held all at once"""
+LARGEST = 2**29
+"""probabilities, of all classes at all pixels that the network sees: they are held at once, in 2 GB"""
 
 
 class Box(NamedTuple):
@@ -116,7 +116,7 @@ class Segment(Action):
         trained = model.config["dataset"]["image_size"]
         factor = self.scale or max(trained[0] / height, trained[1] / width)
         size = [max(1, round(side * factor)) for side in (height, width)]
-        if size[0] * size[1] > LARGEST:
+        if size[0] * size[1] * model.task.num_classes > LARGEST:
             raise Refusal(
                 "The network would see {}×{} pixels, more than memory may hold; take a smaller scale.".format(*size)
             )

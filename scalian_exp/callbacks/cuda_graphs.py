@@ -1,5 +1,6 @@
 """A network's kernels launched all at once: CUDA graphs, what `cuda_graphs=true` adds to a training."""
 
+from inspect import signature
 from typing import Any
 
 import pytorch_lightning as pl
@@ -7,6 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from scalian_exp.refusal import Refusal
+
+RECORDER: Any = torch.cuda.make_graphed_callables
+BESIDE_OTHERS = {"capture_error_mode": "thread_local"} if "capture_error_mode" in signature(RECORDER).parameters else {}
+"""lets other threads, as those that pin batches, ask for memory meanwhile; older torch can't"""
 
 
 class Replayed:
@@ -20,17 +25,17 @@ class Replayed:
     def __init__(self, network: nn.Module):
         self.network, self.plain = network, network.forward
         self.replay: Any = None
-        self.shapes: list[torch.Size] = []
+        self.kind: list[tuple[torch.Size, torch.dtype, bool]] = []
         self.used = False
         """in this step"""
 
     def __call__(self, *inputs: Tensor) -> Any:
         if self.used or not (self.network.training and torch.is_grad_enabled()):
             return self.plain(*inputs)
-        shapes = [x.shape for x in inputs]
+        kind = [(x.shape, x.dtype, x.requires_grad) for x in inputs]
         if self.replay is None:
-            self.replay, self.shapes = self.recorded(inputs), shapes
-        if shapes != self.shapes:
+            self.replay, self.kind = self.recorded(inputs), kind
+        if kind != self.kind:
             return self.plain(*inputs)
         self.used = True
         return self.replay(*inputs)
@@ -40,9 +45,11 @@ class Replayed:
         buffers, noise = [buffer.clone() for buffer in self.network.buffers()], torch.cuda.get_rng_state()
         self.network.forward = self.plain
         try:
-            samples = tuple(x.detach().clone() for x in inputs)
-            torch.cuda.make_graphed_callables(self.network, samples, allow_unused_input=True)
-        except RuntimeError as error:
+            samples = tuple(x.detach().clone().requires_grad_(x.requires_grad) for x in inputs)
+            RECORDER(self.network, samples, allow_unused_input=True, **BESIDE_OTHERS)
+        except (RuntimeError, AssertionError) as error:
+            if isinstance(error, RuntimeError) and "captur" not in str(error):
+                raise  # it would not have worked without recording either
             raise Refusal(f"cuda_graphs=true: this network can't be recorded ({error}); leave it out here.") from error
         replay, self.network.forward = self.network.forward, self
         for buffer, before in zip(self.network.buffers(), buffers, strict=True):
@@ -55,11 +62,28 @@ class CudaGraphs(pl.Callback):
     """Replays the network's passes in training. Launching a kernel takes some 5 µs, which bounds the speed of a step of
     thousands of small ones, as those of recurrent networks are."""
 
+    def check(self, task: Any, data: Any) -> None:
+        """
+        Raises:
+            Refusal: if other threads would disturb the recording.
+        """
+        if data.num_workers and not BESIDE_OTHERS:
+            raise Refusal("cuda_graphs=true needs dataset.num_workers=0 with this torch; set it, or leave one out.")
+
     def on_train_start(self, trainer: Any, task: Any) -> None:
         task.network.forward = self.forward = Replayed(task.network)
 
     def on_train_batch_start(self, trainer: Any, task: Any, batch: Any, batch_idx: int) -> None:
         self.forward.used = False
+
+    def on_after_backward(self, trainer: Any, task: Any) -> None:
+        """Parameters that enter as a sum share one recorded gradient, which clipping would scale once for each."""
+        known: set[int] = set()
+        for parameter in task.network.parameters():
+            if parameter.grad is not None and parameter.grad.data_ptr() in known:
+                parameter.grad = parameter.grad.clone()
+            if parameter.grad is not None:
+                known.add(parameter.grad.data_ptr())
 
     def on_train_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.forward.replay is None:
