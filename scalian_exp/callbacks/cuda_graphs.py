@@ -68,7 +68,7 @@ class CudaGraphs(pl.Callback):
             Refusal: if other threads would disturb the recording.
         """
         if data.num_workers and not BESIDE_OTHERS:
-            raise Refusal("cuda_graphs=true needs dataset.num_workers=0 with this torch; set it, or leave one out.")
+            raise Refusal("cuda_graphs=true needs dataset.num_workers=0 with this torch; say so, or leave it out.")
 
     def on_train_start(self, trainer: Any, task: Any) -> None:
         task.network.forward = self.forward = Replayed(task.network)
