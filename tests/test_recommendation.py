@@ -289,7 +289,7 @@ def test_known_columns_and_a_new_one_with_their_ratings_agree(runs: dict[str, An
     ("arguments", "sentence"),
     [
         ({}, "Say whose taste it is: liked="),
-        ({"liked": "Drama 1", "user": "3"}, "Say whose taste it is: liked="),
+        ({"liked": "Drama 1", "user": "3"}, "give one of the two"),
         ({"liked": "Drama 1;Dramma 3"}, "There is no title 'Dramma 3'; did you mean Drama 3"),
         ({"liked": "Drama 1", "disliked": "drama 1"}, "Drama 1 is both liked and disliked; decide."),
         ({"liked": " ; "}, "No title is named; give some"),

@@ -52,7 +52,9 @@ class Recommend(Action):
         user: str | None = None,
         n: PositiveInt = 10,
     ):
-        if (user is None) == (liked is None and disliked is None):
+        if user is not None and not (liked is None and disliked is None):
+            raise Refusal("user=… is one taste and liked=… or disliked=… another; give one of the two.")
+        if user is None and liked is None and disliked is None:
             raise Refusal("Say whose taste it is: liked='one title;another' (and disliked=…), or else user=….")
         self.liked, self.disliked, self.user, self.n = liked, disliked, user, n
 

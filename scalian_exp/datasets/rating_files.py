@@ -55,7 +55,9 @@ def records(file: Path, separator: str = ",", encoding: str = "utf-8-sig") -> It
     except FileNotFoundError as error:
         raise Refusal(f"There is no file {file}; put it there, or say with dataset.root where it lies.") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Refusal(f"{file} can't be read ({error}); it should be a text file in {encoding}.") from error
+        raise Refusal(
+            f"{file} can't be read ({error}); it should be a text file in {encoding.removesuffix('-sig').upper()}."
+        ) from error
 
 
 def rating_lines(file: Path, separator: str, header: bool = False) -> Iterator[Line]:

@@ -72,7 +72,9 @@ class LayerByLayer(Task):
             self.log("train/layer", float(layer + 1), prog_bar=True)
         if layer != self.gathered_for:
             self.gathered, self.gathered_for = self.gather(layer), layer
-            log.info("epoch %d: layer %d of %d begins", self.current_epoch + 1, layer + 1, self.layers)
+            begins = self.current_epoch == layer * self.epochs_per_layer
+            told = (self.current_epoch + 1, layer + 1, self.layers, "begins" if begins else "goes on")
+            log.info("epoch %d: layer %d of %d %s", *told)
 
     @torch.no_grad()
     def gather(self, layer: int) -> Tensor:
