@@ -55,13 +55,13 @@ def likelihood(metrics: dict[str, Any]) -> Likelihood | None:
 
 
 def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
-    """What each run is called, its likelihood and its metrics, the best first.
+    """What each run is called, several of one model with their folders; its likelihood and metrics; the best first.
 
     Raises:
         Refusal: if a run has none, its pixels are no binary ones or values, or runs were tested on different images.
     """
-    found, images = [], {}
-    for run in runs:
+    found, images, names = [], {}, [model_of(run, stored_config(run)) for run in runs]
+    for run, name in zip(runs, names, strict=True):
         config, metrics = stored_config(run), metrics_of(run)
         if metrics.get("status") != "finished":
             raise Refusal(f"{run} isn't finished; go on with it: scalian-train resume={run}")
@@ -81,7 +81,7 @@ def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
                 f"{run} and {runs[0]} were tested on different images ({images[run]['_target_']} and "
                 f"{images[runs[0]]['_target_']}, or other settings of it); compare runs on the same ones."
             )
-        found.append((model_of(run, config), told, metrics))
+        found.append((name if names.count(name) == 1 else f"{name}: {run.name}", told, metrics))
     return sorted(found, key=lambda row: row[1].nats)
 
 

@@ -61,6 +61,13 @@ def test_the_table_is_sorted_and_printed(
     assert "2 min" in out
 
 
+def test_runs_of_one_model_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    first, second = run(tmp_path / "VAE", {"test/neg_elbo": 96.0}), run(tmp_path / "again/VAE", {"test/neg_elbo": 95.0})
+    second = second.rename(tmp_path / "again/second")
+    assert [name for name, _, _ in compared([first, second])] == ["VAE: second", "VAE: VAE"]
+
+
 def test_what_cant_be_compared_is_refused(tmp_path: Path) -> None:
     vae = run(tmp_path / "VAE", {"test/neg_elbo": 96.0})
     for metrics, dataset, sentence in (
