@@ -60,8 +60,8 @@ def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
     Raises:
         Refusal: if a run has none, its pixels are no binary ones or values, or runs were tested on different images.
     """
-    found, images, names = [], {}, [model_of(run, stored_config(run)) for run in runs]
-    for run, name in zip(runs, names, strict=True):
+    found, images = [], {}
+    for run in runs:
         config, metrics = stored_config(run), metrics_of(run)
         if metrics.get("status") != "finished":
             raise Refusal(f"{run} isn't finished; go on with it: scalian-train resume={run}")
@@ -81,8 +81,13 @@ def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
                 f"{run} and {runs[0]} were tested on different images ({images[run]['_target_']} and "
                 f"{images[runs[0]]['_target_']}, or other settings of it); compare runs on the same ones."
             )
-        found.append((name if names.count(name) == 1 else f"{name}: {run.name}", told, metrics))
-    return sorted(found, key=lambda row: row[1].nats)
+        found.append((model_of(run, config), told, metrics))
+    names = [name for name, _, _ in found]
+    called = [name if names.count(name) == 1 else f"{name}: {run.name}" for name, run in zip(names, runs, strict=True)]
+    return sorted(
+        ((name, told, metrics) for name, (_, told, metrics) in zip(called, found, strict=True)),
+        key=lambda row: row[1].nats,
+    )
 
 
 def model_of(run: Path, config: Any) -> str:

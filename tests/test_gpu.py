@@ -66,7 +66,7 @@ def test_recorded_kernels_learn_what_launched_ones_do(
         train(tiny(model, *said, *more), tmp_path / str(number))["test/loss"]
         for number, more in enumerate((["model.optimizer.lr=0"], [], ["cuda_graphs=true"]))
     )
-    assert len(replays) >= 4  # every step but those of smaller batches
+    assert len(replays) > 1  # of the pixel models' few steps, those of whole batches
     assert abs(recorded - launched) < tolerance * abs(launched - begun)
 
 

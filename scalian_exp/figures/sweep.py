@@ -48,9 +48,8 @@ def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[st
     nothing to draw. A search, whose numbers hardly come twice, is a cloud of points instead of a heat map."""
     whole = [name for name in metrics if name.count("/") == 1]  # what is told class by class has no plot of its own
     known = [name for name in whole if any(row[name] is not None for row in table)]
-    shown = ([name for name in known if len({row[name] for row in table}) > 1] or known)[
-        :6
-    ]  # what differs, if any does
+    differing = [name for name in known if len({row[name] for row in table}) > 1]
+    shown = (differing or known)[:6]
     if not shown:
         return None
     numeric = all(number(row[key]) is not None for key in swept for row in table)
