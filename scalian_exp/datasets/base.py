@@ -206,5 +206,23 @@ def held_out(size: int, val_size: int) -> tuple[Tensor, Tensor]:
             f"dataset.val_size={val_size} must leave some of the {size} training examples and take some; give a number "
             f"from 1 to {size - 1}."
         )
-    order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
+    order = shuffled(size)
     return order[val_size:].sort().values, order[:val_size].sort().values
+
+
+def drawn(size: int, train_size: int | None) -> Tensor:
+    """Indices of `train_size` of the training examples, a smaller draw being part of a larger one; null: all.
+
+    Raises:
+        Refusal: if there are not so many.
+    """
+    if train_size is None:
+        return torch.arange(size)
+    if train_size > size:
+        raise Refusal(f"dataset.train_size={train_size} is more than the {size} training images there are.")
+    return shuffled(size)[:train_size]
+
+
+def shuffled(size: int) -> Tensor:
+    """All indices, in an order that is the same for every seed of a run."""
+    return torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
-from scalian_exp.datasets.base import SPLIT_SEED, Examples
+from scalian_exp.datasets.base import Examples, drawn
 from scalian_exp.datasets.download import fetch
 from scalian_exp.datasets.images import InMemoryImages
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
@@ -55,11 +55,7 @@ class MNIST(InMemoryImages):
 
     def hold_out(self, train: Examples) -> tuple[Examples, Examples]:
         kept, held = super().hold_out(train)
-        if self.train_size is None:
-            return kept, held
-        if self.train_size > (left := len(kept["image"])):
-            raise Refusal(f"dataset.train_size={self.train_size} is more than the {left} training images there are.")
-        chosen = torch.randperm(left, generator=torch.Generator().manual_seed(SPLIT_SEED))[: self.train_size]
+        chosen = drawn(len(kept["image"]), self.train_size)
         return {name: values[chosen] for name, values in kept.items()}, held
 
 
@@ -74,6 +70,9 @@ class BinarizedMNIST(InMemoryImages):
 
     The test file is sorted by digit: a likelihood over a prefix of it means nothing. Of the validation file the last
     `val_size` images are held out; the others join the training set.
+
+    Args:
+        train_size: train on so many, drawn once; null takes all.
     """
 
     url = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
@@ -90,9 +89,10 @@ class BinarizedMNIST(InMemoryImages):
         image_size: Sequence[int],
         batch_size: PositiveInt = 128,
         val_size: PositiveInt = 10_000,
+        train_size: PositiveInt | None = None,
     ):
         super().__init__(in_channels, image_size, batch_size, val_size)
-        self.root = root
+        self.root, self.train_size = root, train_size
 
     def file(self, part: str) -> Path:
         return Path(self.root) / "BinarizedMNIST" / f"binarized_mnist_{part}.amat"
@@ -108,7 +108,9 @@ class BinarizedMNIST(InMemoryImages):
                 f"dataset.val_size={self.val_size} is more than the {len(valid)} validation images there are."
             )
         joined, held = valid[: len(valid) - self.val_size], valid[len(valid) - self.val_size :]
-        return {"train": {"image": torch.cat([train, joined])}, "val": {"image": held}, "test": {"image": test}}
+        every = torch.cat([train, joined])
+        kept = every if self.train_size is None else every[drawn(len(every), self.train_size)]
+        return {"train": {"image": kept}, "val": {"image": held}, "test": {"image": test}}
 
     def images(self, part: str) -> Tensor:
         """All images of a file, (N, 1, 28, 28) uint8, 0 or 255."""

@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 from PIL import Image
 from torchvision.transforms.v2 import Transform
 
+from scalian_exp.datasets.base import drawn
 from scalian_exp.datasets.download import TIMEOUT
 from scalian_exp.datasets.folder import opened
 from scalian_exp.datasets.images import TensorBatches
@@ -30,6 +31,7 @@ class PublishedMasks(Masks):
 
     Args:
         image_size: other than the files' size, images are scaled to it, proportions lost.
+        train_size: train on so many of the images, drawn once; null takes all.
     """
 
     folder: ClassVar[str]
@@ -52,9 +54,10 @@ class PublishedMasks(Masks):
         ignore_index: NonNegativeInt | None = None,
         augmentation: Mapping[str, Transform] | None = None,
         batch_size: PositiveInt = 4,
+        train_size: PositiveInt | None = None,
     ):
         super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size)
-        self.path = Path(root) / self.folder
+        self.path, self.train_size = Path(root) / self.folder, train_size
 
     @abstractmethod
     def download(self, folder: Path) -> None:
@@ -102,6 +105,7 @@ class PublishedMasks(Masks):
         classes = Classes(self.num_classes, self.ignore_index)
         try:
             pairs = self.complete(self.path)
+            pairs["train"] = [pairs["train"][index] for index in drawn(len(pairs["train"]), self.train_size).tolist()]
             return {name: MaskFiles(split, self.shape, "resize", classes).in_memory() for name, split in pairs.items()}
         except (OSError, ValueError) as error:
             raise Refusal(

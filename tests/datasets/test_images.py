@@ -207,6 +207,9 @@ def test_the_fixed_binarisation_is_read_and_its_files_are_checked(
     smaller = BinarizedMNIST(str(target), 1, [28, 28], val_size=1)
     smaller.setup()
     assert [len(smaller.splits[split]) for split in ("train", "val", "test")] == [7, 1, 2]
+    few = BinarizedMNIST(str(target), 1, [28, 28], val_size=1, train_size=4)
+    few.setup()
+    assert [len(few.splits[split]) for split in ("train", "val", "test")] == [4, 1, 2]
     with pytest.raises(Refusal, match="more than the 3 validation images"):
         BinarizedMNIST(str(target), 1, [28, 28], val_size=4).setup()
     for split, part in (("train", "train"), ("val", "valid"), ("test", "test")):

@@ -116,6 +116,18 @@ def test_isbi_splits_are_runs_of_neighbours(tmp_path: Path, monkeypatch: pytest.
     assert slices == {"train": list(range(21)), "val": [21, 22, 23], "test": list(range(24, 30))}
     for split, batch in seen.items():
         assert batch["mask"][:, 0, 0].tolist() == [number % 2 for number in slices[split]]
+    drawn = {}
+    for size in (5, 9):
+        few = ISBI2012(str(tmp_path / "target"), 1, [4, 4], 2, train_size=size)
+        few.setup()
+        batch = few.splits["train"][torch.arange(size)]
+        drawn[size] = batch["image"][:, 0, 0, 0].tolist()
+        assert batch["mask"][:, 0, 0].tolist() == [number % 2 for number in drawn[size]]
+        assert [len(few.splits[split]) for split in ("train", "val", "test")] == [size, 3, 6]
+    assert set(drawn[5]) < set(drawn[9]) < set(range(21))
+    assert len(set(drawn[9])) == 9
+    with pytest.raises(Refusal, match=r"dataset\.train_size=22 is more than the 21 training images"):
+        ISBI2012(str(tmp_path / "target"), 1, [4, 4], 2, train_size=22).setup()
 
 
 def voc(root: Path) -> None:
