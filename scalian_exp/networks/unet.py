@@ -51,6 +51,8 @@ class UNet(nn.Module):
         deep_supervision: every level of the expanding path gives logits of its own, enlarged and added to those of the
             next (Isensee et al. 2018, arXiv:1802.10508): a short way for what an object is. Without it a narrow
             network learns outlines soon, but classes slowly.
+        average_flipped: in evaluation, the mean of the logits of an image and of its left-right mirror image: twice the
+            time, and a little better (the paper averages seven rotations). Train with such images.
     """
 
     def __init__(
@@ -62,11 +64,12 @@ class UNet(nn.Module):
         padded: bool = False,
         dropout: Fraction = 0.5,
         deep_supervision: bool = False,
+        average_flipped: bool = False,
     ):
         super().__init__()
         widths = [scaled(64 * 2**level, width) for level in range(depth + 1)]
         steps = list(pairwise(widths))
-        self.total_stride, self.padded = 2**depth, padded
+        self.total_stride, self.padded, self.average_flipped = 2**depth, padded, average_flipped
         self.entry = double_convolution(in_channels, widths[0], padded)
         self.down = nn.ModuleList(double_convolution(a, b, padded) for a, b in steps)
         self.pool, self.dropout = nn.MaxPool2d(2), nn.Dropout(dropout)
@@ -77,6 +80,12 @@ class UNet(nn.Module):
         self.coarse_heads = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in coarse)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training or not self.average_flipped:
+            return self.continued(x)
+        return (self.continued(x) + self.continued(x.flip(-1)).flip(-1)) / 2
+
+    def continued(self, x: Tensor) -> Tensor:
+        """The same of the image as it is."""
         height, width = x.shape[-2:]
         (inner_height, outer_height), (inner_width, outer_width) = self.fitting(height), self.fitting(width)
         # the output's middle comes to lie on the image's

@@ -172,6 +172,18 @@ def test_logits_of_every_level_lie_where_their_pixels_are(padded: bool) -> None:
         assert float((rows * torch.arange(160)).sum() / rows.sum()) == pytest.approx(79.5)
 
 
+def test_the_mean_over_mirror_images_is_mirrored_with_the_image_and_not_taken_in_training() -> None:
+    network = UNet(1, 2, 1 / 32, depth=2, padded=True, dropout=0.0, average_flipped=True).double().eval()
+    alone = UNet(1, 2, 1 / 32, depth=2, padded=True, dropout=0.0).double().eval()
+    alone.load_state_dict(network.state_dict())
+    image = torch.rand(2, 1, 19, 26, dtype=torch.double)
+    both = torch.stack([alone(image), alone(image.flip(-1)).flip(-1)])
+    assert torch.allclose(network(image), both.mean(0))
+    assert torch.allclose(network(image.flip(-1)), network(image).flip(-1))
+    assert not torch.allclose(alone(image.flip(-1)), alone(image).flip(-1))
+    assert torch.equal(network.train()(image), alone.train()(image))
+
+
 def test_mirrored_is_numpys_reflection() -> None:
     x = torch.arange(20.0).view(1, 1, 4, 5)
     wanted = torch.from_numpy(__import__("numpy").pad(x[0, 0].numpy(), ((7, 2), (3, 11)), mode="reflect"))
