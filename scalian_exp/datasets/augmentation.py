@@ -89,7 +89,11 @@ class RandomScale(v2.Transform):
         return {"size": [max(1, round(side * factor)) for side in get_size(flat_inputs[0])]}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return self._call_kernel(resize, inpt, params["size"], antialias=True)
+        if not isinstance(inpt, tv_tensors.Mask):
+            return self._call_kernel(resize, inpt, params["size"], antialias=True)
+        # torchvision takes the pixel at ⌊i·s⌋, half a pixel beside what it does to the image
+        scaled = F.interpolate(inpt.as_subclass(Tensor)[None, None], params["size"], mode="nearest-exact")[0, 0]
+        return tv_tensors.wrap(scaled, like=inpt)
 
 
 class GridDeformation(v2.Transform):

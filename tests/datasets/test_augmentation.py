@@ -55,6 +55,13 @@ def test_scaling_smooths_images_and_takes_the_nearest_class() -> None:
             inside[row * 10 + 2 : row * 10 + 8, column * 10 + 2 : column * 10 + 8] = True
     assert torch.equal(scaled[0, 0][inside], (mask[0] * 20)[inside])
     assert scaled.unique().numel() > images.unique().numel()  # between the patches
+    y, x = torch.meshgrid(torch.arange(90) - 44.5, torch.arange(90) - 44.5, indexing="ij")
+    disc = (y.square() + x.square() < 30**2).byte()
+    for factor in (0.6, 0.9, 1.1, 1.37):
+        image, mask = augmented(disc[None, None] * 255, disc[None], [RandomScale(factor, factor)])
+        for found in (image[0, 0] / 255, mask[0].double()):  # in the middle of the image, both
+            centre = (found.sum(1) @ torch.arange(len(found)).to(found) / found.sum()).item()
+            assert centre == pytest.approx((len(found) - 1) / 2, abs=0.2)
     factors = [size_after([RandomScale(0.5, 1.5), RandomCrop([10, 10])], (1, 20, 30))]
     assert factors == [(10, 10)]
     sides = [RandomScale(0.5, 1.5).make_params([images[0]])["size"] for _ in range(200)]
