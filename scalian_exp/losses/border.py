@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from scalian_exp.losses.cross_entropy import VOID
+from scalian_exp.losses.cross_entropy import VOID, shared
 from scalian_exp.losses.segmentation import MedianFrequency, pixel_losses
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -76,4 +76,5 @@ class UNetBorder(MedianFrequency):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = self.pixel_weights(labels) + self.border_weights(labels)
-        return (weights * pixel_losses(logits, labels)).sum() / (labels != VOID).sum().clamp_min(1)
+        total = (weights * pixel_losses(logits, labels)).sum()
+        return total / shared((labels != VOID).sum(), self.training).clamp_min(1)

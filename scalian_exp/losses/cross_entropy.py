@@ -10,6 +10,12 @@ VOID = -100
 """the class number of pixels that no loss counts: torch's own, which F.cross_entropy gives 0"""
 
 
+def shared(count: Tensor, training: bool) -> Tensor:
+    """What to divide this process's sum of losses by: processes average their gradients, but may have unlike numbers of
+    void pixels, or of rare ones."""
+    return ranks.mean(count.float()) if training else count
+
+
 class CrossEntropy(nn.Module):
     """In nats, the mean over what isn't void; 0 if everything is.
 
@@ -25,7 +31,4 @@ class CrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         total = F.cross_entropy(logits.float(), labels, reduction="sum", label_smoothing=self.label_smoothing)
-        count = (labels != VOID).sum()
-        if self.training:  # processes average their gradients, but may have unlike numbers of void pixels
-            count = ranks.mean(count.float())
-        return total / count.clamp_min(1)  # torch's own mean of nothing is NaN
+        return total / shared((labels != VOID).sum(), self.training).clamp_min(1)  # torch's own mean of nothing is NaN

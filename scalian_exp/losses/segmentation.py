@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.losses.cross_entropy import VOID
+from scalian_exp.losses.cross_entropy import VOID, shared
 from scalian_exp.ranges import NonNegativeFloat, PositiveInt
 
 
@@ -53,7 +53,7 @@ class MedianFrequency(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = self.pixel_weights(labels)
-        return (weights * pixel_losses(logits, labels)).sum() / weights.sum().clamp_min(1e-12)
+        return (weights * pixel_losses(logits, labels)).sum() / shared(weights.sum(), self.training).clamp_min(1e-12)
 
 
 class Focal(nn.Module):
@@ -69,7 +69,7 @@ class Focal(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         losses = pixel_losses(logits, labels)
         missing = (1 - torch.exp(-losses)).clamp_min(1e-12)  # at 0 a power below 1 has an infinite slope
-        return (missing**self.gamma * losses).sum() / (labels != VOID).sum().clamp_min(1)
+        return (missing**self.gamma * losses).sum() / shared((labels != VOID).sum(), self.training).clamp_min(1)
 
 
 def labelled_pixels(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +114,7 @@ class LovaszSoftmax(nn.Module):
         errors, order = (truth.float() - probabilities).abs().sort(dim=1, descending=True)
         true = truth.gather(1, order)
         intersections = true.sum(1, keepdim=True) - true.cumsum(1)  # once the pixels so far are wrong
-        unions = true.sum(1, keepdim=True) + (~true).cumsum(1)
+        unions = (true.sum(1, keepdim=True) + (~true).cumsum(1)).float()  # whole numbers divide to torch's default type
         # 1 − I/U grows by 1/U if I has lost a pixel, by I/(U − 1) − I/U if U has won one. Subtracting the Jaccard
         # losses themselves would leave few digits when there are millions of pixels.
         steps = torch.where(true, 1 / unions, intersections / (unions * (unions - 1).clamp_min(1)))

@@ -158,14 +158,18 @@ def test_cross_entropy_is_torchs_own() -> None:
         torch.testing.assert_close(CrossEntropy(smoothing)(vectors, classes), own)
 
 
-def test_cross_entropy_of_two_processes_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where one of them has fewer pixels that aren't void."""
+@pytest.mark.parametrize("loss", [CrossEntropy(), MedianFrequency(3), Focal(), UNetBorder(3)])
+def test_losses_of_two_processes_are_those_of_one(loss: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where one of them has fewer pixels that aren't void, or of another weight."""
     logits, labels = torch.randn(4, 3, 5, 5), torch.randint(3, (4, 5, 5))
     labels[0], labels[1, :4] = VOID, VOID
-    loss = CrossEntropy()
+    weight = (labels != VOID).sum().float()
+    if isinstance(loss, MedianFrequency):
+        loss.balance(torch.tensor([70, 20, 10]), torch.tensor([100, 100, 100]))
+    if type(loss) is MedianFrequency:
+        weight = loss.pixel_weights(labels).sum()
     whole = loss(logits, labels)
-    labelled = (labels != VOID).sum()
-    monkeypatch.setattr("scalian_exp.ranks.mean", lambda _: labelled / 2)
+    monkeypatch.setattr("scalian_exp.ranks.mean", lambda _: weight / 2)
     halves = [loss(logits[part], labels[part]) for part in (slice(2), slice(2, 4))]
     assert sum(halves) / 2 == pytest.approx(float(whole), rel=1e-6)
     assert loss.eval()(logits[:2], labels[:2]) != halves[0]  # which asks no other process
