@@ -9,7 +9,8 @@ from hydra.utils import get_object, instantiate
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from scalian_exp.checks import FACTS, RESERVED
+from scalian_exp.checks import RESERVED
+from scalian_exp.facts import FACTS
 from scalian_exp.refusal import Refusal
 
 HYDRAS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}

@@ -13,16 +13,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
+from scalian_exp.facts import FACTS, check_facts
 from scalian_exp.refusal import Refusal
 from scalian_exp.signatures import expected, signature
 from scalian_exp.vocabulary import choices_of, fitting
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides", "needs"}
-FACTS = {
-    *("in_channels", "image_size", "num_classes", "class_names", "vocabulary_size"),
-    *("ignore_index", "palette", "object_class", "levels"),
-}
-"""what a data set's config may say for models and losses to read, whether its loader asks for it or not"""
 OFFERS = {
     "model": {"loss"},
     "callbacks": {"folder", "dirpath", "monitor", "mode"},
@@ -144,24 +140,6 @@ def check_graphs(config: dict[str, Any]) -> None:
         raise Refusal("cuda_graphs=true is for one process; leave it out with several.")
     if config["trainer"].get("accumulate_grad_batches", 1) != 1:
         raise Refusal("cuda_graphs=true keeps the gradients of one step; leave trainer.accumulate_grad_batches out.")
-
-
-def check_facts(dataset: dict[str, Any]) -> None:
-    """What a data set's config says of its classes agrees with itself."""
-    colours = dataset.get("palette")
-    if isinstance(colours, list) and dataset.get("num_classes") and len(colours) < dataset["num_classes"]:
-        raise Refusal(
-            f"dataset.palette has {len(colours)} colours, but dataset.num_classes is {dataset['num_classes']}; give "
-            "each class one, or none (dataset.palette=null)."
-        )
-    classes, names = dataset.get("num_classes"), dataset.get("class_names")
-    if not isinstance(names, list | None):
-        raise Refusal(f"dataset.class_names must be a list or null, not {names!r}.")
-    if classes is not None and names is not None and len(names) != classes:
-        raise Refusal(
-            f"dataset.class_names has {len(names)} names, but dataset.num_classes is {classes}; give each class a "
-            "name, or none (dataset.class_names=null)."
-        )
 
 
 def check_trainer(trainer: dict[str, Any], optimizer: dict[str, Any]) -> None:
