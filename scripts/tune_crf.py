@@ -17,12 +17,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from scalian_exp.actions.action import data_of, prepared
 from scalian_exp.checkpoint import Loaded, load
 from scalian_exp.commands import words_of
-from scalian_exp.losses.cross_entropy import VOID
+from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.metrics.segmentation import boundary_f1, scores
 from scalian_exp.networks.crf import DenseCRF
 from scalian_exp.refusal import Refusal
@@ -67,11 +66,12 @@ class Answers(NamedTuple):
         classes = self.logits.shape[1]
         parts = zip(self.logits.split(8), self.images.split(8), strict=True)
         predicted = torch.cat([(l if crf is None else crf(l, x)).argmax(1) for l, x in parts])  # noqa: E741
-        matrix = multiclass_confusion_matrix(predicted, self.masks, classes, ignore_index=VOID)
+        confusion = Confusion(classes)
+        confusion.update(predicted, self.masks)
         borders = torch.cat(
             [boundary_f1(p, m, classes) for p, m in zip(predicted.split(8), self.masks.split(8), strict=True)]
         )
-        return Score(float(scores(matrix)["miou"]), float(borders.mean()))
+        return Score(float(scores(confusion.compute())["miou"]), float(borders.mean()))
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from scalian_exp.metrics.confusion import Confusion
-from scalian_exp.metrics.segmentation import boundary_f1, rand_error, scores
+from scalian_exp.metrics.segmentation import boundary_f1, present, rand_error, scores
 
 
 def test_scores_by_hand() -> None:
@@ -94,12 +94,21 @@ def test_boundary_f1_of_the_truth_is_1_and_void_counts_nowhere() -> None:
     assert boundary_f1(other, truth, 3).item() == 1
 
 
+def test_an_image_of_void_has_no_boundary_and_no_fault() -> None:
+    truth = torch.full((2, 6, 6), -100)
+    truth[1, :, 3:], truth[1, :, :3] = 2, 0
+    predicted = torch.zeros(2, 6, 6, dtype=torch.long)
+    assert boundary_f1(predicted, truth, 3).tolist() == [1, 0]
+    assert present(truth, 3).tolist() == [[False] * 3, [True, False, True]]
+
+
 def test_rand_error_of_two_objects_taken_for_one() -> None:
     """n pixels each: 2n² true pairs, 4n² predicted ones, 2n² in common, so F1 = 2/3."""
     truth = torch.zeros(1, 4, 5, dtype=torch.long)
     truth[:, :, :2] = truth[:, :, 3:] = 1
     assert rand_error(torch.ones_like(truth), truth, 1).item() == pytest.approx(1 / 3)
     assert rand_error(truth, truth, 1).item() == 0
+    assert rand_error(truth, torch.zeros_like(truth), 1).item() == 0  # there is no object
 
 
 def test_rand_error_counts_pairs() -> None:

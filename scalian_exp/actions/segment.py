@@ -25,7 +25,7 @@ from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, Positive
 from scalian_exp.refusal import Refusal
 
 LARGEST = 2**29
-"""probabilities, of all classes at all pixels that the network sees: they are held at once, in 2 GB"""
+"""probabilities, of all classes at all pixels: they are held at once, in 2 GB"""
 
 
 class Box(NamedTuple):
@@ -42,8 +42,9 @@ class Segment(Action):
     """Writes mask.png (class numbers, in colours), overlay.png, boxes.csv, and answers.png: which classes there are, in
     which boxes, at which pixels: classification, detection and segmentation.
 
-    The network sees a file at the scale of its training images: scaled until it covers their size, nothing cut off. The
-    probabilities are brought back to the file's own size.
+    The network sees a file at the scale of its training images: scaled until it covers their size, or fits inside where
+    these were padded; nothing is cut off and proportions stay. The probabilities are brought back to the file's own
+    size.
 
     Args:
         image: an image file; without it, a test image.
@@ -74,9 +75,9 @@ class Segment(Action):
             sizes = ["×".join(map(str, image.shape[-2:])) for image in (seen, x)]
             print("The network sees the image at {} of its {} pixels; scale=1 is its own size.".format(*sizes))
         probabilities = self.probabilities(model, seen)
+        if model.task.crf is not None:  # its extents are pixels of training images
+            probabilities = model.task.crf(probabilities.clamp_min(1e-9).log(), seen)
         probabilities = F.interpolate(probabilities, x.shape[-2:], mode="bilinear", align_corners=False)
-        if model.task.crf is not None:
-            probabilities = model.task.crf(probabilities.clamp_min(1e-9).log(), x)
         mask = probabilities[0].argmax(0)
         task, names = model.task, model.task.class_names
         classes = colours(task.num_classes, task.palette)
@@ -114,11 +115,17 @@ class Segment(Action):
         """
         height, width = x.shape[-2:]
         trained = model.config["dataset"]["image_size"]
-        factor = self.scale or max(trained[0] / height, trained[1] / width)
+        alike = min if model.config["dataset"].get("fit") == "pad" else max
+        factor = self.scale or alike(trained[0] / height, trained[1] / width)
         size = [max(1, round(side * factor)) for side in (height, width)]
         if size[0] * size[1] * model.task.num_classes > LARGEST:
             raise Refusal(
                 "The network would see {}×{} pixels, more than memory may hold; take a smaller scale.".format(*size)
+            )
+        if height * width * model.task.num_classes > LARGEST:
+            raise Refusal(
+                f"The image has {height}×{width} pixels, of whose {model.task.num_classes} classes memory may not hold "
+                "the probabilities; take a smaller image."
             )
         return x if size == [height, width] else F.interpolate(x, size, mode="bilinear", antialias=True).clamp(0, 1)
 

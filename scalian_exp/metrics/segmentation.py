@@ -41,8 +41,9 @@ def scores(matrix: Tensor, names: Sequence[str] | None = None) -> dict[str, Tens
 
 
 def boundary_f1(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Csurka et al. 2013: per image, the F1 of boundary pixels that find a partner within 0.75 % of the diagonal, mean
-    over the classes that the image or its prediction has. Both (B, H, W) → (B,), in [0, 1]; void counts for neither."""
+    """Csurka et al. 2013: per image, the F1 of boundary pixels that find a partner within 0.75 % of the diagonal, rounded
+    to whole pixels, mean over the classes that the image or its prediction has. Both (B, H, W) → (B,), in [0, 1]; void
+    counts for neither, and an image of nothing else has 1: nothing is wrong."""
     height, width = labels.shape[1:]
     radius = max(1, round(TOLERANCE * (height**2 + width**2) ** 0.5))
     rows = torch.arange(-radius, radius + 1, device=labels.device)
@@ -53,13 +54,16 @@ def boundary_f1(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     found = [(b * n).sum((2, 3)) for b, n in zip(boundaries, reversed(near), strict=True)]
     precision, recall = (f / b.sum((2, 3)).clamp_min(1) for f, b in zip(found, boundaries, strict=True))
     f1 = 2 * precision * recall / (precision + recall).clamp_min(1e-9)
-    there = torch.stack(
-        [F.one_hot(ids.masked_fill(void, num_classes), num_classes + 1).any(1).any(1) for ids in (predicted, labels)]
-    )
-    there = there.any(0)[:, :num_classes]
+    there = present(predicted.masked_fill(void, -1), num_classes) | present(labels, num_classes)
     # a class that fills both images has no boundary, and no fault
     f1 = torch.where(boundaries[0].sum((2, 3)) + boundaries[1].sum((2, 3)) == 0, 1.0, f1)
-    return (f1 * there).sum(1) / there.sum(1).clamp_min(1)
+    return torch.where(there.any(1), (f1 * there).sum(1) / there.sum(1).clamp_min(1), 1.0)
+
+
+def present(labels: Tensor, num_classes: int) -> Tensor:
+    """Which classes each image (B, H, W) has, (B, K), bool; void is none."""
+    found = torch.zeros(len(labels), num_classes + 1, dtype=torch.bool, device=labels.device)
+    return found.scatter_(1, labels.flatten(1).clamp_min(-1) + 1, True)[:, 1:]
 
 
 def boundary(ids: Tensor, num_classes: int) -> Tensor:
@@ -78,7 +82,7 @@ def rand_error(predicted: Tensor, labels: Tensor, object_class: int) -> Tensor:
     """Adapted Rand error of each image (B,), in [0, 1]: 1 − the F1 of pairs of pixels that belong to the same object.
 
     Objects are the connected regions of a class; pixels that truly belong to none are left out (Arganda-Carreras et al.
-    2015, foreground-restricted).
+    2015, foreground-restricted). 0 where there is no object to be split or merged.
     """
     errors = []
     for ids, truth in zip(predicted.cpu().numpy(), labels.cpu().numpy(), strict=True):
@@ -88,7 +92,7 @@ def rand_error(predicted: Tensor, labels: Tensor, object_class: int) -> Tensor:
         alone = b == 0  # each predicted border pixel is an object of its own
         b[alone] = regions.max() + 1 + np.arange(alone.sum())
         together = pairs(a * (b.max(initial=0) + 1) + b)
-        errors.append(1 - 2 * together / max(pairs(a) + pairs(b), 1))
+        errors.append(1 - 2 * together / (pairs(a) + pairs(b)) if inside.any() else 0.0)
     return torch.tensor(errors, device=labels.device, dtype=torch.float32)
 
 

@@ -2,6 +2,9 @@
 
 v1: Chen et al. 2015 (arXiv:1412.7062); v2: 2016 (arXiv:1606.00915); v3: 2017 (arXiv:1706.05587); v3+: 2018
 (arXiv:1802.02611). All: images (B, in_channels, H, W) → logits (B, num_classes, H, W), for any H and W.
+
+Maps are resized as torchvision does, by their pixels' areas; the authors' code lays the centres of corner pixels upon
+each other, as sides of 8·k + 1 pixels ask for: there a value of a map at stride s lies at s·i, here at s·i + (s − 1)/2.
 """
 
 from collections.abc import Sequence
@@ -29,6 +32,11 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
 
 
+def enlarged(logits: Tensor, like: Tensor) -> Tensor:
+    """The same of logits, in single precision at least: between bfloat16's few values classes would tie at borders."""
+    return resized(logits.to(torch.promote_types(logits.dtype, torch.float32)), like)
+
+
 class LargeFOV(nn.Module):
     """DeepLab v1 on VGG-16 at stride 8, its first dense layer a 3×3 convolution of rate 12.
 
@@ -52,15 +60,15 @@ class LargeFOV(nn.Module):
         pretrained: bool = False,
     ):
         super().__init__()
-        self.backbone = vgg16_blocks(in_channels, width, dilations=(1, 1, 1, 1, 2))
-        self.standardise = Standardise(in_channels)
         dense = scaled(1024, width)
-        self.fc6 = nn.Conv2d(scaled(512, width), dense, 3, padding=12, dilation=12)
-        self.fc7 = nn.Conv2d(dense, dense, 1)
-        self.fc8 = nn.Conv2d(dense, num_classes, 1)
-        self.dropout = nn.Dropout(dropout)
-        for layer in (self.fc6, self.fc7):
+        fc6, fc7 = nn.Conv2d(scaled(512, width), dense, 3, padding=12, dilation=12), nn.Conv2d(dense, dense, 1)
+        for layer in (fc6, fc7):
             start_by_fan_out(layer)
+        # the dense layers are the backbone's too: only the last one is new, and learns faster
+        self.backbone = vgg16_blocks(in_channels, width, dilations=(1, 1, 1, 1, 2))
+        self.backbone.append(nn.Sequential(fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout)))
+        self.standardise = Standardise(in_channels)
+        self.fc8 = nn.Conv2d(dense, num_classes, 1)
         start_small(self.fc8)
         check_pretrained(pretrained, in_channels, width)
         self.pretrained = pretrained
@@ -70,18 +78,24 @@ class LargeFOV(nn.Module):
         Raises:
             ValueError: if the weights can't be had.
         """
-        state = load_vgg16(self.backbone)
+        *blocks, dense = self.backbone
+        state = load_vgg16(nn.ModuleList(blocks))
         fc6, fc7 = state["classifier.0.weight"].view(4096, 512, 7, 7), state["classifier.3.weight"]
-        self.fc6.load_state_dict({"weight": fc6[::4, :, ::3, ::3], "bias": state["classifier.0.bias"][::4]})
-        self.fc7.load_state_dict({"weight": fc7[::4, ::4, None, None], "bias": state["classifier.3.bias"][::4]})
+        dense.load_state_dict(
+            {
+                "0.weight": fc6[::4, :, ::3, ::3],
+                "0.bias": state["classifier.0.bias"][::4],
+                "3.weight": fc7[::4, ::4, None, None],
+                "3.bias": state["classifier.3.bias"][::4],
+            }
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         image, x = x, self.standardise(x)
-        for block, stride in zip(self.backbone, (2, 2, 2, 1, 1), strict=True):
+        *blocks, dense = self.backbone
+        for block, stride in zip(blocks, (2, 2, 2, 1, 1), strict=True):
             x = F.max_pool2d(block(x), 3, stride, padding=1)
-        x = self.dropout(torch.relu(self.fc6(x)))
-        x = self.dropout(torch.relu(self.fc7(x)))
-        return resized(self.fc8(x), like=image)
+        return enlarged(self.fc8(dense(x)), like=image)
 
 
 class DeepLabV2(OnResNet):
@@ -112,7 +126,7 @@ class DeepLabV2(OnResNet):
     def forward(self, x: Tensor) -> Tensor:
         features = self.backbone(x)[-1]
         logits = torch.stack([branch(features) for branch in self.pyramid]).sum(0)
-        return resized(logits, like=x)
+        return enlarged(logits, like=x)
 
 
 def start_small(layer: nn.Module) -> None:
@@ -180,7 +194,7 @@ class DeepLabV3(OnResNet):
         self.head = nn.Conv2d(scaled(256, width), num_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return resized(self.head(self.aspp(self.backbone(x)[-1])), like=x)
+        return enlarged(self.head(self.aspp(self.backbone(x)[-1])), like=x)
 
 
 class DeepLabV3Plus(DeepLabV3):
@@ -204,4 +218,4 @@ class DeepLabV3Plus(DeepLabV3):
         fine, *_, coarse = self.backbone(x)
         coarse = resized(self.aspp(coarse), like=fine)
         joined = self.refine(torch.cat([coarse, self.reduce(fine)], 1))
-        return resized(self.head(joined), like=x)
+        return enlarged(self.head(joined), like=x)

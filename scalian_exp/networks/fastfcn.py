@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from scalian_exp.networks.backbones import OnResNet, ResNet, check_pretrained
-from scalian_exp.networks.deeplab import ASPP, pooled, resized
+from scalian_exp.networks.deeplab import ASPP, enlarged, pooled, resized
 from scalian_exp.networks.layers import convolution, scaled
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 
@@ -153,7 +153,7 @@ class FastFCN(OnResNet):
     def forward(self, x: Tensor) -> Outputs:
         _, *features = self.backbone(x)
         outputs = self.head(self.jpu(features) if self.jpu is not None else features[-1])
-        outputs["out"] = resized(outputs["out"], like=x)
+        outputs["out"] = enlarged(outputs["out"], like=x)
         if self.training:
-            outputs["aux"] = resized(self.aux(features[1]), like=x)
+            outputs["aux"] = enlarged(self.aux(features[1]), like=x)
         return outputs

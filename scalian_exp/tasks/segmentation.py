@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.segmentation import iou_bars, segmentations
 from scalian_exp.metrics.confusion import Confusion
-from scalian_exp.metrics.segmentation import boundary_f1, ious, rand_error, scores
+from scalian_exp.metrics.segmentation import boundary_f1, ious, present, rand_error, scores
 from scalian_exp.networks.exported import Recogniser, class_logits
 from scalian_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -111,8 +111,7 @@ class Segmentation(Task):
         if "aux" in outputs:
             loss = loss + self.aux_weight * self.loss(outputs["aux"], labels)
         if "presence" in outputs:
-            there = F.one_hot(labels.clamp_min(-1) + 1, self.num_classes + 1).any(1).any(1)[:, 1:]
-            presence = outputs["presence"].float()
+            there, presence = present(labels, self.num_classes), outputs["presence"].float()
             loss = loss + self.presence_weight * F.binary_cross_entropy_with_logits(presence, there.float())
         return loss, {}
 

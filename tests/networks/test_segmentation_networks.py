@@ -1,7 +1,7 @@
 """Parameter counts of the papers, sizes, alignment, and parts against slow twins."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 from unittest.mock import patch
 
 import pytest
@@ -295,10 +295,11 @@ def test_largefov_sees_far_at_stride_8() -> None:
     network = LargeFOV(3, 5, 1 / 32).eval()
     x = torch.rand(1, 3, 65, 65)
     sizes = []
-    network.fc6.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[-1]))
+    fc6: Any = network.backbone[5][0]  # type: ignore[index]
+    fc6.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[-1]))
     network(x)
     assert sizes == [9]
-    assert network.fc6.dilation == (12, 12)
+    assert fc6.dilation == (12, 12)
     assert [layer.dilation[0] for layer in network.backbone[4] if isinstance(layer, nn.Conv2d)] == [2, 2, 2]  # type: ignore[union-attr]
 
 
@@ -340,5 +341,7 @@ def test_vgg_weights_go_where_they_belong() -> None:
     assert torch.allclose(z, y, atol=1e-4)
     dense = theirs.classifier[0].weight.view(4096, 512, 7, 7)  # type: ignore[operator, union-attr]
     assert torch.equal(ours.fc6.weight, dense)
-    assert torch.equal(large.fc6.weight[3, :, 1, 2], dense[12, :, 3, 6])
-    assert torch.equal(large.fc6.bias, theirs.classifier[0].bias[::4])  # type: ignore[index, arg-type]
+    fc6, fc7 = large.backbone[5][0], large.backbone[5][3]  # type: ignore[index]
+    assert torch.equal(fc6.weight[3, :, 1, 2], dense[12, :, 3, 6])
+    assert torch.equal(fc6.bias, theirs.classifier[0].bias[::4])  # type: ignore[index, arg-type]
+    assert torch.equal(fc7.weight[5, 7, 0, 0], theirs.classifier[3].weight[20, 28])  # type: ignore[index]
