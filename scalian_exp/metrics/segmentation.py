@@ -41,8 +41,8 @@ def scores(matrix: Tensor, names: Sequence[str] | None = None) -> dict[str, Tens
 
 
 def boundary_f1(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Csurka et al. 2013: per image, the F1 of boundary pixels that find a partner within 0.75 % of the diagonal, rounded
-    to whole pixels, mean over the classes that the image or its prediction has. Both (B, H, W) → (B,), in [0, 1]; void
+    """Csurka et al. 2013: per image, the F1 of boundary pixels that find a partner within 0.75 % of the diagonal
+    (whole pixels), mean over the classes that the image or its prediction has. Both (B, H, W) → (B,), in [0, 1]; void
     counts for neither, and an image of nothing else has 1: nothing is wrong."""
     height, width = labels.shape[1:]
     radius = max(1, round(TOLERANCE * (height**2 + width**2) ** 0.5))
