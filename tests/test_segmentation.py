@@ -134,6 +134,22 @@ def test_a_file_is_seen_at_the_scale_of_the_training_images(run: Path, tmp_path:
         assert (torch.from_numpy(np.array(found)) == wanted).float().mean() > 0.97
 
 
+def test_a_crf_sees_what_the_network_sees_and_padded_training_images_are_fitted_inside(
+    run: Path, tmp_path: Path
+) -> None:
+    model, sizes = load(run), []
+    height, width = model.config["dataset"]["image_size"]
+    x = torch.rand(1, 3, 4 * height, 2 * width)
+    model.task.crf = lambda logits, image: sizes.append(image.shape[2:]) or logits.softmax(1)
+    with patch.object(Segment, "picture", lambda *_: x):
+        Segment().run(model, tmp_path)
+    assert sizes == [(2 * height, width)]
+    model.config["dataset"]["fit"] = "pad"
+    assert Segment().scaled(model, x).shape[2:] == (height, width // 2)
+    with pytest.raises(Refusal, match="take a smaller image"):
+        Segment().scaled(model, torch.zeros(1).expand(1, 3, 20_000, 20_000))
+
+
 def test_pretrained_runs_load_where_no_weights_can_be_had(tmp_path: Path) -> None:
     config = tiny("deeplab_v3")
     config["model"]["network"] |= {"pretrained": True, "width": 1.0}
