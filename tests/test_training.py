@@ -318,6 +318,17 @@ def test_the_bound_is_the_sum_of_its_parts_whatever_beta_is(tmp_path: Path) -> N
     assert metrics["test/loss"] == pytest.approx(metrics["test/reconstruction"] + 7 * metrics["test/kl"], rel=1e-5)
 
 
+def test_an_epochs_line_has_validations_metrics_where_there_was_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every_second = ["trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"]
+    train(tiny("vae", "callbacks=default", *every_second), tmp_path)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
+    assert all("train/loss" in line for line in lines)
+    assert ["val/loss" in line for line in lines] == [False, True, True]  # the last epoch is always validated
+
+
 def test_tensorboard_gets_curves_figures_hyperparameters_and_codes(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -23,19 +23,22 @@ class Bar(RichProgressBar):
 
 
 class EpochLines(ProgressBar):
-    """One line an epoch: time and the metrics."""
+    """One line an epoch: time and the metrics, those of validation where there was one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.start = self.seconds = 0.0
-        self.epoch = 0
+        self.epoch, self.validated = 0, False
 
     def disable(self) -> None:
         """Nothing to switch off: lines are only printed by the main process."""
 
     def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
         self.print_line(trainer)
-        self.start = time.perf_counter()
+        self.start, self.validated = time.perf_counter(), False
+
+    def on_validation_end(self, trainer: Any, task: Any) -> None:
+        self.validated = True
 
     def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
         self.seconds = time.perf_counter() - self.start
@@ -45,7 +48,8 @@ class EpochLines(ProgressBar):
         """The finished epoch's line; its training metrics are known only when the next hook runs."""
         if self.epoch and trainer.is_global_zero:
             metrics = trainer.callback_metrics
-            shown = [name for name in metrics if name in ("train/loss", "train/layer") or name.startswith("val/")]
+            shown = [name for name in ("train/loss", "train/layer") if name in metrics]
+            shown += [name for name in metrics if self.validated and name.startswith("val/")]
             shown = [name for name in shown if name.count("/") == 1]  # what is told class by class fills no line
             values = "  ".join(f"{name} {float(metrics[name]):.4g}" for name in sorted(shown))
             print(f"epoch {self.epoch}/{trainer.max_epochs}  {self.seconds:.1f} s  {values}", flush=True)
