@@ -130,7 +130,7 @@ def facts(trainer: Any, task: Any, status: str) -> dict[str, Any]:
         "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
         "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
         "seconds_per_epoch": seconds,
-        "samples_per_second": task.samples_per_epoch / seconds if seconds else None,
+        "samples_per_second": task.samples_per_epoch / seconds if seconds and task.samples_per_epoch else None,
         "inference_ms_per_sample": timing.inference_ms_per_sample,
         **timing.cost,
     }

@@ -307,6 +307,9 @@ def test_a_run_folder_holds_all_that_a_reader_needs(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         f"{split}_{name}.png" for split in ("val", "test") for name in ("latent_map", "reconstructions", "samples")
     }
+    again = train(*resumed([f"resume={tmp_path}"]))  # no epoch is left
+    assert again["seconds_per_epoch"] == metrics["seconds_per_epoch"]
+    assert "samples_per_second" not in again
     assert (tmp_path / "csv/version_0/metrics.csv").read_text().count("\n") >= 3
     assert not list(tmp_path.rglob("*.part"))
 

@@ -40,6 +40,12 @@ class Timing(pl.Callback):
     def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
         self.seconds.append(now(task) - self.start)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = self.seconds or list(state_dict["seconds"])  # the test loads the best epoch's, which knows fewer
+
     @property
     def seconds_per_epoch(self) -> float | None:
         """The median, which a slow first epoch doesn't move; None before the first epoch."""
