@@ -22,7 +22,7 @@ train: $(READY) ## train a VAE on the embedded images: two minutes on any machin
 	$(BIN)/scalian-train model=vae
 
 test: $(READY) ## run the tests, some minutes
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 $(RAY)/.ready: pyproject.toml
 	@echo "Installing into $(RAY): Ray's launcher wants another cloudpickle than joblib's."
