@@ -10,6 +10,8 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -19,6 +21,8 @@ from scalian_exp.checks import leaf_paths
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary import CONFIGS, options
 
+OF_OPTIONS = re.compile("(model|dataset|loss|callbacks)[./]")
+"""begins what only some options of a group have"""
 SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
 """what only a trainer/accelerator for several processes has"""
 
@@ -47,8 +51,11 @@ def run(
         unknown: a key that isn't in the config, and the config → the sentence that says so.
     """
     said = {argument.partition("=")[0] for argument in sys.argv}
+    with_sentences(lambda: check_options(sys.argv[1:]))
     if {"-m", "--multirun"} & said and {"-c", "--cfg", "-i", "--info"} & said:
         sys.exit("--cfg and --info show one job: leave -m out, and say one value for each word.")
+    if {"-m", "--multirun"} & said:
+        sys.argv[1:] = each_for_its_job(sys.argv[1:])
     # Hydra's own handler would add "set HYDRA_FULL_ERROR=1" to every sentence, and cut the traces of real errors.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     command = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)
@@ -61,6 +68,52 @@ def run(
     except Exception:
         end_sweep()  # a launcher raises what it likes where a job's process was killed; that is told after the summary
         raise
+
+
+def said_in(arguments: list[str]) -> dict[str, Override]:
+    """argument → what Hydra reads in it; flags, and what Hydra itself will refuse, are left out."""
+    found = {}
+    for argument in arguments:
+        try:
+            found[argument] = OverridesParser.create().parse_override(argument)
+        except HydraException:
+            continue
+    return found
+
+
+def check_options(arguments: list[str]) -> None:
+    """
+    Raises:
+        Refusal: if a word's option is no name: Hydra would end in a trace.
+    """
+    for override in said_in(arguments).values():
+        group = override.key_or_group
+        known = () if override.is_sweep_override() or override.is_delete() else options(group)
+        if known and not isinstance(override.value(), str | list):
+            without = f", or ~{group} to leave it out" if "/" in group else ""
+            raise Refusal(
+                f"{group}={override.get_value_element_as_str()} is none of {', '.join(known)}; say one{without}."
+            )
+
+
+def each_for_its_job(arguments: list[str]) -> list[str]:
+    """A sweep over options, as model=unet,fastfcn, with `a.b=1` as `a.b=choice(1)`.
+
+    Hydra first composes what isn't swept over, with the default model; it would refuse a key that only those of the
+    sweep have. A search needs such values as they are.
+    """
+    said = said_in(arguments)
+    if not any(override.is_sweep_override() and options(override.key_or_group) for override in said.values()):
+        return arguments
+    if any(argument.startswith(("sweep=", "hydra/sweeper=")) for argument in arguments):
+        return arguments
+    ones = {}
+    for argument, override in said.items():
+        if override.type == OverrideType.CHANGE and OF_OPTIONS.match(argument) and not override.is_sweep_override():
+            key, _, value = argument.partition("=")
+            ones[argument] = f"{key}=choice({value})"
+    readable = said_in([*ones.values()])
+    return [ones[argument] if ones.get(argument) in readable else argument for argument in arguments]
 
 
 def end_sweep() -> None:

@@ -13,6 +13,9 @@ FACTS = {
 
 def check_facts(dataset: dict[str, Any]) -> None:
     """What a data set's config says of its classes agrees with itself."""
+    size = dataset.get("image_size")
+    if isinstance(size, list) and not (len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
+        raise Refusal(f"dataset.image_size must be two whole numbers, height and width, as [96,128], not {size}.")
     colours = dataset.get("palette")
     if not isinstance(colours, list | None):
         raise Refusal(f"dataset.palette must be a list of colours or null, not {colours!r}.")

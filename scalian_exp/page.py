@@ -10,6 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from scalian_exp.commands import words_of
@@ -26,6 +28,7 @@ th { cursor: pointer; background: #f5f5f5; position: sticky; top: 0 }
 td:first-child, th:first-child { text-align: left }
 .wide { overflow-x: auto } .figures td { vertical-align: top; text-align: center } img { max-width: 30rem }
 code { background: #f5f5f5; padding: .1rem .3rem } .failed td { color: #a00 }
+.legend { list-style: square } .legend span { color: #222 }
 """
 SORT = """
 document.querySelectorAll('table.sortable th').forEach((head, column) => head.addEventListener('click', () => {
@@ -104,25 +107,27 @@ def table(jobs: list[dict[str, Any]], names: list[str]) -> str:
 
 
 def curves(runs: list[Path], names: list[str]) -> str:
-    """A plot for each curve that the runs wrote, over the epochs."""
+    """A plot for each curve that the runs wrote, over the epochs, and whose colour is which: names may be long."""
     read = [curves_of(run) for run in runs]
     metrics = list({metric: None for curve in read for metric in curve})
     chosen = sorted(metrics, key=lambda metric: (not metric.startswith("val/"), metric.count("/") > 1))[:MOST_CURVES]
+    palette, colours = (colormaps["tab10"], 10) if len(names) <= 10 else (colormaps["tab20"], 20)
+    named = [(name, to_hex(palette(number % colours))) for number, name in enumerate(names)]
     pictures = []
     for metric in chosen:
         figure = Figure(figsize=(6, 3.6), layout="constrained")
         axes = figure.add_subplot()
-        for name, curve in zip(names, read, strict=True):
+        for (_, colour), curve in zip(named, read, strict=True):
             if metric in curve:
-                axes.plot(
-                    *zip(*curve[metric], strict=True), label=name, marker="." if len(curve[metric]) < 20 else None
-                )
+                marker = "." if len(curve[metric]) < 20 else None
+                axes.plot(*zip(*curve[metric], strict=True), color=colour, marker=marker)
         axes.set(title=metric, xlabel="epoch")
         axes.grid(alpha=0.3)
-        if len(names) <= 12:
-            axes.legend(fontsize="x-small")
         pictures.append(embedded(png(figure), metric))
-    return "".join(pictures) or "<p>No run wrote any: they come with logger=csv.</p>"
+    legend = "".join(f'<li style="color:{colour}"><span>{escape(name)}</span></li>' for name, colour in named)
+    if not pictures:
+        return "<p>No run wrote any: they come with logger=csv.</p>"
+    return f'<ul class="legend">{legend}</ul>{"".join(pictures)}'
 
 
 def curves_of(run: Path) -> dict[str, list[tuple[float, float]]]:

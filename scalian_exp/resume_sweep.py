@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from scalian_exp.app import each_for_its_job
 from scalian_exp.checks import resolved
 from scalian_exp.refusal import Refusal
 
@@ -27,7 +28,7 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
     again = [said for said in arguments if not said.startswith(f"{KEY}=") and said not in FLAGS]
     task, hydras = started_with(folder)
     new = [said for said in again if key_of(said).startswith("hydra")]
-    if (own := [said for said in again if said not in new]) and sorted(own) != sorted(task):
+    if (own := each_for_its_job([said for said in again if said not in new])) and sorted(own) != sorted(task):
         parts = {"only then": sorted({*task} - {*own}), "only now": sorted({*own} - {*task})}
         told = "; ".join(f"{when}: {' '.join(said)}" for when, said in parts.items() if said)
         raise Refusal(

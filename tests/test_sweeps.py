@@ -13,6 +13,7 @@ import pytest
 import yaml
 from test_command_line import QUICK, command
 
+from scalian_exp.app import check_options, each_for_its_job
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume_sweep import check_jobs, differences, resumed_sweep
 
@@ -86,11 +87,49 @@ def test_the_sweep_may_be_said_again_with_another_launcher(whole: Path, monkeypa
     monkeypatch.chdir(whole)
     words = resumed_sweep(["-m", *SWEEP[:-1], f"sweep.resume={sweep}", "hydra/launcher=other"])
     assert words[0] == "--multirun"
-    assert set(SWEEP[:-1]) < set(words)
+    assert set(each_for_its_job(SWEEP[:-1])) < set(words)
     assert words[-3:] == ["hydra/launcher=other", f"hydra.sweep.dir='{sweep}'", "hydra.callbacks.jobs.resume=true"]
     assert [word for word in words if "sweep.dir" in word] == words[-2:-1]
     with pytest.raises(Refusal, match="only now: seed=3"):
         resumed_sweep([*SWEEP, "seed=3", f"sweep.resume={sweep}"])
+
+
+def test_values_that_only_the_swept_models_have_are_given_to_each_job(tmp_path: Path) -> None:
+    words = ["model=unet,tiramisu56", "model.network.width=0.03", "model/crf=default", "dataset=fake_masks"]
+    limits = ["dataset.num_classes=4", "trainer=debug", "trainer/accelerator=cpu", "callbacks=minimal", "logger=none"]
+    result = command("-m", *words, *limits, "hydra.sweep.dir=sweep", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    jobs = [yaml.safe_load(file.read_text()) for file in sorted((tmp_path / "sweep").glob("*/config.yaml"))]
+    assert [job["model"]["network"]["width"] for job in jobs] == [0.03, 0.03]
+    again = command("-m", *words, *limits, "sweep.resume=sweep", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("kept: ") + again.stderr.count("kept: ") == 2
+
+
+def test_only_options_make_values_each_jobs_own() -> None:
+    options = ["-m", "model=unet,fastfcn"]
+    many = [*options, "model.network.width=0.1", "dataset.image_size=[9,9]", "seed=1", "loss.name='a,b'"]
+    assert each_for_its_job(many) == [
+        *options,
+        "model.network.width=choice(0.1)",
+        "dataset.image_size=choice([9,9])",
+        "seed=1",
+        "loss.name=choice('a,b')",
+    ]
+    assert each_for_its_job(each_for_its_job(many)) == each_for_its_job(many)
+    for alone in (["seed=1,2", "model.network.width=0.1"], [*many, "sweep=optuna_vae"], ["model=unet", "loss.beta=1"]):
+        assert each_for_its_job(alone) == alone
+
+
+def test_an_option_that_is_no_name_is_told() -> None:
+    for word, told in (
+        ("logger=null", "logger=null is none of csv, default, mlflow, none, tensorboard; say one"),
+        ("loss=3", "loss=3 is none of bce, "),
+        ("model/crf=null", "model/crf=null is none of default; say one, or ~model/crf to leave it out"),
+    ):
+        with pytest.raises(Refusal, match=told):
+            check_options(["model=unet", word])
+    check_options(["-m", "model=unet,vae", "loss=1,2", "~model/crf", "+model/crf=default", "seed=3", "init_from=null"])
 
 
 def test_differences_are_told_leaf_by_leaf() -> None:

@@ -189,10 +189,10 @@ def answers(image: Tensor, mask: Tensor, found: list[Box], classes: np.ndarray, 
     left, middle, right = figure.subplots(1, 3)
     shares = torch.bincount(mask.flatten(), minlength=len(classes)).float() / mask.numel()
     there = [k for k in shares.argsort(descending=True).tolist() if shares[k] > 0]
-    words = [f"{called(names, k)} {100 * float(shares[k]):.0f} %" for k in there[:6] if shares[k] >= 0.01]
+    words = [f"{called(names, k)}: {100 * float(shares[k]):.0f} %" for k in there[:6] if shares[k] >= 0.01]
     show(left, to_array(image), "classification: which classes?\n" + ", ".join(words))
     left.title.set_wrap(True)
-    show(middle, to_array(image), f"detection: in which boxes? ({len(found)} connected regions)")
+    show(middle, to_array(image), f"detection: in which boxes? (connected regions: {len(found)})")
     for box in found:
         size = (box.right - box.left, box.bottom - box.top)
         middle.add_patch(

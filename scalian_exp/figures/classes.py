@@ -13,22 +13,26 @@ def called(names: Sequence[str] | None, index: int) -> str:
     return names[index] if names else str(index)
 
 
-def confusion_matrix(counts: Tensor, names: Sequence[str] | None = None) -> Figure:
+def confusion_matrix(counts: Tensor, names: Sequence[str] | None = None, unit: str = "images") -> Figure:
     """Rows: true classes; columns: predicted ones; counts (classes, classes), coloured by the row's share.
 
-    Counts of pixels are too long to be written: per cent of the row instead.
+    Long counts are not written: per cent of the row instead.
+
+    Args:
+        unit: what was counted.
     """
     classes = len(counts)
     share = counts / counts.sum(1, keepdim=True).clamp_min(1)
     figure = Figure(figsize=(1.5 + 0.6 * classes, 1.2 + 0.55 * classes), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(share.cpu().numpy(), cmap="Blues", vmin=0, vmax=1)
+    drawn = axes.imshow(share.cpu().numpy(), cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(drawn, ax=axes, label="share of the true class", shrink=0.8)
     ticks = [called(names, index) for index in range(classes)]
     axes.set_xticks(range(classes), ticks, rotation=45, ha="right")
     axes.set_yticks(range(classes), ticks)
     long = int(counts.max()) >= 100_000
     colours_alone = classes > 20
-    title = "share of the true class" if colours_alone else "per cent of the true class" if long else "how many"
+    title = "" if colours_alone else f"per cent of the true class's {unit}" if long else unit
     axes.set(xlabel="predicted", ylabel="true", title=title)
     if not colours_alone:
         for row in range(classes):

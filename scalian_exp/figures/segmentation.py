@@ -1,4 +1,4 @@
-"""Segmentations as pictures. Labels (H, W) are class numbers; −100 is void, drawn black."""
+"""Segmentations as pictures. Labels (H, W) are class numbers; −100 is void, drawn grey."""
 
 from collections.abc import Sequence
 
@@ -13,22 +13,23 @@ from scalian_exp.figures.classes import called
 from scalian_exp.figures.grids import show, to_array
 
 Palette = Sequence[Sequence[int]]
+VOID_GREY = 0.6
 
 
 def colours(num_classes: int, palette: Palette | None) -> np.ndarray:
     """(num_classes, 3) in [0, 1]: the data set's own, or well-separated ones."""
     if palette is not None:
         return np.asarray(palette, dtype=np.float32) / 255
-    few = matplotlib.colormaps["tab20" if num_classes <= 20 else "nipy_spectral"]
+    name = next((name for name, most in (("tab10", 10), ("tab20", 20)) if num_classes <= most), "nipy_spectral")
     places = np.arange(num_classes) if num_classes <= 20 else np.linspace(0, 1, num_classes)
-    drawn: np.ndarray = few(places)[:, :3].astype(np.float32)
+    drawn: np.ndarray = matplotlib.colormaps[name](places)[:, :3].astype(np.float32)
     return drawn
 
 
 def painted(labels: Tensor, classes: np.ndarray) -> np.ndarray:
     """Labels (H, W) → a picture (H, W, 3) in the classes' colours."""
     ids = labels.cpu().numpy()
-    return np.where(ids[..., None] < 0, 0.0, classes[np.maximum(ids, 0)])
+    return np.where(ids[..., None] < 0, VOID_GREY, classes[np.maximum(ids, 0)])
 
 
 def overlaid(image: Tensor, labels: Tensor, classes: np.ndarray, strength: float = 0.55) -> np.ndarray:
@@ -42,7 +43,7 @@ def legend(
     """The classes' colours beside the figure, and that of void, if there is any."""
     patches = [Patch(facecolor=classes[k], edgecolor="grey", label=called(names, k)) for k in there]
     if void:
-        patches.append(Patch(facecolor="black", edgecolor="grey", label="void, not scored"))
+        patches.append(Patch(facecolor=str(VOID_GREY), edgecolor="grey", label="void, not scored"))
     figure.legend(handles=patches, loc="outside right upper", fontsize="small")
 
 
@@ -55,7 +56,7 @@ def segmentations(
     names: Sequence[str] | None,
     refined: bool = False,
 ) -> Figure:
-    """Rows of image, truth, prediction, error (red: wrong; grey: void); refined: the prediction is the CRF's."""
+    """Rows of image, truth, prediction, error (red: wrong); refined: the prediction is the CRF's."""
     classes = colours(num_classes, palette)
     count, (height, width) = len(images), images.shape[-2:]
     figure = Figure(figsize=(12.5, 0.4 + count * 2.7 * height / width), layout="constrained")
@@ -63,14 +64,14 @@ def segmentations(
     for axes, image, truth, guess in zip(rows, images, labels, predicted, strict=True):
         wrong = (guess != truth) & (truth >= 0)
         error = np.ones((height, width, 3), dtype=np.float32)
-        error[(truth < 0).cpu().numpy()] = 0.6
+        error[(truth < 0).cpu().numpy()] = VOID_GREY
         error[wrong.cpu().numpy()] = (0.85, 0.1, 0.1)
         pictures = (to_array(image), painted(truth, classes), painted(guess, classes), error)
         for place, picture in zip(axes, pictures, strict=True):
             show(place, picture)
-    for place, title in zip(
-        rows[0], ("image", "truth", "prediction with the CRF" if refined else "prediction", "error"), strict=True
-    ):
+            place.spines[:].set(visible=True, color="lightgrey")  # a picture may be as white as the page
+    third = "prediction with the CRF" if refined else "prediction"
+    for place, title in zip(rows[0], ("image", "truth", third, "error: red is wrong"), strict=True):
         place.set_title(title)
     there = torch.cat([labels[labels >= 0], predicted.flatten()]).unique().tolist()
     legend(figure, there, classes, names, void=bool((labels < 0).any()))

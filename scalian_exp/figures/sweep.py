@@ -34,8 +34,10 @@ def trade_off(table: list[dict[str, Any]], swept: list[str], metric: str, cost: 
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     axes.scatter([x for x, _, _ in points], [y for _, y, _ in points])
-    for x, y, name in points:
-        axes.annotate(name, (x, y), textcoords="offset points", xytext=(6, 4))
+    middle = (min(points)[0] + max(points)[0]) / 2
+    for x, y, name in points:  # towards the middle, so that none leaves the figure
+        side = "left" if x <= middle else "right"
+        axes.annotate(name, (x, y), textcoords="offset points", xytext=(6 if side == "left" else -6, 4), ha=side)
     axes.set(xlabel=cost, ylabel=metric)
     axes.margins(x=0.25, y=0.15)
     axes.grid(alpha=0.3)
@@ -107,10 +109,9 @@ def cloud(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str
 
 
 def bars(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
-    values = [row[metric] for row in table]
-    deviations = [row.get(f"{metric} ±") or 0.0 for row in table]
-    heights = [math.nan if y is None else y for y in values]
-    axes.bar(names_of(table, swept), heights, yerr=deviations if any(deviations) else None)
+    rows = [row for row in table if row[metric] is not None]  # a job that failed has none
+    deviations = [row.get(f"{metric} ±") or 0.0 for row in rows]
+    axes.bar(names_of(rows, swept), [row[metric] for row in rows], yerr=deviations if any(deviations) else None)
     axes.tick_params(axis="x", rotation=30)
     axes.set_xlabel(", ".join(swept))
     axes.grid(alpha=0.3)

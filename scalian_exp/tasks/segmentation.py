@@ -154,5 +154,5 @@ class Segmentation(Task):
                 x, labels, predicted, self.num_classes, self.palette, self.class_names, refined=self.crf is not None
             ),
             "iou": iou_bars(ious(matrix), self.class_names),
-            "confusion": confusion_matrix(matrix, self.class_names),
+            "confusion": confusion_matrix(matrix, self.class_names, unit="pixels"),
         }
