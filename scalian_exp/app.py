@@ -90,10 +90,8 @@ def check_options(arguments: list[str]) -> None:
         group = override.key_or_group
         known = () if override.is_sweep_override() or override.is_delete() else options(group)
         if known and not isinstance(override.value(), str | list):
-            without = f", or ~{group} to leave it out" if "/" in group else ""
-            raise Refusal(
-                f"{group}={override.get_value_element_as_str()} is none of {', '.join(known)}; say one{without}."
-            )
+            told = f"{group}={override.get_value_element_as_str()} is none of {', '.join(known)}"
+            raise Refusal(told + (f"; say one, or ~{group} to leave it out." if "/" in group else "; say one."))
 
 
 def each_for_its_job(arguments: list[str]) -> list[str]:
