@@ -13,6 +13,7 @@ from typing import Any
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from scalian_exp.commands import words_of
 from scalian_exp.refusal import Refusal
@@ -122,6 +123,7 @@ def curves(runs: list[Path], names: list[str]) -> str:
                 marker = "." if len(curve[metric]) < 20 else None
                 axes.plot(*zip(*curve[metric], strict=True), color=colour, marker=marker)
         axes.set(title=metric, xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         pictures.append(embedded(png(figure), metric))
     legend = "".join(f'<li style="color:{colour}"><span>{escape(name)}</span></li>' for name, colour in named)

@@ -35,9 +35,9 @@ PACKAGES = (
 
 
 def quiet() -> None:
-    """Silence Lightning where it says nothing new: notes on hardware, and advice on loader processes that doesn't fit
-    data in memory."""
-    for library in ("pytorch_lightning", "lightning_fabric", "matplotlib"):
+    """Silence libraries where they say nothing new: notes on hardware, advice on loader processes that doesn't fit data
+    in memory, how an exported network was simplified."""
+    for library in ("pytorch_lightning", "lightning_fabric", "matplotlib", "onnxscript", "onnx_ir"):
         logging.getLogger(library).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
