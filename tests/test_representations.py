@@ -365,6 +365,16 @@ def test_the_summary_claims_nothing_of_parts_that_were_not_called() -> None:
     assert rows["generator"][-1] == rows["all"][-1] != "0"
 
 
+def test_the_summarys_parts_add_up_to_all_of_it() -> None:
+    """Lists of parts too, which nobody calls as a whole."""
+    table = summary(build_task(tiny("unet")).network, torch.zeros(1, 3, 32, 32))
+    names, *_, told = (list(column.cells) for column in table.columns)
+    flops = {name: int(str(cell).replace(",", "").replace("–", "0")) for name, cell in zip(names, told, strict=True)}
+    everything = flops.pop("all")
+    assert flops["down"] > 0
+    assert sum(flops.values()) == everything
+
+
 def test_a_probe_scales_representations_as_a_whole() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(5, (10, 0.1), (500, 2))

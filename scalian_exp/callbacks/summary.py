@@ -25,7 +25,7 @@ def summary(network: nn.Module, x: Tensor) -> Table:
     """A table of a network's parts, run on one example (1, …).
 
     FLOPs of the forward pass are torch's own count: two for a multiplication with its addition. Parts that the network
-    doesn't call itself, such as a GAN's discriminator, have none here, and no output.
+    doesn't call, such as a GAN's discriminator, have none here; they and lists of parts have no output.
     """
     outputs: dict[str, str] = {}
     parts = {"": network, **dict(network.named_children())}
@@ -46,9 +46,17 @@ def summary(network: nn.Module, x: Tensor) -> Table:
     for name, part in [*((n, p) for n, p in parts.items() if n), ("all", network)]:
         key, output = (root, outputs[""]) if name == "all" else (f"{root}.{name}", outputs.get(name))
         count = sum(parameter.numel() for parameter in part.parameters())
-        operations = f"{sum(flops.get(key, {}).values()):,}" if output is not None else "–"
-        table.add_row(name, type(part).__name__, f"{count:,}", output or "–", operations)
+        operations = flops_of(part, key, flops)
+        told = f"{operations:,}" if operations or output is not None else "–"
+        table.add_row(name, type(part).__name__, f"{count:,}", output or "–", told)
     return table
+
+
+def flops_of(part: nn.Module, key: str, flops: dict[str, Any]) -> int:
+    """A part's own count, or, of a list of parts, which nobody calls as a whole, that of all in it."""
+    if key in flops:
+        return sum(flops[key].values())
+    return sum(flops_of(child, f"{key}.{name}", flops) for name, child in part.named_children())
 
 
 class NetworkSummary(Callback):
