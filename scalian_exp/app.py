@@ -70,48 +70,51 @@ def run(
         raise
 
 
-def said_in(arguments: list[str]) -> dict[str, Override]:
-    """argument → what Hydra reads in it; flags, and what Hydra itself will refuse, are left out."""
-    found = {}
-    for argument in arguments:
-        try:
-            found[argument] = OverridesParser.create().parse_override(argument)
-        except HydraException:
-            continue
-    return found
+def read(argument: str) -> Override | None:
+    """What Hydra reads in it; None of flags, and of what it will itself refuse."""
+    try:
+        return OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return None
 
 
 def check_options(arguments: list[str]) -> None:
     """
     Raises:
-        Refusal: if a word's option is no name: Hydra would end in a trace.
+        Refusal: if a word's option is a number or null: Hydra would end in a trace.
     """
-    for override in said_in(arguments).values():
+    for override in filter(None, map(read, arguments)):
         group = override.key_or_group
         known = () if override.is_sweep_override() or override.is_delete() else options(group)
-        if known and not isinstance(override.value(), str | list):
+        if known and not isinstance(override.value(), str | list | dict):
             told = f"{group}={override.get_value_element_as_str()} is none of {', '.join(known)}"
-            raise Refusal(told + (f"; say one, or ~{group} to leave it out." if "/" in group else "; say one."))
+            raise Refusal(f"{told}; say one, or leave the word out.")
 
 
 def each_for_its_job(arguments: list[str]) -> list[str]:
     """A sweep over options, as model=unet,fastfcn, with `a.b=1` as `a.b=choice(1)`.
 
     Hydra first composes what isn't swept over, with the default model; it would refuse a key that only those of the
-    sweep have. A search needs such values as they are.
+    sweep have.
     """
-    said = said_in(arguments)
+    said = {argument: override for argument in arguments if (override := read(argument))}
     if not any(override.is_sweep_override() and options(override.key_or_group) for override in said.values()):
         return arguments
-    if any(argument.startswith(("sweep=", "hydra/sweeper=")) for argument in arguments):
-        return arguments
-    ones = {}
-    for argument, override in said.items():
-        if override.type == OverrideType.CHANGE and OF_OPTIONS.match(argument) and not override.is_sweep_override():
-            key, _, value = argument.partition("=")
-            ones[argument] = f"{key}=choice({value})"
-    readable = said_in([*ones.values()])
-    return [ones[argument] if ones.get(argument) in readable else argument for argument in arguments]
+    plain = {o.input_line for o in said.values() if o.type == OverrideType.CHANGE and not o.is_sweep_override()}
+    return [one_valued(said[a]) if a in plain and OF_OPTIONS.match(a) else a for a in arguments]
+
+
+def one_valued(said: Override) -> str:
+    """The sweep by which a job gets just what `key=value` means; the same words where Hydra can't say it."""
+    argument = str(said.input_line)
+    key, _, value = argument.partition("=")
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    for sweep in (f"{key}=choice({value})", f"{key}=choice('{quoted}')"):  # quotes are lost on the way to a job
+        if override := read(sweep):
+            (given,) = override.sweep_string_iterator()
+            if (job := read(f"{key}={given}")) and repr(job.value()) == repr(said.value()):
+                return sweep
+    return argument
 
 
 def end_sweep() -> None:

@@ -28,8 +28,9 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
     again = [said for said in arguments if not said.startswith(f"{KEY}=") and said not in FLAGS]
     task, hydras = started_with(folder)
     new = [said for said in again if key_of(said).startswith("hydra")]
-    if (own := each_for_its_job([said for said in again if said not in new])) and sorted(own) != sorted(task):
-        parts = {"only then": sorted({*task} - {*own}), "only now": sorted({*own} - {*task})}
+    own, then = (each_for_its_job(words) for words in ([said for said in again if said not in new], task))
+    if own and sorted(own) != sorted(then):
+        parts = {"only then": sorted({*then} - {*own}), "only now": sorted({*own} - {*then})}
         told = "; ".join(f"{when}: {' '.join(said)}" for when, said in parts.items() if said)
         raise Refusal(
             f"The sweep in {folder} was another one ({told or 'the same words, but more often'}); go on with it by "

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from scalian_exp.commands import alone
 from scalian_exp.refusal import Refusal
 from scalian_exp.search_space import distribution, values
+from scalian_exp.vocabulary import options
 
 STUDY = "study.json"
 """in the folder of a search: where its trials are kept, and what prunes them, for callbacks of the jobs"""
@@ -83,7 +84,7 @@ class Search(Sweeper):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         space, fixed = self.space(arguments)
         folder = Path(self.config.hydra.sweep.dir)
-        study = self.study(folder, fixed)
+        study = self.study(folder, space, fixed)
         total = self.n_trials
         if self.sampler._target_.endswith("GridSampler"):
             total = len(self.new_sampler(space, 0)._all_grids)
@@ -104,15 +105,16 @@ class Search(Sweeper):
         said = [*overrides(params), *arguments]
         parsed = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(said)
         last = {override.get_key_element(): override for override in parsed}
-        space = {key: distribution(override) for key, override in last.items() if override.is_sweep_override()}
+        swept = {key: distribution(override) for key, override in last.items() if override.is_sweep_override()}
+        space = {key: found for key, found in swept.items() if len(getattr(found, "choices", "several")) > 1}
         if not (space or self.custom_search_space):
             raise Refusal(
                 "There is nothing to search: give an interval or several values, as loss.beta='interval(0.5,4)'."
             )
-        fixed = [f"{key}={o.get_value_element_as_str()}" for key, o in last.items() if key not in space]
-        return space, fixed
+        fixed = [f"{key}={o.get_value_element_as_str()}" for key, o in last.items() if key not in swept]
+        return space, [*fixed, *(f"{key}={found.choices[0]}" for key, found in swept.items() if key not in space)]
 
-    def study(self, folder: Path, fixed: list[str]) -> Any:
+    def study(self, folder: Path, space: dict[str, Any], fixed: list[str]) -> Any:
         """That of the folder, made if it isn't there."""
         import optuna
 
@@ -121,16 +123,17 @@ class Search(Sweeper):
         before = json.loads(file.read_text()) if (file := folder / STUDY).exists() else {"study_name": folder.name}
         storage = self.storage or f"sqlite:///{folder.absolute() / 'study.db'}"
         name = self.study_name or before["study_name"]  # a folder may have been renamed
-        direction: Any = self.direction or self.own_direction(fixed)
+        direction: Any = self.direction or self.own_direction(space, fixed)
         pruner = None if self.pruner is None else OmegaConf.to_container(self.pruner, resolve=True)
         write_text(file, json.dumps({"storage": storage, "study_name": name, "pruner": pruner}, indent=2))
         return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
 
-    def own_direction(self, fixed: list[str]) -> str:
-        """The direction of what the task monitors."""
+    def own_direction(self, space: dict[str, Any], fixed: list[str]) -> str:
+        """The direction of what the task monitors: of the first one, where models are searched for."""
         from hydra.utils import get_class
 
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, fixed)
+        first = [f"{key}={found.choices[0]}" for key, found in space.items() if options(key)]
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, [*first, *fixed])
         mode: str = get_class(config.model._target_).mode  # type: ignore[attr-defined]
         return {"min": "minimize", "max": "maximize"}[mode]
 

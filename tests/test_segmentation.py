@@ -37,13 +37,15 @@ def test_the_splits_iou_is_no_mean_of_batches(tmp_path: Path) -> None:
     assert metrics[0]["test/miou"] == pytest.approx(metrics[1]["test/miou"], rel=1e-5)
 
 
-def test_backbones_learn_slower_than_heads() -> None:
-    task = build_task(tiny("deeplab_v3", "model.head_lr=10", "model.optimizer.lr=0.01"))
+@pytest.mark.parametrize(("model", "heads"), [("deeplab_v3", ("aspp.", "head.")), ("deeplab_v1_largefov", ("fc8.",))])
+def test_backbones_learn_slower_than_heads(model: str, heads: tuple[str, ...]) -> None:
+    task = build_task(tiny(model, "model.head_lr=10", "model.optimizer.lr=0.01"))
     groups = task.make_optimizer().param_groups
     assert [group["lr"] for group in groups] == pytest.approx([0.01, 0.1])
     assert sum(len(group["params"]) for group in groups) == len(list(task.network.parameters()))
     names = {id(p): name for name, p in task.network.named_parameters()}
     assert all(names[id(p)].startswith("backbone.") for p in groups[0]["params"])
+    assert all(names[id(p)].startswith(heads) for p in groups[1]["params"])
 
 
 def test_heads_and_auxiliary_losses_add_up() -> None:

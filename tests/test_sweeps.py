@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_command_line import QUICK, command
 
 from scalian_exp.app import check_options, each_for_its_job
@@ -117,19 +118,43 @@ def test_only_options_make_values_each_jobs_own() -> None:
         "loss.name=choice('a,b')",
     ]
     assert each_for_its_job(each_for_its_job(many)) == each_for_its_job(many)
-    for alone in (["seed=1,2", "model.network.width=0.1"], [*many, "sweep=optuna_vae"], ["model=unet", "loss.beta=1"]):
+    for alone in (["seed=1,2", "model.network.width=0.1"], ["model=unet", "loss.beta=1"]):
         assert each_for_its_job(alone) == alone
+
+
+@pytest.mark.parametrize(
+    "value", ["1", "'1'", "null", "'null'", "true", "[5,6]", "{a:1}", "${seed}", r"'it\'s'", "a b", "''"]
+)
+def test_a_job_of_a_sweep_over_options_gets_just_what_was_said(value: str) -> None:
+    """Whether it became a sweep of one, or couldn't."""
+    parse = OverridesParser.create().parse_override
+    *_, argument = each_for_its_job(["model=unet,fastfcn", f"dataset.root={value}"])
+    override = parse(argument)
+    given = [*override.sweep_string_iterator()] if override.is_sweep_override() else [value]
+    wanted = parse(f"dataset.root={value}").value()
+    assert [repr(parse(f"dataset.root={each}").value()) for each in given] == [repr(wanted)]
+    assert override.is_sweep_override() or value == r"'it\'s'"
 
 
 def test_an_option_that_is_no_name_is_told() -> None:
     for word, told in (
         ("logger=null", "logger=null is none of csv, default, mlflow, none, tensorboard; say one"),
         ("loss=3", "loss=3 is none of bce, "),
-        ("model/crf=null", "model/crf=null is none of default; say one, or ~model/crf to leave it out"),
+        ("model/crf=null", "model/crf=null is none of default; say one, or leave the word out"),
     ):
         with pytest.raises(Refusal, match=told):
             check_options(["model=unet", word])
-    check_options(["-m", "model=unet,vae", "loss=1,2", "~model/crf", "+model/crf=default", "seed=3", "init_from=null"])
+    check_options(["-m", "model=unet,vae", "loss=1,2", "~model/crf", "+model/crf=default", "seed=3", "loss={beta:4}"])
+
+
+def test_a_sweep_that_is_said_again_is_the_same_one_whatever_hydras_words(tmp_path: Path) -> None:
+    """Also one that an older version began, which recorded values as they were said."""
+    words = ["model=unet,fastfcn", "model.network.width=0.1"]
+    for recorded in (words, each_for_its_job(words)):
+        said = {"overrides": {"task": recorded, "hydra": []}, "runtime": {"cwd": str(Path.cwd())}}
+        (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": said}))
+        for more in ([], ["hydra/sweeper=optuna"]):
+            assert "--multirun" in resumed_sweep([*words, *more, f"sweep.resume={tmp_path}"])
 
 
 def test_differences_are_told_leaf_by_leaf() -> None:

@@ -210,14 +210,12 @@ def held_out(size: int, val_size: int) -> tuple[Tensor, Tensor]:
     return order[val_size:].sort().values, order[:val_size].sort().values
 
 
-def drawn(size: int, train_size: int | None) -> Tensor:
-    """Indices of `train_size` of the training examples, a smaller draw being part of a larger one; null: all.
+def drawn(size: int, train_size: int) -> Tensor:
+    """Indices of `train_size` of the training examples, a smaller draw being part of a larger one.
 
     Raises:
         Refusal: if there are not so many.
     """
-    if train_size is None:
-        return torch.arange(size)
     if train_size > size:
         raise Refusal(f"dataset.train_size={train_size} is more than the {size} training images there are.")
     return shuffled(size)[:train_size]

@@ -55,6 +55,8 @@ class MNIST(InMemoryImages):
 
     def hold_out(self, train: Examples) -> tuple[Examples, Examples]:
         kept, held = super().hold_out(train)
+        if self.train_size is None:
+            return kept, held
         chosen = drawn(len(kept["image"]), self.train_size)
         return {name: values[chosen] for name, values in kept.items()}, held
 
@@ -108,8 +110,9 @@ class BinarizedMNIST(InMemoryImages):
                 f"dataset.val_size={self.val_size} is more than the {len(valid)} validation images there are."
             )
         joined, held = valid[: len(valid) - self.val_size], valid[len(valid) - self.val_size :]
-        every = torch.cat([train, joined])
-        kept = every if self.train_size is None else every[drawn(len(every), self.train_size)]
+        kept = torch.cat([train, joined])
+        if self.train_size is not None:
+            kept = kept[drawn(len(kept), self.train_size)]
         return {"train": {"image": kept}, "val": {"image": held}, "test": {"image": test}}
 
     def images(self, part: str) -> Tensor:

@@ -105,7 +105,9 @@ class PublishedMasks(Masks):
         classes = Classes(self.num_classes, self.ignore_index)
         try:
             pairs = self.complete(self.path)
-            pairs["train"] = [pairs["train"][index] for index in drawn(len(pairs["train"]), self.train_size).tolist()]
+            if self.train_size is not None:
+                chosen = drawn(len(pairs["train"]), self.train_size).tolist()
+                pairs["train"] = [pairs["train"][index] for index in chosen]
             return {name: MaskFiles(split, self.shape, "resize", classes).in_memory() for name, split in pairs.items()}
         except (OSError, ValueError) as error:
             raise Refusal(

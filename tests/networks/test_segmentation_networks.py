@@ -303,6 +303,17 @@ def test_largefov_sees_far_at_stride_8() -> None:
     assert [layer.dilation[0] for layer in network.backbone[4] if isinstance(layer, nn.Conv2d)] == [2, 2, 2]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("family", [LargeFOV, DeepLabV2, DeepLabV3, DeepLabV3Plus, FastFCN])
+def test_logits_are_enlarged_in_single_precision(family: Any) -> None:
+    """Between two of bfloat16's neighbours there is room."""
+    network = family(3, 5, width=1 / 32).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = network(torch.rand(1, 3, 65, 65))
+    logits = outputs["out"] if isinstance(outputs, dict) else outputs
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits.bfloat16().float(), logits)
+
+
 def test_batch_norm_of_one_value_takes_what_it_has_learned() -> None:
     layer = LonelyBatchNorm(3)
     layer.running_mean += 1.0  # type: ignore[operator]
