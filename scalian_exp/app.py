@@ -156,7 +156,9 @@ def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return unknown(str(cause.full_key), cause.parent_node._get_root())
     if found := re.match("Could not override '([^']+)'", str(error)):
-        return f"Nothing in this experiment is chosen by {found[1]}=…; leave it out, or add it with +{found[1]}=…."
+        outer, inner, _ = found[1].partition("/")
+        other = f", or choose a {outer} that has it" if inner else ""
+        return f"Nothing in this experiment is chosen by {found[1]}=…; leave it out{other}."
     if "Ambiguous value" in str(error):
         return f"{str(error).splitlines()[0]}; add -m to sweep over several values, or write a list as [a,b]."
     if isinstance(error, OverrideParseException):

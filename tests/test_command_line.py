@@ -111,7 +111,7 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["resume=nowhere"], "nowhere is no run folder"),
         (["experiment=vae_mnits"], "did you mean experiment=vae_mnist?"),
         (["model=unet", "dataset/augmentation=[crop,flipp]"], "did you mean dataset/augmentation=flip?"),
-        (["model/crf=default"], "Nothing in this experiment is chosen by model/crf=…; leave it out, or add"),
+        (["model/crf=default"], "is chosen by model/crf=…; leave it out, or choose a model that has it."),
         (["model.optimizer.lr=-1"], "nvalid learning rate"),
         (["trainer.precision=7"], "trainer: Precision 7 is invalid"),
         (["dataset.val_size=6000"], "dataset.val_size=6000 must leave some of the 6000 training examples"),
