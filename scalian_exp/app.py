@@ -85,8 +85,9 @@ def check_options(arguments: list[str]) -> None:
     """
     for override in filter(None, map(read, arguments)):
         group = override.key_or_group
-        known = () if override.is_sweep_override() or override.is_delete() else options(group)
-        if known and not isinstance(override.value(), str | list | dict):
+        if override.is_sweep_override() or override.is_delete() or isinstance(override.value(), str | list | dict):
+            continue  # before the options, whose files take a while to read
+        if known := options(group):
             told = f"{group}={override.get_value_element_as_str()} is none of {', '.join(known)}"
             raise Refusal(f"{told}; say one, or leave the word out.")
 
