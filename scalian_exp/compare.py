@@ -16,8 +16,9 @@ def report(said: list[str], out: str | None) -> None:
 
         print_likelihoods([run for path in map(Path, said[1:]) for run in jobs_of(path)])
         return
+    from scalian_exp.files import write_text
     from scalian_exp.page import page, runs_in
-    from scalian_exp.report import shown, write_text
+    from scalian_exp.report import shown
 
     paths = [Path(path) for path in said]
     file = Path(out) if out else (paths[0] if len(paths) == 1 else Path()) / "report.html"

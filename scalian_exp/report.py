@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scalian_exp.callbacks.timing import Timing
+from scalian_exp.files import read_json, write_text
 
 PACKAGES = (
     "scalian-exp",
@@ -54,14 +55,6 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def write_text(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(file.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
-
-
 def git_state() -> dict[str, Any] | None:
     """Commit and uncommitted changes of the checkout that the code runs from; None in an installed package."""
     command = ["git", "-C", str(Path(__file__).parent)]
@@ -89,7 +82,7 @@ def describe(config: dict[str, Any], folder: Path) -> None:
     """Write config.yaml, and add this start to environment.json: all that is needed to repeat the run."""
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     file = folder / "environment.json"
-    starts = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    starts = read_json(file, list, "delete it and start again") if file.exists() else []
     starts.append(
         {
             "time": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -108,7 +101,7 @@ def describe(config: dict[str, Any], folder: Path) -> None:
 def metrics_of(folder: Path) -> dict[str, Any]:
     """What metrics.json of a run folder says; nothing if there is none."""
     file = folder / "metrics.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return read_json(file, dict, "delete it; resuming the run writes it anew") if file.exists() else {}
 
 
 def write_metrics(folder: Path, values: dict[str, Any]) -> None:

@@ -79,7 +79,7 @@ class Search(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         import optuna
 
-        from scalian_exp.report import write_text
+        from scalian_exp.files import write_text
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         space, fixed = self.space(arguments)
@@ -118,7 +118,7 @@ class Search(Sweeper):
         """That of the folder, made if it isn't there."""
         import optuna
 
-        from scalian_exp.report import write_text
+        from scalian_exp.files import write_text
 
         before = json.loads(file.read_text()) if (file := folder / STUDY).exists() else {"study_name": folder.name}
         storage = self.storage or f"sqlite:///{folder.absolute() / 'study.db'}"

@@ -13,7 +13,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from scalian_exp.report import metrics_of, program, shown, write_text
+from scalian_exp.files import write_text
+from scalian_exp.report import metrics_of, program, shown
 
 FACTS = (
     *("parameters", "gmacs", "activations_mb_per_sample"),

@@ -24,8 +24,8 @@ from scalian_exp.build import build
 from scalian_exp.checks import resolved
 from scalian_exp.datasets.base import Batched
 from scalian_exp.datasets.shards import FACTS, SPLITS
+from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
-from scalian_exp.report import write_text
 from scalian_exp.vocabulary import CONFIGS
 
 BLOCK = 256

@@ -8,7 +8,8 @@ import pytorch_lightning as pl
 from scalian_exp.actions.action import Action, data_of
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.checkpoint import Loaded
-from scalian_exp.report import print_table, write_text
+from scalian_exp.files import write_text
+from scalian_exp.report import print_table
 
 
 class Evaluate(Action):

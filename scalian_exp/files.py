@@ -1,0 +1,191 @@
+"""Reading and writing files that can be damaged, missing or unwritable: refused in one sentence, never half-written."""
+
+import errno
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import yaml
+
+from scalian_exp.refusal import Refusal
+
+REASONS = {
+    errno.ENOSPC: "no space is left on the disk; free some and try again",
+    errno.EDQUOT: "your quota on this disk is used up; free some space and try again",
+    errno.EACCES: "permission denied; choose another place, or change its permissions",
+    errno.EPERM: "the operation is not permitted there; choose another place, or change its permissions",
+    errno.EROFS: "this file system is read-only; choose another place",
+    errno.ENOENT: "there is no such file or folder; correct the path",
+    errno.EEXIST: "something of this name exists already; remove it, or choose another place",
+    errno.ENOTDIR: "a file is in the way where a folder is needed; remove it, or choose another place",
+    errno.EISDIR: "this is a folder where a file is needed; choose another path",
+    errno.ENAMETOOLONG: "this name is too long for the file system; choose a shorter one",
+    errno.ELOOP: "its symbolic links lead round in a circle; choose another path",
+    errno.EFBIG: "the file would be larger than is allowed here; choose another place",
+    errno.EIO: "the disk reports an error; check it, or choose another place",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
+    errno.ENOTEMPTY: "this folder is not empty; choose another place",
+    errno.EBUSY: "it is in use by something else; try again later, or choose another place",
+    errno.ETXTBSY: "it is in use by something else; try again later, or choose another place",
+    errno.ESTALE: "the network disk has lost it; try again",
+    errno.EINVAL: "the file system doesn't allow this name; choose another one",
+    errno.ENXIO: "this is no regular file; choose another path",
+}
+"""errno → what is wrong, and what to do"""
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ESTALE}
+"""those that speak for themselves where writing to an open file fails, which tells no name"""
+TORCH_WRITES = re.compile(
+    "PytorchStreamWriter failed|unexpected pos \\d+ vs|basic_ios::clear|"
+    "Parent directory (?P<parent>.*) does not exist|File (?P<file>.*) cannot be opened"
+)
+"""what torch.save's RuntimeErrors say where a file can't be written: it swallows the errno"""
+MOST_VALUES = 1_000_000
+"""values in a YAML file, aliases counted as often as they are used"""
+
+
+def reason(error: BaseException) -> str | None:
+    """Explain in one sentence why a file couldn't be read or written; None for any other exception."""
+    if isinstance(error, OSError) and error.errno in REASONS:
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+        text = REASONS[error.errno]
+        if names:
+            return f"{names[-1]}: {text}."  # a second name is where a temporary file was to go
+        return f"{text[0].upper()}{text[1:]}." if error.errno in OF_THE_DISK else None
+    if isinstance(error, RuntimeError) and (match := TORCH_WRITES.search(str(error))):
+        inner = next((e for e in (error.__cause__, error.__context__) if isinstance(e, OSError)), None)
+        if inner is not None and (told := reason(inner)):
+            return told
+        where = match["parent"] or match["file"] or "A checkpoint"
+        return f"{where} can't be written; is the disk full, or the folder read-only or gone? Mend that and try again."
+    return None
+
+
+@contextmanager
+def failures_refused() -> Iterator[None]:
+    """Turn failures of reading and writing files into sentences; also usable as a decorator.
+
+    Raises:
+        Refusal: instead of an OSError that the file system raised, or torch.save's RuntimeError.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if (text := reason(error)) is None:
+            raise
+        raise Refusal(text) from error
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Write a file whole or not at all: yields a temporary path beside it, which replaces it at the end.
+
+    The temporary file has a unique name, and is removed if anything fails. The folder is made when needed.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name[:40]}.{token_hex(4)}.part")
+    try:
+        yield part
+        part.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file whole or not at all; its folder is made when needed."""
+    with replacing(file) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def read_text(file: Path, advice: str = "restore it from a copy") -> str:
+    """Read a UTF-8 text file.
+
+    Args:
+        advice: what to do if it can't be read; ends the sentence.
+
+    Raises:
+        Refusal: if it is missing, no regular file, unreadable, or no text.
+    """
+    try:
+        if file.exists() and not file.is_file():  # reading a FIFO would wait for ever
+            raise Refusal(f"{file} is no regular file; {advice}.")
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Refusal(f"{file} is damaged: it is no text; {advice}.") from error
+    except OSError as error:
+        raise Refusal(reason(error) or f"{file} can't be read ({error.strerror}); {advice}.") from error
+
+
+def read_json(file: Path, shape: type = dict, advice: str = "restore it from a copy") -> Any:
+    """Read a JSON file.
+
+    Args:
+        shape: type of its outermost value.
+        advice: what to do if it is damaged; ends the sentence.
+
+    Raises:
+        Refusal: if it is missing, unreadable, no JSON, or of another shape.
+    """
+    text = read_text(file, advice)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(f"{file} is damaged: it is {'no JSON' if text.strip() else 'empty'}; {advice}.") from error
+    return of_shape(file, value, shape, advice)
+
+
+def read_yaml(file: Path, shape: type = dict, advice: str = "restore it from a copy") -> Any:
+    """Read a YAML file of plain data: no tags, no references in a circle.
+
+    Args:
+        shape: type of its outermost value.
+        advice: what to do if it is damaged; ends the sentence.
+
+    Raises:
+        Refusal: if it is missing, unreadable, no YAML of plain data, or of another shape.
+    """
+    text = read_text(file, advice)
+    try:
+        value = yaml.safe_load(text)
+        if values_in(value, {}) > MOST_VALUES:
+            raise ValueError("too many values")
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise Refusal(f"{file} is damaged: it is no YAML of plain values; {advice}.") from error
+    return of_shape(file, value, shape, advice)
+
+
+def of_shape(file: Path, value: Any, shape: type, advice: str) -> Any:
+    if isinstance(value, shape):
+        return value
+    found = "empty" if value is None else "not names with values" if shape is dict else "no list"
+    raise Refusal(f"{file} is damaged: it is {found}; {advice}.")
+
+
+def values_in(value: Any, counts: dict[int, int]) -> int:
+    """Count the values of nested lists and dictionaries, those behind an alias each time it is used.
+
+    Args:
+        counts: id of a list or dictionary → its count so far; 0 while it is being counted.
+
+    Raises:
+        ValueError: if something contains itself.
+        TypeError: if there is something other than numbers, texts, true, false and null.
+    """
+    if not isinstance(value, list | dict):
+        if not isinstance(value, str | int | float | None):
+            raise TypeError(f"{type(value).__name__} is no plain value")
+        return 1
+    if id(value) in counts:
+        if not counts[id(value)]:
+            raise ValueError("it contains itself")
+        return counts[id(value)]
+    counts[id(value)] = 0
+    inside = value if isinstance(value, list) else [*value, *value.values()]
+    counts[id(value)] = 1 + sum(values_in(item, counts) for item in inside)
+    return counts[id(value)]
