@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from scalian_exp.checks import leaf_paths
+from scalian_exp.files import failures_refused
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary import CONFIGS, options
 
@@ -137,7 +138,8 @@ def find_own_modules() -> None:
 def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig], str] = not_there) -> None:
     """Do it; tell a user's mistake in one sentence, with exit code 1."""
     try:
-        action()
+        with failures_refused():
+            action()
     except KeyboardInterrupt:  # once training has begun, Lightning handles it
         sys.stderr.write("Interrupted before anything was done.\n")
         sys.exit(130)

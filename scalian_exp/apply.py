@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp import app
 from scalian_exp.checks import RESERVED, check_arguments
+from scalian_exp.files import failures_refused
 from scalian_exp.refusal import Refusal
 from scalian_exp.signatures import expected, signature
 from scalian_exp.vocabulary import folders, options
@@ -26,6 +27,7 @@ THROUGH_THE_TOP = {"encode", "complete", "sample"}
 """what a network offers by its last layer"""
 
 
+@failures_refused()
 def apply(config: dict[str, Any]) -> None:
     """Run an action on a trained model.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from shutil import disk_usage
 from typing import Any
 
 import yaml
@@ -44,6 +45,8 @@ TORCH_WRITES = re.compile(
     "Parent directory (?P<parent>.*) does not exist|File (?P<file>.*) cannot be opened"
 )
 """what torch.save's RuntimeErrors say where a file can't be written: it swallows the errno"""
+FULL = 2**20
+"""free bytes below which that was for want of space"""
 MOST_VALUES = 1_000_000
 """values in a YAML file, aliases counted as often as they are used"""
 
@@ -91,9 +94,14 @@ def replacing(file: Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(file)
-    except BaseException:
+    except BaseException as error:
+        full = (
+            isinstance(error, RuntimeError) and TORCH_WRITES.search(str(error)) and disk_usage(file.parent).free < FULL
+        )
         with suppress(OSError):
             part.unlink()
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
         raise
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from scalian_exp.app import refusal_in
+from scalian_exp.app import refusal_in, with_sentences
+from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume_sweep import KEY, check_jobs
 
@@ -77,8 +79,9 @@ class Jobs(Mistakes):
         if config.hydra.mode == RunMode.MULTIRUN:
             text = refusal_in(str(error)) if isinstance(error, Refusal) else "".join(traceback.format_exception(error))
             log.error("Job %s failed: %s", folder.name, text.strip())
-            (folder / "error.txt").write_text(text, encoding="utf-8")
             job_return.status, job_return.return_value = JobStatus.COMPLETED, None  # the others go on
+            with suppress(OSError):  # the disk may be full; without a metrics.json the job counts as unfinished
+                write_text(folder / "error.txt", text)
         else:
             remove_unused(folder, config.hydra.output_subdir, config.hydra.job.name)
             super().on_job_end(config, job_return)
@@ -100,10 +103,13 @@ class Jobs(Mistakes):
         (Path(config.hydra.runtime.output_dir) / "error.txt").unlink(missing_ok=True)  # of an earlier start
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        HydraConfig.instance().set_config(config)
+        with_sentences(lambda: self.summarise(Path(config.hydra.sweep.dir)))
+
+    def summarise(self, folder: Path) -> None:
         from scalian_exp.summary import summarise
 
-        HydraConfig.instance().set_config(config)
-        if summarise(Path(config.hydra.sweep.dir)):
+        if summarise(folder):
             raise SystemExit(1)
 
 

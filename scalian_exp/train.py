@@ -15,12 +15,14 @@ from omegaconf import DictConfig
 from scalian_exp import app, processes
 from scalian_exp.checks import check
 from scalian_exp.datasets.download import one_at_a_time
+from scalian_exp.files import failures_refused
 from scalian_exp.resume import resumed
 from scalian_exp.resume_sweep import KEY, resumed_sweep
 
 log = logging.getLogger(__name__)
 
 
+@failures_refused()
 def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train what a resolved config describes; everything it leaves lies in the run folder.
 

@@ -10,6 +10,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from scalian_exp import ranks
+from scalian_exp.files import replacing
 from scalian_exp.report import announce_interruption
 
 
@@ -18,11 +19,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
     which may be another file system, and moving between two is no atomic step."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(target.name + ".part")
-        torch.save(checkpoint, part)
-        part.replace(target)
+        with replacing(Path(path)) as part:
+            torch.save(checkpoint, part)
 
 
 def agree_on_statistics(task: Any) -> None:
