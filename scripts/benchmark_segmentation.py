@@ -149,7 +149,7 @@ def main() -> None:
         row(f"{model}: our training step / plain loop", ours, plain, "≤ 1.05", ours / plain <= 1.05)
 
     x, mask = torch.rand(2, 3, 176, 240), torch.randint(CLASSES, (2, 176, 240))
-    ours_v3 = DeepLabV3(3, CLASSES, 50, output_stride=8)
+    ours_v3 = DeepLabV3(3, CLASSES, 50, output_stride=8, torchvision_resize=True)
     ours_v3.backbone = ResNet(3, 50, 1.0, output_stride=8)  # without the paper's multi-grid, which the others lack
     others: dict[str, nn.Module] = {
         "torchvision": deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES)

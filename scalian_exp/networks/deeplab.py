@@ -3,8 +3,9 @@
 v1: Chen et al. 2015 (arXiv:1412.7062); v2: 2016 (arXiv:1606.00915); v3: 2017 (arXiv:1706.05587); v3+: 2018
 (arXiv:1802.02611). All: images (B, in_channels, H, W) → logits (B, num_classes, H, W), for any H and W.
 
-Maps are resized as torchvision does, by their pixels' areas; the authors' code lays the centres of corner pixels upon
-each other, as sides of 8·k + 1 pixels ask for: there a value of a map at stride s lies at s·i, here at s·i + (s − 1)/2.
+Unit i of a map at stride s is centred on pixel s·i, and maps are enlarged so, whatever the image's size; the authors'
+code makes the corners' centres coincide, the same for sides of s·k + 1 pixels. `torchvision_resize` enlarges maps by
+areas instead, (s − 1)/2 pixels off: for weights that were trained so.
 """
 
 from collections.abc import Sequence
@@ -24,17 +25,8 @@ from scalian_exp.networks.backbones import (
     vgg16_blocks,
 )
 from scalian_exp.networks.layers import convolution, scaled
+from scalian_exp.networks.resampling import by_areas, enlarged, resized
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
-
-
-def resized(x: Tensor, like: Tensor) -> Tensor:
-    """Bilinearly, to the height and width of another map."""
-    return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def enlarged(logits: Tensor, like: Tensor) -> Tensor:
-    """The same of logits, in single precision at least: between bfloat16's few values classes would tie at borders."""
-    return resized(logits.to(torch.promote_types(logits.dtype, torch.float32)), like)
 
 
 class LargeFOV(nn.Module):
@@ -47,6 +39,7 @@ class LargeFOV(nn.Module):
     Args:
         width: factor of all numbers of channels.
         pretrained: start from torchvision's ImageNet weights; the dense layers from every fourth unit and third pixel.
+        torchvision_resize: enlarge the logits by areas, half a stride off.
     """
 
     total_stride = 8
@@ -58,6 +51,7 @@ class LargeFOV(nn.Module):
         width: PositiveFloat = 1.0,
         dropout: Fraction = 0.5,
         pretrained: bool = False,
+        torchvision_resize: bool = False,
     ):
         super().__init__()
         dense = scaled(1024, width)
@@ -71,7 +65,7 @@ class LargeFOV(nn.Module):
         self.fc8 = nn.Conv2d(dense, num_classes, 1)
         start_small(self.fc8)
         check_pretrained(pretrained, in_channels, width)
-        self.pretrained = pretrained
+        self.pretrained, self.torchvision_resize = pretrained, torchvision_resize
 
     def load_pretrained(self) -> None:
         """
@@ -95,7 +89,7 @@ class LargeFOV(nn.Module):
         *blocks, dense = self.backbone
         for block, stride in zip(blocks, (2, 2, 2, 1, 1), strict=True):
             x = F.max_pool2d(block(x), 3, stride, padding=1)
-        return enlarged(self.fc8(dense(x)), like=image)
+        return enlarged(self.fc8(dense(x)), image, self.total_stride, self.torchvision_resize)
 
 
 class DeepLabV2(OnResNet):
@@ -111,12 +105,13 @@ class DeepLabV2(OnResNet):
         width: PositiveFloat = 1.0,
         rates: Sequence[PositiveInt] = (6, 12, 18, 24),
         pretrained: bool = False,
+        torchvision_resize: bool = False,
     ):
         super().__init__()
         check_pretrained(pretrained, in_channels, width)
         if not rates:
             raise ValueError("The pyramid needs at least one rate (model.network.rates).")
-        self.pretrained = pretrained
+        self.pretrained, self.torchvision_resize = pretrained, torchvision_resize
         self.backbone = ResNet(in_channels, depth, width, output_stride=8)
         features = self.backbone.channels[-1]
         self.pyramid = nn.ModuleList(nn.Conv2d(features, num_classes, 3, padding=r, dilation=r) for r in rates)
@@ -126,7 +121,7 @@ class DeepLabV2(OnResNet):
     def forward(self, x: Tensor) -> Tensor:
         features = self.backbone(x)[-1]
         logits = torch.stack([branch(features) for branch in self.pyramid]).sum(0)
-        return enlarged(logits, like=x)
+        return enlarged(logits, x, self.total_stride, self.torchvision_resize)
 
 
 def start_small(layer: nn.Module) -> None:
@@ -164,7 +159,7 @@ class ASPP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = [branch(x) for branch in self.branches]
-        return self.project(torch.cat([*maps, resized(self.image(x), like=x)], 1))
+        return self.project(torch.cat([*maps, by_areas(self.image(x), like=x)], 1))
 
 
 class DeepLabV3(OnResNet):
@@ -183,10 +178,11 @@ class DeepLabV3(OnResNet):
         width: PositiveFloat = 1.0,
         output_stride: Literal[8, 16] = 16,
         pretrained: bool = False,
+        torchvision_resize: bool = False,
     ):
         super().__init__()
         check_pretrained(pretrained, in_channels, width)
-        self.pretrained = pretrained
+        self.pretrained, self.torchvision_resize = pretrained, torchvision_resize
         self.total_stride = output_stride
         self.backbone = ResNet(in_channels, depth, width, output_stride, multi_grid=(1, 2, 4))
         rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
@@ -194,7 +190,8 @@ class DeepLabV3(OnResNet):
         self.head = nn.Conv2d(scaled(256, width), num_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return enlarged(self.head(self.aspp(self.backbone(x)[-1])), like=x)
+        logits = self.head(self.aspp(self.backbone(x)[-1]))
+        return enlarged(logits, x, self.total_stride, self.torchvision_resize)
 
 
 class DeepLabV3Plus(DeepLabV3):
@@ -208,14 +205,15 @@ class DeepLabV3Plus(DeepLabV3):
         width: PositiveFloat = 1.0,
         output_stride: Literal[8, 16] = 16,
         pretrained: bool = False,
+        torchvision_resize: bool = False,
     ):
-        super().__init__(in_channels, num_classes, depth, width, output_stride, pretrained)
+        super().__init__(in_channels, num_classes, depth, width, output_stride, pretrained, torchvision_resize)
         features, low = scaled(256, width), scaled(48, width)
         self.reduce = convolution(self.backbone.channels[0], low, 1)
         self.refine = nn.Sequential(convolution(features + low, features, 3), convolution(features, features, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         fine, *_, coarse = self.backbone(x)
-        coarse = resized(self.aspp(coarse), like=fine)
+        coarse = resized(self.aspp(coarse), fine, self.total_stride // 4, self.torchvision_resize)
         joined = self.refine(torch.cat([coarse, self.reduce(fine)], 1))
-        return enlarged(self.head(joined), like=x)
+        return enlarged(self.head(joined), x, 4, self.torchvision_resize)

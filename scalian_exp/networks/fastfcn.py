@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from scalian_exp.networks.backbones import OnResNet, ResNet, check_pretrained
-from scalian_exp.networks.deeplab import ASPP, enlarged, pooled, resized
+from scalian_exp.networks.deeplab import ASPP, pooled
 from scalian_exp.networks.layers import convolution, scaled
+from scalian_exp.networks.resampling import by_areas, enlarged, resized
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 
 
@@ -24,14 +25,16 @@ class JPU(nn.Module):
     Convolutions of four dilations over all three, brought to the finest one's size.
     """
 
-    def __init__(self, channels: Sequence[int], width: PositiveInt):
+    def __init__(self, channels: Sequence[int], width: PositiveInt, torchvision_resize: bool = False):
         super().__init__()
+        self.torchvision_resize = torchvision_resize
         self.reduce = nn.ModuleList(convolution(c, width, 3) for c in channels)
         self.branches = nn.ModuleList(separable(3 * width, width, dilation) for dilation in (1, 2, 4, 8))
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        maps = [reduce(x) for reduce, x in zip(self.reduce, features, strict=True)]
-        joined = torch.cat([maps[0], *(resized(x, like=maps[0]) for x in maps[1:])], 1)
+        finest, *coarser = (reduce(x) for reduce, x in zip(self.reduce, features, strict=True))
+        brought = [resized(x, finest, 2**i, self.torchvision_resize) for i, x in enumerate(coarser, start=1)]
+        joined = torch.cat([finest, *brought], 1)
         return torch.cat([branch(joined) for branch in self.branches], 1)
 
 
@@ -107,19 +110,21 @@ class PSP(nn.Module):
         self.head = nn.Sequential(refine, nn.Dropout2d(0.1), nn.Conv2d(inner, num_classes, 1))
 
     def forward(self, x: Tensor) -> Outputs:
-        context = [resized(pool(x), like=x) for pool in self.pyramid]
+        context = [by_areas(pool(x), like=x) for pool in self.pyramid]
         return {"out": self.head(torch.cat([x, *context], 1))}
 
 
 class FastFCN(OnResNet):
     """Images (B, in_channels, H, W) → {"out": logits (B, num_classes, H, W), "aux": of the third stage, …}.
 
-    Maps are resized with align_corners=False, as everywhere here; the authors' code sets it to True.
+    Unit i at stride s is enlarged to lie on pixel s·i; the authors' code sets align_corners=True, which is the same for
+    sides of 32·k + 1 pixels.
 
     Args:
         head: (channels of the features, num_classes, kernel) → the head.
         joint_upsampling: a ResNet at stride 32 and JPU; without it a dilated one at stride 8, its counterpart.
         width: factor of all numbers of channels.
+        torchvision_resize: enlarge maps by areas, up to half their stride off.
     """
 
     def __init__(
@@ -132,6 +137,7 @@ class FastFCN(OnResNet):
         joint_upsampling: bool = True,
         deep_stem: bool = True,
         pretrained: bool = False,
+        torchvision_resize: bool = False,
     ):
         super().__init__()
         check_pretrained(pretrained, in_channels, width)
@@ -140,11 +146,12 @@ class FastFCN(OnResNet):
                 "There are no ImageNet weights for a deep stem; use model.network.deep_stem=false or "
                 "model.network.pretrained=false."
             )
-        self.pretrained = pretrained
+        self.pretrained, self.torchvision_resize = pretrained, torchvision_resize
         self.total_stride: Literal[8, 32] = 32 if joint_upsampling else 8
         self.backbone = ResNet(in_channels, depth, width, self.total_stride, deep_stem=deep_stem)
         *_, third, last = self.backbone.channels
-        self.jpu = JPU(self.backbone.channels[1:], scaled(512, width)) if joint_upsampling else None
+        joint = JPU(self.backbone.channels[1:], scaled(512, width), torchvision_resize) if joint_upsampling else None
+        self.jpu = joint
         features = 4 * scaled(512, width) if joint_upsampling else last
         self.head = head(features, num_classes, 1 if joint_upsampling else 3)
         inner = max(1, third // 4)
@@ -153,7 +160,8 @@ class FastFCN(OnResNet):
     def forward(self, x: Tensor) -> Outputs:
         _, *features = self.backbone(x)
         outputs = self.head(self.jpu(features) if self.jpu is not None else features[-1])
-        outputs["out"] = enlarged(outputs["out"], like=x)
+        outputs["out"] = enlarged(outputs["out"], x, 8, self.torchvision_resize)
         if self.training:
-            outputs["aux"] = enlarged(self.aux(features[1]), like=x)
+            third_stride = min(self.total_stride, 16)
+            outputs["aux"] = enlarged(self.aux(features[1]), x, third_stride, self.torchvision_resize)
         return outputs

@@ -86,6 +86,9 @@ class FCDenseNet(nn.Module):
 
     On the way up, only what a block has newly computed is upsampled, not its input: else the maps would explode.
 
+    A 3×3 transposed convolution of stride 2 is centred half a pixel below and right of the four that a pooling took
+    together, and is cropped as in the authors' code; its kernel learns where pixels lie.
+
     Args:
         layers: of each dense block on the way down, and last of the bottleneck; the way up mirrors them.
         growth: maps that each layer adds.

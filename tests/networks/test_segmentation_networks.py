@@ -254,6 +254,9 @@ def test_v2_sums_its_logits() -> None:
         F.conv2d(features, b.weight, b.bias, padding=r, dilation=r)
         for r, b in zip((6, 12, 18, 24), network.pyramid, strict=True)
     )  # type: ignore[arg-type]
+    corners = F.interpolate(wanted, (65, 65), mode="bilinear", align_corners=True)  # type: ignore[arg-type]
+    assert torch.allclose(network(x), corners, atol=1e-5)  # the authors' way, for sides of 8·k + 1 pixels
+    network.torchvision_resize = True
     assert torch.allclose(network(x), F.interpolate(wanted, (65, 65), mode="bilinear"), atol=1e-5)  # type: ignore[arg-type]
 
 
@@ -276,7 +279,7 @@ def test_jpu_as_the_papers_figure_four() -> None:
     jpu = JPU([8, 16, 32], 6).eval()
     features = [torch.rand(1, c, s, s) for c, s in ((8, 17), (16, 9), (32, 5))]
     maps = [reduce(x) for reduce, x in zip(jpu.reduce, features, strict=True)]
-    joined = torch.cat([F.interpolate(m, (17, 17), mode="bilinear") for m in maps], 1)
+    joined = torch.cat([F.interpolate(m, (17, 17), mode="bilinear", align_corners=True) for m in maps], 1)
     wanted = []
     for branch, dilation in zip(jpu.branches, (1, 2, 4, 8), strict=True):
         (depthwise, norm), (pointwise, last, _) = branch[0], branch[1]  # type: ignore[index]

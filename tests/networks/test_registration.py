@@ -1,0 +1,131 @@
+"""What a pixel's logits see lies around that pixel: for every segmentation network, wherever in the image.
+
+Weights are made so that a unit sees its kernel's centre alone, all channels alike; maxima become means. Then the centre
+of the gradient tells where a network takes its pixels to be, without the width of what it sees.
+"""
+
+from itertools import product
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import fits, names, tiny
+from torch import Tensor, nn
+
+from scalian_exp.build import build_task
+from scalian_exp.networks.exported import class_logits
+from scalian_exp.networks.fastfcn import Encoding
+from scalian_exp.networks.resampling import by_areas, resized
+
+VARIANTS = {
+    "fcn8s": ["model.network.border=true"],
+    "fcn32s": ["model.network.border=true"],
+    "unet": ["model.network.padded=false", "model.network.deep_supervision=true"],
+    "deeplab_v3plus": ["model.network.output_stride=8"],
+    "deeplab_v3": ["model.network.output_stride=8"],
+    "fastfcn": ["model.network.joint_upsampling=false", "model/network/head=psp"],
+}
+SEGMENTING = [name for name in names("model") if fits(name)["task"] == "segmentation"]
+DEEP = {name: ["model.network.layers=[1,1,1,1,1,1]"] for name in SEGMENTING if name.startswith("tiramisu")}
+CASES = [(name, DEEP.get(name, [])) for name in SEGMENTING] + list(VARIANTS.items())
+SIZES = [(160, 192), (147, 203)]
+PLACES = [(53, 59), (78, 132)]
+
+
+def seeing_centres(network: Any) -> Any:
+    """The network with every kernel's centre alone, norms left out, and nothing that is one value for all pixels."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                setattr(module, name, nn.Identity())
+        if isinstance(module, nn.AdaptiveAvgPool2d | Encoding):  # of the whole image, or large parts of it
+            module.register_forward_hook(lambda _, __, output: output.detach())
+        with torch.no_grad():
+            if isinstance(module, nn.Conv2d):
+                height, width = module.kernel_size
+                module.weight.zero_()
+                module.weight[..., height // 2, width // 2] = 1 / module.weight.shape[1]
+            elif isinstance(module, nn.ConvTranspose2d) and learned(module):
+                module.weight.zero_()
+                module.weight[..., : module.stride[0], : module.stride[1]] = 1 / module.weight.shape[0]
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
+                module.bias.zero_()
+    return network.double().eval()
+
+
+def learned(deconvolution: nn.ConvTranspose2d) -> bool:
+    """Its kernel is no interpolation from the start: it must learn where pixels lie. The best that it can learn is to
+    copy a unit to all pixels that were pooled to it."""
+    return deconvolution.kernel_size[0] != 2 * deconvolution.stride[0]
+
+
+def averaged(
+    x: Tensor,
+    kernel: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """Means in the place of maxima."""
+    assert (dilation, return_indices) == (1, False)
+    return F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad=False)
+
+
+def centre(network: Any, size: tuple[int, int], rows: slice, columns: slice) -> tuple[float, float]:
+    """Of the input gradient of some pixels' first logit."""
+    x = torch.ones(1, 3, *size, dtype=torch.double, requires_grad=True)
+    with patch("torch.nn.functional.max_pool2d", averaged):
+        class_logits(network, x)[0, 0, rows, columns].sum().backward()
+    assert x.grad is not None
+    mass = x.grad[0].sum(0)
+    assert mass.min() >= 0
+    places = [torch.arange(side, dtype=torch.double) for side in size]
+    return float(mass.sum(1) @ places[0] / mass.sum()), float(mass.sum(0) @ places[1] / mass.sum())
+
+
+@pytest.mark.parametrize(("model", "overrides"), CASES)
+def test_what_a_pixel_sees_lies_around_it(model: str, overrides: list[str]) -> None:
+    network = seeing_centres(build_task(tiny(model, *overrides)).network)
+    copying = any(isinstance(module, nn.ConvTranspose2d) and learned(module) for module in network.modules())
+    # copies of a unit are right on average over the pixels that share it
+    side = network.total_stride if copying else 1
+    for size, (top, left) in product(SIZES, PLACES):
+        found = centre(network, size, slice(top, top + side), slice(left, left + side))
+        wanted = (top + (side - 1) / 2, left + (side - 1) / 2)
+        assert found == pytest.approx(wanted, abs=0.5), f"pixel {top}, {left} of {size}"
+
+
+def test_torchvisions_way_is_still_there() -> None:
+    """Its maps of stride 16 lie 7.5 pixels further down and to the right, as areas would."""
+    network = seeing_centres(build_task(tiny("deeplab_v3", "model.network.torchvision_resize=true")).network)
+    row, column = centre(network, (160, 192), slice(80, 81), slice(100, 101))
+    assert (row, column) == pytest.approx((72.5, 92.5))
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8, 32])
+@pytest.mark.parametrize("size", [(33, 64), (40, 17), (1, 5)])
+def test_resized_is_linear_interpolation_at_y_over_s(stride: int, size: tuple[int, int]) -> None:
+    """A map of positions stays one: the value at every pixel is its own place, up to the last unit."""
+    units = [-(-side // stride) for side in size]
+    rows, columns = torch.meshgrid(*(stride * torch.arange(n, dtype=torch.double) for n in units), indexing="ij")
+    found = resized(torch.stack([rows, columns])[None], torch.empty(1, 1, *size), stride)[0]
+    for axis, (side, n) in enumerate(zip(size, units, strict=True)):
+        wanted = torch.arange(side, dtype=torch.double).clamp(max=stride * (n - 1))
+        assert torch.allclose(found[axis], wanted.view(-1, 1) if axis == 0 else wanted, atol=1e-6)
+
+
+def test_means_of_areas_lie_in_their_middle() -> None:
+    image = torch.arange(24.0).expand(1, 1, 24, 24)
+    means = F.adaptive_avg_pool2d(image, 6)
+    assert torch.allclose(by_areas(means, image)[..., 2:-2], image[..., 2:-2], atol=1e-5)
+
+
+def test_networks_of_earlier_versions_resize_as_they_were_trained_to() -> None:
+    config = tiny("deeplab_v3plus")
+    assert not build_task(config).network.torchvision_resize
+    del config["model"]["network"]["torchvision_resize"]
+    assert build_task(config).network.torchvision_resize
