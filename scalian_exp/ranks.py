@@ -45,6 +45,11 @@ def mean(x: Tensor) -> Tensor:
     return total(x) / size()
 
 
+def anywhere(here: bool, device: torch.device) -> bool:
+    """Whether it is true in any process."""
+    return here if size() == 1 else bool(total(torch.tensor(int(here), device=device)))
+
+
 def first(x: Tensor) -> Tensor:
     """The first process's."""
     if size() > 1:

@@ -13,6 +13,7 @@ import torch
 
 from scalian_exp.build import build
 from scalian_exp.callbacks.cuda_graphs import CudaGraphs
+from scalian_exp.callbacks.divergence import Divergence
 from scalian_exp.callbacks.provenance import AtomicCheckpoints, Provenance
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.callbacks.timing import Timing
@@ -49,7 +50,7 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any 
     loggers = [
         build(f"logger.{name}", node, save_dir=str(folder)) for name, node in (config["logger"] or {}).items() if node
     ]
-    frame: list[Any] = [SeededEpochs(config["seed"]), Provenance(config, folder), Timing()]
+    frame: list[Any] = [SeededEpochs(config["seed"]), Divergence(), Provenance(config, folder), Timing()]
     frame += [CudaGraphs()] if config.get("cuda_graphs") else []
     trainer: pl.Trainer = build(
         "trainer",

@@ -25,6 +25,7 @@ class Adversarial(Task):
     loss: Any
     monitor = "val/epochs"
     mode = "max"
+    losses = ("d_loss", "g_loss")
 
     def __init__(self, network: nn.Module, loss: nn.Module, optimizer: Callable[[Any], Optimizer]):
         super().__init__(network, loss, optimizer)

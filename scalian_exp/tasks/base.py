@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from scalian_exp import ranks
+from scalian_exp.divergence import diverged, not_finite
 from scalian_exp.metrics.means import Means
 from scalian_exp.networks.exported import Reconstructor
 from scalian_exp.refusal import Refusal
@@ -38,6 +39,8 @@ class Task(pl.LightningModule):
     monitor: ClassVar[str]
     """the validation metric by which the best checkpoint is chosen"""
     mode: ClassVar[str] = "min"
+    losses: ClassVar[tuple[str, ...]] = ("loss",)
+    """what training minimises, as it is logged: a mean that isn't finite ends the run"""
     network: Any
     """offers what the task's docstring names"""
     class_names: Sequence[str] | None = None
@@ -202,11 +205,8 @@ class Task(pl.LightningModule):
         values = {**means.compute(), **totals}
         values = {name: ranks.first(value) for name, value in values.items()}  # what is drawn at random may differ
         means.reset()
-        if split == "train" and "loss" in values and not bool(torch.isfinite(values["loss"])):
-            raise Refusal(
-                f"In epoch {self.current_epoch + 1} the training's loss is no number any more; start anew with a "
-                "smaller step size (model.optimizer.lr), or clip its gradients (trainer.gradient_clip_val=1)."
-            )
+        if split == "train" and (found := not_finite({name: values[name] for name in self.losses if name in values})):
+            raise diverged(f"train/{found[0]}", self.trainer)
         for name, value in values.items():
             self.log(f"{split}/{name}", value, prog_bar=f"{split}/{name}" == self.monitor)
 

@@ -1,0 +1,34 @@
+"""Divergence: weights or results that became NaN or infinite, and what the run keeps then."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalian_exp.refusal import Refusal
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold a NaN or an infinity: one pass over the values, no copy of them."""
+    names = [name for name, values in tensors.items() if values.is_floating_point() and values.numel()]
+    if not names:
+        return []
+    # A NaN is both the least and the largest value; isfinite() of all values would take eight times as long.
+    finite = [torch.stack(torch.aminmax(tensors[name].detach())).isfinite().all() for name in names]
+    return [name for name, is_finite in zip(names, torch.stack(finite).tolist(), strict=True) if not is_finite]
+
+
+def diverged(what: str, trainer: Any) -> Refusal:
+    """The end of a run that has diverged: what is NaN or infinite, what is kept, what helps."""
+    folder = Path(trainer.default_root_dir) / "checkpoints"
+    last = "last.ckpt" if (folder / "last.ckpt").exists() else "start.ckpt"
+    kept = {"best.ckpt": "the best", last: "the last good one"}
+    files = [f"{folder / name} ({meaning})" for name, meaning in kept.items() if (folder / name).exists()]
+    clip = ", or clip its gradients (trainer.gradient_clip_val=1, which resume=… takes too)"
+    return Refusal(
+        f"In epoch {trainer.current_epoch + 1}, step {trainer.global_step}, {what} became NaN or infinite: the "
+        f"training has diverged. Kept: {' and '.join(files) or 'nothing'}. Restart it with a lower learning rate "
+        f"(model.optimizer.lr){clip if trainer.lightning_module.automatic_optimization else ''}."
+    )
