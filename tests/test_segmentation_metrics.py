@@ -40,7 +40,7 @@ def test_confusion_counts_rows_of_truth_and_leaves_void_out() -> None:
 def slow_boundary_f1(predicted: np.ndarray, truth: np.ndarray, classes: int) -> float:
     """Pixel by pixel, pair by pair."""
     height, width = truth.shape
-    radius = max(1, round(0.0075 * (height**2 + width**2) ** 0.5))
+    tolerance = 0.0075 * (height**2 + width**2) ** 0.5
 
     def edge(ids: np.ndarray, k: int) -> list[tuple[int, int]]:
         found = []
@@ -55,7 +55,7 @@ def slow_boundary_f1(predicted: np.ndarray, truth: np.ndarray, classes: int) -> 
         return found
 
     def share(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> float:
-        near = [any((i - a) ** 2 + (j - b) ** 2 <= radius**2 for a, b in others) for i, j in some]
+        near = [any(np.hypot(i - a, j - b) <= tolerance for a, b in others) for i, j in some]
         return sum(near) / max(len(near), 1)
 
     values = []
@@ -83,6 +83,37 @@ def test_boundary_f1_against_a_slow_twin() -> None:
     truth[:, :4, :9] = -100
     wanted = [slow_boundary_f1(p.numpy(), t.numpy(), 3) for p, t in zip(predicted, truth, strict=True)]
     assert boundary_f1(predicted, truth, 3).tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "shift", "wanted"),
+    [
+        ((120, 160), 1, 1.0),  # the diagonal is 200, θ = 1.5: one pixel is near
+        ((120, 160), 2, 0.0),  # two are not, though 1.5 rounds to 2
+        ((360, 480), 4, 1.0),  # 600, θ = 4.5
+        ((360, 480), 5, 0.0),
+        ((480, 640), 6, 1.0),  # 800, θ = 6: as far as that, and no farther
+        ((480, 640), 7, 0.0),
+        ((36, 48), 0, 1.0),  # 60, θ = 0.45: they must coincide
+        ((36, 48), 1, 0.0),
+    ],
+)
+def test_boundaries_may_be_apart_by_the_tolerance_unrounded(size: tuple[int, int], shift: int, wanted: float) -> None:
+    """Two halves, predicted with their border further to the right: all boundary pixels are that far apart."""
+    truth, predicted = torch.zeros(2, 1, *size, dtype=torch.long)
+    truth[..., 20:], predicted[..., 20 + shift :] = 1, 1
+    assert boundary_f1(predicted, truth, 2).item() == pytest.approx(wanted)
+
+
+def test_a_diagonal_step_is_nearer_than_a_step_of_two() -> None:
+    """√2 ≤ 1.5 < 2, at 120×160: one pixel of class 1 in a square of class 0, all else void."""
+    truth = torch.full((1, 120, 160), -100)
+    truth[0, 50:54, 50:54] = 0
+    truth[0, 51, 51] = 1
+    for place, wanted in (((52, 52), 1.0), ((53, 51), 3 / 7)):  # of class 0 all 3 are near, and 3 of 4; class 1: 0
+        predicted = torch.zeros(1, 120, 160, dtype=torch.long)
+        predicted[0, place[0], place[1]] = 1
+        assert boundary_f1(predicted, truth, 2).item() == pytest.approx(wanted)
 
 
 def test_boundary_f1_of_the_truth_is_1_and_void_counts_nowhere() -> None:
