@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from scalian_exp import folders
 from scalian_exp.refusal import Refusal
 
 PORT = 29500
@@ -49,7 +50,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if (batch := config["dataset"]["batch_size"]) % together:
         raise Refusal(f"dataset.batch_size={batch} can't be shared evenly by {together} processes; give a multiple.")
     if together == 1 or "LOCAL_RANK" in os.environ:
-        return train(config, folder)
+        with folders.held(folder, lock=os.environ.get("RANK", "0") == "0"):
+            return train(config, folder)
 
     import torch
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
@@ -68,7 +70,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     machines = config["trainer"]["num_nodes"]
     count = together // machines
     threads = max(1, torch.get_num_threads() // count)
-    with TemporaryDirectory() as logs, own_signals():
+    with TemporaryDirectory() as logs, own_signals(), folders.held(folder, lock=machines == 1):
         launch = LaunchConfig(
             min_nodes=machines,
             max_nodes=machines,
@@ -113,7 +115,9 @@ def work(config: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]:
             logging.FileHandler(folder / "train.log", delay=True),
         ]
         logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)
-    return train(config, folder)
+    machines = config["trainer"]["num_nodes"]
+    with folders.held(folder, lock=machines > 1 and os.environ["RANK"] == "0"):  # of one machine, the launcher holds it
+        return train(config, folder)
 
 
 def processes(trainer: dict[str, Any]) -> int:

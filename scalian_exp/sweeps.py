@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-import shutil
+import shlex
 import sys
 import traceback
 from contextlib import suppress
@@ -14,8 +14,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from scalian_exp import folders
 from scalian_exp.app import refusal_in, with_sentences
 from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
@@ -59,17 +60,36 @@ class Jobs(Mistakes):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)  # the folder's name refers to it; Hydra sets it a moment later
-        folder, rank = Path(config.hydra.run.dir), os.environ.get("RANK")
-        shared = rank is not None or OmegaConf.select(config, "trainer.num_nodes", default=1) not in (1, None)
-        if shared and not any("hydra.run.dir=" in said for said in config.hydra.overrides.hydra):
+        rank = os.environ.get("RANK")
+        machines = OmegaConf.select(config, "trainer.num_nodes", default=1) not in (1, None)
+        if (rank or machines) and not any("hydra.run.dir=" in said for said in config.hydra.overrides.hydra):
             if rank in (None, "0"):
                 sys.stderr.write("Several processes or machines must share a folder: add hydra.run.dir=<folder>.\n")
             raise SystemExit(1)
-        if (folder / "config.yaml").exists() and rank in (None, "0"):
-            sys.stderr.write(
-                f"{folder} holds a run already; go on with it by resume={folder}, or choose another folder.\n"
-            )
-            raise SystemExit(1)
+        if rank in (None, "0"):
+            with_sentences(lambda: self.take_run_folder(config, machines))
+        else:
+            change(config, "output_subdir", None)  # the first process writes what Hydra has to say
+
+    def take_run_folder(self, config: DictConfig, machines: bool) -> None:
+        """
+        Args:
+            machines: the same start comes from several machines; of their processes the first one takes the lock.
+
+        Raises:
+            Refusal: if the folder holds a run, or another process works there.
+        """
+        folder, theirs = Path(config.hydra.run.dir), written_by_hydra(config)
+        if tells_the_time(config.hydra.run) and not (machines or "RANK" in os.environ):
+            change(config, "run.dir", str(folders.hold_new(folder, *theirs)))
+            return
+        for place in (folder, folder.parent):  # it may lie in a sweep
+            folders.check_free(place)
+        if (found := folders.state(folder)) is not folders.State.NONE:
+            lost = found is folders.State.LOST
+            advice = "" if lost else f"go on with it by resume={shlex.quote(str(folder))}, or "
+            raise Refusal(f"{folder} holds a run already; {advice}choose another folder.")
+        folders.hold(folder, *theirs, lock=not machines)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         if job_return.status != JobStatus.FAILED:
@@ -80,24 +100,39 @@ class Jobs(Mistakes):
             text = refusal_in(str(error)) if isinstance(error, Refusal) else "".join(traceback.format_exception(error))
             log.error("Job %s failed: %s", folder.name, text.strip())
             job_return.status, job_return.return_value = JobStatus.COMPLETED, None  # the others go on
+            if isinstance(error, folders.InUse):
+                return  # the folder is another process's
             with suppress(OSError):  # the disk may be full; without a metrics.json the job counts as unfinished
                 write_text(folder / "error.txt", text)
         else:
-            remove_unused(folder, config.hydra.output_subdir, config.hydra.job.name)
             super().on_job_end(config, job_return)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)  # as above, for the sweep's folder
+        with_sentences(lambda: self.take_sweep_folder(config))
+
+    def take_sweep_folder(self, config: DictConfig) -> None:
+        """
+        Raises:
+            Refusal: if the folder holds a sweep which is not to be resumed, or whose configs have changed, or another
+                process works there.
+        """
         folder = Path(config.hydra.sweep.dir)
+        if tells_the_time(config.hydra.sweep):
+            new = str(folders.hold_new(folder))
+            if new != str(folder):
+                change(config, "sweep.dir", new)
+                said = [*config.hydra.overrides.hydra, f"hydra.sweep.dir='{new}'"]  # of these each job is composed
+                change(config, "overrides.hydra", said)
+            return
+        for place in (folder, *(folder.glob("[!.]*/") if self.resume else ())):
+            folders.check_free(place)
         if self.resume:
-            try:
-                check_jobs(folder, config.hydra.job.config_name)
-            except Refusal as error:
-                sys.stderr.write(f"{error}\n")
-                raise SystemExit(1) from None
-        elif folder.exists() and any(folder.glob("*/config.yaml")):
-            sys.stderr.write(f"{folder} holds a sweep already; go on with it by {KEY}={folder}, or choose another.\n")
-            raise SystemExit(1)
+            check_jobs(folder, config.hydra.job.config_name)
+        elif folders.runs_in(folder):
+            advice = f"go on with it by {KEY}={shlex.quote(str(folder))}"
+            raise Refusal(f"{folder} holds a sweep already; {advice}, or choose another.")
+        folders.hold(folder)
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         (Path(config.hydra.runtime.output_dir) / "error.txt").unlink(missing_ok=True)  # of an earlier start
@@ -113,13 +148,18 @@ class Jobs(Mistakes):
             raise SystemExit(1)
 
 
-def remove_unused(folder: Path, hydras: str | None, name: str) -> None:
-    """Take back the folder that Hydra made for a job that never started; what others put there stays."""
-    if (folder / "config.yaml").exists():
-        return
-    if hydras:
-        shutil.rmtree(folder / hydras, ignore_errors=True)
-    (folder / f"{name}.log").unlink(missing_ok=True)
-    for path in (folder, folder.parent):
-        if path.exists() and not any(path.iterdir()):
-            path.rmdir()
+def written_by_hydra(config: DictConfig) -> tuple[str, ...]:
+    """Names of what Hydra writes into a run folder before the run begins."""
+    settings = config.hydra.output_subdir
+    return (*([] if settings is None else [settings]), f"{config.hydra.job.name}.log")
+
+
+def tells_the_time(node: DictConfig) -> bool:
+    """Does the name of a folder come from the clock, as by default? Then each start has a new one."""
+    return "${now:" in str(OmegaConf.to_container(node, resolve=False)["dir"])  # type: ignore[index,call-overload]
+
+
+def change(config: DictConfig, key: str, value: Any) -> None:
+    """Set a value of Hydra's own, which it makes read-only."""
+    with read_write(config.hydra), open_dict(config.hydra):
+        OmegaConf.update(config.hydra, key, value)

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from scalian_exp import app, processes
+from scalian_exp import app, folders, processes
 from scalian_exp.checks import check
 from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
@@ -78,18 +78,19 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def job(config: DictConfig) -> float | None:
     """One job of Hydra's: its best monitored value, for sweepers that search; never a test metric."""
-    plain, folder = check(config), Path(HydraConfig.get().runtime.output_dir)
-    if kept := finished(folder):
-        log.info("kept: %s has finished already", folder)
-    return (kept or processes.train(plain, folder)).get("best")
-
-
-def finished(folder: Path) -> dict[str, Any]:
-    """The metrics of a job that a resumed sweep finds finished; nothing of any other."""
     from scalian_exp.report import metrics_of
 
-    metrics = metrics_of(folder)
-    return metrics if metrics.get("status") == "finished" else {}
+    plain, folder = check(config), Path(HydraConfig.get().runtime.output_dir)
+    if folders.state(folder) is folders.State.FINISHED:  # in a resumed sweep
+        log.info("kept: %s has finished already", folder)
+        return metrics_of(folder).get("best")
+    return processes.train(plain, folder).get("best")
+
+
+def go_on_with_run() -> None:
+    config, folder = resumed(sys.argv[1:])
+    folders.check_free(folder.parent)  # it may be one of a sweep's jobs
+    processes.train(config, folder)
 
 
 def go_on_with_sweep() -> None:
@@ -100,13 +101,13 @@ def go_on_with_sweep() -> None:
 def main() -> None:
     """The command `scalian-train`."""
     app.find_own_modules()
-    overrides = sys.argv[1:]
-    if any(override.startswith("resume=") for override in overrides):
-        app.with_sentences(lambda: processes.train(*resumed(overrides)))
-    elif any(override.startswith(f"{KEY}=") for override in overrides):
-        app.with_sentences(go_on_with_sweep)
-    else:
-        app.run(job, "train")
+    with folders.all_released():
+        if any(said.startswith("resume=") for said in sys.argv[1:]):
+            app.with_sentences(go_on_with_run)
+        elif any(said.startswith(f"{KEY}=") for said in sys.argv[1:]):
+            app.with_sentences(go_on_with_sweep)
+        else:
+            app.run(job, "train")
 
 
 if __name__ == "__main__":
