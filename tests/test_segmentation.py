@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from conftest import tiny
 from PIL import Image
+from torch import nn
 from torchvision.models import resnet50
 
 from scalian_exp.actions.action import examples
@@ -25,6 +26,7 @@ from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import load
 from scalian_exp.checks import check_plain
 from scalian_exp.networks.crf import DenseCRF
+from scalian_exp.networks.tiramisu import BatchNorm
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume import resumed
 from scalian_exp.train import train
@@ -46,6 +48,37 @@ def test_backbones_learn_slower_than_heads(model: str, heads: tuple[str, ...]) -
     names = {id(p): name for name, p in task.network.named_parameters()}
     assert all(names[id(p)].startswith("backbone.") for p in groups[0]["params"])
     assert all(names[id(p)].startswith(heads) for p in groups[1]["params"])
+
+
+def test_tiramisus_weight_decay_spares_biases_and_shifts() -> None:
+    """As Lasagne's regularize_network_params: weights and batch norm's scales γ shrink, biases and its shifts β don't."""
+    task = build_task(tiny("tiramisu56", "model.optimizer.lr=0.1", "model.optimizer.weight_decay=0.5"))
+    optimizer = task.make_optimizer()
+    before = {name: parameter.detach().clone() for name, parameter in task.network.named_parameters()}
+    with torch.no_grad():
+        for parameter in task.network.parameters():
+            parameter.fill_(1.0)
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    shrunk = {name for name, parameter in task.network.named_parameters() if (parameter < 1).all()}
+    kept = {name for name, parameter in task.network.named_parameters() if (parameter == 1).all()}
+    kinds = {type(module): {n for n, _ in module.named_parameters()} for module in task.network.modules()}
+    assert kinds[nn.Conv2d] == kinds[nn.ConvTranspose2d] == kinds[BatchNorm] == {"weight", "bias"}
+    assert shrunk == {name for name in before if name.endswith(".weight")}
+    assert kept == {name for name in before if name.endswith(".bias")}
+
+
+def test_slow_backbones_and_spared_biases_go_together() -> None:
+    decay = ["model.head_lr=10", "+model.decay_biases=false", "+model.optimizer.weight_decay=0.5"]
+    task = build_task(tiny("deeplab_v3", "model.optimizer.lr=0.01", *decay))
+    names = {id(p): name for name, p in task.network.named_parameters()}
+    groups = task.make_optimizer().param_groups
+    assert sum(len(group["params"]) for group in groups) == len(names)
+    for group in groups:
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            assert group["lr"] == pytest.approx(0.01 if name.startswith("backbone.") else 0.1)
+            assert group["weight_decay"] == (0.0 if name.endswith(".bias") else 0.5)
 
 
 def test_heads_and_auxiliary_losses_add_up() -> None:

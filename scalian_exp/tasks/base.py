@@ -228,7 +228,11 @@ class Task(pl.LightningModule):
 
     def make_optimizer(self) -> Optimizer:
         """The optimizer of all that is to be trained."""
-        return self.optimizer([p for p in self.network.parameters() if p.requires_grad])
+        return self.optimizer([parameter for _, parameter in self.trained_parameters()])
+
+    def trained_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """The network's parameters that gradients are to change, with their names."""
+        return [(name, parameter) for name, parameter in self.network.named_parameters() if parameter.requires_grad]
 
     def configure_optimizers(self) -> Any:
         if self.optimizer is None:

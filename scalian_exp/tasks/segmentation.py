@@ -31,6 +31,7 @@ class Segmentation(Task):
 
     Args:
         head_lr: factor of the learning rate of everything that isn't the network's backbone.
+        decay_biases: whether the optimizer's weight decay shrinks biases too, among them batch norm's shifts β.
         aux_weight: of the auxiliary head's loss.
         presence_weight: of the presence's binary cross-entropy (the SE loss of Zhang et al. 2018).
         crf: (logits, images) → probabilities, applied at the test.
@@ -49,12 +50,13 @@ class Segmentation(Task):
         num_classes: PositiveInt,
         schedule: Callable[[float], float] | None = None,
         head_lr: PositiveFloat = 1.0,
+        decay_biases: bool = True,
         aux_weight: NonNegativeFloat = 0.4,
         presence_weight: NonNegativeFloat = 0.2,
         crf: nn.Module | None = None,
     ):
         super().__init__(network, loss, optimizer, schedule)
-        self.num_classes, self.head_lr = num_classes, head_lr
+        self.num_classes, self.head_lr, self.decay_biases = num_classes, head_lr, decay_biases
         self.aux_weight, self.presence_weight, self.crf = aux_weight, presence_weight, crf
         self.confusion, self.crf_confusion = Confusion(num_classes), Confusion(num_classes)
 
@@ -82,13 +84,17 @@ class Segmentation(Task):
                 raise Refusal(str(error)) from error
 
     def make_optimizer(self) -> Optimizer:
-        if self.head_lr == 1:
+        if self.head_lr == 1 and self.decay_biases:
             return super().make_optimizer()
-        trained = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
-        backbone = [p for name, p in trained if name.startswith("backbone.")]
-        head = [p for name, p in trained if not name.startswith("backbone.")]
-        optimizer: Any = self.optimizer([{"params": backbone}, {"params": head}])
-        optimizer.param_groups[1]["lr"] *= self.head_lr
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.trained_parameters():
+            kind = (name.startswith("backbone."), self.decay_biases or not name.endswith("bias"))
+            groups.setdefault(kind, []).append(parameter)
+        optimizer: Any = self.optimizer(
+            [{"params": group, **({} if decays else {"weight_decay": 0.0})} for (_, decays), group in groups.items()]
+        )
+        for group, (in_backbone, _) in zip(optimizer.param_groups, groups, strict=True):
+            group["lr"] *= 1.0 if in_backbone else self.head_lr
         return optimizer
 
     def logits(self, x: Tensor) -> Tensor:
