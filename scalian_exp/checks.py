@@ -16,6 +16,7 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 from scalian_exp.facts import FACTS, check_facts
 from scalian_exp.refusal import Refusal
 from scalian_exp.signatures import expected, signature
+from scalian_exp.trainer_checks import check_trainer
 from scalian_exp.vocabulary import choices_of, fitting
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides", "needs"}
@@ -70,7 +71,7 @@ def check_plain(config: dict[str, Any]) -> None:
     check_arguments(config)
     check_facts(config["dataset"])
     check_graphs(config)
-    check_trainer(config["trainer"], config["model"].get("optimizer", {}))
+    check_trainer(config["trainer"], config["model"].get("optimizer") or {}, bool(config.get("init_from")))
 
 
 def check_words(config: DictConfig) -> None:
@@ -140,40 +141,6 @@ def check_graphs(config: dict[str, Any]) -> None:
         raise Refusal("cuda_graphs=true is for one process; leave it out with several.")
     if config["trainer"].get("accumulate_grad_batches", 1) != 1:
         raise Refusal("cuda_graphs=true keeps the gradients of one step; leave trainer.accumulate_grad_batches out.")
-
-
-def check_trainer(trainer: dict[str, Any], optimizer: dict[str, Any]) -> None:
-    """Combinations that train something else than they say."""
-    devices, several = trainer.get("devices", 1), trainer.get("strategy", {})
-    if not isinstance(several, dict) or (not several and trainer.get("num_nodes", 1) != 1):
-        raise Refusal(
-            "trainer.strategy and trainer.num_nodes: several processes are what trainer/accelerator=ddp_cpu, ddp, fsdp "
-            "and multinode are for; say one of them instead."
-        )
-    counted = isinstance(devices, int) and not isinstance(devices, bool) and (devices > 0 or devices == -1)
-    listed = isinstance(devices, list) and devices and all(isinstance(index, int) for index in devices)
-    if several and not (counted or listed or devices == "auto"):
-        raise Refusal(f"trainer.devices={devices}: say how many processes, or auto, or which GPUs, as [0,2].")
-    if not several and devices not in (1, "1", "free") and not (isinstance(devices, list) and len(devices) == 1):
-        raise Refusal(
-            f"trainer.devices={devices}: several processes share a training by trainer/accelerator=ddp_cpu, ddp, fsdp "
-            "or multinode; with others use trainer.devices=1, or [k] for the device with index k."
-        )
-    if str(several).find("FSDP") >= 0 and trainer.get("gradient_clip_val"):
-        raise Refusal(
-            "trainer.gradient_clip_val: no process of trainer/accelerator=fsdp knows a gradient's norm; use "
-            "trainer/accelerator=ddp, or trainer.gradient_clip_val=null."
-        )
-    # Fused optimizers undo the loss scaling of float16 inside their step: too late for clipping.
-    if (
-        str(trainer.get("precision")) in ("16", "16-mixed")
-        and trainer.get("gradient_clip_val")
-        and optimizer.get("fused")
-    ):
-        raise Refusal(
-            "trainer.gradient_clip_val, trainer.precision=16-mixed and model.optimizer.fused=true don't go together; "
-            "use trainer.precision=bf16-mixed or model.optimizer.fused=false."
-        )
 
 
 def targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,6 +4,7 @@ import ast
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,9 @@ def expected(value: Any, annotation: ast.expr | None) -> str | None:
             return None if is_a(value, PLAIN[name]) else WORDS[name]
         case ast.Name(id=name) if name in LIMITS:
             kind, low, high, words = LIMITS[name]
-            return None if is_a(value, kind) and low <= value <= high else words
+            if not is_a(value, kind):
+                return words
+            return None if low <= value <= high else f"{words} to {high}" if high < value and kind is int else words
     return None
 
 
@@ -163,6 +166,9 @@ def either(value: Any, choices: list[ast.expr]) -> str | None:
 
 
 def is_a(value: Any, kind: type) -> bool:
+    """Is a config's value of a type? Integers are numbers too; NaN, infinity and integers beyond 64 bits are none."""
     if isinstance(value, bool):
         return kind is bool
-    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
+    if kind in (int, float):
+        return isinstance(value, int if kind is int else int | float) and abs(value) < (2**63 if kind is int else inf)
+    return isinstance(value, kind)

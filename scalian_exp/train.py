@@ -18,6 +18,7 @@ from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
 from scalian_exp.resume import resumed
 from scalian_exp.resume_sweep import KEY, resumed_sweep
+from scalian_exp.trainer_checks import check_lengths
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     task = build_task(config)
     task.check(data)
     check_shares(config["trainer"], data)
+    check_lengths(config["trainer"], {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()})
     last = checkpoint_among(folder, "last", "start")
     if last is not None:
         check_progress(read(last), config["trainer"])  # before anything is written
@@ -60,6 +62,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         if config.get("init_from"):
             start_network_from(task.network, data, config["init_from"])
             task.initialised = True
+            if config["trainer"]["max_epochs"] == 0:
+                log.info("trainer.max_epochs=0: nothing is trained, the weights of init_from are tested as they are")
     with devices_of(config["trainer"]) as devices:
         trainer: Any = build_trainer(config, task, folder, devices)
         for callback in trainer.callbacks:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from scalian_exp.checks import check, check_arguments, check_words
 from scalian_exp.refusal import Refusal
 from scalian_exp.signatures import expected, signature
+from scalian_exp.trainer_checks import VALUES, check_lengths, check_trainer
 from scalian_exp.vocabulary import CONFIGS, options
 
 OPTIONS = cache(options)  # else every refusal reads all files anew
@@ -108,12 +109,94 @@ def test_a_trainer_mode_wins_over_model_and_experiment() -> None:
         (["cuda_graphs=true", "trainer.accumulate_grad_batches=2"], "leave trainer.accumulate_grad_batches out"),
         (["~model.network.latent_dim"], "needs latent_dim"),
         (["trainer.precision=16-mixed", "trainer.gradient_clip_val=1"], "use trainer.precision=bf16-mixed or"),
+        (["loss.beta=inf"], "loss.beta must be a number from 0, not inf"),
+        (["loss.beta=nan"], "loss.beta must be a number from 0, not nan"),
+        (["model.optimizer.lr=inf"], "must be a number"),
+        (["model.network.latent_dim=10000000000"], "must be a whole number from 1 to 2147483647"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(overrides: list[str], sentence: str) -> None:
     with pytest.raises(Refusal, match=re.escape(sentence)) as caught:
         check(composed("model=vae", *overrides) if "model=autoencoder" not in overrides else composed(*overrides))
     assert "\n" not in str(caught.value)
+
+
+PLAIN_TRAINER = {"max_epochs": 3, "accelerator": "cpu", "devices": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("max_epochs", [1, -1, None], [0, -2, 1.5, True, "ten"]),
+        ("max_steps", [-1, 1, 10**6], [0, -2, 1.5, None]),
+        ("max_time", [None, "00:12:00:00", {"hours": 12}], ["soon", "12:00", "00:00:00:00", {"hours": 0}, {"h": 1}, 5]),
+        ("limit_train_batches", [1, 1.0, 0.5, 20, None], [0, 0.0, -1, 1.5, -0.1, float("nan"), float("inf"), "all"]),
+        ("limit_val_batches", [1, 0.5], [0, 0.0, -1, 2.5]),
+        ("limit_test_batches", [1, 0.5], [0, 0.0, -1, 2.5]),
+        ("overfit_batches", [0, 0.0, 1, 0.5], [-1, 1.5, "one"]),
+        ("val_check_interval", [None, 1, 0.5, 1.0, "00:00:10:00"], [0, 0.0, -1, 1.5, "often"]),
+        ("check_val_every_n_epoch", [1, 10], [0, -1, 0.5, None]),
+        ("num_sanity_val_steps", [0, 2, -1], [-2, 0.5]),
+        ("log_every_n_steps", [1, 50], [0, -1, 0.5]),
+        ("accumulate_grad_batches", [1, 4], [0, -1, None, 1.5, {4: 2}]),
+        ("gradient_clip_val", [None, 0, 1, 0.5], [-1, float("inf"), float("nan"), "small"]),
+        ("gradient_clip_algorithm", [None, "norm", "value"], ["max"]),
+        ("deterministic", [True, False, "warn", None], ["maybe", 1]),
+        ("benchmark", [True, None], ["maybe", 1]),
+        ("precision", ["32-true", "bf16-mixed", 64, "16"], ["8-bit", 31, None]),
+        ("accelerator", ["auto", "cpu"], ["tpu", "abacus", None]),
+        ("profiler", [None, "simple"], ["slow", 1]),
+        ("num_nodes", [1], [0, -1]),
+        ("devices", [1, "1", [0], "free"], [0, 2, -2, True, "all", [], [-1], ["x"], 1.5]),
+        ("fast_dev_run", [False, 0], [True, 3, -1]),
+        ("barebones", [False], [True]),
+        ("enable_checkpointing", [True], [False]),
+        ("plugins", [None], [["x"]]),
+        ("reload_dataloaders_every_n_epochs", [0, 1], [-1]),
+    ],
+)
+def test_a_trainers_values_are_judged_before_anything_is_built(name: str, good: list, bad: list) -> None:
+    for value in good:
+        check_trainer({**PLAIN_TRAINER, name: value}, {}, weights_given=False)
+    for value in bad:
+        with pytest.raises(Refusal, match=f"trainer.{name}") as caught:
+            check_trainer({**PLAIN_TRAINER, name: value}, {}, weights_given=False)
+        assert "\n" not in str(caught.value)
+
+
+def test_every_argument_of_lightnings_trainer_has_a_rule() -> None:
+    takes = signature("pytorch_lightning.Trainer")
+    assert takes is not None
+    assert set(takes.parameters) - {"strategy", "devices"} == set(VALUES)
+
+
+def test_no_epochs_are_for_testing_given_weights_alone() -> None:
+    check_trainer({**PLAIN_TRAINER, "max_epochs": 0}, {}, weights_given=True)
+    with pytest.raises(Refusal, match="init_from=<a run>"):
+        check_trainer({**PLAIN_TRAINER, "max_epochs": 0}, {}, weights_given=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"limit_test_batches": 0.1}, "limit_test_batches=0.1 of 3 batches is less than one"),
+        ({"limit_train_batches": 0.05}, "limit_train_batches=0.05 of 10 batches is less than one"),
+        ({"val_check_interval": 11}, "more than the 10 steps of an epoch"),
+        ({"val_check_interval": 3, "limit_train_batches": 2}, "more than the 2 steps of an epoch"),
+        ({"val_check_interval": 0.05}, "of 10 steps is less than one"),
+        ({"overfit_batches": 0.05}, "overfit_batches=0.05 is less than one batch"),
+        ({"val_check_interval": 11, "check_val_every_n_epoch": None}, ""),
+        ({"val_check_interval": 10, "limit_train_batches": 0.1, "overfit_batches": 0.0}, "more than the 1 steps"),
+        ({"val_check_interval": 5, "limit_train_batches": 0.5, "limit_test_batches": 1.0}, ""),
+    ],
+)
+def test_parts_and_intervals_are_compared_with_the_data(values: dict, sentence: str) -> None:
+    sizes = {"train": 10, "val": 5, "test": 3}
+    if not sentence:
+        check_lengths({**PLAIN_TRAINER, **values}, sizes)
+        return
+    with pytest.raises(Refusal, match=sentence):
+        check_lengths({**PLAIN_TRAINER, **values}, sizes)
 
 
 def test_signatures_follow_imports_and_bases() -> None:
