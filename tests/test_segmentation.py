@@ -51,7 +51,7 @@ def test_backbones_learn_slower_than_heads(model: str, heads: tuple[str, ...]) -
 
 
 def test_tiramisus_weight_decay_spares_biases_and_shifts() -> None:
-    """As Lasagne's regularize_network_params: weights and batch norm's scales γ shrink, biases and its shifts β don't."""
+    """As Lasagne's regularize_network_params: weights and scales γ shrink, biases and batch norm's shifts β don't."""
     task = build_task(tiny("tiramisu56", "model.optimizer.lr=0.1", "model.optimizer.weight_decay=0.5"))
     optimizer = task.make_optimizer()
     before = {name: parameter.detach().clone() for name, parameter in task.network.named_parameters()}
