@@ -43,6 +43,7 @@ def quiet() -> None:
     for message in (
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",  # their states are found by name
         ".*smaller than the logging interval.*",
         ".*returned `None`.*",  # where nothing is trained by gradient
         ".*recommended to use `.*sync_dist=True.*",  # what is logged is the same in all processes already

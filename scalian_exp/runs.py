@@ -46,16 +46,16 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any 
     if "FSDP" in str(config["trainer"].get("strategy")) and hasattr(task.network, "start_from"):
         raise Refusal("trainer/accelerator=fsdp: this network starts from the data, before it is split; use ddp.")
     offers = {"folder": folder, "dirpath": str(folder / "checkpoints"), "monitor": task.monitor, "mode": task.mode}
-    callbacks = [build(f"callbacks.{name}", node, **offers) for name, node in chosen(config["callbacks"])]
+    callbacks = {name: build(f"callbacks.{name}", node, **offers) for name, node in chosen(config["callbacks"])}
     loggers = [
         build(f"logger.{name}", node, save_dir=str(folder)) for name, node in (config["logger"] or {}).items() if node
     ]
-    frame: list[Any] = [SeededEpochs(config["seed"]), Divergence(), Provenance(config, folder), Timing()]
+    frame: list[Any] = [SeededEpochs(config["seed"]), Divergence(), Provenance(config, folder, callbacks), Timing()]
     frame += [CudaGraphs()] if config.get("cuda_graphs") else []
     trainer: pl.Trainer = build(
         "trainer",
         {**config["trainer"], "devices": devices},
-        callbacks=[*frame, *callbacks],
+        callbacks=[*frame, *callbacks.values()],
         logger=loggers,
         plugins=[AtomicCheckpoints()],
         default_root_dir=str(folder),

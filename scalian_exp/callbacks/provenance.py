@@ -10,6 +10,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from scalian_exp import ranks
+from scalian_exp.callbacks.states import states_to_restore
 from scalian_exp.files import replacing
 from scalian_exp.report import announce_interruption
 
@@ -38,22 +39,15 @@ class Provenance(pl.Callback):
     """The resolved config in every checkpoint, a checkpoint before the first step (start.ckpt, until there is a last
     one), and the way on if the run is interrupted."""
 
-    def __init__(self, config: dict[str, Any], folder: Path):
-        self.config, self.folder = config, folder
+    def __init__(self, config: dict[str, Any], folder: Path, callbacks: dict[str, pl.Callback]):
+        self.config, self.folder, self.callbacks = config, folder, callbacks
 
     def on_save_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
-        checkpoint["scalian_exp"] = {"config": self.config}
+        keys = {name: callback.state_key for name, callback in self.callbacks.items()}
+        checkpoint["scalian_exp"] = {"config": self.config, "callbacks": keys}
 
     def on_load_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
-        """A run that was moved knows its best score still: Lightning forgets it when the folder's name has changed."""
-        here = (self.folder / "checkpoints").resolve()  # as Lightning writes it
-        for state in checkpoint["callbacks"].values():
-            if isinstance(state, dict) and state.get("dirpath"):
-                state["dirpath"] = str(here)
-                for key in ("best_model_path", "kth_best_model_path"):
-                    if state.get(key):
-                        state[key] = str(here / Path(state[key]).name)
-                state["best_k_models"] = {str(here / Path(k).name): v for k, v in state["best_k_models"].items()}
+        checkpoint["callbacks"] = states_to_restore(checkpoint, self.callbacks, self.config["callbacks"])
 
     def on_train_start(self, trainer: Any, task: Any) -> None:
         if trainer.world_size > 1:
