@@ -6,7 +6,7 @@ from scalian_exp.refusal import Refusal
 
 FACTS = {
     *("in_channels", "image_size", "num_classes", "class_names", "vocabulary_size"),
-    *("ignore_index", "palette", "object_class", "levels"),
+    *("ignore_index", "palette", "object_class", "levels", "background"),
 }
 """what a data set's config may say for models and losses to read, whether its loader asks for it or not"""
 
@@ -22,6 +22,11 @@ def check_facts(dataset: dict[str, Any]) -> None:
     if wrong := [colour for colour in colours or [] if not is_colour(colour)]:
         raise Refusal(
             f"dataset.palette has {wrong[0]!r}, which is no colour; give each class three whole numbers from 0 to 255: "
+            "[red,green,blue]."
+        )
+    if not is_colour(dataset.get("background", [255, 255, 255])):
+        raise Refusal(
+            f"dataset.background={dataset['background']} is no colour; give three whole numbers from 0 to 255: "
             "[red,green,blue]."
         )
     if colours is not None and dataset.get("num_classes") and len(colours) < dataset["num_classes"]:

@@ -64,16 +64,21 @@ def spread(model: Loaded, data: Any, count: int) -> Batch:
 
 
 def image_from(model: Loaded, path: str) -> Tensor:
-    """A user's image file scaled and cut to the size that the network was trained on: (1, C, H, W) in [0, 1].
+    """A user's image file, read as the training's images were: (1, C, H, W) in [0, 1].
+
+    Args:
+        path: a file, or `stack.tif#3` for one of its pages, counted from 0.
 
     Raises:
         Refusal: if the file is no readable image.
     """
-    from scalian_exp.datasets.folder import read_image
+    from scalian_exp.datasets.image_files import WHITE, chosen, read_image
 
     facts = model.config["dataset"]
     shape = (facts["in_channels"], *facts["image_size"])
-    return read_image(Path(path), shape, "crop").unsqueeze(0).to(model.task.device) / 255
+    file, frame = chosen(path)
+    image = read_image(file, shape, facts.get("fit") or "crop", facts.get("background") or WHITE, frame)
+    return image.unsqueeze(0).to(model.task.device) / 255
 
 
 def own_input(model: Loaded, image: str | None, text: str | None, data: Any = None) -> Tensor | None:

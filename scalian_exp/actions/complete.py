@@ -10,7 +10,7 @@ from torch import Tensor
 from scalian_exp.actions.action import Action, inputs, save_figure, save_image
 from scalian_exp.actions.pixel_by_pixel import drawn, exact_inputs, refuse_temperature
 from scalian_exp.checkpoint import Loaded
-from scalian_exp.datasets.folder import opened
+from scalian_exp.datasets.image_files import chosen, opened, seen
 from scalian_exp.figures.grids import rows_of_images, side_by_side
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -83,7 +83,7 @@ class Complete(Action):
         count, _, height, width = x.shape
         known = torch.ones(count, 1, height, width, dtype=torch.bool, device=x.device)
         if self.mask is not None:
-            return known & ~read_mask(Path(self.mask), height, width).to(x.device)
+            return known & ~read_mask(self.mask, height, width).to(x.device)
         match self.region:
             case "bottom":
                 known[:, :, height // 2 :] = False
@@ -102,16 +102,16 @@ class Complete(Action):
         return known
 
 
-def read_mask(path: Path, height: int, width: int) -> Tensor:
+def read_mask(path: str, height: int, width: int) -> Tensor:
     """Where a file is rather white than black, (H, W), bool.
 
     Raises:
         Refusal: if it has another size.
     """
-    with opened(path) as image:
+    with opened(*chosen(path)) as image:
         if image.size != (width, height):
             raise Refusal(
                 f"The mask {path} has {image.size[1]}×{image.size[0]} pixels (height × width), but the images have "
                 f"{height}×{width}; save it in that size."
             )
-        return torch.from_numpy(np.asarray(image.convert("L")) > 127)
+        return torch.from_numpy(np.asarray(seen(image, 1)) > 127)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from scalian_exp.actions.action import inputs
 from scalian_exp.checkpoint import Loaded
-from scalian_exp.datasets.folder import opened
+from scalian_exp.datasets.image_files import chosen, opened
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.autoregressive import check_pixels
 
@@ -30,7 +29,7 @@ def exact_inputs(model: Loaded, image: str | None, count: int) -> Tensor:
     """
     network = model.task.network
     if image is not None:
-        with opened(Path(image)) as file:
+        with opened(*chosen(image)) as file:
             channels = len([band for band in file.convert().getbands() if band != "A"])
         if channels != network.shape[0]:
             raise Refusal(

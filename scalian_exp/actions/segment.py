@@ -17,7 +17,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from scalian_exp.actions.action import Action, data_of, prepared, save_figure
 from scalian_exp.checkpoint import Loaded
-from scalian_exp.datasets.folder import in_eight_bits, opened
+from scalian_exp.datasets.image_files import WHITE, chosen, opened, seen
 from scalian_exp.figures.classes import called
 from scalian_exp.figures.grids import show, to_array
 from scalian_exp.figures.segmentation import colours, legend, overlaid
@@ -97,9 +97,9 @@ class Segment(Action):
             channels = model.config["dataset"]["in_channels"]
             if channels not in (1, 3):
                 raise Refusal(f"Image files have 1 (grey) or 3 (colours) channels, but this network takes {channels}.")
-            mode = "L" if channels == 1 else "RGB"
-            with opened(Path(self.image)) as image:
-                whole = pil_to_tensor(in_eight_bits(image).convert(mode))
+            background = model.config["dataset"].get("background") or WHITE
+            with opened(*chosen(self.image)) as image:
+                whole = pil_to_tensor(seen(image, channels, background))
             return whole.unsqueeze(0).to(model.task.device) / 255
         data = data_of(model)
         if self.index >= (size := len(data.splits["test"])):

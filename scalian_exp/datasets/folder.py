@@ -1,169 +1,85 @@
 """Anybody's own images, streamed from a folder."""
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from scalian_exp.datasets.base import Batched, Examples
+from scalian_exp.datasets.folder_splits import (
+    counted,
+    given_splits,
+    image_files,
+    listed,
+    pictures,
+    refuse_empty,
+    shared_out,
+    tell,
+)
+from scalian_exp.datasets.image_files import WHITE, Fit, Picture, read_image
 from scalian_exp.datasets.images import Images
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
-Fit = Literal["crop", "resize", "pad"]
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-
-
-def in_eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey images scaled to 8 bits, which Pillow would clip to white.
-
-    Raises:
-        ValueError: if the pixels are of 32 bits, whose range nobody knows.
-    """
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of 32 bits (mode {image.mode}); save it with 8 or 16")
-    return image
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """An image file, upright.
-
-    Raises:
-        Refusal: if the file is no readable image, also where that shows only later, when its pixels are asked for.
-    """
-    try:
-        with Image.open(path) as image:
-            yield ImageOps.exif_transpose(image)
-    except FileNotFoundError as error:
-        raise Refusal(f"There is no image file {path}.") from error
-    except IsADirectoryError as error:
-        raise Refusal(f"{path} is a folder, not an image; give a file in it.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise Refusal(f"{path} can't be read as an image ({error}); repair or remove it.") from error
-
-
-def fitted(image: Image.Image, size: tuple[int, int], fit: Fit, resampling: Image.Resampling, fill: int) -> Image.Image:
-    """An image of the wanted (width, height).
-
-    crop: scaled until it covers the wanted size, then cut at the centre. resize: scaled to it, proportions lost. pad:
-    scaled until it fits inside, the rest filled.
-    """
-    if fit == "pad":
-        return ImageOps.pad(image, size, resampling, color=fill)
-    scale = ImageOps.fit if fit == "crop" else Image.Image.resize
-    return scale(image, size, resampling)
-
-
-def pixels(image: Image.Image, shape: tuple[int, int, int], fit: Fit) -> Tensor:
-    """An image as uint8 (C, H, W) of the wanted shape, grey or in colours."""
-    channels, height, width = shape
-    image = in_eight_bits(image).convert("L" if channels == 1 else "RGB")
-    return pil_to_tensor(fitted(image, (width, height), fit, Image.Resampling.BILINEAR, fill=0))
-
-
-def read_image(path: Path, shape: tuple[int, int, int], fit: Fit) -> Tensor:
-    """An image file as uint8 (C, H, W) of the wanted shape.
-
-    Raises:
-        Refusal: if the file is no readable image.
-    """
-    with opened(path) as image:
-        return pixels(image, shape, fit)
-
-
-def place(path: Path, root: Path) -> float:
-    """Where an image stands between 0 and 1, by its name alone: when images come or go, the others stay in their split.
-
-    With a random order, repairing a folder would move training images into the test split of a resumed run.
-    """
-    name = path.relative_to(root).as_posix().encode()
-    return int.from_bytes(hashlib.sha256(name).digest()[:6], "big") / 2**48
-
-
-def given_splits(root: Path) -> dict[str, Path]:
-    """train, and perhaps val and test → their folders; without any, the root itself is train.
-
-    Raises:
-        Refusal: if there are such folders, but none to train on.
-    """
-    given = {name: root / name for name in ("train", "val", "test") if (root / name).is_dir()}
-    if given and "train" not in given:
-        raise Refusal(f"{root} has a folder {min(given)}, but no folder train; add it, or rename {min(given)}.")
-    return given or {"train": root}
-
-
-def shared_out(paths: list[Path], root: Path, missing: Sequence[str], share: float) -> dict[str, list[int]]:
-    """Indices of images for every missing split, chosen by their names, and under train those that are left."""
-    rest = sorted(range(len(paths)), key=lambda index: place(paths[index], root))
-    shares, end = {}, 0.0
-    for name in missing:
-        end += share
-        taken = [index for index in rest if place(paths[index], root) < end]
-        taken = taken or rest[: share > 0]  # of few images at least one
-        shares[name], rest = sorted(taken), rest[len(taken) :]
-    return {**shares, "train": sorted(rest)}
-
-
-def refuse_empty(splits: Mapping[str, Sized], root: Path, share: float) -> None:
-    """
-    Raises:
-        Refusal: if a split is without images.
-    """
-    if empty := [name for name in ("train", "val", "test") if not splits.get(name)]:
-        raise Refusal(
-            f"{root} leaves no images for {' and '.join(empty)}; it needs more images "
-            f"({', '.join(sorted(SUFFIXES))}), or another dataset.held_out (now {share})."
-        )
+LOOSE = ""
+"""class of images that lie in no class's folder"""
 
 
 class Files(Batched):
-    """Image files, read when asked for."""
+    """Image files, read when asked for.
+
+    Args:
+        pictures: files, or pages of such.
+        labels: number of each one's class.
+        shape: channels, height, width of the images.
+        background: red, green, blue behind transparent pixels.
+    """
 
     def __init__(
         self,
-        paths: list[Path],
+        pictures: list[Picture],
         labels: list[int],
         shape: tuple[int, int, int],
         fit: Fit,
-        classes: list[str],
+        background: Sequence[int] = WHITE,
     ):
-        self.paths, self.labels, self.shape, self.fit, self.classes = paths, labels, shape, fit, classes
+        self.pictures, self.labels, self.shape, self.fit, self.background = pictures, labels, shape, fit, background
+
+    @property
+    def paths(self) -> list[Path]:
+        """The file of each image."""
+        return [picture.path for picture in self.pictures]
+
+    def image(self, index: int) -> Tensor:
+        path, frame = self.pictures[index]
+        return read_image(path, self.shape, self.fit, self.background, frame)
 
     def __getitem__(self, indices: Tensor) -> Examples:
-        images = [read_image(self.paths[index], self.shape, self.fit) for index in indices.tolist()]
+        images = [self.image(index) for index in indices.tolist()]
         return {"image": torch.stack(images), "label": torch.tensor([self.labels[i] for i in indices.tolist()])}
 
-    def subset(self, indices: list[int]) -> "Files":
-        paths, labels = [self.paths[i] for i in indices], [self.labels[i] for i in indices]
-        return Files(paths, labels, self.shape, self.fit, self.classes)
-
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.pictures)
 
 
 class ImageFolder(Images):
     """root/<class>/*.png, or images in root itself as one class; or root/train, root/val and root/test of such.
 
-    A split that has no folder of its own is a part of the training images, chosen by their names.
+    A split that has no folder of its own is a part of the training files, chosen by their names. Each page of a stack
+    or animation is an image, and all of one file are in one split.
 
     Args:
         root: the folder.
         fit: crop or resize images to image_size.
+        background: red, green, blue behind transparent pixels.
         held_out: part of the images for validation, and as many for the test.
         num_classes: how many subfolders there should be, for classifiers.
 
     Raises:
-        Refusal: if the folder is missing or holds too few images.
+        Refusal: if the folder is missing, holds too few images, or if a file in it is no image.
     """
 
     def __init__(
@@ -176,6 +92,7 @@ class ImageFolder(Images):
         held_out: Fraction = 0.1,
         num_workers: NonNegativeInt = 2,
         num_classes: PositiveInt | None = None,
+        background: Sequence[NonNegativeInt] = WHITE,
     ):
         super().__init__(in_channels, image_size, batch_size, num_workers)
         if in_channels not in (1, 3):
@@ -183,39 +100,76 @@ class ImageFolder(Images):
                 f"dataset.in_channels={in_channels}: image files are read as 1 (grey) or 3 (colours) channels."
             )
         self.root, self.fit, self.held_out, self.num_classes = Path(root), fit, held_out, num_classes
+        self.background = background
         if not self.root.is_dir():
             raise Refusal(f"There is no folder {root}; say with dataset.root where your images lie.")
-
-    def files(self, folder: Path, classes: list[str] | None = None) -> Files:
-        """All images below a folder; their classes are its subfolders, or those of another split."""
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        names = [path.relative_to(folder).parts[0] if path.parent != folder else "" for path in paths]
-        known = sorted(set(names)) if classes is None else classes
-        if unknown := sorted(set(names) - set(known)):
-            raise Refusal(
-                f"{folder} has a class {unknown[0]!r} that the training images haven't; add some there or remove it."
-            )
-        return Files(paths, [known.index(name) for name in names], self.shape, self.fit, known)
 
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
             return
+        skipped: Counter[str] = Counter()
         folders = given_splits(self.root)
-        everything = self.files(folders["train"])
-        splits = {name: self.files(folder, everything.classes) for name, folder in folders.items() if name != "train"}
-        missing = [name for name in ("test", "val") if name not in splits]
-        shares = shared_out(everything.paths, self.root, missing, self.held_out)
-        splits |= {name: everything.subset(indices) for name, indices in shares.items()}
-        refuse_empty(splits, self.root, self.held_out)
-        if self.num_classes is not None and everything.classes == [""]:
+        paths = {name: image_files(folder, skipped) for name, folder in folders.items()}
+        everything = paths["train"]
+        missing = [name for name in ("test", "val") if name not in paths]
+        shares = shared_out(everything, self.root, missing, self.held_out)
+        paths |= {name: [everything[index] for index in indices] for name, indices in shares.items()}
+        refuse_empty(paths, self.root, self.held_out, skipped)
+        self.class_names = sorted({class_of(path, folders["train"]) for path in everything})
+        self.check_classes(folders["train"])
+        self.splits = {
+            name: self.files(files, folders.get(name, folders["train"]), self.class_names)
+            for name, files in paths.items()
+        }
+        self.tell(skipped)
+
+    def files(self, paths: list[Path], folder: Path, classes: list[str]) -> Files:
+        """The pictures of files below a folder, with the numbers of their classes.
+
+        Raises:
+            Refusal: if a class is not among the training images', or if a file is no image.
+        """
+        names = [class_of(path, folder) for path in paths]
+        if unknown := sorted(set(names) - set(classes)):
+            which = f"a class {unknown[0]!r}" if unknown[0] != LOOSE else "images in no class's folder"
+            raise Refusal(f"{folder} has {which} that the training images haven't; add some there or remove it.")
+        found = pictures(paths)
+        labels = [classes.index(name) for name, pages in zip(names, found, strict=True) for _ in pages]
+        return Files([page for pages in found for page in pages], labels, self.shape, self.fit, self.background)
+
+    def check_classes(self, folder: Path) -> None:
+        """
+        Raises:
+            Refusal: if the folders of classes are not what num_classes says.
+        """
+        if self.num_classes is None:
+            return
+        if self.class_names == [LOOSE]:
             raise Refusal(
                 f"{self.root} has no subfolders, so its images have no classes; put those of each class into a folder "
                 "of its own, or leave dataset.num_classes out."
             )
-        if self.num_classes not in (None, len(everything.classes)):
+        if LOOSE in self.class_names:
             raise Refusal(
-                f"{self.root} has {len(everything.classes)} classes ({', '.join(everything.classes)}), but "
+                f"{folder} has images beside the folders of classes ({listed(self.class_names[1:])}); put each into "
+                "its class's folder, or take them away."
+            )
+        if self.num_classes != len(self.class_names):
+            raise Refusal(
+                f"{self.root} has {len(self.class_names)} classes ({', '.join(self.class_names)}), but "
                 f"dataset.num_classes is {self.num_classes}; correct it."
             )
-        self.splits = dict(splits)
-        self.class_names = everything.classes
+
+    def tell(self, skipped: Counter[str]) -> None:
+        """Print what was found."""
+        names, what = [name or "in no folder" for name in self.class_names], "images"
+        if len(names) > 1:
+            labels = Counter(label for part in self.splits.values() for label in part.labels)
+            numbers = {name: labels[number] for number, name in enumerate(names)}
+            what = f"images of {len(names)} classes" + (f" ({counted(numbers)})" if len(names) <= 10 else "")
+        tell(self.root, what, self.splits, skipped)
+
+
+def class_of(path: Path, folder: Path) -> str:
+    """The subfolder in which a file lies, or LOOSE."""
+    return path.relative_to(folder).parts[0] if path.parent != folder else LOOSE

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from scalian_exp.datasets.augmentation import VOID_BYTE
 from scalian_exp.datasets.base import Batched, Examples
-from scalian_exp.datasets.folder import Fit, fitted, opened, pixels
+from scalian_exp.datasets.image_files import WHITE, Fit, Picture, fitted, opened, seen
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.refusal import Refusal
 
@@ -89,34 +90,55 @@ class Classes:
 
 
 class MaskFiles(Batched):
-    """Pairs of an image and a mask file, read when asked for and brought to one shape."""
+    """Pairs of an image and a mask file, read when asked for and brought to one shape.
 
-    def __init__(self, pairs: list[tuple[Path, Path]], shape: tuple[int, int, int], fit: Fit, classes: Classes):
+    Args:
+        pictures: files, or pages of such: images and their masks.
+        shape: channels, height, width of the images.
+        background: red, green, blue behind transparent pixels.
+    """
+
+    def __init__(
+        self,
+        pictures: list[tuple[Picture, Picture]],
+        shape: tuple[int, int, int],
+        fit: Fit,
+        classes: Classes,
+        background: Sequence[int] = WHITE,
+    ):
         if shape[0] not in (1, 3):
             raise Refusal(f"dataset.in_channels={shape[0]}: image files are read as 1 (grey) or 3 (colours) channels.")
-        self.pairs, self.shape, self.fit, self.classes = pairs, shape, fit, classes
+        self.pictures, self.shape, self.fit, self.classes, self.background = pictures, shape, fit, classes, background
 
-    def opened(self, pair: tuple[Path, Path]) -> tuple[Image.Image, Image.Image]:
-        """An image as it is, and the classes of its pixels, void 255.
+    @property
+    def pairs(self) -> list[tuple[Path, Path]]:
+        """The files of each example."""
+        return [(image.path, mask.path) for image, mask in self.pictures]
+
+    def opened(self, pair: tuple[Picture, Picture]) -> tuple[Image.Image, Image.Image]:
+        """An image, grey or in colours, and the classes of its pixels, void 255; both of the files' size.
 
         Raises:
             Refusal: if a file can't be read, has numbers that are no classes, or if their sizes differ.
         """
-        with opened(pair[0]) as image, opened(pair[1]) as mask:
+        with opened(*pair[0]) as picture:
+            image = seen(picture, self.shape[0], self.background)
+        with opened(*pair[1]) as mask:
             if image.size != mask.size:
-                sizes = ("×".join(map(str, size)) for size in (image.size, mask.size))
-                raise Refusal("{} has {} pixels, but its mask {} has {}.".format(pair[0], next(sizes), pair[1], *sizes))
-            return image, Image.fromarray(self.classes(mask, pair[1]))
+                sizes = ["×".join(map(str, size)) for size in (image.size, mask.size)]
+                raise Refusal(f"{pair[0].path} has {sizes[0]} pixels, but its mask {pair[1].path} has {sizes[1]}.")
+            return image, Image.fromarray(self.classes(mask, pair[1].path))
 
-    def example(self, pair: tuple[Path, Path]) -> tuple[Tensor, Tensor]:
+    def example(self, pair: tuple[Picture, Picture]) -> tuple[Tensor, Tensor]:
         """uint8 (C, H, W) and (H, W): the image smoothed when scaled, the mask by its nearest pixels."""
         image, classes = self.opened(pair)
-        _, height, width = self.shape
-        label = fitted(classes, (width, height), self.fit, Image.Resampling.NEAREST, fill=VOID_BYTE)
-        return pixels(image, self.shape, self.fit), torch.from_numpy(np.array(label))
+        size = (self.shape[2], self.shape[1])
+        x = fitted(image, size, self.fit, Image.Resampling.BILINEAR, fill=0)
+        label = fitted(classes, size, self.fit, Image.Resampling.NEAREST, fill=VOID_BYTE)
+        return pil_to_tensor(x), torch.from_numpy(np.array(label))
 
     def __getitem__(self, indices: Tensor) -> Examples:
-        return batch_of([self.example(self.pairs[index]) for index in indices.tolist()])
+        return batch_of([self.example(self.pictures[index]) for index in indices.tolist()])
 
     def check(self) -> set[int]:
         """Read every file once: which classes there are, void 255.
@@ -125,20 +147,21 @@ class MaskFiles(Batched):
             Refusal: if anything is wrong with one.
         """
         with ThreadPoolExecutor() as pool:
-            return set().union(*pool.map(self.classes_in, self.pairs))
+            return set().union(*pool.map(self.classes_in, self.pictures))
 
-    def classes_in(self, pair: tuple[Path, Path]) -> set[int]:
+    def classes_in(self, pair: tuple[Picture, Picture]) -> set[int]:
         return set(np.unique(np.asarray(self.opened(pair)[1])).tolist())
 
     def in_memory(self) -> TensorBatches:
         with ThreadPoolExecutor() as pool:
-            return TensorBatches(batch_of(list(pool.map(self.example, self.pairs))))
+            return TensorBatches(batch_of(list(pool.map(self.example, self.pictures))))
 
     def subset(self, indices: list[int]) -> "MaskFiles":
-        return MaskFiles([self.pairs[index] for index in indices], self.shape, self.fit, self.classes)
+        chosen = [self.pictures[index] for index in indices]
+        return MaskFiles(chosen, self.shape, self.fit, self.classes, self.background)
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.pictures)
 
 
 def batch_of(examples: list[tuple[Tensor, Tensor]]) -> Examples:

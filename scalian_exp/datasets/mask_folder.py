@@ -1,5 +1,6 @@
 """Anybody's own images and masks, streamed from a folder."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -7,19 +8,34 @@ from typing import Literal
 from torchvision.transforms.v2 import Transform
 
 from scalian_exp.datasets.augmentation import VOID_BYTE
-from scalian_exp.datasets.folder import SUFFIXES, given_splits, refuse_empty, shared_out
+from scalian_exp.datasets.folder_splits import (
+    given_splits,
+    image_files,
+    pictures,
+    refuse_empty,
+    shared_out,
+    subfolders,
+    tell,
+)
+from scalian_exp.datasets.image_files import WHITE
 from scalian_exp.datasets.mask_files import Classes, MaskFiles
 from scalian_exp.datasets.masks import Masks
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
+IMAGES = ("images", "image", "imgs", "img")
+MASKS = ("masks", "mask", "labels", "label", "annotations", "segmentations")
+"""names of folders, in small letters"""
+
 
 class MaskFolder(Masks):
     """root/images and root/masks with files of the same names but for suffixes; or root/train, val and test of such.
 
-    A split that has no folder of its own is a part of the training images, chosen by their names. Masks have one
-    channel of class numbers, a palette whose indices are the classes, black and white for two classes, or colours.
-    Every file is read once before training: what is wrong with one is told then, not in an hour.
+    Splits may also lie in images/train and masks/train, and so on. Of a stack, each page is an image, and the pages of
+    the mask file are their masks. A split that has no folder of its own is a part of the training files, chosen by
+    their names. Masks have one channel of class numbers, a palette whose indices are the classes, black and white for
+    two classes, or colours. Every file is read once before training: what is wrong with one is told then, not in an
+    hour.
 
     Args:
         root: the folder.
@@ -27,6 +43,7 @@ class MaskFolder(Masks):
             ignore_index equal to num_classes it can have one more, void's.
         fit: crop, resize or pad (with void) images to image_size.
         held_out: part of the images for validation, and as many for the test.
+        background: red, green, blue behind transparent pixels.
 
     Raises:
         Refusal: if the folder is missing or holds too few images, or if a file is not what it should be.
@@ -45,9 +62,10 @@ class MaskFolder(Masks):
         fit: Literal["crop", "resize", "pad"] = "crop",
         held_out: Fraction = 0.1,
         num_workers: NonNegativeInt = 2,
+        background: Sequence[NonNegativeInt] = WHITE,
     ):
         super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size, num_workers)
-        self.root, self.fit, self.held_out = Path(root), fit, held_out
+        self.root, self.fit, self.held_out, self.background = Path(root), fit, held_out, background
         if not self.root.is_dir():
             raise Refusal(f"There is no folder {root}; say with dataset.root where your images and masks lie.")
         colours = {num_classes, num_classes + 1} if ignore_index == num_classes else {num_classes}
@@ -58,45 +76,93 @@ class MaskFolder(Masks):
         self.classes = Classes(num_classes, ignore_index, palette)
 
     def read(self) -> Mapping[str, MaskFiles]:
-        folders = given_splits(self.root)
-        given = {name: self.files(folder) for name, folder in folders.items()}
-        train = given.pop("train")
-        missing = [name for name in ("test", "val") if name not in given]
-        shares = shared_out([image for image, _ in train.pairs], self.root, missing, self.held_out)
-        splits = {**given, **{name: train.subset(indices) for name, indices in shares.items()}}
-        refuse_empty(splits, self.root, self.held_out)
+        skipped: Counter[str] = Counter()
+        folders = folders_of_pairs(self.root)
+        pairs = {name: pairs_in(*parts, skipped) for name, parts in folders.items()}
+        train = pairs["train"]
+        missing = [name for name in ("test", "val") if name not in pairs]
+        shares = shared_out([image for image, _ in train], self.root, missing, self.held_out)
+        pairs |= {name: [train[index] for index in indices] for name, indices in shares.items()}
+        refuse_empty(pairs, self.root, self.held_out, skipped)
+        splits = {name: self.files(part) for name, part in pairs.items()}
         found = set().union(*(files.check() for files in splits.values()))
         if self.classes.num_classes == 2 and self.classes.ignore_index == 255 and found == {0, VOID_BYTE}:
             raise Refusal(
                 f"No mask in {self.root} has a pixel of class 1, as 255 is void there; if white is class 1, say "
                 "dataset.ignore_index=null."
             )
+        tell(self.root, "images with masks", splits, skipped)
         return splits
 
-    def files(self, folder: Path) -> MaskFiles:
-        """All pairs below a folder.
+    def files(self, pairs: list[tuple[Path, Path]]) -> MaskFiles:
+        """All pages of these files.
 
         Raises:
-            Refusal: if a partner is missing.
+            Refusal: if a file is no image, or a mask has more or fewer pages than its image.
         """
-        images, masks = named(folder / "images"), named(folder / "masks")
-        for here, there, name in ((images, masks, "mask"), (masks, images, "image")):
-            if alone := sorted(here.keys() - there.keys()):
-                raise Refusal(f"{here[alone[0]]} has no {name} of its name in {folder / name}s; add or remove one.")
-        pairs = [(images[name], masks[name]) for name in sorted(images)]
-        return MaskFiles(pairs, self.shape, self.fit, self.classes)
+        images, masks = (pictures(paths) for paths in zip(*pairs, strict=True))
+        for image, mask in zip(images, masks, strict=True):
+            if len(image) != len(mask):
+                raise Refusal(
+                    f"{image[0].path} has {len(image)} pages, but its mask {mask[0].path} has {len(mask)}; save both "
+                    "with the same number."
+                )
+        pages = [pair for image, mask in zip(images, masks, strict=True) for pair in zip(image, mask, strict=True)]
+        return MaskFiles(pages, self.shape, self.fit, self.classes, self.background)
 
 
-def named(folder: Path) -> dict[str, Path]:
+def folders_of_pairs(root: Path) -> dict[str, tuple[Path, Path]]:
+    """train, and perhaps val and test → their folders of images and of masks: train/images or images/train.
+
+    Raises:
+        Refusal: if it isn't clear which these are.
+    """
+    splits = given_splits(root)
+    if splits != {"train": root}:
+        return {name: (part(folder, IMAGES), part(folder, MASKS)) for name, folder in splits.items()}
+    images, masks = (given_splits(part(root, names)) for names in (IMAGES, MASKS))
+    if alone := sorted(images.keys() ^ masks.keys()):
+        raise Refusal(f"Only one of {images['train'].parent} and {masks['train'].parent} has a folder {alone[0]}.")
+    return {name: (images[name], masks[name]) for name in images}
+
+
+def part(folder: Path, names: tuple[str, ...]) -> Path:
+    """The subfolder that has one of these names.
+
+    Raises:
+        Refusal: if there is none, or more than one.
+    """
+    found = [path for path in subfolders(folder) if path.name.lower() in names]
+    if not found:
+        raise Refusal(
+            f"There is no folder {folder / names[0]}; images and masks of the same names lie in images/ and masks/."
+        )
+    if len(found) > 1:
+        raise Refusal(f"{folder} has {found[0].name} and {found[1].name}: which has the {names[0]}? Rename the other.")
+    return found[0]
+
+
+def pairs_in(images: Path, masks: Path, skipped: Counter[str]) -> list[tuple[Path, Path]]:
+    """Files of the same names below two folders.
+
+    Raises:
+        Refusal: if a partner is missing.
+    """
+    pairs = named(images, skipped), named(masks, skipped)
+    for here, there, folder, name in ((*pairs, masks, "mask"), (*pairs[::-1], images, "image")):
+        if alone := sorted(here.keys() - there.keys()):
+            raise Refusal(f"{here[alone[0]]} has no {name} of its name in {folder}; add or remove one.")
+    return [(pairs[0][name], pairs[1][name]) for name in sorted(pairs[0])]
+
+
+def named(folder: Path, skipped: Counter[str]) -> dict[str, Path]:
     """Path below the folder, without its suffix → image file.
 
     Raises:
-        Refusal: if there is no such folder, or if a name stands for two files.
+        Refusal: if a name stands for two files.
     """
-    if not folder.is_dir():
-        raise Refusal(f"There is no folder {folder}; images and masks of the same names lie in images/ and masks/.")
     found: dict[str, Path] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
+    for path in image_files(folder, skipped):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise Refusal(f"{found[name]} and {path.name} have the same name; rename one of them.")

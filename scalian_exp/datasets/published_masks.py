@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import Transform
 
 from scalian_exp.datasets.base import drawn
 from scalian_exp.datasets.download import TIMEOUT
-from scalian_exp.datasets.folder import opened
+from scalian_exp.datasets.image_files import Picture, opened
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.mask_files import Classes, MaskFiles
 from scalian_exp.datasets.masks import Masks
@@ -108,7 +108,12 @@ class PublishedMasks(Masks):
             if self.train_size is not None:
                 chosen = drawn(len(pairs["train"]), self.train_size).tolist()
                 pairs["train"] = [pairs["train"][index] for index in chosen]
-            return {name: MaskFiles(split, self.shape, "resize", classes).in_memory() for name, split in pairs.items()}
+            pictures = {
+                name: [(Picture(image), Picture(mask)) for image, mask in split] for name, split in pairs.items()
+            }
+            return {
+                name: MaskFiles(split, self.shape, "resize", classes).in_memory() for name, split in pictures.items()
+            }
         except (OSError, ValueError) as error:
             raise Refusal(
                 f"{self.path} is not as it was published: {error}; put {self.layout} there, or delete the folder, and "

@@ -11,6 +11,7 @@ from torchvision import datasets
 from torchvision.transforms.v2 import Transform
 
 from scalian_exp.datasets.base import held_out
+from scalian_exp.datasets.image_files import Picture
 from scalian_exp.datasets.mask_files import Classes, MaskFiles
 from scalian_exp.datasets.masks import Masks
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
@@ -60,9 +61,9 @@ class StreamedMasks(Masks):
         kept, held = held_out(len(train), self.val_size)
         return {"train": train.subset(kept.tolist()), "val": train.subset(held.tolist()), "test": test}
 
-    def pairs(self, test: bool) -> list[tuple[Path, Path]]:
+    def pairs(self, test: bool) -> list[tuple[Picture, Picture]]:
         try:
-            pairs = sorted((Path(image), Path(mask)) for image, mask in self.paths(test))
+            pairs = sorted((Picture(Path(image)), Picture(Path(mask))) for image, mask in self.paths(test))
         except (OSError, RuntimeError, ValueError, EOFError, TarError, BadZipFile) as error:
             reason = " ".join(str(error).split())
             raise Refusal(

@@ -1,5 +1,6 @@
 """Splits, batches, files."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from scalian_exp.checkpoint import read
 from scalian_exp.datasets.base import BatchesInOrder, ShuffledBatches
-from scalian_exp.datasets.folder import ImageFolder, read_image
+from scalian_exp.datasets.folder import ImageFolder
+from scalian_exp.datasets.image_files import read_image
 from scalian_exp.datasets.images import InMemoryImages
 from scalian_exp.datasets.mnist import MNIST, BinarizedMNIST
 from scalian_exp.datasets.small import Digits, FakeImages, FashionMNISTSample
@@ -271,7 +273,10 @@ def test_image_folder_never_trains_on_the_test_folder(tmp_path: Path) -> None:
     save_images(tmp_path / "test" / "fish", 1)
     with pytest.raises(Refusal, match="class 'fish'"):
         ImageFolder(str(tmp_path), 1, [8, 8]).setup()
-    (tmp_path / "train").rename(tmp_path / "training")
+    (tmp_path / "train").rename(tmp_path / "learned from")
+    with pytest.raises(Refusal, match=r"has learned from beside test, which may be splits or classes; put all .*train"):
+        ImageFolder(str(tmp_path), 1, [8, 8]).setup()
+    shutil.rmtree(tmp_path / "learned from")
     with pytest.raises(Refusal, match="no folder train"):
         ImageFolder(str(tmp_path), 1, [8, 8]).setup()
 

@@ -1,0 +1,215 @@
+"""Image files as everything here reads them: images to train on, masks, and what an action is given.
+
+What is read is what a viewer shows: upright, transparent pixels on a background, 16 bits scaled to 8, one page of a
+stack or animation at a time.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
+
+from scalian_exp.refusal import Refusal
+
+Fit = Literal["crop", "resize", "pad"]
+WHITE = (255, 255, 255)
+LARGEST, MAXVAL = "scalian_exp largest", "scalian_exp maxval"
+"""in Image.info: the largest value that a pixel can have, and what Pillow has scaled to it"""
+NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+"""formats that Pillow recognises but can't decode, and EPS, for which it runs another program"""
+ONE_PICTURE = {"MPO", "PSD"}
+"""formats whose further frames are previews, gain maps or layers"""
+BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError)
+
+Image.init()
+FORMATS = sorted(Image.OPEN.keys() - NOT_READ)
+SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO")}
+"""of the files that are taken for images, in small letters"""
+
+
+class Picture(NamedTuple):
+    """An image file, or one frame of it."""
+
+    path: Path
+    frame: int = 0
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """
+    Raises:
+        Refusal: instead of whatever Pillow raises on a file that it can't read.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Refusal(f"There is no image file {path}.") from error
+    except IsADirectoryError as error:
+        raise Refusal(f"{path} is a folder, not an image; give a file in it.") from error
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise Refusal(f"{path} has more pixels than Pillow reads ({most:,}); scale it down or cut it.") from error
+    except (*BROKEN, struct.error, zlib.error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise Refusal(f"{path} can't be read as an image ({reason}); repair or remove it.") from error
+
+
+def pages(path: Path) -> list[int]:
+    """The frames of a file that are pictures of their own: pages of a TIFF stack, frames of an animation.
+
+    Smaller copies, masks and previews are none. Only headers are read.
+
+    Raises:
+        Refusal: if the file is no image.
+    """
+    with readable(path), Image.open(path, formats=FORMATS) as image:
+        count = getattr(image, "n_frames", 1)
+        if count == 1 or image.format in ONE_PICTURE:
+            return [image.tell()]
+        if image.format == "PNG" and image.info.get("default_image"):
+            return list(range(1, count))  # the first is for viewers without animation
+        if image.format != "TIFF":
+            return list(range(count))
+        return [frame for frame in range(count) if not is_accessory(image, frame)] or [0]
+
+
+def is_accessory(tiff: Image.Image, frame: int) -> bool:
+    """Is a TIFF's page a smaller copy or a transparency mask of another? Tag 254, bits 0 and 2."""
+    tiff.seek(frame)
+    kind: int = tiff.tag_v2.get(254, 0)  # type: ignore[attr-defined]
+    return bool(kind & 0b101)
+
+
+def chosen(name: str) -> Picture:
+    """The picture that a user names: a file, or `stack.tif#3` for one of its pages, counted from 0.
+
+    Raises:
+        Refusal: if there is no such page, or several and none is named.
+    """
+    path, hash_mark, number = name.rpartition("#")
+    if Path(name).exists() or not hash_mark or not number.isdecimal():
+        path, number = name, ""
+    frames = pages(Path(path))
+    last = len(frames) - 1
+    if number and int(number) > last:
+        raise Refusal(f"{path} has no page {number}; its pages are counted from 0 to {last}.")
+    if last and not number:
+        raise Refusal(f"{path} has {last + 1} pages; say which one, counted from 0: '{path}#0' to '{path}#{last}'.")
+    return Picture(Path(path), frames[int(number or 0)])
+
+
+@contextmanager
+def opened(path: Path, frame: int = 0) -> Iterator[Image.Image]:
+    """A picture, decoded and upright.
+
+    Raises:
+        Refusal: if the file is no readable image, or if the block raises a ValueError about it.
+    """
+    with readable(path):
+        with Image.open(path, formats=FORMATS) as image:
+            if frame != image.tell():
+                image.seek(frame)
+            facts = facts_of(image)
+            picture = ImageOps.exif_transpose(image)
+        picture.info.update(facts)
+    try:
+        yield picture
+    except ValueError as error:
+        raise Refusal(f"{path} can't be read as an image ({error}); repair or remove it.") from error
+
+
+def facts_of(image: Image.Image) -> dict[str, Any]:
+    """What only the opened file tells of its values: LARGEST, MAXVAL, and which value is transparent, scaled as Pillow
+    scales pixels but not this number."""
+    found: dict[str, Any] = {}
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        bits = image.tag_v2.get(258, (16,))[0] if image.format == "TIFF" else 16  # type: ignore[attr-defined]
+        found[LARGEST] = 2 ** int(bits) - 1
+    tiles: Any = getattr(image, "tile", None)
+    layout = tiles[0].args if tiles else None
+    if image.format == "PPM" and isinstance(layout, tuple) and isinstance(layout[-1], int):
+        found[MAXVAL] = layout[-1]
+    hidden = image.info.get("transparency")
+    if layout in ("L;2", "L;4") and isinstance(hidden, int):
+        found["transparency"] = hidden * {"L;2": 85, "L;4": 17}[layout]
+    if layout == "RGB;16B" and isinstance(hidden, tuple):
+        found["transparency"] = tuple(value >> 8 for value in hidden)
+    return found
+
+
+def in_eight_bits(image: Image.Image) -> Image.Image:
+    """Grey images of up to 16 bits scaled to 8; Pillow would clip them to white.
+
+    Raises:
+        ValueError: if the pixels are of 32 bits, whose range nobody knows.
+    """
+    largest = image.info.get(LARGEST, 65535 if image.mode.startswith("I;16") else None)
+    if largest is None:
+        if image.mode in ("I", "F"):
+            raise ValueError(f"its pixels are of 32 bits (mode {image.mode}); save it with 8 or 16")
+        return image
+    values = np.asarray(image).astype(np.int64)
+    scaled = Image.fromarray((values * 256 // (largest + 1)).clip(0, 255).astype(np.uint8))
+    if isinstance(hidden := image.info.get("transparency"), int):
+        scaled.putalpha(Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8)))
+    return scaled
+
+
+def on_background(image: Image.Image, background: Sequence[int] = WHITE) -> Image.Image:
+    """An image of 8 bits without transparent pixels: what they hide is replaced by the background."""
+    if not image.has_transparency_data:
+        return image
+    ground = Image.new("RGBA", image.size, (*background, 255))
+    return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+
+
+def seen(image: Image.Image, channels: int, background: Sequence[int] = WHITE) -> Image.Image:
+    """An image as a viewer shows it, of its own size: grey (L) with one channel, else in colours (RGB).
+
+    Transparency goes before anything is scaled, so that hidden colours don't bleed into edges.
+
+    Raises:
+        ValueError: if its range of values is unknown.
+    """
+    flat = on_background(in_eight_bits(image), background)
+    if flat.mode == "LAB":
+        flat = flat.convert("RGB")
+    return flat.convert("L" if channels == 1 else "RGB")
+
+
+def fitted(image: Image.Image, size: tuple[int, int], fit: Fit, resampling: Image.Resampling, fill: int) -> Image.Image:
+    """An image of the wanted (width, height).
+
+    crop: scaled until it covers the wanted size, then cut at the centre. resize: scaled to it, proportions lost. pad:
+    scaled until it fits inside, the rest filled.
+    """
+    if fit == "pad":
+        return ImageOps.pad(image, size, resampling, color=fill)
+    scale = ImageOps.fit if fit == "crop" else Image.Image.resize
+    return scale(image, size, resampling)
+
+
+def pixels(image: Image.Image, shape: tuple[int, int, int], fit: Fit, background: Sequence[int] = WHITE) -> Tensor:
+    """An image as uint8 (C, H, W) of the wanted shape, grey or in colours."""
+    channels, height, width = shape
+    flat = seen(image, channels, background)
+    return pil_to_tensor(fitted(flat, (width, height), fit, Image.Resampling.BILINEAR, fill=0))
+
+
+def read_image(
+    path: Path, shape: tuple[int, int, int], fit: Fit, background: Sequence[int] = WHITE, frame: int = 0
+) -> Tensor:
+    """A picture as uint8 (C, H, W) of the wanted shape.
+
+    Raises:
+        Refusal: if the file is no readable image.
+    """
+    with opened(path, frame) as image:
+        return pixels(image, shape, fit, background)
