@@ -45,6 +45,10 @@ TORCH_WRITES = re.compile(
     "Parent directory (?P<parent>.*) does not exist|File (?P<file>.*) cannot be opened"
 )
 """what torch.save's RuntimeErrors say where a file can't be written: it swallows the errno"""
+ALLOCATIONS = re.compile(
+    "tried to allocate \\d+ bytes|Storage size calculation overflowed|Overflow when unpacking long"
+)
+"""what torch's RuntimeErrors say where memory is too small, or an address too short"""
 FULL = 2**20
 """free bytes below which that was for want of space"""
 MOST_VALUES = 1_000_000
@@ -52,7 +56,7 @@ MOST_VALUES = 1_000_000
 
 
 def reason(error: BaseException) -> str | None:
-    """Explain in one sentence why a file couldn't be read or written; None for any other exception."""
+    """Explain in one sentence why a file couldn't be read or written, or memory had; None for other exceptions."""
     if isinstance(error, OSError) and error.errno in REASONS:
         names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
         text = REASONS[error.errno]
@@ -65,19 +69,21 @@ def reason(error: BaseException) -> str | None:
             return told
         where = match["parent"] or match["file"] or "A checkpoint"
         return f"{where} can't be written; is the disk full, or the folder read-only or gone? Mend that and try again."
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and ALLOCATIONS.search(str(error))):
+        return "The memory is too small for this; take fewer or smaller examples at once, or a smaller network."
     return None
 
 
 @contextmanager
 def failures_refused() -> Iterator[None]:
-    """Turn failures of reading and writing files into sentences; also usable as a decorator.
+    """Turn failures of files and of memory into sentences; also usable as a decorator.
 
     Raises:
-        Refusal: instead of an OSError that the file system raised, or torch.save's RuntimeError.
+        Refusal: instead of what the file system raised, torch.save, or an allocation larger than the memory.
     """
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, MemoryError) as error:
         if (text := reason(error)) is None:
             raise
         raise Refusal(text) from error

@@ -42,6 +42,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from scalian_exp.checkpoint import check_progress, read
     from scalian_exp.gpus import devices_of
     from scalian_exp.init_from import start_network_from
+    from scalian_exp.network_size import check_network
     from scalian_exp.runs import build_trainer, check_shares, checkpoint_among, ending_cleanly, told_plainly
 
     report.quiet()
@@ -50,11 +51,13 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     with one_at_a_time(config["dataset"].get("root")):
         data.prepare_data()
     data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
+    last = checkpoint_among(folder, "last", "start")
+    if last is None:
+        check_network(config, data)
     task = build_task(config)
     task.check(data)
     check_shares(config["trainer"], data)
     check_lengths(config["trainer"], {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()})
-    last = checkpoint_among(folder, "last", "start")
     if last is not None:
         check_progress(read(last), config["trainer"])  # before anything is written
     else:

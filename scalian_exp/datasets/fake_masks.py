@@ -9,6 +9,7 @@ from scalian_exp.datasets.augmentation import VOID_BYTE
 from scalian_exp.datasets.base import SPLIT_SEED
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.masks import Masks
+from scalian_exp.memory import check_images
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 
 
@@ -34,6 +35,7 @@ class FakeMasks(Masks):
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
 
     def read(self) -> Mapping[str, TensorBatches]:
+        check_images(sum(self.sizes.values()), self.shape)
         generator = torch.Generator().manual_seed(SPLIT_SEED)
         return {split: self.examples(size, generator) for split, size in self.sizes.items()}
 

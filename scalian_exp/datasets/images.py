@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
 from scalian_exp.draws import bernoulli
+from scalian_exp.memory import check_images
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
@@ -49,6 +50,7 @@ class Images(Data):
         super().__init__(batch_size, num_workers)
         height, width = image_size
         self.shape = (in_channels, height, width)
+        check_images(1, self.shape)
 
     def check_shape(self, which: str, found: Sequence[int]) -> None:
         """

@@ -8,6 +8,7 @@ import torch
 
 from scalian_exp.datasets.base import SPLIT_SEED, Examples
 from scalian_exp.datasets.images import InMemoryImages
+from scalian_exp.memory import check_images
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 
 
@@ -60,6 +61,7 @@ class FakeImages(InMemoryImages):
         self.sizes = {"train": train_size, "test": test_size}
 
     def read(self) -> dict[str, Examples]:
+        check_images(sum(self.sizes.values()), self.shape)
         generator = torch.Generator().manual_seed(SPLIT_SEED)
         return {split: self.examples(size, generator) for split, size in self.sizes.items()}
 
