@@ -10,20 +10,18 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from scalian_exp.arguments import check_options, each_for_its_job
 from scalian_exp.checks import leaf_paths
 from scalian_exp.files import failures_refused
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import spelled, sweeping, to_resume
 from scalian_exp.vocabulary import CONFIGS, options
 
-OF_OPTIONS = re.compile("(model|dataset|loss|callbacks)[./]")
-"""begins what only some options of a group have"""
 SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
 """what only a trainer/accelerator for several processes has"""
 
@@ -51,12 +49,7 @@ def run(
     Args:
         unknown: a key that isn't in the config, and the config → the sentence that says so.
     """
-    said = {argument.partition("=")[0] for argument in sys.argv}
-    with_sentences(lambda: check_options(sys.argv[1:]))
-    if {"-m", "--multirun"} & said and {"-c", "--cfg", "-i", "--info"} & said:
-        sys.exit("--cfg and --info show one job: leave -m out, and say one value for each word.")
-    if {"-m", "--multirun"} & said:
-        sys.argv[1:] = each_for_its_job(sys.argv[1:])
+    with_sentences(lambda: prepare(sys.argv))
     # Hydra's own handler would add "set HYDRA_FULL_ERROR=1" to every sentence, and cut the traces of real errors.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     command = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)
@@ -71,52 +64,18 @@ def run(
         raise
 
 
-def read(argument: str) -> Override | None:
-    """What Hydra reads in it; None of flags, and of what it will itself refuse."""
-    try:
-        return OverridesParser.create().parse_override(argument)
-    except HydraException:
-        return None
+def prepare(argv: list[str]) -> None:
+    """Put the overrides of a command line, argv[1:], as Hydra is to get them.
 
-
-def check_options(arguments: list[str]) -> None:
-    """
     Raises:
-        Refusal: if a word's option is a number or null: Hydra would end in a trace.
+        Refusal: if one of them can't be meant.
     """
-    for override in filter(None, map(read, arguments)):
-        group = override.key_or_group
-        if override.is_sweep_override() or override.is_delete() or isinstance(override.value(), str | list | dict):
-            continue  # before the options, whose files take a while to read
-        if known := options(group):
-            told = f"{group}={override.get_value_element_as_str()} is none of {', '.join(known)}"
-            raise Refusal(f"{told}; say one, or leave the word out.")
-
-
-def each_for_its_job(arguments: list[str]) -> list[str]:
-    """A sweep over options, as model=unet,fastfcn, with `a.b=1` as `a.b=choice(1)`.
-
-    Hydra first composes what isn't swept over, with the default model; it would refuse a key that only those of the
-    sweep have.
-    """
-    said = {argument: override for argument in arguments if (override := read(argument))}
-    if not any(override.is_sweep_override() and options(override.key_or_group) for override in said.values()):
-        return arguments
-    plain = {o.input_line for o in said.values() if o.type == OverrideType.CHANGE and not o.is_sweep_override()}
-    return [one_valued(said[a]) if a in plain and OF_OPTIONS.match(a) else a for a in arguments]
-
-
-def one_valued(said: Override) -> str:
-    """The sweep by which a job gets just what `key=value` means; the same words where Hydra can't say it."""
-    argument = str(said.input_line)
-    key, _, value = argument.partition("=")
-    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
-    for sweep in (f"{key}=choice({value})", f"{key}=choice('{quoted}')"):  # quotes are lost on the way to a job
-        if override := read(sweep):
-            (given,) = override.sweep_string_iterator()
-            if (job := read(f"{key}={given}")) and repr(job.value()) == repr(said.value()):
-                return sweep
-    return argument
+    argv[1:] = spelled(argv[1:])
+    check_options(argv[1:])
+    if sweeping(argv):
+        if {argument.partition("=")[0] for argument in argv} & {"-c", "--cfg", "-i", "--info"}:
+            raise Refusal("--cfg and --info show one job: leave -m out, and say one value for each word.")
+        argv[1:] = each_for_its_job(argv[1:])
 
 
 def end_sweep() -> None:
@@ -125,7 +84,8 @@ def end_sweep() -> None:
         from scalian_exp.summary import summarise
 
         folder = Path(HydraConfig.get().sweep.dir)
-        print(f"The sweep ends here; sweep.resume={folder} goes on, also with jobs that are not in this table.")
+        print("The sweep ends here; to go on, also with jobs that are not in this table:")
+        print(to_resume(folder, "sweep.resume"))
         summarise(folder)
 
 

@@ -9,15 +9,13 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import QuotedString
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp import app
 from scalian_exp.checks import RESERVED, check_arguments
 from scalian_exp.files import failures_refused
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import as_text, quoted, read, shown, sweeping, to_resume
 from scalian_exp.signatures import expected, signature
 from scalian_exp.vocabulary import folders, options
 
@@ -37,7 +35,7 @@ def apply(config: dict[str, Any]) -> None:
     from scalian_exp.actions.action import Action
     from scalian_exp.build import build
     from scalian_exp.checkpoint import load
-    from scalian_exp.report import quiet, shown
+    from scalian_exp.report import quiet
     from scalian_exp.runs import torch_device
 
     quiet()
@@ -53,7 +51,7 @@ def apply(config: dict[str, Any]) -> None:
     if untrained and THROUGH_THE_TOP & set(node["needs"]):
         raise Refusal(
             f"The upper {untrained} of this stack's layers have not been trained yet, and action={name} goes through "
-            f"the top; go on with scalian-train resume={shown(model.folder)} trainer.max_epochs=…."
+            f"the top; go on with {to_resume(model.folder)} trainer.max_epochs=…."
         )
     action: Action = build("action", node)
     folder = model.folder / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
@@ -81,26 +79,18 @@ def job(config: DictConfig) -> None:
     apply({**plain, "name": HydraConfig.get().runtime.choices["action"]})
 
 
-def spelt_out(said: str, sweeping: bool) -> str:
+def spelt_out(said: str, several: bool) -> str:
     """`text=…` as `action.text=…`; in quotes what Hydra can't read, would take for a sweep that nobody asked for, or
     for a number where a text is wanted."""
     key, equals, value = said.partition("=")
     key = key.removeprefix("action.")
     if not equals or not key.isidentifier() or key in OWN:
         return said
-    plain = f"action.{key}={value}"
-    try:
-        override = OverridesParser.create().parse_override(plain)
-        if override.is_sweep_override():
-            fine = sweeping
-        else:
-            fine = key not in texts() or isinstance(override.value(), str | QuotedString | None)
-        if fine:
-            return plain
-    except HydraException:
-        pass
-    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"action.{key}='{quoted}'"
+    if key in texts():
+        return f"action.{key}={as_text(value, several)}"
+    override = read(f"action.{key}={value}")
+    readable = override is not None and (several or not override.is_sweep_override())
+    return f"action.{key}={value if readable else quoted(value)}"
 
 
 @cache
@@ -146,8 +136,8 @@ OmegaConf.register_new_resolver("arguments_of_actions", arguments_of_actions, re
 def main() -> None:
     """The command `scalian-apply`."""
     app.find_own_modules()
-    sweeping = not {"-m", "--multirun"}.isdisjoint(sys.argv)
-    sys.argv[1:] = [spelt_out(said, sweeping) for said in sys.argv[1:]]
+    several = sweeping(sys.argv)
+    sys.argv[1:] = [spelt_out(said, several) for said in sys.argv[1:]]
     app.run(job, "apply", not_taken)
 
 

@@ -15,6 +15,7 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from scalian_exp.facts import FACTS, check_facts
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import at_home
 from scalian_exp.signatures import expected, signature
 from scalian_exp.trainer_checks import check_trainer
 from scalian_exp.vocabulary import choices_of, fitting
@@ -56,7 +57,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     judges = [(node, "judge") for node in plain["callbacks"].values() if node]
     for node, key in ((plain["dataset"], "root"), (plain, "init_from"), *judges):
         if isinstance(path := node.get(key), str):
-            node[key] = str(Path(path).expanduser().absolute())  # a run can be used from anywhere
+            node[key] = str(Path(at_home(path)).absolute())  # a run can be used from anywhere
     found: dict[str, Any] = plain
     return found
 

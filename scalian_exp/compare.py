@@ -18,7 +18,7 @@ def report(said: list[str], out: str | None) -> None:
         return
     from scalian_exp.files import write_text
     from scalian_exp.page import page, runs_in
-    from scalian_exp.report import shown
+    from scalian_exp.shell import shown
 
     paths = [Path(path) for path in said]
     file = Path(out) if out else (paths[0] if len(paths) == 1 else Path()) / "report.html"

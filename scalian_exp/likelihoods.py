@@ -1,19 +1,18 @@
 """Runs beside each other by their likelihood on the same test set; a bound is called a bound."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from omegaconf import OmegaConf
-from rich.console import Console
 from rich.table import Table
 
 from scalian_exp.refusal import Refusal
-from scalian_exp.report import metrics_of, shown
+from scalian_exp.report import metrics_of
 from scalian_exp.resume import stored_config
-from scalian_exp.summary import WIDTH
+from scalian_exp.shell import shown, to_resume
+from scalian_exp.terminal import WIDTH, display
 
 OF_TRAINING = {"batch_size", "val_size", "train_size", "provides", "levels"}
 """what a data set's config says besides what its test images are"""
@@ -64,7 +63,7 @@ def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
     for run in runs:
         config, metrics = stored_config(run), metrics_of(run)
         if metrics.get("status") != "finished":
-            raise Refusal(f"{run} isn't finished; go on with it: scalian-train resume={run}")
+            raise Refusal(f"{run} isn't finished; go on with it: {to_resume(run)}")
         if (told := likelihood(metrics)) is None:
             raise Refusal(f"{run} reports no likelihood; leave it out.")
         provides = config.dataset.get("provides", [])
@@ -109,5 +108,5 @@ def print_likelihoods(runs: list[Path]) -> None:
         minutes = metrics.get("seconds_per_epoch", 0) * metrics.get("epochs", 0) / 60
         cells = [f"{told.sign} {told.nats:.2f}{error}", told.how, f"{metrics['parameters']:,}", f"{minutes:.0f} min"]
         table.add_row(model, *cells)
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+    display(table, WIDTH)
     print(f"runs  {', '.join(shown(run) for run in runs)}")

@@ -4,7 +4,6 @@ that repeats each run."""
 import base64
 import csv
 import io
-import shlex
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -17,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from scalian_exp.commands import words_of
 from scalian_exp.refusal import Refusal
-from scalian_exp.report import shown
+from scalian_exp.shell import command, shown
 from scalian_exp.summary import cell, job_number, read_job, rows, swept
 
 MOST_CURVES = 12
@@ -160,8 +159,8 @@ def commands(jobs: list[dict[str, Any]], names: list[str]) -> str:
     """What repeats each run."""
     lines = []
     for job, name in zip(jobs, names, strict=True):
-        command = shlex.join(["scalian-train", *words_of(job["folder"])])
-        lines.append(f"<p>{escape(name)}: <code>{escape(command)}</code><br>{escape(shown(job['folder']))}</p>")
+        again = command("scalian-train", *words_of(job["folder"]))
+        lines.append(f"<p>{escape(name)}: <code>{escape(again)}</code><br>{escape(shown(job['folder']))}</p>")
     return "".join(lines)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from scalian_exp import folders
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import to_resume
 
 PORT = 29500
 """where the machines of one job meet, if neither MASTER_PORT nor the number of SLURM's job tells"""
@@ -87,7 +88,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             results: dict[int, dict[str, Any]] = elastic_launch(launch, work)(config, folder, threads)
         except SignalException as stop:
             if stop.sigval == signal.SIGTERM and (folder / "checkpoints/last.ckpt").exists():  # else a process tells
-                print(f"\nInterrupted; go on with: {report.command_to_resume(folder)}", flush=True)
+                print(f"\nInterrupted; go on with: {to_resume(folder)}", flush=True)
             raise SystemExit(INTERRUPTED) from None
         except ChildFailedError as error:
             raise told(*error.get_first_failure()) from None

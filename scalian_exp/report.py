@@ -5,7 +5,6 @@ import logging
 import math
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import warnings
@@ -17,11 +16,12 @@ from typing import Any
 
 import torch
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.files import read_json, write_text
+from scalian_exp.shell import command, shown, to_resume
+from scalian_exp.terminal import display
 
 PACKAGES = (
     "scalian-exp",
@@ -140,15 +140,12 @@ def conclude(trainer: Any, task: Any, metrics: dict[str, float], folder: Path) -
     write_metrics(folder, everything)
 
     print_table("Test" if metrics else "Training", everything)
-    console = Console()
     figures = sorted((folder / "figures").glob("*.png")) if (folder / "figures").exists() else []
     for figure in figures:
-        console.print(f"figure       {shown(figure)}", highlight=False, soft_wrap=True)
-    console.print(f"run folder   {shown(folder)}", highlight=False, soft_wrap=True)
+        display(f"figure       {shown(figure)}")
+    display(f"run folder   {shown(folder)}")
     if (folder / "tensorboard").exists():
-        console.print(
-            f"dashboard    {program('tensorboard')} --logdir {shown(folder.parent)}", highlight=False, soft_wrap=True
-        )
+        display(f"dashboard    {command('tensorboard', '--logdir', shown(folder.parent))}")
     return everything
 
 
@@ -158,26 +155,7 @@ def print_table(title: str, values: Mapping[str, Any]) -> None:
     table.add_column("value", justify="right")
     for name, value in values.items():
         table.add_row(name, f"{value:.5g}" if isinstance(value, float) else str(value))
-    Console().print(table)
-
-
-def shown(path: Path) -> str:
-    """A path as one would type it here."""
-    return relative(path.resolve())
-
-
-def relative(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def program(name: str) -> str:
-    """A program of this installation as one would type it here: its path, where the shell wouldn't find it."""
-    beside = Path(sys.executable).with_name(name)
-    return name if shutil.which(name) or not beside.exists() else relative(beside)
-
-
-def command_to_resume(folder: Path) -> str:
-    return f"{program('scalian-train')} resume={shlex.quote(shown(folder))}"
+    display(table)
 
 
 def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
@@ -188,6 +166,6 @@ def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
     done = min(trainer.current_epoch, trainer.max_epochs) if wanted else trainer.current_epoch
     complete = f"{done}{wanted} epochs are complete and" if done else "no epoch is complete yet; the start is"
     print(
-        f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints.\nGo on with: {command_to_resume(folder)}",
+        f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints.\nGo on with: {to_resume(folder)}",
         flush=True,
     )

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp.checks import check_plain, leaf_paths, nearest
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import spelled, text_of, word
 
 CHANGEABLE_GROUPS = ("trainer.", "callbacks.", "logger.")
 CHANGEABLE = {"test", "compile", "cuda_graphs"}
@@ -24,8 +25,9 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     Raises:
         Refusal: if there is no such run, or an override would make another experiment of it.
     """
-    said = OverridesParser.create().parse_overrides(overrides)
-    folder = Path(str(next(override for override in said if override.key_or_group == "resume").value()))
+    spelt = spelled(overrides)
+    said = OverridesParser.create().parse_overrides(spelt)
+    folder = Path(text_of(next(argument for argument in spelt if argument.startswith("resume="))))
     config = stored_config(folder)
     if not checkpoint(folder, "last") and (checkpoint(folder, "best") or not checkpoint(folder, "start")):
         raise Refusal(f"{folder} has no checkpoints/last.ckpt to go on from; start a new run.")
@@ -61,7 +63,8 @@ def stored_config(folder: Path) -> DictConfig:
     if not file.is_file():
         if jobs := sorted(folder.glob("*/config.yaml")):
             raise Refusal(
-                f"{folder} is a folder of {len(jobs)} runs, not of one; go on with one of them: resume={jobs[0].parent}"
+                f"{folder} is a folder of {len(jobs)} runs, not of one; go on with one of them: "
+                f"{word('resume', jobs[0].parent)}"
             )
         found = sorted(folder.parent.glob("*/config.yaml")) if folder.parent.is_dir() else []
         near = f"; its neighbours with one: {', '.join(str(path.parent) for path in found[:3])}" if found else ""

@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 
-from scalian_exp.app import each_for_its_job
+from scalian_exp.arguments import each_for_its_job
 from scalian_exp.checks import resolved
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import literal, spelled, text_of, word
 
 FLAGS = ("-m", "--multirun")
 KEY = "sweep.resume"
@@ -24,7 +25,8 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
     Raises:
         Refusal: if there is no such sweep, or another one is said.
     """
-    folder = Path(next(said for said in arguments if said.startswith(f"{KEY}=")).partition("=")[2].strip("'\""))
+    arguments = spelled(arguments)
+    folder = Path(text_of(next(said for said in arguments if said.startswith(f"{KEY}="))))
     again = [said for said in arguments if not said.startswith(f"{KEY}=") and said not in FLAGS]
     task, hydras = started_with(folder)
     new = [said for said in again if key_of(said).startswith("hydra")]
@@ -34,12 +36,12 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
         told = "; ".join(f"{when}: {' '.join(said)}" for when, said in parts.items() if said)
         raise Refusal(
             f"The sweep in {folder} was another one ({told or 'the same words, but more often'}); go on with it by "
-            f"{KEY}={folder} alone, or start a new one without it."
+            f"{word(KEY, folder)} alone, or start a new one without it."
         )
     changed = {key_of(said) for said in new}
     kept = [said for said in hydras if key_of(said) not in {*changed, *OF_THE_START}]
-    place = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    return ["--multirun", *task, *kept, *new, f"hydra.sweep.dir='{place}'", "hydra.callbacks.jobs.resume=true"]
+    place = f"hydra.sweep.dir={literal(str(folder))}"
+    return ["--multirun", *task, *kept, *new, place, "hydra.callbacks.jobs.resume=true"]
 
 
 def started_with(folder: Path) -> tuple[list[str], list[str]]:
@@ -53,7 +55,7 @@ def started_with(folder: Path) -> tuple[list[str], list[str]]:
         others = sorted(folder.parent.glob("*/multirun.yaml"))[-3:] if folder.parent.is_dir() else []
         advice = f"; sweeps beside it: {', '.join(str(file.parent) for file in others)}" if others else ""
         if (folder / "config.yaml").exists():
-            advice = f"; it holds a single run: resume={folder}"
+            advice = f"; it holds a single run: {word('resume', folder)}"
         raise Refusal(f"{folder} is no folder of a sweep: there is no multirun.yaml in it{advice}.")
     try:
         said = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]

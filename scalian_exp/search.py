@@ -6,7 +6,6 @@ today's SQLAlchemy: when it follows, `_target_` in configs/hydra/sweeper/optuna.
 
 import json
 import math
-import shlex
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from scalian_exp.commands import alone
 from scalian_exp.refusal import Refusal
 from scalian_exp.search_space import distribution, values
+from scalian_exp.shell import command, shown
 from scalian_exp.vocabulary import options
 
 STUDY = "study.json"
@@ -196,15 +196,14 @@ class Search(Sweeper):
         import optuna
 
         from scalian_exp.figures.sweep import importances_figure
-        from scalian_exp.report import program, shown
 
         if not (finished := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])):
             return
         best = study.best_trial
         own = alone([*fixed, *overrides(best.params)], self.config.hydra.runtime.choices.callbacks)
-        words = shlex.join([*own, *([] if self.config.test else ["test=true"])])
+        again = [*own, *([] if self.config.test else ["test=true"])]
         print(f"best      trial {best.number} of {len(study.trials)}: {best.value:.5g}")
-        print(f"command   {program('scalian-train')} {words}")
+        print(f"command   {command('scalian-train', *again)}")
         if len({trial.value for trial in finished}) > 1:
             found = optuna.importance.get_param_importances(
                 study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)

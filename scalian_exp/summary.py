@@ -3,18 +3,17 @@ something that only repeats a job (`repeats` in configs/train.yaml), means and d
 
 import csv
 import io
-import shlex
-import sys
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from scalian_exp.files import write_text
-from scalian_exp.report import metrics_of, program, shown
+from scalian_exp.report import metrics_of
+from scalian_exp.shell import command, shown, to_resume
+from scalian_exp.terminal import WIDTH, display
 
 FACTS = (
     *("parameters", "gmacs", "activations_mb_per_sample"),
@@ -23,8 +22,6 @@ FACTS = (
 """shown after the metrics"""
 COSTS = ("inference_ms_per_sample", "seconds_per_epoch")
 """what quality is drawn against where models differ"""
-WIDTH = 160
-"""columns of the table where no terminal says how many it has"""
 
 
 def job_number(folder: Path) -> int:
@@ -139,7 +136,7 @@ def print_rows(title: str, columns: list[str], rows: list[dict[str, Any]]) -> No
         printed.add_column(name.removeprefix("test/"), justify="right", overflow="fold")
     for row in rows:
         printed.add_row(*[cell(row[name]) for name in columns])
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(printed)
+    display(printed, WIDTH)
 
 
 def cell(value: Any) -> str:
@@ -190,11 +187,11 @@ def summarise(sweep: Path) -> int:
             figure.savefig(sweep / f"{name}.png", dpi=110)
             print(f"plot      {shown(sweep / f'{name}.png')}")
     print(f"summary   {shown(sweep / 'summary.csv')}, {shown(sweep / 'summary.md')}")
-    print(f"dashboard {program('tensorboard')} --logdir {shown(sweep)}")
+    print(f"dashboard {command('tensorboard', '--logdir', shown(sweep))}")
     failed = [job for job in jobs if job["outcome"]["status"] != "finished"]
     for job in failed:
         error = job["folder"] / "error.txt"
         print(f"{job['outcome']['status']:12} {shown(error if error.exists() else job['folder'])}")
     if failed:
-        print(f"go on     {program('scalian-train')} sweep.resume={shlex.quote(shown(sweep))}")
+        print(f"go on     {to_resume(sweep, 'sweep.resume')}")
     return len(failed)

@@ -26,6 +26,7 @@ from scalian_exp.datasets.base import Batched
 from scalian_exp.datasets.shards import FACTS, SPLITS
 from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import word
 from scalian_exp.vocabulary import CONFIGS
 
 BLOCK = 256
@@ -67,7 +68,8 @@ def write(folder: Path, words: list[str]) -> None:
     write_text(folder / FACTS, json.dumps({"image": [channels, height, width], "classes": classes}) + "\n")
     kind = "mask_shards" if "mask" in first else "shards"
     print(
-        f"train on them: scalian-train model=… dataset={kind} dataset.root={folder} dataset.in_channels={channels} "
+        f"train on them: scalian-train model=… dataset={kind} {word('dataset.root', folder)} "
+        f"dataset.in_channels={channels} "
         f"'dataset.image_size=[{height},{width}]'"
     )
 

@@ -6,7 +6,6 @@ table, and the command that tests the run with this CRF.
 """
 
 import argparse
-import shlex
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -25,7 +24,8 @@ from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.metrics.segmentation import boundary_f1, scores
 from scalian_exp.networks.crf import DenseCRF
 from scalian_exp.refusal import Refusal
-from scalian_exp.report import quiet, shown
+from scalian_exp.report import quiet
+from scalian_exp.shell import command, literal, shown
 from scalian_exp.tasks.segmentation import Segmentation
 
 WEIGHTS = (1.0, 3.0, 10.0)
@@ -147,8 +147,8 @@ def main() -> None:
     again = [word for word in words if not word.lstrip("+~").startswith(replaced)]
     tuned = ["model/crf=default", *(f"model.crf.{name}={value:.3g}" for name, value in best._asdict().items())]
     # no epoch more: the run's weights are tested as they are
-    command = ["scalian-train", *again, *tuned, f"init_from={shown(model.file)}", "trainer.max_epochs=0"]
-    console.print("the run's test with this CRF:", shlex.join(command), soft_wrap=True, highlight=False)
+    start = f"init_from={literal(shown(model.file))}"
+    print("the run's test with this CRF:", command("scalian-train", *again, *tuned, start, "trainer.max_epochs=0"))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_command_line import QUICK, command
 
-from scalian_exp.app import check_options, each_for_its_job
+from scalian_exp.arguments import check_options, each_for_its_job
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume_sweep import check_jobs, differences, resumed_sweep
 
@@ -89,7 +89,7 @@ def test_the_sweep_may_be_said_again_with_another_launcher(whole: Path, monkeypa
     words = resumed_sweep(["-m", *SWEEP[:-1], f"sweep.resume={sweep}", "hydra/launcher=other"])
     assert words[0] == "--multirun"
     assert set(each_for_its_job(SWEEP[:-1])) < set(words)
-    assert words[-3:] == ["hydra/launcher=other", f"hydra.sweep.dir='{sweep}'", "hydra.callbacks.jobs.resume=true"]
+    assert words[-3:] == ["hydra/launcher=other", f"hydra.sweep.dir={sweep}", "hydra.callbacks.jobs.resume=true"]
     assert [word for word in words if "sweep.dir" in word] == words[-2:-1]
     with pytest.raises(Refusal, match="only now: seed=3"):
         resumed_sweep([*SWEEP, "seed=3", f"sweep.resume={sweep}"])

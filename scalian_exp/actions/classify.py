@@ -5,8 +5,6 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -15,6 +13,7 @@ from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.classes import called
 from scalian_exp.figures.grids import show, to_array
 from scalian_exp.ranges import PositiveInt
+from scalian_exp.terminal import display
 
 
 class Classify(Action):
@@ -54,13 +53,13 @@ def tell(ordered: Ordered, truths: list[str]) -> None:
     if len(ordered) == 1:
         table = Table("class", "probability")
         for name, probability in ordered[0]:
-            table.add_row(escape(name), percent(probability))
+            table.add_row(name, percent(probability))
     else:
         table = Table("image", "truth", "most probable classes")
         for number, (classes, truth) in enumerate(zip(ordered, truths, strict=True)):
             said = ", ".join(f"{name} {percent(probability)}" for name, probability in classes[:3])
-            table.add_row(str(number), escape(truth), escape(said))
-    Console().print(table)
+            table.add_row(str(number), truth, said)
+    display(table)
 
 
 def percent(probability: float) -> str:

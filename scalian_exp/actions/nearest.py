@@ -8,8 +8,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from scalian_exp.actions.action import Action, data_of, own_input, prepared, save_figure
@@ -21,6 +19,7 @@ from scalian_exp.metrics.retrieval import Neighbours, nearest, precision
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.report import write_metrics
+from scalian_exp.terminal import display
 
 TOLD = 2
 """queries whose neighbours are printed, where there are several"""
@@ -132,7 +131,7 @@ class Nearest(Action):
             means = {name: float(scores[chosen].mean()) for name, scores in each.items()}
             table.add_row(who, *[f"{100 * mean:.1f} %" for mean in means.values()])
             values |= {f"precision_at_10/{name}/{who}": mean for name, mean in means.items()}
-        Console().print(table)
+        display(table)
         write_metrics(folder, values)
         return folder / "metrics.json"
 
@@ -178,11 +177,11 @@ def write(file: Path, queries: list[Example], found: Neighbours, neighbours: lis
 def tell(queries: list[Example], found: Neighbours, neighbours: list[list[Example]]) -> None:
     """The documents themselves, on the terminal."""
     for query, distances, near in zip(queries, found.distances, neighbours, strict=False):
-        title = escape(f"nearest to {query.name}: {shortened(query.text, 100)!r}")
+        title = f"nearest to {query.name}: {shortened(query.text, 100)!r}"
         table = Table("distance", "label", "text", title=title, title_justify="left")
         for distance, example in zip(distances, near, strict=True):
-            table.add_row(f"{distance:.3g}", escape(example.label), escape(shortened(example.text)))
-        Console().print(table)
+            table.add_row(f"{distance:.3g}", example.label, shortened(example.text))
+        display(table)
 
 
 def shortened(text: str, most: int = 200) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 
 from scalian_exp.actions.action import Action, data_of, save_figure
@@ -16,6 +15,7 @@ from scalian_exp.actions.representations import Split, competitors, gather
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
+from scalian_exp.terminal import display
 
 MOST_ITERATIONS = 300
 """of the regression's optimiser"""
@@ -67,7 +67,7 @@ class Probe(Action):
         for name in found:
             errors = [f"{100 * row['error']:.2f} %" for row in rows if row["representation"] == name]
             table.add_row(name, *(errors or ["can't be had" for _ in counts]))
-        Console().print(table)
+        display(table)
         for name in found.keys() - representations.keys():
             print(f"{name}: {found[name]}")
         return [folder / "probe.csv", save_figure(curve(rows), folder / "probe.png")]

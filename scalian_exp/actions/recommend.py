@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -16,6 +14,7 @@ from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.recommendation import strongest
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
+from scalian_exp.terminal import display
 
 FEATURES = 3
 """of a taste, told in titles"""
@@ -196,12 +195,12 @@ def told(weights: Tensor, features: Tensor, counts: Tensor, titles: list[str]) -
 
 
 def tell(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, justify="left" if column in ("title", "more of", "less of") else "right")
     for row in rows:
-        table.add_row(*[escape(str(value)) for value in row])
-    Console().print(table)
+        table.add_row(*[str(value) for value in row])
+    display(table)
 
 
 def write(file: Path, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Path:

@@ -12,6 +12,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from scalian_exp.checkpoint import load
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import word
 
 CHUNK = 500
 """samples drawn at once"""
@@ -50,7 +51,7 @@ class SampleQuality(pl.Callback):
         if not Path(judge).exists():
             raise Refusal(
                 f"There is no judge {judge}; train one first, on the same data set: "
-                f"scalian-train model=classifier dataset=… hydra.run.dir={judge}"
+                f"scalian-train model=classifier dataset=… {word('hydra.run.dir', Path(judge))}"
             )
         loaded = load(judge)
         self.facts = loaded.config["dataset"]

@@ -4,10 +4,11 @@ from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import Callback
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from scalian_exp.terminal import display
 
 
 def output_size(output: Any) -> str:
@@ -70,4 +71,4 @@ class NetworkSummary(Callback):
         table = summary(task.network, task.inputs(batch))
         task.train(was_training)
         if trainer.is_global_zero:
-            Console().print(table)
+            display(table)

@@ -11,6 +11,7 @@ from scalian_exp.datasets.rating_files import Line, Triples, numbered, records, 
 from scalian_exp.datasets.ratings import Ratings, RatingSource
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import word
 
 COLUMNS = ("user", "item", "rating")
 
@@ -39,7 +40,7 @@ class RatingsCSV(Ratings):
         self.root = Path(root)
         if self.root.is_file():
             raise Refusal(
-                f"{root} is a file; dataset.root is the folder of ratings.csv: dataset.root={self.root.parent}"
+                f"{root} is a file; dataset.root is the folder of ratings.csv: {word('dataset.root', self.root.parent)}"
             )
 
     def read(self) -> RatingSource:

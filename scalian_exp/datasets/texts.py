@@ -18,6 +18,7 @@ from torch import Tensor
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import word
 
 
 class Documents(NamedTuple):
@@ -151,7 +152,7 @@ class TextCSV(TextsOnDisk):
         if Path(self.root).is_file():
             raise Refusal(
                 f"{self.root} is a file; dataset.root is the folder of train.csv and test.csv: "
-                f"dataset.root={Path(self.root).parent}"
+                f"{word('dataset.root', Path(self.root).parent)}"
             )
         return {split: read_csv(Path(self.root) / f"{split}.csv") for split in ("train", "test")}
 
