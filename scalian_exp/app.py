@@ -19,7 +19,7 @@ from scalian_exp.arguments import check_options, each_for_its_job
 from scalian_exp.checks import leaf_paths
 from scalian_exp.files import failures_refused
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import spelled, sweeping, to_resume
+from scalian_exp.shell import command_to_resume, spelled, sweeping
 from scalian_exp.vocabulary import CONFIGS, options
 
 SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
@@ -85,7 +85,7 @@ def end_sweep() -> None:
 
         folder = Path(HydraConfig.get().sweep.dir)
         print("The sweep ends here; to go on, also with jobs that are not in this table:")
-        print(to_resume(folder, "sweep.resume"))
+        print(command_to_resume(folder, "sweep.resume"))
         summarise(folder)
 
 

@@ -15,7 +15,7 @@ from scalian_exp import app
 from scalian_exp.checks import RESERVED, check_arguments
 from scalian_exp.files import failures_refused
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import as_text, quoted, read, shown, sweeping, to_resume
+from scalian_exp.shell import as_text, command_to_resume, quoted, read, shown, sweeping
 from scalian_exp.signatures import expected, signature
 from scalian_exp.vocabulary import folders, options
 
@@ -51,7 +51,7 @@ def apply(config: dict[str, Any]) -> None:
     if untrained and THROUGH_THE_TOP & set(node["needs"]):
         raise Refusal(
             f"The upper {untrained} of this stack's layers have not been trained yet, and action={name} goes through "
-            f"the top; go on with {to_resume(model.folder)} trainer.max_epochs=…."
+            f"the top; go on with {command_to_resume(model.folder)} trainer.max_epochs=…."
         )
     action: Action = build("action", node)
     folder = model.folder / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")

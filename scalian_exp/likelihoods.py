@@ -11,7 +11,7 @@ from rich.table import Table
 from scalian_exp.refusal import Refusal
 from scalian_exp.report import metrics_of
 from scalian_exp.resume import stored_config
-from scalian_exp.shell import shown, to_resume
+from scalian_exp.shell import command_to_resume, shown
 from scalian_exp.terminal import WIDTH, display
 
 OF_TRAINING = {"batch_size", "val_size", "train_size", "provides", "levels"}
@@ -63,7 +63,7 @@ def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
     for run in runs:
         config, metrics = stored_config(run), metrics_of(run)
         if metrics.get("status") != "finished":
-            raise Refusal(f"{run} isn't finished; go on with it: {to_resume(run)}")
+            raise Refusal(f"{run} isn't finished; go on with it: {command_to_resume(run)}")
         if (told := likelihood(metrics)) is None:
             raise Refusal(f"{run} reports no likelihood; leave it out.")
         provides = config.dataset.get("provides", [])

@@ -18,7 +18,7 @@ from typing import Any
 
 from scalian_exp import folders
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import to_resume
+from scalian_exp.shell import command_to_resume, shown
 
 PORT = 29500
 """where the machines of one job meet, if neither MASTER_PORT nor the number of SLURM's job tells"""
@@ -60,7 +60,6 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    from scalian_exp import report
     from scalian_exp.runs import check_accelerator
 
     check_accelerator(config["trainer"])
@@ -88,7 +87,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             results: dict[int, dict[str, Any]] = elastic_launch(launch, work)(config, folder, threads)
         except SignalException as stop:
             if stop.sigval == signal.SIGTERM and (folder / "checkpoints/last.ckpt").exists():  # else a process tells
-                print(f"\nInterrupted; go on with: {to_resume(folder)}", flush=True)
+                print(f"\nInterrupted; go on with: {command_to_resume(folder)}", flush=True)
             raise SystemExit(INTERRUPTED) from None
         except ChildFailedError as error:
             raise told(*error.get_first_failure()) from None
@@ -98,7 +97,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
                 "each of them, with the same hydra.run.dir, and MASTER_ADDR=<name of the first>."
             ) from None
     if 0 not in results:
-        print(f"this machine's processes have done their part; see {report.shown(folder)}", flush=True)
+        print(f"this machine's processes have done their part; see {shown(folder)}", flush=True)
     return results[min(results)]
 
 

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.files import read_json, write_text
-from scalian_exp.shell import command, shown, to_resume
+from scalian_exp.shell import command, command_to_resume, shown
 from scalian_exp.terminal import display
 
 PACKAGES = (
@@ -166,6 +166,6 @@ def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
     done = min(trainer.current_epoch, trainer.max_epochs) if wanted else trainer.current_epoch
     complete = f"{done}{wanted} epochs are complete and" if done else "no epoch is complete yet; the start is"
     print(
-        f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints.\nGo on with: {to_resume(folder)}",
+        f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints.\nGo on with: {command_to_resume(folder)}",
         flush=True,
     )

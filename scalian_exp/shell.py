@@ -124,7 +124,7 @@ def command(name: str, *arguments: str) -> str:
     return shlex.join([program(name), *arguments])
 
 
-def to_resume(folder: Path, key: str = "resume") -> str:
+def command_to_resume(folder: Path, key: str = "resume") -> str:
     """The command that goes on with a run, or by sweep.resume with a sweep."""
     return f"{command('scalian-train')} {word(key, folder)}"
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from scalian_exp.files import write_text
 from scalian_exp.report import metrics_of
-from scalian_exp.shell import command, shown, to_resume
+from scalian_exp.shell import command, command_to_resume, shown
 from scalian_exp.terminal import WIDTH, display
 
 FACTS = (
@@ -193,5 +193,5 @@ def summarise(sweep: Path) -> int:
         error = job["folder"] / "error.txt"
         print(f"{job['outcome']['status']:12} {shown(error if error.exists() else job['folder'])}")
     if failed:
-        print(f"go on     {to_resume(sweep, 'sweep.resume')}")
+        print(f"go on     {command_to_resume(sweep, 'sweep.resume')}")
     return len(failed)

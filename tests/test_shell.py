@@ -17,7 +17,7 @@ from scalian_exp.page import page
 from scalian_exp.refusal import Refusal
 from scalian_exp.report import print_table
 from scalian_exp.resume_sweep import resumed_sweep
-from scalian_exp.shell import at_home, command, literal, spelled, text_of, to_resume, word
+from scalian_exp.shell import at_home, command, command_to_resume, literal, spelled, text_of, word
 from scalian_exp.summary import print_rows, summarise
 from scalian_exp.terminal import display
 
@@ -100,7 +100,7 @@ def test_printed_commands_name_the_folder_whatever_it_is_called(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     nasty = Path("lr=1, b [2]'s $x")
-    (argument,) = pasted(to_resume(nasty))[1:]
+    (argument,) = pasted(command_to_resume(nasty))[1:]
     assert read_by_hydra(argument) == str(nasty)
     jobs = [(["model=vae", f"dataset.root={literal(str(nasty))}", f"loss.beta={beta}"], None) for beta in (1, 2)]
     sweep(nasty, jobs, [])
