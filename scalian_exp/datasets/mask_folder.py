@@ -18,8 +18,10 @@ from scalian_exp.datasets.folder_splits import (
     tell,
 )
 from scalian_exp.datasets.image_files import WHITE
-from scalian_exp.datasets.mask_files import Classes, MaskFiles
-from scalian_exp.datasets.masks import Masks
+from scalian_exp.datasets.mask_classes import Classes
+from scalian_exp.datasets.mask_files import MaskFiles
+from scalian_exp.datasets.mask_readings import Checked, refuse_disagreement
+from scalian_exp.datasets.masks import Masks, refuse_void
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
@@ -33,9 +35,9 @@ class MaskFolder(Masks):
 
     Splits may also lie in images/train and masks/train, and so on. Of a stack, each page is an image, and the pages of
     the mask file are their masks. A split that has no folder of its own is a part of the training files, chosen by
-    their names. Masks have one channel of class numbers, a palette whose indices are the classes, black and white for
-    two classes, or colours. Every file is read once before training: what is wrong with one is told then, not in an
-    hour.
+    their names. Masks have one channel of class numbers, black and white for two classes, colours, or a palette: read
+    by its colours where they are in `palette`, black and white, or grey, else by its numbers.
+    Every file is read once before training: what is wrong with one is told then, not in an hour.
 
     Args:
         root: the folder.
@@ -73,7 +75,7 @@ class MaskFolder(Masks):
             raise Refusal(f"dataset.palette has {len(palette)} colours for {num_classes} classes; correct it.")
         if palette is not None and len({tuple(colour) for colour in palette}) < len(palette):
             raise Refusal("dataset.palette has a colour twice; give every class its own.")
-        self.classes = Classes(num_classes, ignore_index, palette)
+        self.classes = Classes(num_classes, ignore_index, palette, background=background)
 
     def read(self) -> Mapping[str, MaskFiles]:
         skipped: Counter[str] = Counter()
@@ -85,14 +87,25 @@ class MaskFolder(Masks):
         pairs |= {name: [train[index] for index in indices] for name, indices in shares.items()}
         refuse_empty(pairs, self.root, self.held_out, skipped)
         splits = {name: self.files(part) for name, part in pairs.items()}
-        found = set().union(*(files.check() for files in splits.values()))
-        if self.classes.num_classes == 2 and self.classes.ignore_index == 255 and found == {0, VOID_BYTE}:
+        self.check_masks({name: files.check() for name, files in splits.items()})
+        tell(self.root, "images with masks", splits, skipped)
+        return splits
+
+    def check_masks(self, masks: Mapping[str, list[Checked]]) -> None:
+        """
+        Raises:
+            Refusal: if files contradict one another, or if a split has no pixel that counts.
+        """
+        every = [mask for part in masks.values() for mask in part]
+        refuse_disagreement(every)
+        if self.ignore_index == 255 and set().union(*(mask.classes for mask in every)) == {0, VOID_BYTE}:
             raise Refusal(
                 f"No mask in {self.root} has a pixel of class 1, as 255 is void there; if white is class 1, say "
                 "dataset.ignore_index=null."
             )
-        tell(self.root, "images with masks", splits, skipped)
-        return splits
+        for name, part in masks.items():
+            if all(mask.classes == {VOID_BYTE} for mask in part):
+                refuse_void(f"{self.root}: all masks for {name}")
 
     def files(self, pairs: list[tuple[Path, Path]]) -> MaskFiles:
         """All pages of these files.

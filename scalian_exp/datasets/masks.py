@@ -79,6 +79,8 @@ class Masks(Images, ABC):
             Refusal: if the examples are not what the config says.
         """
         self.check_shape(f"The {split} images of {type(self).__name__}", examples["image"].shape[1:])
+        if bool((examples["mask"] == VOID_BYTE).all()):
+            refuse_void(f"The {split} masks of {type(self).__name__}")
         if (highest := int((examples["mask"] + 1).max()) - 1) >= self.num_classes:  # void became 0: 255 + 1 overflows
             raise Refusal(
                 f"The {split} masks of {type(self).__name__} have the class {highest}, but dataset.num_classes is "
@@ -101,3 +103,14 @@ class Masks(Images, ABC):
             image, mask = augmented(image, mask, self.augmentation)
         mask = mask.long().masked_fill(mask == VOID_BYTE, VOID)
         return super().on_after_batch_transfer({**batch, "image": image, "mask": mask}, dataloader_idx)
+
+
+def refuse_void(which: str) -> None:
+    """
+    Raises:
+        Refusal: always; of masks in which no pixel has a class.
+    """
+    raise Refusal(
+        f"{which} are void everywhere, so there is nothing to learn or to measure; give masks with classes, or correct "
+        "dataset.ignore_index."
+    )

@@ -18,7 +18,8 @@ from scalian_exp.datasets.base import drawn
 from scalian_exp.datasets.download import TIMEOUT
 from scalian_exp.datasets.image_files import Picture, opened
 from scalian_exp.datasets.images import TensorBatches
-from scalian_exp.datasets.mask_files import Classes, MaskFiles
+from scalian_exp.datasets.mask_classes import Classes
+from scalian_exp.datasets.mask_files import MaskFiles
 from scalian_exp.datasets.masks import Masks
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal

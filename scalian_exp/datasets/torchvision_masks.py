@@ -12,7 +12,8 @@ from torchvision.transforms.v2 import Transform
 
 from scalian_exp.datasets.base import held_out
 from scalian_exp.datasets.image_files import Picture
-from scalian_exp.datasets.mask_files import Classes, MaskFiles
+from scalian_exp.datasets.mask_classes import Classes
+from scalian_exp.datasets.mask_files import MaskFiles
 from scalian_exp.datasets.masks import Masks
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal

@@ -140,7 +140,8 @@ def colour(root: Path) -> None:
         (turn, {}, r"1.jpg has 10×20 pixels, but its mask .*1.png has 20×10"),
         (lambda root: Image.new("L", (20, 10), 7).save(root / "masks/1.png"), {}, r"1.png has the number 7"),
         (nothing, {"num_classes": 2}, "has the number 2, which is none of the 2 classes"),
-        (colour, {}, r"1.png is in colours"),
+        (colour, {}, None),  # grey in three channels
+        (lambda root: Image.new("RGB", (20, 10), "red").save(root / "masks/1.png"), {}, r"1.png is in colours"),
         (colour, {"palette": [[0, 0, 0], [1, 1, 1], [3, 3, 3]]}, r"1.png has the colour \[2, 2, 2\]"),
         (lambda root: (root / "masks/1.png").write_bytes(b"x"), {}, "1.png can't be read as an image"),
         (lambda root: (root / "images/1.jpg").write_bytes(b"x"), {}, "1.jpg can't be read as an image"),

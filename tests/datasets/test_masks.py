@@ -17,7 +17,7 @@ from scalian_exp.datasets.base import Examples
 from scalian_exp.datasets.fake_masks import FakeMasks
 from scalian_exp.datasets.fashion_scenes import FashionScenes, free_place
 from scalian_exp.datasets.images import TensorBatches
-from scalian_exp.datasets.mask_files import Classes
+from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.masks import Masks
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary import CONFIGS
@@ -94,7 +94,7 @@ def mask(mode: str, values: list[int]) -> Image.Image:
     ],
 )
 def test_files_of_every_kind_become_classes(picture: Image.Image, classes: Classes, found: list[int]) -> None:
-    labels = classes(picture, Path("a.png"))
+    labels = classes(picture, Path("a.png")).classes
     assert labels.dtype == np.uint8
     assert labels.tolist() == [found]
 
