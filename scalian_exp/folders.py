@@ -72,6 +72,12 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted(file.parent for file in folder.glob(f"[!.]*/{CONFIG}"))
 
 
+def remove_parts(folder: Path) -> None:
+    """Remove the half-written files that a killed process has left in a run folder."""
+    for part in folder.rglob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 class InUse(Refusal):
     """Another process works in the folder."""
 

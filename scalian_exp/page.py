@@ -134,7 +134,8 @@ def curves(runs: list[Path], names: list[str]) -> str:
 def curves_of(run: Path) -> dict[str, list[tuple[float, float]]]:
     """Metric → its (epoch, value) pairs, of all starts of a run; epochs count from 1."""
     found: dict[str, dict[float, float]] = {}
-    for file in sorted(run.glob("csv/version_*/metrics.csv"), key=lambda file: int(file.parent.name.partition("_")[2])):
+    older = sorted(run.glob("csv/version_*/metrics.csv"), key=lambda file: int(file.parent.name.partition("_")[2]))
+    for file in [*older, *run.glob("csv/metrics.csv")]:
         with file.open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
                 for name, value in row.items():

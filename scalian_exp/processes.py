@@ -86,7 +86,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         try:
             results: dict[int, dict[str, Any]] = elastic_launch(launch, work)(config, folder, threads)
         except SignalException as stop:
-            if stop.sigval == signal.SIGTERM and (folder / "checkpoints/last.ckpt").exists():  # else a process tells
+            if stop.sigval == signal.SIGTERM and folders.checkpoint(folder, "last", "start"):  # else a process tells
                 print(f"\nInterrupted; go on with: {command_to_resume(folder)}", flush=True)
             raise SystemExit(INTERRUPTED) from None
         except ChildFailedError as error:

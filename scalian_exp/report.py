@@ -18,6 +18,7 @@ import torch
 import yaml
 from rich.table import Table
 
+from scalian_exp import folders
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.files import read_json, write_text
 from scalian_exp.shell import command, command_to_resume, shown
@@ -159,13 +160,15 @@ def print_table(title: str, values: Mapping[str, Any]) -> None:
 
 
 def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
-    """Write the metrics so far and print the command that goes on."""
+    """Print the command that goes on, and write the metrics so far."""
+    if kept := folders.checkpoint(folder, "last", "start"):
+        wanted = f" of {trainer.max_epochs}" if trainer.max_epochs >= 0 else ""
+        done = min(trainer.current_epoch, trainer.max_epochs) if wanted else trainer.current_epoch
+        last = kept.stem == "last" and done
+        complete = f"{done}{wanted} epochs are complete and" if last else "no epoch is complete yet; the start is"
+        print(f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints.", flush=True)
+    else:
+        print("\nInterrupted before the first step.", flush=True)
+    print(f"Go on with: {command_to_resume(folder)}", flush=True)
     so_far = {name: float(value) for name, value in trainer.callback_metrics.items()}
     write_metrics(folder, {**so_far, **facts(trainer, task, "interrupted")})
-    wanted = f" of {trainer.max_epochs}" if trainer.max_epochs >= 0 else ""
-    done = min(trainer.current_epoch, trainer.max_epochs) if wanted else trainer.current_epoch
-    complete = f"{done}{wanted} epochs are complete and" if done else "no epoch is complete yet; the start is"
-    print(
-        f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints.\nGo on with: {command_to_resume(folder)}",
-        flush=True,
-    )

@@ -4,14 +4,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
+from scalian_exp import folders
 from scalian_exp.checks import check_plain, leaf_paths, nearest
+from scalian_exp.files import read_yaml
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import spelled, text_of, word
+from scalian_exp.shell import command, command_to_resume, spelled, text_of, word
 
 CHANGEABLE_GROUPS = ("trainer.", "callbacks.", "logger.")
 CHANGEABLE = {"test", "compile", "cuda_graphs"}
@@ -29,7 +30,7 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     said = OverridesParser.create().parse_overrides(spelt)
     folder = Path(text_of(next(argument for argument in spelt if argument.startswith("resume="))))
     config = stored_config(folder)
-    if not checkpoint(folder, "last") and (checkpoint(folder, "best") or not checkpoint(folder, "start")):
+    if folders.state(folder) is folders.State.LOST:
         raise Refusal(f"{folder} has no checkpoints/last.ckpt to go on from; start a new run.")
     for override in said:
         key = override.key_or_group
@@ -49,25 +50,36 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     return plain, folder
 
 
-def checkpoint(folder: Path, name: str) -> bool:
-    return (folder / "checkpoints" / f"{name}.ckpt").exists()
-
-
 def stored_config(folder: Path) -> DictConfig:
     """The resolved config that lies in a run folder.
 
     Raises:
         Refusal: if none does.
     """
-    file = folder / "config.yaml"
-    if not file.is_file():
-        if jobs := sorted(folder.glob("*/config.yaml")):
-            raise Refusal(
-                f"{folder} is a folder of {len(jobs)} runs, not of one; go on with one of them: "
-                f"{word('resume', jobs[0].parent)}"
-            )
-        found = sorted(folder.parent.glob("*/config.yaml")) if folder.parent.is_dir() else []
-        near = f"; its neighbours with one: {', '.join(str(path.parent) for path in found[:3])}" if found else ""
-        raise Refusal(f"{folder} is no run folder: there is no config.yaml in it{near}.")
-    contents: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if folders.state(folder) is folders.State.NONE:
+        raise Refusal(no_run_in(folder))
+    contents: dict[str, Any] = read_yaml(folder / folders.CONFIG)
     return OmegaConf.create(contents)
+
+
+def no_run_in(folder: Path) -> str:
+    """The sentence for a folder without a run, with what to do instead."""
+    if jobs := folders.runs_in(folder):
+        return f"{folder} is a folder of {len(jobs)} runs, not of one; go on with one: {word('resume', jobs[0])}"
+    if (folder.parent / folders.MULTIRUN).is_file() and (folder / ".hydra").is_dir():
+        sweep = command_to_resume(folder.parent, "sweep.resume")
+        return f"This job had not begun when its sweep ended; go on with the sweep: {sweep}"
+    if (folder / ".hydra/overrides.yaml").is_file():
+        return f"The run in {folder} had not begun when its start ended; start it: {command_to_start(folder)}"
+    near = ", ".join(map(str, folders.runs_in(folder.parent)[:3]))
+    found = f"; its neighbours with one: {near}" if near else ""
+    return f"{folder} is no run folder: there is no {folders.CONFIG} in it{found}."
+
+
+def command_to_start(folder: Path) -> str:
+    """The command that started a run folder, with this folder."""
+    overrides = read_yaml(folder / ".hydra/overrides.yaml", list)
+    said: list[str] = []
+    if (settings := folder / ".hydra/hydra.yaml").is_file():
+        said = [given for given in read_yaml(settings)["hydra"]["overrides"]["hydra"] if "hydra.run.dir=" not in given]
+    return f"{command('scalian-train', *map(str, [*overrides, *said]))} {word('hydra.run.dir', folder)}"

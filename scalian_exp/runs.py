@@ -11,14 +11,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from scalian_exp import folders, ranks
 from scalian_exp.build import build
 from scalian_exp.callbacks.cuda_graphs import CudaGraphs
+from scalian_exp.callbacks.curves import ResumableCurves
 from scalian_exp.callbacks.divergence import Divergence
 from scalian_exp.callbacks.provenance import AtomicCheckpoints, Provenance
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.processes import processes
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import command_to_resume
 
 BY_HAND = {"gradient_clip_val": None, "accumulate_grad_batches": 1}
 """what Lightning does for tasks with one optimizer only → off"""
@@ -51,6 +54,7 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any 
         build(f"logger.{name}", node, save_dir=str(folder)) for name, node in (config["logger"] or {}).items() if node
     ]
     frame: list[Any] = [SeededEpochs(config["seed"]), Divergence(), Provenance(config, folder, callbacks), Timing()]
+    frame += [ResumableCurves()]
     frame += [CudaGraphs()] if config.get("cuda_graphs") else []
     trainer: pl.Trainer = build(
         "trainer",
@@ -114,11 +118,6 @@ def torch_device(said: str) -> torch.device:
     return torch.device(f"{found.type if found else kind.replace('auto', 'cpu')}{colon}{index}")
 
 
-def checkpoint_among(folder: Path, *names: str) -> Path | None:
-    """The first of these checkpoints that a run folder has."""
-    return next((file for name in names if (file := folder / "checkpoints" / f"{name}.ckpt").exists()), None)
-
-
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """
@@ -140,15 +139,21 @@ def told_plainly() -> Iterator[None]:
 
 
 @contextmanager
-def ending_cleanly() -> Iterator[None]:
+def ending_cleanly(folder: Path) -> Iterator[None]:
     """Exit code 130 after Ctrl-C, as shells expect; Lightning's is 1, and it leaves later Ctrl-Cs ignored. A request to
-    terminate ends as cleanly."""
+    terminate ends as cleanly. Once the run has begun, the command that goes on with it is printed."""
     # a cluster's launcher has a handler of its own, which puts a job back into its queue
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     if ours:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
+    except KeyboardInterrupt:  # before and after Lightning's loops, which handle theirs
+        if folders.state(folder) is folders.State.NONE:
+            raise
+        if ranks.rank() == 0:
+            print(f"\nInterrupted. Go on with: {command_to_resume(folder)}", flush=True)
+        raise SystemExit(130) from None
     except SystemExit:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise SystemExit(130) from None

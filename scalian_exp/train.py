@@ -43,7 +43,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from scalian_exp.gpus import devices_of
     from scalian_exp.init_from import start_network_from
     from scalian_exp.network_size import check_network
-    from scalian_exp.runs import build_trainer, check_shares, checkpoint_among, ending_cleanly, told_plainly
+    from scalian_exp.runs import build_trainer, check_shares, ending_cleanly, told_plainly
 
     report.quiet()
     seed_everything(config["seed"], verbose=False)
@@ -51,7 +51,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     with one_at_a_time(config["dataset"].get("root")):
         data.prepare_data()
     data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
-    last = checkpoint_among(folder, "last", "start")
+    last = folders.checkpoint(folder, "last", "start")
     if last is None:
         check_network(config, data)
     task = build_task(config)
@@ -72,15 +72,16 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         for callback in trainer.callbacks:
             if hasattr(callback, "check"):
                 callback.check(task, data)
-        if trainer.is_global_zero:
-            report.describe(config, folder)
         metrics: dict[str, float] = {}
-        with ending_cleanly(), told_plainly():
+        with ending_cleanly(folder), told_plainly():
+            if trainer.is_global_zero:
+                folders.remove_parts(folder)
+                report.describe(config, folder)
             trainer.fit(task, data, ckpt_path=last, weights_only=True)
             if config["test"]:
-                best = checkpoint_among(folder, "best", "last")
+                best = folders.checkpoint(folder, "best", "last")
                 metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
-        return report.conclude(trainer, task, metrics, folder)
+            return report.conclude(trainer, task, metrics, folder)
 
 
 def job(config: DictConfig) -> float | None:

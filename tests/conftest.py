@@ -107,17 +107,18 @@ def of_each_kind() -> list[Any]:
     return parameters
 
 
+def widths(model: str) -> list[str]:
+    """Overrides that make a model tiny."""
+    said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
+    has = OmegaConf.create(said)
+    return [f"model.{key}={value}" for key, value in TINY.items() if OmegaConf.select(has, key) is not None]
+
+
 def tiny(model: str, *overrides: str) -> dict[str, Any]:
     """A resolved config that trains a tiny version of a model on fake data in a second."""
-    said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
-    widths = [
-        f"model.{key}={value}"
-        for key, value in TINY.items()
-        if OmegaConf.select(OmegaConf.create(said), key) is not None
-    ]
     config = composed(
         *[f"model={model}", f"dataset={fake(model)}", "callbacks=minimal", "logger=none", "trainer/accelerator=cpu"],
-        *["trainer.max_epochs=1", *widths, *overrides],
+        *["trainer.max_epochs=1", *widths(model), *overrides],
     )
     plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     return plain

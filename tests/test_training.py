@@ -310,7 +310,7 @@ def test_a_run_folder_holds_all_that_a_reader_needs(tmp_path: Path) -> None:
     again = train(*resumed([f"resume={tmp_path}"]))  # no epoch is left
     assert again["seconds_per_epoch"] == metrics["seconds_per_epoch"]
     assert "samples_per_second" not in again
-    assert (tmp_path / "csv/version_0/metrics.csv").read_text().count("\n") >= 3
+    assert (tmp_path / "csv/metrics.csv").read_text().count("\n") >= 3
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -358,7 +358,7 @@ def test_learning_happens(tmp_path: Path) -> None:
 def test_a_schedule_reaches_its_end(tmp_path: Path) -> None:
     schedule = ["+model.schedule._target_=scalian_exp.schedules.Cosine", "+model.schedule.final=0.5"]
     train(tiny("vae", *schedule, "trainer.max_epochs=2", "logger=csv"), tmp_path)
-    lines = (tmp_path / "csv/version_0/metrics.csv").read_text().splitlines()
+    lines = (tmp_path / "csv/metrics.csv").read_text().splitlines()
     column = lines[0].split(",").index("lr")
     rates = [float(line.split(",")[column]) for line in lines[1:] if line.split(",")[column]]
     assert rates[-1] == pytest.approx(0.5e-3, rel=1e-4)
