@@ -106,8 +106,8 @@ class ResumableCurves(pl.Callback):
     def __init__(self) -> None:
         self.epoch_ends = False
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        if stage == "fit" and trainer.ckpt_path is None:
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.ckpt_path is None:
             self.keep(trainer, {"rows": 0})
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
