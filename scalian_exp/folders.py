@@ -39,8 +39,6 @@ class State(Enum):
     """last.ckpt: it goes on from there"""
     FINISHED = "finished"
     """metrics.json holds its results"""
-    LOST = "lost"
-    """best.ckpt alone, which no kill leaves: somebody removed the others"""
 
 
 def state(folder: Path) -> State:
@@ -49,9 +47,15 @@ def state(folder: Path) -> State:
         return State.NONE
     if status(folder) == "finished":
         return State.FINISHED
-    if file := checkpoint(folder, "last", "start", "best"):
-        return {"last": State.SAVED, "start": State.STARTED, "best": State.LOST}[file.stem]
+    if file := checkpoint(folder, "last", "start"):
+        return {"last": State.SAVED, "start": State.STARTED}[file.stem]
     return State.CLAIMED
+
+
+def goes_on(folder: Path) -> bool:
+    """Can the run in a folder be resumed? Not from best.ckpt alone, which no kill leaves: others were removed."""
+    resumable = checkpoint(folder, "last", "start") or not checkpoint(folder, "best")
+    return state(folder) is not State.NONE and bool(resumable)
 
 
 def status(folder: Path) -> object:

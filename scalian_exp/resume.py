@@ -30,7 +30,7 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     said = OverridesParser.create().parse_overrides(spelt)
     folder = Path(text_of(next(argument for argument in spelt if argument.startswith("resume="))))
     config = stored_config(folder)
-    if folders.state(folder) is folders.State.LOST:
+    if not folders.goes_on(folder):
         raise Refusal(f"{folder} has no checkpoints/last.ckpt to go on from; start a new run.")
     for override in said:
         key = override.key_or_group

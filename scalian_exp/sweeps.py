@@ -85,9 +85,9 @@ class Jobs(Mistakes):
             return
         for place in (folder, folder.parent):  # it may lie in a sweep
             folders.check_free(place)
-        if (found := folders.state(folder)) is not folders.State.NONE:
-            lost = found is folders.State.LOST
-            advice = "" if lost else f"go on with it by resume={shlex.quote(str(folder))}, or "
+        if folders.state(folder) is not folders.State.NONE:
+            resume = f"go on with it by resume={shlex.quote(str(folder))}, or "
+            advice = resume if folders.goes_on(folder) else ""
             raise Refusal(f"{folder} holds a run already; {advice}choose another folder.")
         folders.hold(folder, *theirs, lock=not machines)
 

@@ -50,7 +50,8 @@ def killed_at(number: int, folder: Path, counts: Path | None = None) -> None:
         if within or not isinstance(path, str | bytes | os.PathLike):
             return
         place = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 — Path.resolve would raise events
-        if not place.startswith(f"{folder}/") or "/tensorboard/" in place:
+        nothing = what == "os.mkdir" and os.path.isdir(place)  # noqa: PTH112
+        if nothing or not place.startswith(f"{folder}/"):
             return
         seen.append(f"{what} {place.removeprefix(str(folder))}")
         if len(seen) == number:
