@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import shlex
 import sys
 import traceback
 from contextlib import suppress
@@ -21,6 +20,7 @@ from scalian_exp.app import refusal_in, with_sentences
 from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume_sweep import KEY, check_jobs
+from scalian_exp.shell import command_to_resume, quoted
 
 log = logging.getLogger(__name__)
 LONGEST_NAME = 120
@@ -86,9 +86,8 @@ class Jobs(Mistakes):
         for place in (folder, folder.parent):  # it may lie in a sweep
             folders.check_free(place)
         if folders.state(folder) is not folders.State.NONE:
-            resume = f"go on with it by resume={shlex.quote(str(folder))}, or "
-            advice = resume if folders.goes_on(folder) else ""
-            raise Refusal(f"{folder} holds a run already; {advice}choose another folder.")
+            advice = f", or go on with it: {command_to_resume(folder)}" if folders.goes_on(folder) else "."
+            raise Refusal(f"{folder} holds a run already; choose another folder{advice}")
         folders.hold(folder, *theirs, lock=not machines)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
@@ -122,7 +121,7 @@ class Jobs(Mistakes):
             new = str(folders.hold_new(folder))
             if new != str(folder):
                 change(config, "sweep.dir", new)
-                said = [*config.hydra.overrides.hydra, f"hydra.sweep.dir='{new}'"]  # of these each job is composed
+                said = [*config.hydra.overrides.hydra, f"hydra.sweep.dir={quoted(new)}"]  # of these each job is composed
                 change(config, "overrides.hydra", said)
             return
         for place in (folder, *(folder.glob("[!.]*/") if self.resume else ())):
@@ -130,8 +129,8 @@ class Jobs(Mistakes):
         if self.resume:
             check_jobs(folder, config.hydra.job.config_name)
         elif folders.runs_in(folder):
-            advice = f"go on with it by {KEY}={shlex.quote(str(folder))}"
-            raise Refusal(f"{folder} holds a sweep already; {advice}, or choose another.")
+            advice = f"choose another folder, or go on with it: {command_to_resume(folder, KEY)}"
+            raise Refusal(f"{folder} holds a sweep already; {advice}")
         folders.hold(folder)
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:

@@ -97,8 +97,8 @@ def started(*arguments: str, cwd: Path, kill_at: int = 0, counts: Path | None = 
 
 def advised(text: str) -> list[str]:
     """The arguments of the command that a refusal advises; [] if it advises none."""
-    found = re.search(r"(?:scalian-train (.*?)\.?$|((?:sweep\.)?resume=\S+?)[,;.]?(?:\s|$))", text, re.MULTILINE)
-    return shlex.split(found[1] or found[2]) if found else []
+    found = re.search(r"scalian-train (.*)$", text, re.MULTILINE)
+    return shlex.split(found[1]) if found else []
 
 
 def gone_on(first: list[str], resume: str, cwd: Path, by_resume: bool) -> None:
