@@ -121,7 +121,7 @@ class Jobs(Mistakes):
             new = str(folders.hold_new(folder))
             if new != str(folder):
                 change(config, "sweep.dir", new)
-                said = [*config.hydra.overrides.hydra, f"hydra.sweep.dir={quoted(new)}"]  # of these each job is composed
+                said = [*config.hydra.overrides.hydra, f"hydra.sweep.dir={quoted(new)}"]  # which make the jobs
                 change(config, "overrides.hydra", said)
             return
         for place in (folder, *(folder.glob("[!.]*/") if self.resume else ())):
