@@ -10,12 +10,20 @@ import torch
 
 from scalian_exp.build import build_task
 from scalian_exp.refusal import Refusal
+from scalian_exp.stored import check_config
 
 UNREADABLE = (
     *(RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError),
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
 )
 """what torch.load raises, depending on where a file breaks off"""
+
+
+OF_TRAINING = {
+    **{"epoch": int, "global_step": int, "optimizer_states": list, "lr_schedulers": list, "callbacks": dict},
+    "pytorch-lightning_version": str,
+}
+"""what Lightning goes on from"""
 
 
 class Loaded(NamedTuple):
@@ -54,14 +62,26 @@ def read(file: Path) -> dict[str, Any]:
         contents = torch.load(file, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise Refusal(f"{file} is truncated or no PyTorch checkpoint; use another one of the run.") from error
-    if not isinstance(contents, dict) or "scalian_exp" not in contents or "state_dict" not in contents:
-        raise Refusal(f"{file} was not written by scalian_exp: its own config is not in it, so nothing can be rebuilt.")
-    return contents
+    match contents:
+        case {"scalian_exp": {"config": dict(config)}, "state_dict": dict()}:
+            check_config(config, str(file), "use another one of the run")
+            return contents
+    raise Refusal(f"{file} was not written by scalian_exp: its own config is not in it, so nothing can be rebuilt.")
 
 
-def check_progress(contents: dict[str, Any], trainer: dict[str, Any]) -> None:
-    """Refuse to resume a checkpoint that has more epochs than the training is to have."""
-    started = contents["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
+def check_progress(file: Path, trainer: dict[str, Any]) -> None:
+    """Refuse to resume a checkpoint that doesn't tell where its training stopped, or has more epochs than wanted."""
+    contents = read(file)
+    match contents:
+        case {"loops": {"fit_loop": {"epoch_progress": {"current": {"ready": int(started)}}}}} if all(
+            isinstance(contents.get(name), kind) for name, kind in OF_TRAINING.items()
+        ):
+            pass
+        case _:
+            raise Refusal(
+                f"{file} can't be resumed: it doesn't tell where its training stopped; start a new run from its "
+                f"weights, init_from={file}."
+            )
     most = trainer["max_epochs"]
     if most is not None and -1 < most < started:
         raise Refusal(

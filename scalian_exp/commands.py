@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
+from scalian_exp.stored import read_hydra, read_overrides
 
 
 def alone(overrides: Sequence[str], callbacks: str) -> list[str]:
@@ -19,9 +19,7 @@ def alone(overrides: Sequence[str], callbacks: str) -> list[str]:
 
 def words_of(run: Path) -> list[str]:
     """Those of a run folder."""
-    overrides = yaml.safe_load((run / ".hydra/overrides.yaml").read_text(encoding="utf-8"))
-    file = run / ".hydra/hydra.yaml"
-    if not file.exists():
-        return list(overrides)
-    said = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]
-    return alone(overrides, said["runtime"]["choices"]["callbacks"]) if said["mode"] == "MULTIRUN" else list(overrides)
+    overrides, said = read_overrides(run), read_hydra(run)
+    if said is None or said["mode"] != "MULTIRUN":
+        return overrides
+    return alone(overrides, said["runtime"]["choices"]["callbacks"])

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from scalian_exp.callbacks.tensorboard import SHOWN, flat
+from scalian_exp.stored import read_config
 
 
 def differing(configs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def compare_jobs(sweep: Path, metrics: list[str]) -> None:
         return
     for earlier in sweep.glob("events.out.tfevents.*"):
         earlier.unlink()
-    values = differing([yaml.safe_load(file.read_text(encoding="utf-8")) for file in files])
+    values = differing([read_config(file.parent) for file in files])
     shown, _, _ = hparams(values, dict.fromkeys(metrics))
     with SummaryWriter(str(sweep)) as writer:
         writer.file_writer.add_summary(shown)

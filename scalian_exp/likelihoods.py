@@ -4,14 +4,13 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from omegaconf import OmegaConf
 from rich.table import Table
 
 from scalian_exp.refusal import Refusal
-from scalian_exp.report import metrics_of
 from scalian_exp.resume import stored_config
 from scalian_exp.shell import command_to_resume, shown
+from scalian_exp.stored import metrics_of, read_hydra
 from scalian_exp.terminal import WIDTH, display
 
 OF_TRAINING = {"batch_size", "val_size", "train_size", "provides", "levels"}
@@ -91,10 +90,9 @@ def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
 
 def model_of(run: Path, config: Any) -> str:
     """The model that the command line named, or its network's class."""
-    file = run / ".hydra/hydra.yaml"
-    if not file.exists():
+    if (hydra := read_hydra(run)) is None:
         return str(config.model.network._target_).rpartition(".")[2]
-    choices = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["runtime"]["choices"]
+    choices = hydra["runtime"]["choices"]
     return str(choices.get("experiment") or choices["model"])
 
 

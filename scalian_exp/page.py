@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from scalian_exp.commands import words_of
+from scalian_exp.files import read_text
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import command, shown
 from scalian_exp.summary import cell, job_number, read_job, rows, swept
@@ -136,11 +137,14 @@ def curves_of(run: Path) -> dict[str, list[tuple[float, float]]]:
     found: dict[str, dict[float, float]] = {}
     older = sorted(run.glob("csv/version_*/metrics.csv"), key=lambda file: int(file.parent.name.partition("_")[2]))
     for file in [*older, *run.glob("csv/metrics.csv")]:
-        with file.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
+        advice = "delete it to leave its curves out"
+        try:
+            for row in csv.DictReader(io.StringIO(read_text(file, advice))):
                 for name, value in row.items():
-                    if name.startswith(("val/", "train/")) and value:
+                    if name and name.startswith(("val/", "train/")) and value:
                         found.setdefault(name, {})[float(row["epoch"]) + 1] = float(value)
+        except (csv.Error, KeyError, ValueError, TypeError) as error:
+            raise Refusal(f"{file} is damaged: it is no table of metrics; {advice}.") from error
     return {name: sorted(points.items()) for name, points in found.items()}
 
 

@@ -100,12 +100,6 @@ def describe(config: dict[str, Any], folder: Path) -> None:
     write_text(file, json.dumps(starts, indent=2) + "\n")
 
 
-def metrics_of(folder: Path) -> dict[str, Any]:
-    """What metrics.json of a run folder says; nothing if there is none."""
-    file = folder / "metrics.json"
-    return read_json(file, dict, "delete it; resuming the run writes it anew") if file.exists() else {}
-
-
 def write_metrics(folder: Path, values: dict[str, Any]) -> None:
     """metrics.json; numbers that JSON has no word for become null."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}

@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp import folders
 from scalian_exp.checks import check_plain, leaf_paths, nearest
-from scalian_exp.files import read_yaml
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import command, command_to_resume, spelled, text_of, word
+from scalian_exp.stored import read_config, read_hydra, read_overrides
 
 CHANGEABLE_GROUPS = ("trainer.", "callbacks.", "logger.")
 CHANGEABLE = {"test", "compile", "cuda_graphs"}
@@ -29,7 +29,7 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     spelt = spelled(overrides)
     said = OverridesParser.create().parse_overrides(spelt)
     folder = Path(text_of(next(argument for argument in spelt if argument.startswith("resume="))))
-    config = stored_config(folder)
+    config = stored_config(folder, training=True)
     if not folders.goes_on(folder):
         raise Refusal(f"{folder} has no checkpoints/last.ckpt to go on from; start a new run.")
     for override in said:
@@ -50,7 +50,7 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     return plain, folder
 
 
-def stored_config(folder: Path) -> DictConfig:
+def stored_config(folder: Path, training: bool = False) -> DictConfig:
     """The resolved config that lies in a run folder.
 
     Raises:
@@ -58,8 +58,7 @@ def stored_config(folder: Path) -> DictConfig:
     """
     if folders.state(folder) is folders.State.NONE:
         raise Refusal(no_run_in(folder))
-    contents: dict[str, Any] = read_yaml(folder / folders.CONFIG)
-    return OmegaConf.create(contents)
+    return OmegaConf.create(read_config(folder, training))
 
 
 def no_run_in(folder: Path) -> str:
@@ -78,8 +77,6 @@ def no_run_in(folder: Path) -> str:
 
 def command_to_start(folder: Path) -> str:
     """The command that started a run folder, with this folder."""
-    overrides = read_yaml(folder / ".hydra/overrides.yaml", list)
-    said: list[str] = []
-    if (settings := folder / ".hydra/hydra.yaml").is_file():
-        said = [given for given in read_yaml(settings)["hydra"]["overrides"]["hydra"] if "hydra.run.dir=" not in given]
-    return f"{command('scalian-train', *map(str, [*overrides, *said]))} {word('hydra.run.dir', folder)}"
+    hydra = (read_hydra(folder) or {}).get("overrides", {})
+    said = [str(given) for given in hydra.get("hydra", []) if "hydra.run.dir=" not in str(given)]
+    return f"{command('scalian-train', *read_overrides(folder), *said)} {word('hydra.run.dir', folder)}"

@@ -7,8 +7,11 @@ import yaml
 
 from scalian_exp.arguments import each_for_its_job
 from scalian_exp.checks import resolved
+from scalian_exp.files import read_yaml
+from scalian_exp.folders import runs_in
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import literal, spelled, text_of, word
+from scalian_exp.stored import read_config, read_overrides
 
 FLAGS = ("-m", "--multirun")
 KEY = "sweep.resume"
@@ -57,14 +60,15 @@ def started_with(folder: Path) -> tuple[list[str], list[str]]:
         if (folder / "config.yaml").exists():
             advice = f"; it holds a single run: {word('resume', folder)}"
         raise Refusal(f"{folder} is no folder of a sweep: there is no multirun.yaml in it{advice}.")
-    try:
-        said = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]
-        words, cwd = said["overrides"], Path(said["runtime"]["cwd"])
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise Refusal(f"{file} is broken: nothing had begun yet; start a new sweep.") from error
-    if cwd.exists() and cwd != Path.cwd():
-        raise Refusal(f"The sweep in {folder} was started in {cwd}, where its data lies too; go on with it from there.")
-    return words["task"], words["hydra"]
+    advice = "start a new sweep" if not runs_in(folder) else "resume its jobs one by one, or start a new sweep"
+    match read_yaml(file, advice=advice).get("hydra"):
+        case {"overrides": {"task": [*task], "hydra": [*hydras]}, "runtime": {"cwd": str(cwd)}}:
+            if Path(cwd).exists() and Path(cwd) != Path.cwd():
+                raise Refusal(
+                    f"The sweep in {folder} was started in {cwd}, where its data lies too; go on with it from there."
+                )
+            return [*map(str, task)], [*map(str, hydras)]
+    raise Refusal(f"{file} is damaged: it doesn't tell how the sweep was started; {advice}.")
 
 
 def key_of(override: str) -> str:
@@ -80,9 +84,8 @@ def check_jobs(sweep: Path, config_name: str) -> None:
     from hydra import compose
 
     for file in sorted(sweep.glob("*/config.yaml")):
-        overrides = yaml.safe_load((file.parent / ".hydra/overrides.yaml").read_text(encoding="utf-8"))
-        now = resolved(compose(config_name, overrides))
-        if changes := differences(yaml.safe_load(file.read_text(encoding="utf-8")), now):
+        now = resolved(compose(config_name, read_overrides(file.parent)))
+        if changes := differences(read_config(file.parent, training=True), now):
             more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise Refusal(
                 f"The configs have changed since {file.parent} was started: {'; '.join(changes[:SHOWN])}{more}. Change "

@@ -7,12 +7,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import yaml
 from rich.table import Table
 
-from scalian_exp.files import write_text
-from scalian_exp.report import metrics_of
+from scalian_exp.files import read_yaml, write_text
 from scalian_exp.shell import command, command_to_resume, shown
+from scalian_exp.stored import OF_HYDRA, metrics_of, read_overrides
 from scalian_exp.terminal import WIDTH, display
 
 FACTS = (
@@ -37,12 +36,16 @@ def read_jobs(sweep: Path) -> list[dict[str, Any]]:
 
 def read_job(folder: Path) -> dict[str, Any]:
     """The same of a run folder."""
-    overrides = yaml.safe_load((folder / ".hydra/overrides.yaml").read_text(encoding="utf-8"))
-    said = dict(override.split("=", 1) for override in overrides if "=" in override)
+    said = dict(override.split("=", 1) for override in read_overrides(folder) if "=" in override)
     failed = folder / "error.txt"
     outcome = {"status": "failed"} if failed.exists() else metrics_of(folder) or {"status": "unfinished"}
-    repeats = yaml.safe_load((folder / ".hydra/config.yaml").read_text(encoding="utf-8")).get("repeats", [])
-    return {"folder": folder, "overrides": said, "outcome": outcome, "repeats": repeats}
+    repeats = read_yaml(folder / ".hydra/config.yaml", advice=OF_HYDRA).get("repeats")
+    return {
+        "folder": folder,
+        "overrides": said,
+        "outcome": outcome,
+        "repeats": repeats if isinstance(repeats, list) else [],
+    }
 
 
 def swept(jobs: list[dict[str, Any]]) -> list[str]:

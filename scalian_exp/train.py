@@ -39,7 +39,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     from scalian_exp import report
     from scalian_exp.build import build, build_task
-    from scalian_exp.checkpoint import check_progress, read
+    from scalian_exp.checkpoint import check_progress
     from scalian_exp.gpus import devices_of
     from scalian_exp.init_from import start_network_from
     from scalian_exp.network_size import check_network
@@ -59,7 +59,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     check_shares(config["trainer"], data)
     check_lengths(config["trainer"], {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()})
     if last is not None:
-        check_progress(read(last), config["trainer"])  # before anything is written
+        check_progress(last, config["trainer"])  # before anything is written
     else:
         task.start_network()
         if config.get("init_from"):
@@ -86,7 +86,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def job(config: DictConfig) -> float | None:
     """One job of Hydra's: its best monitored value, for sweepers that search; never a test metric."""
-    from scalian_exp.report import metrics_of
+    from scalian_exp.stored import metrics_of
 
     plain, folder = check(config), Path(HydraConfig.get().runtime.output_dir)
     if folders.state(folder) is folders.State.FINISHED:  # in a resumed sweep

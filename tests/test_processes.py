@@ -20,7 +20,7 @@ from scalian_exp.checkpoint import read
 from scalian_exp.checks import check
 from scalian_exp.datasets.base import BatchesInOrder, ShuffledBatches
 from scalian_exp.refusal import Refusal
-from scalian_exp.report import metrics_of
+from scalian_exp.stored import metrics_of
 
 DDP = "trainer/accelerator=ddp_cpu"
 CURVE = ["logger=csv", "trainer.log_every_n_steps=1", "test=true"]

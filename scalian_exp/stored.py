@@ -1,0 +1,103 @@
+"""What runs and sweeps have written about themselves, read again: damaged files are refused in a sentence. No torch."""
+
+from pathlib import Path
+from typing import Any
+
+from scalian_exp.files import read_json, read_yaml
+from scalian_exp.refusal import Refusal
+
+SECTIONS = ("model", "loss", "dataset")
+"""parts of a config with a _target_"""
+ROOT = {"seed": int, "compile": bool, "channels_last": bool, "test": bool, "trainer": dict, "callbacks": dict}
+"""what else a training can't do without"""
+OF_HYDRA = "copy it from another run's .hydra, or leave this run out"
+
+
+def check_config(config: Any, where: str, advice: str, training: bool = False) -> dict[str, Any]:
+    """Check that a stored config has the parts that every run's has.
+
+    Args:
+        where: the file; begins the sentence.
+        advice: what to do if something is missing; ends it.
+        training: it is to be trained on, not only to be loaded.
+
+    Raises:
+        Refusal: if a part is missing, or something else.
+    """
+    if not isinstance(config, dict):
+        raise Refusal(f"{where} is damaged: it is no config; {advice}.")
+    for name in SECTIONS:
+        node = config.get(name)
+        if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+            raise Refusal(f"{where} is damaged: its {name} has no _target_; {advice}.")
+    for name, kind in ROOT.items() if training else ():
+        if not isinstance(config.get(name), kind):
+            raise Refusal(f"{where} is damaged: its {name} is missing or something else; {advice}.")
+    if training and ("_target_" not in config["trainer"] or not isinstance(config.get("logger"), dict | None)):
+        raise Refusal(f"{where} is damaged: its trainer or logger is something else; {advice}.")
+    return config
+
+
+def read_config(folder: Path, training: bool = False) -> dict[str, Any]:
+    """The resolved config in a run folder.
+
+    Args:
+        training: it is to be trained on.
+
+    Raises:
+        Refusal: if it is missing or damaged.
+    """
+    file = folder / "config.yaml"
+    advice = "restore it from a copy, or start a new run"
+    return check_config(read_yaml(file, advice=advice), str(file), advice, training)
+
+
+def read_overrides(folder: Path) -> list[str]:
+    """The overrides that a run was started with.
+
+    Raises:
+        Refusal: if they are missing or damaged.
+    """
+    file = folder / ".hydra/overrides.yaml"
+    overrides: list[str] = read_yaml(file, list, OF_HYDRA)
+    if not all(isinstance(override, str) for override in overrides):
+        raise Refusal(f"{file} is damaged: it is no list of overrides; {OF_HYDRA}.")
+    return overrides
+
+
+def read_hydra(folder: Path) -> dict[str, Any] | None:
+    """What Hydra wrote of a run: `mode`, `runtime.choices` (config group → chosen option), and more; None if it wrote
+    nothing.
+
+    Raises:
+        Refusal: if it is damaged.
+    """
+    file = folder / ".hydra/hydra.yaml"
+    if not file.exists() and not file.is_symlink():
+        return None
+    node = read_yaml(file, advice=OF_HYDRA).get("hydra")
+    match node:
+        case {"mode": _, "runtime": {"choices": {"callbacks": _, "model": _}}}:
+            found: dict[str, Any] = node
+            return found
+    raise Refusal(f"{file} is damaged: it doesn't tell what was chosen; {OF_HYDRA}.")
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    """What metrics.json of a run folder says; nothing if there is none.
+
+    Raises:
+        Refusal: if it is damaged.
+    """
+    file, advice = folder / "metrics.json", "delete it, and resume the run to write it anew"
+    if not file.exists() and not file.is_symlink():
+        return {}
+    metrics: dict[str, Any] = read_json(file, dict, advice)
+    plain = all(isinstance(value, int | float | None) for name, value in metrics.items() if name not in WORDS)
+    if not isinstance(metrics.get("status"), str) or not isinstance(metrics.get("monitor", ""), str) or not plain:
+        raise Refusal(f"{file} is damaged: it holds something else than metrics; {advice}.")
+    return metrics
+
+
+WORDS = {"status", "monitor"}
+"""metrics that are no numbers"""
