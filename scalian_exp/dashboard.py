@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from scalian_exp.callbacks.tensorboard import SHOWN, flat
-from scalian_exp.stored import read_config
+from scalian_exp.files import read_yaml
 
 
 def differing(configs: list[dict[str, Any]]) -> dict[str, Any]:
     """The flat keys whose values aren't the same in all configs, each with one of its values."""
-    jobs = [flat({name: config[name] for name in SHOWN}) for config in configs]
+    jobs = [flat({name: config[name] for name in SHOWN if name in config}) for config in configs]
     every = {key: value for job in jobs for key, value in job.items() if ".fits." not in key}
     return {key: value for key, value in every.items() if len({repr(job.get(key)) for job in jobs}) > 1}
 
@@ -25,7 +25,7 @@ def compare_jobs(sweep: Path, metrics: list[str]) -> None:
         return
     for earlier in sweep.glob("events.out.tfevents.*"):
         earlier.unlink()
-    values = differing([read_config(file.parent) for file in files])
+    values = differing([read_yaml(file) for file in files])
     shown, _, _ = hparams(values, dict.fromkeys(metrics))
     with SummaryWriter(str(sweep)) as writer:
         writer.file_writer.add_summary(shown)

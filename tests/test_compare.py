@@ -25,7 +25,8 @@ def run(folder: Path, metrics: dict[str, Any], **dataset: Any) -> Path:
     """A run folder with these test metrics."""
     folder.mkdir()
     config: dict[str, Any] = {"dataset": {**BINARY, **dataset}, "trainer": {"max_epochs": 4}}
-    config["model"] = {"network": {"_target_": f"networks.{folder.name}"}}
+    config["model"] = {"_target_": "tasks.Task", "network": {"_target_": f"networks.{folder.name}"}}
+    config["loss"] = {"_target_": "losses.Loss"}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     facts = {"status": "finished", "parameters": 1000, "seconds_per_epoch": 30.0, "epochs": 4}
     (folder / "metrics.json").write_text(json.dumps({**facts, **metrics}))
