@@ -77,7 +77,7 @@ def read_hydra(folder: Path) -> dict[str, Any] | None:
         return None
     node = read_yaml(file, advice=OF_HYDRA).get("hydra")
     match node:
-        case {"mode": _, "runtime": {"choices": {"callbacks": _, "model": _}}}:
+        case {"mode": _, "overrides": {"hydra": [*_]}, "runtime": {"choices": {"callbacks": _, "model": _}}}:
             found: dict[str, Any] = node
             return found
     raise Refusal(f"{file} is damaged: it doesn't tell what was chosen; {OF_HYDRA}.")
