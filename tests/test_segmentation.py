@@ -4,9 +4,11 @@ import json
 import math
 import shlex
 import shutil
+import tracemalloc
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -16,8 +18,11 @@ import torch.nn.functional as F
 from conftest import tiny
 from PIL import Image
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torchvision.models import resnet50
 
+from scalian_exp.actions import bands, segment
 from scalian_exp.actions.action import examples
 from scalian_exp.actions.evaluate import Evaluate
 from scalian_exp.actions.export import Export
@@ -144,6 +149,38 @@ def test_segment_answers_in_three_ways(run: Path, tmp_path: Path) -> None:
     with Image.open(files[0]) as mask, Image.open(files[1]) as overlay:
         assert mask.size == overlay.size == (101, 70)
         assert np.asarray(mask).max() < 4
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that is computed, in bytes."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        outputs = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(outputs):
+            if isinstance(tensor, torch.Tensor):
+                self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
+        return outputs
+
+
+def test_a_large_photo_takes_little_memory(run: Path, tmp_path: Path) -> None:
+    """No tensor is larger than the photo in 8 bits, and all arrays together take less than five such photos.
+
+    In single precision one of 6000×4000 pixels takes 288 MB, and probabilities of 11 classes a GB.
+    """
+    height, width = 800, 1200
+    photo = np.random.default_rng(0).integers(255, size=(30, 45, 3)).astype(np.uint8)
+    Image.fromarray(photo).resize((width, height)).save(tmp_path / "photo.png")
+    model = load(run)
+    tracemalloc.start()
+    small = patch.multiple(segment, FIGURE_SIDE=100, save_figure=lambda _, file: file)  # a figure's memory is its own
+    with Largest() as largest, patch.multiple(bands, BAND=2**16), small:
+        Segment(image=str(tmp_path / "photo.png")).run(model, tmp_path / "out")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert largest.bytes <= 3 * height * width
+    assert peak < 5 * 3 * height * width
 
 
 def test_a_scale_beyond_memory_is_refused(run: Path, tmp_path: Path) -> None:

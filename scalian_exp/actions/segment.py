@@ -13,9 +13,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from scipy.ndimage import find_objects, label
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from scalian_exp.actions.action import Action, data_of, prepared, save_figure
+from scalian_exp.actions.bands import counts, likeliest, painted_over, pixels, resized, unit
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.datasets.image_files import WHITE, chosen, opened, seen
 from scalian_exp.figures.classes import called
@@ -25,7 +25,11 @@ from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, Positive
 from scalian_exp.refusal import Refusal
 
 LARGEST = 2**29
-"""probabilities, of all classes at all pixels: they are held at once, in 2 GB"""
+"""probabilities, of all classes at all pixels that the network sees: they are held at once, in 2 GB"""
+LARGEST_IMAGE = 2**27
+"""pixels of the image itself, which is held in 8 bits"""
+FIGURE_SIDE = 1200
+"""pixels of an image in a figure, where no more can be told apart"""
 
 
 class Box(NamedTuple):
@@ -76,31 +80,30 @@ class Segment(Action):
             print("The network sees the image at {} of its {} pixels; scale=1 is its own size.".format(*sizes))
         probabilities = self.probabilities(model, seen)
         if model.task.crf is not None:  # its extents are pixels of training images
-            probabilities = model.task.crf(probabilities.clamp_min(1e-9).log(), seen)
-        probabilities = F.interpolate(probabilities, x.shape[-2:], mode="bilinear", align_corners=False)
-        mask = probabilities[0].argmax(0)
+            probabilities = model.task.crf(probabilities.clamp_min(1e-9).log(), unit(seen))
+        mask = likeliest(probabilities, *x.shape[-2:]).cpu()
         task, names = model.task, model.task.class_names
         classes = colours(task.num_classes, task.palette)
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / "mask.png", folder / "overlay.png"]
-        indexed = Image.fromarray(mask.byte().cpu().numpy(), mode="P")
+        indexed = Image.fromarray(mask.numpy(), mode="P")
         indexed.putpalette((classes * 255).round().astype(np.uint8).tobytes())
         indexed.save(files[0])
-        Image.fromarray((overlaid(x[0], mask, classes) * 255).astype(np.uint8)).save(files[1])
+        Image.fromarray(painted_over(x[0], mask, classes)).save(files[1])
         found = boxes(mask, self.smallest_region)
         figure = answers(x[0], mask, found, classes, names)
         return [*files, save_boxes(found, names, folder / "boxes.csv"), save_figure(figure, folder / "answers.png")]
 
     def picture(self, model: Loaded) -> Tensor:
-        """The image, (1, C, H, W) in [0, 1]."""
+        """The image, (1, C, H, W): a file's in 8 bits, a test image in [0, 1]."""
         if self.image is not None:
             channels = model.config["dataset"]["in_channels"]
             if channels not in (1, 3):
                 raise Refusal(f"Image files have 1 (grey) or 3 (colours) channels, but this network takes {channels}.")
             background = model.config["dataset"].get("background") or WHITE
             with opened(*chosen(self.image)) as image:
-                whole = pil_to_tensor(seen(image, channels, background))
-            return whole.unsqueeze(0).to(model.task.device) / 255
+                whole = pixels(seen(image, channels, background))
+            return whole.unsqueeze(0).to(model.task.device)
         data = data_of(model)
         if self.index >= (size := len(data.splits["test"])):
             raise Refusal(f"index={self.index}: there are {size} test images, counted from 0.")
@@ -108,26 +111,23 @@ class Segment(Action):
         return picture
 
     def scaled(self, model: Loaded, x: Tensor) -> Tensor:
-        """The image as large as the network is used to.
+        """The image as large as the network is used to; as it is where that is its own size, else in [0, 1].
 
         Raises:
-            Refusal: if it is too large then.
+            Refusal: if it is too large then, or was already.
         """
         height, width = x.shape[-2:]
         trained = model.config["dataset"]["image_size"]
         alike = min if model.config["dataset"].get("fit") == "pad" else max
         factor = self.scale or alike(trained[0] / height, trained[1] / width)
-        size = [max(1, round(side * factor)) for side in (height, width)]
+        size = (max(1, round(height * factor)), max(1, round(width * factor)))
         if size[0] * size[1] * model.task.num_classes > LARGEST:
             raise Refusal(
                 "The network would see {}×{} pixels, more than memory may hold; take a smaller scale.".format(*size)
             )
-        if height * width * model.task.num_classes > LARGEST:
-            raise Refusal(
-                f"The image has {height}×{width} pixels, of whose {model.task.num_classes} classes memory may not hold "
-                "the probabilities; take a smaller image."
-            )
-        return x if size == [height, width] else F.interpolate(x, size, mode="bilinear", antialias=True).clamp(0, 1)
+        if height * width > LARGEST_IMAGE:
+            raise Refusal(f"The image has {height}×{width} pixels, more than memory may hold; take a smaller image.")
+        return x if size == (height, width) else resized(x, size)
 
     def probabilities(self, model: Loaded, x: Tensor) -> Tensor:
         """(1, K, H, W); where tiles overlap, the mean, those pixels counting more that are far from a tile's edge."""
@@ -138,10 +138,10 @@ class Segment(Action):
             for columns in spans(width, self.tile_size, self.overlap):
                 tile = x[..., rows, columns]
                 weight = torch.outer(tent(tile.shape[-2]), tent(tile.shape[-1])).to(x.device)
-                logits = model.task.logits(tile.to(model.task.dtype)).float()
+                logits = model.task.logits(unit(tile).to(model.task.dtype)).float()
                 total[..., rows, columns] += weight * F.softmax(logits, 1)
                 weights[..., rows, columns] += weight
-        return total / weights
+        return total.div_(weights)
 
 
 def spans(side: int, size: int, overlap: float) -> Iterator[slice]:
@@ -171,15 +171,21 @@ def save_boxes(found: list[Box], names: list[str] | None, file: Path) -> Path:
 def boxes(mask: Tensor, smallest: int) -> list[Box]:
     """Boxes around the connected regions (of four neighbours) of each class, those of at least so many pixels, and not
     around what reaches all four edges, most likely a ground."""
-    ids, found = mask.cpu().numpy(), []
-    for number in np.unique(ids).tolist():
-        regions, _ = label(ids == number)
-        sizes = np.bincount(regions.ravel())
-        for index, (rows, columns) in enumerate(find_objects(regions), start=1):
-            box = Box(number, rows.start, columns.start, rows.stop, columns.stop)
-            if sizes[index] >= smallest and box[1:] != (0, 0, *ids.shape):
-                found.append(box)
-    return found
+    ids = mask.cpu().numpy()
+    there = counts(ids, int(ids.max()) + 1).nonzero()[0].tolist()
+    found = [box for number in there for box in boxes_of(ids, number, smallest)]
+    return [box for box in found if box[1:] != (0, 0, *ids.shape)]
+
+
+def boxes_of(ids: np.ndarray, number: int, smallest: int) -> list[Box]:
+    """Boxes around the connected regions of one class."""
+    regions, count = label(ids == number)
+    sizes = counts(regions, count + 1)[1:]
+    return [
+        Box(number, rows.start, columns.start, rows.stop, columns.stop)
+        for (rows, columns), size in zip(find_objects(regions), sizes, strict=True)
+        if size >= smallest
+    ]
 
 
 def answers(image: Tensor, mask: Tensor, found: list[Box], classes: np.ndarray, names: list[str] | None) -> Figure:
@@ -187,12 +193,14 @@ def answers(image: Tensor, mask: Tensor, found: list[Box], classes: np.ndarray, 
     height, width = mask.shape
     figure = Figure(figsize=(15, 1.8 + 4.4 * height / width), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    shares = torch.bincount(mask.flatten(), minlength=len(classes)).float() / mask.numel()
-    there = [k for k in shares.argsort(descending=True).tolist() if shares[k] > 0]
+    shares = counts(mask.numpy(), len(classes)) / mask.numel()
+    there = [k for k in (-shares).argsort(kind="stable").tolist() if shares[k] > 0]
     words = [f"{called(names, k)}: {100 * float(shares[k]):.0f} %" for k in there[:6] if shares[k] >= 0.01]
-    show(left, to_array(image), "classification: which classes?\n" + ", ".join(words))
+    every = -(-max(height, width) // FIGURE_SIDE)
+    small, small_mask = unit(image[:, ::every, ::every]), mask[::every, ::every]
+    show(left, to_array(small), "classification: which classes?\n" + ", ".join(words))
     left.title.set_wrap(True)
-    show(middle, to_array(image), f"detection: in which boxes? (connected regions: {len(found)})")
+    show(middle, to_array(small), f"detection: in which boxes? (connected regions: {len(found)})", (height, width))
     for box in found:
         size = (box.right - box.left, box.bottom - box.top)
         middle.add_patch(
@@ -201,6 +209,6 @@ def answers(image: Tensor, mask: Tensor, found: list[Box], classes: np.ndarray, 
         written = "black" if classes[box.class_number].mean() > 0.5 else "white"
         middle.text(box.left, box.top, called(names, box.class_number), size=6, va="bottom", color=written,
                     bbox={"facecolor": classes[box.class_number], "lw": 0, "pad": 1}, clip_on=True)  # fmt: skip
-    show(right, overlaid(image, mask, classes), "segmentation: which pixels?")
+    show(right, overlaid(small, small_mask, classes), "segmentation: which pixels?")
     legend(figure, there, classes, names)
     return figure

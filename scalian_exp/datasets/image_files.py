@@ -117,10 +117,11 @@ def opened(path: Path, frame: int = 0) -> Iterator[Image.Image]:
             if frame != image.tell():
                 image.seek(frame)
             facts = facts_of(image)
-            picture = ImageOps.exif_transpose(image)
-        picture.info.update(facts)
+            image.load()
+        ImageOps.exif_transpose(image, in_place=True)  # a large picture isn't copied where it is upright
+        image.info.update(facts)
     try:
-        yield picture
+        yield image
     except ValueError as error:
         raise Refusal(f"{path} can't be read as an image ({error}); repair or remove it.") from error
 
@@ -181,7 +182,8 @@ def seen(image: Image.Image, channels: int, background: Sequence[int] = WHITE) -
     flat = on_background(in_eight_bits(image), background)
     if flat.mode == "LAB":
         flat = flat.convert("RGB")
-    return flat.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return flat if flat.mode == mode else flat.convert(mode)
 
 
 def fitted(image: Image.Image, size: tuple[int, int], fit: Fit, resampling: Image.Resampling, fill: int) -> Image.Image:

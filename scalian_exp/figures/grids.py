@@ -29,9 +29,14 @@ def tile(images: Tensor, columns: int, gap: int = 1) -> np.ndarray:
     return canvas
 
 
-def show(axes: Axes, picture: np.ndarray, title: str = "") -> None:
-    """An image without ticks, its pixels kept sharp."""
-    axes.imshow(picture, interpolation="nearest")
+def show(axes: Axes, picture: np.ndarray, title: str = "", size: tuple[int, int] | None = None) -> None:
+    """An image without ticks, its pixels kept sharp.
+
+    Args:
+        size: height and width in which places on it are counted, where it stands for a larger one.
+    """
+    height, width = size or picture.shape[:2]
+    axes.imshow(picture, interpolation="nearest", extent=(-0.5, width - 0.5, height - 0.5, -0.5))
     axes.set_title(title)
     axes.set_xticks([])
     axes.set_yticks([])
