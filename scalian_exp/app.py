@@ -4,12 +4,15 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import hydra
+import hydra.utils
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -19,7 +22,7 @@ from scalian_exp.arguments import check_options, each_for_its_job
 from scalian_exp.checks import leaf_paths
 from scalian_exp.files import failures_refused
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import command_to_resume, spelled, sweeping
+from scalian_exp.shell import spelled, sweeping
 from scalian_exp.vocabulary import CONFIGS, options
 
 SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
@@ -54,7 +57,8 @@ def run(
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     command = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)
     try:
-        with_sentences(command, unknown)
+        with permitting():
+            with_sentences(command, unknown)
     except SystemExit as stop:
         if stop.code == 130:
             end_sweep()
@@ -62,6 +66,12 @@ def run(
     except Exception:
         end_sweep()  # a launcher raises what it likes where a job's process was killed; that is told after the summary
         raise
+
+
+def permitting() -> AbstractContextManager[Any]:
+    """What Hydra may itself build of a config: from Hydra 1.4 on it has to be told."""
+    whitelist = getattr(hydra.utils, "execution_whitelist", None)
+    return nullcontext() if whitelist is None else whitelist(("scalian_exp.*", "hydra_plugins.*"))
 
 
 def prepare(argv: list[str]) -> None:
@@ -81,16 +91,33 @@ def prepare(argv: list[str]) -> None:
 def end_sweep() -> None:
     """What a sweep that breaks off has to say, if this is one."""
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        from scalian_exp.resume_sweep import command_to_go_on
         from scalian_exp.summary import summarise
 
         folder = Path(HydraConfig.get().sweep.dir)
         print("The sweep ends here; to go on, also with jobs that are not in this table:")
-        print(command_to_resume(folder, "sweep.resume"))
+        print(command_to_go_on(folder))
         summarise(folder)
 
 
+def saying(arguments: list[str], *starts: str) -> bool:
+    """Does any of the arguments begin with one of these?"""
+    return any(argument.startswith(starts) for argument in arguments)
+
+
+def as_list(argument: str) -> str:
+    """`trust=a,b` as `trust=[a,b]`: several packages are no sweep."""
+    key, _, names = argument.partition("=")
+    return f"trust=[{names}]" if key == "trust" and "," in names and not names.startswith("[") else argument
+
+
 def find_own_modules() -> None:
-    """Search the folder one starts from for Python modules, last of all: a network of one's own may lie there."""
+    """Search the folder one starts from for Python modules, last of all: a network of one's own may lie there.
+
+    Where a command only uses what lies in a file, the user has to trust something first. Hydra imports all plugins that
+    it finds, so it looks for them before.
+    """
+    Plugins.instance()
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
 

@@ -19,7 +19,7 @@ from scalian_exp.shell import as_text, command_to_resume, quoted, read, shown, s
 from scalian_exp.signatures import expected, signature
 from scalian_exp.vocabulary import folders, options
 
-OWN = ("run", "device", "action")
+OWN = ("run", "device", "trust", "action")
 """what the command itself takes; all else is the action's"""
 THROUGH_THE_TOP = {"encode", "complete", "sample"}
 """what a network offers by its last layer"""
@@ -39,7 +39,7 @@ def apply(config: dict[str, Any]) -> None:
     from scalian_exp.runs import torch_device
 
     quiet()
-    model = load(config["run"], torch_device(str(config["device"])))
+    model = load(config["run"], torch_device(str(config["device"])), config["trust"])
     name, node = config["name"], config["action"]
     if missing := lacks(model, node["needs"]):
         offered = [other for other, said in options("action").items() if not lacks(model, said.get("needs", []))]
@@ -112,7 +112,8 @@ def not_taken(key: str, root: DictConfig) -> str:
     said = key.removeprefix("action.")
     close = get_close_matches(said, [*own, *OWN], n=1, cutoff=0.7)
     advice = f"did you mean {close[0]}? " if close else ""
-    return f"There is no {said} here; {advice}action={name} takes {', '.join(own) or 'nothing'}, beside run and device."
+    takes = ", ".join(own) or "nothing"
+    return f"There is no {said} here; {advice}action={name} takes {takes}, beside run, device and trust."
 
 
 def arguments_of_actions() -> str:
@@ -135,9 +136,10 @@ OmegaConf.register_new_resolver("arguments_of_actions", arguments_of_actions, re
 
 def main() -> None:
     """The command `scalian-apply`."""
-    app.find_own_modules()
+    if app.saying(sys.argv[1:], "trust="):
+        app.find_own_modules()
     several = sweeping(sys.argv)
-    sys.argv[1:] = [spelt_out(said, several) for said in sys.argv[1:]]
+    sys.argv[1:] = [spelt_out(app.as_list(said), several) for said in sys.argv[1:]]
     app.run(job, "apply", not_taken)
 
 

@@ -1,11 +1,11 @@
 """Config nodes → objects."""
 
 import inspect
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
@@ -30,26 +30,66 @@ IMPLIED: dict[str, dict[str, Any]] = {
 """networks' arguments that configs of earlier versions don't state → what they meant"""
 
 
-def build(path: str, node: dict[str, Any], **offers: Any) -> Any:
-    """Instantiate a node, with those offers that its target takes and the node doesn't give.
+def located(path: str) -> Any:
+    """The class or function that a dotted path names; the modules on the way are imported.
 
-    Words and facts that are there for others to read are left out unless the target asks for them.
+    Raises:
+        Refusal: if there is none.
+    """
+    try:
+        top, *rest = path.split(".")
+        found, name = import_module(top), top
+        for part in rest:
+            name = f"{name}.{part}"
+            found = getattr(found, part) if hasattr(found, part) else import_module(name)
+        return found
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Refusal(f"There is no {path}: {one_line(error)}.") from error
+
+
+def build(path: str, node: dict[str, Any], **offers: Any) -> Any:
+    """Build a node of a config, with those offers that its target takes and the node doesn't give.
+
+    Words and facts that are there for others to read are left out unless the target asks for them. The node is plain
+    data: nothing in it is interpolated. What its keys mean is what Hydra's `instantiate` says; that isn't called, as it
+    would resolve interpolations, and from Hydra 1.5 on wants a list of all that a user's configs may name.
 
     Raises:
         Refusal: if the target can't be found, or refuses its arguments.
     """
     try:
-        takes = inspect.signature(get_object(node["_target_"])).parameters
-        for_others = (RESERVED | FACTS) - HYDRAS - takes.keys()
-        arguments = {name: value for name, value in node.items() if name not in for_others}
-        accepted = {name: value for name, value in offers.items() if name in takes and name not in node}
-        return instantiate(arguments, _convert_="all", **accepted)
-    except InstantiationException as error:
-        if error.__cause__ is None or isinstance(error.__cause__, MISTAKES):
-            raise Refusal(f"{path}: {one_line(error.__cause__ or error)}") from error
-        raise error.__cause__ from None  # a bug: its own trace says more than Hydra's sentence
-    except (ImportError, AttributeError, ValueError) as error:
+        target = located(node["_target_"])
+        takes = inspect.signature(target).parameters
+    except (Refusal, ValueError, TypeError) as error:
         raise Refusal(f"{path}: {one_line(error)} Correct {path}._target_.") from error
+    for_others = (RESERVED | FACTS) - HYDRAS - takes.keys()
+    arguments = {name: value for name, value in node.items() if name not in for_others}
+    accepted = {name: value for name, value in offers.items() if name in takes and name not in node}
+    try:
+        return called(target, arguments, accepted)
+    except MISTAKES as error:
+        raise Refusal(f"{path}: {one_line(error)}") from error
+
+
+def called(target: Any, node: dict[str, Any], more: dict[str, Any]) -> Any:
+    """A target with the arguments of its node, whose own nodes are built first, and more arguments as they are."""
+    make = built if node.get("_recursive_", True) else (lambda value: value)
+    arguments = {name: make(value) for name, value in node.items() if name not in HYDRAS}
+    positional = [make(value) for value in node.get("_args_", [])]
+    if node.get("_partial_"):
+        return partial(target, *positional, **arguments, **more)
+    return target(*positional, **arguments, **more)
+
+
+def built(value: Any) -> Any:
+    """A value of a config, in which nodes have become objects."""
+    if isinstance(value, list):
+        return [built(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "_target_" in value:
+        return called(located(value["_target_"]), value, {})
+    return {name: built(item) for name, item in value.items()}
 
 
 def one_line(error: BaseException) -> str:

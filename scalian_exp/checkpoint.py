@@ -3,6 +3,7 @@
 import pickle
 import struct
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import torch
 from scalian_exp.build import build_task
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import check_config
+from scalian_exp.trust import check_origin, modules
 
 UNREADABLE = (
     *(RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError),
@@ -36,6 +38,8 @@ class Loaded(NamedTuple):
     """its run folder"""
     data_state: dict[str, Any]
     """what the data module kept in the checkpoint"""
+    trust: tuple[str, ...] = ()
+    """packages of others that the file may name"""
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -89,18 +93,22 @@ def check_progress(file: Path, trainer: dict[str, Any]) -> None:
         )
 
 
-def load(path: str | Path, device: str | torch.device = "cpu") -> Loaded:
+def load(path: str | Path, device: str | torch.device = "cpu", trust: str | Sequence[str] = ()) -> Loaded:
     """Rebuild a model from a checkpoint or a run folder, without its configs.
 
-    Nothing is unpickled but tensors and plain data; but the checkpoint names the classes to build, so, like a program,
-    it should come from somebody you trust.
+    A stranger's file can use memory and time, and nothing else: tensors and plain data are all that is unpickled, and
+    the networks, losses and optimizers that it may name are those of this package and of torch.
+
+    Args:
+        trust: packages of others that the checkpoint may name too, as ["halves"]: your own network's, for instance.
 
     Raises:
-        Refusal: if there is no such checkpoint, or it is truncated or foreign.
+        Refusal: if there is no such checkpoint, it is truncated or foreign, or names code that isn't trusted.
     """
-    file = checkpoint_file(Path(path))
+    file, trust = checkpoint_file(Path(path)), modules(trust)
     contents = read(file)
     config = contents["scalian_exp"]["config"]
+    check_origin(config, file, trust, ("model", "loss"))
     task = build_task(config)
     try:
         task.load_state_dict(contents["state_dict"])
@@ -108,7 +116,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Loaded:
         first = str(error).splitlines()[1:2] or [str(error)]
         raise Refusal(f"The weights in {file} don't fit its network any more ({first[0].strip()}).") from error
     folder = file.parent.parent if file.parent.name == "checkpoints" else file.parent
-    return Loaded(task.to(device).eval(), config, file, folder, data_state_in(contents))
+    return Loaded(task.to(device).eval(), config, file, folder, data_state_in(contents), trust)
 
 
 def data_state_in(contents: dict[str, Any]) -> dict[str, Any]:

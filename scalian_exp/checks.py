@@ -23,7 +23,7 @@ from scalian_exp.vocabulary import choices_of, fitting
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides", "needs"}
 OFFERS = {
     "model": {"loss"},
-    "callbacks": {"folder", "dirpath", "monitor", "mode"},
+    "callbacks": {"folder", "dirpath", "monitor", "mode", "trust"},
     "logger": {"save_dir"},
     "trainer": {"callbacks", "logger", "default_root_dir"},
 }
@@ -127,6 +127,7 @@ def check_root(config: dict[str, Any]) -> None:
         "test": "bool",
         "init_from": "str | None",
         "repeats": "Sequence[str]",
+        "trust": "str | Sequence[str] | None",
     }.items():
         if name in config and (wanted := expected(config[name], ast.Constant(annotation))):
             raise Refusal(f"{name} must be {wanted}, not {config[name]!r}.")
@@ -154,6 +155,18 @@ def targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     elif isinstance(node, list):
         for index, value in enumerate(node):
             yield from targets(f"{path}[{index}]", value)
+
+
+def texts(path: str, node: Any) -> Iterator[tuple[str, str]]:
+    """All texts of a config, with their paths."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from texts(f"{path}.{key}", value)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from texts(f"{path}[{index}]", value)
+    elif isinstance(node, str):
+        yield path, node
 
 
 def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: set[str]) -> None:

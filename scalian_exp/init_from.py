@@ -1,7 +1,7 @@
 """Start a network from the matching part of another run's."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from scalian_exp.refusal import Refusal
 log = logging.getLogger(__name__)
 
 
-def start_network_from(network: nn.Module, data: Any, run: str) -> list[str]:
+def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[str] = ()) -> list[str]:
     """Copy all weights of a run that have the same name and shape here; the others keep their random start. A stack of
     RBMs starts a feed-forward network of the same widths, see `unrolled`.
 
     Args:
         data: what the network is to be trained on, set up already; as far as it keeps in checkpoints what its inputs
             stand for, they must stand for the same in the run.
+        trust: packages of others that the run may name.
 
     Returns:
         The names of the parameters and buffers that were copied.
@@ -35,7 +36,7 @@ def start_network_from(network: nn.Module, data: Any, run: str) -> list[str]:
         for name, values in contents["state_dict"].items()
         if name.startswith("network.")
     }
-    if hasattr(source := load(file).task.network, "layers"):
+    if hasattr(source := load(file, trust=trust).task.network, "layers"):
         theirs |= unrolled(source, network)
     ours = network.state_dict()
     fits = {name: ours[name].shape == values.shape for name, values in theirs.items() if name in ours}

@@ -61,6 +61,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     from scalian_exp.runs import check_accelerator
+    from scalian_exp.trust import arguments_to_resume
 
     check_accelerator(config["trainer"])
     for library in list(logging.root.manager.loggerDict):
@@ -87,7 +88,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             results: dict[int, dict[str, Any]] = elastic_launch(launch, work)(config, folder, threads)
         except SignalException as stop:
             if stop.sigval == signal.SIGTERM and folders.checkpoint(folder, "last", "start"):  # else a process tells
-                print(f"\nInterrupted; go on with: {command_to_resume(folder)}", flush=True)
+                rest = arguments_to_resume(config, folder)
+                print(f"\nInterrupted; go on with: {command_to_resume(folder, arguments=rest)}", flush=True)
             raise SystemExit(INTERRUPTED) from None
         except ChildFailedError as error:
             raise told(*error.get_first_failure()) from None

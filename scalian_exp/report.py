@@ -23,6 +23,7 @@ from scalian_exp.callbacks.timing import Timing
 from scalian_exp.files import read_json, write_text
 from scalian_exp.shell import command, command_to_resume, shown
 from scalian_exp.terminal import display
+from scalian_exp.trust import arguments_to_resume
 
 PACKAGES = (
     "scalian-exp",
@@ -153,7 +154,7 @@ def print_table(title: str, values: Mapping[str, Any]) -> None:
     display(table)
 
 
-def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
+def announce_interruption(trainer: Any, task: Any, folder: Path, config: dict[str, Any]) -> None:
     """Print the command that goes on, and write the metrics so far."""
     if kept := folders.checkpoint(folder, "last", "start"):
         wanted = f" of {trainer.max_epochs}" if trainer.max_epochs >= 0 else ""
@@ -163,6 +164,6 @@ def announce_interruption(trainer: Any, task: Any, folder: Path) -> None:
         print(f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints.", flush=True)
     else:
         print("\nInterrupted before the first step.", flush=True)
-    print(f"Go on with: {command_to_resume(folder)}", flush=True)
+    print(f"Go on with: {command_to_resume(folder, arguments=arguments_to_resume(config, folder))}", flush=True)
     so_far = {name: float(value) for name, value in trainer.callback_metrics.items()}
     write_metrics(folder, {**so_far, **facts(trainer, task, "interrupted")})

@@ -24,17 +24,21 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     """The config and the folder that `resume=<folder>` and further overrides mean.
 
     Raises:
-        Refusal: if there is no such run, or an override would make another experiment of it.
+        Refusal: if there is no such run, it names code that isn't trusted, or an override would make another experiment
+            of it.
     """
+    from scalian_exp.trust import check_origin, check_study, modules  # which import torch
+
     spelt = spelled(overrides)
     said = OverridesParser.create().parse_overrides(spelt)
     folder = Path(text_of(next(argument for argument in spelt if argument.startswith("resume="))))
     config = stored_config(folder, training=True)
+    trust = modules(next((override.value() for override in said if override.key_or_group == "trust"), None))
     if not folders.goes_on(folder):
         raise Refusal(f"{folder} has no checkpoints/last.ckpt to go on from; start a new run.")
     for override in said:
         key = override.key_or_group
-        if key == "resume":
+        if key in ("resume", "trust"):
             continue
         if override.type != OverrideType.CHANGE or not (key in CHANGEABLE or key.startswith(CHANGEABLE_GROUPS)):
             raise Refusal(
@@ -45,6 +49,12 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
             raise Refusal(f"The run in {folder} has no {key}; {nearest(key, [*leaf_paths(config)])}")
         OmegaConf.update(config, key, override.value())
     plain: Any = OmegaConf.to_container(config)
+    plain.pop("trust", None)
+    changed = [override.key_or_group for override in said]
+    check_origin(plain, folder / "config.yaml", trust, folder=folder, said=changed)
+    check_study(folder.parent, trust)
+    if trust:
+        plain["trust"] = [*trust]
     check_plain(plain)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return plain, folder

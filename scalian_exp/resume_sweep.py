@@ -9,8 +9,9 @@ from scalian_exp.arguments import each_for_its_job
 from scalian_exp.checks import resolved
 from scalian_exp.files import read_yaml
 from scalian_exp.folders import runs_in
+from scalian_exp.overrides import check_overrides, to_be_repeated
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import literal, spelled, text_of, word
+from scalian_exp.shell import command_to_resume, literal, spelled, text_of, word
 from scalian_exp.stored import read_config, read_overrides
 
 FLAGS = ("-m", "--multirun")
@@ -30,7 +31,8 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
     """
     arguments = spelled(arguments)
     folder = Path(text_of(next(said for said in arguments if said.startswith(f"{KEY}="))))
-    again = [said for said in arguments if not said.startswith(f"{KEY}=") and said not in FLAGS]
+    again = [said for said in arguments if not said.startswith((f"{KEY}=", "trust=")) and said not in FLAGS]
+    trust = [said for said in arguments if said.startswith("trust=")]
     task, hydras = started_with(folder)
     new = [said for said in again if key_of(said).startswith("hydra")]
     own, then = (each_for_its_job(words) for words in ([said for said in again if said not in new], task))
@@ -43,8 +45,9 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
         )
     changed = {key_of(said) for said in new}
     kept = [said for said in hydras if key_of(said) not in {*changed, *OF_THE_START}]
+    check_overrides(folder, [] if own else task, kept, trust)
     place = f"hydra.sweep.dir={literal(str(folder))}"
-    return ["--multirun", *task, *kept, *new, place, "hydra.callbacks.jobs.resume=true"]
+    return ["--multirun", *task, *trust, *kept, *new, place, "hydra.callbacks.jobs.resume=true"]
 
 
 def started_with(folder: Path) -> tuple[list[str], list[str]]:
@@ -67,8 +70,17 @@ def started_with(folder: Path) -> tuple[list[str], list[str]]:
                 raise Refusal(
                     f"The sweep in {folder} was started in {cwd}, where its data lies too; go on with it from there."
                 )
-            return [*map(str, task)], [*map(str, hydras)]
+            return [said for said in map(str, task) if key_of(said) != "trust"], [*map(str, hydras)]
     raise Refusal(f"{file} is damaged: it doesn't tell how the sweep was started; {advice}.")
+
+
+def command_to_go_on(folder: Path) -> str:
+    """The command that goes on with a sweep of this user's, with all that has to be said again."""
+    if not (folder / "multirun.yaml").is_file():
+        return command_to_resume(folder, KEY)
+    task, hydras = started_with(folder)
+    kept = [said for said in hydras if key_of(said) not in OF_THE_START]
+    return command_to_resume(folder, KEY, to_be_repeated(folder, task, kept))
 
 
 def key_of(override: str) -> str:
@@ -85,6 +97,7 @@ def check_jobs(sweep: Path, config_name: str) -> None:
 
     for file in sorted(sweep.glob("*/config.yaml")):
         now = resolved(compose(config_name, read_overrides(file.parent)))
+        now.pop("trust")  # no run keeps what is trusted
         if changes := differences(read_config(file.parent, training=True), now):
             more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise Refusal(

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,15 @@ BY_HAND = {"gradient_clip_val": None, "accumulate_grad_batches": 1}
 """what Lightning does for tasks with one optimizer only → off"""
 
 
-def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any = 1) -> pl.Trainer:
+def build_trainer(
+    config: dict[str, Any], task: Any, folder: Path, devices: Any = 1, trust: Sequence[str] = ()
+) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder, on these
-    devices."""
+    devices.
+
+    Args:
+        trust: packages of others that the judge of samples may name.
+    """
     check_accelerator(config["trainer"])
     if isinstance(devices, list) and not torch.accelerator.is_available():
         raise Refusal(f"trainer.devices={devices}: a CPU has no index; leave trainer.devices out.")
@@ -49,6 +55,7 @@ def build_trainer(config: dict[str, Any], task: Any, folder: Path, devices: Any 
     if "FSDP" in str(config["trainer"].get("strategy")) and hasattr(task.network, "start_from"):
         raise Refusal("trainer/accelerator=fsdp: this network starts from the data, before it is split; use ddp.")
     offers = {"folder": folder, "dirpath": str(folder / "checkpoints"), "monitor": task.monitor, "mode": task.mode}
+    offers |= {"trust": trust}
     callbacks = {name: build(f"callbacks.{name}", node, **offers) for name, node in chosen(config["callbacks"])}
     loggers = [
         build(f"logger.{name}", node, save_dir=str(folder)) for name, node in (config["logger"] or {}).items() if node

@@ -130,22 +130,23 @@ class Search(Sweeper):
 
     def own_direction(self, space: dict[str, Any], fixed: list[str]) -> str:
         """The direction of what the task monitors: of the first one, where models are searched for."""
-        from hydra.utils import get_class
+        from scalian_exp.build import located
 
         first = [f"{key}={found.choices[0]}" for key, found in space.items() if options(key)]
         config = self.hydra_context.config_loader.load_sweep_config(self.config, [*first, *fixed])
-        mode: str = get_class(config.model._target_).mode  # type: ignore[attr-defined]
+        mode: str = located(config.model._target_).mode
         return {"min": "minimize", "max": "maximize"}[mode]
 
     def new_sampler(self, space: dict[str, Any], number: int) -> Any:
         """A sampler whose chance is that of a trial's number."""
-        from hydra.utils import instantiate
+        from scalian_exp.build import built
 
-        target = self.sampler._target_
-        if target.endswith("GridSampler"):
-            return instantiate(self.sampler, search_space={key: values(key, d) for key, d in space.items()})
-        seed = self.sampler.get("seed")
-        return instantiate(self.sampler, **({} if seed is None else {"seed": seed + number}))
+        sampler: Any = OmegaConf.to_container(self.sampler, resolve=True)
+        if sampler["_target_"].endswith("GridSampler"):
+            sampler["search_space"] = {key: values(key, d) for key, d in space.items()}
+        elif sampler.get("seed") is not None:
+            sampler["seed"] += number
+        return built(sampler)
 
     def ask(self, study: Any, space: dict[str, Any]) -> None:
         """Open the next trial, with all its parameters at once: one killed half-asked could not be gone on with.
@@ -156,9 +157,9 @@ class Search(Sweeper):
         copy.add_trials(study.trials)
         trial = copy.ask(space)
         if self.custom_search_space:
-            from hydra.utils import get_method
+            from scalian_exp.build import located
 
-            get_method(self.custom_search_space)(self.config, trial)
+            located(self.custom_search_space)(self.config, trial)
         asked = copy.trials[-1]
         study.add_trial(
             optuna.trial.create_trial(

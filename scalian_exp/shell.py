@@ -5,7 +5,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +124,13 @@ def command(name: str, *arguments: str) -> str:
     return shlex.join([program(name), *arguments])
 
 
-def command_to_resume(folder: Path, key: str = "resume") -> str:
-    """The command that goes on with a run, or by sweep.resume with a sweep."""
-    return f"{command('scalian-train')} {word(key, folder)}"
+def command_to_resume(folder: Path, key: str = "resume", arguments: Sequence[str] = ()) -> str:
+    """The command that goes on with a run, or by sweep.resume with a sweep.
+
+    Args:
+        arguments: what it needs besides; none is quoted for the shell yet.
+    """
+    return " ".join([command("scalian-train"), word(key, folder), *map(shlex.quote, arguments)])
 
 
 def shown(path: Path) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from scalian_exp.checks import texts
 from scalian_exp.files import read_json, read_yaml
 from scalian_exp.refusal import Refusal
 
@@ -49,7 +50,12 @@ def read_config(folder: Path, training: bool = False) -> dict[str, Any]:
     """
     file = folder / "config.yaml"
     advice = "restore it from a copy, or start a new run"
-    return check_config(read_yaml(file, advice=advice), str(file), advice, training)
+    config = check_config(read_yaml(file, advice=advice), str(file), advice, training)
+    if references := [path for path, text in texts("config", config) if "${" in text]:
+        raise Refusal(
+            f"{file} is damaged: {references[0]} refers to something else, and runs keep plain data; {advice}."
+        )
+    return config
 
 
 def read_overrides(folder: Path) -> list[str]:

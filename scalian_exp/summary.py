@@ -10,7 +10,8 @@ from typing import Any
 from rich.table import Table
 
 from scalian_exp.files import read_yaml, write_text
-from scalian_exp.shell import command, command_to_resume, shown
+from scalian_exp.resume_sweep import command_to_go_on
+from scalian_exp.shell import command, shown
 from scalian_exp.stored import OF_HYDRA, metrics_of, read_overrides
 from scalian_exp.terminal import WIDTH, display
 
@@ -196,5 +197,5 @@ def summarise(sweep: Path) -> int:
         error = job["folder"] / "error.txt"
         print(f"{job['outcome']['status']:12} {shown(error if error.exists() else job['folder'])}")
     if failed:
-        print(f"go on     {command_to_resume(sweep, 'sweep.resume')}")
+        print(f"go on     {command_to_go_on(sweep)}")
     return len(failed)

@@ -44,8 +44,11 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from scalian_exp.init_from import start_network_from
     from scalian_exp.network_size import check_network
     from scalian_exp.runs import build_trainer, check_shares, ending_cleanly, told_plainly
+    from scalian_exp.trust import modules
 
     report.quiet()
+    trust = modules(config.get("trust"))
+    config = {key: value for key, value in config.items() if key != "trust"}  # what a run keeps can't vouch for itself
     seed_everything(config["seed"], verbose=False)
     data = build("dataset", config["dataset"])
     with one_at_a_time(config["dataset"].get("root")):
@@ -63,12 +66,12 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     else:
         task.start_network()
         if config.get("init_from"):
-            start_network_from(task.network, data, config["init_from"])
+            start_network_from(task.network, data, config["init_from"], trust)
             task.initialised = True
             if config["trainer"]["max_epochs"] == 0:
                 log.info("trainer.max_epochs=0: nothing is trained, the weights of init_from are tested as they are")
     with devices_of(config["trainer"]) as devices:
-        trainer: Any = build_trainer(config, task, folder, devices)
+        trainer: Any = build_trainer(config, task, folder, devices, trust)
         for callback in trainer.callbacks:
             if hasattr(callback, "check"):
                 callback.check(task, data)
@@ -108,7 +111,9 @@ def go_on_with_sweep() -> None:
 
 def main() -> None:
     """The command `scalian-train`."""
-    app.find_own_modules()
+    overrides = sys.argv[1:] = [app.as_list(argument) for argument in sys.argv[1:]]
+    if not app.saying(overrides, "resume=", f"{KEY}=") or app.saying(overrides, "trust=", "hydra.searchpath="):
+        app.find_own_modules()
     with folders.all_released():
         if any(said.startswith("resume=") for said in sys.argv[1:]):
             app.with_sentences(go_on_with_run)

@@ -219,7 +219,7 @@ def test_apply_says_what_it_takes(tmp_path: Path) -> None:
     def said(*arguments: str) -> str:
         return command("run=nowhere", "action=reconstruct", *arguments, cwd=tmp_path, module="apply").stderr.strip()
 
-    takes = "action=reconstruct takes image, count, beside run and device."
+    takes = "action=reconstruct takes image, count, beside run, device and trust."
     assert said("imgae=a.png") == f"There is no imgae here; did you mean image? {takes}"
     assert said("model=vae") == f"There is no model here; {takes}"
     assert said("+loss=mse") == f"There is no loss here; {takes}"
@@ -338,7 +338,15 @@ def test_ones_own_network_and_configs_plug_in(tmp_path: Path, root: Path, monkey
     result = process(*arguments, "hydra.run.dir=run", cwd=tmp_path, PYTHONPATH=str(own))
     assert result.returncode == 0, result.stderr
     used = command("run=run", "action=reconstruct", cwd=tmp_path, module="apply")
+    assert re.search(
+        r"model\.network in run/checkpoints/best\.ckpt names halves\.Halves.* add trust=halves ", used.stderr
+    )
+    used = command("run=run", "action=reconstruct", "trust=halves", cwd=tmp_path, module="apply")
     assert used.returncode == 0, used.stderr
+    further = ["resume=run", "trainer.max_epochs=2"]
+    assert "add trust=halves" in command(*further, cwd=tmp_path).stderr
+    assert command(*further, "trust=other,halves", cwd=tmp_path).returncode == 0
+    assert "trust" not in (tmp_path / "run/config.yaml").read_text()
     odd = command(*arguments, "dataset.image_size=[15,16]", cwd=tmp_path)
     assert odd.stderr.strip() == "model: Images of 15 rows have no halves; use an even height."
     wrong = command(*arguments, "loss=elbo", cwd=tmp_path)

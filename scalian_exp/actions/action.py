@@ -15,6 +15,7 @@ from scalian_exp.build import build
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.grids import to_array
 from scalian_exp.refusal import Refusal
+from scalian_exp.trust import check_origin
 
 Batch = dict[str, Tensor]
 
@@ -29,6 +30,7 @@ class Action(ABC):
 
 def data_of(model: Loaded) -> Any:
     """The data module that a model was trained with, set up."""
+    check_origin(model.config, model.file, model.trust, ("dataset",))
     data = build("dataset", model.config["dataset"])
     data.prepare_data()
     data.setup("test")

@@ -68,4 +68,4 @@ class Provenance(pl.Callback):
 
     def on_exception(self, trainer: Any, task: Any, exception: BaseException) -> None:
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
-            announce_interruption(trainer, task, self.folder)
+            announce_interruption(trainer, task, self.folder, self.config)

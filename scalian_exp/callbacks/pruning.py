@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from scalian_exp.build import built
 from scalian_exp.refusal import Refusal
 from scalian_exp.search import PRUNED, STUDY
 from scalian_exp.summary import job_number
@@ -34,9 +35,8 @@ class Pruning(pl.Callback):
     def told(self, trainer: Any) -> bool:
         """Tell the search the value; is the trial to end?"""
         import optuna
-        from hydra.utils import instantiate
 
-        pruner = instantiate(self.where["pruner"]) or optuna.pruners.NopPruner()
+        pruner = built(self.where["pruner"]) or optuna.pruners.NopPruner()
         study = optuna.load_study(study_name=self.where["study_name"], storage=self.where["storage"], pruner=pruner)
         trial = optuna.trial.Trial(study, study.trials[self.number]._trial_id)
         trial.report(float(trainer.callback_metrics[self.monitor]), trainer.current_epoch)

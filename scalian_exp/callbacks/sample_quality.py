@@ -1,5 +1,6 @@
 """How good samples are, as a classifier of ours sees them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,20 @@ class SampleQuality(pl.Callback):
     Args:
         judge: a run of model=classifier on the same data set.
         samples: how many; the distance has a bias that shrinks with them.
+        trust: packages of others that the judge may name.
 
     Raises:
         Refusal: if there is no such judge, or it is no classifier.
     """
 
-    def __init__(self, judge: str, samples: PositiveInt = 10_000):
+    def __init__(self, judge: str, samples: PositiveInt = 10_000, trust: Sequence[str] = ()):
         self.judge, self.samples = judge, samples
         if not Path(judge).exists():
             raise Refusal(
                 f"There is no judge {judge}; train one first, on the same data set: "
                 f"scalian-train model=classifier dataset=… {word('hydra.run.dir', Path(judge))}"
             )
-        loaded = load(judge)
+        loaded = load(judge, trust=trust)
         self.facts = loaded.config["dataset"]
         if not hasattr(loaded.task.network, "head"):
             raise Refusal(f"{judge} is a {type(loaded.task.network).__name__}; judge by a run of model=classifier.")
