@@ -39,7 +39,7 @@ def apply(config: dict[str, Any]) -> None:
     from scalian_exp.runs import torch_device
 
     quiet()
-    model = load(config["run"], torch_device(str(config["device"])), config["trust"])
+    model = load(str(config["run"]), torch_device(str(config["device"])), config["trust"])
     name, node = config["name"], config["action"]
     if missing := lacks(model, node["needs"]):
         offered = [other for other, said in options("action").items() if not lacks(model, said.get("needs", []))]
@@ -75,6 +75,8 @@ def job(config: DictConfig) -> None:
     plain: Any = OmegaConf.to_container(config, resolve=True)
     if plain["run"] is None:
         raise Refusal("Say which run: run=<run folder or checkpoint>.")
+    if isinstance(plain["run"], list | dict):
+        raise Refusal(f"run={plain['run']}: say one run folder or checkpoint; -m run=a,b goes over several.")
     check_arguments({"action": plain["action"]})
     apply({**plain, "name": HydraConfig.get().runtime.choices["action"]})
 

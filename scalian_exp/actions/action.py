@@ -14,6 +14,7 @@ from torch import Tensor
 from scalian_exp.build import build
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.grids import to_array
+from scalian_exp.memory import check_images
 from scalian_exp.refusal import Refusal
 from scalian_exp.trust import check_origin
 
@@ -63,6 +64,15 @@ def spread(model: Loaded, data: Any, count: int) -> Batch:
     if count > size:
         raise Refusal(f"{count} test examples are wanted, but there are {size}; take at most so many (count=…).")
     return prepared(model, data, data.splits["test"][torch.linspace(0, size - 1, count).round().long()])
+
+
+def check_room(model: Loaded, count: int) -> None:
+    """
+    Raises:
+        Refusal: if so many images of the network's size are more than the memory holds.
+    """
+    facts = model.config["dataset"]
+    check_images(count, (facts["in_channels"], *facts["image_size"]))
 
 
 def image_from(model: Loaded, path: str) -> Tensor:

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scalian_exp.actions.action import Action, inputs, save_figure, save_image
+from scalian_exp.actions.action import Action, check_room, inputs, save_figure, save_image
 from scalian_exp.actions.pixel_by_pixel import drawn, exact_inputs, refuse_temperature
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.datasets.image_files import chosen, opened, seen
 from scalian_exp.figures.grids import rows_of_images, side_by_side
-from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
+from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt, Seed
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.reconstruction import psnr
 
@@ -43,7 +43,7 @@ class Complete(Action):
         mask: str | None = None,
         completions: PositiveInt = 1,
         temperature: PositiveFloat = 1.0,
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
     ):
         self.image, self.count, self.region, self.share, self.mask = image, count, region, share, mask
         self.completions, self.temperature, self.seed = completions, temperature, seed
@@ -53,6 +53,7 @@ class Complete(Action):
         network = model.task.network
         by_pixel = hasattr(network, "pixel_by_pixel")
         x = (exact_inputs if by_pixel else inputs)(model, self.image, self.count)
+        check_room(model, len(x) * self.completions)
         torch.manual_seed(self.seed)
         known = self.known(x)
         if bool(known.all()):

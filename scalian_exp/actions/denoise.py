@@ -10,7 +10,7 @@ from scalian_exp.actions.action import Action, inputs, save_figure, save_image
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.grids import rows_of_images, side_by_side
 from scalian_exp.networks.corruptions import Corruption, SaltAndPepper
-from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
+from scalian_exp.ranges import NonNegativeFloat, PositiveInt, Seed
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.reconstruction import psnr
 
@@ -35,7 +35,7 @@ class Denoise(Action):
         image: str | None = None,
         count: PositiveInt = 10,
         level: NonNegativeFloat | None = None,
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
     ):
         self.image, self.count, self.level, self.seed, self.noise = image, count, level, seed, noise
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from scalian_exp.actions.action import (
     Action,
     batches,
+    check_room,
     data_of,
     examples,
     image_from,
@@ -66,12 +67,15 @@ class Interpolate(Action):
             return image_from(model, self.start), image_from(model, self.end)
         data = data_of(model)
         walks = min(self.count, len(data.splits["test"]) // 2)
+        if not walks:
+            raise Refusal("A walk needs two test images, and there is one; give start=… and end=….")
         x = spread(model, data, 2 * walks)["image"]
         return x[0::2], x[1::2]
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
         start, end = self.ends(model)
+        check_room(model, len(start) * self.steps)
         network = model.task.network
         weights = torch.linspace(0, 1, self.steps, device=start.device).view(1, -1, 1)
         codes = torch.lerp(network.encode(start).unsqueeze(1), network.encode(end).unsqueeze(1), weights)
@@ -106,6 +110,7 @@ class Traverse(Action):
         codes = torch.cat([network.encode(batch["image"]) for batch in batches(model, "test")])
         mean, deviation = codes.mean(0), codes.std(0)
         chosen = deviation.argsort(descending=True)[: self.most]
+        check_room(model, len(chosen) * self.steps)
         code = network.encode(inputs(model, self.image, 1))[0]
         offsets = torch.linspace(-self.extent, self.extent, self.steps, device=code.device)
         grid = code.repeat(len(chosen), self.steps, 1)
@@ -130,6 +135,7 @@ class LatentMap(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        check_room(model, self.steps**2)
         batch = examples(model, self.count)
         codes = model.task.network.encode(batch["image"])
         figure = latent_map(codes, batch.get("label"), model.task.decoded, self.steps, model.task.class_names)

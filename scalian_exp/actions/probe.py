@@ -37,6 +37,8 @@ class Probe(Action):
     def __init__(
         self, labels: Sequence[PositiveInt | None], repeats: PositiveInt = 3, inverse_penalty: PositiveFloat = 1.0
     ):
+        if not labels:
+            raise Refusal("labels=[]: give at least one number of labelled examples, or null for all, as [100,null].")
         self.labels, self.repeats, self.inverse_penalty = labels, repeats, inverse_penalty
 
     def run(self, model: Loaded, folder: Path) -> list[Path]:

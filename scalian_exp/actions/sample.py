@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scalian_exp.actions.action import Action, save_figure
+from scalian_exp.actions.action import Action, check_room, save_figure
 from scalian_exp.actions.pixel_by_pixel import drawn, refuse_temperature
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.drawing import frames
 from scalian_exp.figures.grids import image_grid, tile
-from scalian_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt
+from scalian_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Seed
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import probabilities
 
@@ -36,7 +36,7 @@ class Sample(Action):
     def __init__(
         self,
         count: PositiveInt = 64,
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
         label: NonNegativeInt | None = None,
         frames: PositiveInt = 50,
         temperature: PositiveFloat = 1.0,
@@ -51,6 +51,7 @@ class Sample(Action):
         if self.label is not None and self.label >= classes:
             known = f"it knows the labels 0 to {classes - 1}" if classes else "this model knows no labels"
             raise Refusal(f"label={self.label}: {known}; leave label out, or give one that it knows.")
+        check_room(model, self.count * (self.frames if hasattr(network, "chain") else 1))
         torch.manual_seed(self.seed)
         if hasattr(network, "pixel_by_pixel"):
             nothing = torch.zeros(self.count, *network.shape, device=model.task.device)
