@@ -50,6 +50,8 @@ class SampleQuality(pl.Callback):
 
     def __init__(self, judge: str, samples: PositiveInt = 10_000, trust: Sequence[str] = ()):
         self.judge, self.samples = judge, samples
+        if samples < 2:
+            raise Refusal(f"samples={samples}: a covariance needs two samples at least, and a useful one thousands.")
         if not Path(judge).exists():
             raise Refusal(
                 f"There is no judge {judge}; train one first, on the same data set: "

@@ -47,6 +47,8 @@ def readable(path: Path) -> Iterator[None]:
     Raises:
         Refusal: instead of whatever Pillow raises on a file that it can't read.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a FIFO would be waited for
+        raise Refusal(f"{path} is no regular file; give an image file.")
     try:
         yield
     except FileNotFoundError as error:
