@@ -4,7 +4,6 @@ The shards are litdata's. WebDataset's tar files can only be read from front to 
 their number, and so order, resuming and the division among processes are those of all other data.
 """
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -19,11 +18,13 @@ from torchvision.transforms.v2 import Transform
 from scalian_exp.datasets.base import Batched, Examples
 from scalian_exp.datasets.images import Images
 from scalian_exp.datasets.masks import Masks
+from scalian_exp.files import read_json
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
 FACTS = "shards.json"
 """what make_shards.py says of all splits: the images' shape, and how many classes there are"""
+AGAIN = "write the shards again by scripts/make_shards.py"
 SPLITS = ("train", "val", "test")
 
 
@@ -37,8 +38,7 @@ class ShardedExamples(Batched):
     """
 
     def __init__(self, folder: Path, mixed: int):
-        shards = json.loads((folder / "index.json").read_text(encoding="utf-8"))["chunks"]
-        self.folder, self.mixed, self.sizes = folder, mixed, [shard["chunk_size"] for shard in shards]
+        self.folder, self.mixed, self.sizes = folder, mixed, sizes_of(folder)
         self.process = 0
         self.stream: Any = None
 
@@ -77,8 +77,30 @@ def facts_of(root: str | Path) -> dict[str, Any]:
     ]
     if missing:
         raise Refusal(f"dataset.root={root} has no {missing[0]}; write shards into it by scripts/make_shards.py.")
-    facts: dict[str, Any] = json.loads((Path(root) / FACTS).read_text(encoding="utf-8"))
-    return facts
+    file = Path(root) / FACTS
+    match read_json(file, dict, AGAIN):
+        case {"image": [int(), int(), int()], "classes": int()} as facts:
+            return facts
+    raise Refusal(f"{file} is damaged: it doesn't tell the images' shape and the number of classes; {AGAIN}.")
+
+
+def sizes_of(folder: Path) -> list[int]:
+    """How many examples each shard of a split has.
+
+    Raises:
+        Refusal: if index.json is damaged, or a shard is missing.
+    """
+    file = folder / "index.json"
+    sizes = []
+    for shard in read_json(file, dict, AGAIN).get("chunks") or [None]:
+        match shard:
+            case {"chunk_size": int(size), "filename": str(name)} if size > 0:
+                if not (folder / name).is_file():
+                    raise Refusal(f"{folder} has no {name}, which its index.json names; {AGAIN}.")
+                sizes.append(size)
+            case _:
+                raise Refusal(f"{file} is damaged: it doesn't tell what each shard holds; {AGAIN}.")
+    return sizes
 
 
 class Shards(Images):

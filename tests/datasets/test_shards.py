@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from scalian_exp.build import build
 from scalian_exp.datasets.base import ShuffledBatches
+from scalian_exp.datasets.shards import FACTS, SPLITS, Shards
 from scalian_exp.refusal import Refusal
 from scalian_exp.train import train
 
@@ -117,3 +118,23 @@ def test_masks_in_shards_train_a_segmentation(root: Path, tmp_path: Path) -> Non
     words = ["dataset=mask_shards", f"dataset.root={tmp_path / 'masks'}", "dataset.image_size=[40,48]"]
     metrics = train(tiny("unet", *words, "dataset.num_classes=4"), tmp_path / "run")
     assert metrics["status"] == "finished"
+
+
+@pytest.mark.parametrize("name", [FACTS, "train/index.json"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "5", "null", "{}", '{"image": 5, "classes": 2}', '{"chunks": [5]}'])
+def test_damaged_shards_are_told(name: str, text: str, tmp_path: Path) -> None:
+    pytest.importorskip("litdata")
+    for split in SPLITS:
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "shard").touch()
+        (tmp_path / split / "index.json").write_text('{"chunks": [{"chunk_size": 3, "filename": "shard"}]}')
+    (tmp_path / FACTS).write_text('{"image": [1, 8, 8], "classes": 2}')
+    data = Shards(str(tmp_path), 1, [8, 8])
+    data.setup()
+    assert len(data.splits["train"]) == 3
+    (tmp_path / name).write_text(text)
+    with pytest.raises(Refusal, match=f"{name} is damaged: .*make_shards"):
+        Shards(str(tmp_path), 1, [8, 8]).setup()
+    (tmp_path / name).unlink()
+    with pytest.raises(Refusal, match=f"has no {name}"):
+        Shards(str(tmp_path), 1, [8, 8]).setup()
