@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
@@ -20,7 +21,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from scalian_exp.arguments import check_options, each_for_its_job
 from scalian_exp.checks import leaf_paths
-from scalian_exp.files import failures_refused
+from scalian_exp.files import failures_refused, reason
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import spelled, sweeping
 from scalian_exp.vocabulary import CONFIGS, options
@@ -124,6 +125,7 @@ def find_own_modules() -> None:
 
 def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig], str] = not_there) -> None:
     """Do it; tell a user's mistake in one sentence, with exit code 1."""
+    threading.excepthook = threads_own_failures
     try:
         with failures_refused():
             action()
@@ -132,6 +134,12 @@ def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig
         sys.exit(130)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(sentence(error, unknown))
+
+
+def threads_own_failures(failure: threading.ExceptHookArgs) -> None:
+    """Be silent about a full disk in a thread that writes logs: the main one meets it too, and tells it."""
+    if failure.exc_value is None or reason(failure.exc_value) is None:
+        threading.__excepthook__(failure)
 
 
 def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str:
