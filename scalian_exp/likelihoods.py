@@ -1,5 +1,6 @@
 """Runs beside each other by their likelihood on the same test set; a bound is called a bound."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from omegaconf import OmegaConf
 from rich.table import Table
 
 from scalian_exp.refusal import Refusal
+from scalian_exp.reliability import FARTHEST, doubt
 from scalian_exp.resume import stored_config
 from scalian_exp.shell import command_to_resume, shown
 from scalian_exp.stored import metrics_of, read_hydra
@@ -15,41 +17,49 @@ from scalian_exp.terminal import WIDTH, display
 
 OF_TRAINING = {"batch_size", "val_size", "train_size", "provides", "levels"}
 """what a data set's config says besides what its test images are"""
-RELIABLE = 5
-"""effective runs of annealed importance sampling, below which its estimate of log Z isn't to be trusted"""
 
 
 class Likelihood(NamedTuple):
     nats: float
     """−log p(x) per image, or what is known of it"""
     sign: str
-    """=, ≤ or ≈"""
-    error: float | None
-    """standard error of the estimate of log Z, if there is one in it"""
+    """=, ≤, or ≈ and ≲ where log Z is an estimate"""
     how: str
+    interval: tuple[float, float] | None = None
+    """what the estimate of log Z leaves open; its upper end is infinite where nothing is known of it"""
     binary: bool = True
     """it is one of binary pixels only: on grey ones there is no such likelihood"""
 
 
 def likelihood(metrics: dict[str, Any]) -> Likelihood | None:
     """The best that a run's metrics tell of −log p(x); None if they don't."""
-    error, runs = metrics.get("test/ais_standard_error"), metrics.get("test/ais_effective_runs")
-    doubt = "" if runs is None or runs >= RELIABLE else f", NOT to be trusted: {runs:.1f} effective runs"
+    estimated = "log Z by annealed importance sampling" + (f", {problem}" if (problem := doubt(metrics)) else "")
     importance = {name: m[1] for name in metrics if (m := re.fullmatch(r"test/nll_bound_iw(\d+)", name))}
     for name, sign, how in (
         ("test/nll", "=", "exact"),
         ("test/log_likelihood_exact", "=", "exact, log Z enumerated"),
         ("test/log_likelihood_bound_exact", "≤", "variational bound, log Z enumerated"),
-        ("test/log_likelihood_ais", "≈", f"log Z estimated by annealed importance sampling{doubt}"),
-        ("test/log_likelihood_bound_ais", "≤", f"variational bound, log Z estimated{doubt}"),
+        ("test/log_likelihood_ais", "≈", estimated),
+        ("test/log_likelihood_bound_ais", "≲", f"variational bound, {estimated}"),
         *((name, "≤", f"bound by {k} importance samples") for name, k in importance.items()),
         ("test/neg_elbo", "≤", "evidence lower bound"),
     ):
         if (value := metrics.get(name)) is not None:
-            log = name.startswith("test/log")
-            exact = name == "test/nll"  # of whatever values pixels have
-            return Likelihood(-value if log else value, sign, error if name.endswith("ais") else None, how, not exact)
+            nats = -value if name.startswith("test/log") else value
+            binary = name != "test/nll"  # which is one of whatever values pixels have
+            return Likelihood(nats, sign, how, interval(metrics, name, nats) if name.endswith("ais") else None, binary)
     return None
+
+
+def interval(metrics: dict[str, Any], name: str, nats: float) -> tuple[float, float] | None:
+    """What a run's estimate of log Z leaves open of −log p(x); older runs tell the relative standard error of Z."""
+    low, high, error = (metrics.get(key) for key in (f"{name}_high", f"{name}_low", "test/ais_standard_error"))
+    if low is not None:
+        return -low, math.inf if high is None else -high
+    if error is None:
+        return None
+    arm = -math.log(1 - 3 * error) if 3 * error < 1 else math.inf
+    return nats - min(arm, FARTHEST), nats + arm
 
 
 def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
@@ -96,15 +106,31 @@ def model_of(run: Path, config: Any) -> str:
     return str(choices.get("experiment") or choices["model"])
 
 
+def training_examples(metrics: dict[str, Any]) -> int | None:
+    """How many examples a run learned from; of older runs, which don't say so, how many an epoch had."""
+    if (count := metrics.get("training_examples")) is not None:
+        return int(count)
+    rate, seconds = metrics.get("samples_per_second"), metrics.get("seconds_per_epoch")
+    return round(rate * seconds) if rate and seconds else None
+
+
+def as_text(told: Likelihood) -> str:
+    """The figure with its sign and, in brackets, its interval."""
+    if told.interval is None:
+        return f"{told.sign} {told.nats:.2f}"
+    low, high = told.interval
+    upper = "?" if math.isinf(high) else f"{high:.2f}"
+    return f"{told.sign} {told.nats:.2f} ({low:.2f} to {upper})"
+
+
 def print_likelihoods(runs: list[Path]) -> None:
     table = Table(title="−log p(x), nats per test image")
-    for name, justify in (("model", "left"), ("nats", "right"), ("what it is", "left"), ("parameters", "right")):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    table.add_column("training", justify="right")
+    for name in ("model", "nats", "what it is", "training images", "parameters", "training"):
+        table.add_column(name, justify="left" if name in ("model", "what it is") else "right", overflow="fold")
     for model, told, metrics in compared(runs):
-        error = "" if told.error is None else f" ± {told.error:.2f}"
         minutes = metrics.get("seconds_per_epoch", 0) * metrics.get("epochs", 0) / 60
-        cells = [f"{told.sign} {told.nats:.2f}{error}", told.how, f"{metrics['parameters']:,}", f"{minutes:.0f} min"]
-        table.add_row(model, *cells)
+        sizes = (training_examples(metrics), metrics["parameters"])
+        shown_sizes = ["?" if size is None else f"{size:,}" for size in sizes]
+        table.add_row(model, as_text(told), told.how, *shown_sizes, f"{minutes:.0f} min")
     display(table, WIDTH)
     print(f"runs  {', '.join(shown(run) for run in runs)}")

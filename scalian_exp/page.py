@@ -18,7 +18,7 @@ from scalian_exp.commands import words_of
 from scalian_exp.files import read_text
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import command, shown
-from scalian_exp.summary import cell, job_number, read_job, rows, swept
+from scalian_exp.summary import cell_of, job_number, read_job, rows, swept
 
 MOST_CURVES = 12
 """plots on a page; the files of the runs hold the others"""
@@ -99,7 +99,7 @@ def table(jobs: list[dict[str, Any]], names: list[str]) -> str:
     body = []
     for name, row in zip(names, said, strict=True):
         cells = [
-            f'<td data-value="{escape(str(row[c] if row[c] is not None else ""))}">{escape(cell(row[c]))}</td>'
+            f'<td data-value="{escape(str(row[c] if row[c] is not None else ""))}">{escape(cell_of(row, c))}</td>'
             for c in columns
         ]
         kind = "" if row["status"] == "finished" else ' class="failed"'

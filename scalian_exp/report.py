@@ -21,6 +21,7 @@ from rich.table import Table
 from scalian_exp import folders
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.files import read_json, write_text
+from scalian_exp.reliability import remark
 from scalian_exp.shell import command, command_to_resume, shown
 from scalian_exp.terminal import display
 from scalian_exp.trust import arguments_to_resume
@@ -119,6 +120,7 @@ def facts(trainer: Any, task: Any, status: str) -> dict[str, Any]:
         "steps": trainer.global_step,
         "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
         "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
+        "training_examples": len(trainer.datamodule.splits["train"]),
         "seconds_per_epoch": seconds,
         "samples_per_second": task.samples_per_epoch / seconds if seconds and task.samples_per_epoch else None,
         "inference_ms_per_sample": timing.inference_ms_per_sample,
@@ -150,7 +152,9 @@ def print_table(title: str, values: Mapping[str, Any]) -> None:
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in values.items():
-        table.add_row(name, f"{value:.5g}" if isinstance(value, float) else str(value))
+        cell = f"{value:.5g}" if isinstance(value, float) else str(value)
+        doubt = remark(name, values)
+        table.add_row(name, f"{cell} ({doubt})" if doubt else cell)
     display(table)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from scalian_exp.files import read_yaml, write_text
+from scalian_exp.reliability import remark
 from scalian_exp.resume_sweep import command_to_go_on
 from scalian_exp.shell import command, shown
 from scalian_exp.stored import OF_HYDRA, metrics_of, read_overrides
@@ -121,8 +122,8 @@ def with_deviations(table: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The rows of `means` with each deviation beside its mean."""
     return [
         {
-            name: cell(value) + (f" ± {row[f'{name} ±']:.2g}" if row.get(f"{name} ±") is not None else "")
-            for name, value in row.items()
+            name: cell_of(row, name) + (f" ± {row[f'{name} ±']:.2g}" if row.get(f"{name} ±") is not None else "")
+            for name in row
             if not name.endswith(" ±")
         }
         for row in table
@@ -130,7 +131,7 @@ def with_deviations(table: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def as_markdown(columns: list[str], rows: list[dict[str, Any]]) -> str:
-    lines = [columns, ["---"] * len(columns), *[[cell(row[name]) for name in columns] for row in rows]]
+    lines = [columns, ["---"] * len(columns), *[[cell_of(row, name) for name in columns] for row in rows]]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
@@ -139,12 +140,17 @@ def print_rows(title: str, columns: list[str], rows: list[dict[str, Any]]) -> No
     for name in columns:
         printed.add_column(name.removeprefix("test/"), justify="right", overflow="fold")
     for row in rows:
-        printed.add_row(*[cell(row[name]) for name in columns])
+        printed.add_row(*[cell_of(row, name) for name in columns])
     display(printed, WIDTH)
 
 
 def cell(value: Any) -> str:
     return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def cell_of(row: dict[str, Any], name: str) -> str:
+    """One of a row's metrics, marked if it is unreliable."""
+    return f"{cell(row[name])} (unreliable)" if remark(name, row) else cell(row[name])
 
 
 def summarise(sweep: Path) -> int:

@@ -30,6 +30,7 @@ TINY = {
     "importance_samples": 3,
     "likelihood.runs": 3,
     "likelihood.steps": [3, 3, 3],
+    "likelihood.gibbs_steps": 3,
     "val_likelihood.runs": 3,
     "val_likelihood.steps": [3, 3, 3],
 }

@@ -1,6 +1,7 @@
 """Training stacks of RBMs, and what is done with them."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -393,3 +394,24 @@ def test_transferred_features_are_resnets(stack: Path, monkeypatch: pytest.Monke
     with torch.no_grad():
         logits = whole.fc(torch.from_numpy(np.asarray(features[:4])))
         torch.testing.assert_close(logits, whole(as_photos(images[:4])), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "hidden", "name"), [("rbm", "[24]", "log_likelihood_ais"), ("dbn", "[9, 24]", "log_likelihood_bound_ais")]
+)
+def test_an_estimated_likelihood_comes_with_its_interval_and_is_marked_where_it_is_unreliable(
+    model: str, hidden: str, name: str, tmp_path: Path, capsys: Any, caplog: Any
+) -> None:
+    epochs = ["model.epochs_per_layer=1", "trainer.max_epochs=2"]
+    metrics = train(tiny(model, f"model.network.hidden={hidden}", *epochs), tmp_path)
+    assert metrics[f"test/{name}_low"] < metrics[f"test/{name}"] < metrics[f"test/{name}_high"]
+    below = metrics[f"test/{name}"] - metrics["test/log_partition_reverse"] + metrics["test/log_partition"]
+    assert metrics[f"test/{name}_low"] <= below
+    assert metrics["test/ais_effective_runs"] <= 3
+    assert metrics["test/ais_reliable"] == 0
+    assert metrics["training_examples"] == 48
+    assert capsys.readouterr().out.count("unreliable: ") == 5  # three likelihoods and log Z, from both sides
+    assert "log Z is unreliable" in caplog.text
+    apply({"run": str(tmp_path), "device": "cpu", "name": "evaluate", "action": options("action")["evaluate"]})
+    (again,) = tmp_path.glob("evaluate/*/metrics.json")
+    assert json.loads(again.read_text()).items() <= metrics.items()

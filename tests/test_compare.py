@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from scalian_exp.compare import main
 from scalian_exp.likelihoods import compared, likelihood
 from scalian_exp.page import curves_of
 from scalian_exp.refusal import Refusal
+from scalian_exp.report import print_table
+from scalian_exp.summary import as_markdown, means, print_rows, with_deviations
 
 BINARY = {"_target_": "BinarizedMNIST", "provides": ["images", "binary"], "batch_size": 10, "image_size": [28, 28]}
 
@@ -37,16 +40,73 @@ def test_the_best_of_what_is_known_is_told_for_what_it_is() -> None:
     vae = likelihood({"test/neg_elbo": 96.0, "test/nll_bound_iw5000": 90.9})
     assert vae is not None
     assert (vae.nats, vae.sign, vae.how) == (90.9, "≤", "bound by 5000 importance samples")
-    ais = {"test/ais_standard_error": 0.2, "test/ais_effective_runs": 40.0}
-    rbm = likelihood({"test/log_likelihood_ais": -89.9, **ais})
-    assert rbm is not None
-    assert (rbm.nats, rbm.sign, rbm.error) == (89.9, "≈", 0.2)
-    dbn = likelihood({"test/log_likelihood_bound_ais": -99.0, **ais, "test/ais_effective_runs": 1.2})
+    ais = {
+        "test/log_likelihood_ais": -89.9,
+        "test/log_likelihood_ais_low": -90.5,
+        "test/log_likelihood_ais_high": -89.5,
+    }
+    rbm = likelihood({**ais, "test/ais_effective_runs": 40.0, "test/ais_reliable": 1.0})
+    assert rbm == (89.9, "≈", "log Z by annealed importance sampling", (89.5, 90.5), True)
+    bound = {name.replace("likelihood", "likelihood_bound"): value for name, value in ais.items()}
+    dbn = likelihood({**bound, "test/ais_effective_runs": 29.9, "test/ais_reliable": 0.0})
     assert dbn is not None
-    assert (dbn.nats, dbn.sign) == (99.0, "≤")
-    assert "NOT to be trusted: 1.2 effective runs" in dbn.how
-    assert likelihood({"test/nll": 81.3, "test/bits_per_dim": 0.15}) == (81.3, "=", None, "exact", False)
+    assert (dbn.nats, dbn.sign, dbn.interval) == (89.9, "≲", (89.5, 90.5))
+    assert dbn.how.endswith("unreliable: 29.9 effective runs")
+    contradicted = likelihood({**ais, "test/ais_effective_runs": 90.0, "test/ais_reliable": 0.0})
+    assert contradicted is not None
+    assert contradicted.how.endswith("unreliable: contradicted by the reverse runs")
+    unknown = likelihood({**ais, "test/log_likelihood_ais_low": None})  # what JSON has no number for
+    assert unknown is not None
+    assert unknown.interval == (89.5, math.inf)
+    assert likelihood({"test/nll": 81.3, "test/bits_per_dim": 0.15}) == (81.3, "=", "exact", None, False)
     assert likelihood({"test/psnr": 20.0}) is None
+
+
+def test_the_standard_errors_of_older_runs_become_intervals() -> None:
+    older = {"test/log_likelihood_ais": -90.0, "test/ais_standard_error": 0.1, "test/ais_effective_runs": 50.0}
+    rbm = likelihood(older)
+    assert rbm is not None
+    assert rbm.interval == pytest.approx((90 + math.log(0.7), 90 - math.log(0.7)))
+    rough = likelihood({**older, "test/ais_standard_error": 1.0, "test/ais_effective_runs": 5.0})
+    assert rough is not None
+    assert rough.interval == pytest.approx((90 + math.log(0.00135), math.inf))
+    assert rough.how.endswith("unreliable: 5.0 effective runs")
+
+
+def test_unreliable_estimates_are_marked_in_every_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = {"test/log_likelihood_ais": -90.0, "test/log_partition": 500.0, "test/loss": 1.0}
+    good, bad = ({**metrics, "test/ais_effective_runs": runs} for runs in (30.0, 29.0))
+    for values, marks in ((good, 0), (bad, 2)):
+        print_table("Test", values)
+        assert capsys.readouterr().out.count("unreliable: 29.0 effective runs") == marks
+        print_rows("1 job", list(values), [values])
+        printed, written = capsys.readouterr().out, as_markdown(list(values), [values])
+        assert printed.count("unreliable") == written.count("(unreliable)") == marks
+    repeats = [{"status": "finished", "test/ais_reliable": float(row), **good} for row in (True, False)]
+    (averages,) = with_deviations(means(repeats, [], [*good, "test/ais_reliable"]))
+    assert averages["test/log_likelihood_ais"] == "-90 (unreliable) ± 0"  # one of the two is
+    rbm = run(tmp_path / "RBM", {**bad, "test/log_likelihood_ais_low": -91.0, "test/log_likelihood_ais_high": -89.0})
+    monkeypatch.setattr("sys.argv", ["scalian-report", "likelihoods", str(rbm)])
+    main()
+    out = " ".join(capsys.readouterr().out.split())
+    assert "≈ 90.00 (89.00 to 91.00)" in out
+    assert "29.0 effective runs" in out
+
+
+def test_the_table_says_how_many_images_were_learned_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cnn = run(tmp_path / "PixelCNN", {"test/nll": 85.0, "training_examples": 58_000})
+    older = run(tmp_path / "VAE", {"test/neg_elbo": 96.0, "samples_per_second": 50_000 / 30})
+    oldest = run(tmp_path / "RNN", {"test/nll": 84.0})
+    monkeypatch.setattr("sys.argv", ["scalian-report", "likelihoods", str(cnn), str(older), str(oldest)])
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    for name, count in (("PixelCNN", "58,000"), ("VAE", "50,000"), ("RNN", "?")):
+        (line,) = [line for line in lines if f" {name} " in line and "│" in line]
+        assert f" {count} " in line
 
 
 def test_the_table_is_sorted_and_printed(

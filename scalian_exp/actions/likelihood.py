@@ -35,7 +35,7 @@ class Likelihood(Action):
         each = nats.flatten(1).sum(1)
         mean, bits = float(each.mean()), float(each.mean()) / math.log(2) / x[0].numel()
         spread = f" ± {float(each.std()) / len(x) ** 0.5:.2f}" if len(x) > 1 else ""
-        images = f"{len(x)} images" if len(x) > 1 else "1 image"
+        images = f"{len(x)} images, ± is the mean's standard error" if len(x) > 1 else "1 image"
         print(f"nll          {mean:.2f}{spread} nats an image, {bits:.3f} bits a dimension ({images})")
         surprise = nats[:10].sum(1, keepdim=True) / math.log(2)
         most = float(surprise.max())

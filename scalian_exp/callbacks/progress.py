@@ -7,6 +7,7 @@ from typing import Any
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
 
 from scalian_exp.ranges import PositiveInt
+from scalian_exp.reliability import remark
 
 
 def progress(refresh_rate: PositiveInt = 20) -> ProgressBar:
@@ -51,7 +52,9 @@ class EpochLines(ProgressBar):
             shown = [name for name in ("train/loss", "train/layer") if name in metrics]
             shown += [name for name in metrics if self.validated and name.startswith("val/")]
             shown = [name for name in shown if name.count("/") == 1]  # what is told class by class fills no line
-            values = "  ".join(f"{name} {float(metrics[name]):.4g}" for name in sorted(shown))
+            known = {name: float(metrics[name]) for name in metrics}
+            marks = {name: " (unreliable)" if remark(name, known) else "" for name in shown}
+            values = "  ".join(f"{name} {known[name]:.4g}{marks[name]}" for name in sorted(shown))
             print(f"epoch {self.epoch}/{trainer.max_epochs}  {self.seconds:.1f} s  {values}", flush=True)
         self.epoch = 0
 

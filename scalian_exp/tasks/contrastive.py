@@ -1,7 +1,6 @@
 """Train Boltzmann machines: a restricted one, or a stack of them one after the other."""
 
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 import torch
@@ -14,18 +13,17 @@ from scalian_exp.draws import bernoulli
 from scalian_exp.figures.filters import filter_grid
 from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.losses.contrastive import ContrastiveLoss
-from scalian_exp.metrics.ais import ENUMERABLE, AnnealedImportanceSampling, LogPartition, exact_log_partition
+from scalian_exp.metrics.ais import AnnealedImportanceSampling
 from scalian_exp.metrics.pseudo_likelihood import pseudo_likelihood
-from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Batch, probabilities
-from scalian_exp.tasks.greedy import LayerByLayer
+from scalian_exp.tasks.boltzmann import Boltzmann
 from scalian_exp.tasks.reconstruction import gain_against_noise, psnr
 
 
-class Contrastive(LayerByLayer):
+class Contrastive(Boltzmann):
     """A stack of RBMs, `network.rbms`, each trained for `epochs_per_layer` epochs on states drawn anew at each step by
     the probabilities that the one below gives; what is left of trainer.max_epochs goes to the last. One RBM is a stack
     of one.
@@ -33,22 +31,17 @@ class Contrastive(LayerByLayer):
     The best checkpoint is the latest: the quick estimates of validations flatter models whose chains mix badly, and no
     other cheap figure says how good a model is.
 
-    Logs of the RBM whose turn it is, in nats per example:
-    - `log_likelihood_ais`, of an RBM of at most 20 hidden units `log_likelihood_exact`: log p(v) by −F(v) − log Z.
-    - `pseudo_likelihood`: Σ_i log p(v_i | the others) by one i drawn for each example; binary units only.
-    - `free_energy_gap`: mean F of validation examples less that of training examples; it grows with overfitting.
+    Logs, besides Boltzmann's, of the RBM whose turn it is:
+    - `pseudo_likelihood`: Σ_i log p(v_i | the others) in nats, by one i drawn for each example; binary units only.
     - `reconstruction_error`: squared, of a step of Gibbs sampling. It says how far the chain moves, not how good the
       model is.
-
-    The test adds log Z, its standard error and the effective number of runs; for a stack whose last
-    layer has had its turn, the likelihood is a lower bound, `log_likelihood_bound_ais`, for the whole stack.
 
     Args:
         draw_pixels: grey pixels are probabilities of states that are drawn too; else they must be black or white.
         momentum: progress of a layer's training, 0 to 1 → momentum of the optimizer.
         weight_decay: the same for the decay of the weights; biases have none.
         likelihood: estimates log Z for the test.
-        val_likelihood: the same for every validation: fewer temperatures, higher likelihoods.
+        val_likelihood: the same for every validation, without reverse runs: fewer temperatures, higher likelihoods.
     """
 
     monitor = "val/epochs_trained"
@@ -75,16 +68,6 @@ class Contrastive(LayerByLayer):
         self.momentum, self.weight_decay = momentum, weight_decay
         self.stack(len(self.network.rbms), epochs_per_layer)
         loss.attach(self.network.rbms)
-
-    @staticmethod
-    def estimator_of(rbm: RBM) -> str:
-        return "exact" if len(rbm.hidden_bias) <= ENUMERABLE and isinstance(rbm.hidden, Bernoulli) else "ais"
-
-    @property
-    def rbm(self) -> RBM:
-        """The one whose turn it is."""
-        rbm: RBM = self.network.rbms[int(self.layer)]
-        return rbm
 
     def check(self, data: Any) -> None:
         super().check(data)
@@ -174,52 +157,11 @@ class Contrastive(LayerByLayer):
             found["pseudo_likelihood"] = pseudo_likelihood(rbm, v).mean()
         return found
 
-    def val_totals(self) -> dict[str, Tensor]:
-        free_energy = self.val_means.compute()["free_energy"]
-        partition = self.log_partition(self.rbm, self.val_likelihood)
-        log_likelihood = -free_energy - partition.value
-        return {
-            f"log_likelihood_{self.estimator_of(self.rbm)}": log_likelihood,
-            "epochs_trained": free_energy.new_tensor(self.current_epoch + 1),
-            "free_energy_gap": free_energy - self.training_free_energy(),
-        }
-
-    def training_free_energy(self, batches: int = 20) -> Tensor:
-        """Mean over some of the training data, drawn as an epoch's are."""
-        loader = islice(self.trainer.datamodule.loader("train", shuffle=True), batches)
-        states = [self.states(self.trainer.strategy.batch_to_device(batch)) for batch in loader]
-        return self.rbm.free_energy(torch.cat(states)).mean()
-
-    def log_partition(self, rbm: RBM, estimate: AnnealedImportanceSampling) -> LogPartition:
-        return exact_log_partition(rbm) if self.estimator_of(rbm) == "exact" else estimate(rbm)
-
-    @property
-    def finished(self) -> bool:
-        """Has the last layer had a turn?"""
-        return int(self.layer) == self.layers - 1
-
-    def on_test_start(self) -> None:
-        found = self.log_partition(self.rbm, self.likelihood)
-        self.partition = LogPartition(*[ranks.first(value) for value in found])
-
     def test_logs(self, batch: Batch) -> dict[str, Tensor]:
-        x = batch["image"]
-        logs = {"psnr_one_pass": psnr(self.reconstruct(x), x).mean()}
-        if self.layers > 1 and self.finished:
-            name = f"log_likelihood_bound_{self.estimator_of(self.rbm)}"
-            states = bernoulli(x) if self.draw_pixels else x
-            logs[name] = self.network.log_likelihood_bound(states, self.partition.value).mean()
-        return logs
-
-    def test_totals(self) -> dict[str, Tensor]:
-        partition, kind = self.partition, self.estimator_of(self.rbm)
-        found = {}
-        if self.layers == 1:
-            found[f"log_likelihood_{kind}"] = -self.test_means.compute()["free_energy"] - partition.value
-        found["log_partition"] = partition.value
-        if kind == "ais":
-            found |= {"ais_standard_error": partition.standard_error, "ais_effective_runs": partition.effective_runs}
-        return found
+        return {
+            "psnr_one_pass": psnr(self.reconstruct(batch["image"]), batch["image"]).mean(),
+            **super().test_logs(batch),
+        }
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """One pass up and one down."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scalian_exp.losses.contrastive import ContrastiveDivergence, PersistentCD, Sparsity
-from scalian_exp.metrics.ais import AnnealedImportanceSampling, exact_log_partition
+from scalian_exp.metrics.ais import exact_log_partition
 from scalian_exp.metrics.pseudo_likelihood import pseudo_likelihood
 from scalian_exp.networks.dbn import DeepBeliefNetwork
 from scalian_exp.networks.dbn_labels import LabelledDBN
@@ -145,24 +145,11 @@ def test_k_grows_and_sparsity_is_a_cross_entropy() -> None:
     assert float(Sparsity(0.1, 3.0)(torch.full((4, 1), share))) == pytest.approx(by_hand)
 
 
-@pytest.mark.parametrize("centred", [False, True])
-def test_annealed_importance_sampling_finds_the_partition_function(centred: bool) -> None:
-    rbm = small(30, 12, scale=0.6, centred=centred)
-    estimate = AnnealedImportanceSampling(runs=100, steps=(100, 200, 300))(rbm)
-    exact = exact_log_partition(rbm).value
-    assert abs(float(estimate.value - exact)) < 0.5
-    assert 0 < float(estimate.standard_error) < 0.3
-    assert 1 < float(estimate.effective_runs) <= 100
-
-
-def test_annealed_importance_sampling_of_gaussian_units() -> None:
+def test_the_partition_function_of_gaussian_units_is_an_integral() -> None:
     rbm = RBM(3, 4, Gaussian(), Bernoulli())
     with torch.no_grad():
         rbm.weight.copy_(0.7 * torch.randn(4, 3))
         rbm.visible_bias.copy_(torch.randn(3))
-        rbm.visible_mean.zero_()
-    estimate = AnnealedImportanceSampling(runs=200, steps=(50, 50, 50))(rbm)
-    assert abs(float(estimate.value - exact_log_partition(rbm).value)) < 0.3
     grid = torch.cartesian_prod(*[torch.linspace(-9, 9, 61)] * 3).double()
     total = torch.logsumexp(-rbm.double().free_energy(grid), 0) + 3 * math.log(0.3)
     torch.testing.assert_close(exact_log_partition(rbm).value, total, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,101 @@
+"""The likelihood of a Boltzmann machine, or of a stack of them, at validation and test."""
+
+import logging
+from abc import abstractmethod
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from scalian_exp import ranks
+from scalian_exp.draws import bernoulli
+from scalian_exp.metrics.ais import AnnealedImportanceSampling, LogPartition, log_partition
+from scalian_exp.networks.rbm import RBM
+from scalian_exp.reliability import doubt
+from scalian_exp.tasks.base import Batch
+from scalian_exp.tasks.greedy import LayerByLayer
+
+log = logging.getLogger(__name__)
+
+
+class Boltzmann(LayerByLayer):
+    """A stack of RBMs, `network.rbms`, that take turns; one RBM is a stack of one.
+
+    Logs of the RBM whose turn it is, in nats per example:
+    - log p(v) = −F(v) − log Z: `log_likelihood_exact` of at most 20 binary hidden units, else `log_likelihood_ais`,
+      with `ais_effective_runs` and `ais_reliable`, 1 or 0.
+    - `free_energy_gap`: mean F of validation examples less that of training examples; it grows with overfitting.
+
+    The test adds `log_partition`, the same by reverse runs that start at training examples, and the likelihood's
+    interval, `log_likelihood_ais_low` and `_high`. For a stack whose last layer has had its turn, the likelihood is a
+    lower bound, `log_likelihood_bound_ais`, for the whole stack.
+    """
+
+    likelihood: AnnealedImportanceSampling
+    """estimates log Z for the test"""
+    val_likelihood: AnnealedImportanceSampling
+    """the same for every validation, without reverse runs"""
+    draw_pixels: bool
+    """grey pixels are probabilities of states that are drawn too"""
+
+    @abstractmethod
+    def states(self, batch: Batch) -> Tensor:
+        """What the present RBM sees, (B, visible)."""
+
+    @property
+    def rbm(self) -> RBM:
+        """The one whose turn it is."""
+        rbm: RBM = self.network.rbms[int(self.layer)]
+        return rbm
+
+    def val_totals(self) -> dict[str, Tensor]:
+        free_energy = self.val_means.compute()["free_energy"]
+        partition = log_partition(self.rbm, self.val_likelihood)
+        return {
+            f"log_likelihood_{partition.kind}": -free_energy - partition.value,
+            "epochs_trained": free_energy.new_tensor(self.current_epoch + 1),
+            "free_energy_gap": free_energy - self.training_free_energy(),
+            **partition.worth(),
+        }
+
+    def training_free_energy(self, batches: int = 20) -> Tensor:
+        """Mean over some of the training data, drawn as an epoch's are."""
+        loader = islice(self.trainer.datamodule.loader("train", shuffle=True), batches)
+        states = [self.states(self.trainer.strategy.batch_to_device(batch)) for batch in loader]
+        return self.rbm.free_energy(torch.cat(states)).mean()
+
+    def training_states(self, count: int) -> Tensor:
+        """States of the present RBM's visible units for so many training examples, spread over the data."""
+        data = self.trainer.datamodule.splits["train"]
+        parts = (torch.arange(count) * len(data) // count).split(100)
+        return torch.cat([self.states(self.trainer.strategy.batch_to_device(data[part])) for part in parts])
+
+    @property
+    def finished(self) -> bool:
+        """Has the last layer had a turn?"""
+        return int(self.layer) == self.layers - 1
+
+    @property
+    def measured(self) -> str:
+        """What the test's likelihood is called."""
+        return f"log_likelihood_{'bound_' if self.layers > 1 else ''}{self.partition.kind}"
+
+    def on_test_start(self) -> None:
+        found = log_partition(self.rbm, self.likelihood, self.training_states(self.likelihood.runs))
+        self.partition = LogPartition(*[ranks.first(value) for value in found])
+        if problem := doubt({f"test/{name}": float(value) for name, value in self.partition.worth().items()}):
+            log.warning("log Z is %s; give model.likelihood.steps more temperatures, or model.likelihood.runs", problem)
+
+    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
+        if self.layers == 1 or not self.finished:
+            return {}
+        states = bernoulli(batch["image"]) if self.draw_pixels else batch["image"]
+        return {self.measured: self.network.log_likelihood_bound(states, self.partition.value).mean()}
+
+    def test_totals(self) -> dict[str, Tensor]:
+        partition, means = self.partition, self.test_means.compute()
+        found = {"log_partition": partition.value, **partition.worth()}
+        if not self.finished:
+            return found
+        value = means[self.measured] if self.layers > 1 else -means["free_energy"] - partition.value
+        return {**partition.interval(self.measured, value), **found}
