@@ -48,6 +48,8 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     Raises:
         Refusal: if a value is missing.
     """
+    if config.dataset.get("levels") == "auto" and str(config.dataset._target_).endswith(".RatingsCSV"):
+        config = with_levels_found(config)
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -59,6 +61,16 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         if isinstance(path := node.get(key), str):
             node[key] = str(Path(at_home(path)).absolute())  # a run can be used from anywhere
     found: dict[str, Any] = plain
+    return found
+
+
+def with_levels_found(config: DictConfig) -> DictConfig:
+    """The config with the levels that dataset.levels=auto finds: models refer to them."""
+    from scalian_exp.datasets.rating_tables import found_levels
+
+    if OmegaConf.is_missing(config.dataset, "root"):
+        return config
+    found: Any = OmegaConf.merge(config, {"dataset": found_levels(config.dataset.root)})
     return found
 
 

@@ -8,14 +8,16 @@ import re
 import shutil
 import urllib.request
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from scalian_exp.datasets.download import TIMEOUT, fetch
-from scalian_exp.datasets.rating_files import numbered, rating_lines, records, triples
+from scalian_exp.datasets.rating_files import Triples, numbered, rating_lines, triples
+from scalian_exp.datasets.rating_tables import Line
 from scalian_exp.datasets.ratings import Ratings, RatingSource
-from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+from scalian_exp.datasets.table_files import records
+from scalian_exp.ranges import Fraction, PositiveInt
 from scalian_exp.refusal import Refusal
 
 GENRES = (
@@ -36,14 +38,16 @@ class MovieLens(Ratings):
     archive: ClassVar[str]
     """name of the zip file and of the folder in it"""
     md5: ClassVar[str | None]
+    published: ClassVar[Mapping[str, int]]
+    """file → the ratings, of different pairs, that it was published with"""
 
     def __init__(
         self,
         root: str,
         users: PositiveInt,
         items: PositiveInt,
-        levels: Sequence[PositiveFloat],
-        liked: PositiveFloat = 4.0,
+        levels: Sequence[float],
+        liked: float = 4.0,
         rows: Literal["users", "items"] = "users",
         batch_size: PositiveInt = 64,
         val_share: Fraction = 0.05,
@@ -63,6 +67,40 @@ class MovieLens(Ratings):
         address = f"{self.url}{file.name}"
         fetch(address, file, self.md5 or published_md5(address, self.folder))
         extract(file, self.folder)
+
+    def complete(self, file: str, lines: Sequence[Line], users: dict[str, int], items: dict[str, int]) -> Triples:
+        """All ratings of a file, by number.
+
+        Raises:
+            Refusal: if there are more or fewer than when it was published, or if a line is none of the set's.
+        """
+        ratings = triples(lines, users, items, self.levels)
+        different, wanted = len(ratings.values), self.published.get(file)
+        if wanted is not None and not different == len(lines) == wanted:
+            raise Refusal(
+                f"{self.folder / file} has {len(lines)} ratings, {different} of them of different pairs, not the "
+                f"{wanted} that were published; delete {self.folder}, and the next start downloads it, or train on "
+                "files of your own by dataset=ratings_csv."
+            )
+        return ratings
+
+    def with_titles(self, file: str, separator: str, header: bool, films: dict[str, list[str]]) -> RatingSource:
+        """Ratings of the films that anybody rated; films are item → (item, title, genres divided by |).
+
+        Raises:
+            Refusal: if the file is not complete, or a film is not among these.
+        """
+        lines = list(rating_lines(self.folder / file, separator, header))
+        users, items = numbered(line.user for line in lines), numbered(line.item for line in lines)
+        ratings = self.complete(file, lines, users, items)
+        if unknown := [item for item in items if item not in films]:
+            raise Refusal(
+                f"{self.folder / file} has ratings of the film {unknown[0]}, which the list of films lacks; delete "
+                f"{self.folder}, and the next start downloads it."
+            )
+        titles, genres = ([films[item][place] for item in items] for place in (1, 2))
+        first = [genre.partition("|")[0] for genre in genres]
+        return RatingSource(list(users), list(items), titles, ratings, genres=first)
 
 
 def published_md5(address: str, folder: Path) -> str:
@@ -113,14 +151,21 @@ class MovieLens100k(MovieLens):
 
     archive = "ml-100k"
     md5 = "0e33842e24a9c977be4e0107933c0723"
+    published: ClassVar[Mapping[str, int]] = {
+        "u.data": 100_000,
+        **{f"u{fold}.base": 80_000 for fold in range(1, 6)},
+        **{f"u{fold}.test": 20_000 for fold in range(1, 6)},
+        **{f"u{fold}.base": 90_570 for fold in "ab"},
+        **{f"u{fold}.test": 9_430 for fold in "ab"},
+    }
 
     def __init__(
         self,
         root: str,
         users: PositiveInt,
         items: PositiveInt,
-        levels: Sequence[PositiveFloat],
-        liked: PositiveFloat = 4.0,
+        levels: Sequence[float],
+        liked: float = 4.0,
         rows: Literal["users", "items"] = "users",
         batch_size: PositiveInt = 64,
         val_share: Fraction = 0.05,
@@ -136,7 +181,7 @@ class MovieLens100k(MovieLens):
         files = ["u.data"] if self.split == "random" else [f"{self.split}.base", f"{self.split}.test"]
         lines = [list(rating_lines(self.folder / file, "\t")) for file in files]
         users = numbered(line.user for part in lines for line in part)
-        train, *test = [triples(part, users, items, self.levels) for part in lines]
+        train, *test = [self.complete(file, part, users, items) for file, part in zip(files, lines, strict=True)]
         return RatingSource(
             list(users),
             list(items),
@@ -156,10 +201,11 @@ class MovieLens1M(MovieLens):
 
     archive = "ml-1m"
     md5 = "c4d9eecfca2ab87c1945afe126590906"
+    published: ClassVar[Mapping[str, int]] = {"ratings.dat": 1_000_209}
 
     def read(self) -> RatingSource:
         films = {fields[0]: fields for _, fields in records(self.folder / "movies.dat", "::", "latin-1")}
-        return with_titles(self.folder / "ratings.dat", "::", False, films, self.levels)
+        return self.with_titles("ratings.dat", "::", False, films)
 
 
 class MovieLensLatestSmall(MovieLens):
@@ -169,19 +215,8 @@ class MovieLensLatestSmall(MovieLens):
 
     archive = "ml-latest-small"
     md5 = None
+    published: ClassVar[Mapping[str, int]] = {"ratings.csv": 100_836}
 
     def read(self) -> RatingSource:
         films = {fields[0]: fields for _, fields in records(self.folder / "movies.csv")}
-        return with_titles(self.folder / "ratings.csv", ",", True, films, self.levels)
-
-
-def with_titles(
-    file: Path, separator: str, header: bool, films: dict[str, list[str]], levels: Sequence[float]
-) -> RatingSource:
-    """Ratings of the films that anybody rated; films are item → (item, title, genres divided by |)."""
-    lines = list(rating_lines(file, separator, header))
-    users, items = numbered(line.user for line in lines), numbered(line.item for line in lines)
-    ratings = triples(lines, users, items, levels)
-    described = [films.get(item, [item, item, ""]) for item in items]
-    genres = [fields[2].partition("|")[0] if len(fields) > 2 else "" for fields in described]
-    return RatingSource(list(users), list(items), [fields[1] for fields in described], ratings, genres=genres)
+        return self.with_titles("ratings.csv", ",", True, films)

@@ -1,9 +1,9 @@
 """Ratings as a table whose rows are users or items.
 
 Batches are dicts of rows: rating (B, M), what a prediction may see, and target (B, M), what it is scored on, float and
-0 where there is none; known (B, M), bool: which pairs are rated in any split, without how. In training the two are the
-same ratings; at validation the target is held out of the training ratings, and at the test it is the test split's,
-while rating is all that isn't.
+0 where there is none; known (B, M), bool: which pairs are rated in any split, without how. Scales that reach 0 or below
+are shifted above it, see batches.py. In training rating and target are the same; at validation the target is held out
+of the training ratings, and at the test it is the test split's, while rating is all that isn't.
 """
 
 import hashlib
@@ -15,9 +15,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from scalian_exp.batches import above_zero
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples
 from scalian_exp.datasets.rating_files import Triples
-from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+from scalian_exp.ranges import Fraction, PositiveInt
 from scalian_exp.refusal import Refusal
 
 
@@ -55,7 +56,7 @@ class Ratings(Data, ABC):
     Args:
         users: how many there are, at least: those that the files lack have no ratings.
         items: the same.
-        levels: the values that a rating can have, ascending, above 0.
+        levels: the values that a rating can have, ascending.
         liked: ratings from this one on say that the item was liked.
         rows: of the table: users or items.
         batch_size: rows a step.
@@ -67,8 +68,8 @@ class Ratings(Data, ABC):
         self,
         users: PositiveInt,
         items: PositiveInt,
-        levels: Sequence[PositiveFloat],
-        liked: PositiveFloat = 4.0,
+        levels: Sequence[float],
+        liked: float = 4.0,
         rows: Literal["users", "items"] = "users",
         batch_size: PositiveInt = 64,
         val_share: Fraction = 0.05,
@@ -82,6 +83,8 @@ class Ratings(Data, ABC):
                 f"dataset.liked={liked:g} is above all dataset.levels={list(levels)}: nothing could be liked."
             )
         self.users, self.items, self.levels, self.liked, self.rows = users, items, list(levels), liked, rows
+        self.shift = above_zero(levels)
+        """what the tables' ratings have more than the files' """
         self.val_share, self.test_share = val_share, test_share
         self.user_names: list[str] = []
         """once `setup` has run"""
@@ -106,6 +109,9 @@ class Ratings(Data, ABC):
                 )
         self.user_names, self.item_names = source.users, source.items
         self.titles, self.genres = source.titles, source.genres
+        for name, part in (("training", source.train), ("test", source.test)):
+            if part is not None and len(part.values) == 0:
+                raise Refusal(f"There are no {name} ratings, so there is nothing to learn or to measure; give some.")
         given, test = (source.train, source.test) if source.test else self.parts(source.train, self.test_share, "test")
         train, val = self.parts(given, self.val_share, "val")
         seen, held, scored = (self.table(part) for part in (train, val, test))
@@ -133,7 +139,7 @@ class Ratings(Data, ABC):
     def table(self, ratings: Triples) -> Tensor:
         """(users, items), or transposed where rows are items; 0 where there is no rating."""
         table = torch.zeros(self.users, self.items)
-        table[ratings.users, ratings.items] = ratings.values
+        table[ratings.users, ratings.items] = ratings.values + self.shift
         return table if self.rows == "users" else table.T.contiguous()
 
     def by_user(self, table: Tensor) -> Tensor:

@@ -5,20 +5,24 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 
 from scalian_exp.datasets.base import SPLIT_SEED
-from scalian_exp.datasets.rating_files import Line, Triples, numbered, records, triples
+from scalian_exp.datasets.rating_files import Triples, numbered, triples
+from scalian_exp.datasets.rating_tables import levels_of, read_csv
 from scalian_exp.datasets.ratings import Ratings, RatingSource
-from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+from scalian_exp.ranges import Fraction, PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import word
-
-COLUMNS = ("user", "item", "rating")
 
 
 class RatingsCSV(Ratings):
     """<root>/ratings.csv, UTF-8: a header that names the columns user, item, rating and perhaps title, in any order and
-    among others; then a rating a line. The test split is a random part.
+    among others; then a rating a line. Commas, semicolons or tabs divide the columns. If a user rates an item again,
+    the last rating counts. The test split is a random part.
+
+    Args:
+        levels: the values that a rating can have, or auto: those in the file, or a scale if they are many.
+        continuous: ratings between the levels are possible too; models whose ratings are states take the nearest.
 
     Raises:
         Refusal: if the root is a file.
@@ -29,58 +33,38 @@ class RatingsCSV(Ratings):
         root: str,
         users: PositiveInt,
         items: PositiveInt,
-        levels: Sequence[PositiveFloat],
-        liked: PositiveFloat = 4.0,
+        levels: Sequence[float] | Literal["auto"],
+        liked: float = 4.0,
         rows: Literal["users", "items"] = "users",
         batch_size: PositiveInt = 64,
         val_share: Fraction = 0.05,
         test_share: Fraction = 0.1,
+        continuous: bool = False,
     ):
-        super().__init__(users, items, levels, liked, rows, batch_size, val_share, test_share)
-        self.root = Path(root)
+        self.root, self.continuous = Path(root), continuous
         if self.root.is_file():
             raise Refusal(
-                f"{root} is a file; dataset.root is the folder of ratings.csv: {word('dataset.root', self.root.parent)}"
+                f"{root} is a file; dataset.root is the folder of ratings.csv: dataset.root={self.root.parent}"
             )
+        if levels == "auto":
+            levels, self.continuous = levels_of(read_csv(self.root / "ratings.csv")[0])
+        super().__init__(users, items, levels, liked, rows, batch_size, val_share, test_share)
 
     def read(self) -> RatingSource:
-        lines, titles = read_csv(self.root / "ratings.csv")
+        file = self.root / "ratings.csv"
+        lines, titles = read_csv(file)
         users, items = numbered(line.user for line in lines), numbered(line.item for line in lines)
-        ratings = triples(lines, users, items, self.levels)
+        ratings = triples(lines, users, items, self.levels, self.continuous)
+        self.tell(file, len(users), len(items), len(ratings.values), len(lines))
         return RatingSource(list(users), list(items), [titles[item] or item for item in items], ratings)
 
-
-def read_csv(file: Path) -> tuple[list[Line], dict[str, str]]:
-    """The lines, and item → its title, the first one given.
-
-    Raises:
-        Refusal: if a column is missing, a line is broken, or there is none.
-    """
-    rows = records(file)
-    header = [name.strip() for name in next(rows, (1, []))[1]]
-    if missing := [name for name in COLUMNS if name not in header]:
-        raise Refusal(
-            f"{file} has no column {' and '.join(missing)}; name the columns in its first line: user,item,rating or "
-            "user,item,rating,title."
-        )
-    user, item, rating = (header.index(name) for name in COLUMNS)
-    title = header.index("title") if "title" in header else None
-    lines, titles = [], dict[str, str]()
-    for number, fields in rows:
-        if len(fields) != len(header) or not all(fields[place].strip() for place in (user, item, rating)):
-            wrong = "has an empty user, item or rating"
-            if len(fields) != len(header):
-                wrong = f"has {len(fields)} fields, but the header names {len(header)} columns"
-            raise Refusal(
-                f"{file}, line {number} {wrong}; repair or remove it (text with commas goes in double quotes)."
-            )
-        said = fields[title].strip() if title is not None else ""
-        name = fields[item].strip()
-        titles[name] = titles.get(name) or said
-        lines.append(Line(fields[user].strip(), name, fields[rating].strip(), f"{file}, line {number}"))
-    if not lines:
-        raise Refusal(f"{file} has no ratings below its header.")
-    return lines, titles
+    @rank_zero_only
+    def tell(self, file: Path, users: int, items: int, ratings: int, lines: int) -> None:
+        """Print what was found, in the main process."""
+        scale = f"{self.levels[0]:g} to {self.levels[-1]:g}"
+        print(f"{'data':<12} {file}: {ratings} ratings, {scale}, of {items} items by {users} users")
+        if again := lines - ratings:
+            print(f"{'left out':<12} {again} ratings of pairs that come again: the last one counts")
 
 
 class FakeRatings(Ratings):

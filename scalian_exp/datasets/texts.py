@@ -7,7 +7,6 @@ import csv
 import hashlib
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
+from scalian_exp.datasets.table_files import names, separator_of, unreadable
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import word
@@ -142,7 +142,8 @@ class TextsOnDisk(Texts, ABC):
 
 
 class TextCSV(TextsOnDisk):
-    """Anybody's texts: files with the columns label and text, <root>/train.csv and <root>/test.csv.
+    """Anybody's texts: files with the columns label and text, <root>/train.csv and <root>/test.csv. Commas, semicolons
+    or tabs divide the columns.
 
     Raises:
         Refusal: if the root is a file.
@@ -158,29 +159,21 @@ class TextCSV(TextsOnDisk):
 
 
 def read_csv(file: Path) -> Documents:
-    """A CSV file with a header that names the columns label and text, among others perhaps.
+    """A table with a header that names the columns label and text, among others perhaps.
 
     Raises:
         Refusal: if there is no such file, a column is missing, or a text is empty.
     """
+    separator = separator_of(file, ("label", "text"))
     csv.field_size_limit(sys.maxsize)
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            missing = {"label", "text"} - set(reader.fieldnames or [])
-            if missing:
-                raise Refusal(
-                    f"{file} has no column {' and '.join(sorted(missing))}; {header_advice(reader.fieldnames or [])}"
-                )
-            rows = [(row["text"] or "", row["label"] or "") for row in reader]
-    except FileNotFoundError as error:
-        raise Refusal(
-            f"There is no file {file}; put one there, UTF-8 with the columns label and text, or correct dataset.root."
-        ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Refusal(
-            f"{file} can't be read ({error}); it should be a UTF-8 file with the columns label and text."
-        ) from error
+            reader = csv.reader(stream, delimiter=separator)
+            header = names(next(record for record in reader if record))
+            records = [dict(zip(header, record, strict=False)) for record in reader if record]
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise Refusal(unreadable(file, error)) from error
+    rows = [(record.get("text", ""), record.get("label", "")) for record in records]
     for line, (text, label) in enumerate(rows, start=2):
         if not text.strip() or not label.strip():
             what = "text" if label.strip() else "label"
@@ -188,16 +181,6 @@ def read_csv(file: Path) -> Documents:
     if not rows:
         raise Refusal(f"{file} has no records below its header.")
     return Documents([text for text, _ in rows], [label for _, label in rows])
-
-
-def header_advice(found: Sequence[str]) -> str:
-    """What to do about a header that lacks a column."""
-    joined = " ".join(found)
-    if delimiter := next((mark for mark in ";\t|" if mark in joined), None):
-        return f"its columns seem to be divided by {delimiter!r} ({joined}): save it with commas."
-    if {"label", "text"} <= {name.strip().lower() for name in found}:
-        return f"it has {', '.join(map(repr, found))}: write them in small letters, without blanks."
-    return f"it has {', '.join(found) or 'none'}: name the columns so in its first line."
 
 
 class Newsgroups(TextsOnDisk):

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp.batches import above_zero
 from scalian_exp.draws import bernoulli
-from scalian_exp.networks.ratings import level_counts
-from scalian_exp.ranges import PositiveFloat, PositiveInt
+from scalian_exp.networks.ratings import level_counts, nearest
+from scalian_exp.ranges import PositiveInt
 
 START = 0.15
 """standard deviation of the weights at the start: enough that features differ from the first step on"""
@@ -38,7 +39,7 @@ class RatingRBM(nn.Module):
 
     Args:
         columns: of the table: items, or users where rows are items.
-        levels: the values that a rating can have, ascending.
+        levels: the values that a rating can have, ascending; others count as the nearest of them.
         features: hidden units.
         conditional: which columns were rated at all, though perhaps not how, feeds the features too (section 4).
     """
@@ -48,7 +49,7 @@ class RatingRBM(nn.Module):
     def __init__(
         self,
         columns: PositiveInt,
-        levels: Sequence[PositiveFloat],
+        levels: Sequence[float],
         features: PositiveInt = 100,
         conditional: bool = False,
     ):
@@ -60,7 +61,8 @@ class RatingRBM(nn.Module):
         if conditional:
             self.rated_weight = nn.Parameter(torch.zeros(columns, features))  # the paper's D
         self.levels: Tensor
-        self.register_buffer("levels", torch.tensor(levels, dtype=torch.get_default_dtype()), persistent=False)
+        scale = [level + above_zero(levels) for level in levels]
+        self.register_buffer("levels", torch.tensor(scale, dtype=torch.get_default_dtype()), persistent=False)
 
     def start_from(self, ratings: Tensor) -> None:
         """Biases from the shares of the levels in each column of (N, columns), with K ratings of the whole table's
@@ -76,7 +78,7 @@ class RatingRBM(nn.Module):
         seen = ratings > 0
         rows, columns = seen.nonzero(as_tuple=True)
         counts = seen.sum(1)
-        return Rated(rows, columns, torch.searchsorted(self.levels, ratings[seen]), counts.cumsum(0) - counts)
+        return Rated(rows, columns, nearest(ratings[seen], self.levels), counts.cumsum(0) - counts)
 
     def hidden_input(self, rated: Rated, known: Tensor | None = None) -> Tensor:
         """Total input of the features, (B, features).
@@ -131,7 +133,7 @@ class RatingRBM(nn.Module):
         """Σ log p(v = target|ĥ) over the ratings in `target` (B, columns), given others, `ratings`: (B,)."""
         scored = target > 0
         logs = torch.log_softmax(self.visible_input(self.codes(ratings, known)), -1)
-        states = torch.searchsorted(self.levels, target)
+        states = nearest(target, self.levels)
         return (logs.gather(-1, states.unsqueeze(-1)).squeeze(-1) * scored).sum(1)
 
     def effects(self) -> Tensor:

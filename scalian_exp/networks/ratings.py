@@ -11,13 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp.batches import above_zero
 from scalian_exp.networks.layers import mlp
 from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 def level_counts(ratings: Tensor, levels: Tensor) -> Tensor:
-    """How often each level occurs in each column of (N, columns): (columns, K)."""
-    return torch.stack([(ratings == level).sum(0) for level in levels], 1).to(levels.dtype)
+    """How often each level is the nearest one in each column of (N, columns): (columns, K)."""
+    states = nearest(ratings, levels).masked_fill(ratings == 0, -1)
+    return torch.stack([(states == level).sum(0) for level in range(len(levels))], 1).to(levels.dtype)
+
+
+def nearest(ratings: Tensor, levels: Tensor) -> Tensor:
+    """Index of the nearest of ascending levels, of any shape."""
+    return torch.bucketize(ratings, (levels[1:] + levels[:-1]) / 2)
 
 
 class RatingBias(nn.Module):
@@ -154,13 +161,14 @@ class Ranker(nn.Module):
     Args:
         columns: items.
         liked: ratings from this one are likes; all others are as good as none.
+        levels: the values that a rating can have, ascending; null if all are above 0.
     """
 
     predicts_ratings = False
 
-    def __init__(self, columns: PositiveInt, liked: PositiveFloat):
+    def __init__(self, columns: PositiveInt, liked: float, levels: Sequence[float] | None = None):
         super().__init__()
-        self.columns, self.liked = columns, liked
+        self.columns, self.liked = columns, liked + above_zero(levels or [1])
 
     def likes(self, ratings: Tensor) -> Tensor:
         """1 where a rating says so, else 0."""
@@ -171,8 +179,8 @@ class Popularity(Ranker):
     """What many like is recommended to all: the baseline that a ranking has to beat. In closed form; its bound is the
     log-likelihood of the same shares for every row, as of a code that says nothing."""
 
-    def __init__(self, columns: PositiveInt, liked: PositiveFloat):
-        super().__init__(columns, liked)
+    def __init__(self, columns: PositiveInt, liked: float, levels: Sequence[float] | None = None):
+        super().__init__(columns, liked, levels)
         self.log_share: Tensor
         self.register_buffer("log_share", torch.full((columns,), -math.log(columns)))
 
@@ -202,12 +210,13 @@ class MultVAE(Ranker):
     def __init__(
         self,
         columns: PositiveInt,
-        liked: PositiveFloat,
+        liked: float,
         hidden: Sequence[PositiveInt] = (600,),
         latent_dim: PositiveInt = 200,
         dropout: Fraction = 0.5,
+        levels: Sequence[float] | None = None,
     ):
-        super().__init__(columns, liked)
+        super().__init__(columns, liked, levels)
         self.dropout = nn.Dropout(dropout)
         self.encoder = mlp([columns, *hidden], nn.Tanh)
         self.posterior = nn.Linear([columns, *hidden][-1], 2 * latent_dim)

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from scalian_exp import ranks
+from scalian_exp.batches import above_zero
 from scalian_exp.figures.recommendation import feature_titles, item_map
 from scalian_exp.metrics import recommendation
 from scalian_exp.networks.ratings import RatingBias
-from scalian_exp.ranges import PositiveFloat
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Batch, Task
 
@@ -48,13 +48,15 @@ class Ratings(Task):
         self,
         network: nn.Module,
         loss: nn.Module,
-        levels: Sequence[PositiveFloat],
-        liked: PositiveFloat,
+        levels: Sequence[float],
+        liked: float,
         optimizer: Callable[[Any], Optimizer] | None = None,
         schedule: Callable[[float], float] | None = None,
     ):
         super().__init__(network, loss, optimizer, schedule)
-        self.levels, self.liked = levels, liked
+        self.shift = above_zero(levels)
+        """what ratings in batches have more than those that users know"""
+        self.levels, self.liked = [level + self.shift for level in levels], liked + self.shift
         self.means = RatingBias(self.network.columns)
         self.gathered: list[tuple[Tensor, ...]] = []
         if not self.network.predicts_ratings:
@@ -69,11 +71,13 @@ class Ratings(Task):
                 f"dataset.rows={data.rows}; use the rows that the model was made for."
             )
 
-        if not self.network.predicts_ratings and not bool((data.splits["val"].target >= self.liked).any()):
-            raise Refusal(
-                f"No validation rating is {self.liked:g} or more, so no ranking can be scored; raise "
-                "dataset.val_share, or lower dataset.liked."
-            )
+        for split in ("validation", "test"):
+            target = data.splits["val" if split == "validation" else split].target
+            if not self.network.predicts_ratings and not bool((target >= self.liked).any()):
+                raise Refusal(
+                    f"No {split} rating is {self.liked - self.shift:g} or more, so no ranking can be scored; raise "
+                    f"dataset.{'val' if split == 'validation' else split}_share, or lower dataset.liked."
+                )
 
     def inputs(self, batch: Batch) -> Tensor:
         return batch["rating"]

@@ -3,22 +3,33 @@
 import hashlib
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
-from conftest import tiny
+from conftest import composed, tiny
 
 from scalian_exp.build import build
 from scalian_exp.checkpoint import load
+from scalian_exp.checks import resolved
 from scalian_exp.datasets.movielens import MovieLens1M, MovieLens100k, MovieLensLatestSmall
 from scalian_exp.datasets.ratings_csv import FakeRatings, RatingsCSV
+from scalian_exp.networks.ratings import level_counts, nearest
 from scalian_exp.refusal import Refusal
 from scalian_exp.train import train
 
 LEVELS = [1, 2, 3, 4, 5]
+PUBLISHED = dict(MovieLens100k.published)
+
+
+@pytest.fixture(autouse=True)
+def _small_editions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published sets are smaller here."""
+    for kind in (MovieLens100k, MovieLens1M, MovieLensLatestSmall):
+        monkeypatch.setattr(kind, "published", {})
 
 
 def write_100k(root: Path, test_rating: int = 5) -> Path:
@@ -102,7 +113,7 @@ def test_splits_depend_on_no_seed(tmp_path: Path) -> None:
 def test_no_rating_of_the_test_split_reaches_training(model: str, tmp_path: Path) -> None:
     """With all test ratings others, the trained network is the same to the bit."""
     states = []
-    for rating in (1, 5):
+    for rating in (2, 5):
         write_100k(tmp_path / str(rating), rating)
         said = [
             "dataset=movielens_100k",
@@ -134,10 +145,9 @@ def test_a_rating_in_both_splits_is_refused(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("1\t1\t6\t0", "line 25: the rating '6' is none of 1, 2, 3, 4, 5"),
-        ("1\t1\tgood\t0", "line 25: the rating 'good' is none of"),
-        ("1\t1\tnan\t0", "line 25: the rating 'nan' is none of"),
+        ("1\t1\tgood\t0", "line 25: the rating 'good' is no number"),
+        ("1\t1\tnan\t0", "line 25: the rating 'nan' is no number"),
         ("1\t99\t4\t0", "line 25: item '99' is not among those"),
-        ("1\t1\t4\t0", "line 25: user '1' has rated item '1' already"),
         ("1 1 4 0", "line 25: '1 1 4 0' has no user, item and rating, divided by '\\t'"),
     ],
 )
@@ -248,7 +258,8 @@ def test_anybodys_ratings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("user,item\n1,2\n", "has no column rating; name the columns in its first line"),
+        ("user,item\n1,2\n", "has no column rating; its first line has user, item: name the columns there"),
+        ("User;Item\n1;2\n", "has no column rating; its first line has User, Item: name the columns there"),
         ("", "has no column user and item and rating"),
         ("user,item,rating\n", "has no ratings below its header"),
         ("user,item,rating\n1,a,4\n2,b\n", "line 3 has 2 fields, but the header names 3 columns; repair or remove it"),
@@ -262,7 +273,6 @@ def test_anybodys_ratings(tmp_path: Path) -> None:
             'user,item,rating,title\n1,a,4,A\n2,b,3,"B\n3,b,2,B\n4,c,2,"C"\n',
             "line 3 opens a double quote that it doesn't close",
         ),
-        ("user,item,rating\n1,a,4\n1,a,3\n", "line 3: user '1' has rated item 'a' already"),
         ("user,item,rating\n1,a,4\n", "dataset.test_share=0.3 of 1 ratings"),
     ],
 )
@@ -271,6 +281,107 @@ def test_a_broken_csv_file_is_told_by_file_and_line(text: str, said: str, tmp_pa
     assert said in found
     if said.startswith("line"):
         assert f"{tmp_path}/ratings.csv, {said}" in found
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("header", ["user,item,rating,title", " User,ITEM,Rating,Title"])
+def test_any_separator_will_do(mark: str, header: str, tmp_path: Path) -> None:
+    rows = ["ann,a,4,A film", "bob,b,5,B", "bob,a,1,A film", "eve,b,2,B"]
+    data = own(tmp_path, "\n".join(line.replace(",", mark) for line in (header, *rows)))
+    data.setup()
+    table = data.splits["test"].rating + data.splits["test"].target
+    assert torch.equal(table[:3, :2], torch.tensor([[4.0, 0.0], [1.0, 5.0], [0.0, 2.0]]))
+    assert data.titles == ["A film", "B"]
+
+
+def test_the_last_rating_of_a_pair_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = own(tmp_path, GOOD + "A film,ann,a,2,5\nA film,ann,a,3,6\n")
+    data.setup()
+    table = data.splits["test"].rating + data.splits["test"].target
+    assert torch.equal(table[:3, :2], torch.tensor([[3.0, 0.0], [1.0, 5.0], [0.0, 2.0]]))
+    told = capsys.readouterr().out
+    assert f"{tmp_path}/ratings.csv: 4 ratings, 1 to 5, of 2 items by 3 users" in told
+    assert "2 ratings of pairs that come again: the last one counts" in told
+
+
+@pytest.mark.parametrize("name", ["u1.base", "u1.test"])
+def test_a_published_set_that_is_cut_is_refused(name: str, tmp_path: Path) -> None:
+    folder = write_100k(tmp_path)
+    sizes = {"u1.base": 24, "u1.test": 6}
+    with patch.object(MovieLens100k, "published", sizes):
+        hundred(tmp_path)
+        for cut in ((folder / name).read_text().splitlines()[:-1], []):
+            (folder / name).write_text("".join(f"{line}\n" for line in cut))
+            wanted = rf"{name} has {len(cut)} ratings, .*not the {sizes[name]} that were published; delete {folder}"
+            with pytest.raises(Refusal, match=wanted):
+                hundred(tmp_path)
+    assert PUBLISHED["u1.base"] + PUBLISHED["u1.test"] == 100_000
+    assert PUBLISHED["ua.base"] + PUBLISHED["ua.test"] == 100_000
+
+
+def test_a_split_without_ratings_is_refused(tmp_path: Path) -> None:
+    folder = write_100k(tmp_path)
+    (folder / "u1.test").write_text("")
+    assert sentence(MovieLens100k(str(tmp_path), 6, 5, LEVELS)).startswith("There are no test ratings")
+
+
+def many(folder: Path, value: Callable[[int, int], float]) -> Path:
+    """Ratings of 20 users and 12 items."""
+    rows = [f"u{u},i{i},{value(u, i):g}" for u in range(20) for i in range(12) if (u * 5 + i * 3) % 4]
+    folder.mkdir()
+    (folder / "ratings.csv").write_text("user,item,rating\n" + "\n".join(rows))
+    return folder
+
+
+@pytest.mark.parametrize("model", ["rbm_cf", "rbm_cf_items", "biased_mf", "rating_bias", "autorec_users", "multvae"])
+def test_a_scale_may_begin_anywhere(model: str, tmp_path: Path) -> None:
+    """−2 to 2 are 1 to 5 by another name: nothing but the names may differ."""
+    found = []
+    for name, offset in (("above", 0), ("below", -3)):
+        root = many(tmp_path / name, lambda u, i, offset=offset: 1 + (u * 7 + i * u) % 5 + offset)  # type: ignore[misc]
+        dataset = ["dataset=ratings_csv", f"dataset.root={root}", "dataset.users=20", "dataset.items=12"]
+        rows = "items" if "items" in model else "users"
+        words = [f"dataset.levels={[level + offset for level in LEVELS]}", f"dataset.liked={4 + offset}"]
+        words += [f"dataset.rows={rows}", "dataset.val_share=0.2", "dataset.test_share=0.2"]
+        config = tiny(model, *dataset, *words)
+        found.append((train(config, tmp_path / f"run {name}"), load(tmp_path / f"run {name}").task))
+    (above, _), (below, task) = found
+    same = {key for key in above if key.startswith("test/") and "seconds" not in key}
+    assert {"test/ndcg_at_10"} < same
+    assert {key: above[key] for key in same} == {key: below[key] for key in same}
+    assert (task.shift, task.levels) == (3, LEVELS)
+
+
+def test_levels_are_found_in_the_file(tmp_path: Path) -> None:
+    book = many(tmp_path / "book", lambda u, i: (u + i) % 11)
+    data = RatingsCSV(str(book), 20, 12, "auto")
+    assert (data.levels, data.continuous, data.shift) == (list(range(11)), False, 1)
+    data.setup()
+    table = data.splits["test"].rating + data.splits["test"].target
+    assert sorted(table.unique().tolist()) == list(range(12))  # a rating of 0 is 1 there, and 0 none
+    jester = many(tmp_path / "jester", lambda u, i: ((u * 97 + i * 31) % 2001 - 1000) / 100)
+    data = RatingsCSV(str(jester), 20, 12, "auto")
+    assert (data.levels[0], data.levels[-1], len(data.levels), data.continuous) == (-9.76, 9.98, 21, True)
+    data.setup()
+    scored = data.splits["test"].target[data.splits["test"].target > 0] - data.shift
+    assert len(scored.unique()) > 12
+    config = composed("model=rbm_cf", "dataset=ratings_csv", f"dataset.root={jester}", "dataset.levels=auto")
+    plain = resolved(config)
+    assert plain["dataset"]["continuous"] is True
+    assert plain["dataset"]["levels"] == plain["model"]["levels"] == plain["model"]["network"]["levels"] == data.levels
+    (jester / "ratings.csv").write_text("user,item,rating\n1,2,3\n1,3,good\n")
+    with pytest.raises(Refusal, match=r"line 3: the rating 'good' is no number"):
+        RatingsCSV(str(jester), 20, 12, "auto")
+
+
+def test_a_rating_between_levels_counts_as_the_nearest() -> None:
+    levels = torch.tensor([1.0, 2.0, 5.0, 11.0])
+    ratings = torch.rand(200) * 12
+    ratings[:4] = levels
+    expected = (ratings.unsqueeze(1) - levels).abs().argmin(1)
+    assert torch.equal(nearest(ratings, levels), expected)
+    counts = level_counts(torch.cat([ratings, torch.zeros(9)]).unsqueeze(1), levels)
+    assert counts[0].tolist() == expected.bincount().tolist()
 
 
 def test_a_csv_file_that_is_elsewhere_or_no_text(tmp_path: Path) -> None:
