@@ -203,8 +203,8 @@ def held_out(size: int, val_size: int) -> tuple[Tensor, Tensor]:
     """
     if not 0 < val_size < size:
         raise Refusal(
-            f"dataset.val_size={val_size} must leave some of the {size} training examples and take some; give a number "
-            f"from 1 to {size - 1}."
+            f"dataset.val_size={val_size} must leave some of the {size} training examples and take some; "
+            + (f"give a number from 1 to {size - 1}." if size > 1 else "there must be two at least.")
         )
     order = shuffled(size)
     return order[val_size:].sort().values, order[:val_size].sort().values
