@@ -1,6 +1,6 @@
 """Whether training a network fits in memory, found out without using any: on torch's meta device."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +18,23 @@ ACTIVATIONS_MATTER = 2000
 """activations are measured where so many times the batch would fill the memory"""
 
 
-def check_network(config: dict[str, Any], data: Any) -> None:
-    """Build the network without memory, on torch's meta device, and add up what training it takes.
+class Sketch(NamedTuple):
+    """A task whose network was built without memory."""
 
-    Args:
-        config: a resolved one.
-        data: its data module, set up.
+    task: Any
+    """None where it can't be built so"""
+    weights: float
+    """bytes of them, their gradients, and the optimizer's state"""
+    advice: str
+    """what makes it smaller"""
+
+
+def sketched(config: dict[str, Any]) -> Sketch:
+    """Build the network of a resolved config without memory, on torch's meta device, and add up its weights.
 
     Raises:
-        Refusal: if weights, their gradients and the optimizer's state, or a batch's activations, are more than all
-            memory. A network that can't be built without memory is not judged.
+        Refusal: if weights, their gradients and the optimizer's state are more than all memory, or a part refuses its
+            arguments. A network that can't be built without memory is not judged.
     """
     node, most = config["model"], total()
     copies = 4 if node.get("optimizer") else 1  # weights, gradients, and Adam's two means
@@ -48,9 +55,11 @@ def check_network(config: dict[str, Any], data: Any) -> None:
             task = build("model", node, loss=build("loss", config["loss"]))
     except MemoryError:
         pass
-    except (Refusal, RuntimeError, TypeError, ValueError) as error:  # without memory; with it, the same may go well
+    except (Refusal, RuntimeError, TypeError, ValueError) as error:
         if "overflow" in str(error).lower():  # more elements than 64 bits can count
             weights = 2.0**64
+        elif isinstance(error, Refusal):  # others may come from the want of memory
+            raise
     finally:
         for hook in hooks:
             hook.remove()
@@ -59,10 +68,21 @@ def check_network(config: dict[str, Any], data: Any) -> None:
     if task is not None:  # some of what was counted may have been replaced
         weights = copies * sum(map(size_of, task.parameters())) + sum(map(size_of, task.buffers()))
     check_fits(weights, "This network's weights, their gradients and the optimizer's state", advice)
-    if task is not None:
-        batch = min(data.batch_size, len(data.splits["train"])) // processes(config["trainer"])
-        size = activations(task, data, batch)
-        check_fits(weights + size, f"This network on batches of {batch}", f"{advice} or dataset.batch_size")
+    return Sketch(task, weights, advice)
+
+
+def check_batch(config: dict[str, Any], data: Any, sketch: Sketch) -> None:
+    """Check that data, set up already, suits a sketched network in size, and what a batch takes in training.
+
+    Raises:
+        Refusal: if images are too small for it, or a batch's activations are more than all memory.
+    """
+    if sketch.task is None:
+        return
+    sketch.task.check_size(data)
+    batch = min(data.batch_size, len(data.splits["train"])) // processes(config["trainer"])
+    size = sketch.weights + activations(sketch.task, data, batch)
+    check_fits(size, f"This network on batches of {batch}", f"{sketch.advice} or dataset.batch_size")
 
 
 def size_of(tensor: Tensor) -> int:

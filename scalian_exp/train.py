@@ -42,7 +42,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     from scalian_exp.checkpoint import check_progress
     from scalian_exp.gpus import devices_of
     from scalian_exp.init_from import start_network_from
-    from scalian_exp.network_size import check_network
+    from scalian_exp.network_size import check_batch, sketched
     from scalian_exp.runs import build_trainer, check_shares, ending_cleanly, told_plainly
     from scalian_exp.trust import modules
 
@@ -50,13 +50,14 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     trust = modules(config.get("trust"))
     config = {key: value for key, value in config.items() if key != "trust"}  # what a run keeps can't vouch for itself
     seed_everything(config["seed"], verbose=False)
+    last = folders.checkpoint(folder, "last", "start")
+    sketch = sketched(config) if last is None else None  # before data are downloaded and read
     data = build("dataset", config["dataset"])
     with one_at_a_time(config["dataset"].get("root")):
         data.prepare_data()
     data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
-    last = folders.checkpoint(folder, "last", "start")
-    if last is None:
-        check_network(config, data)
+    if sketch is not None:
+        check_batch(config, data, sketch)
     task = build_task(config)
     task.check(data)
     check_shares(config["trainer"], data)

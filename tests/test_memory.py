@@ -10,7 +10,7 @@ from conftest import kinds, tiny
 from scalian_exp import network_size
 from scalian_exp.build import build, build_task
 from scalian_exp.memory import amount, check_fits, check_images, total
-from scalian_exp.network_size import activations, check_network
+from scalian_exp.network_size import activations, check_batch, sketched
 from scalian_exp.refusal import Refusal
 from scalian_exp.train import train
 
@@ -28,7 +28,7 @@ def test_a_networks_weights_are_counted_without_building_it(model: str, monkeypa
     monkeypatch.setattr(network_size, "check_fits", lambda size, *_: counted.append(size))
     config = tiny(model)
     before = torch.get_rng_state()
-    check_network(config, set_up(config))
+    check_batch(config, set_up(config), sketched(config))
     assert torch.equal(before, torch.get_rng_state())  # the estimate takes nothing from the run's chance
     task = build_task(config)
     copies = 1 if task.optimizer is None else 4
@@ -92,3 +92,32 @@ def test_all_memory_is_the_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     check_images(2, (1, 25, 5))
     with pytest.raises(Refusal, match=r"3 images of 1×25×5 would take at least 1\.5 kB"):
         check_images(3, (1, 25, 5))
+
+
+@pytest.mark.parametrize(
+    ("model", "lacking"),
+    [
+        ("unet", "total_stride"),
+        ("vae", "importance"),
+        ("gan", "discriminator"),
+        ("rbm", "rbms"),
+        ("pixelcnn", "sample"),
+    ],
+)
+def test_a_network_that_lacks_what_its_task_needs_is_refused_before_the_data_are_read(
+    model: str, lacking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(model)
+    config["model"]["network"] = {"_target_": "torch.nn.Identity"}
+    monkeypatch.setattr("scalian_exp.train.one_at_a_time", lambda _: pytest.fail("data were asked for"))
+    with pytest.raises(Refusal, match=rf"Identity \(model.network\) lacks what \w+ needs of a network.*{lacking}"):
+        train(config, tmp_path / "run")
+
+
+def test_a_stride_beyond_the_images_is_refused_before_the_network_takes_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scalian_exp.build.build_task", lambda _: pytest.fail("the network was built"))
+    with pytest.raises(Refusal, match=r"32×48 pixels are too small for UNet.*stride of 256"):
+        train(tiny("unet", "model.network.depth=8", "dataset.image_size=[32,48]"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,6 +1,7 @@
 """Train a generator against a discriminator."""
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -26,6 +27,14 @@ class Adversarial(Task):
     monitor = "val/epochs"
     mode = "max"
     losses = ("d_loss", "g_loss")
+    needed = MappingProxyType(
+        {
+            "generator": "noise → images",
+            "discriminator": "images → logits",
+            "noise": "noise(count) → what the generator starts from",
+            "sample": "sample(count) → images",
+        }
+    )
 
     def __init__(self, network: nn.Module, loss: nn.Module, optimizer: Callable[[Any], Optimizer]):
         super().__init__(network, loss, optimizer)

@@ -1,6 +1,7 @@
 """Train a network that gives the probability of every pixel, given those before it, by its exact likelihood."""
 
 import math
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -40,6 +41,15 @@ class Autoregressive(Task):
 
     monitor = "val/nll"
     figure_examples = 32
+    needed = MappingProxyType(
+        {
+            "shape": "(channels, height, width) of its images",
+            "next_pixel": "next_pixel(images) → what was expected of each pixel, and −log p of it",
+            "pixel_by_pixel": "pixel_by_pixel(images, known) → images with one more pixel drawn each time",
+            "sample": "sample(count) → images",
+            "complete": "complete(images, known) → images",
+        }
+    )
 
     def check(self, data: Any) -> None:
         super().check(data)

@@ -43,6 +43,8 @@ class Task(pl.LightningModule):
     """what training minimises, as it is logged: a mean that isn't finite ends the run"""
     network: Any
     """offers what the task's docstring names"""
+    needed: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """attributes and methods without which a network can't be trained so → what they are"""
     class_names: Sequence[str] | None = None
     """what the data set's config calls its classes, for figures"""
     palette: Sequence[Sequence[int]] | None = None
@@ -67,6 +69,7 @@ class Task(pl.LightningModule):
     ):
         super().__init__()
         self.network, self.loss = network, loss
+        self.check_network()
         self.optimizer, self.schedule = optimizer, schedule
         self.samples_per_epoch = 0
         """training samples seen in the last epoch"""
@@ -90,6 +93,27 @@ class Task(pl.LightningModule):
     def test_totals(self) -> dict[str, Tensor]:
         """The same over the test split."""
         return {}
+
+    def check_network(self) -> None:
+        """
+        Raises:
+            Refusal: if the network lacks something that this task needs of it.
+        """
+        missing = [f"{name}, {meaning}" for name, meaning in self.needed.items() if not hasattr(self.network, name)]
+        if missing:
+            raise Refusal(
+                f"{type(self.network).__name__} (model.network) lacks what {type(self).__name__} needs of a network: "
+                f"{'; '.join(missing)}. Add it to the class."
+            )
+
+    def check_size(self, data: Any) -> None:
+        """
+        Args:
+            data: the data module, set up.
+
+        Raises:
+            Refusal: if its examples are too small for the network, which may be on the meta device still.
+        """
 
     def check(self, data: Any) -> None:
         """Refuse data, set up already, that this network can't be trained on.

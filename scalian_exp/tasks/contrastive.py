@@ -1,6 +1,7 @@
 """Train Boltzmann machines: a restricted one, or a stack of them one after the other."""
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -48,6 +49,7 @@ class Contrastive(Boltzmann):
     mode = "max"
     figure_examples = 1000
     draws_by_rows = True
+    needed = MappingProxyType({"rbms": "its layers, networks.rbm.RBM each"})
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """Train a network to predict ratings, or to rank what a user may like."""
 
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -43,6 +44,9 @@ class Ratings(Task):
 
     monitor = "val/rmse"
     figure_examples = 1
+    needed = MappingProxyType(
+        {"columns": "how many items it rates", "predicts_ratings": "whether its outputs are ratings, or only scores"}
+    )
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """Train a network to give its input back."""
 
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -50,6 +51,7 @@ class Reconstruction(Task):
     """
 
     monitor = "val/squared_error"
+    needed = MappingProxyType({"encode": "encode(images) → codes", "decode": "decode(codes) → logits of pixels"})
     corruption: Any
 
     def __init__(

@@ -1,6 +1,7 @@
 """Train a network to name the class of every pixel."""
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ class Segmentation(Task):
 
     monitor = "val/miou"
     mode = "max"
+    needed = MappingProxyType({"total_stride": "the stride of its deepest map in pixels, a whole number"})
     loss: Any
     figure_examples = 6
 
@@ -60,14 +62,17 @@ class Segmentation(Task):
         self.aux_weight, self.presence_weight, self.crf = aux_weight, presence_weight, crf
         self.confusion, self.crf_confusion = Confusion(num_classes), Confusion(num_classes)
 
-    def check(self, data: Any) -> None:
-        super().check(data)
+    def check_size(self, data: Any) -> None:
         height, width = data.training_size
         if min(height, width) <= self.network.total_stride:
             raise Refusal(
                 f"Training images of {height}×{width} pixels are too small for {type(self.network).__name__}, whose "
                 f"deepest map has a stride of {self.network.total_stride}; use larger ones (dataset.image_size, crops)."
             )
+
+    def check(self, data: Any) -> None:
+        super().check(data)
+        self.check_size(data)
         if self.crf is not None:  # its extents may be beyond what a lattice can hold: better told now than at the test
             image = data.splits["train"][torch.tensor([0])]["image"] / 255
             try:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -34,6 +35,14 @@ class Variational(Task):
     """
 
     monitor = "val/loss"
+    needed = MappingProxyType(
+        {
+            "importance": "importance(x, samples) → log weights",
+            "encode": "encode(x) → codes",
+            "decode": "decode(codes) → logits of pixels",
+            "sample": "sample(count) → images",
+        }
+    )
     loss: Any
 
     def __init__(
