@@ -21,6 +21,7 @@ from rich.table import Table
 from scalian_exp import folders
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.files import read_json, write_text
+from scalian_exp.refusal import Refusal
 from scalian_exp.reliability import remark
 from scalian_exp.shell import command, command_to_resume, shown
 from scalian_exp.terminal import display
@@ -84,9 +85,11 @@ def installed(package: str) -> str | None:
 
 def describe(config: dict[str, Any], folder: Path) -> None:
     """Write config.yaml, and add this start to environment.json: all that is needed to repeat the run."""
-    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     file = folder / "environment.json"
     starts = read_json(file, list, "delete it and start again") if file.exists() else []
+    if (folder / "metrics.json").is_dir():
+        raise Refusal(f"{folder / 'metrics.json'} is a folder where the results are to be written; remove it.")
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     starts.append(
         {
             "time": datetime.now().astimezone().isoformat(timespec="seconds"),

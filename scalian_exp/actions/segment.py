@@ -28,6 +28,8 @@ LARGEST = 2**29
 """probabilities, of all classes at all pixels that the network sees: they are held at once, in 2 GB"""
 LARGEST_IMAGE = 2**27
 """pixels of the image itself, which is held in 8 bits"""
+MOST_OVERLAP = 0.9
+"""of tiles: beyond it their number explodes"""
 FIGURE_SIDE = 1200
 """pixels of an image in a figure, where no more can be told apart"""
 
@@ -69,7 +71,9 @@ class Segment(Action):
         smallest_region: PositiveInt = 50,
     ):
         self.image, self.index, self.scale = image, index, scale
-        self.tile_size, self.overlap, self.smallest_region = tile_size, min(overlap, 0.9), smallest_region
+        if overlap > MOST_OVERLAP:
+            raise Refusal(f"overlap={overlap}: tiles can share at most {MOST_OVERLAP} of their side; give less.")
+        self.tile_size, self.overlap, self.smallest_region = tile_size, overlap, smallest_region
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
