@@ -69,7 +69,7 @@ class Recommend(Action):
             ratings = self.named(data, counts)
             taste = taste_of_new(task, data, ratings)
         rated = task.network.predicts_ratings
-        if not rated and not bool((ratings >= data.liked + data.shift).any()):
+        if not rated and not bool((ratings >= data.liked).any()):
             raise Refusal("This model learns from likes alone, and there is none: give liked=…, or another user.")
         if not rated and self.disliked:
             print("This model learns from likes alone: disliked=… changes nothing but that these titles are left out.")
@@ -107,8 +107,7 @@ class Recommend(Action):
     def named(self, data: Any, counts: Tensor) -> Tensor:
         """The ratings of somebody who names titles, (items,)."""
         ratings = torch.zeros(data.items)
-        best, worst = data.levels[-1] + data.shift, data.levels[0] + data.shift
-        for said, level in ((self.liked, best), (self.disliked, worst)):
+        for said, level in ((self.liked, data.levels[-1]), (self.disliked, data.levels[0])):
             for title in (part.strip() for part in (said or "").split(";")):
                 item = find(title, data.titles, counts.tolist()) if title else None
                 if item is not None and ratings[item] not in (0, level):
@@ -120,7 +119,7 @@ class Recommend(Action):
         return ratings
 
     def who(self, data: Any, ratings: Tensor) -> str:
-        liked = [data.titles[item] for item in (ratings >= data.liked + data.shift).nonzero().flatten().tolist()]
+        liked = [data.titles[item] for item in (ratings >= data.liked).nonzero().flatten().tolist()]
         few = ", ".join(liked[:3]) + (f" and {len(liked) - 3} more" if len(liked) > 3 else "")
         return f"{'user ' + self.user if self.user else 'you'}, who liked {few or 'nothing'}"
 

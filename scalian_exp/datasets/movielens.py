@@ -74,7 +74,7 @@ class MovieLens(Ratings):
         Raises:
             Refusal: if there are more or fewer than when it was published, or if a line is none of the set's.
         """
-        ratings = triples(lines, users, items, self.levels)
+        ratings = triples(lines, users, items, self.scale)
         different, wanted = len(ratings.values), self.published.get(file)
         if wanted is not None and not different == len(lines) == wanted:
             raise Refusal(

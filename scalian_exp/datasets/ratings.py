@@ -82,9 +82,11 @@ class Ratings(Data, ABC):
             raise Refusal(
                 f"dataset.liked={liked:g} is above all dataset.levels={list(levels)}: nothing could be liked."
             )
-        self.users, self.items, self.levels, self.liked, self.rows = users, items, list(levels), liked, rows
+        self.users, self.items, self.rows, self.scale = users, items, rows, list(levels)
         self.shift = above_zero(levels)
-        """what the tables' ratings have more than the files' """
+        """what ratings in the tables have more than those in the files"""
+        self.levels, self.liked = [level + self.shift for level in levels], liked + self.shift
+        """as in the tables; `scale` has the levels of the files"""
         self.val_share, self.test_share = val_share, test_share
         self.user_names: list[str] = []
         """once `setup` has run"""

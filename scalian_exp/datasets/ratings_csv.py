@@ -54,14 +54,14 @@ class RatingsCSV(Ratings):
         file = self.root / "ratings.csv"
         lines, titles = read_csv(file)
         users, items = numbered(line.user for line in lines), numbered(line.item for line in lines)
-        ratings = triples(lines, users, items, self.levels, self.continuous)
+        ratings = triples(lines, users, items, self.scale, self.continuous)
         self.tell(file, len(users), len(items), len(ratings.values), len(lines))
         return RatingSource(list(users), list(items), [titles[item] or item for item in items], ratings)
 
     @rank_zero_only
     def tell(self, file: Path, users: int, items: int, ratings: int, lines: int) -> None:
         """Print what was found, in the main process."""
-        scale = f"{self.levels[0]:g} to {self.levels[-1]:g}"
+        scale = f"{self.scale[0]:g} to {self.scale[-1]:g}"
         print(f"{'data':<12} {file}: {ratings} ratings, {scale}, of {items} items by {users} users")
         if again := lines - ratings:
             print(f"{'left out':<12} {again} ratings of pairs that come again: the last one counts")
@@ -74,10 +74,10 @@ class FakeRatings(Ratings):
         generator = torch.Generator().manual_seed(SPLIT_SEED)
         users, items = torch.arange(self.users), torch.arange(self.items)
         own = (users.unsqueeze(1) - items) % 2 == 0
-        place = (own * 0.6 + 0.4 * torch.rand(own.shape, generator=generator)) * (len(self.levels) - 1)
+        place = (own * 0.6 + 0.4 * torch.rand(own.shape, generator=generator)) * (len(self.scale) - 1)
         rated = torch.rand(own.shape, generator=generator) < 0.5
         pairs = rated.nonzero()
-        values = torch.tensor(self.levels, dtype=torch.float32)[place.round().long()][rated]
+        values = torch.tensor(self.scale, dtype=torch.float32)[place.round().long()][rated]
         return RatingSource(
             [str(user + 1) for user in range(self.users)],
             [str(item + 1) for item in range(self.items)],

@@ -355,20 +355,21 @@ def test_a_scale_may_begin_anywhere(model: str, tmp_path: Path) -> None:
 def test_levels_are_found_in_the_file(tmp_path: Path) -> None:
     book = many(tmp_path / "book", lambda u, i: (u + i) % 11)
     data = RatingsCSV(str(book), 20, 12, "auto")
-    assert (data.levels, data.continuous, data.shift) == (list(range(11)), False, 1)
+    assert (data.scale, data.continuous, data.shift) == (list(range(11)), False, 1)
+    assert (data.levels[0], data.liked) == (1, 5)
     data.setup()
     table = data.splits["test"].rating + data.splits["test"].target
     assert sorted(table.unique().tolist()) == list(range(12))  # a rating of 0 is 1 there, and 0 none
     jester = many(tmp_path / "jester", lambda u, i: ((u * 97 + i * 31) % 2001 - 1000) / 100)
     data = RatingsCSV(str(jester), 20, 12, "auto")
-    assert (data.levels[0], data.levels[-1], len(data.levels), data.continuous) == (-9.76, 9.98, 21, True)
+    assert (data.scale[0], data.scale[-1], len(data.scale), data.continuous) == (-9.76, 9.98, 21, True)
     data.setup()
     scored = data.splits["test"].target[data.splits["test"].target > 0] - data.shift
     assert len(scored.unique()) > 12
     config = composed("model=rbm_cf", "dataset=ratings_csv", f"dataset.root={jester}", "dataset.levels=auto")
     plain = resolved(config)
     assert plain["dataset"]["continuous"] is True
-    assert plain["dataset"]["levels"] == plain["model"]["levels"] == plain["model"]["network"]["levels"] == data.levels
+    assert plain["dataset"]["levels"] == plain["model"]["levels"] == plain["model"]["network"]["levels"] == data.scale
     (jester / "ratings.csv").write_text("user,item,rating\n1,2,3\n1,3,good\n")
     with pytest.raises(Refusal, match=r"line 3: the rating 'good' is no number"):
         RatingsCSV(str(jester), 20, 12, "auto")
