@@ -5,7 +5,8 @@ import zipfile
 from pathlib import Path
 from typing import ClassVar
 
-from scalian_exp.datasets.published_masks import Pairs, PublishedMasks, retrieve
+from scalian_exp.datasets.download import retrieve_any, sources
+from scalian_exp.datasets.published_masks import Pairs, PublishedMasks
 
 
 class CamVid(PublishedMasks):
@@ -24,7 +25,7 @@ class CamVid(PublishedMasks):
 
     def download(self, folder: Path) -> None:
         archive = folder.with_suffix(".zip")
-        retrieve(self.url, archive)
+        retrieve_any(sources(self.url), archive)
         with zipfile.ZipFile(archive) as content:
             for name in content.namelist():
                 _, _, inside = name.partition("/CamVid/")

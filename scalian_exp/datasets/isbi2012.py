@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import ClassVar
 
-from scalian_exp.datasets.published_masks import Pairs, PublishedMasks, retrieve
+from scalian_exp.datasets.download import retrieve_any, sources
+from scalian_exp.datasets.published_masks import Pairs, PublishedMasks
 
 
 class ISBI2012(PublishedMasks):
@@ -23,7 +24,7 @@ class ISBI2012(PublishedMasks):
 
     def download(self, folder: Path) -> None:
         for path in (path for pairs in self.pairs(folder).values() for pair in pairs for path in pair):
-            retrieve(f"{self.url}/{path.relative_to(folder).as_posix()}", path)
+            retrieve_any(sources(f"{self.url}/{path.relative_to(folder).as_posix()}"), path)
 
     def pairs(self, folder: Path) -> dict[str, Pairs]:
         def pair(number: int) -> tuple[Path, Path]:

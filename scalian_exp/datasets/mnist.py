@@ -10,10 +10,43 @@ from torch import Tensor
 from torchvision import datasets
 
 from scalian_exp.datasets.base import Examples, drawn
-from scalian_exp.datasets.download import fetch
+from scalian_exp.datasets.download import fetch, sources
 from scalian_exp.datasets.images import InMemoryImages
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
+
+
+class PublishedMNIST(datasets.MNIST):
+    """torchvision's reader, of the four published files only: it would rather take what older versions left in
+    processed/, which are pickles of unknown origin."""
+
+    mirrors: ClassVar = [
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ]
+
+    def _check_legacy_exist(self) -> bool:
+        return False
+
+    @property
+    def raw_folder(self) -> str:
+        return str(Path(self.root) / "MNIST/raw")
+
+
+class PublishedFashionMNIST(datasets.FashionMNIST):
+    """The same of Fashion-MNIST."""
+
+    mirrors: ClassVar = [
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+    ]
+
+    def _check_legacy_exist(self) -> bool:
+        return False
+
+    @property
+    def raw_folder(self) -> str:
+        return str(Path(self.root) / "FashionMNIST/raw")
 
 
 class MNIST(InMemoryImages):
@@ -23,7 +56,8 @@ class MNIST(InMemoryImages):
         train_size: train on so many of the others, drawn once; null takes all.
     """
 
-    source: type[datasets.MNIST] = datasets.MNIST
+    source: type[datasets.MNIST] = PublishedMNIST
+    name = "MNIST"
 
     def __init__(
         self,
@@ -39,14 +73,14 @@ class MNIST(InMemoryImages):
         self.root, self.train_size = root, train_size
 
     def read(self) -> dict[str, Examples]:
-        folder = Path(self.root) / self.source.__name__ / "raw"
+        folder = Path(self.root) / self.name / "raw"
         splits = {}
         for split in ("train", "test"):
             try:
                 data = self.source(self.root, train=split == "train", download=True)
             except (OSError, RuntimeError, ValueError, EOFError) as error:
                 raise Refusal(
-                    f"The files of {self.source.__name__} in {folder} are missing or broken, and could not be "
+                    f"The files of {self.name} in {folder} are missing or broken, and could not be "
                     f"downloaded ({' '.join(str(error).split())}); "
                     "put the four idx files there (delete broken ones), or set dataset.root."
                 ) from error
@@ -64,7 +98,8 @@ class MNIST(InMemoryImages):
 class FashionMNIST(MNIST):
     """Clothes (Xiao et al. 2017, arXiv:1708.07747), in MNIST's format."""
 
-    source = datasets.FashionMNIST
+    source = PublishedFashionMNIST
+    name = "FashionMNIST"
 
 
 class BinarizedMNIST(InMemoryImages):
@@ -77,12 +112,13 @@ class BinarizedMNIST(InMemoryImages):
         train_size: train on so many, drawn once; null takes all.
     """
 
-    url = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
+    url = "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
     hashes: ClassVar[dict[str, str]] = {
-        "train": "db28b1a6ae0fe70cbd3da91acf46e477",
-        "valid": "bf37822a04e94123630de6a7dfd9c9ef",
-        "test": "14e41ae11040adba6ab8cb291eda0dd8",
+        "train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
+        "valid": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
+        "test": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
     }
+    """SHA-256"""
 
     def __init__(
         self,
@@ -100,8 +136,8 @@ class BinarizedMNIST(InMemoryImages):
         return Path(self.root) / "BinarizedMNIST" / f"binarized_mnist_{part}.amat"
 
     def prepare_data(self) -> None:
-        for part, md5 in self.hashes.items():
-            fetch(self.url + self.file(part).name, self.file(part), md5)
+        for part, sha256 in self.hashes.items():
+            fetch(sources(self.url + self.file(part).name), self.file(part), sha256)
 
     def read(self) -> dict[str, Examples]:
         train, valid, test = (self.images(part) for part in ("train", "valid", "test"))

@@ -4,15 +4,13 @@ GroupLens' terms, in each set's README: for research; publications acknowledge t
 commercial use without permission (the latest ones may be redistributed under the same terms); no endorsement.
 """
 
-import re
 import shutil
-import urllib.request
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from scalian_exp.datasets.download import TIMEOUT, fetch
+from scalian_exp.datasets.download import fetch, remove_parts, sources
 from scalian_exp.datasets.rating_files import Triples, numbered, rating_lines, triples
 from scalian_exp.datasets.rating_tables import Line
 from scalian_exp.datasets.ratings import Ratings, RatingSource
@@ -37,7 +35,7 @@ class MovieLens(Ratings):
     url = "https://files.grouplens.org/datasets/movielens/"
     archive: ClassVar[str]
     """name of the zip file and of the folder in it"""
-    md5: ClassVar[str | None]
+    sha256: ClassVar[str]
     published: ClassVar[Mapping[str, int]]
     """file → the ratings, of different pairs, that it was published with"""
 
@@ -61,11 +59,11 @@ class MovieLens(Ratings):
         return self.root / self.archive
 
     def prepare_data(self) -> None:
-        if self.folder.is_dir():
-            return
         file = self.root / f"{self.archive}.zip"
-        address = f"{self.url}{file.name}"
-        fetch(address, file, self.md5 or published_md5(address, self.folder))
+        if self.folder.is_dir():
+            remove_parts(file)
+            return
+        fetch(sources(f"{self.url}{file.name}"), file, self.sha256)
         extract(file, self.folder)
 
     def complete(self, file: str, lines: Sequence[Line], users: dict[str, int], items: dict[str, int]) -> Triples:
@@ -103,25 +101,6 @@ class MovieLens(Ratings):
         return RatingSource(list(users), list(items), titles, ratings, genres=first)
 
 
-def published_md5(address: str, folder: Path) -> str:
-    """The hash that GroupLens publishes beside an archive that it renews: it tells a broken transfer, no new edition.
-
-    Raises:
-        Refusal: if it can't be had.
-    """
-    try:
-        with urllib.request.urlopen(f"{address}.md5", timeout=TIMEOUT) as answer:
-            found = re.search(r"\b[0-9a-f]{32}\b", answer.read(1000).decode())
-        if found is None:
-            raise OSError("there is no hash in it")
-    except OSError as error:
-        raise Refusal(
-            f"{folder} is missing and {address}.md5 could not be downloaded ({error}); put the folder there "
-            "yourself, or say with dataset.root where it lies."
-        ) from error
-    return found[0]
-
-
 def extract(archive: Path, folder: Path) -> None:
     """Unpack the folder of an archive's that is called as this one: whole or not at all.
 
@@ -150,7 +129,7 @@ class MovieLens100k(MovieLens):
     """
 
     archive = "ml-100k"
-    md5 = "0e33842e24a9c977be4e0107933c0723"
+    sha256 = "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229"
     published: ClassVar[Mapping[str, int]] = {
         "u.data": 100_000,
         **{f"u{fold}.base": 80_000 for fold in range(1, 6)},
@@ -200,7 +179,7 @@ class MovieLens1M(MovieLens):
     """1,000,209 ratings of 3,706 films by 6,040 users, 2000. GroupLens' terms: research only, no redistribution."""
 
     archive = "ml-1m"
-    md5 = "c4d9eecfca2ab87c1945afe126590906"
+    sha256 = "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20"
     published: ClassVar[Mapping[str, int]] = {"ratings.dat": 1_000_209}
 
     def read(self) -> RatingSource:
@@ -209,12 +188,12 @@ class MovieLens1M(MovieLens):
 
 
 class MovieLensLatestSmall(MovieLens):
-    """100,836 ratings in halves of a star, of 9,724 films by 610 users, as of September 2018. GroupLens may renew it:
-    no hash stands here, the one that it publishes beside the archive is asked for. GroupLens' terms: research only,
-    redistribution under the same terms."""
+    """100,836 ratings in halves of a star, of 9,724 films by 610 users, as of September 2018; GroupLens may renew
+    it, and then the copy in the Internet Archive is taken. GroupLens' terms: research only, redistribution under the
+    same terms."""
 
     archive = "ml-latest-small"
-    md5 = None
+    sha256 = "696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436"
     published: ClassVar[Mapping[str, int]] = {"ratings.csv": 100_836}
 
     def read(self) -> RatingSource:

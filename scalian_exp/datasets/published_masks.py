@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import tempfile
-import urllib.request
+import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.transforms.v2 import Transform
 
 from scalian_exp.datasets.base import drawn
-from scalian_exp.datasets.download import TIMEOUT
+from scalian_exp.datasets.download import STALE
 from scalian_exp.datasets.image_files import Picture, opened
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.mask_classes import Classes
@@ -69,6 +69,9 @@ class PublishedMasks(Masks):
         """train, val and test → their images and masks, in the same order everywhere."""
 
     def prepare_data(self) -> None:
+        for left in self.path.parent.glob(f".{self.folder}-*"):  # by a download that was killed
+            if time.time() - left.stat().st_mtime > STALE:
+                shutil.rmtree(left, ignore_errors=True)
         if self.path.exists():
             return
         try:
@@ -120,12 +123,6 @@ class PublishedMasks(Masks):
                 f"{self.path} is not as it was published: {error}; put {self.layout} there, or delete the folder, and "
                 "the next start downloads it."
             ) from error
-
-
-def retrieve(url: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, target.open("wb") as file:
-        shutil.copyfileobj(answer, file)
 
 
 def md5_of_pixels(pairs: dict[str, Pairs]) -> str:

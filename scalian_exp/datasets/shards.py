@@ -28,6 +28,31 @@ AGAIN = "write the shards again by scripts/make_shards.py"
 SPLITS = ("train", "val", "test")
 
 
+PLAIN = {"tensor", "no_header_tensor", "numpy", "no_header_numpy", "int", "float", "bool", "bytes", "str"}
+"""litdata's formats that are numbers and texts; others may be pickles, which can run any code when they are opened"""
+
+
+def plain_index(file: Path) -> dict[str, Any]:
+    """What litdata's index of a split says.
+
+    Raises:
+        Refusal: if its examples may be pickles.
+    """
+    index: dict[str, Any] = read_json(file, dict, AGAIN)
+    config = index.get("config") or {}
+    if not isinstance(config, dict):
+        raise Refusal(f"{file} is damaged: its config is something else; {AGAIN}.")
+    formats = [str(name).partition(":")[0] for name in config.get("data_format") or []]
+    if wrong := [name for name in formats if name not in PLAIN]:
+        raise Refusal(
+            f"{file} says that its examples are of the kind {wrong[0]}, which could run code when they are opened; "
+            f"{AGAIN}."
+        )
+    if "__enum__" in str(config.get("data_spec")):
+        raise Refusal(f"{file} names code to be imported; {AGAIN}.")
+    return index
+
+
 class ShardedExamples(Batched):
     """A split's examples, read when a batch asks for them.
 
@@ -88,11 +113,11 @@ def sizes_of(folder: Path) -> list[int]:
     """How many examples each shard of a split has.
 
     Raises:
-        Refusal: if index.json is damaged, or a shard is missing.
+        Refusal: if index.json is damaged, a shard is missing, or they may be pickles.
     """
     file = folder / "index.json"
     sizes = []
-    for shard in read_json(file, dict, AGAIN).get("chunks") or [None]:
+    for shard in plain_index(file).get("chunks") or [None]:
         match shard:
             case {"chunk_size": int(size), "filename": str(name)} if size > 0:
                 if not (folder / name).is_file():

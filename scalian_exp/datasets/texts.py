@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
+from scalian_exp.datasets.newsgroups import archive, messages
 from scalian_exp.datasets.table_files import names, separator_of, unreadable
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
@@ -184,7 +185,11 @@ def read_csv(file: Path) -> Documents:
 
 
 class Newsgroups(TextsOnDisk):
-    """20 newsgroups, split by date, without headers, footers and quotes, by scikit-learn's own fetcher."""
+    """20 newsgroups, split by date, as published: <root>/20news-bydate.tar.gz, downloaded if it is missing.
+
+    Args:
+        remove: what is taken out of the messages: headers, footers, quotes.
+    """
 
     def __init__(
         self,
@@ -197,20 +202,15 @@ class Newsgroups(TextsOnDisk):
         super().__init__(root, vocabulary_size, batch_size, val_size)
         self.remove = tuple(remove or ())
 
-    def read(self) -> dict[str, Documents]:
-        from sklearn.datasets import fetch_20newsgroups
+    def prepare_data(self) -> None:
+        archive(self.root)
 
-        splits = {}
-        for split in ("train", "test"):
-            try:
-                data = fetch_20newsgroups(data_home=self.root, subset=split, remove=self.remove, shuffle=False)
-            except OSError as error:
-                raise Refusal(
-                    f"20 newsgroups are not in {self.root} and could not be downloaded ({error}); connect to the "
-                    "network once, or use dataset=text_csv with files of your own."
-                ) from error
-            splits[split] = Documents(list(data.data), [data.target_names[label] for label in data.target])
-        return splits
+    def read(self) -> dict[str, Documents]:
+        read = messages(archive(self.root), self.remove)
+        return {
+            split: Documents([message.text for message in part], [message.group for message in part])
+            for split, part in read.items()
+        }
 
 
 class FakeTexts(Texts):

@@ -199,7 +199,7 @@ def test_the_fixed_binarisation_is_read_and_its_files_are_checked(
         bits[part] = np.random.default_rng(count).integers(0, 2, (count, 784))
         text = "\n".join(" ".join(map(str, row)) for row in bits[part]) + "\n"
         (source / f"binarized_mnist_{part}.amat").write_text(text)
-        hashes[part] = hashlib.md5(text.encode()).hexdigest()
+        hashes[part] = hashlib.sha256(text.encode()).hexdigest()
     monkeypatch.setattr(BinarizedMNIST, "url", f"file://{source}/")
     monkeypatch.setattr(BinarizedMNIST, "hashes", hashes)
     data = BinarizedMNIST(str(target), 1, [28, 28], val_size=3)

@@ -174,23 +174,23 @@ def zipped(folder: Path, archive: Path) -> str:
     with zipfile.ZipFile(archive, "w") as file:
         for path in folder.iterdir():
             file.write(path, f"{folder.name}/{path.name}")
-    return hashlib.md5(archive.read_bytes()).hexdigest()
+    return hashlib.sha256(archive.read_bytes()).hexdigest()
 
 
 def test_an_archive_is_checked_and_unpacked_whole(tmp_path: Path) -> None:
     folder = write_100k(tmp_path / "made")
     root = tmp_path / "root"
     root.mkdir()
-    md5 = zipped(folder, root / "ml-100k.zip")
+    sha256 = zipped(folder, root / "ml-100k.zip")
     with pytest.raises(Refusal, match=r"ml-100k.zip is broken or another file"):
         hundred(root)
-    with patch.object(MovieLens100k, "md5", md5):
+    with patch.object(MovieLens100k, "sha256", sha256):
         hundred(root)
     assert {path.name for path in root.iterdir()} == {"ml-100k", "ml-100k.zip"}
     shutil.rmtree(root / "ml-100k")
     (root / "ml-100k.zip").write_bytes(b"no archive")
     with (
-        patch.object(MovieLens100k, "md5", hashlib.md5(b"no archive").hexdigest()),
+        patch.object(MovieLens100k, "sha256", hashlib.sha256(b"no archive").hexdigest()),
         pytest.raises(Refusal, match="can't be unpacked"),
     ):
         hundred(root)
@@ -198,10 +198,10 @@ def test_an_archive_is_checked_and_unpacked_whole(tmp_path: Path) -> None:
 
 
 def test_what_is_nowhere_can_be_put_there(tmp_path: Path) -> None:
-    with patch("urllib.request.urlopen", side_effect=OSError("no network")):
-        with pytest.raises(Refusal, match=r"ml-1m.zip is missing and https.* could not be downloaded \(no network\)"):
+    with patch("scalian_exp.datasets.download.OPENER.open", side_effect=OSError("no network")):
+        with pytest.raises(Refusal, match=r"ml-1m.zip is missing and could not be downloaded \(https.*: no network\)"):
             MovieLens1M(str(tmp_path), 6, 5, LEVELS).prepare_data()
-        with pytest.raises(Refusal, match=r"ml-latest-small is missing and .*\.md5 could not be downloaded"):
+        with pytest.raises(Refusal, match=r"ml-latest-small.zip is missing"):
             MovieLensLatestSmall(str(tmp_path), 6, 5, LEVELS).prepare_data()
 
 

@@ -1,15 +1,19 @@
 """Texts as vectors, and what is wrong with a file of them."""
 
 import codecs
+import hashlib
+import io
 import pickle
+import tarfile
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import pytest
 import torch
-from sklearn.utils import Bunch
+from sklearn.datasets import load_files
 
+from scalian_exp.datasets.newsgroups import ARCHIVE, messages
 from scalian_exp.datasets.texts import FakeTexts, Newsgroups, TextCSV
 from scalian_exp.refusal import Refusal
 
@@ -118,26 +122,57 @@ def test_files_of_a_spreadsheet_are_read(tmp_path: Path) -> None:
     assert len(texts(tmp_path).splits["train"]) == 2
 
 
-def test_newsgroups_come_from_scikit_learns_own_files(tmp_path: Path) -> None:
-    """A miniature of what its fetcher leaves on disk; with nothing there and no network, a sentence."""
-    groups = ["sci.space", "rec.autos"]
-    parts = {
-        "train": Bunch(
-            data=["From: a@b\n\nrockets fly\n\n-- \nme", "From: c\n\nmotors turn", "From: c\n\nrockets turn"],
-            target=np.array([0, 1, 0]), target_names=groups, filenames=np.array(["1", "2", "3"]),
-        ),
-        "test": Bunch(
-            data=["From: d\n\nmotors fly"], target=np.array([1]), target_names=groups, filenames=np.array(["4"])
-        ),
-    }  # fmt: skip
-    (tmp_path / "20news-bydate_py3.pkz").write_bytes(codecs.encode(pickle.dumps(parts), "zlib_codec"))
-    data = Newsgroups(str(tmp_path), vocabulary_size=6, val_size=1, remove=["headers", "footers", "quotes"])
+def newsgroups_archive(file: Path, messages: dict[str, str]) -> str:
+    """A miniature of the published archive; returns its hash."""
+    with tarfile.open(file, "w:gz") as archive:
+        for name, text in messages.items():
+            member = tarfile.TarInfo(f"20news-bydate-{name}")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_newsgroups_come_from_the_published_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not from scikit-learn's copy, which is a pickle; but it cleans and orders them as scikit-learn does."""
+    made = {
+        "train/sci.space/1": "From: a@b\n\nrockets fly\n\n-- \nme",
+        "train/rec.autos/2": "From: c\n\nmotors turn",
+        "train/sci.space/3": "From: c\n\nrockets turn",
+        "test/rec.autos/4": "From: d\n\nmotors fly",
+        "evil/x/5": "From: d\n\nnothing",
+    }
+    sha256 = newsgroups_archive(tmp_path / ARCHIVE, made)
+    (tmp_path / "20news-bydate_py3.pkz").write_bytes(codecs.encode(pickle.dumps(Evil(tmp_path)), "zlib_codec"))
+    remove = ("headers", "footers", "quotes")
+    with pytest.raises(Refusal, match="broken or another file; delete it"):
+        Newsgroups(str(tmp_path)).setup()
+    monkeypatch.setattr("scalian_exp.datasets.newsgroups.SHA256", sha256)
+    data = Newsgroups(str(tmp_path), vocabulary_size=6, val_size=1, remove=[*remove])
+    data.prepare_data()
     data.setup()
-    assert data.class_names == sorted(groups)
+    assert data.class_names == ["rec.autos", "sci.space"]
     assert set(data.vectorizer.vocabulary_) <= {"rockets", "fly", "motors", "turn"}
     assert len(data.splits["test"]) == 1
+    assert not (tmp_path / "was_here").exists()
+    with tarfile.open(tmp_path / ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    theirs = load_files(tmp_path / "20news-bydate-train", encoding="latin1")
+    ours = messages(tmp_path / ARCHIVE, ())["train"]
+    assert [message.text for message in ours] == theirs.data
+    assert [message.group for message in ours] == [theirs.target_names[label] for label in theirs.target]
+    (tmp_path / ARCHIVE).unlink()
     with (
-        patch("sklearn.datasets.fetch_20newsgroups", side_effect=OSError("no network")),
+        patch("scalian_exp.datasets.download.OPENER.open", side_effect=OSError("no network")),
         pytest.raises(Refusal, match="could not be downloaded"),
     ):
         Newsgroups(str(tmp_path)).setup()
+
+
+class Evil:
+    """A pickle that makes a file when it is opened."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.folder / "was_here",)
