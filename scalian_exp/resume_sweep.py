@@ -97,7 +97,7 @@ def check_jobs(sweep: Path, config_name: str) -> None:
 
     for file in sorted(sweep.glob("*/config.yaml")):
         now = resolved(compose(config_name, read_overrides(file.parent)))
-        now.pop("trust")  # no run keeps what is trusted
+        now.pop("trust", None)  # no run keeps what is trusted
         if changes := differences(read_config(file.parent, training=True), now):
             more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise Refusal(
