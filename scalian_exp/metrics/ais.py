@@ -27,7 +27,7 @@ class LogPartition(NamedTuple):
     value: Tensor
     """log Z, in nats: log p(v) = −F(v) − log Z"""
     low: Tensor
-    """log Z is above this but in one of 700 cases"""
+    """log Z is above this, but in about one of 700 cases"""
     high: Tensor
     """log Z is below this, as far as the runs can tell; infinite where they tell nothing"""
     effective_runs: Tensor
@@ -37,7 +37,7 @@ class LogPartition(NamedTuple):
     reverse_effective_runs: Tensor
     """of the reverse runs; NaN without them"""
     reliable: Tensor
-    """bool: enough effective runs, and no reliable reverse runs whose interval lies apart"""
+    """bool: enough effective runs, and no reverse runs that contradict; these may be few if they give more"""
 
     @property
     def kind(self) -> Literal["exact", "ais"]:
