@@ -412,6 +412,7 @@ def test_an_estimated_likelihood_comes_with_its_interval_and_is_marked_where_it_
     assert metrics["training_examples"] == 48
     assert capsys.readouterr().out.count("unreliable: ") == 5  # three likelihoods and log Z, from both sides
     assert "log Z is unreliable" in caplog.text
-    apply({"run": str(tmp_path), "device": "cpu", "name": "evaluate", "action": options("action")["evaluate"]})
+    action = {"name": "evaluate", "action": options("action")["evaluate"]}
+    apply({"run": str(tmp_path), "device": "cpu", "trust": [], **action})
     (again,) = tmp_path.glob("evaluate/*/metrics.json")
     assert json.loads(again.read_text()).items() <= metrics.items()
