@@ -146,6 +146,7 @@ def points(count: int, every: bool) -> range:
 def test_a_run_that_is_killed_anywhere_goes_on_to_the_same(model: str, every: bool, tmp_path: Path) -> None:
     words = [*tiny_words(model), "hydra.run.dir=here"]
     counts = tmp_path / "counts.txt"
+    assert command(*words, cwd=tmp_path).returncode == 0  # what is imported now, the copies need not import
     (tmp_path / "whole").mkdir()
     code, said = started(*words, cwd=tmp_path / "whole", counts=counts)
     assert code == 0, said
@@ -163,6 +164,7 @@ def test_a_run_that_is_killed_anywhere_goes_on_to_the_same(model: str, every: bo
 def test_a_sweep_that_is_killed_anywhere_goes_on_to_the_same(tmp_path: Path) -> None:
     words = ["-m", *tiny_words("autoencoder"), "trainer.max_epochs=1", "seed=1,2", "hydra.sweep.dir=here"]
     counts = tmp_path / "counts.txt"
+    assert command(*words, cwd=tmp_path).returncode == 0
     (tmp_path / "whole").mkdir()
     assert started(*words, cwd=tmp_path / "whole", counts=counts)[0] == 0
     whole, operations = table(tmp_path / "whole/here"), counts.read_text().splitlines()
