@@ -22,6 +22,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from scalian_exp.arguments import check_options, each_for_its_job
 from scalian_exp.checks import leaf_paths
 from scalian_exp.files import failures_refused, reason
+from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import spelled, sweeping
 from scalian_exp.vocabulary import CONFIGS, options
@@ -90,12 +91,11 @@ def prepare(argv: list[str]) -> None:
 
 
 def end_sweep() -> None:
-    """What a sweep that breaks off has to say, if this is one."""
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+    """What a sweep that breaks off has to say, if this is one that has begun."""
+    if (folder := sweep_begun()) and HydraConfig.get().job.config_name == "train":
         from scalian_exp.resume_sweep import command_to_go_on
         from scalian_exp.summary import summarise
 
-        folder = Path(HydraConfig.get().sweep.dir)
         print("The sweep ends here; to go on, also with jobs that are not in this table:")
         print(command_to_go_on(folder))
         summarise(folder)
@@ -110,6 +110,14 @@ def as_list(argument: str) -> str:
     """`trust=a,b` as `trust=[a,b]`: several packages are no sweep."""
     key, _, names = argument.partition("=")
     return f"trust=[{names}]" if key == "trust" and "," in names and not names.startswith("[") else argument
+
+
+def sweep_begun() -> Path | None:
+    """The folder of the sweep that this process is in."""
+    if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
+        return None
+    folder = Path(HydraConfig.get().sweep.dir)
+    return folder if (folder / MULTIRUN).is_file() else None
 
 
 def find_own_modules() -> None:
@@ -130,7 +138,7 @@ def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig
         with failures_refused():
             action()
     except KeyboardInterrupt:  # once training has begun, Lightning handles it
-        sys.stderr.write("Interrupted before anything was done.\n")
+        sys.stderr.write("Interrupted.\n" if sweep_begun() else "Interrupted before anything was done.\n")
         sys.exit(130)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(sentence(error, unknown))

@@ -7,6 +7,7 @@ import sys
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cache
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from scalian_exp import app
 from scalian_exp.checks import RESERVED, check_arguments
 from scalian_exp.files import failures_refused
+from scalian_exp.folders import results_in
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import as_text, command_to_resume, quoted, read, shown, sweeping
+from scalian_exp.shell import as_text, command_to_resume, literal, quoted, read, shown, sweeping
 from scalian_exp.signatures import expected, signature
 from scalian_exp.vocabulary import folders, options
 
@@ -54,8 +56,10 @@ def apply(config: dict[str, Any]) -> None:
             f"the top; go on with {command_to_resume(model.folder)} trainer.max_epochs=…."
         )
     action: Action = build("action", node)
-    folder = model.folder / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
-    for file in action.run(model, folder):
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    with results_in(model.folder / name / now) as folder:
+        files = action.run(model, folder)
+    for file in files:
         print(f"{name:<12} {shown(file)}")
 
 
@@ -142,7 +146,9 @@ def main() -> None:
         app.find_own_modules()
     several = sweeping(sys.argv)
     sys.argv[1:] = [spelt_out(app.as_list(said), several) for said in sys.argv[1:]]
-    app.run(job, "apply", not_taken)
+    with TemporaryDirectory() as scratch:  # Hydra's multirun.yaml would replace that of a sweep if one starts there
+        sys.argv[1:] += [f"hydra.sweep.dir={literal(scratch)}"] if several else []
+        app.run(job, "apply", not_taken)
 
 
 if __name__ == "__main__":

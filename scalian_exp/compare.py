@@ -4,7 +4,7 @@ prints how probable each model finds the test images."""
 import argparse
 from pathlib import Path
 
-from scalian_exp import app
+from scalian_exp import app, folders
 
 LIKELIHOODS = "likelihoods"
 
@@ -29,7 +29,7 @@ def report(said: list[str], out: str | None) -> None:
 
 def jobs_of(folder: Path) -> list[Path]:
     """The runs in a sweep's folder, or the folder itself."""
-    inside = sorted(file.parent for file in folder.glob("*/config.yaml"))
+    inside = folders.runs_in(folder)
     return inside if inside and not (folder / "config.yaml").exists() else [folder]
 
 

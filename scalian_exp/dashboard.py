@@ -5,6 +5,7 @@ from typing import Any
 
 from scalian_exp.callbacks.tensorboard import SHOWN, flat
 from scalian_exp.files import read_yaml
+from scalian_exp.folders import CONFIG, runs_in
 
 
 def differing(configs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def compare_jobs(sweep: Path, metrics: list[str]) -> None:
     from torch.utils.tensorboard import SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 
-    files = [file for file in sorted(sweep.glob("*/config.yaml")) if (file.parent / "tensorboard").exists()]
+    files = [run / CONFIG for run in runs_in(sweep) if (run / "tensorboard").exists()]
     if len(files) < 2:
         return
     for earlier in sweep.glob("events.out.tfevents.*"):

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from scalian_exp import folders
+from scalian_exp import folders, locks
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import command_to_resume, shown
 
@@ -51,7 +51,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if (batch := config["dataset"]["batch_size"]) % together:
         raise Refusal(f"dataset.batch_size={batch} can't be shared evenly by {together} processes; give a multiple.")
     if together == 1 or "LOCAL_RANK" in os.environ:
-        with folders.held(folder, lock=os.environ.get("RANK", "0") == "0"):
+        with locks.held(folder, lock=os.environ.get("RANK", "0") == "0"):
             return train(config, folder)
 
     import torch
@@ -71,7 +71,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     machines = config["trainer"]["num_nodes"]
     count = together // machines
     threads = max(1, torch.get_num_threads() // count)
-    with TemporaryDirectory() as logs, own_signals(), folders.held(folder, lock=machines == 1):
+    with TemporaryDirectory() as logs, own_signals(), locks.held(folder, lock=machines == 1):
         launch = LaunchConfig(
             min_nodes=machines,
             max_nodes=machines,
@@ -118,7 +118,7 @@ def work(config: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]:
         ]
         logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)
     machines = config["trainer"]["num_nodes"]
-    with folders.held(folder, lock=machines > 1 and os.environ["RANK"] == "0"):  # of one machine, the launcher holds it
+    with locks.held(folder, lock=machines > 1 and os.environ["RANK"] == "0"):  # of one machine, the launcher holds it
         return train(config, folder)
 
 

@@ -8,7 +8,7 @@ import yaml
 from scalian_exp.arguments import each_for_its_job
 from scalian_exp.checks import resolved
 from scalian_exp.files import read_yaml
-from scalian_exp.folders import runs_in
+from scalian_exp.folders import multirun, runs_in
 from scalian_exp.overrides import check_overrides, to_be_repeated
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import command_to_resume, literal, spelled, text_of, word
@@ -56,7 +56,7 @@ def started_with(folder: Path) -> tuple[list[str], list[str]]:
     Raises:
         Refusal: if the folder is no sweep's, or one started from another directory.
     """
-    file = folder / "multirun.yaml"
+    file = multirun(folder)
     if not file.is_file():
         others = sorted(folder.parent.glob("*/multirun.yaml"))[-3:] if folder.parent.is_dir() else []
         advice = f"; sweeps beside it: {', '.join(str(file.parent) for file in others)}" if others else ""
@@ -95,13 +95,15 @@ def check_jobs(sweep: Path, config_name: str) -> None:
     """
     from hydra import compose
 
-    for file in sorted(sweep.glob("*/config.yaml")):
-        now = resolved(compose(config_name, read_overrides(file.parent)))
+    for job in runs_in(sweep):
+        if not (job / ".hydra/overrides.yaml").read_bytes():
+            continue  # killed when Hydra was about to write it anew, and now it does
+        now = resolved(compose(config_name, read_overrides(job)))
         now.pop("trust", None)  # no run keeps what is trusted
-        if changes := differences(read_config(file.parent, training=True), now):
+        if changes := differences(read_config(job, training=True), now):
             more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise Refusal(
-                f"The configs have changed since {file.parent} was started: {'; '.join(changes[:SHOWN])}{more}. Change "
+                f"The configs have changed since {job} was started: {'; '.join(changes[:SHOWN])}{more}. Change "
                 "them back to go on, or start a new sweep."
             )
 

@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from scalian_exp import folders
+from scalian_exp import folders, locks
 from scalian_exp.app import refusal_in, with_sentences
 from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
@@ -81,14 +81,14 @@ class Jobs(Mistakes):
         """
         folder, theirs = Path(config.hydra.run.dir), written_by_hydra(config)
         if tells_the_time(config.hydra.run) and not (machines or "RANK" in os.environ):
-            change(config, "run.dir", str(folders.hold_new(folder, *theirs)))
+            change(config, "run.dir", str(locks.hold_new(folder, *theirs)))
             return
         for place in (folder, folder.parent):  # it may lie in a sweep
-            folders.check_free(place)
+            locks.check_free(place)
         if folders.state(folder) is not folders.State.NONE:
             advice = f", or go on with it: {command_to_resume(folder)}" if folders.goes_on(folder) else "."
             raise Refusal(f"{folder} holds a run already; choose another folder{advice}")
-        folders.hold(folder, *theirs, lock=not machines)
+        locks.hold(folder, *theirs, lock=not machines)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         if job_return.status != JobStatus.FAILED:
@@ -99,7 +99,7 @@ class Jobs(Mistakes):
             text = refusal_in(str(error)) if isinstance(error, Refusal) else "".join(traceback.format_exception(error))
             log.error("Job %s failed: %s", folder.name, text.strip())
             job_return.status, job_return.return_value = JobStatus.COMPLETED, None  # the others go on
-            if isinstance(error, folders.InUse):
+            if isinstance(error, locks.InUse):
                 return  # the folder is another process's
             with suppress(OSError):  # the disk may be full; without a metrics.json the job counts as unfinished
                 write_text(folder / "error.txt", text)
@@ -118,23 +118,27 @@ class Jobs(Mistakes):
         """
         folder = Path(config.hydra.sweep.dir)
         if tells_the_time(config.hydra.sweep):
-            new = str(folders.hold_new(folder))
+            new = str(locks.hold_new(folder))
             if new != str(folder):
                 change(config, "sweep.dir", new)
                 said = [*config.hydra.overrides.hydra, f"hydra.sweep.dir={quoted(new)}"]  # which make the jobs
                 change(config, "overrides.hydra", said)
             return
         for place in (folder, *(folder.glob("[!.]*/") if self.resume else ())):
-            folders.check_free(place)
+            locks.check_free(place)
         if self.resume:
             check_jobs(folder, config.hydra.job.config_name)
         elif folders.runs_in(folder):
             advice = f"choose another folder, or go on with it: {command_to_resume(folder, KEY)}"
             raise Refusal(f"{folder} holds a sweep already; {advice}")
-        folders.hold(folder)
+        locks.hold(folder)
+        if self.resume:
+            write_text(folder / folders.BEFORE, folders.multirun(folder).read_text(encoding="utf-8"))
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         (Path(config.hydra.runtime.output_dir) / "error.txt").unlink(missing_ok=True)  # of an earlier start
+        if config.hydra.mode == RunMode.MULTIRUN:
+            (Path(config.hydra.sweep.dir) / folders.BEFORE).unlink(missing_ok=True)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from scalian_exp import app, folders, processes
+from scalian_exp import app, folders, locks, processes
 from scalian_exp.checks import check
 from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
@@ -101,7 +101,7 @@ def job(config: DictConfig) -> float | None:
 
 def go_on_with_run() -> None:
     config, folder = resumed(sys.argv[1:])
-    folders.check_free(folder.parent)  # it may be one of a sweep's jobs
+    locks.check_free(folder.parent)  # it may be one of a sweep's jobs
     processes.train(config, folder)
 
 
@@ -115,7 +115,7 @@ def main() -> None:
     overrides = sys.argv[1:] = [app.as_list(argument) for argument in sys.argv[1:]]
     if not app.saying(overrides, "resume=", f"{KEY}=") or app.saying(overrides, "trust=", "hydra.searchpath="):
         app.find_own_modules()
-    with folders.all_released():
+    with locks.all_released():
         if any(said.startswith("resume=") for said in sys.argv[1:]):
             app.with_sentences(go_on_with_run)
         elif any(said.startswith(f"{KEY}=") for said in sys.argv[1:]):

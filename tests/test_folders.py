@@ -3,20 +3,27 @@
 import errno
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+import yaml
 from filelock import FileLock
 from test_command_line import QUICK, command
 
-from scalian_exp import folders
-from scalian_exp.folders import InUse, State
+from scalian_exp import folders, locks
+from scalian_exp.folders import State
+from scalian_exp.locks import InUse
+from scalian_exp.stored import metrics_of
 
 REFUSED = [*QUICK, "dataset.val_size=-3"]
 """what is refused before a run begins"""
@@ -34,7 +41,7 @@ def other() -> Any:
     running: list[subprocess.Popen[str]] = []
 
     def holding(folder: Path) -> subprocess.Popen[str]:
-        code = f"from pathlib import Path\nfrom scalian_exp import folders\nfolders.hold(Path({str(folder)!r}))\n"
+        code = f"from pathlib import Path\nfrom scalian_exp import locks\nlocks.hold(Path({str(folder)!r}))\n"
         process = subprocess.Popen(
             [sys.executable, "-c", f"{code}print('holds', flush=True)\ninput()"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -139,8 +146,8 @@ def test_of_starts_at_once_in_one_folder_one_trains(tmp_path: Path) -> None:
 def test_a_lock_outlives_neither_its_process_nor_waits_for_its_children(tmp_path: Path) -> None:
     """Processes that were forked, such as those that load data, do not keep it."""
     code = (
-        "import os, time\nfrom pathlib import Path\nfrom scalian_exp import folders\n"
-        f"folders.hold(Path({str(tmp_path)!r}))\n"
+        "import os, time\nfrom pathlib import Path\nfrom scalian_exp import locks\n"
+        f"locks.hold(Path({str(tmp_path)!r}))\n"
         "child = os.fork()\nif child == 0:\n    time.sleep(60)\n    os._exit(0)\n"
         "print(child, flush=True)\ntime.sleep(60)"
     )
@@ -148,25 +155,25 @@ def test_a_lock_outlives_neither_its_process_nor_waits_for_its_children(tmp_path
     assert process.stdout is not None
     child = int(process.stdout.readline())
     with pytest.raises(InUse, match=rf"process {process.pid} on .* since \d{{4}}-"):
-        folders.check_free(tmp_path)
+        locks.check_free(tmp_path)
     process.kill()
     process.wait()
     try:
-        folders.check_free(tmp_path)
+        locks.check_free(tmp_path)
     finally:
         os.kill(child, signal.SIGKILL)
 
 
 def test_without_locks_of_the_file_system_one_can_train(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for error in (NotImplementedError(), OSError(errno.ENOSYS, "Function not implemented")):
-        with patch.object(FileLock, "acquire", side_effect=error), folders.held(tmp_path):
+        with patch.object(FileLock, "acquire", side_effect=error), locks.held(tmp_path):
             pass
     assert "has no locks" in caplog.text
     with (
         patch.object(FileLock, "acquire", side_effect=OSError(errno.EIO, "broken")),
         pytest.raises(OSError, match="br"),
     ):
-        folders.hold(tmp_path)
+        locks.hold(tmp_path)
 
 
 def test_folders_that_the_clock_names_never_collide(tmp_path: Path) -> None:
@@ -207,3 +214,106 @@ def test_a_folder_has_one_state(tmp_path: Path) -> None:
     assert not folders.goes_on(tmp_path)
     (tmp_path / "metrics.json").write_text('{"status": "finished"}')
     assert folders.state(tmp_path) is State.FINISHED
+
+
+def test_from_each_state_one_printed_command_goes_on(tmp_path: Path) -> None:
+    """By resume, or by the command that resume prints; the command that was given first prints one too."""
+    first = [*QUICK, "hydra.run.dir='run, 1'"]
+    run = tmp_path / "run, 1"
+    assert command(*first, cwd=tmp_path).returncode == 0
+    scores = metrics_of(run)["test/loss"]
+    for kept in ([".hydra"], ["config.yaml", ".hydra"], ["config.yaml", "checkpoints/start.ckpt"]):
+        if "checkpoints/start.ckpt" in kept:
+            shutil.rmtree(run)
+            with patch("pytorch_lightning.Trainer.test", side_effect=KeyboardInterrupt):
+                told = command(*first, "~callbacks.last", cwd=tmp_path)  # best.ckpt and start.ckpt
+            assert told.returncode == 130
+            words = advised(told.stdout)
+        else:
+            for path in [*run.rglob("*")]:
+                if path.is_file() and not any(str(path.relative_to(run)).startswith(name) for name in kept):
+                    path.unlink()
+            again = command("resume=run, 1", cwd=tmp_path) if kept == [".hydra"] else command(*first, cwd=tmp_path)
+            assert again.returncode == 1
+            assert "of 1 runs" not in again.stderr
+            words = advised(again.stderr)
+        result = command(*words, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert metrics_of(run)["test/loss"] == scores
+        assert metrics_of(run)["status"] == "finished"
+
+
+def advised(text: str) -> list[str]:
+    """The arguments of the command that a message prints."""
+    (found,) = re.findall(r"scalian-train (.*)$", text, re.MULTILINE)
+    return shlex.split(found)
+
+
+@pytest.mark.parametrize("moment", ["describe", "conclude"])
+def test_an_interruption_outside_of_training_prints_a_command_that_goes_on(moment: str, tmp_path: Path) -> None:
+    def interrupted(*arguments: Any) -> None:
+        if moment == "describe":
+            (tmp_path / "run/config.yaml").write_text(yaml.safe_dump(arguments[0]))
+        raise KeyboardInterrupt
+
+    with patch(f"scalian_exp.report.{moment}", interrupted):
+        result = command(*QUICK, "hydra.run.dir=run", cwd=tmp_path)
+    assert result.returncode == 130
+    assert "before anything" not in result.stderr
+    assert command(*advised(result.stdout), cwd=tmp_path).returncode == 0
+    assert metrics_of(tmp_path / "run")["status"] == "finished"
+
+
+def test_a_sweep_whose_resume_was_killed_goes_on(tmp_path: Path) -> None:
+    """Hydra writes multirun.yaml and .hydra anew, in place."""
+    assert command("-m", *QUICK, "test=false", "seed=1", "hydra.sweep.dir=sweep", cwd=tmp_path).returncode == 0
+    (job,) = folders.runs_in(tmp_path / "sweep")
+
+    def cut_short(*_: Any, **__: Any) -> None:
+        (tmp_path / "sweep/multirun.yaml").write_text("hydra:\n")
+        (job / ".hydra/overrides.yaml").write_text("")
+        raise SystemExit(9)
+
+    with patch("hydra._internal.core_plugins.basic_sweeper.BasicSweeper.sweep", cut_short):
+        assert command("sweep.resume=sweep", cwd=tmp_path).returncode == 9
+    assert command("sweep.resume=sweep", cwd=tmp_path).returncode == 0
+    assert not (tmp_path / "sweep/.multirun.yaml").exists()
+    assert command("sweep.resume=sweep", cwd=tmp_path).returncode == 0
+
+
+def test_an_action_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    assert command(*QUICK, "test=false", "hydra.run.dir=run", cwd=tmp_path).returncode == 0
+    before = tree(tmp_path)
+    with patch("scalian_exp.actions.sample.save_figure", side_effect=OSError(errno.ENOSPC, "full", "grid.png")):
+        assert command("run=run", "action=sample", cwd=tmp_path, module="apply").returncode == 1
+    assert command("run=run", "action=sample", "count=-1", cwd=tmp_path, module="apply").returncode == 1
+    assert tree(tmp_path) == before
+
+
+def test_actions_in_a_sweeps_folder_leave_its_settings_alone(tmp_path: Path) -> None:
+    assert command("-m", *QUICK, "test=false", "seed=1,2", "hydra.sweep.dir=sweep", cwd=tmp_path).returncode == 0
+    before = (tmp_path / "sweep/multirun.yaml").read_bytes()
+    runs = ",".join(run.name for run in folders.runs_in(tmp_path / "sweep"))
+    assert command("-m", f"run={runs}", "action=sample", cwd=tmp_path / "sweep", module="apply").returncode == 0
+    assert (tmp_path / "sweep/multirun.yaml").read_bytes() == before
+
+
+def test_new_folders_for_results_never_collide(tmp_path: Path) -> None:
+    for name in ("at", "at_2", "at_3"):
+        with folders.results_in(tmp_path / "new/at") as folder:
+            assert folder == tmp_path / "new" / name
+    with suppress(ArithmeticError), folders.results_in(tmp_path / "new/at") as folder:
+        (folder / "half").touch()
+        raise ArithmeticError
+    assert len([*tmp_path.rglob("*")]) == 4
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "deep/er").mkdir(parents=True)
+    ours = [tmp_path / ".config.yaml.0123abcd.part", tmp_path / "checkpoints/.last.ckpt.89abcdef.part"]
+    theirs = [tmp_path / ".film.part", tmp_path / "a.part", tmp_path / "deep/er/.config.yaml.0123abcd.part"]
+    for file in [*ours, *theirs]:
+        file.touch()
+    folders.remove_parts(tmp_path)
+    assert [file.exists() for file in [*ours, *theirs]] == [False] * 2 + [True] * 3

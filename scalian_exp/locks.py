@@ -1,0 +1,185 @@
+"""Which process works in a run's or a sweep's folder: one at a time; what it made goes if no run begins. No torch."""
+
+import errno
+import json
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from scalian_exp.files import read_json, write_text
+from scalian_exp.folders import CONFIG, MULTIRUN, make_new
+from scalian_exp.refusal import Refusal
+
+log = logging.getLogger(__name__)
+LOCK, HOLDER = ".lock", ".lock.json"
+"""there while a process works in the folder: what it locks, and who it is"""
+NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
+"""how a file system says that it can't lock"""
+
+
+class InUse(Refusal):
+    """Another process works in the folder."""
+
+
+class Hold:
+    """A folder that this process works in, and what it has made there before a run begins.
+
+    Args:
+        watched: names of files and folders in it that others, such as Hydra, write before a run begins.
+        lock: keep other processes out.
+        new: take another folder, named after it, if it exists already.
+
+    Raises:
+        InUse: if another process works there.
+    """
+
+    def __init__(self, folder: Path, watched: tuple[str, ...], lock: bool = True, new: bool = False):
+        self.folder = folder
+        self.missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        try:
+            if new:
+                self.folder = make_new(folder)
+                self.missing = [self.folder, *(path for path in self.missing if path != folder)]
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+            self.lock = FileLock(self.folder / LOCK) if lock else None
+            self.take()
+        except BaseException:
+            self.remove_folders()
+            raise
+        self.watched = [self.folder / name for name in watched]
+        self.new = [path for path in self.watched if not path.exists()]
+        self.before = {file: file.read_bytes() for file in self.settings()}
+
+    def take(self) -> None:
+        if self.lock is None:
+            return
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            raise InUse(f"{self.folder} is in use: {holder(self.folder)}.") from None
+        except (NotImplementedError, OSError) as error:  # the former comes from older versions of filelock
+            if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+                raise
+            log.warning("This file system has no locks: nothing keeps a second process out of %s.", self.folder)
+            self.lock = None
+            return
+        now = datetime.now().isoformat(sep=" ", timespec="seconds")
+        write_text(self.folder / HOLDER, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now}))
+
+    def settings(self) -> list[Path]:
+        """The YAML files in the watched folders."""
+        return [file for path in self.watched for file in path.glob("*.yaml") if file.is_file()]
+
+    def release(self) -> None:
+        """Leave the folder. If no run and no sweep has begun in it, it looks as it did before this process came."""
+        if not ((self.folder / CONFIG).exists() or (self.folder / MULTIRUN).exists()):
+            with suppress(OSError):
+                self.take_back()
+        if self.lock is not None:
+            for name in (HOLDER, LOCK):  # while the lock is held: whoever has opened the file sees that it is gone
+                with suppress(OSError):
+                    (self.folder / name).unlink()
+            self.lock.release()
+        self.remove_folders()
+
+    def take_back(self) -> None:
+        for path in self.new:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        for file in self.settings():
+            if file not in self.before:
+                file.unlink()
+            elif file.read_bytes() != self.before[file]:
+                file.write_bytes(self.before[file])
+
+    def remove_folders(self) -> None:
+        """Those that this process made, unless something lies in them."""
+        with suppress(OSError):
+            for path in self.missing:
+                path.rmdir()
+
+
+_held: dict[Path, Hold] = {}
+"""the folders in which this process works"""
+
+
+def hold(folder: Path, *watched: str, lock: bool = True) -> None:
+    """Work in a folder until `all_released` ends; it is made if it isn't there. Holding it again changes nothing.
+
+    Args:
+        watched: names of files and folders in it that others write before a run begins.
+        lock: keep other processes out.
+
+    Raises:
+        InUse: if another process works there.
+    """
+    if folder.absolute() not in _held:
+        _held[folder.absolute()] = Hold(folder.absolute(), watched, lock)
+
+
+def hold_new(folder: Path, *watched: str) -> Path:
+    """Hold a folder that doesn't exist yet: this one, else `<folder>_2` and so on, which is returned."""
+    own = Hold(folder.absolute(), watched, new=True)
+    _held[own.folder] = own
+    return folder.with_name(own.folder.name)
+
+
+@contextmanager
+def held(folder: Path, lock: bool = True) -> Iterator[None]:
+    """Hold a folder for a while, unless this process holds it already.
+
+    Raises:
+        InUse: if another process works there.
+    """
+    if not lock or folder.absolute() in _held:
+        yield
+        return
+    hold(folder)
+    try:
+        yield
+    finally:
+        _held.pop(folder.absolute()).release()
+
+
+@contextmanager
+def all_released() -> Iterator[None]:
+    """Release at the end whatever this process holds."""
+    try:
+        yield
+    finally:
+        while _held:
+            _held.popitem()[1].release()
+
+
+def check_free(folder: Path) -> None:
+    """
+    Raises:
+        InUse: if another process works in the folder.
+    """
+    if folder.absolute() in _held or not (folder / LOCK).exists():
+        return
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            pass
+    except Timeout:
+        raise InUse(f"{folder} is in use: {holder(folder)}.") from None
+
+
+def holder(folder: Path) -> str:
+    """Who works in a folder."""
+    try:
+        who = read_json(folder / HOLDER)
+        told = f"process {who['pid']} on {who['host']} has worked there since {who['since']}"
+    except (Refusal, KeyError):
+        told = "another process works there"
+    return f"{told}; wait until it ends, or choose another folder"
