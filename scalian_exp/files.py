@@ -95,6 +95,8 @@ def replacing(file: Path) -> Iterator[Path]:
 
     The temporary file has a unique name, and is removed if anything fails. The folder is made when needed.
     """
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name[:40]}.{token_hex(4)}.part")
     try:

@@ -1,0 +1,206 @@
+"""A hundred bad inputs of all commands: each ends in one sentence that says what is wrong and leaves nothing behind."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from commands import invoke
+
+TRAIN, APPLY, REPORT = "scalian-train", "scalian-apply", "scalian-report"
+TINY = (
+    *("model=vae", "dataset=fake_images", "dataset.image_size=[8,8]", "model.network.hidden=[2]"),
+    *("model.network.latent_dim=2", "trainer=debug", "trainer/accelerator=cpu", "callbacks=minimal", "logger=none"),
+)
+
+TABLE: list[tuple[str, str, str]] = [
+    # words that are no options, or don't go together
+    (TRAIN, "model=vea", "did you mean model=vae?"),
+    (TRAIN, "model=5", "model=5 is none of"),
+    (TRAIN, "model=", "model="),
+    (TRAIN, "dataset=mnits", "did you mean dataset=mnist?"),
+    (TRAIN, "loss=elbow", "did you mean loss=elbo?"),
+    (TRAIN, "model=autoencoder loss=elbo", "loss=bce|l1|mse"),
+    (TRAIN, "model=unet dataset=mnist", "needs masks"),
+    (TRAIN, "nonsense", "can't be read"),
+    (TRAIN, "nonsense=1", "There is no nonsense"),
+    (TRAIN, "model.network.latent_dm=3", "did you mean model.network.latent_dim?"),
+    (TRAIN, "trainer=fast", "There is no trainer=fast"),
+    (TRAIN, "callbacks=all", "There is no callbacks=all"),
+    (TRAIN, "experiment=best", "There is no experiment=best"),
+    (TRAIN, "trainer.max_epochs=1,2", "add -m to sweep"),
+    # values of the trainer
+    (TRAIN, "trainer.max_epochs=0", "would train nothing"),
+    (TRAIN, "trainer.max_epochs=-2", "trainer.max_epochs=-2"),
+    (TRAIN, "trainer.max_epochs=1.5", "trainer.max_epochs"),
+    (TRAIN, "trainer.max_epochs=inf", "trainer.max_epochs"),
+    (TRAIN, "trainer.max_steps=0", "trainer.max_steps=0"),
+    (TRAIN, "trainer.max_steps=-5", "trainer.max_steps=-5"),
+    (TRAIN, "+trainer.max_time=soon", "trainer.max_time=soon"),
+    (TRAIN, "+trainer.max_time=00:00:00:00", "longer than nothing"),
+    (TRAIN, "trainer.limit_train_batches=0", "trainer.limit_train_batches=0"),
+    (TRAIN, "trainer.limit_train_batches=-1", "trainer.limit_train_batches=-1"),
+    (TRAIN, "trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5"),
+    (TRAIN, "trainer.limit_train_batches=0.001", "less than one"),
+    (TRAIN, "trainer.limit_val_batches=0", "trainer.limit_val_batches=0"),
+    (TRAIN, "trainer.limit_test_batches=0", "test=false"),
+    (TRAIN, "trainer.limit_test_batches=0.0", "test=false"),
+    (TRAIN, "trainer.limit_test_batches=nan", "trainer.limit_test_batches"),
+    (TRAIN, "trainer.overfit_batches=-1", "trainer.overfit_batches=-1"),
+    (TRAIN, "+trainer.val_check_interval=1000", "more than the 3 steps of an epoch"),
+    (TRAIN, "+trainer.val_check_interval=0", "trainer.val_check_interval=0"),
+    (TRAIN, "trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch=0"),
+    (TRAIN, "trainer.check_val_every_n_epoch=null", "after how many steps"),
+    (TRAIN, "trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches=0"),
+    (TRAIN, "trainer.log_every_n_steps=0", "trainer.log_every_n_steps=0"),
+    (TRAIN, "trainer.num_sanity_val_steps=-2", "trainer.num_sanity_val_steps=-2"),
+    (TRAIN, "trainer.gradient_clip_val=-1", "trainer.gradient_clip_val=-1"),
+    (TRAIN, "trainer.gradient_clip_val=inf", "trainer.gradient_clip_val"),
+    (TRAIN, "+trainer.gradient_clip_algorithm=max", "norm or value"),
+    (TRAIN, "trainer.deterministic=maybe", "true, false or warn"),
+    (TRAIN, "trainer.precision=8", "trainer.precision=8"),
+    (TRAIN, "+trainer.benchmark=maybe", "trainer.benchmark"),
+    (TRAIN, "+trainer.profiler=slow", "simple, advanced, pytorch or null"),
+    (TRAIN, "+trainer.fast_dev_run=true", "trainer=debug"),
+    (TRAIN, "+trainer.barebones=true", "trainer.barebones"),
+    (TRAIN, "+trainer.enable_checkpointing=false", "trainer.enable_checkpointing"),
+    (TRAIN, "+trainer.reload_dataloaders_every_n_epochs=-1", "trainer.reload_dataloaders_every_n_epochs=-1"),
+    (TRAIN, "trainer.devices=0", "trainer.devices=0"),
+    (TRAIN, "trainer.devices=[]", "trainer.devices=[]"),
+    (TRAIN, "trainer.accelerator=tpu", "auto, cpu, gpu, cuda or mps"),
+    (TRAIN, "trainer.limit_epochs=1", "There is no trainer.limit_epochs"),
+    # numbers
+    (TRAIN, "seed=-1", "from 0 to 4294967295"),
+    (TRAIN, "seed=100000000000000000000000", "from 0 to 4294967295"),
+    (TRAIN, "seed=10**23", "from 0 to 4294967295"),
+    (TRAIN, "seed=1.5", "from 0 to 4294967295"),
+    (TRAIN, "loss.beta=-1", "a number from 0"),
+    (TRAIN, "loss.beta=inf", "a number from 0, not inf"),
+    (TRAIN, "loss.beta=nan", "a number from 0, not nan"),
+    (TRAIN, "model.optimizer.lr=inf", "model.optimizer.lr"),
+    (TRAIN, "model.optimizer.lr=-1", "model.optimizer"),
+    (TRAIN, "model.optimizer.lr=fast", "model.optimizer.lr"),
+    (TRAIN, "model.network.latent_dim=0", "a whole number from 1, not 0"),
+    (TRAIN, "model.network.latent_dim=10000000000", "a whole number from 1 to 2147483647"),
+    (TRAIN, "model.network.hidden=8", "must be a list"),
+    (TRAIN, "model.network.hidden=[100000000]", "GB of memory"),
+    (TRAIN, "model.network.latent_dim=2147483647", "GB of memory"),
+    (TRAIN, "dataset.image_size=[100000,100000]", "of memory"),
+    (TRAIN, "dataset.image_size=[8]", "two whole numbers"),
+    (TRAIN, "dataset.image_size=[0,8]", "a whole number from 1"),
+    (TRAIN, "dataset.batch_size=0", "a whole number from 1, not 0"),
+    (TRAIN, "dataset.val_size=64", "a number from 1 to 63"),
+    (TRAIN, "dataset.train_size=2147483647", "of memory"),
+    (TRAIN, "test=maybe", "test must be true or false"),
+    (TRAIN, "repeats=seed", "repeats must be a list"),
+    # files and folders
+    (TRAIN, "hydra.run.dir=file", "exists already"),
+    (TRAIN, "hydra.run.dir=file/below", "file is in the way"),
+    (TRAIN, "hydra.run.dir=loop/run", "round in a circle"),
+    (TRAIN, f"hydra.run.dir={'n' * 300}", "name is too long"),
+    (TRAIN, "hydra.run.dir=run", "holds a run already"),
+    (TRAIN, "init_from=nowhere", "nowhere"),
+    (TRAIN, "init_from=file", "file"),
+    (TRAIN, "init_from=fifo", "fifo"),
+    (TRAIN, "init_from=5", "neither a checkpoint"),
+    (TRAIN, "resume=nowhere", "no run folder"),
+    (TRAIN, "resume=file", "file"),
+    (TRAIN, "resume=", "resume"),
+    (TRAIN, "resume=run model=unet", "keeps its experiment"),
+    (TRAIN, "resume=run trainer.max_epochs=0", "trainer.max_epochs=0"),
+    (TRAIN, "sweep.resume=nowhere", "no folder of a sweep"),
+    (TRAIN, "sweep.resume=run", "it holds a single run"),
+    (TRAIN, "callbacks=sample_quality callbacks.sample_quality.judge=nowhere", "There is no judge"),
+    (TRAIN, "callbacks=sample_quality", "has no value yet"),
+    # apply
+    (APPLY, "", "Say which run"),
+    (APPLY, "run=nowhere", "neither a checkpoint nor a run folder"),
+    (APPLY, "run=5", "neither a checkpoint nor a run folder"),
+    (APPLY, "run=[a,b]", "neither a checkpoint"),
+    (APPLY, "run=file", "no PyTorch checkpoint"),
+    (APPLY, "run=fifo", "fifo"),
+    (APPLY, "run=loop", "loop"),
+    (APPLY, f"run={'n' * 300}", "name is too long"),
+    (APPLY, "run=run action=smaple", "did you mean action=sample?"),
+    (APPLY, "run=run action=segment", "needs masks"),
+    (APPLY, "run=run device=tpu", "no such device"),
+    (APPLY, "run=run action=sample count=0", "a whole number from 1, not 0"),
+    (APPLY, "run=run action=sample count=2147483647", "of memory"),
+    (APPLY, "run=run action=sample seed=100000000000000000000000", "4294967295"),
+    (APPLY, "run=run action=sample seed=-1", "4294967295"),
+    (APPLY, "run=run action=sample temperature=inf", "a number above 0"),
+    (APPLY, "run=run action=sample cuont=1", "did you mean count?"),
+    (APPLY, "run=run action=probe labels=[]", "at least one number"),
+    (APPLY, "run=run action=probe labels=[0]", "a whole number from 1"),
+    (APPLY, "run=run action=probe labels=all", "must be a list"),
+    (APPLY, "run=run action=latent_map steps=2147483647", "of memory"),
+    (APPLY, "run=run action=traverse extent=0", "a number above 0"),
+    (APPLY, "run=run action=interpolate start=file", "two ends"),
+    (APPLY, "run=run action=interpolate steps=2147483647", "of memory"),
+    (APPLY, "run=run action=reconstruct image=nowhere.png", "nowhere.png"),
+    (APPLY, "run=run action=reconstruct image=file", "can't be read as an image"),
+    (APPLY, "run=run action=reconstruct image=fifo", "fifo"),
+    (APPLY, "run=run action=reconstruct count=1000", "there are 20"),
+    (APPLY, "run=run action=nearest split=all", "train, val, test"),
+    (APPLY, "run=run action=nearest index=1000", "1000"),
+    (APPLY, "run=run action=denoise level=nan", "a number from 0"),
+    # report
+    (REPORT, "nowhere", "holds no run"),
+    (REPORT, "file", "holds no run"),
+    (REPORT, "likelihoods", "of which runs"),
+    (REPORT, "likelihoods nowhere", "nowhere"),
+    (REPORT, "run --out file/page.html", "exists already"),
+    (REPORT, f"run --out {'n' * 300}", "name is too long"),
+    (REPORT, "run --out .", "folder"),
+]
+
+
+def test_a_hundred_bad_inputs_are_told(tmp_path: Path) -> None:
+    assert invoke(tmp_path, TRAIN, *TINY, "hydra.run.dir=run", "test=false")[0] == 0
+    (tmp_path / "file").write_text("no picture, no run")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "fifo")
+    there = {*tmp_path.rglob("*")}
+    found = []
+    for command, words, sentence in TABLE:
+        arguments = words.split()
+        if command == TRAIN and not words.startswith(("resume", "sweep.resume")):
+            own = {argument.partition("=")[0] for argument in arguments}
+            of_vae = () if "model" not in own else ("model.", "dataset.")
+            tiny = [word for word in TINY if word.partition("=")[0] not in own and not word.startswith(of_vae)]
+            arguments = [*tiny, *(() if "hydra.run.dir" in own else ("hydra.run.dir=new",)), *arguments]
+        code, output = invoke(tmp_path, command, *arguments)
+        told = output.strip()
+        if code == 0 or sentence not in told or "Traceback" in told or len(told.splitlines()) > 1 + 9 * (code == 2):
+            found.append(f"{command} {words}: code {code}, {told[-400:]!r}")
+        if new := {*tmp_path.rglob("*")} - there:
+            found.append(f"{command} {words}: leaves {sorted(map(str, new))[:4]}")
+            there |= new
+    assert not found, "\n".join(found)
+
+
+def test_there_are_a_hundred() -> None:
+    assert len(TABLE) >= 100
+    assert len({*TABLE}) == len(TABLE)
+
+
+def test_a_full_disk_ends_one_job_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = torch.save
+
+    def full_at_first(contents: object, file: Path) -> None:
+        if "sweep/0_" in str(file):
+            file.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(contents, file)
+
+    monkeypatch.setattr(torch, "save", full_at_first)
+    code, output = invoke(tmp_path, TRAIN, "-m", *TINY, "loss.beta=1,2", "hydra.sweep.dir=sweep", "test=false")
+    assert code == 1
+    assert "No space is left on the disk; free some and try again." in output
+    assert "Traceback" not in output
+    first, second = sorted((tmp_path / "sweep").glob("[01]_*"))
+    assert "No space is left" in (first / "error.txt").read_text()
+    assert not any((first / "checkpoints").iterdir())
+    assert '"finished"' in (second / "metrics.json").read_text()
+    assert "failed" in (tmp_path / "sweep/summary.csv").read_text()
