@@ -48,6 +48,7 @@ def quiet() -> None:
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*callbacks used to create the checkpoint need to be provided.*",  # their states are found by name
+        ".*your dataloader is not resumable.*",  # its sampler is
         ".*smaller than the logging interval.*",
         ".*returned `None`.*",  # where nothing is trained by gradient
         ".*recommended to use `.*sync_dist=True.*",  # what is logged is the same in all processes already
@@ -161,13 +162,20 @@ def print_table(title: str, values: Mapping[str, Any]) -> None:
     display(table)
 
 
-def announce_interruption(trainer: Any, task: Any, folder: Path, config: dict[str, Any]) -> None:
-    """Print the command that goes on, and write the metrics so far."""
+def announce_interruption(trainer: Any, task: Any, folder: Path, config: dict[str, Any], batches: int) -> None:
+    """Print the command that goes on, and write the metrics so far.
+
+    Args:
+        batches: how many batches of the present epoch are saved too.
+    """
     if kept := folders.checkpoint(folder, "last", "start"):
         wanted = f" of {trainer.max_epochs}" if trainer.max_epochs >= 0 else ""
         done = min(trainer.current_epoch, trainer.max_epochs) if wanted else trainer.current_epoch
-        last = kept.stem == "last" and done
-        complete = f"{done}{wanted} epochs are complete and" if last else "no epoch is complete yet; the start is"
+        if batches:
+            complete = f"{done}{wanted} epochs and {batches} of {trainer.num_training_batches} batches of the next are"
+        else:
+            last = kept.stem == "last" and done
+            complete = f"{done}{wanted} epochs are complete and" if last else "no epoch is complete yet; the start is"
         print(f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints.", flush=True)
     else:
         print("\nInterrupted before the first step.", flush=True)

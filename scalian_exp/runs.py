@@ -18,6 +18,7 @@ from scalian_exp.callbacks.curves import ResumableCurves
 from scalian_exp.callbacks.divergence import Divergence
 from scalian_exp.callbacks.provenance import AtomicCheckpoints, Provenance
 from scalian_exp.callbacks.seeding import SeededEpochs
+from scalian_exp.callbacks.step_checkpoints import StepCheckpoints
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.processes import processes
 from scalian_exp.refusal import Refusal
@@ -62,11 +63,12 @@ def build_trainer(
     ]
     frame: list[Any] = [SeededEpochs(config["seed"]), Divergence(), Provenance(config, folder, callbacks), Timing()]
     frame += [ResumableCurves()]
+    steps = next((c for c in callbacks.values() if isinstance(c, StepCheckpoints)), StepCheckpoints(folder, None))
     frame += [CudaGraphs()] if config.get("cuda_graphs") else []
     trainer: pl.Trainer = build(
         "trainer",
         {**config["trainer"], "devices": devices},
-        callbacks=[*frame, *callbacks.values()],
+        callbacks=[*frame, *(c for c in callbacks.values() if c is not steps), steps],
         logger=loggers,
         plugins=[AtomicCheckpoints()],
         default_root_dir=str(folder),

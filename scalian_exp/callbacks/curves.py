@@ -10,6 +10,7 @@ from lightning_fabric.utilities.apply_func import convert_tensors_to_scalars
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from scalian_exp import position
 from scalian_exp.files import read_text, write_text
 
 KEY = "csv"
@@ -100,7 +101,7 @@ class ResumableCurves(pl.Callback):
     """Lets the CSV file of a resumed run look as if there had been no interruption: the rows that were logged after the
     checkpoint are dropped, since those steps are taken again.
 
-    An epoch's own row is logged after its checkpoint has been saved, so the checkpoint carries it.
+    The row of an epoch, or of a step, is logged after its checkpoint has been saved, so the checkpoint carries it.
     """
 
     def __init__(self) -> None:
@@ -118,9 +119,11 @@ class ResumableCurves(pl.Callback):
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         row: dict[str, Any] | None = None
-        if self.epoch_ends and loggers(trainer):  # in all processes: they may have to add up what they have
+        logged = position.ends_step(trainer) and not position.accumulating(trainer)
+        logged &= bool(trainer._logger_connector.should_update_logs)
+        if (self.epoch_ends or logged) and loggers(trainer):  # in all processes: they may have to add up what they have
             metrics = convert_tensors_to_scalars(trainer._logger_connector.metrics["log"])
-            step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
+            step = trainer.fit_loop.epoch_loop._batches_that_stepped - self.epoch_ends
             row = {"step": step, "epoch": trainer.current_epoch, **metrics} if metrics else None
         for logger in loggers(trainer):
             checkpoint[KEY] = {"rows": logger.rows, "then": row}

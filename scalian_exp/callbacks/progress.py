@@ -28,7 +28,7 @@ class EpochLines(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self.start = self.seconds = 0.0
+        self.start = self.seconds = self.before = 0.0
         self.epoch, self.validated = 0, False
 
     def disable(self) -> None:
@@ -37,6 +37,15 @@ class EpochLines(ProgressBar):
     def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
         self.print_line(trainer)
         self.start, self.validated = time.perf_counter(), False
+
+    def on_epoch_resumed(self, trainer: Any, task: Any) -> None:
+        self.start = time.perf_counter() - self.before
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"before": time.perf_counter() - self.start}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.before = state_dict["before"]
 
     def on_validation_end(self, trainer: Any, task: Any) -> None:
         self.validated = True

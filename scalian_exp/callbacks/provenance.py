@@ -1,6 +1,5 @@
 """What makes a checkpoint stand alone and a run resumable."""
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from torch import nn
 from scalian_exp import ranks
 from scalian_exp.callbacks.states import states_to_restore
 from scalian_exp.files import replacing
-from scalian_exp.report import announce_interruption
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -36,8 +34,8 @@ def agree_on_statistics(task: Any) -> None:
 
 
 class Provenance(pl.Callback):
-    """The resolved config in every checkpoint, a checkpoint before the first step (start.ckpt, until there is a last
-    one), and the way on if the run is interrupted."""
+    """The resolved config in every checkpoint, and a checkpoint before the first step, start.ckpt, which stays until
+    there is a last one."""
 
     def __init__(self, config: dict[str, Any], folder: Path, callbacks: dict[str, pl.Callback]):
         self.config, self.folder, self.callbacks = config, folder, callbacks
@@ -50,9 +48,6 @@ class Provenance(pl.Callback):
         checkpoint["callbacks"] = states_to_restore(checkpoint, self.callbacks, self.config["callbacks"])
 
     def on_train_start(self, trainer: Any, task: Any) -> None:
-        if trainer.world_size > 1:
-            # One of several processes may wait for another that is dead, where no handler of Python's is ever called.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if trainer.ckpt_path is None:
             trainer.save_checkpoint(self.folder / "checkpoints" / "start.ckpt")
 
@@ -65,7 +60,3 @@ class Provenance(pl.Callback):
     def on_train_end(self, trainer: Any, task: Any) -> None:
         if trainer.is_global_zero and (self.folder / "checkpoints" / "last.ckpt").exists():
             (self.folder / "checkpoints" / "start.ckpt").unlink(missing_ok=True)
-
-    def on_exception(self, trainer: Any, task: Any, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
-            announce_interruption(trainer, task, self.folder, self.config)

@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from scalian_exp import position
 from scalian_exp.metrics.cost import cost
 
 
@@ -22,14 +23,18 @@ class Timing(pl.Callback):
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
-        self.start = self.pause = 0.0
+        self.start = self.pause = self.before = 0.0
+        self.running = False
         self.batch: Any = None
         self.inference_ms_per_sample: float | None = None
         self.cost: dict[str, float] = {}
         """operations and memory of the forward pass, per sample"""
 
     def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
-        self.start = now(task)
+        self.start, self.running = now(task), True
+
+    def on_epoch_resumed(self, trainer: Any, task: Any) -> None:
+        self.start, self.running = now(task) - self.before, True
 
     def on_validation_start(self, trainer: Any, task: Any) -> None:
         self.pause = now(task)
@@ -38,12 +43,15 @@ class Timing(pl.Callback):
         self.start += now(task) - self.pause
 
     def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
-        self.seconds.append(now(task) - self.start)
+        self.running = False
+        if position.last_batch(trainer) or not self.seconds:  # one that is cut short counts where there is no other
+            self.seconds.append(now(task) - self.start)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "before": time.perf_counter() - self.start if self.running else 0.0}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.before = state_dict.get("before", 0.0)
         self.seconds = self.seconds or list(state_dict["seconds"])  # the test loads the best epoch's, which knows fewer
 
     @property

@@ -5,6 +5,7 @@ Batches are dicts: name → tensor whose first dimension is the batch.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pytorch_lightning as pl
@@ -28,6 +29,9 @@ class BatchesInOrder(SequentialSampler):
         rank: which of several processes this is; each gets a share of every batch, so that all see each example once.
         ranks: how many there are.
     """
+
+    skip = 0
+    """so many batches of the next pass are left out: a resumed training has had them"""
 
     def __init__(self, size: int, batch_size: int, rank: int = 0, ranks: int = 1):
         self.size, self.batch_size, self.rank, self.ranks = size, batch_size, rank, ranks
@@ -59,7 +63,8 @@ class EvenBatchesInOrder(BatchesInOrder):
     """The same for training, in even shares."""
 
     def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
-        return even_shares(torch.arange(self.size), self.batch_size, self.rank, self.ranks)
+        skip, self.skip = self.skip, 0
+        return islice(even_shares(torch.arange(self.size), self.batch_size, self.rank, self.ranks), skip, None)
 
     def __len__(self) -> int:
         return number_of_even_shares(self.size, self.batch_size, self.ranks)
@@ -73,6 +78,9 @@ class ShuffledBatches(Sampler[Tensor]):
         ranks: how many there are.
     """
 
+    skip = 0
+    """as above"""
+
     def __init__(self, data: "Batched", batch_size: int, epoch: int = 0, rank: int = 0, ranks: int = 1):
         self.data, self.batch_size, self.epoch, self.rank, self.ranks = data, batch_size, epoch, rank, ranks
         self.seed = torch.initial_seed()  # the job's
@@ -82,7 +90,8 @@ class ShuffledBatches(Sampler[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed((self.seed * 2**20 + self.epoch) % 2**63)
-        yield from even_shares(self.data.order(generator), self.batch_size, self.rank, self.ranks)
+        skip, self.skip = self.skip, 0
+        yield from islice(even_shares(self.data.order(generator), self.batch_size, self.rank, self.ranks), skip, None)
 
     def __len__(self) -> int:
         return number_of_even_shares(len(self.data), self.batch_size, self.ranks)

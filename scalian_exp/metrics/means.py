@@ -1,5 +1,7 @@
 """Means of whatever a step logs, gathered without touching a Python number until the epoch ends."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -33,3 +35,13 @@ class Means:
 
     def reset(self) -> None:
         self.totals, self.count = None, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been gathered so far, the same in all processes."""
+        totals = None if self.totals is None else ranks.mean(self.totals)
+        return {"names": self.names, "totals": totals, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        totals = state["totals"]
+        self.names, self.totals = list(state["names"]), None if totals is None else totals.to(device)
+        self.count = state["count"]

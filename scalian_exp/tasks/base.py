@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from scalian_exp import ranks
+from scalian_exp import position, ranks
 from scalian_exp.divergence import diverged, not_finite
 from scalian_exp.metrics.means import Means
 from scalian_exp.networks.exported import Reconstructor
@@ -209,7 +209,8 @@ class Task(pl.LightningModule):
         self.test_means.update({"loss": loss, **logs, **self.test_logs(batch)}, batch_size(batch))
 
     def on_train_epoch_end(self) -> None:
-        self.samples_per_epoch = self.train_means.count * ranks.size()
+        if position.last_batch(self.trainer) or not self.samples_per_epoch:  # see Timing
+            self.samples_per_epoch = self.train_means.count * ranks.size()
         self.log_means("train", self.train_means)
         if self.optimizer is not None:
             self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])

@@ -1,0 +1,35 @@
+"""The state of all random generators, as tensors: what a checkpoint inside an epoch keeps."""
+
+import math
+import random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+def noise_state(device: torch.device) -> State:
+    """Of Python, numpy, torch, and torch on the device, where that is a GPU of NVIDIA."""
+    _, numbers, gauss = random.getstate()
+    _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    state = {
+        "python": torch.tensor(numbers),
+        "python_gauss": torch.tensor(torch.nan if gauss is None else gauss, dtype=torch.double),
+        "numpy": torch.tensor([*map(int, keys), position, has_gauss]),
+        "numpy_gauss": torch.tensor(cached, dtype=torch.double),
+        "torch": torch.get_rng_state(),
+    }
+    return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_noise_state(state: State, device: torch.device) -> None:
+    """Draw from now on what was drawn after `noise_state`."""
+    gauss = float(state["python_gauss"])
+    random.setstate((3, tuple(state["python"].tolist()), None if math.isnan(gauss) else gauss))
+    *keys, position, has_gauss = state["numpy"].tolist()
+    np.random.set_state(("MT19937", np.array(keys, np.uint32), position, has_gauss, float(state["numpy_gauss"])))
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

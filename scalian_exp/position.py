@@ -1,0 +1,89 @@
+"""Where a training stands: the one place that reads and mends the counters of Lightning's loops."""
+
+from typing import Any
+
+from pytorch_lightning.loops import _Loop
+from pytorch_lightning.trainer import call
+
+
+def batches_done(trainer: Any) -> int:
+    """Batches of the present epoch that have been trained on."""
+    return int(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+
+
+def last_batch(trainer: Any) -> bool:
+    """Was that batch the epoch's last one?"""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    return bool(progress.is_last_batch or progress.current.ready >= trainer.num_training_batches)
+
+
+def inside_epoch(trainer: Any) -> bool:
+    """Has an epoch begun that has not ended? So it is in a checkpoint that was saved between two of its steps."""
+    epochs = trainer.fit_loop.epoch_progress.current
+    return bool(epochs.ready != epochs.processed)
+
+
+def ends_step(trainer: Any) -> bool:
+    """Is the step done, but not yet logged, as where on_train_batch_end is called?"""
+    batches = trainer.fit_loop.epoch_loop.batch_progress.current
+    return inside_epoch(trainer) and bool(batches.completed < batches.processed)
+
+
+def ends_here(trainer: Any) -> bool:
+    """Is the training to end after this step, whether its epoch is complete or not?"""
+    enough = -1 < trainer.max_steps <= trainer.global_step
+    return bool(enough or (trainer.should_stop and trainer.fit_loop._can_stop_early))
+
+
+def validation_due(trainer: Any) -> bool:
+    """Does a validation follow this batch inside the epoch, as trainer.val_check_interval wants it?"""
+    loop, every = trainer.fit_loop.epoch_loop, trainer.val_check_batch
+    if every in (None, float("inf")) or not loop._should_check_val_epoch():
+        return False
+    number = loop.total_batch_idx if trainer.check_val_every_n_epoch is None else loop.batch_idx
+    return bool((number + 1) % every == 0)
+
+
+def accumulating(trainer: Any) -> bool:
+    """Are there gradients that wait for those of further batches?"""
+    return bool(trainer.lightning_module.automatic_optimization and trainer.fit_loop.epoch_loop._should_accumulate())
+
+
+def begin_next_epoch(trainer: Any) -> None:
+    """Resume from the end of an epoch as Lightning does without trainer.max_steps; with it, it would take the epoch for
+    one that is to be finished, and leave the next one out."""
+    loop = trainer.fit_loop
+    _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
+    for each in (loop, loop.epoch_loop, loop.epoch_loop.val_loop):
+        each.reset_restart_stage()
+    for counter in (loop.epoch_progress.current, loop.epoch_progress.total):
+        counter.ready = counter.started = counter.completed = counter.processed
+    skip_batches(trainer, 0)
+
+
+def go_on_with_epoch(trainer: Any) -> None:
+    """Resume inside an epoch: its order goes on after the batches that are done, and the task starts the epoch again.
+    Lightning's counters are right already."""
+    skip_batches(trainer, batches_done(trainer))
+    call._call_lightning_module_hook(trainer, "on_train_epoch_start")
+
+
+def skip_batches(trainer: Any, count: int) -> None:
+    """Let the present epoch begin after so many batches of its order."""
+    sampler: Any = getattr(trainer.train_dataloader, "sampler", None)
+    fetcher = trainer.fit_loop._data_fetcher
+    if hasattr(sampler, "skip"):
+        sampler.skip = count
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
+        iter(fetcher)  # anew: loaders' processes have begun already, perhaps with another epoch's order
+    else:  # a data module of one's own
+        for _ in range(count):
+            next(fetcher.iterator)
+
+
+def count_as_begun(trainer: Any) -> None:
+    """Count an epoch that was cut short among those that are not complete."""
+    progress = trainer.fit_loop.epoch_progress.current
+    progress.processed -= 1
+    progress.completed -= 1
