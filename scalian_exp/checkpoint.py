@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from scalian_exp.build import build_task
+from scalian_exp.checksums import check_intact
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import check_config
 from scalian_exp.trust import check_origin, modules
@@ -60,8 +61,9 @@ def read(file: Path) -> dict[str, Any]:
     """The contents of a checkpoint of ours; only tensors and plain data are unpickled.
 
     Raises:
-        Refusal: if it is truncated, or something else.
+        Refusal: if it is truncated or damaged, or something else.
     """
+    check_intact(file)
     try:
         contents = torch.load(file, map_location="cpu", weights_only=True)
     except UNREADABLE as error:

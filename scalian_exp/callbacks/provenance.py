@@ -10,16 +10,29 @@ from torch import nn
 
 from scalian_exp import ranks
 from scalian_exp.callbacks.states import states_to_restore
+from scalian_exp.checksums import check_intact
 from scalian_exp.files import replacing
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints that are replaced whole, whenever the process dies. Lightning's own go through the temporary folder,
-    which may be another file system, and moving between two is no atomic step."""
+    which may be another file system, and moving between two is no atomic step.
+
+    They bear checksums, and a damaged one is refused.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with replacing(Path(path)) as part:
-            torch.save(checkpoint, part)
+        wanted = torch.serialization.get_crc32_options()
+        torch.serialization.set_crc32_options(True)
+        try:
+            with replacing(Path(path)) as part:
+                torch.save(checkpoint, part)
+        finally:
+            torch.serialization.set_crc32_options(wanted)
+
+    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        check_intact(Path(path))
+        return super().load_checkpoint(path, *arguments, **options)
 
 
 def agree_on_statistics(task: Any) -> None:

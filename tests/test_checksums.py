@@ -1,0 +1,69 @@
+"""A checkpoint that has changed since it was written is refused, or says the same all the same."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import tiny
+from test_inside_epochs import differences
+
+from scalian_exp.callbacks.provenance import AtomicCheckpoints
+from scalian_exp.checkpoint import load, read
+from scalian_exp.init_from import start_network_from
+from scalian_exp.refusal import Refusal
+from scalian_exp.train import train
+
+
+def flip(file: Path, bit: int) -> None:
+    damaged = bytearray(file.read_bytes())
+    damaged[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(damaged)
+
+
+def test_no_flipped_bit_changes_what_is_loaded(tmp_path: Path) -> None:
+    """Among them bits of weights, of the config, of the pickle and of the zip file's own records."""
+    file, copy = tmp_path / "a.ckpt", tmp_path / "b.ckpt"
+    weights = {f"network.{i}": torch.randn(5, 3) for i in range(4)}
+    contents = {"state_dict": weights, "scalian_exp": {"config": {"seed": 0, "rates": [0.1, 1e-3]}}, "epoch": 3}
+    AtomicCheckpoints().save_checkpoint(contents, file)
+    whole, refused = file.read_bytes(), []
+    for bit in random.Random(0).sample(range(8 * len(whole)), 400):
+        copy.write_bytes(whole)
+        flip(copy, bit)
+        try:
+            assert not differences(read(copy), contents)
+        except Refusal as refusal:
+            refused.append(str(refusal))
+    assert 100 < len(refused) < 400  # there is padding too
+    assert not any("\n" in sentence for sentence in refused)
+
+
+def test_every_reader_refuses_a_damaged_checkpoint(tmp_path: Path) -> None:
+    """To load, to resume, to start from, and to test the best one."""
+    config = tiny("autoencoder")
+    train(config, tmp_path)
+    for name in ("best", "last"):
+        file = tmp_path / f"checkpoints/{name}.ckpt"
+        weight = read(file)["state_dict"]["network.encoder.1.weight"].numpy().tobytes()
+        flip(file, 8 * file.read_bytes().index(weight) + 30)
+    with pytest.raises(Refusal, match=r"best\.ckpt is damaged: .* differs from its checksum"):
+        load(tmp_path)
+    with pytest.raises(Refusal, match=r"best\.ckpt is damaged"):
+        start_network_from(torch.nn.Linear(1, 1), None, str(tmp_path))
+    with pytest.raises(Refusal, match=r"last\.ckpt is damaged"):
+        train({**config, "trainer": {**config["trainer"], "max_epochs": 2}}, tmp_path)
+    with pytest.raises(Refusal, match=r"best\.ckpt is damaged"):
+        AtomicCheckpoints().load_checkpoint(tmp_path / "checkpoints/best.ckpt")
+
+
+def test_checksums_are_written_whatever_torch_was_told(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        AtomicCheckpoints().save_checkpoint(
+            {"state_dict": {"a": torch.ones(9)}, "scalian_exp": {}}, tmp_path / "a.ckpt"
+        )
+        assert not torch.serialization.get_crc32_options()
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert read(tmp_path / "a.ckpt")["state_dict"]["a"].sum() == 9
