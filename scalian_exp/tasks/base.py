@@ -227,8 +227,7 @@ class Task(pl.LightningModule):
         Raises:
             Refusal: if the training has diverged.
         """
-        values = {**means.compute(), **totals}
-        values = {name: ranks.first(value) for name, value in values.items()}  # what is drawn at random may differ
+        values = {name: ranks.first(value) for name, value in (means.compute() | dict(totals)).items()}  # draws differ
         means.reset()
         if split == "train" and (found := not_finite({name: values[name] for name in self.losses if name in values})):
             raise diverged(f"train/{found[0]}", self.trainer)
@@ -236,10 +235,7 @@ class Task(pl.LightningModule):
             self.log(f"{split}/{name}", value, prog_bar=f"{split}/{name}" == self.monitor)
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Lightning refuses to clip for any fused optimizer in mixed precision, but only float16 scales gradients, and
         checks.py refuses that one."""
