@@ -17,6 +17,7 @@ from scalian_exp.divergence import diverged, not_finite
 from scalian_exp.metrics.means import Means
 from scalian_exp.networks.exported import Reconstructor
 from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.protocols import check_classes, check_offers
 
 Batch = dict[str, Tensor]
 
@@ -69,7 +70,7 @@ class Task(pl.LightningModule):
     ):
         super().__init__()
         self.network, self.loss = network, loss
-        self.check_network()
+        check_offers(network, self.needed, type(self).__name__)
         self.optimizer, self.schedule = optimizer, schedule
         self.samples_per_epoch = 0
         """training samples seen in the last epoch"""
@@ -94,18 +95,6 @@ class Task(pl.LightningModule):
         """The same over the test split."""
         return {}
 
-    def check_network(self) -> None:
-        """
-        Raises:
-            Refusal: if the network lacks something that this task needs of it.
-        """
-        missing = [f"{name}, {meaning}" for name, meaning in self.needed.items() if not hasattr(self.network, name)]
-        if missing:
-            raise Refusal(
-                f"{type(self.network).__name__} (model.network) lacks what {type(self).__name__} needs of a network: "
-                f"{'; '.join(missing)}. Add it to the class."
-            )
-
     def check_size(self, data: Any) -> None:
         """
         Args:
@@ -122,19 +111,7 @@ class Task(pl.LightningModule):
             Refusal: if so, as when the network knows another number of classes; or if figures would lack the names of
                 some.
         """
-        known = getattr(self.network, "num_classes", data.classes_found)
-        if data.classes_found != known:
-            raise Refusal(
-                f"{type(data).__name__} has {data.classes_found} classes, but dataset.num_classes is {known}; "
-                "correct it."
-            )
-        if self.class_names is not None and len(self.class_names) < data.classes_found:
-            raise Refusal(
-                f"{type(data).__name__} has {data.classes_found} classes, but dataset.class_names has "
-                f"{len(self.class_names)} names; name them all, or none (dataset.class_names=null)."
-            )
-        if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
-            raise Refusal(f"dataset.class_names={list(self.class_names)}: two classes have the same name; change one.")
+        check_classes(data, getattr(self.network, "num_classes", None), self.class_names)
 
     def start_network(self) -> None:
         """What a fresh run's network starts from, besides chance: pretrained weights, where it wants them.
