@@ -13,12 +13,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp import app
+from scalian_exp.annotations import expected
 from scalian_exp.checks import RESERVED, check_arguments
 from scalian_exp.files import failures_refused
 from scalian_exp.folders import results_in
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import as_text, command_to_resume, literal, quoted, read, shown, sweeping
-from scalian_exp.signatures import expected, signature
+from scalian_exp.signatures import signature
 from scalian_exp.vocabulary import folders, options
 
 OWN = ("run", "device", "trust", "action")

@@ -13,10 +13,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
+from scalian_exp.annotations import expected
 from scalian_exp.facts import FACTS, check_facts
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import at_home
-from scalian_exp.signatures import expected, signature
+from scalian_exp.signatures import signature
 from scalian_exp.trainer_checks import check_trainer
 from scalian_exp.vocabulary import choices_of, fitting
 

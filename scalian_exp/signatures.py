@@ -1,25 +1,31 @@
 """What a `_target_` takes, read from its source without importing it: torch alone would take two seconds to import."""
 
 import ast
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from math import inf
 from pathlib import Path
-from typing import Any
 
-from scalian_exp.ranges import LIMITS
+from scalian_exp.annotations import BUILT_IN, CLASS, name_of
 
-PLAIN = {"int": int, "float": float, "bool": bool, "str": str}
-WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
 LIBRARIES = ("torch", "pytorch_lightning", "torchmetrics")
 """whose base classes' own __init__ takes nothing that a config would give"""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    annotation: ast.expr | None
+    written: ast.expr | None
+    """its annotation"""
+    module: str
+    """where it stands"""
     required: bool
+
+    @property
+    def annotation(self) -> ast.expr | None:
+        """The annotation with aliases replaced: not before it is asked for, as their files take a while to read."""
+        return self.written and Spelled(self.module).visit(deepcopy(self.written))
 
 
 @dataclass(frozen=True)
@@ -37,10 +43,10 @@ def signature(target: str) -> Signature | None:
         return None
     module, node = found
     if isinstance(node, ast.FunctionDef):
-        return parameters(node, skip=0)
+        return parameters(module, node, skip=0)
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return parameters(item, skip=1)
+            return parameters(module, item, skip=1)
     if node.decorator_list or (len(node.bases) > 1 and not all(is_library(module, base) for base in node.bases)):
         return None  # a dataclass's __init__ is written nowhere, and of several bases any may have it
     if not node.bases or is_library(module, node.bases[0]):
@@ -73,20 +79,75 @@ def imported_from(module: str, name: str) -> str:
 
 
 def find(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef] | None:
-    """The definition of a name, and the module in which it stands; imports are followed."""
+    """The class or function of a name, and the module in which it stands; imports are followed."""
+    found = defined(module, name)
+    return found if found and isinstance(found[1], ast.ClassDef | ast.FunctionDef) else None  # type: ignore[return-value]
+
+
+def defined(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef | ast.expr] | None:
+    """The same, also of an alias, as `Number = int | float`: the expression."""
     file = source(module)
     if file is None:
         return None
-    for node in parse(file).body:
+    for node in statements(parse(file)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return module, node
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+            return module, node.value
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
+            return None if node.value is None else (module, node.value)
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
                     package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
                     parts = package[: len(package) - node.level + 1] if node.level else []
-                    return find(".".join([*parts, *(node.module or "").split(".")]).strip("."), alias.name)
+                    return defined(".".join([*parts, *(node.module or "").split(".")]).strip("."), alias.name)
     return None
+
+
+def statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Those of a module, also below `if TYPE_CHECKING:` and `try:`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If | ast.Try):
+            yield from statements(child)
+        elif isinstance(child, ast.stmt):
+            yield child
+
+
+class Spelled(ast.NodeTransformer):
+    """Replaces the aliases in an annotation of a module by what they stand for, and names of classes by CLASS."""
+
+    def __init__(self, module: str):
+        self.module = module
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        outer = node.value
+        if isinstance(outer, ast.Name | ast.Attribute) and name_of(outer) == "Literal":
+            return node
+        inner = self.visit(node.slice)
+        return ast.Subscript(
+            outer if isinstance(outer, ast.Name) and outer.id in BUILT_IN else self.visit(outer), inner
+        )
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        return self.visit(ast.parse(node.value, mode="eval").body) if isinstance(node.value, str) else node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id in BUILT_IN:
+            return node
+        found = defined(self.module, node.id)
+        if found is None:
+            return node
+        module, definition = found
+        if isinstance(definition, ast.ClassDef):
+            return CLASS
+        if isinstance(definition, ast.Call):  # a TypeVar may be anything, a NewType is what it is made of
+            new = isinstance(definition.func, ast.Name) and definition.func.id == "NewType"
+            return Spelled(module).visit(definition.args[1]) if new else ast.Name("Any")
+        return Spelled(module).visit(definition) if isinstance(definition, ast.expr) else node
 
 
 @cache
@@ -110,65 +171,14 @@ def parse(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
-def parameters(function: ast.FunctionDef, skip: int) -> Signature:
+def parameters(module: str, function: ast.FunctionDef, skip: int) -> Signature:
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
-    without_default = len(positional) - len(arguments.defaults)
-    found = {a.arg: Parameter(a.annotation, index < without_default) for index, a in enumerate(positional)}
-    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        found[argument.arg] = Parameter(argument.annotation, default is None)
+    defaults = [*[None] * (len(positional) - len(arguments.defaults)), *arguments.defaults, *arguments.kw_defaults]
+    found = {
+        argument.arg: Parameter(argument.annotation, module, default is None)
+        for argument, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True)
+    }
     for argument in positional[:skip]:
         del found[argument.arg]
     return Signature(found, arguments.kwarg is not None)
-
-
-def expected(value: Any, annotation: ast.expr | None) -> str | None:
-    """Nothing if a config's value fits an annotation, or if the annotation says nothing about configs; else what would
-    fit, in words."""
-    match annotation:
-        case ast.Constant(value=None):
-            return None if value is None else "null"
-        case ast.Constant(value=str(text)):
-            return expected(value, ast.parse(text, mode="eval").body)
-        case ast.BinOp(left=left, right=right):
-            return either(value, [left, right])
-        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
-            return either(value, [inner, ast.Constant(None)])
-        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=choices)):
-            return either(value, choices)
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
-            elements = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-            allowed = [element.value for element in elements if isinstance(element, ast.Constant)]
-            return None if value in allowed else "one of " + ", ".join(map(str, allowed))
-        case ast.Subscript(value=ast.Name(id="list" | "List" | "Sequence"), slice=inner):
-            if not isinstance(value, list):
-                return "a list"
-            return next((f"a list, each {words}" for item in value if (words := expected(item, inner))), None)
-        case ast.Attribute(attr="Module"):
-            return None if isinstance(value, dict) else "a node with a _target_"
-        case ast.Subscript(value=ast.Name(id="Callable")):
-            return None if isinstance(value, dict) else "a node with a _target_ and _partial_: true"
-        case ast.Name(id="Tensor"):
-            return ""  # no config can give one
-        case ast.Name(id=name) if name in PLAIN:
-            return None if is_a(value, PLAIN[name]) else WORDS[name]
-        case ast.Name(id=name) if name in LIMITS:
-            kind, low, high, words = LIMITS[name]
-            if not is_a(value, kind):
-                return words
-            return None if low <= value <= high else f"{words} to {high}" if high < value and kind is int else words
-    return None
-
-
-def either(value: Any, choices: list[ast.expr]) -> str | None:
-    words = [expected(value, choice) for choice in choices]
-    return None if None in words else " or ".join(word for word in words if word)
-
-
-def is_a(value: Any, kind: type) -> bool:
-    """Is a config's value of a type? Integers are numbers too; NaN, infinity and integers beyond 64 bits are none."""
-    if isinstance(value, bool):
-        return kind is bool
-    if kind in (int, float):
-        return isinstance(value, int if kind is int else int | float) and abs(value) < (2**63 if kind is int else inf)
-    return isinstance(value, kind)

@@ -1,18 +1,21 @@
 """What the configs alone can tell."""
 
+import ast
 import re
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from conftest import composed, fake, names, of_each_kind, partnered
 from omegaconf import OmegaConf
 
-from scalian_exp.checks import check, check_arguments, check_words
+from scalian_exp.annotations import check_of, expected
+from scalian_exp.checks import check, check_arguments, check_words, targets
 from scalian_exp.refusal import Refusal
-from scalian_exp.signatures import expected, signature
+from scalian_exp.signatures import signature
 from scalian_exp.trainer_checks import VALUES, check_lengths, check_trainer
 from scalian_exp.vocabulary import CONFIGS, options
 
@@ -255,3 +258,74 @@ def test_facts_may_stand_in_a_dataset_whose_loader_does_not_take_them() -> None:
     check_arguments({"dataset": node})
     with pytest.raises(Refusal, match="takes no argument 'classes'"):
         check_arguments({"dataset": {**node, "classes": 10}})
+
+
+def in_use() -> dict[str, ast.expr]:
+    """The annotations of all parameters of what the configs name, as they are written in the end."""
+    found = {}
+    for file in sorted(CONFIGS.rglob("*.yaml")):
+        for _, node in targets("", yaml.safe_load(file.read_text(encoding="utf-8")) or {}):
+            takes = signature(node["_target_"])
+            for parameter in takes.parameters.values() if takes else ():
+                if parameter.annotation is not None:
+                    found[ast.unparse(parameter.annotation)] = parameter.annotation
+    return found
+
+
+def test_every_annotation_in_use_is_understood() -> None:
+    annotations = in_use()
+    assert len(annotations) > 50
+    for annotation in annotations.values():
+        check_of(annotation)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fitting", "wrong"),
+    [
+        ("Mapping[str, int]", {"a": 1}, {"a": "b"}),
+        ("dict[str, float]", {"a": 1}, [1]),
+        ("dict", {"a": [1]}, 3),
+        ("Dict[str, list[int]]", {"a": [1]}, {"a": [1.5]}),
+        ("tuple[int, int]", [1, 2], [1, 2, 3]),
+        ("tuple[float, ...]", [1, 2.5, 3], [1, "x"]),
+        ("tuple", [1, "a"], "a"),
+        ("list", ["a"], "a"),
+        ("Sequence", [1], 1),
+        ("typing.Sequence[str]", ["a"], [1]),
+        ("Iterable[int] | None", None, "a"),
+        ("Path", "a/b", 3),
+        ("typing.Optional[Path]", None, 3),
+        ("t.Union[int, str]", "a", 1.5),
+        ("Optional[int]", None, "a"),
+        ("Annotated[int, 'metres']", 1, "a"),
+        ("Literal[1, 2]", 1, True),
+        ("nn.Module", {"_target_": "a.B"}, 3),
+        ("Callable", {"_target_": "a.B"}, 3),
+        ("type[nn.Module]", {"_target_": "a.B"}, 3),
+        ("'int | None'", None, "a"),
+    ],
+)
+def test_what_an_annotation_takes(annotation: str, fitting: Any, wrong: Any) -> None:
+    node = ast.parse(annotation, mode="eval").body
+    assert expected(fitting, node) is None
+    assert expected(wrong, node)
+
+
+def test_aliases_and_classes_of_ones_own_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kinds.py").write_text("from typing import Union\nclass Thing: ...\nNumber = Union[int, float]\n")
+    (tmp_path / "own.py").write_text(
+        "from typing import TYPE_CHECKING, NewType, TypeVar\n"
+        "if TYPE_CHECKING:\n    from kinds import Thing\n"
+        "from kinds import Number\nSizes = list[Number]\nT = TypeVar('T')\nMetres = NewType('Metres', int)\n"
+        "class Net:\n    def __init__(self, sizes: Sizes, thing: 'Thing | None', metres: Metres, other: T): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    takes = signature("own.Net")
+    assert takes is not None
+    wanted = {name: parameter.annotation for name, parameter in takes.parameters.items()}
+    assert expected([1, 2.5], wanted["sizes"]) is None
+    assert expected(["a"], wanted["sizes"]) == "a list, each a whole number or a number"
+    assert expected({"_target_": "kinds.Thing"}, wanted["thing"]) is None
+    assert expected(3, wanted["thing"]) == "a node with a _target_ or null"
+    assert expected("x", wanted["metres"]) == "a whole number"
+    assert expected("x", wanted["other"]) is None

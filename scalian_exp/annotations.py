@@ -1,0 +1,190 @@
+"""Which values of a config fit a parameter's annotation, told from its syntax alone."""
+
+import ast
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from scalian_exp.ranges import LIMITS
+
+Check = Callable[[Any], str | None]
+"""value → None if it fits, else what would fit, in words"""
+PLAIN = {"int": int, "float": float, "bool": bool, "str": str}
+WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+LISTS = {"list", "List", "Sequence", "Iterable", "Iterator", "Collection", "MutableSequence", "set", "Set", "frozenset"}
+TUPLES = {"tuple", "Tuple"}
+MAPPINGS = {"dict", "Dict", "Mapping", "MutableMapping", "OrderedDict"}
+PATHS = {"Path", "PathLike"}
+ANYTHING = {"Any", "object"}
+TYPING = {"Optional", "Union", "Literal", "Annotated", "Callable", "type", "Type"}
+BUILT_IN = {*PLAIN, *LIMITS, *LISTS, *TUPLES, *MAPPINGS, *PATHS, *ANYTHING, *TYPING, "Tensor", "None"}
+"""names that need no definition to be understood"""
+CLASS = ast.Name("(class)")
+"""stands for any class whose objects no plain value is"""
+
+
+class UnknownAnnotationError(Exception):
+    """An annotation that says nothing here about the values it takes."""
+
+
+def expected(value: Any, annotation: ast.expr | None) -> str | None:
+    """None if a config's value fits an annotation, or if it can't be told; else what would fit, in words.
+
+    Args:
+        annotation: with aliases replaced by what they stand for, see signatures.py; None where there is none.
+    """
+    try:
+        return check_of(annotation)(value) if annotation is not None else None
+    except UnknownAnnotationError:
+        return None
+
+
+def check_of(annotation: ast.expr) -> Check:
+    """
+    Raises:
+        UnknownAnnotationError: if it isn't understood.
+    """
+    match annotation:
+        case ast.Constant(value=None):
+            return lambda value: None if value is None else "null"
+        case ast.Constant(value=str(text)):
+            return check_of(ast.parse(text, mode="eval").body)
+        case ast.BinOp(op=ast.BitOr(), left=left, right=right):
+            return either([left, right])
+        case ast.Subscript(value=ast.Name() | ast.Attribute() as outer, slice=inner):
+            return subscripted(name_of(outer), inner.elts if isinstance(inner, ast.Tuple) else [inner])
+        case ast.Name() | ast.Attribute():
+            return named(annotation)
+    raise UnknownAnnotationError(ast.unparse(annotation))
+
+
+def name_of(node: ast.Name | ast.Attribute) -> str:
+    """`Optional` of Optional, typing.Optional and t.Optional alike."""
+    return node.id if isinstance(node, ast.Name) else node.attr
+
+
+def subscripted(name: str, inner: list[ast.expr]) -> Check:
+    if name == "Optional":
+        return either([inner[0], ast.Constant(None)])
+    if name == "Union":
+        return either(inner)
+    if name == "Annotated":
+        return check_of(inner[0])
+    if name == "Literal":
+        allowed = [element.value for element in inner if isinstance(element, ast.Constant)]
+        words = "one of " + ", ".join(map(plainly, allowed))
+        return lambda value: None if any(value == one and type(value) is type(one) for one in allowed) else words
+    if name in LISTS:
+        return list_of(check_of(inner[0]))
+    if name in TUPLES:
+        if len(inner) == 2 and isinstance(inner[1], ast.Constant) and inner[1].value is ...:
+            return list_of(check_of(inner[0]))
+        return tuple_of([check_of(each) for each in inner])
+    if name in MAPPINGS:
+        return mapping_of(check_of(inner[-1]))
+    if name == "Callable":
+        return lambda value: None if isinstance(value, dict) else "a node with a _target_ and _partial_: true"
+    return is_node  # a class of somebody's own, such as Loader[int]
+
+
+def named(node: ast.Name | ast.Attribute) -> Check:
+    name = name_of(node)
+    if name in ANYTHING:
+        return anything
+    if name in PLAIN:
+        return lambda value: None if is_a(value, PLAIN[name]) else WORDS[name]
+    if name in LIMITS:
+        return within(*LIMITS[name])
+    if name in LISTS | TUPLES:
+        return list_of(anything)
+    if name in MAPPINGS:
+        return mapping_of(anything)
+    if name in PATHS:
+        return lambda value: None if isinstance(value, str) else "a path"
+    if name == "Tensor":
+        return lambda _: ""  # no config can give one
+    if name == "Callable":
+        return lambda value: None if isinstance(value, dict) else "a node with a _target_ and _partial_: true"
+    if node is CLASS or isinstance(node, ast.Attribute):
+        return is_node
+    raise UnknownAnnotationError(name)
+
+
+def anything(_: Any) -> None:
+    """Every value fits."""
+
+
+def is_node(value: Any) -> str | None:
+    return None if isinstance(value, dict) else "a node with a _target_"
+
+
+def either(choices: list[ast.expr]) -> Check:
+    checks = [check_of(choice) for choice in choices]
+
+    def check(value: Any) -> str | None:
+        words = [check(value) for check in checks]
+        return None if None in words else " or ".join(dict.fromkeys(word for word in words if word))
+
+    return check
+
+
+def list_of(each: Check) -> Check:
+    def check(value: Any) -> str | None:
+        if is_built(value):
+            return None
+        if not isinstance(value, list):
+            return "a list"
+        return next((f"a list, each {words}" for item in value if (words := each(item))), None)
+
+    return check
+
+
+def tuple_of(each: list[Check]) -> Check:
+    def check(value: Any) -> str | None:
+        if is_built(value):
+            return None
+        if not isinstance(value, list) or len(value) != len(each):
+            return f"a list of {len(each)}"
+        wrong = (words for item, check in zip(value, each, strict=True) if (words := check(item)))
+        return next((f"a list of {len(each)}, each {words}" for words in wrong), None)
+
+    return check
+
+
+def mapping_of(each: Check) -> Check:
+    def check(value: Any) -> str | None:
+        if is_built(value):
+            return None
+        if not isinstance(value, dict):
+            return "a mapping, as {name: value}"
+        return next((f"a mapping, each value {words}" for item in value.values() if (words := each(item))), None)
+
+    return check
+
+
+def within(kind: type, low: float, high: float, words: str) -> Check:
+    def check(value: Any) -> str | None:
+        if not is_a(value, kind):
+            return words
+        return None if low <= value <= high else f"{words} to {high}" if high < value and kind is int else words
+
+    return check
+
+
+def is_built(value: Any) -> bool:
+    """Is it a node from which anything may be built?"""
+    return isinstance(value, dict) and "_target_" in value
+
+
+def is_a(value: Any, kind: type) -> bool:
+    """Is a config's value of a type? Integers are numbers too; NaN, infinity and integers beyond 64 bits are none."""
+    if isinstance(value, bool):
+        return kind is bool
+    if kind in (int, float):
+        return isinstance(value, int if kind is int else int | float) and abs(value) < (2**63 if kind is int else inf)
+    return isinstance(value, kind)
+
+
+def plainly(value: Any) -> str:
+    """A value as YAML has it."""
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
