@@ -4,7 +4,7 @@ prints how probable each model finds the test images."""
 import argparse
 from pathlib import Path
 
-from scalian_exp import app, folders
+from scalian_exp import app
 
 LIKELIHOODS = "likelihoods"
 
@@ -13,8 +13,9 @@ def report(said: list[str], out: str | None) -> None:
     """What the command does, once its words are known."""
     if said[0] == LIKELIHOODS:
         from scalian_exp.likelihoods import print_likelihoods
+        from scalian_exp.page import runs_in
 
-        print_likelihoods([run for path in map(Path, said[1:]) for run in jobs_of(path)])
+        print_likelihoods(runs_in(map(Path, said[1:])))
         return
     from scalian_exp.files import write_text
     from scalian_exp.page import page, runs_in
@@ -25,12 +26,6 @@ def report(said: list[str], out: str | None) -> None:
     title = paths[0].resolve().name if len(paths) == 1 else f"{paths[0].name} and others"
     write_text(file, page(runs_in(paths), title))
     print(f"page      {shown(file)}")
-
-
-def jobs_of(folder: Path) -> list[Path]:
-    """The runs in a sweep's folder, or the folder itself."""
-    inside = folders.runs_in(folder)
-    return inside if inside and not (folder / "config.yaml").exists() else [folder]
 
 
 def main() -> None:

@@ -82,6 +82,24 @@ def remove_parts(folder: Path) -> None:
                 file.unlink(missing_ok=True)
 
 
+def is_run(folder: Path) -> bool:
+    """Is the folder a run's, or that of a sweep's job, even one that failed before it began?"""
+    return (folder / CONFIG).is_file() or (folder / ".hydra/overrides.yaml").is_file()
+
+
+def jobs_of(folder: Path) -> list[Path]:
+    """The folder itself if it is a run's, else the runs in it, a sweep's in the order of its jobs."""
+    if is_run(folder):
+        return [folder]
+    return sorted(filter(is_run, folder.glob("[!.]*")), key=lambda run: (job_number(run), run))
+
+
+def job_number(folder: Path) -> int:
+    """The number at the beginning of a job's folder; 0 of other runs."""
+    number = folder.name.partition("_")[0]
+    return int(number) if number.isdecimal() else 0
+
+
 def make_new(folder: Path) -> Path:
     """Make a folder that doesn't exist yet: this one, else `<folder>_2` and so on, which is returned."""
     for number in count(1):

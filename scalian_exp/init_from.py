@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from scalian_exp.checkpoint import checkpoint_file, data_state_in, load, read
+from scalian_exp.networks.dbn import DeepBeliefNetwork
 from scalian_exp.refusal import Refusal
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,9 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
         for name, values in contents["state_dict"].items()
         if name.startswith("network.")
     }
-    if hasattr(source := load(file, trust=trust).task.network, "layers"):
-        theirs |= unrolled(source, network)
+    stack = source if isinstance(source := load(file, trust=trust).task.network, DeepBeliefNetwork) else None
+    if stack is not None:
+        theirs |= unrolled(stack, network)
     ours = network.state_dict()
     fits = {name: ours[name].shape == values.shape for name, values in theirs.items() if name in ours}
     torn = {name.rpartition(".")[0] for name, fitting in fits.items() if not fitting}  # no bias without its weight
@@ -48,8 +50,8 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
             f"init_from={run}: nothing of its {other} has the name and shape of anything in {type(network).__name__}"
             f"{difference(theirs, ours)}"
         )
-    if hasattr(source, "layers"):
-        check_units(source, network, matching, run)
+    if stack is not None:
+        check_units(stack, network, matching, run)
     kept, own = data_state_in(contents), data.state_dict()
     if unlike := [name for name in kept if name in own and kept[name] != own[name]]:
         raise Refusal(
@@ -62,11 +64,11 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
     return list(matching)
 
 
-def unrolled(stack: Any, network: nn.Module) -> dict[str, Tensor]:
+def unrolled(stack: DeepBeliefNetwork, network: nn.Module) -> dict[str, Tensor]:
     """The weights of a stack of RBMs under the names of a network's dense layers: upwards in its encoder, and in its
     decoder, if it has one, downwards (Hinton & Salakhutdinov 2006, figure 1). What Gaussian units give are no logits:
     these leave the decoder's last layer alone."""
-    layers, found = stack.layers(), {}
+    layers, found = stack.dense_layers(), {}
     for part in ("encoder", "decoder"):
         names = [
             name
@@ -79,7 +81,7 @@ def unrolled(stack: Any, network: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def check_units(stack: Any, network: nn.Module, started: Collection[str], run: str) -> None:
+def check_units(stack: DeepBeliefNetwork, network: nn.Module, started: Collection[str], run: str) -> None:
     """
     Args:
         started: names of the parameters that are taken from the stack.

@@ -16,9 +16,10 @@ from matplotlib.ticker import MaxNLocator
 
 from scalian_exp.commands import words_of
 from scalian_exp.files import read_text
+from scalian_exp.folders import jobs_of
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import command, shown
-from scalian_exp.summary import cell_of, job_number, read_job, rows, swept
+from scalian_exp.summary import cell_of, read_job, rows, swept
 
 MOST_CURVES = 12
 """plots on a page; the files of the runs hold the others"""
@@ -51,17 +52,11 @@ def runs_in(paths: Iterable[Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        inside = (
-            [path] if is_run(path) else sorted(filter(is_run, path.glob("*")), key=lambda run: (job_number(run), run))
-        )
+        inside = jobs_of(path)
         if not inside:
             raise Refusal(f"{path} holds no run: give run folders, or a folder of runs such as a sweep's.")
         found |= dict.fromkeys(inside)
     return list(found)
-
-
-def is_run(folder: Path) -> bool:
-    return (folder / ".hydra/overrides.yaml").exists() and (folder / ".hydra/config.yaml").exists()
 
 
 def page(runs: list[Path], title: str) -> str:

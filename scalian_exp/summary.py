@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from scalian_exp.files import read_yaml, write_text
+from scalian_exp.folders import job_number
 from scalian_exp.reliability import remark
 from scalian_exp.resume_sweep import command_to_go_on
 from scalian_exp.shell import command, shown
@@ -23,11 +24,6 @@ FACTS = (
 """shown after the metrics"""
 COSTS = ("inference_ms_per_sample", "seconds_per_epoch")
 """what quality is drawn against where models differ"""
-
-
-def job_number(folder: Path) -> int:
-    number = folder.name.partition("_")[0]
-    return int(number) if number.isdecimal() else 0
 
 
 def read_jobs(sweep: Path) -> list[dict[str, Any]]:

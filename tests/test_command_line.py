@@ -194,7 +194,8 @@ def test_a_run_from_anywhere_and_every_action_on_it(tmp_path: Path) -> None:
     assert "torch finds no such device" in sentence(run, "action=sample", "device=mps")
     assert "no image file" in sentence(run, "action=reconstruct", "action.image=nowhere.png")
     assert "can't be read as an image" in sentence(run, "action=reconstruct", f"action.image={folder}/metrics.json")
-    assert "there are 20; take at most" in sentence(run, "action=reconstruct", "action.count=500")
+    told = command(run, "action=reconstruct", "count=500", cwd=tmp_path, module="apply")
+    assert "count=500: there are 20 test examples, which are all taken." in told.stdout
     assert "two ends" in sentence(run, "action=interpolate", f"action.start={image}")
     assert "holds a run already" in refused_run(folder, tmp_path)
 

@@ -119,9 +119,17 @@ class Recommend(Action):
         return ratings
 
     def who(self, data: Any, ratings: Tensor) -> str:
-        liked = [data.titles[item] for item in (ratings >= data.liked).nonzero().flatten().tolist()]
-        few = ", ".join(liked[:3]) + (f" and {len(liked) - 3} more" if len(liked) > 3 else "")
-        return f"{'user ' + self.user if self.user else 'you'}, who liked {few or 'nothing'}"
+        liked, disliked = (
+            few([data.titles[item] for item in chosen.nonzero().flatten().tolist()])
+            for chosen in (ratings >= data.liked, (ratings > 0) & (ratings == data.levels[0]))
+        )
+        but = f" and disliked {disliked}" if disliked else ""
+        return f"{'user ' + self.user if self.user else 'you'}, who liked {liked or 'nothing'}{but}"
+
+
+def few(titles: list[str], most: int = 3) -> str:
+    """The first of some titles, and how many more there are."""
+    return ", ".join(titles[:most]) + (f" and {len(titles) - most} more" if len(titles) > most else "")
 
 
 def taste_of_known(task: Any, data: Any, index: int) -> Taste:

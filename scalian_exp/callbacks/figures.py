@@ -31,7 +31,10 @@ class Figures(pl.Callback):
         return (trainer.current_epoch + 1) % self.every_n_epochs == 0
 
     def gather(self, task: Any, batch: dict[str, Any], batches: float) -> None:
-        share = max(1, -(-min(self.examples, task.figure_examples) // int(batches)))
+        wanted = min(self.examples, task.figure_examples)
+        share = -(
+            -wanted // max(1, int(batches) - 1)
+        )  # the last batch may have few; what is too much is left out below
         self.gathered.append({name: values[:share] for name, values in batch.items()})
 
     def draw(self, trainer: Any, task: Any, split: str) -> None:
@@ -39,6 +42,7 @@ class Figures(pl.Callback):
         if not self.gathered:
             return
         order = torch.randperm(sum(batch_size(b) for b in self.gathered), generator=torch.Generator().manual_seed(0))
+        order = order[: min(self.examples, task.figure_examples)]
         self.gathered, batches = [], self.gathered
         batch = {name: torch.cat([b[name] for b in batches])[order.to(b0.device)] for name, b0 in batches[0].items()}
         with torch.no_grad():

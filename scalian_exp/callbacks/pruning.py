@@ -7,9 +7,9 @@ from typing import Any
 import pytorch_lightning as pl
 
 from scalian_exp.build import built
+from scalian_exp.folders import job_number
 from scalian_exp.refusal import Refusal
 from scalian_exp.search import PRUNED, STUDY
-from scalian_exp.summary import job_number
 
 
 class Pruning(pl.Callback):

@@ -12,14 +12,24 @@ from scalian_exp.figures.classes import called
 from scalian_exp.figures.grids import show, tile
 
 
+def principal_axes(centred: Tensor, count: int = 2) -> Tensor:
+    """The directions of largest variance of centred points (N, D), as rows (count, D), zeros where there are fewer.
+
+    The sign of an eigenvector is arbitrary; here its entry of largest magnitude is positive, so that figures of the
+    same points agree.
+    """
+    axes = torch.linalg.svd(centred.double(), full_matrices=False).Vh[:count]
+    signs = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+    return F.pad(axes * signs, (0, 0, 0, count - len(axes))).to(centred.dtype)
+
+
 def principal_plane(codes: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (D,) and the two directions (2, D) of largest variance; of 2-d codes the axes themselves."""
     dim = codes.shape[1]
     if dim <= 2:
         return torch.zeros(dim, device=codes.device), torch.eye(2, dim, device=codes.device)
     mean = codes.mean(0)
-    directions = torch.linalg.svd(codes - mean, full_matrices=False).Vh[:2]
-    return mean, F.pad(directions, (0, 0, 0, 2 - len(directions)))  # one code has but one direction
+    return mean, principal_axes(codes - mean)
 
 
 def latent_map(

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from scalian_exp.figures.latent import principal_axes
+
 MOST_RATED = 300
 """items that are named: of the others few readers know the titles, and few ratings tell the features"""
 LIKES, DISLIKES = "#2a7f62", "#b5483a"
@@ -74,8 +76,7 @@ def feature_titles(
 def plane(points: Tensor) -> Tensor:
     """Points (N, F) on the plane of their first two principal components, (N, 2)."""
     centred = points - points.mean(0)
-    axes = torch.linalg.svd(centred.double(), full_matrices=False).Vh[:2].to(points.dtype)
-    return torch.nn.functional.pad(centred @ axes.T, (0, 2 - len(axes)))
+    return centred @ principal_axes(centred).T
 
 
 def item_map(features: Tensor, titles: Sequence[str], genres: Sequence[str], counts: Tensor, named: int = 60) -> Figure:

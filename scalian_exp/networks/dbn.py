@@ -203,7 +203,7 @@ class DeepBeliefNetwork(nn.Module):
             weights = weights[:, : len(through)] @ through  # without what a label unit adds
         return weights[:, : math.prod(self.shape)].unflatten(1, self.shape)
 
-    def layers(self) -> list[tuple[Dense, Dense]]:
+    def dense_layers(self) -> list[tuple[Dense, Dense]]:
         """The way up and the way down through each RBM, without offsets: what a network that starts from this one is
         given."""
         up = [Dense(rbm.weight.detach(), rbm.plain_biases()[1]) for rbm in self.rbms]

@@ -80,9 +80,9 @@ class LabelledDBN(DeepBeliefNetwork):
         linear = self.generative[layer]
         return Dense(linear.weight.detach(), linear.bias.detach())
 
-    def layers(self) -> list[tuple[Dense, Dense]]:
+    def dense_layers(self) -> list[tuple[Dense, Dense]]:
         """Without the label units: what they give on average is in the bias above."""
-        *lower, (up, down) = super().layers()
+        *lower, (up, down) = super().dense_layers()
         size, mean = self.below_top, self.rbms[-1].visible_mean[self.below_top :]
         from_units, from_labels = up.weight[:, :size], up.weight[:, size:]
         return [*lower, (Dense(from_units, up.bias + from_labels @ mean), Dense(down.weight[:size], down.bias[:size]))]
