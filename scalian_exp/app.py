@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 import threading
 from collections.abc import Callable
@@ -17,15 +18,15 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from scalian_exp.arguments import check_options, each_for_its_job
 from scalian_exp.checks import leaf_paths
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import spelled, sweeping
-from scalian_exp.vocabulary import CONFIGS, options
+from scalian_exp.shell import quoted, read, spelled, sweeping
+from scalian_exp.vocabulary import CONFIGS, close_to, options
 
 SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
 """what only a trainer/accelerator for several processes has"""
@@ -156,25 +157,48 @@ def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str
     if isinstance(error, MissingConfigException):
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         if group and (known := error.options or list(options(group))):
-            close = get_close_matches(name, known, n=1)
-            advice = f"did you mean {group}={close[0]}?" if close else f"there are: {', '.join(known)}."
-            return f"There is no {group}={name}; {advice}"
+            close = close_to(name, known)
+            advice = f"did you mean {group}={close}?" if close else f"there are: {', '.join(known)}."
+            return f"There is no {group}={name}; {advice}" if name else f"{group}= names nothing; {advice}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return unknown(str(cause.full_key), cause.parent_node._get_root())
     if found := re.match("Could not override '([^']+)'", str(error)):
         outer, inner, _ = found[1].partition("/")
         other = f", or choose a {outer} that has it" if inner else ""
         return f"Nothing in this experiment is chosen by {found[1]}=…; leave it out{other}."
+    if found := re.match(
+        r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)", str(error)
+    ):
+        return f"{found[1] or found[2]} is chosen already; to choose another, leave + out: {found[1] or found[2]}=…"
+    if "INTERVAL_SWEEP" in str(error):
+        return "interval(…) is for searches: add hydra/sweeper=optuna, or name the values, as 0.1,0.3,1."
+    if "requires --multirun" in str(error):
+        return f"{str(error).replace('Sweep parameters', 'The sweep').replace(' requires --multirun', '')} needs -m."
+    if isinstance(cause, InterpolationResolutionError):
+        return unresolved(cause)
     if "Ambiguous value" in str(error):
         return f"{str(error).splitlines()[0]}; add -m to sweep over several values, or write a list as [a,b]."
     if isinstance(error, OverrideParseException):
-        return (
-            f"{error.override} can't be read; an override is word=option or path.to.value=value, quoted for the shell."
-        )
+        return unread(str(error.override))
     if isinstance(error, Refusal):
         return refusal_in(str(error))
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines)
+
+
+def unread(argument: str) -> str:
+    """That Hydra can't read an override, and how it would be a text, if it is one."""
+    key, equals, value = argument.partition("=")
+    text = f"{key}={quoted(value)}"
+    advice = f"; as a text its value stands in quotes: {shlex.quote(text)}" if equals and read(text) else ""
+    rule = "an override is word=option or path.to.value=value, quoted for the shell"
+    return f"{argument} can't be read; {rule}{advice}."
+
+
+def unresolved(error: InterpolationResolutionError) -> str:
+    """That a value refers to something that isn't there."""
+    reason = (error.msg or str(error)).splitlines()[0].rstrip(".")
+    return f"{error.full_key or 'A value'} refers to something that can't be had: {reason}; say what it is."
 
 
 def refusal_in(text: str) -> str:

@@ -20,7 +20,7 @@ from scalian_exp.folders import results_in
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import as_text, command_to_resume, literal, quoted, read, shown, sweeping
 from scalian_exp.signatures import signature
-from scalian_exp.vocabulary import folders, options
+from scalian_exp.vocabulary import documented, files, options
 
 OWN = ("run", "device", "trust", "action")
 """what the command itself takes; all else is the action's"""
@@ -114,7 +114,9 @@ def texts() -> set[str]:
 
 def not_taken(key: str, root: DictConfig) -> str:
     """That an action takes no such argument, and which ones it takes."""
-    name = next(name for name, node in options("action").items() if node["_target_"] == root.action["_target_"])
+    known = [name for name, node in options("action").items() if node["_target_"] == root.action["_target_"]]
+    chosen = [o.value() for o in map(read, sys.argv[1:]) if o and o.key_or_group == "action" and o.value() in known]
+    name = [*known, *chosen][-1 if chosen else 0]  # several may share a class
     own = [str(argument) for argument in root.action if argument not in RESERVED]
     said = key.removeprefix("action.")
     close = get_close_matches(said, [*own, *OWN], n=1, cutoff=0.7)
@@ -126,15 +128,12 @@ def not_taken(key: str, root: DictConfig) -> str:
 def arguments_of_actions() -> str:
     """Of --help: all actions, each with its arguments, their defaults and what their files say of them."""
     lines = []
-    for folder in folders():
-        for file in sorted((folder / "action").glob("*.yaml")):
-            about, *rest = file.read_text(encoding="utf-8").splitlines()
-            lines.append(f"action={file.stem}".ljust(28) + about.removeprefix("# "))
-            for line in rest:
-                key, _, value = line.partition(":")
-                if key.isidentifier() and key not in RESERVED:
-                    default, _, comment = value.partition(" # ")
-                    lines.append(f"    {key}={default.strip()}".ljust(27) + " " + comment)
+    for name, file in files("action").items():
+        first = file.read_text(encoding="utf-8").partition("\n")[0]
+        lines.append(f"action={name}".ljust(28) + (first.removeprefix("# ") if first.startswith("# ") else ""))
+        for key, default, comment in documented(file, "action"):
+            if key not in RESERVED:
+                lines.append(f"    {key}={default}".ljust(27) + " " + comment)
     return "\n".join(lines)
 
 
