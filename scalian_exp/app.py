@@ -25,9 +25,11 @@ from scalian_exp.checks import leaf_paths
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import quoted, read, spelled, sweeping
+from scalian_exp.shell import MULTIRUN, quoted, read, spelled, sweeping
 from scalian_exp.vocabulary import CONFIGS, close_to, options
 
+CHOSEN_TWICE = re.compile(r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)")
+"""what Hydra says of +model=unet and ++model=unet"""
 SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
 """what only a trainer/accelerator for several processes has"""
 
@@ -88,7 +90,8 @@ def prepare(argv: list[str]) -> None:
     if sweeping(argv):
         if {argument.partition("=")[0] for argument in argv} & {"-c", "--cfg", "-i", "--info"}:
             raise Refusal("--cfg and --info show one job: leave -m out, and say one value for each word.")
-        argv[1:] = each_for_its_job(argv[1:])
+        words = [argument for argument in argv[1:] if argument not in MULTIRUN]
+        argv[1:] = ["-m", *each_for_its_job(words)]  # Hydra wants its flags at one place
 
 
 def end_sweep() -> None:
@@ -166,10 +169,9 @@ def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str
         outer, inner, _ = found[1].partition("/")
         other = f", or choose a {outer} that has it" if inner else ""
         return f"Nothing in this experiment is chosen by {found[1]}=…; leave it out{other}."
-    if found := re.match(
-        r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)", str(error)
-    ):
-        return f"{found[1] or found[2]} is chosen already; to choose another, leave + out: {found[1] or found[2]}=…"
+    if found := CHOSEN_TWICE.match(str(error)):
+        group = found[1] or found[2]
+        return f"{group} is chosen already; to choose another, leave + out: {group}=…"
     if "INTERVAL_SWEEP" in str(error):
         return "interval(…) is for searches: add hydra/sweeper=optuna, or name the values, as 0.1,0.3,1."
     if "requires --multirun" in str(error):
@@ -187,10 +189,11 @@ def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str
 
 
 def unread(argument: str) -> str:
-    """That Hydra can't read an override, and how it would be a text, if it is one."""
+    """That Hydra can't read an override, and how it would be a text, if it looks like one."""
     key, equals, value = argument.partition("=")
     text = f"{key}={quoted(value)}"
-    advice = f"; as a text its value stands in quotes: {shlex.quote(text)}" if equals and read(text) else ""
+    is_text = equals and read(text) and not set("'\"()") & set(value)
+    advice = f"; as a text its value stands in quotes: {shlex.quote(text)}" if is_text else ""
     rule = "an override is word=option or path.to.value=value, quoted for the shell"
     return f"{argument} can't be read; {rule}{advice}."
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp import app
 from scalian_exp.annotations import expected
-from scalian_exp.checks import RESERVED, check_arguments
+from scalian_exp.checks import RESERVED, check_arguments, find_data_at
 from scalian_exp.files import failures_refused
 from scalian_exp.folders import results_in
 from scalian_exp.refusal import Refusal
@@ -22,7 +22,7 @@ from scalian_exp.shell import as_text, command_to_resume, literal, quoted, read,
 from scalian_exp.signatures import signature
 from scalian_exp.vocabulary import documented, files, options
 
-OWN = ("run", "device", "trust", "action")
+OWN = ("run", "device", "trust", "dataset", "action")
 """what the command itself takes; all else is the action's"""
 THROUGH_THE_TOP = {"encode", "complete", "sample"}
 """what a network offers by its last layer"""
@@ -43,6 +43,8 @@ def apply(config: dict[str, Any]) -> None:
 
     quiet()
     model = load(str(config["run"]), torch_device(str(config["device"])), config["trust"])
+    if (root := config["dataset"]["root"]) is not None:
+        find_data_at(model.config["dataset"], root)
     name, node = config["name"], config["action"]
     if missing := lacks(model, node["needs"]):
         offered = [other for other, said in options("action").items() if not lacks(model, said.get("needs", []))]
@@ -75,7 +77,10 @@ def job(config: DictConfig) -> None:
     """One job of Hydra's."""
     from hydra.core.hydra_config import HydraConfig
 
-    if added := [str(key) for key in config if key not in OWN]:
+    if added := [
+        *(str(key) for key in config if key not in OWN),
+        *(f"dataset.{k}" for k in config.dataset if k != "root"),
+    ]:
         raise Refusal(not_taken(added[0], config))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     if plain["run"] is None:
@@ -119,10 +124,10 @@ def not_taken(key: str, root: DictConfig) -> str:
     name = [*known, *chosen][-1 if chosen else 0]  # several may share a class
     own = [str(argument) for argument in root.action if argument not in RESERVED]
     said = key.removeprefix("action.")
-    close = get_close_matches(said, [*own, *OWN], n=1, cutoff=0.7)
+    close = get_close_matches(said, [*own, "run", "device", "trust", "dataset.root"], n=1, cutoff=0.7)
     advice = f"did you mean {close[0]}? " if close else ""
-    takes = ", ".join(own) or "nothing"
-    return f"There is no {said} here; {advice}action={name} takes {takes}, beside run, device and trust."
+    takes = f"action={name} takes {', '.join(own) or 'nothing'}, beside run, device, dataset.root and trust"
+    return f"There is no {said} here; {advice}{takes}."
 
 
 def arguments_of_actions() -> str:

@@ -1,9 +1,13 @@
 """The overrides of a command line, judged and put in order before Hydra sees them."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
 
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import quoted, read
@@ -28,13 +32,33 @@ def check_options(arguments: list[str]) -> None:
             continue
         value: Any = override.value()
         if group in SINGLE and isinstance(value, list):
-            advice = f"say {group}={value[0]}" if len(value) == 1 else "add -m to try one after the other: "
+            one = ",".join(map(str, value))
+            advice = f"say {group}={one}" if len(value) == 1 else f"to try one after the other say -m {group}={one}"
             raise Refusal(f"{override.input_line}: an experiment has one {group}; {advice}.")
         if isinstance(value, list | dict) or (isinstance(value, str) and value):
             continue  # before the options, whose files take a while to read
         if known := options(group):
             told = f"{group}={override.get_value_element_as_str()} is none of {', '.join(known)}"
             raise Refusal(f"{told}; say one, or leave the word out.")
+
+
+def check_sweeps(overrides: Iterable[str]) -> None:
+    """
+    Raises:
+        Refusal: if a sweep has no value, so that there would be no job. An interval is the sweeper's to judge.
+    """
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    for override in parser.parse_overrides(list(overrides)):
+        if not override.is_discrete_sweep():
+            continue
+        try:
+            first = next(iter(override.sweep_string_iterator()), None)
+        except (ValueError, HydraException) as error:
+            raise Refusal(f"{override.input_line} can't be swept over: {error}.") from error
+        if first is None:
+            known = options(override.key_or_group)
+            there = f"; there are {', '.join(known)}" if known else ""
+            raise Refusal(f"{override.input_line} stands for no value at all, so nothing would be done{there}.")
 
 
 def each_for_its_job(arguments: list[str]) -> list[str]:

@@ -5,23 +5,27 @@ The words stand in the configs. A model says which task trains it and what it ne
 """
 
 import ast
+import shlex
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from scalian_exp.annotations import expected
 from scalian_exp.facts import FACTS, check_facts
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import at_home
+from scalian_exp.shell import at_home, read
 from scalian_exp.signatures import signature
 from scalian_exp.trainer_checks import check_trainer
-from scalian_exp.vocabulary import choices_of, fitting
+from scalian_exp.vocabulary import choices_of, fitting, options
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides", "needs"}
+NEEDED = ("model", "dataset", "loss", "trainer", "callbacks", "logger", "seed", "test", "compile")
+"""what no experiment can do without"""
 OFFERS = {
     "model": {"loss"},
     "callbacks": {"folder", "dirpath", "monitor", "mode", "trust"},
@@ -37,6 +41,8 @@ def check(config: DictConfig) -> dict[str, Any]:
     Raises:
         Refusal: if the experiment can't work.
     """
+    if missing := [name for name in NEEDED if name not in config]:
+        raise Refusal(f"An experiment needs its {missing[0]}: leave ~{missing[0]} out, or choose another.")
     check_words(config)
     plain = resolved(config)
     check_plain(plain)
@@ -56,7 +62,10 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     except MissingMandatoryValue as error:
         raise Refusal(f"{error.full_key} has no value yet; give it: {error.full_key}=…") from error
     except InterpolationKeyError as error:
-        raise Refusal(f"{error.full_key} refers to something that this dataset doesn't say: {error.msg}.") from error
+        reason = str(error.msg).splitlines()[0]
+        if "'dataset." in reason:
+            raise Refusal(f"{error.full_key} refers to something that this dataset doesn't say: {reason}.") from error
+        raise Refusal(f"{error.full_key} refers to something that isn't there: {reason}; say what it is.") from error
     judges = [(node, "judge") for node in plain["callbacks"].values() if node]
     for node, key in ((plain["dataset"], "root"), (plain, "init_from"), *judges):
         if isinstance(path := node.get(key), str):
@@ -73,6 +82,18 @@ def with_levels_found(config: DictConfig) -> DictConfig:
         return config
     found: Any = OmegaConf.merge(config, {"dataset": found_levels(config.dataset.root)})
     return found
+
+
+def find_data_at(dataset: dict[str, Any], root: str) -> None:
+    """Let a run's dataset node read from another folder: its data has been moved.
+
+    Raises:
+        Refusal: if it reads no folder.
+    """
+    if "root" not in dataset:
+        kind = dataset["_target_"].rpartition(".")[2]
+        raise Refusal(f"dataset.root={root}: the data of this run ({kind}) lies in no folder; leave it out.")
+    dataset["root"] = str(Path(at_home(root)).absolute())
 
 
 def check_plain(config: dict[str, Any]) -> None:
@@ -186,13 +207,21 @@ def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: se
     takes = signature(node["_target_"])
     if takes is None:
         return
+    unknown = [] if takes.open else [name for name in node if name not in {*takes.parameters, *RESERVED, *allowed}]
+    if foreign := [f"{path}.{name}" for name in unknown if set_by(f"{path}.{name}")]:
+        raise Refusal(
+            f"{set_by(foreign[0])} sets {' and '.join(foreign)}, which {node['_target_']} doesn't take; "
+            f"to go without, add {' '.join(shlex.quote(f'~{each}') for each in foreign)}"
+        )
     for name, value in node.items():
         if name in RESERVED:
             continue
         if name in takes.parameters:
             if words := expected(value, takes.parameters[name].annotation):
                 advice = f"; give it: dataset.{name}=…" if value is None and name in FACTS else ""
-                raise Refusal(f"{path}.{name} must be {words}, not {value!r}{advice}.")
+                author = set_by(f"{path}.{name}")
+                source = f" as {author} has it" if author else ""
+                raise Refusal(f"{path}.{name} must be {words}, not {value!r}{source}{advice}.")
         elif not takes.open and name not in allowed:
             raise Refusal(
                 f"{path} ({node['_target_']}) takes no argument '{name}'; {nearest(name, [*takes.parameters])}"
@@ -202,6 +231,20 @@ def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: se
         raise Refusal(
             f"{path} ({node['_target_']}) needs {', '.join(sorted(missing))}; add it: +{path}.{min(missing)}=…"
         )
+
+
+def set_by(path: str) -> str | None:
+    """The experiment or sweep whose file sets a value; None if the command line does, or neither."""
+    if not HydraConfig.initialized():
+        return None
+    hydra = HydraConfig.get()
+    if any(override and override.key_or_group == path for override in map(read, hydra.overrides.task)):
+        return None
+    for group in ("sweep", "experiment"):
+        name = hydra.runtime.choices.get(group)
+        if name and OmegaConf.select(OmegaConf.create(options(group).get(name, {})), path) is not None:
+            return f"{group}={name}"
+    return None
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp import folders
-from scalian_exp.checks import check_plain, leaf_paths, nearest
+from scalian_exp.checks import check_plain, find_data_at, leaf_paths, nearest
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import command, command_to_resume, spelled, text_of, word
 from scalian_exp.stored import read_config, read_hydra, read_overrides
@@ -18,6 +18,8 @@ CHANGEABLE_GROUPS = ("trainer.", "callbacks.", "logger.")
 CHANGEABLE = {"test", "compile", "cuda_graphs"}
 """what may change while the experiment stays the same; an optimizer's values would be the checkpoint's all the same"""
 MISSING = object()
+ROOT = "dataset.root"
+"""where the data lies: it may have been moved"""
 
 
 def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
@@ -38,12 +40,13 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
         raise Refusal(f"{folder} has no checkpoints/last.ckpt to go on from; start a new run.")
     for override in said:
         key = override.key_or_group
-        if key in ("resume", "trust"):
+        if key in ("resume", "trust", ROOT):
             continue
         if override.type != OverrideType.CHANGE or not (key in CHANGEABLE or key.startswith(CHANGEABLE_GROUPS)):
             raise Refusal(
                 f"A resumed run keeps its experiment, so it can't take {override.input_line}; single values such as "
-                "trainer.max_epochs=…, callbacks.….…=… or test=… may change, whole options may not: start a new run."
+                "trainer.max_epochs=…, callbacks.….…=…, dataset.root=… or test=… may change, whole options may "
+                "not: start a new run."
             )
         if key not in CHANGEABLE and OmegaConf.select(config, key, default=MISSING) is MISSING:
             raise Refusal(f"The run in {folder} has no {key}; {nearest(key, [*leaf_paths(config)])}")
@@ -55,6 +58,8 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     check_study(folder.parent, trust)
     if trust:
         plain["trust"] = [*trust]
+    if moved := [argument for argument in spelt if argument.startswith(f"{ROOT}=")]:
+        find_data_at(plain["dataset"], text_of(moved[-1]))
     check_plain(plain)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return plain, folder

@@ -11,12 +11,15 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from scalian_exp import folders, locks
-from scalian_exp.app import refusal_in, with_sentences
+from scalian_exp.app import not_there, refusal_in, sentence, with_sentences
+from scalian_exp.arguments import check_sweeps
 from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume_sweep import KEY, check_jobs
@@ -43,9 +46,14 @@ class Mistakes(Callback):
     """Tells a user's mistake in one sentence. Hydra turns exceptions of callbacks into warnings, hence SystemExit."""
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        if job_return.status == JobStatus.FAILED and isinstance(job_return._return_value, Refusal):
-            sys.stderr.write(refusal_in(str(job_return._return_value)) + "\n")
+        error = job_return._return_value
+        if job_return.status == JobStatus.FAILED and isinstance(error, HydraException | OmegaConfBaseException):
+            sys.stderr.write(sentence(error, not_there) + "\n")
             raise SystemExit(1)
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        HydraConfig.instance().set_config(config)  # Hydra sets it a moment later
+        with_sentences(lambda: check_sweeps(config.hydra.overrides.task))
 
 
 class Jobs(Mistakes):
@@ -107,7 +115,7 @@ class Jobs(Mistakes):
             super().on_job_end(config, job_return)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        HydraConfig.instance().set_config(config)  # as above, for the sweep's folder
+        super().on_multirun_start(config)
         with_sentences(lambda: self.take_sweep_folder(config))
 
     def take_sweep_folder(self, config: DictConfig) -> None:

@@ -110,13 +110,28 @@ def go_on_with_sweep() -> None:
     app.run(job, "train")
 
 
+def resumes(arguments: list[str]) -> bool:
+    """Do they go on with a run?
+
+    Raises:
+        SystemExit: if they also ask for something else.
+    """
+    said = any(argument.startswith("resume=") and argument != "resume=null" for argument in arguments)
+    flags = [argument for argument in arguments if argument.startswith("-")]
+    if said and not {"-m", "--multirun"}.isdisjoint(flags):
+        sys.exit("resume=… goes on with one run: leave -m out; a whole sweep goes on by sweep.resume=<its folder>.")
+    if said and flags and {"-h", "--help"}.isdisjoint(flags):
+        sys.exit(f"resume=… goes on with a run as it is: leave {flags[0]} out.")
+    return said and not flags
+
+
 def main() -> None:
     """The command `scalian-train`."""
     overrides = sys.argv[1:] = [app.as_list(argument) for argument in sys.argv[1:]]
     if not app.saying(overrides, "resume=", f"{KEY}=") or app.saying(overrides, "trust=", "hydra.searchpath="):
         app.find_own_modules()
     with locks.all_released():
-        if any(said.startswith("resume=") for said in sys.argv[1:]):
+        if resumes(sys.argv[1:]):
             app.with_sentences(go_on_with_run)
         elif any(said.startswith(f"{KEY}=") for said in sys.argv[1:]):
             app.with_sentences(go_on_with_sweep)

@@ -22,8 +22,7 @@ SEARCHPATH = "hydra.searchpath"
 def folders() -> list[Path]:
     """All folders in which Hydra looks for configs: a user's own ones too."""
     if HydraConfig.initialized():
-        sources = HydraConfig.get().runtime.config_sources
-        return [Path(source.path) for source in sources if source.schema == "file"]
+        return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
     if not GlobalHydra.instance().is_initialized():
         return [CONFIGS, *searchpath()]
     sources = GlobalHydra.instance().config_loader().get_sources()
@@ -32,11 +31,9 @@ def folders() -> list[Path]:
 
 def searchpath() -> list[Path]:
     """The folders that the command line adds: Hydra keeps them to itself until a config is composed."""
-    said = [
-        override.value() for override in map(read, sys.argv[1:]) if override and override.key_or_group == SEARCHPATH
-    ]
-    paths = said[0] if said and isinstance(said[0], list) else []
-    return [Path(str(path).removeprefix("file://")) for path in paths if "://" not in str(path).removeprefix("file://")]
+    said = next((o.value() for o in map(read, sys.argv[1:]) if o and o.key_or_group == SEARCHPATH), None)
+    paths = [str(path).removeprefix("file://") for path in said] if isinstance(said, list) else []
+    return [Path(path) for path in paths if "://" not in path]
 
 
 def files(group: str) -> dict[str, Path]:
@@ -50,8 +47,11 @@ def files(group: str) -> dict[str, Path]:
 
 def options(group: str) -> dict[str, dict[str, Any]]:
     """name → what its file says, as it stands there; sorted by name."""
-    nodes = {name: yaml.safe_load(file.read_text(encoding="utf-8")) or {} for name, file in files(group).items()}
-    return {name: node.get(group, node) for name, node in nodes.items()}
+    found: dict[str, dict[str, Any]] = {}
+    for name, file in files(group).items():
+        node: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        found[name] = node.get(group, node)
+    return found
 
 
 def documented(file: Path, group: str) -> Iterator[tuple[str, str, str]]:

@@ -105,6 +105,28 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["model"], "model can't be read; an override is word=option"),
         (["seed=1,2"], "add -m to sweep over several values"),
         (["-m", "seed=1,2", "--cfg", "job"], "--cfg and --info show one job: leave -m out"),
+        (["model=VAE"], "did you mean model=vae?"),
+        (["model=[vae]"], "an experiment has one model; say model=vae."),
+        (["model="], "model= is none of autoencoder, "),
+        (["+model=unet"], "model is chosen already; to choose another, leave + out: model=…"),
+        (["~model"], "An experiment needs its model: leave ~model out"),
+        (["~callbacks"], "An experiment needs its callbacks: leave ~callbacks out"),
+        (["seed=${nothing}"], "seed refers to something that can't be had: Interpolation key 'nothing' not found"),
+        (["loss.beta=a&b"], """as a text its value stands in quotes: 'loss.beta="a&b"'"""),
+        (["-m", "loss=glob(zz*)"], "loss=glob(zz*) stands for no value at all, so nothing would be done; there are"),
+        (["-m", "seed=range(3,1)"], "seed=range(3,1) stands for no value at all"),
+        (["-m", "seed=range(1,3,0)"], "seed=range(1,3,0) can't be swept over"),
+        (["-m", "seed=interval(0,1)"], "interval(…) is for searches: add hydra/sweeper=optuna"),
+        (["seed=interval(0,1)"], "needs -m."),
+        (["-m", "resume=x"], "resume=… goes on with one run: leave -m out"),
+        (["resume=x", "--cfg", "job"], "resume=… goes on with a run as it is: leave --cfg out."),
+        (["resume="], "resume= has no path after it"),
+        (["=3"], "=3 has no word before its ="),
+        (
+            ["experiment=fashion_scenes_unet", "model=fcn8s"],
+            "experiment=fashion_scenes_unet sets model.network.depth and model.network.deep_supervision, which "
+            "scalian_exp.networks.fcn.FCN doesn't take; to go without, add '~model.network.depth' '~model.network.deep",
+        ),
         (["trainer.strategy=ddp"], "first choose trainer/accelerator=ddp_cpu, ddp, fsdp or multinode"),
         (["model.optimizer.lr=abc"], "model.optimizer.lr must be a number, not 'abc'"),
         (["model=classifier", "dataset=image_folder", "dataset.root=."], "give it: dataset.num_classes=…"),
@@ -220,7 +242,7 @@ def test_apply_says_what_it_takes(tmp_path: Path) -> None:
     def said(*arguments: str) -> str:
         return command("run=nowhere", "action=reconstruct", *arguments, cwd=tmp_path, module="apply").stderr.strip()
 
-    takes = "action=reconstruct takes image, count, beside run, device and trust."
+    takes = "action=reconstruct takes image, count, beside run, device, dataset.root and trust."
     assert said("imgae=a.png") == f"There is no imgae here; did you mean image? {takes}"
     assert said("model=vae") == f"There is no model here; {takes}"
     assert said("+loss=mse") == f"There is no loss here; {takes}"
@@ -352,3 +374,41 @@ def test_ones_own_network_and_configs_plug_in(tmp_path: Path, root: Path, monkey
     assert odd.stderr.strip() == "model: Images of 15 rows have no halves; use an even height."
     wrong = command(*arguments, "loss=elbo", cwd=tmp_path)
     assert "model=halves is a reconstruction one; use loss=bce|l1|mse" in wrong.stderr
+
+
+def test_an_action_of_ones_own_is_listed_and_named(tmp_path: Path) -> None:
+    (tmp_path / "own/action").mkdir(parents=True)
+    (tmp_path / "own/action/mine.yaml").write_text(
+        "# My own one.\n_target_: scalian_exp.actions.pictures.Reconstruct\nneeds: [encode] # what\n"
+        "image: null # a file\ncount:    3   # how many\n"
+    )
+    own = f"hydra.searchpath=[file://{tmp_path}/own]"
+    told = command(own, "--help", cwd=tmp_path, module="apply").stdout
+    assert re.search(r"action=mine +My own one\.\n +image=null +a file\n +count=3 +how many\n", told)
+    wrong = command(own, "run=x", "action=mine", "imgae=a", cwd=tmp_path, module="apply").stderr
+    assert "did you mean image? action=mine takes image, count" in wrong
+
+
+def test_data_that_has_moved_is_found_by_apply_and_resume(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for number in range(20):
+        Image.effect_noise((8, 8), 50).save(tmp_path / f"old/{number}.png")
+    data = ["dataset=image_folder", "dataset.root=old", "dataset.image_size=[8,8]", "dataset.num_workers=0"]
+    kept = [word for word in QUICK if not word.startswith("dataset=")]
+    trained = command("model=autoencoder", *kept, *data, "hydra.run.dir=r", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    (tmp_path / "old").rename(tmp_path / "my = new")
+    lost = command("run=r", "action=evaluate", cwd=tmp_path, module="apply")
+    assert "say with dataset.root where your images lie" in lost.stderr
+    moved = "dataset.root=my = new"
+    again = command("run=r", "action=evaluate", moved, cwd=tmp_path, module="apply")
+    assert again.returncode == 0, again.stderr
+    few = command("run=r", "action=reconstruct", moved, cwd=tmp_path, module="apply")
+    assert "test examples, which are all taken" in few.stdout
+    assert few.returncode == 0
+    resumed = command("resume=r", moved, "trainer.max_epochs=2", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"root: {tmp_path}/my = new" in (tmp_path / "r/config.yaml").read_text()
+    assert command("model=vae", *QUICK, "hydra.run.dir=f", cwd=tmp_path).returncode == 0
+    none = command("run=f", "dataset.root=x", cwd=tmp_path, module="apply")
+    assert "the data of this run (FakeImages) lies in no folder" in none.stderr

@@ -6,7 +6,7 @@ import torch
 
 from scalian_exp.figures.classes import mistakes
 from scalian_exp.figures.grids import rows_of_images, side_by_side
-from scalian_exp.figures.latent import latent_map
+from scalian_exp.figures.latent import latent_map, principal_axes
 from scalian_exp.figures.sweep import sweep_figure
 from scalian_exp.summary import comparable
 
@@ -68,3 +68,17 @@ def test_two_swept_numbers_make_a_heat_map_and_a_search_a_cloud() -> None:
     found = sweep_figure([{"a": str(i), "b": str(i * i), "test/x": i} for i in range(5)], ["a", "b"], ["test/x"])
     assert found is not None
     np.testing.assert_array_equal(found.axes[0].collections[0].get_offsets(), [[i * i, i] for i in range(5)])
+
+
+def test_principal_axes_do_not_depend_on_the_order_or_sign_of_the_points() -> None:
+    """By the eigenvectors of the covariance, whose signs are chosen here by hand."""
+    points = torch.randn(200, 4, dtype=torch.double) * torch.tensor([0.1, 3.0, 1.0, 2.0])
+    points = points - points.mean(0)
+    axes = principal_axes(points)
+    for other in (-points, points.flip(0), points[torch.randperm(200)]):
+        torch.testing.assert_close(principal_axes(other), axes)
+    vectors = torch.linalg.eigh(points.T @ points).eigenvectors[:, [-1, -2]].T
+    for axis, vector in zip(axes, vectors, strict=True):
+        assert abs(float(axis @ vector)) == pytest.approx(1)
+        assert axis[axis.abs().argmax()] > 0
+    assert principal_axes(points[:, :1]).tolist() == [[1.0], [0.0]]
