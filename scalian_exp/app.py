@@ -25,7 +25,7 @@ from scalian_exp.checks import leaf_paths
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import MULTIRUN, quoted, read, spelled, sweeping
+from scalian_exp.shell import SWEEP_FLAGS, quoted, read, spelled, sweeping
 from scalian_exp.vocabulary import CONFIGS, close_to, options
 
 CHOSEN_TWICE = re.compile(r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)")
@@ -90,7 +90,7 @@ def prepare(argv: list[str]) -> None:
     if sweeping(argv):
         if {argument.partition("=")[0] for argument in argv} & {"-c", "--cfg", "-i", "--info"}:
             raise Refusal("--cfg and --info show one job: leave -m out, and say one value for each word.")
-        words = [argument for argument in argv[1:] if argument not in MULTIRUN]
+        words = [argument for argument in argv[1:] if argument not in SWEEP_FLAGS]
         argv[1:] = ["-m", *each_for_its_job(words)]  # Hydra wants its flags at one place
 
 

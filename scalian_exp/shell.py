@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from scalian_exp.refusal import Refusal
 
-MULTIRUN = {"-m", "--multirun"}
+SWEEP_FLAGS = {"-m", "--multirun"}
 PATHS = re.compile(r"run|resume|init_from|outputs|sweep\.resume|(.+\.)?(root|judge|dir|dirpath|save_dir|tracking_uri)")
 """keys of which the value is a path"""
 
@@ -34,7 +34,7 @@ def is_path(key: str) -> bool:
 
 
 def sweeping(arguments: list[str]) -> bool:
-    return not MULTIRUN.isdisjoint(arguments)
+    return not SWEEP_FLAGS.isdisjoint(arguments)
 
 
 def spelled(arguments: list[str], is_text: Callable[[str], bool] = is_path) -> list[str]:
