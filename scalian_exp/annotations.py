@@ -16,6 +16,8 @@ TUPLES = {"tuple", "Tuple"}
 MAPPINGS = {"dict", "Dict", "Mapping", "MutableMapping", "OrderedDict"}
 PATHS = {"Path", "PathLike"}
 ANYTHING = {"Any", "object"}
+OR, ONE_OF = " or ", "one of "
+"""between what may be chosen; before the values of a Literal"""
 TYPING = {"Optional", "Union", "Literal", "Annotated", "Callable", "type", "Type"}
 BUILT_IN = {*PLAIN, *LIMITS, *LISTS, *TUPLES, *MAPPINGS, *PATHS, *ANYTHING, *TYPING, "Tensor", "None"}
 """names that need no definition to be understood"""
@@ -72,7 +74,7 @@ def subscripted(name: str, inner: list[ast.expr]) -> Check:
         return check_of(inner[0])
     if name == "Literal":
         allowed = [element.value for element in inner if isinstance(element, ast.Constant)]
-        words = "one of " + ", ".join(map(plainly, allowed))
+        words = ONE_OF + ", ".join(map(plainly, allowed))
         return lambda value: None if any(value == one and type(value) is type(one) for one in allowed) else words
     if name in LISTS:
         return list_of(check_of(inner[0]))
@@ -123,7 +125,12 @@ def either(choices: list[ast.expr]) -> Check:
 
     def check(value: Any) -> str | None:
         words = [check(value) for check in checks]
-        return None if None in words else " or ".join(dict.fromkeys(word for word in words if word))
+        if None in words:
+            return None
+        each = [part for word in words if word for part in word.split(OR)]
+        values = [value for part in each if part.startswith(ONE_OF) for value in part.removeprefix(ONE_OF).split(", ")]
+        listed = [ONE_OF + ", ".join(dict.fromkeys(values))] if values else []
+        return OR.join(dict.fromkeys([*listed, *(part for part in each if not part.startswith(ONE_OF))]))
 
     return check
 

@@ -58,7 +58,7 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "trainer.gradient_clip_val=-1", "trainer.gradient_clip_val=-1"),
     (TRAIN, "trainer.gradient_clip_val=inf", "trainer.gradient_clip_val"),
     (TRAIN, "+trainer.gradient_clip_algorithm=max", "norm or value"),
-    (TRAIN, "trainer.deterministic=maybe", "true or false or one of warn or null"),
+    (TRAIN, "trainer.deterministic=maybe", "must be one of warn or true or false or null"),
     (TRAIN, "trainer.precision=8", "trainer.precision must be one of"),
     (TRAIN, "+trainer.benchmark=maybe", "trainer.benchmark"),
     (TRAIN, "+trainer.profiler=slow", "simple, advanced, pytorch or null"),

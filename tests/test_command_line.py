@@ -135,7 +135,7 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["model=unet", "dataset/augmentation=[crop,flipp]"], "did you mean dataset/augmentation=flip?"),
         (["model/crf=default"], "is chosen by model/crf=…; leave it out, or choose a model that has it."),
         (["model.optimizer.lr=-1"], "nvalid learning rate"),
-        (["trainer.precision=7"], "trainer: Precision 7 is invalid"),
+        (["trainer.precision=7"], "trainer.precision must be one of 64, 32, 16, transformer-engine, "),
         (["dataset.val_size=6000"], "dataset.val_size=6000 must leave some of the 6000 training examples"),
         (["dataset.image_size=[14,14]"], "correct dataset.in_channels and dataset.image_size"),
         (["model.network._target_=nowhere.Net"], "No module named 'nowhere'"),
