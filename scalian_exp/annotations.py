@@ -173,7 +173,8 @@ def within(kind: type, low: float, high: float, words: str) -> Check:
     def check(value: Any) -> str | None:
         if not is_a(value, kind):
             return words
-        return None if low <= value <= high else f"{words} to {high}" if high < value and kind is int else words
+        limit = f" to {high}" if high < value and kind is int and not words.endswith(str(high)) else ""
+        return None if low <= value <= high else words + limit
 
     return check
 

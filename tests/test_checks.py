@@ -105,6 +105,7 @@ def test_a_trainer_mode_wins_over_model_and_experiment() -> None:
         (["trainer.precision=16", "trainer.gradient_clip_val=1"], "use trainer.precision=bf16-mixed or"),
         (["trainer.devices=2"], "use trainer.devices=1"),
         (["~model.fits"], "model=this one doesn't say what it fits"),
+        (["seed=4294967296"], "a whole number from 0 to 4294967295, not 4294967296"),
         (["seed=x"], "seed must be a whole number from 0 to 4294967295, not 'x'"),
         (["compile=yes"], "compile must be true or false, not 'yes'"),
         (["cuda_graphs=true", "compile=true"], "choose one of them"),

@@ -16,6 +16,7 @@ from scalian_exp.datasets.folder_splits import (
     listed,
     pictures,
     refuse_empty,
+    refuse_splits_below,
     shared_out,
     tell,
 )
@@ -109,6 +110,8 @@ class ImageFolder(Images):
             return
         skipped: Counter[str] = Counter()
         folders = given_splits(self.root)
+        if folders == {"train": self.root}:
+            refuse_splits_below(self.root)
         paths = {name: image_files(folder, skipped) for name, folder in folders.items()}
         everything = paths["train"]
         missing = [name for name in ("test", "val") if name not in paths]

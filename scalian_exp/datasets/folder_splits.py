@@ -5,6 +5,7 @@ What is there is understood or refused; what is left out is counted, for a line 
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
@@ -80,7 +81,8 @@ def given_splits(root: Path) -> dict[str, Path]:
     """train, and perhaps val and test → their folders; without any, the root itself is train.
 
     Raises:
-        Refusal: if there are such folders but none to train on, two for one split, or other images beside them.
+        Refusal: if there are such folders but none to train on, two for one split, or other images beside them; or
+            folders of similar names, as seg_train and seg_test.
     """
     given: dict[str, Path] = {}
     others = [path.name for path in entries(root) if path.is_file() and is_image(path.name)]
@@ -100,7 +102,39 @@ def given_splits(root: Path) -> dict[str, Path]:
         )
     if given and "train" not in given:
         raise Refusal(f"{root} has {names}, but no folder train; add it, or rename {min(given.values()).name}.")
+    if len({folder.resolve() for folder in given.values()}) < len(given):
+        raise Refusal(f"Some of {names} in {root} are links to one folder; give each split images of its own.")
+    if not given:
+        refuse_similar(
+            root, f"rename them to train, val and test, or, if they are classes, put them into {root / 'train'}"
+        )
     return given or {"train": root}
+
+
+def refuse_similar(folder: Path, advice: str) -> None:
+    """
+    Raises:
+        Refusal: if subfolders look like one to train on and one to measure on.
+    """
+    similar = {path.name: split for path in subfolders(folder) if (split := split_in(path.name))}
+    if "train" in similar.values() and len({*similar.values()}) > 1:
+        raise Refusal(f"{folder} has {listed(similar)}, which look like splits; {advice}.")
+
+
+def split_in(name: str) -> str | None:
+    """The split that a folder's name speaks of: train for seg_train, TrainImages, training_set or train2017."""
+    parts = [part.lower().removesuffix("set") for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
+    found = {SPLITS[part] for part in parts if part in SPLITS}
+    return found.pop() if len(found) == 1 else None
+
+
+def refuse_splits_below(root: Path) -> None:
+    """
+    Raises:
+        Refusal: if a subfolder, which would be a class, has folders that look like splits.
+    """
+    for folder in subfolders(root):
+        refuse_similar(folder, f"if they are, give {folder} as dataset.root; else rename them")
 
 
 def is_image(name: str) -> bool:

@@ -78,13 +78,14 @@ class Classes:
 
     def opaque(self, mask: Image.Image) -> Image.Image:
         """A mask without alpha. Transparent black, which programs write where nothing is, is black if that is a class's
-        colour; what else is transparent shows the background."""
+        colour, or if colours aren't asked for; what else is transparent shows the background."""
         if mask.mode not in ("RGBA", "RGBa", "LA", "La"):
             return mask
         grey = mask.mode in ("LA", "La")
         pixels = np.asarray(mask.convert("LA" if grey else "RGBA"))
         alpha, hidden = pixels[..., -1], pixels[..., :-1][pixels[..., -1] == 0]
-        if np.isin(alpha, (0, 255)).all() and not hidden.any() and (grey or not len(hidden) or BLACK in self.colours):
+        black = grey or not len(hidden) or not self.colours or BLACK in self.colours
+        if np.isin(alpha, (0, 255)).all() and not hidden.any() and black:
             return mask.convert("L" if grey else "RGB")
         return on_background(mask, self.background).convert("L" if grey else "RGB")
 

@@ -106,6 +106,11 @@ class MaskFolder(Masks):
         for name, part in masks.items():
             if all(mask.classes == {VOID_BYTE} for mask in part):
                 refuse_void(f"{self.root}: all masks for {name}")
+        if len(only := set().union(*(mask.classes for mask in every)) - {VOID_BYTE}) == 1:
+            raise Refusal(
+                f"The masks in {self.root} are of class {only.pop()} alone, so there is nothing to learn; correct "
+                "them, or say by dataset.palette which colour is which class."
+            )
 
     def files(self, pairs: list[tuple[Path, Path]]) -> MaskFiles:
         """All pages of these files.

@@ -50,6 +50,12 @@ def test_splits_have_the_names_that_people_give_them(val: str, train: str, test:
         (("train", "val", "valid"), "has two folders for val, val and valid; keep one"),
         (("Train", "training"), "has two folders for train, Train and training"),
         (("val", "test"), "has test, val, but no folder train; add it"),
+        (("seg_train", "seg_test"), "has seg_test, seg_train, which look like splits; rename them"),
+        (("training_set", "test_set"), "has test_set, training_set, which look like splits"),
+        (("trainset", "testset"), "which look like splits"),
+        (("train2017", "val2017"), "which look like splits"),
+        (("TrainImages", "TestImages"), "which look like splits"),
+        (("unpacked/train", "unpacked/test"), "unpacked has test, train, which look like splits; if they are, give"),
     ],
 )
 def test_what_may_be_a_class_or_a_split_is_refused(folders: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
@@ -57,6 +63,19 @@ def test_what_may_be_a_class_or_a_split_is_refused(folders: tuple[str, ...], sen
         save(tmp_path / name)
     with pytest.raises(Refusal, match=sentence):
         images(tmp_path)
+
+
+def test_one_folder_is_not_two_splits(tmp_path: Path) -> None:
+    save(tmp_path / "train")
+    (tmp_path / "test").symlink_to("train")
+    with pytest.raises(Refusal, match="are links to one folder"):
+        images(tmp_path)
+
+
+def test_a_name_that_only_contains_a_splits_is_a_class(tmp_path: Path) -> None:
+    for name in ("bullet_train", "trainer", "testament", "valley"):
+        save(tmp_path / name)
+    assert images(tmp_path).class_names == ["bullet_train", "testament", "trainer", "valley"]
 
 
 def test_a_class_may_be_called_like_a_split_where_its_place_is_clear(tmp_path: Path) -> None:

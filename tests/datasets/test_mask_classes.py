@@ -106,6 +106,22 @@ def test_grey_masks_follow_a_palette_of_greys() -> None:
     assert found(Image.fromarray(np.array([[0, 1]], np.uint8)), camvid) == [0, 1]
 
 
+def test_white_on_transparent_black_is_black_and_white() -> None:
+    picture = Image.new("RGBA", (2, 1))
+    picture.putpixel((1, 0), (255, 255, 255, 255))
+    assert found(saved(picture), Classes(2)) == [0, 1]
+    assert found(saved(picture), Classes(2, palette=[[0] * 3, [255] * 3])) == [0, 1]
+
+
+def test_masks_of_one_class_are_refused(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for number in range(4):
+            Image.new("L", (8, 8)).save(tmp_path / folder / f"{number}.png")
+    with pytest.raises(Refusal, match="are of class 0 alone, so there is nothing to learn"):
+        MaskFolder(str(tmp_path), 1, [8, 8], 2, num_workers=0).setup()
+
+
 def test_transparent_pixels_of_a_mask_are_what_is_seen_of_them() -> None:
     red, white, black = [255, 0, 0], [255] * 3, [0] * 3
     for hidden in ([0, 0, 0], [255, 0, 0], [255, 255, 255]):
