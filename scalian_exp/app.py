@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -141,6 +142,10 @@ def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig
     try:
         with failures_refused():
             action()
+            sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on, as in `scalian-apply --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush fails no more
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:  # once training has begun, Lightning handles it
         sys.stderr.write("Interrupted.\n" if sweep_begun() else "Interrupted before anything was done.\n")
         sys.exit(130)

@@ -412,3 +412,13 @@ def test_data_that_has_moved_is_found_by_apply_and_resume(tmp_path: Path) -> Non
     assert command("model=vae", *QUICK, "hydra.run.dir=f", cwd=tmp_path).returncode == 0
     none = command("run=f", "dataset.root=x", cwd=tmp_path, module="apply")
     assert "the data of this run (FakeImages) lies in no folder" in none.stderr
+
+
+def test_a_reader_that_stops_is_no_error_to_be_told(tmp_path: Path) -> None:
+    """As in `scalian-apply --help | head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = [sys.executable, "-m", "scalian_exp.apply", "--help"]
+    ended = subprocess.run(program, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, timeout=250, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
