@@ -16,7 +16,7 @@ from scalian_exp.build import build
 from scalian_exp.callbacks.cuda_graphs import CudaGraphs
 from scalian_exp.callbacks.curves import ResumableCurves
 from scalian_exp.callbacks.divergence import Divergence
-from scalian_exp.callbacks.provenance import AtomicCheckpoints, Provenance
+from scalian_exp.callbacks.provenance import AtomicCheckpoints, Provenance, folders_of_checkpoints
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.callbacks.step_checkpoints import StepCheckpoints
 from scalian_exp.callbacks.timing import Timing
@@ -70,7 +70,7 @@ def build_trainer(
         {**config["trainer"], "devices": devices},
         callbacks=[*frame, *(c for c in callbacks.values() if c is not steps), steps],
         logger=loggers,
-        plugins=[AtomicCheckpoints()],
+        plugins=[AtomicCheckpoints(*folders_of_checkpoints(folder, callbacks.values()))],
         default_root_dir=str(folder),
     )
     if config.get("cuda_graphs") and trainer.strategy.root_device.type != "cuda":

@@ -54,13 +54,13 @@ def test_every_reader_refuses_a_damaged_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"last\.ckpt is damaged"):
         train({**config, "trainer": {**config["trainer"], "max_epochs": 2}}, tmp_path)
     with pytest.raises(Refusal, match=r"best\.ckpt is damaged"):
-        AtomicCheckpoints().load_checkpoint(tmp_path / "checkpoints/best.ckpt")
+        AtomicCheckpoints(tmp_path).load_checkpoint(tmp_path / "checkpoints/best.ckpt")
 
 
 def test_checksums_are_written_whatever_torch_was_told(tmp_path: Path) -> None:
     torch.serialization.set_crc32_options(False)
     try:
-        AtomicCheckpoints().save_checkpoint(
+        AtomicCheckpoints(tmp_path).save_checkpoint(
             {"state_dict": {"a": torch.ones(9)}, "scalian_exp": {}}, tmp_path / "a.ckpt"
         )
         assert not torch.serialization.get_crc32_options()

@@ -280,14 +280,14 @@ def test_a_broken_last_checkpoint_is_refused_on_resume(tmp_path: Path) -> None:
 
 def test_checkpoints_are_written_beside_their_target_and_replaced(tmp_path: Path) -> None:
     target = tmp_path / "a/last.ckpt"
-    AtomicCheckpoints().save_checkpoint({"x": 1}, target)
+    AtomicCheckpoints(tmp_path).save_checkpoint({"x": 1}, target)
 
     class Unpicklable:
         def __reduce__(self) -> str:
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        AtomicCheckpoints().save_checkpoint({"x": Unpicklable()}, target)
+        AtomicCheckpoints(tmp_path).save_checkpoint({"x": Unpicklable()}, target)
     assert torch.load(target, weights_only=True) == {"x": 1}
 
 

@@ -1,5 +1,6 @@
 """What makes a checkpoint stand alone and a run resumable."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from scalian_exp import ranks
 from scalian_exp.callbacks.states import states_to_restore
 from scalian_exp.checksums import check_intact
 from scalian_exp.files import replacing
+from scalian_exp.refusal import Refusal
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -19,9 +21,29 @@ class AtomicCheckpoints(TorchCheckpointIO):
     which may be another file system, and moving between two is no atomic step.
 
     They bear checksums, and a damaged one is refused.
+
+    Args:
+        folders: where checkpoints are written and deleted; a formatted name that leads elsewhere is refused.
     """
 
+    def __init__(self, *folders: Path):
+        super().__init__()
+        self.folders = [folder.resolve() for folder in folders]
+
+    def holds(self, file: Path) -> bool:
+        """Does a file lie below one of the folders, links followed?"""
+        return any(file.parent.resolve().is_relative_to(folder) for folder in self.folders)
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """
+        Raises:
+            Refusal: if the path leads out of the folders.
+        """
+        if not self.holds(Path(path)):
+            raise Refusal(
+                f"{path} is outside of the run's folder; choose a plain callbacks.….filename, and say where else "
+                "checkpoints are to lie by callbacks.….dirpath=…"
+            )
         wanted = torch.serialization.get_crc32_options()
         torch.serialization.set_crc32_options(True)
         try:
@@ -33,6 +55,21 @@ class AtomicCheckpoints(TorchCheckpointIO):
     def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         check_intact(Path(path))
         return super().load_checkpoint(path, *arguments, **options)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a regular file in the folders, and nothing else: Lightning's own deletes whole trees."""
+        file = Path(path)
+        if self.holds(file) and file.is_file() and not file.is_symlink():
+            file.unlink()
+
+
+def folders_of_checkpoints(folder: Path, callbacks: Iterable[pl.Callback]) -> list[Path]:
+    """The run folder, and where these callbacks are told to write."""
+    folders = [folder]
+    for callback in callbacks:
+        if place := getattr(callback, "dirpath", None):
+            folders.append(Path(place, getattr(callback, "filename", None) or "x").parent)
+    return folders
 
 
 def agree_on_statistics(task: Any) -> None:

@@ -8,6 +8,8 @@ from pytorch_lightning import Callback
 
 MEASURE = {"monitor", "mode"}
 """arguments that say what is measured: what was best by another measure is forgotten"""
+PATHS = {"best_model_path", "kth_best_model_path", "last_model_path"}
+"""what ModelCheckpoint remembers of files"""
 
 
 def states_to_restore(
@@ -32,16 +34,28 @@ def states_to_restore(
         if not isinstance(state, dict) or changed & MEASURE:
             continue
         state |= {key: getattr(callback, key, arguments[key]) for key in changed & state.keys()}
-        if state.get("dirpath") and (folder := getattr(callback, "dirpath", None)):
+        if folder := getattr(callback, "dirpath", None):
             state |= moved(state, Path(folder))
         states[callback.state_key] = state
     return states
 
 
 def moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The paths that ModelCheckpoint remembers, in another folder; it forgets its best score where they differ."""
-    paths = {
-        key: str(folder / Path(state[key]).name) for key in ("best_model_path", "kth_best_model_path") if state[key]
-    }
-    best = {str(folder / Path(path).name): score for path, score in state["best_k_models"].items()}
-    return {"dirpath": str(folder), **paths, "best_k_models": best}
+    """What ModelCheckpoint remembers, with all its paths in this folder: those of the file may be a stranger's, and
+    Lightning deletes what they name."""
+    before = state.get("dirpath")
+    found = {key: within(state[key], before, folder) for key in PATHS & state.keys()}
+    if "best_k_models" in state:
+        scores = {within(path, before, folder): score for path, score in state["best_k_models"].items()}
+        found["best_k_models"] = {path: score for path, score in scores.items() if path}
+    return {**found, "dirpath": str(folder)}
+
+
+def within(path: Any, before: Any, folder: Path) -> str:
+    """Where a path of the folder from before lies now: by its name alone if it wasn't below it; "" if it has none."""
+    if not isinstance(path, str) or not path:
+        return ""
+    old = Path(path)
+    below = isinstance(before, str) and old.is_relative_to(before)
+    parts = old.relative_to(before).parts if below else (old.name,)
+    return "" if not "".join(parts) or ".." in parts else str(folder.joinpath(*parts))

@@ -1,0 +1,73 @@
+"""A stranger's run folder writes and deletes nothing outside of itself."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from scalian_exp.callbacks.provenance import AtomicCheckpoints
+from scalian_exp.refusal import Refusal
+from scalian_exp.resume import resumed
+from scalian_exp.train import train
+from tests.conftest import tiny
+
+SHORT = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "trainer.max_epochs=1", "test=false"]
+
+
+def victim_of(folder: Path) -> Path:
+    (folder / "victim").mkdir(parents=True)
+    (folder / "victim/thesis.txt").write_text("years of work")
+    return folder / "victim/thesis.txt"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    train(tiny("autoencoder", *SHORT), folder)
+    return folder
+
+
+@pytest.mark.parametrize("with_dirpath", [False, True])
+@pytest.mark.parametrize(
+    "path",
+    ["local://{run}/../victim", "{run}/checkpoints/../../victim", "{run}/checkpoints/../../victim/thesis.txt", "a/.."],
+    ids=["address", "folder", "file", "parent"],
+)
+def test_a_checkpoint_has_no_folder_deleted(path: str, with_dirpath: bool, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    thesis, last = victim_of(tmp_path), tmp_path / "run/checkpoints/last.ckpt"
+    contents = torch.load(last, weights_only=True)
+    evil = path.format(run=tmp_path / "run")
+    for state in contents["callbacks"].values():
+        if "best_model_path" in state:
+            state |= {"best_model_path": evil, "kth_best_model_path": evil, "last_model_path": evil}
+            state["best_k_models"] = {evil: torch.tensor(9e9)} if state["monitor"] else {}
+            state["dirpath"] = state["dirpath"] if with_dirpath else None
+    torch.save(contents, last)
+    train(*resumed([f"resume={tmp_path / 'run'}", "trainer.max_epochs=2"]))
+    assert thesis.read_text() == "years of work"
+    assert {file.name for file in (tmp_path / "run/checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_only_checkpoints_are_removed(tmp_path: Path) -> None:
+    thesis, run = victim_of(tmp_path), tmp_path / "run"
+    inside = victim_of(run)
+    (run / "link").symlink_to(tmp_path / "victim")
+    (run / "old.ckpt").touch()
+    plugin = AtomicCheckpoints(run)
+    for path in (thesis, thesis.parent, run / "link", run / "link/thesis.txt", run / "../victim", inside.parent, run):
+        plugin.remove_checkpoint(str(path))
+    assert thesis.exists()
+    assert inside.exists()
+    assert (run / "link").is_symlink()
+    plugin.remove_checkpoint(str(run / "old.ckpt"))
+    assert not (run / "old.ckpt").exists()
+
+
+def test_a_formatted_name_stays_in_the_folder(tmp_path: Path) -> None:
+    name = f"{ord('/'):c}".join(["", *tmp_path.parts[1:], "evil.ckpt"])  # of "{step:c}tmp{step:c}…" at step 47
+    path = str(Path(tmp_path / "run/checkpoints", name))
+    with pytest.raises(Refusal, match="outside of the run's folder"):
+        AtomicCheckpoints(tmp_path / "run").save_checkpoint({}, path)
+    assert not (tmp_path / "evil.ckpt").exists()
