@@ -17,18 +17,6 @@ HYDRAS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 MISTAKES = (Refusal, ValueError, OSError, MisconfigurationException, ImportError)
 """what constructors raise when a config is at fault"""
 
-IMPLIED: dict[str, dict[str, Any]] = {
-    f"scalian_exp.networks.{name}": {"torchvision_resize": True}
-    for name in (
-        "deeplab.LargeFOV",
-        "deeplab.DeepLabV2",
-        "deeplab.DeepLabV3",
-        "deeplab.DeepLabV3Plus",
-        "fastfcn.FastFCN",
-    )
-}
-"""networks' arguments that configs of earlier versions don't state → what they meant"""
-
 
 def located(path: str) -> Any:
     """The class or function that a dotted path names; the modules on the way are imported.
@@ -102,7 +90,7 @@ def build_task(config: dict[str, Any]) -> Any:
     Raises:
         Refusal: if a part refuses its arguments.
     """
-    task = build("model", completed(config["model"]), loss=build("loss", config["loss"]))
+    task = build("model", config["model"], loss=build("loss", config["loss"]))
     for fact in ("class_names", "palette", "object_class"):
         setattr(task, fact, config["dataset"].get(fact))
     if task.optimizer is None:
@@ -112,12 +100,3 @@ def build_task(config: dict[str, Any]) -> Any:
     except (ValueError, TypeError) as error:
         raise Refusal(f"model.optimizer: {one_line(error)}.") from error
     return task
-
-
-def completed(model: dict[str, Any]) -> dict[str, Any]:
-    """A model's node with what its network's arguments were before they could be stated, so that old weights mean the
-    same."""
-    network = model.get("network")
-    if not isinstance(network, dict):
-        return model
-    return {**model, "network": IMPLIED.get(network.get("_target_", ""), {}) | network}

@@ -3,11 +3,12 @@
 import pickle
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from scalian_exp.build import build_task
 from scalian_exp.checksums import check_intact
@@ -75,9 +76,8 @@ def read(file: Path) -> dict[str, Any]:
     raise Refusal(f"{file} was not written by scalian_exp: its own config is not in it, so nothing can be rebuilt.")
 
 
-def check_progress(file: Path, trainer: dict[str, Any]) -> None:
+def check_progress(contents: dict[str, Any], file: Path, trainer: dict[str, Any]) -> None:
     """Refuse to resume a checkpoint that doesn't tell where its training stopped, or has more epochs than wanted."""
-    contents = read(file)
     match contents:
         case {"loops": {"fit_loop": {"epoch_progress": {"current": {"ready": int(started)}}}}} if all(
             isinstance(contents.get(name), kind) for name, kind in OF_TRAINING.items()
@@ -117,8 +117,40 @@ def load(path: str | Path, device: str | torch.device = "cpu", trust: str | Sequ
     except RuntimeError as error:
         first = str(error).splitlines()[1:2] or [str(error)]
         raise Refusal(f"The weights in {file} don't fit its network any more ({first[0].strip()}).") from error
+    compute_as_trained(task.network, contents)
     folder = file.parent.parent if file.parent.name == "checkpoints" else file.parent
     return Loaded(task.to(device).eval(), config, file, folder, data_state_in(contents), trust)
+
+
+def implied_by(network: nn.Module) -> dict[str, Any]:
+    """What each part of a network does about the arguments that earlier versions lacked: its path and the name → value.
+
+    Classes name such arguments in `implied`: name → what it was before it could be given.
+    """
+    return {
+        f"{path}.{name}": getattr(module, name)
+        for path, module in network.named_modules()
+        for name in getattr(module, "implied", ())
+    }
+
+
+def compute_as_trained(network: nn.Module, contents: dict[str, Any]) -> None:
+    """Let a rebuilt network compute what it did when a checkpoint's weights were learned, where its config doesn't say:
+    what the checkpoint kept of `implied_by`, or, if an earlier version wrote it, what was the only way then."""
+    kept = contents["scalian_exp"].get("implied")
+    stated = set(keys_of(contents["scalian_exp"]["config"]["model"]))
+    for path, module in network.named_modules():
+        for name, then in getattr(module, "implied", {}).items():
+            if name not in stated:
+                value = kept.get(f"{path}.{name}") if isinstance(kept, dict) else None
+                setattr(module, name, value if type(value) is type(then) else then)
+
+
+def keys_of(node: Any) -> Iterator[str]:
+    """All keys of a nested config."""
+    for name, value in node.items() if isinstance(node, dict) else ():
+        yield name
+        yield from keys_of(value)
 
 
 def data_state_in(contents: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     from scalian_exp import report
     from scalian_exp.build import build, build_task
-    from scalian_exp.checkpoint import check_progress
+    from scalian_exp.checkpoint import check_progress, compute_as_trained, read
     from scalian_exp.gpus import devices_of
     from scalian_exp.init_from import start_network_from
     from scalian_exp.network_size import check_batch, sketched
@@ -63,7 +63,9 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     check_shares(config["trainer"], data)
     check_lengths(config["trainer"], {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()})
     if last is not None:
-        check_progress(last, config["trainer"])  # before anything is written
+        contents = read(last)
+        check_progress(contents, last, config["trainer"])  # before anything is written
+        compute_as_trained(task.network, contents)
     else:
         task.start_network()
         if config.get("init_from"):

@@ -11,6 +11,7 @@ from torch import nn
 
 from scalian_exp import ranks
 from scalian_exp.callbacks.states import states_to_restore
+from scalian_exp.checkpoint import implied_by
 from scalian_exp.checksums import check_intact
 from scalian_exp.files import replacing
 from scalian_exp.refusal import Refusal
@@ -92,7 +93,7 @@ class Provenance(pl.Callback):
 
     def on_save_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
         keys = {name: callback.state_key for name, callback in self.callbacks.items()}
-        checkpoint["scalian_exp"] = {"config": self.config, "callbacks": keys}
+        checkpoint["scalian_exp"] = {"config": self.config, "callbacks": keys, "implied": implied_by(task.network)}
 
     def on_load_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["callbacks"] = states_to_restore(checkpoint, self.callbacks, self.config["callbacks"])

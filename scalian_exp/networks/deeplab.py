@@ -9,7 +9,7 @@ areas instead, (s − 1)/2 pixels off: for weights that were trained so.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,7 @@ from scalian_exp.networks.backbones import (
     vgg16_blocks,
 )
 from scalian_exp.networks.layers import convolution, scaled
-from scalian_exp.networks.resampling import by_areas, enlarged, resized
+from scalian_exp.networks.resampling import BY_AREAS, by_areas, enlarged, resized
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
 
@@ -43,6 +43,7 @@ class LargeFOV(nn.Module):
     """
 
     total_stride = 8
+    implied: ClassVar = BY_AREAS
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class DeepLabV2(OnResNet):
     """ResNet at stride 8 and atrous spatial pyramid pooling: the summed logits of convolutions of several rates."""
 
     total_stride = 8
+    implied: ClassVar = BY_AREAS
 
     def __init__(
         self,
@@ -169,6 +171,8 @@ class DeepLabV3(OnResNet):
         output_stride: of the ResNet: 16, with rates 6, 12 and 18, or 8, with rates twice as large.
         width: factor of all numbers of channels.
     """
+
+    implied: ClassVar = BY_AREAS
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """FastFCN: Wu et al. 2019 (arXiv:1903.11816): joint pyramid upsampling in place of a dilated backbone."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from scalian_exp.networks.backbones import OnResNet, ResNet, check_pretrained
 from scalian_exp.networks.deeplab import ASPP, pooled
 from scalian_exp.networks.layers import convolution, scaled
-from scalian_exp.networks.resampling import by_areas, enlarged, resized
+from scalian_exp.networks.resampling import BY_AREAS, by_areas, enlarged, resized
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 
 
@@ -24,6 +24,8 @@ class JPU(nn.Module):
 
     Convolutions of four dilations over all three, brought to the finest one's size.
     """
+
+    implied: ClassVar = BY_AREAS
 
     def __init__(self, channels: Sequence[int], width: PositiveInt, torchvision_resize: bool = False):
         super().__init__()
@@ -126,6 +128,8 @@ class FastFCN(OnResNet):
         width: factor of all numbers of channels.
         torchvision_resize: enlarge maps by areas, up to half their stride off.
     """
+
+    implied: ClassVar = BY_AREAS
 
     def __init__(
         self,

@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+BY_AREAS = {"torchvision_resize": True}
+"""what networks did when their configs couldn't say it"""
+
 
 def resized(x: Tensor, like: Tensor, stride: int, torchvision: bool = False) -> Tensor:
     """Interpolate a map (B, C, h, w) bilinearly at the pixels of one (…, H, W) of which it has every stride-th.

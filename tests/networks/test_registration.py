@@ -5,6 +5,7 @@ of the gradient tells where a network takes its pixels to be, without the width 
 """
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -15,8 +16,10 @@ from conftest import fits, names, tiny
 from torch import Tensor, nn
 
 from scalian_exp.build import build_task
+from scalian_exp.callbacks.provenance import Provenance
+from scalian_exp.checkpoint import load
 from scalian_exp.networks.exported import class_logits
-from scalian_exp.networks.fastfcn import Encoding
+from scalian_exp.networks.fastfcn import Encoding, FastFCN
 from scalian_exp.networks.resampling import by_areas, resized
 
 VARIANTS = {
@@ -124,8 +127,47 @@ def test_means_of_areas_lie_in_their_middle() -> None:
     assert torch.allclose(by_areas(means, image)[..., 2:-2], image[..., 2:-2], atol=1e-5)
 
 
-def test_networks_of_earlier_versions_resize_as_they_were_trained_to() -> None:
+class Own(FastFCN):
+    """A network of one's own on one of ours, which doesn't know the argument."""
+
+    def __init__(self, in_channels: int, num_classes: int):
+        super().__init__(in_channels, num_classes, width=0.02)
+
+
+def unstated(target: str) -> dict[str, Any]:
+    """A config as of a YAML file that doesn't speak of torchvision_resize."""
+    config = tiny("fastfcn" if target else "deeplab_v3plus")
+    network = config["model"]["network"]
+    if target:
+        config["model"]["network"] = {name: network[name] for name in ("in_channels", "num_classes")}
+        config["model"]["network"]["_target_"] = target
+    else:
+        del network["torchvision_resize"]
+    return config
+
+
+@pytest.mark.parametrize("target", ["", f"{__name__}.Own"])
+def test_networks_resize_as_they_were_trained_to(target: str, tmp_path: Path) -> None:
+    """A new one in register; an earlier version's, whose checkpoint doesn't tell, as that version did."""
+    config, file, trust = unstated(target), tmp_path / "x.ckpt", [__name__] if target else []
+    task = build_task(config)
+    assert not task.network.torchvision_resize
+    checkpoint: dict[str, Any] = {"state_dict": task.state_dict()}
+    Provenance(config, tmp_path, {}).on_save_checkpoint(None, task, checkpoint)
+    torch.save(checkpoint, file)
+    assert not load(file, trust=trust).task.network.torchvision_resize
+    del checkpoint["scalian_exp"]["implied"]
+    torch.save(checkpoint, file)
+    old = load(file, trust=trust).task
+    parts = [part for part in old.network.modules() if hasattr(part, "torchvision_resize")]
+    assert len(parts) == 1 + bool(target)
+    assert all(part.torchvision_resize for part in parts)
+    Provenance(config, tmp_path, {}).on_save_checkpoint(None, old, checkpoint)  # it goes on, and so does what it does
+    torch.save(checkpoint, file)
+    assert load(file, trust=trust).task.network.torchvision_resize
+
+
+def test_what_a_config_says_of_resizing_holds(tmp_path: Path) -> None:
     config = tiny("deeplab_v3plus")
-    assert not build_task(config).network.torchvision_resize
-    del config["model"]["network"]["torchvision_resize"]
-    assert build_task(config).network.torchvision_resize
+    torch.save({"state_dict": build_task(config).state_dict(), "scalian_exp": {"config": config}}, tmp_path / "x.ckpt")
+    assert not load(tmp_path / "x.ckpt").task.network.torchvision_resize
