@@ -109,7 +109,7 @@ class ImageFolder(Images):
         if self.splits:
             return
         skipped: Counter[str] = Counter()
-        folders = given_splits(self.root)
+        folders = given_splits(self.root, skipped)
         if folders == {"train": self.root}:
             refuse_splits_below(self.root)
         paths = {name: image_files(folder, skipped) for name, folder in folders.items()}

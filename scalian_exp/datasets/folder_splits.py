@@ -77,19 +77,24 @@ def below(folder: Path, visited: set[Path], skipped: Counter[str]) -> Iterator[P
             skipped["no regular file"] += 1
 
 
-def given_splits(root: Path) -> dict[str, Path]:
+def given_splits(root: Path, skipped: Counter[str]) -> dict[str, Path]:
     """train, and perhaps val and test → their folders; without any, the root itself is train.
 
+    Args:
+        skipped: counts images that lie beside the folders, as a preview does.
+
     Raises:
-        Refusal: if there are such folders but none to train on, two for one split, or other images beside them; or
-            folders of similar names, as seg_train and seg_test.
+        Refusal: if there are such folders but none to train on, two for one split, or other folders of images beside
+            them; or folders of similar names, as seg_train and seg_test.
     """
     given: dict[str, Path] = {}
-    others = [path.name for path in entries(root) if path.is_file() and is_image(path.name)]
-    for folder in subfolders(root):
-        split = SPLITS.get(folder.name.lower())
+    folders, others = subfolders(root), list[str]()
+    alone = not any(SPLITS.get(folder.name.lower()) == "train" for folder in folders)
+    for folder in folders:
+        name = folder.name.lower()
+        split = None if name == "dev" and alone else SPLITS.get(name)  # it may be a class, as beside prod and staging
         if split is None:
-            others += [folder.name] if image_files(folder, Counter()) else []
+            others += [folder.name] if has_images(folder) else []
         elif split in given:
             raise Refusal(f"{root} has two folders for {split}, {given[split].name} and {folder.name}; keep one.")
         else:
@@ -108,7 +113,15 @@ def given_splits(root: Path) -> dict[str, Path]:
         refuse_similar(
             root, f"rename them to train, val and test, or, if they are classes, put them into {root / 'train'}"
         )
+    loose = sum(entry.is_file() and is_image(entry.name) for entry in entries(root)) if given else 0
+    if loose:
+        skipped[f"beside {names}"] += loose
     return given or {"train": root}
+
+
+def has_images(folder: Path) -> bool:
+    """Does an image file lie below a folder? The first one found is enough."""
+    return any(below(folder, {folder.resolve()}, Counter()))
 
 
 def refuse_similar(folder: Path, advice: str) -> None:

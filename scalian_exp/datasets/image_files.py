@@ -29,7 +29,8 @@ ONE_PICTURE = {"MPO", "PSD"}
 BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError)
 
 Image.init()
-FORMATS = sorted(Image.OPEN.keys() - NOT_READ)
+FORMATS = sorted(Image.OPEN.keys() - NOT_READ, key=lambda name: (name not in ("JPEG", "PNG"), name))
+"""in the order in which they are tried: the usual ones first"""
 SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO")}
 """of the files that are taken for images, in small letters"""
 

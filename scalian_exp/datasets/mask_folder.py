@@ -79,7 +79,7 @@ class MaskFolder(Masks):
 
     def read(self) -> Mapping[str, MaskFiles]:
         skipped: Counter[str] = Counter()
-        folders = folders_of_pairs(self.root)
+        folders = folders_of_pairs(self.root, skipped)
         pairs = {name: pairs_in(*parts, skipped) for name, parts in folders.items()}
         train = pairs["train"]
         missing = [name for name in ("test", "val") if name not in pairs]
@@ -129,16 +129,16 @@ class MaskFolder(Masks):
         return MaskFiles(pages, self.shape, self.fit, self.classes, self.background)
 
 
-def folders_of_pairs(root: Path) -> dict[str, tuple[Path, Path]]:
+def folders_of_pairs(root: Path, skipped: Counter[str]) -> dict[str, tuple[Path, Path]]:
     """train, and perhaps val and test → their folders of images and of masks: train/images or images/train.
 
     Raises:
         Refusal: if it isn't clear which these are.
     """
-    splits = given_splits(root)
+    splits = given_splits(root, skipped)
     if splits != {"train": root}:
         return {name: (part(folder, IMAGES), part(folder, MASKS)) for name, folder in splits.items()}
-    images, masks = (given_splits(part(root, names)) for names in (IMAGES, MASKS))
+    images, masks = (given_splits(part(root, names), skipped) for names in (IMAGES, MASKS))
     if alone := sorted(images.keys() ^ masks.keys()):
         raise Refusal(f"Only one of {images['train'].parent} and {masks['train'].parent} has a folder {alone[0]}.")
     return {name: (images[name], masks[name]) for name in images}

@@ -1,12 +1,17 @@
 """A user's folder of images is understood as people mean it, or refused; nothing is dropped without a word."""
 
 import os
+from collections import Counter
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from PIL import Image
 
 from scalian_exp.datasets.folder import Files, ImageFolder
+from scalian_exp.datasets.folder_splits import given_splits
+from scalian_exp.datasets.image_files import FORMATS, NOT_READ
 from scalian_exp.datasets.mask_files import MaskFiles
 from scalian_exp.datasets.mask_folder import MaskFolder
 from scalian_exp.refusal import Refusal
@@ -96,10 +101,39 @@ def test_images_beside_folders_are_taken_or_refused(tmp_path: Path) -> None:
     assert data.class_names == ["", "cat", "dog"]
     with pytest.raises(Refusal, match=r"has images beside the folders of classes \(cat, dog\)"):
         images(tmp_path, num_classes=3)
-    save(tmp_path / "lot/train", 4)
-    save(tmp_path / "lot", 1)
-    with pytest.raises(Refusal, match=r"has 0.png beside train, which may be"):
-        images(tmp_path / "lot")
+
+
+def test_images_beside_splits_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "train/cat")
+    save(tmp_path / "test/cat")
+    save(tmp_path, 2)
+    assert top_folders(images(tmp_path)) == {"train": {"train"}, "val": {"train"}, "test": {"test"}}
+    assert "left out     2 beside test, train" in capsys.readouterr().out
+
+
+def test_dev_is_a_class_where_nothing_is_called_train(tmp_path: Path) -> None:
+    for name in ("dev", "prod", "staging"):
+        save(tmp_path / name)
+    assert images(tmp_path).class_names == ["dev", "prod", "staging"]
+
+
+def test_one_image_of_a_folder_is_enough_to_know_that_it_has_some(tmp_path: Path) -> None:
+    save(tmp_path / "cat", 3)
+    real, listed = os.scandir, list[str]()
+
+    def scandir(folder: Path) -> Any:
+        listed.append(Path(folder).name)
+        return real(folder)
+
+    (tmp_path / "cat/later").mkdir()
+    with patch("os.scandir", scandir):
+        assert given_splits(tmp_path, Counter()) == {"train": tmp_path}
+    assert "later" not in listed
+
+
+def test_the_usual_formats_are_tried_first() -> None:
+    assert FORMATS[:2] == ["JPEG", "PNG"]
+    assert set(FORMATS) == {*Image.OPEN} - NOT_READ
 
 
 def test_links_are_followed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
