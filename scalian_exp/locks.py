@@ -22,6 +22,10 @@ LOCK, HOLDER = ".lock", ".lock.json"
 """there while a process works in the folder: what it locks, and who it is"""
 NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 """how a file system says that it can't lock"""
+READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""why a lock can't be asked: nobody who may not write there either holds it"""
+PATIENCE = 0.3
+"""seconds to wait for a lock: another process may be asking for a moment whether it is free"""
 
 
 class InUse(Refusal):
@@ -61,13 +65,7 @@ class Hold:
     def take(self) -> None:
         if self.lock is None:
             return
-        try:
-            self.lock.acquire(timeout=0)
-        except Timeout:
-            raise InUse(f"{self.folder} is in use: {holder(self.folder)}.") from None
-        except (NotImplementedError, OSError) as error:  # the former comes from older versions of filelock
-            if isinstance(error, OSError) and error.errno not in NO_LOCKS:
-                raise
+        if not locked(self.lock, self.folder):
             log.warning("This file system has no locks: nothing keeps a second process out of %s.", self.folder)
             self.lock = None
             return
@@ -110,7 +108,31 @@ class Hold:
 
 
 _held: dict[Path, Hold] = {}
-"""the folders in which this process works"""
+"""The folders in which this process works, by their real paths. This is state of the module because it is state of the
+process: Hydra's callback takes a folder, the job inside Hydra asks for it again, and the command releases it, and
+nothing of ours can be handed from one to the next."""
+
+
+def locked(lock: FileLock, folder: Path) -> bool:
+    """Take the lock of a folder; False where the file system has no locks.
+
+    Raises:
+        InUse: if another process holds it.
+    """
+    try:
+        lock.acquire(timeout=PATIENCE, poll_interval=0.01)
+    except Timeout:
+        raise InUse(f"{folder} is in use: {holder(folder)}.") from None
+    except (NotImplementedError, OSError) as error:  # the former comes from older versions of filelock
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
+
+
+def real(folder: Path) -> Path:
+    """The one path of a folder, however it is spelt, and whatever links lead to it."""
+    return Path(os.path.realpath(folder))  # Path.resolve raises a RuntimeError where links lead round in a circle
 
 
 def hold(folder: Path, *watched: str, lock: bool = True) -> None:
@@ -123,13 +145,13 @@ def hold(folder: Path, *watched: str, lock: bool = True) -> None:
     Raises:
         InUse: if another process works there.
     """
-    if folder.absolute() not in _held:
-        _held[folder.absolute()] = Hold(folder.absolute(), watched, lock)
+    if (place := real(folder)) not in _held:
+        _held[place] = Hold(place, watched, lock)
 
 
 def hold_new(folder: Path, *watched: str) -> Path:
     """Hold a folder that doesn't exist yet: this one, else `<folder>_2` and so on, which is returned."""
-    own = Hold(folder.absolute(), watched, new=True)
+    own = Hold(real(folder.parent) / folder.name, watched, new=True)
     _held[own.folder] = own
     return folder.with_name(own.folder.name)
 
@@ -141,14 +163,14 @@ def held(folder: Path, lock: bool = True) -> Iterator[None]:
     Raises:
         InUse: if another process works there.
     """
-    if not lock or folder.absolute() in _held:
+    if not lock or real(folder) in _held:
         yield
         return
     hold(folder)
     try:
         yield
     finally:
-        _held.pop(folder.absolute()).release()
+        _held.pop(real(folder)).release()
 
 
 @contextmanager
@@ -162,17 +184,21 @@ def all_released() -> Iterator[None]:
 
 
 def check_free(folder: Path) -> None:
-    """
+    """Refuse a folder in which another process works.
+
     Raises:
-        InUse: if another process works in the folder.
+        InUse: if one does.
     """
-    if folder.absolute() in _held or not (folder / LOCK).exists():
+    if real(folder) in _held or not (folder / LOCK).exists():
         return
+    lock = FileLock(folder / LOCK)
     try:
-        with FileLock(folder / LOCK, timeout=0):
-            pass
-    except Timeout:
-        raise InUse(f"{folder} is in use: {holder(folder)}.") from None
+        locked(lock, folder)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+    finally:
+        lock.release()
 
 
 def holder(folder: Path) -> str:

@@ -91,7 +91,7 @@ class Jobs(Mistakes):
         if tells_the_time(config.hydra.run) and not (machines or "RANK" in os.environ):
             change(config, "run.dir", str(locks.hold_new(folder, *theirs)))
             return
-        for place in (folder, folder.parent):  # it may lie in a sweep
+        for place in (folder, locks.real(folder).parent):  # it may lie in a sweep
             locks.check_free(place)
         if folders.state(folder) is not folders.State.NONE:
             advice = f", or go on with it: {command_to_resume(folder)}" if folders.goes_on(folder) else "."

@@ -103,7 +103,7 @@ def job(config: DictConfig) -> float | None:
 
 def go_on_with_run() -> None:
     config, folder = resumed(sys.argv[1:])
-    locks.check_free(folder.parent)  # it may be one of a sweep's jobs
+    locks.check_free(locks.real(folder).parent)  # it may be one of a sweep's jobs
     processes.train(config, folder)
 
 

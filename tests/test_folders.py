@@ -1,14 +1,9 @@
 """Run and sweep folders: one process at a time, nothing of a user's removed, a way on from every state."""
 
 import errno
-import json
-import os
 import re
 import shlex
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,12 +12,10 @@ from unittest.mock import patch
 
 import pytest
 import yaml
-from filelock import FileLock
 from test_command_line import QUICK, command
 
-from scalian_exp import folders, locks
+from scalian_exp import folders
 from scalian_exp.folders import State
-from scalian_exp.locks import InUse
 from scalian_exp.stored import metrics_of
 
 REFUSED = [*QUICK, "dataset.val_size=-3"]
@@ -33,28 +26,6 @@ REFUSED_BY_THE_DATA = ["model=vae", "dataset=folder", "dataset.root=nowhere", *Q
 def tree(folder: Path) -> dict[str, bytes | None]:
     """All that lies in a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
-
-
-@pytest.fixture
-def other() -> Any:
-    """A function that lets another process hold a folder; returns it once it does."""
-    running: list[subprocess.Popen[str]] = []
-
-    def holding(folder: Path) -> subprocess.Popen[str]:
-        code = f"from pathlib import Path\nfrom scalian_exp import locks\nlocks.hold(Path({str(folder)!r}))\n"
-        process = subprocess.Popen(
-            [sys.executable, "-c", f"{code}print('holds', flush=True)\ninput()"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        running.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "holds\n"
-        return process
-
-    yield holding
-    for process in running:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize("said", [REFUSED, REFUSED_BY_THE_DATA])
@@ -95,85 +66,6 @@ def test_a_refused_resume_and_a_refused_sweep_change_nothing(tmp_path: Path) -> 
     ):
         assert command(*said, cwd=tmp_path).returncode == 1, said
         assert tree(tmp_path) == before, said
-
-
-def test_a_second_start_or_resume_is_told_who_works_there(other: Any, tmp_path: Path) -> None:
-    assert command(*QUICK, "test=false", "hydra.run.dir=run", cwd=tmp_path).returncode == 0
-    assert command("-m", *QUICK, "test=false", "seed=1,2", "hydra.sweep.dir=sweep", cwd=tmp_path).returncode == 0
-    (job, _) = folders.runs_in(tmp_path / "sweep")
-    for folder, commands in {
-        tmp_path / "run": [[*QUICK, "hydra.run.dir=run"], ["resume=run"], ["-m", *QUICK, "hydra.sweep.dir=run"]],
-        tmp_path / "new": [[*QUICK, "hydra.run.dir=new"], [*QUICK, "hydra.run.dir=new/../new"]],
-        tmp_path / "sweep": [
-            ["-m", *QUICK, "seed=1,2", "hydra.sweep.dir=sweep"],
-            ["sweep.resume=sweep"],
-            [f"resume={job}"],
-            [*QUICK, "hydra.run.dir=sweep/own"],
-        ],
-        job: [["sweep.resume=sweep"], [f"resume={job}"]],
-    }.items():
-        process = other(folder)
-        before = tree(tmp_path)
-        for said in commands:
-            result = command(*said, cwd=tmp_path)
-            assert result.returncode == 1, said
-            assert f"is in use: process {process.pid} on " in result.stderr, said
-            assert "Traceback" not in result.stderr
-            assert tree(tmp_path) == before, said
-        process.kill()
-        process.wait()
-    assert command("sweep.resume=sweep", cwd=tmp_path).returncode == 0  # the lock has died with its process
-    assert command("resume=run", cwd=tmp_path).returncode == 0
-    assert not list((tmp_path / "run").glob(".lock*"))
-
-
-@pytest.mark.slow
-def test_of_starts_at_once_in_one_folder_one_trains(tmp_path: Path) -> None:
-    said = [*QUICK, "test=false", "hydra.run.dir=run"]
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-m", "scalian_exp.train", *said, f"seed={seed}"],
-            cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )
-        for seed in (1, 2)
-    ]  # fmt: skip
-    errors = [process.communicate(timeout=200)[1] for process in both]
-    assert sorted(process.returncode for process in both) == [0, 1]
-    assert "in use" in "".join(errors) or "holds a run already" in "".join(errors)
-    assert len(json.loads((tmp_path / "run/environment.json").read_text())) == 1
-
-
-def test_a_lock_outlives_neither_its_process_nor_waits_for_its_children(tmp_path: Path) -> None:
-    """Processes that were forked, such as those that load data, do not keep it."""
-    code = (
-        "import os, time\nfrom pathlib import Path\nfrom scalian_exp import locks\n"
-        f"locks.hold(Path({str(tmp_path)!r}))\n"
-        "child = os.fork()\nif child == 0:\n    time.sleep(60)\n    os._exit(0)\n"
-        "print(child, flush=True)\ntime.sleep(60)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    child = int(process.stdout.readline())
-    with pytest.raises(InUse, match=rf"process {process.pid} on .* since \d{{4}}-"):
-        locks.check_free(tmp_path)
-    process.kill()
-    process.wait()
-    try:
-        locks.check_free(tmp_path)
-    finally:
-        os.kill(child, signal.SIGKILL)
-
-
-def test_without_locks_of_the_file_system_one_can_train(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for error in (NotImplementedError(), OSError(errno.ENOSYS, "Function not implemented")):
-        with patch.object(FileLock, "acquire", side_effect=error), locks.held(tmp_path):
-            pass
-    assert "has no locks" in caplog.text
-    with (
-        patch.object(FileLock, "acquire", side_effect=OSError(errno.EIO, "broken")),
-        pytest.raises(OSError, match="br"),
-    ):
-        locks.hold(tmp_path)
 
 
 def test_folders_that_the_clock_names_never_collide(tmp_path: Path) -> None:
