@@ -118,9 +118,9 @@ class Search(Sweeper):
         """That of the folder, made if it isn't there."""
         import optuna
 
-        from scalian_exp.files import write_text
+        from scalian_exp.files import read_json, write_text
 
-        before = json.loads(file.read_text()) if (file := folder / STUDY).exists() else {"study_name": folder.name}
+        before = read_json(file) if (file := folder / STUDY).exists() else {"study_name": folder.name}
         storage = self.storage or f"sqlite:///{folder.absolute() / 'study.db'}"
         name = self.study_name or before["study_name"]  # a folder may have been renamed
         direction: Any = self.direction or self.own_direction(space, fixed)

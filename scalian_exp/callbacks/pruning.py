@@ -1,12 +1,12 @@
 """End the hopeless trials of a search early."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
 from scalian_exp.build import built
+from scalian_exp.files import read_json
 from scalian_exp.folders import job_number
 from scalian_exp.refusal import Refusal
 from scalian_exp.search import PRUNED, STUDY
@@ -24,7 +24,7 @@ class Pruning(pl.Callback):
         file = folder.parent / STUDY
         if not file.exists():
             raise Refusal("callbacks=pruning is for trials of a search: add -m hydra/sweeper=optuna, or leave it out.")
-        self.where, self.number = json.loads(file.read_text()), job_number(folder)
+        self.where, self.number = read_json(file), job_number(folder)
 
     def on_validation_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
