@@ -63,7 +63,8 @@ def build_trainer(
     ]
     frame: list[Any] = [SeededEpochs(config["seed"]), Divergence(), Provenance(config, folder, callbacks), Timing()]
     frame += [ResumableCurves()]
-    steps = next((c for c in callbacks.values() if isinstance(c, StepCheckpoints)), StepCheckpoints(folder, None))
+    own = [c for c in callbacks.values() if isinstance(c, StepCheckpoints)]
+    steps = own[0] if own else StepCheckpoints(folder, None)
     frame += [CudaGraphs()] if config.get("cuda_graphs") else []
     trainer: pl.Trainer = build(
         "trainer",
