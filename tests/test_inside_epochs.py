@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import kinds, tiny
+from conftest import of_each_kind, tiny
 from PIL import Image
 
 from scalian_exp.checkpoint import read
@@ -57,7 +57,7 @@ def assert_same(one: Path, other: Path) -> None:
         assert curves[1].read_text() == curves[0].read_text()
 
 
-@pytest.mark.parametrize("model", kinds())
+@pytest.mark.parametrize("model", of_each_kind())
 def test_every_model_goes_on_inside_an_epoch(model: str, tmp_path: Path) -> None:
     config = tiny(model, "trainer.max_epochs=2")
     whole = train(config, tmp_path / "whole")
