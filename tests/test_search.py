@@ -11,8 +11,9 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_command_line import QUICK, command
 
+from scalian_exp.callbacks.pruning import Pruning
 from scalian_exp.refusal import Refusal
-from scalian_exp.search import PRUNED
+from scalian_exp.search import PRUNED, STUDY
 from scalian_exp.search_space import distribution, values
 
 optuna = pytest.importorskip("optuna", reason="the extra 'optuna' isn't installed")
@@ -101,6 +102,9 @@ def test_what_is_no_search_is_refused(tmp_path: Path) -> None:
     assert nothing.returncode == 1
     assert "nothing to search" in nothing.stderr
     assert "for trials of a search" in command(*QUICK[1:], "model=vae", "callbacks=pruning", cwd=tmp_path).stderr
+    (tmp_path / STUDY).write_text("{")
+    with pytest.raises(Refusal, match=rf"{STUDY} is damaged"):
+        Pruning(tmp_path / "0_lr-0.1", "val/loss")
 
 
 @pytest.mark.slow
