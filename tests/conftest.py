@@ -1,7 +1,7 @@
 """Tools of the tests: configs without the command line, and tiny versions of every model."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from scalian_exp.datasets.images import TensorBatches
@@ -42,6 +43,13 @@ needs_browser = pytest.mark.skipif(
     reason="no chromium here: apt-get install chromium chromium-driver",
 )
 """marks tests of pages"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_of_hydra() -> Iterator[None]:
+    """A command that ran in this process leaves its config to none of the tests after it."""
+    yield
+    HydraConfig.instance().cfg = None
 
 
 def names(group: str) -> list[str]:

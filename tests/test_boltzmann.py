@@ -197,7 +197,7 @@ def test_a_stack_untied_unrolls_into_both_its_ways() -> None:
 
 def test_nothing_is_drawn_from_an_unfinished_stack(tmp_path: Path) -> None:
     network_after(2, tmp_path / "stack")
-    said: dict[str, Any] = {"run": str(tmp_path / "stack"), "device": "cpu"}
+    said: dict[str, Any] = {"run": str(tmp_path / "stack"), "device": "cpu", "trust": [], "dataset": {"root": None}}
     for name in ("sample", "complete", "denoise", "embed"):
         with pytest.raises(Refusal, match="upper 2 of this stack's layers"):
             apply({**said, "name": name, "action": options("action")[name]})
@@ -413,6 +413,6 @@ def test_an_estimated_likelihood_comes_with_its_interval_and_is_marked_where_it_
     assert capsys.readouterr().out.count("unreliable: ") == 5  # three likelihoods and log Z, from both sides
     assert "log Z is unreliable" in caplog.text
     action = {"name": "evaluate", "action": options("action")["evaluate"]}
-    apply({"run": str(tmp_path), "device": "cpu", "trust": [], **action})
+    apply({"run": str(tmp_path), "device": "cpu", "trust": [], "dataset": {"root": None}, **action})
     (again,) = tmp_path.glob("evaluate/*/metrics.json")
     assert json.loads(again.read_text()).items() <= metrics.items()

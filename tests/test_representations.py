@@ -30,6 +30,7 @@ from scalian_exp.init_from import start_network_from
 from scalian_exp.losses.adversarial import Hinge, NonSaturating
 from scalian_exp.losses.multinomial import Multinomial
 from scalian_exp.refusal import Refusal
+from scalian_exp.shell import text_of
 from scalian_exp.tasks.reconstruction import psnr
 from scalian_exp.train import train
 
@@ -247,18 +248,15 @@ def test_nearest_and_probe_from_the_command_line(tmp_path: Path) -> None:
 
 def test_an_actions_options_need_no_prefix() -> None:
     def once(said: str) -> str:
-        return spelt_out(said, sweeping=False)
+        return spelt_out(said, several=False)
 
     assert once("count=3") == "action.count=3"
     assert once("labels=[1,2]") == "action.labels=[1,2]"
-    assert once("text=it's (not), 2") == "action.text='it\\'s (not), 2'"
-    assert once("text=red, green") == "action.text='red, green'"
-    assert once("image=a (1).png") == "action.image='a (1).png'"
-    assert once("text=42") == "action.text='42'"
-    assert once("action.text=1e3") == "action.text='1e3'"
-    assert once("text='42'") == "action.text='42'"
+    for text in ("it's (not), 2", "red, green", "a (1).png", "42", "1e3"):
+        assert text_of(once(f"text={text}")) == text_of(once(f"action.text={text}")) == text
+    assert text_of(once("text='42'")) == "42"
     assert once("text=null") == "action.text=null"
-    assert spelt_out("seed=1,2", sweeping=True) == "action.seed=1,2"
+    assert spelt_out("seed=1,2", several=True) == "action.seed=1,2"
     for said in ("run=a", "action=sample", "--help", "action.count=3", "+action.x=1"):
         assert once(said) == said
 

@@ -1,5 +1,6 @@
 """Data in shards is the same data, and takes no memory."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,10 @@ def test_shards_hold_what_was_written(shards: Path) -> None:
 
 
 def test_an_epoch_takes_every_example_once_and_few_shards_at_a_time(tmp_path: Path) -> None:
-    (tmp_path / "index.json").write_text('{"chunks": [{"chunk_size": 5}, {"chunk_size": 4}, {"chunk_size": 6}]}')
+    shards = [{"chunk_size": size, "filename": f"{size}.bin"} for size in (5, 4, 6)]
+    for written in shards:
+        (tmp_path / str(written["filename"])).touch()
+    (tmp_path / "index.json").write_text(json.dumps({"chunks": shards}))
     from scalian_exp.datasets.shards import ShardedExamples
 
     data = ShardedExamples(tmp_path, mixed=1)
