@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from scalian_exp.actions.action import image_from
-from scalian_exp.datasets.image_files import Picture, chosen, pages, read_image
+from scalian_exp.datasets.image_files import Picture, chosen, opened, pages, read_image
 from scalian_exp.refusal import Refusal
 
 
@@ -155,3 +155,22 @@ def test_too_many_pixels_and_half_a_file_are_told_by_name(tmp_path: Path, monkey
     for read in (pages, lambda path: read_image(path, (1, 8, 8), "crop")):
         with pytest.raises(Refusal, match=r"a.png has more pixels than Pillow reads \(1,000\); scale it down or cut"):
             read(tmp_path / "a.png")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("bits", "greys"), [(8, [0, 255]), (8, [255, 0]), (4, [0, 255]), (4, [255, 0]), (4, [0, 1, 2]), (8, [0, 1, 2])]
+)
+def test_bitmaps_of_few_greys_are_read_with_their_own_depth(tmp_path: Path, bits: int, greys: list[int]) -> None:
+    """Pillow drops such palettes, and then would read 1 or 8 bits a pixel."""
+    numbers = np.random.default_rng(0).integers(0, len(greys), (3, 20))
+    rows = b""
+    for row in numbers[::-1]:  # the lowest first, each of whole words
+        text = "".join(f"{number:0{bits}b}" for number in row)
+        text += "0" * (-len(text) % 32)
+        rows += bytes(int(text[start : start + 8], 2) for start in range(0, len(text), 8))
+    palette = b"".join(bytes([grey, grey, grey, 0]) for grey in greys)
+    header = struct.pack("<IiiHHIIiiII", 40, 20, 3, 1, bits, 0, len(rows), 0, 0, len(greys), 0)
+    start = struct.pack("<2sIHHI", b"BM", 54 + len(palette) + len(rows), 0, 0, 54 + len(palette))
+    (tmp_path / "a.bmp").write_bytes(start + header + palette + rows)
+    with opened(tmp_path / "a.bmp") as image:
+        assert np.array_equal(np.asarray(image.convert("L")), np.array(greys)[numbers])
