@@ -1,5 +1,6 @@
 """Go on with a sweep: finished jobs are kept, interrupted ones go on, failed and missing ones are done."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,54 @@ def check_jobs(sweep: Path, config_name: str) -> None:
             continue  # killed when Hydra was about to write it anew, and now it does
         now = resolved(compose(config_name, read_overrides(job)))
         now.pop("trust", None)  # no run keeps what is trusted
-        if changes := differences(read_config(job, training=True), now):
+        if changes := differences(in_todays_words(read_config(job, training=True), now), now):
             more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise Refusal(
                 f"The configs have changed since {job} was started: {'; '.join(changes[:SHOWN])}{more}. Change "
-                "them back to go on, or start a new sweep."
+                "them back to go on; else resume its jobs one by one, or start a new sweep."
             )
+
+
+def in_todays_words(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What a run was, with what its version's configs couldn't say yet.
+
+    Loggers and callbacks that only save may be others now: the training is the same.
+    """
+    then, callbacks = before["callbacks"], now["callbacks"]
+    saving = {name: callbacks[name] for name in callbacks.keys() - then.keys() if saves(callbacks[name])}
+    told: dict[str, Any] = with_unsaid({**before, "callbacks": then | saving, "logger": now["logger"]}, now)
+    return told
+
+
+def saves(callback: dict[str, Any] | None) -> bool:
+    from pytorch_lightning.callbacks import Checkpoint
+
+    target = class_of(callback)
+    return isinstance(target, type) and issubclass(target, Checkpoint)
+
+
+def with_unsaid(before: Any, now: Any) -> Any:
+    """A config with the arguments that only today's states, as they were: what the class says that configs of earlier
+    versions implied, else its default."""
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        return [with_unsaid(*pair) for pair in zip(before, now, strict=True)]
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return before
+    unsaid: dict[str, Any] = {}
+    if (new := now.keys() - before.keys()) and before.get("_target_") == now.get("_target_"):
+        target = class_of(now)
+        takes = inspect.signature(target).parameters if target else {}
+        meant = {name: takes[name].default for name in new & takes.keys()} | getattr(target, "implied", {})
+        unsaid = {name: value for name, value in meant.items() if name in new and value is not inspect.Parameter.empty}
+    return unsaid | {key: with_unsaid(value, now.get(key)) for key, value in before.items()}
+
+
+def class_of(node: dict[str, Any] | None) -> Any:
+    """The target of a node that is ours; None of others, which a stranger's folder may name."""
+    from scalian_exp.build import located
+
+    target = str((node or {}).get("_target_"))
+    return located(target) if target.startswith("scalian_exp.") else None
 
 
 def differences(before: Any, after: Any, path: str = "") -> list[str]:

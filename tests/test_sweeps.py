@@ -16,7 +16,7 @@ from test_command_line import QUICK, command
 
 from scalian_exp.arguments import check_options, each_for_its_job
 from scalian_exp.refusal import Refusal
-from scalian_exp.resume_sweep import check_jobs, differences, resumed_sweep
+from scalian_exp.resume_sweep import check_jobs, differences, in_todays_words, resumed_sweep
 
 SWEEP = [*QUICK, "model=autoencoder,vae", "seed=0,1", "trainer.max_epochs=3", "hydra.sweep.dir=sweep"]
 OF_THE_CLOCK = {"seconds_per_epoch", "samples_per_second", "inference_ms_per_sample", "activations_mb_per_sample"}
@@ -166,6 +166,29 @@ def test_differences_are_told_leaf_by_leaf() -> None:
         "d: None → nothing",
     ]
     check_jobs(Path("no such folder"), "train")
+
+
+def test_what_an_earlier_version_left_unsaid_is_no_change_unless_it_meant_another_thing() -> None:
+    saving = {"_target_": "scalian_exp.callbacks.step_checkpoints.StepCheckpoints", "every_minutes": 10}
+    stopping = {"_target_": "pytorch_lightning.callbacks.EarlyStopping"}
+    network = {"_target_": "scalian_exp.networks.deeplab.LargeFOV", "num_classes": 3}
+    task = {"_target_": "scalian_exp.tasks.segmentation.Segmentation", "network": network}
+    data = {"_target_": "scalian_exp.datasets.folder.ImageFolder", "root": "photos"}
+    before = {"model": task, "dataset": data, "callbacks": {}, "logger": {"csv": {"_target_": "theirs"}}}
+
+    def changes(**other: Any) -> list[str]:
+        now = before | {"logger": {"csv": {"_target_": "ours"}}, "callbacks": {"checkpoint": saving}} | other
+        return differences(in_todays_words(before, now), now)
+
+    assert changes() == []
+    assert changes(dataset=data | {"background": [255, 255, 255]}, model=task | {"decay_biases": True}) == []
+    assert changes(dataset=data | {"background": [0, 0, 0]}) == ["dataset.background: (255, 255, 255) → [0, 0, 0]"]
+    assert changes(model=task | {"decay_biases": False}) == ["model.decay_biases: True → False"]
+    resized = {value: task | {"network": network | {"torchvision_resize": value}} for value in (True, False)}
+    assert changes(model=resized[True]) == []
+    assert changes(model=resized[False]) == ["model.network.torchvision_resize: True → False"]
+    assert changes(callbacks={"stop": stopping}) == [f"callbacks.stop: nothing → {stopping}"]
+    assert changes(seed=1) == ["seed: nothing → 1"]
 
 
 @pytest.mark.slow
