@@ -175,7 +175,7 @@ def check_graphs(config: dict[str, Any]) -> None:
         raise Refusal("cuda_graphs=true and compile=true both record the network; choose one of them.")
     if "strategy" in config["trainer"]:
         raise Refusal("cuda_graphs=true is for one process; leave it out with several.")
-    if config["trainer"].get("accumulate_grad_batches", 1) != 1:
+    if config["trainer"].get("accumulate_grad_batches") not in (None, 1):
         raise Refusal("cuda_graphs=true keeps the gradients of one step; leave trainer.accumulate_grad_batches out.")
 
 

@@ -9,15 +9,28 @@ from torch import Tensor
 
 from scalian_exp.refusal import Refusal
 
+JUDGED = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that hold a NaN or an infinity: one pass over the values, no copy of them."""
-    names = [name for name, values in tensors.items() if values.is_floating_point() and values.numel()]
+    """Names of the tensors that hold a NaN or an infinity: one pass over the values, no copy of them.
+
+    Types for which torch has no such kernel, as 8-bit floats and complex numbers, are passed over.
+    """
+    stored = {name: stored_values(tensor.detach()) for name, tensor in tensors.items()}
+    names = [name for name, values in stored.items() if values.dtype in JUDGED and values.numel()]
     if not names:
         return []
     # A NaN is both the least and the largest value; isfinite() of all values would take eight times as long.
-    finite = [torch.stack(torch.aminmax(tensors[name].detach())).isfinite().all() for name in names]
+    finite = [torch.stack(torch.aminmax(stored[name])).isfinite().all() for name in names]
     return [name for name, is_finite in zip(names, torch.stack(finite).tolist(), strict=True) if not is_finite]
+
+
+def stored_values(tensor: Tensor) -> Tensor:
+    """The values that a tensor stores: all of a dense one's."""
+    if tensor.layout == torch.sparse_coo:
+        return tensor.coalesce().values()
+    return tensor if tensor.layout == torch.strided else tensor.values()
 
 
 def diverged(what: str, trainer: Any) -> Refusal:

@@ -10,29 +10,43 @@ from scalian_exp.refusal import Refusal
 
 CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """where Linux says how much memory a container may use"""
+MACHINE = "/proc/meminfo"
+"""where Linux says how much swap space there is"""
 
 
 def total() -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's if that is less."""
+    """Bytes of memory that this process may use: the machine's, or its container's if that is less; and swap space."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in CONTAINERS:
         with suppress(OSError, ValueError):  # no such file, or "max"
             limits.append(int(Path(file).read_text()))
-    return min(limits)
+    return min(limits) + swap()
 
 
-def check_fits(size: float, what: str, advice: str) -> None:
-    """
+def swap() -> int:
+    """Bytes of swap space, as far as Linux tells."""
+    with suppress(OSError):
+        for line in Path(MACHINE).read_text().splitlines():
+            if line.startswith("SwapTotal:"):
+                return 1024 * int(line.split()[1])
+    return 0
+
+
+def check_fits(size: float, what: str, advice: str, room: tuple[float, str] | None = None) -> None:
+    """Refuse what is larger than the memory it goes to.
+
     Args:
         size: bytes that it takes at least.
         what: begins the sentence.
         advice: ends it.
+        room: bytes of that memory, and whose it is; None for all of this machine's.
 
     Raises:
-        Refusal: if it is more than all memory.
+        Refusal: if it doesn't fit.
     """
-    if size > (most := total()):
-        raise Refusal(f"{what} would take at least {amount(size)}, but this machine has {amount(most)}; {advice}.")
+    most, owner = room or (total(), "this machine")
+    if size > most:
+        raise Refusal(f"{what} would take at least {amount(size)}, but {owner} has {amount(most)}; {advice}.")
 
 
 def amount(size: float) -> str:
@@ -42,7 +56,8 @@ def amount(size: float) -> str:
 
 
 def check_images(count: int, shape: Sequence[int], bytes_each: int = 4) -> None:
-    """
+    """Refuse images that don't fit in memory together.
+
     Args:
         count: images in memory at once.
         shape: of one: channels, height, width.

@@ -48,7 +48,7 @@ def build_trainer(
         torch.compiler.reset()  # in a sweep, jobs share the limit of compilations
         for part in task.compiled():
             part.compile()
-    by_hand = [name for name, off in BY_HAND.items() if config["trainer"].get(name, off) != off]
+    by_hand = [name for name, off in BY_HAND.items() if config["trainer"].get(name) not in (None, off)]
     if not task.automatic_optimization and by_hand:
         raise Refusal(f"trainer.{by_hand[0]}: {type(task).__name__} steps its optimizers by itself; leave it out here.")
     if processes(config["trainer"]) > 1 and task.optimizer is None:

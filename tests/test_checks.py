@@ -141,13 +141,13 @@ PLAIN_TRAINER = {"max_epochs": 3, "accelerator": "cpu", "devices": 1}
         ("val_check_interval", [None, 1, 0.5, 1.0, "00:00:10:00"], [0, 0.0, -1, 1.5, "often"]),
         ("check_val_every_n_epoch", [1, 10], [0, -1, 0.5, None]),
         ("num_sanity_val_steps", [0, 2, -1], [-2, 0.5]),
-        ("log_every_n_steps", [1, 50], [0, -1, 0.5]),
-        ("accumulate_grad_batches", [1, 4], [0, -1, None, 1.5, {4: 2}]),
+        ("log_every_n_steps", [0, 1, 50], [-1, 0.5]),
+        ("accumulate_grad_batches", [None, 1, 4], [0, -1, 1.5, {4: 2}]),
         ("gradient_clip_val", [None, 0, 1, 0.5], [-1, float("inf"), float("nan"), "small"]),
         ("gradient_clip_algorithm", [None, "norm", "value"], ["max"]),
         ("deterministic", [True, False, "warn", None], ["maybe", 1]),
         ("benchmark", [True, None], ["maybe", 1]),
-        ("precision", ["32-true", "bf16-mixed", 64, "16"], ["8-bit", 31, None]),
+        ("precision", ["32-true", "bf16-mixed", 64, "16", None], ["8-bit", 31]),
         ("accelerator", ["auto", "cpu"], ["tpu", "abacus", None]),
         ("profiler", [None, "simple"], ["slow", 1]),
         ("num_nodes", [1], [0, -1]),
@@ -330,3 +330,17 @@ def test_aliases_and_classes_of_ones_own_are_followed(tmp_path: Path, monkeypatc
     assert expected(3, wanted["thing"]) == "a node with a _target_ or null"
     assert expected("x", wanted["metres"]) == "a whole number"
     assert expected("x", wanted["other"]) is None
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        {"log_every_n_steps": 0},
+        {"profiler": {"_target_": "pytorch_lightning.profilers.AdvancedProfiler", "dirpath": "profiles"}},
+        {"precision": None},
+        {"inference_mode": None},
+        {"accumulate_grad_batches": None},
+    ],
+)
+def test_what_lightning_takes_is_not_refused(taken: dict[str, Any]) -> None:
+    check_trainer({"max_epochs": 1, **taken}, {}, weights_given=False)

@@ -86,3 +86,16 @@ def test_one_value_among_many_is_found(value: float, dtype: torch.dtype) -> None
     tensors = {"a": largest, "empty": torch.zeros(0), "numbers": torch.arange(3), "b": broken, "c": -largest}
     assert not_finite(tensors) == ["b"]
     assert not_finite({"numbers": torch.arange(3)}) == []
+
+
+def test_sparse_tensors_are_looked_into_and_8_bit_floats_passed_over() -> None:
+    broken = torch.eye(3)
+    broken[1, 1] = torch.nan
+    tensors = {
+        "coordinates": broken.to_sparse(),
+        "rows": broken.to_sparse_csr(),
+        "sound": torch.eye(3).to_sparse(),
+        "bytes": torch.ones(3).to(torch.float8_e4m3fn),
+        "none": torch.zeros(3, 3).to_sparse(),
+    }
+    assert not_finite(tensors) == ["coordinates", "rows"]
