@@ -97,7 +97,7 @@ class MaskFolder(Masks):
             Refusal: if files contradict one another, or if a split has no pixel that counts.
         """
         every = [mask for part in masks.values() for mask in part]
-        refuse_disagreement(every)
+        refuse_disagreement(every, self.ignore_index)
         if self.ignore_index == 255 and set().union(*(mask.classes for mask in every)) == {0, VOID_BYTE}:
             raise Refusal(
                 f"No mask in {self.root} has a pixel of class 1, as 255 is void there; if white is class 1, say "

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -106,11 +107,14 @@ def palette_of(mask: Image.Image, background: Sequence[int]) -> list[Colour]:
     return [tuple(colour) for colour in seen.tolist()]
 
 
-def refuse_disagreement(masks: Iterable[Checked]) -> None:
+def refuse_disagreement(masks: Iterable[Checked], void: int | None = None) -> None:
     """
+    Args:
+        void: the number in the files that is no class's.
+
     Raises:
-        Refusal: if some files of a data set can be read by numbers only and others by colours only, or if palettes of
-            files that are read by numbers say different things.
+        Refusal: if some files of a data set can be read by numbers only and others by colours only, if palettes of
+            files that are read by numbers say different things, or if they are greys in another order than the numbers.
     """
     first: dict[str, Path] = {}
     colours: dict[int, tuple[Colour, Path]] = {}
@@ -135,4 +139,11 @@ def refuse_disagreement(masks: Iterable[Checked]) -> None:
         raise Refusal(
             f"{first['colours']} says the classes by the colours of its palette, but {first['numbers']} by numbers; "
             f"{ADVICE}."
+        )
+    shades = [colours[number][0] for number in sorted(colours) if number != void]
+    if all(len(set(shade)) == 1 for shade in shades) and any(a > b for a, b in pairwise(shades)):
+        order = ", ".join(str(list(shade)) for shade in shades[:5])
+        raise Refusal(
+            f"The palette of {colours[min(colours)][1]} has greys that don't rise with their numbers ({order}), so the "
+            f"greys may be the classes, or the numbers; {ADVICE}."
         )

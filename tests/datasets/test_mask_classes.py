@@ -172,6 +172,16 @@ def test_files_whose_palettes_disagree_are_refused_by_name(tmp_path: Path) -> No
         data.setup()
 
 
+def test_greys_against_the_order_of_their_numbers_are_refused(tmp_path: Path) -> None:
+    light, mid, dark = [250] * 3, [100] * 3, [5] * 3
+    save_all(tmp_path / "ramp", [indexed([0, 1, 2], [dark, mid, light])]).setup()
+    advice = r"0.png has greys that don't rise with their numbers \(\[250, 250, 250\], .*dataset.palette="
+    with pytest.raises(Refusal, match=advice):
+        save_all(tmp_path / "both", [indexed([0, 1, 1], [light, dark])]).setup()
+    with pytest.raises(Refusal, match=advice):  # in no file alone
+        save_all(tmp_path / "each", [indexed([0, 0], [light]), indexed([1, 1], [dark, dark])]).setup()
+
+
 def test_a_split_of_void_alone_is_refused(tmp_path: Path) -> None:
     save_all(tmp_path, [Image.new("L", (4, 4), 1)])
     Image.new("L", (4, 4), 255).save(tmp_path / "test/masks/0.png")
