@@ -32,6 +32,23 @@ PUBLIC = (
 """what a file's names may begin with: only modules of these are imported to see what a name stands for"""
 FUNCTIONS = {"scalian_exp.callbacks.progress.progress"}
 """the only functions that our own configs name"""
+DEPENDENCIES = {
+    *(
+        "torch",
+        "torchvision",
+        "torchmetrics",
+        "pytorch_lightning",
+        "lightning",
+        "lightning_fabric",
+        "lightning_utilities",
+    ),
+    *("numpy", "scipy", "sympy", "sklearn", "pandas", "networkx", "matplotlib", "PIL", "jinja2", "yaml", "antlr4"),
+    *("hydra", "omegaconf", "fsspec", "filelock", "joblib", "cloudpickle", "optuna", "sqlalchemy", "alembic", "mlflow"),
+    *("submitit", "ray", "litdata", "onnx", "onnxruntime", "onnxscript", "tensorboard", "pip", "setuptools"),
+}
+"""what is installed with this package, and offers any file the means to do harm: it isn't trusted as a whole"""
+VOUCHED = "torchvision.models"
+"""the only functions of these packages that may be trusted: they make networks"""
 OF_NUMBERS = ("aggregation", "classification", "clustering", "nominal", "regression", "retrieval", "segmentation")
 """the metrics of torchmetrics that fetch no weights from the network"""
 OURS = tuple(f"scalian_exp.{package}" for package in ("networks", "losses", "metrics", "schedules"))
@@ -80,14 +97,21 @@ def modules(said: Any) -> tuple[str, ...]:
     """The packages that `trust=…` names: none, one, several with commas between, or a list.
 
     Raises:
-        Refusal: if there are no such names, or one of Python's own library.
+        Refusal: if there are no such names, or one of Python's own library, or of a package that this one depends on.
     """
     names = [name.strip() for name in said.split(",")] if isinstance(said, str) else said or []
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) and importable(name) for name in names):
         raise Refusal(f"trust must be the name of a package or a list of them, as trust=halves, not {said!r}.")
     if own := [name for name in names if name.partition(".")[0] in sys.stdlib_module_names]:
         raise Refusal(f"trust={own[0]} is part of Python, which has no networks; name the package of the network.")
+    if own := [name for name in names if harmful(name)]:
+        raise Refusal(f"trust={own[0]} could do anything a file asks for; name the package of the network itself.")
     return tuple(names)
+
+
+def harmful(name: str) -> bool:
+    """Is a name a dependency of ours, and in none of its packages that a file may name?"""
+    return name.partition(".")[0] in DEPENDENCIES and not within(name, (*PUBLIC, VOUCHED))
 
 
 def importable(path: str) -> bool:
@@ -181,7 +205,7 @@ def objection(path: str, target: Any, trust: Sequence[str]) -> Objection | None:
         return foreign(path, target, target.partition(".")[0])
     found = located(target)
     home = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
-    if within(home, trust):
+    if within(home, trust) and may_stand(found, home, place):
         return None
     if place is None or not within(home, PUBLIC):
         return Objection(path, f"names {target}, which does not belong there; don't use this file.", "")
@@ -192,10 +216,20 @@ def objection(path: str, target: Any, trust: Sequence[str]) -> Objection | None:
     return None if within(home, place.packages) else foreign(path, target, home.rpartition(".")[0])
 
 
+def may_stand(found: Any, home: str, place: Place | None) -> bool:
+    """May something of a trusted package be built there? A class must fit the place, unless it is a part of something
+    else; a function must be neither ours nor a dependency's."""
+    if not isinstance(found, type):
+        return within(home, [VOUCHED]) or home.partition(".")[0] not in {*DEPENDENCIES, "scalian_exp"}
+    return place is None or place.path.endswith(".+") or issubclass(found, located(place.base))
+
+
 def foreign(path: str, target: str, module: str) -> Objection:
     """The objection to code of a package that nobody vouches for."""
     if module.partition(".")[0] in sys.stdlib_module_names:
         return Objection(path, f"names {target}, which is part of Python and could do harm; don't use this file.", "")
+    if harmful(module) or harmful(target):
+        return Objection(path, f"names {target}, which could do harm; don't use this file.", "")
     reason = (
         f"names {target}: code that could do anything. If you know the file and {module}, add trust={module} "
         f"(in Python: trust=[{module!r}])."

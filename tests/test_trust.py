@@ -120,6 +120,21 @@ def test_a_checkpoint_builds_nothing_harmful(node: dict[str, Any], checkpoint: d
     assert unharmed()
 
 
+@pytest.mark.parametrize("name", ["scalian_exp", "pytorch_lightning", "torch.nn", "torchvision.models", "mine"])
+def test_trust_makes_nothing_harmful_of_other_packages(name: str) -> None:
+    for node in HARMFUL:
+        for config in ({"model": {"network": node}}, {"loss": node}, {"callbacks": {"x": node}}):
+            with pytest.raises(Refusal, match="in stranger names"):
+                check_origin(config, Path("stranger"), modules(name))
+    assert unharmed()
+
+
+def test_what_could_do_anything_is_not_offered_for_trust() -> None:
+    for target in ("torch.load", "torch.hub.load", "sympy.sympify", "numpy.load", "hydra.utils.get_object"):
+        with pytest.raises(Refusal, match=r"don't use this file\.$"):
+            check_origin({"loss": {"_target_": target}}, Path("stranger"), ())
+
+
 def test_all_that_reads_a_checkpoint_judges_it(checkpoint: dict[str, Any]) -> None:
     contents = deepcopy(checkpoint)
     contents["scalian_exp"]["config"]["dataset"] = {"_target_": "evil.Data", "root": "."}
@@ -163,7 +178,21 @@ def test_whoever_is_trusted_may_build(
 def test_who_can_be_trusted() -> None:
     assert modules(None) == ()
     assert modules("halves, mylib") == modules(["halves", "mylib"]) == ("halves", "mylib")
-    for wrong in ("os", "builtins", "a b", "../x", 3, [1], "-", {"a": 1}):
+    for wrong in (
+        "os",
+        "builtins",
+        "torch",
+        "torch.hub",
+        "numpy",
+        "torchvision.io",
+        "mine,sympy",
+        "a b",
+        "../x",
+        3,
+        [1],
+        "-",
+        {"a": 1},
+    ):
         with pytest.raises(Refusal, match="trust"):
             modules(wrong)
 
@@ -199,7 +228,11 @@ def run_folder(folder: Path, config: dict[str, Any]) -> Path:
 OF_THE_TRAINER: list[tuple[str, Any, str]] = [
     ("callbacks.x", {"_target_": "os.system", "command": f"touch {MARKER}"}, "part of Python"),
     ("callbacks.x", {"_target_": "scalian_exp.files.write_text", "file": MARKER, "text": "x"}, "no pytorch_lightning"),
-    ("callbacks.x", {"_target_": "torch.load", "f": "evil.pt", "weights_only": False}, "trust=torch"),
+    (
+        "callbacks.x",
+        {"_target_": "torch.load", "f": "evil.pt", "weights_only": False},
+        "could do harm; don't use this file",
+    ),
     ("callbacks.x", {"_target_": "torch.nn.ReLU"}, "no pytorch_lightning.Callback"),
     ("callbacks.x", {"_target_": "scalian_exp.callbacks.figures.Figures", "folder": "/tmp"}, "callbacks.x.folder=/tmp"),
     (
