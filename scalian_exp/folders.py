@@ -1,5 +1,6 @@
 """What lies in a run's and in a sweep's folder. No torch."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -72,6 +73,21 @@ def multirun(folder: Path) -> Path:
     """The file that tells how the sweep in a folder was started."""
     before = folder / BEFORE
     return before if before.is_file() else folder / MULTIRUN
+
+
+def check_links(folder: Path) -> None:
+    """Refuse symbolic links that lead out of a folder in which files are going to be written: it may be a stranger's.
+
+    Raises:
+        Refusal: if there is one.
+    """
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in folders + files):
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                raise Refusal(
+                    f"{path} is a link out of the folder, to {path.readlink()}, which would be written to; put a "
+                    "copy in its place, or remove it."
+                )
 
 
 def remove_parts(folder: Path) -> None:

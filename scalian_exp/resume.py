@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from scalian_exp import folders
 from scalian_exp.checks import check_plain, find_data_at, leaf_paths, nearest
 from scalian_exp.refusal import Refusal
+from scalian_exp.search import STUDY
 from scalian_exp.shell import command, command_to_resume, spelled, text_of, word
 from scalian_exp.stored import read_config, read_hydra, read_overrides
 
@@ -38,6 +39,9 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     trust = modules(next((override.value() for override in said if override.key_or_group == "trust"), None))
     if not folders.goes_on(folder):
         raise Refusal(f"{folder} has no checkpoints/last.ckpt to go on from; start a new run.")
+    folders.check_links(folder)
+    if (folder.parent / STUDY).exists():
+        folders.check_links(folder.parent)
     for override in said:
         key = override.key_or_group
         if key in ("resume", "trust", ROOT):

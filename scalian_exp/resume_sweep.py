@@ -9,7 +9,7 @@ import yaml
 from scalian_exp.arguments import each_for_its_job
 from scalian_exp.checks import resolved
 from scalian_exp.files import read_yaml
-from scalian_exp.folders import multirun, runs_in
+from scalian_exp.folders import check_links, multirun, runs_in
 from scalian_exp.overrides import check_overrides, to_be_repeated
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import command_to_resume, literal, spelled, text_of, word
@@ -35,6 +35,7 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
     again = [said for said in arguments if not said.startswith((f"{KEY}=", "trust=")) and said not in FLAGS]
     trust = [said for said in arguments if said.startswith("trust=")]
     task, hydras = started_with(folder)
+    check_links(folder)
     new = [said for said in again if key_of(said).startswith("hydra")]
     own, then = (each_for_its_job(words) for words in ([said for said in again if said not in new], task))
     if own and sorted(own) != sorted(then):

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from scalian_exp.callbacks.provenance import AtomicCheckpoints
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume import resumed
+from scalian_exp.resume_sweep import resumed_sweep
 from scalian_exp.train import train
 from tests.conftest import tiny
 
@@ -71,3 +73,22 @@ def test_a_formatted_name_stays_in_the_folder(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="outside of the run's folder"):
         AtomicCheckpoints(tmp_path / "run").save_checkpoint({}, path)
     assert not (tmp_path / "evil.ckpt").exists()
+
+
+@pytest.mark.parametrize("name", ["train.log", "figures/val_x.png", "csv", "checkpoints/last.ckpt"])
+def test_links_that_lead_out_of_a_folder_are_refused(name: str, tmp_path: Path) -> None:
+    thesis, job = victim_of(tmp_path), tmp_path / "sweep/0"
+    for folder in (job / "checkpoints", job / "figures"):
+        folder.mkdir(parents=True)
+    (job / "checkpoints/start.ckpt").touch()
+    (job / "config.yaml").write_text(yaml.safe_dump(tiny("autoencoder")))
+    hydra = {"overrides": {"task": [], "hydra": []}, "runtime": {"cwd": str(Path.cwd())}}
+    (job.parent / "multirun.yaml").write_text(yaml.safe_dump({"hydra": hydra}))
+    (job / "inside").symlink_to("config.yaml")
+    resumed([f"resume={job}"])
+    resumed_sweep([f"sweep.resume={job.parent}"])
+    (job / name).symlink_to(thesis)
+    with pytest.raises(Refusal, match=f"{name} is a link out of the folder"):
+        resumed([f"resume={job}"])
+    with pytest.raises(Refusal, match=f"{name} is a link out of the folder"):
+        resumed_sweep([f"sweep.resume={job.parent}"])

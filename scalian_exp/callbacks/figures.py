@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from scalian_exp.callbacks.tensorboard import writers
+from scalian_exp.files import replacing
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.tasks.base import batch_size
 
@@ -53,7 +54,8 @@ class Figures(pl.Callback):
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             file = folder / f"{split}_{name}.png"
-            figure.savefig(file, dpi=100)
+            with replacing(file) as part:  # not through a link that lies there
+                figure.savefig(part, format="png", dpi=100)
             for writer in writers(trainer):
                 # not add_figure, which would draw it once more
                 pixels = np.asarray(Image.open(file).convert("RGB"))
