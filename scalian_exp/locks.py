@@ -53,7 +53,7 @@ class Hold:
                 self.missing = [self.folder, *(path for path in self.missing if path != folder)]
             else:
                 folder.mkdir(parents=True, exist_ok=True)
-            self.lock = FileLock(self.folder / LOCK) if lock else None
+            self.lock = FileLock(self.folder / LOCK, fallback_to_soft=False) if lock else None
             self.take()
         except BaseException:
             self.remove_folders()
@@ -191,7 +191,7 @@ def check_free(folder: Path) -> None:
     """
     if real(folder) in _held or not (folder / LOCK).exists():
         return
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / LOCK, fallback_to_soft=False)
     try:
         locked(lock, folder)
     except OSError as error:
