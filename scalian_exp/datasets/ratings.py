@@ -78,9 +78,12 @@ class Ratings(Data, ABC):
         super().__init__(batch_size)
         if list(levels) != sorted(set(levels)):
             raise Refusal(f"dataset.levels={list(levels)} must be ascending, each level once.")
-        if not levels or liked > levels[-1]:
+        if not levels:
+            raise Refusal("dataset.levels=[] has no rating; give the values that a rating can have.")
+        if liked > levels[-1]:
             raise Refusal(
-                f"dataset.liked={liked:g} is above all dataset.levels={list(levels)}: nothing could be liked."
+                f"dataset.liked={liked:g} is above all dataset.levels={list(levels)}: nothing could be liked; say from "
+                f"which rating on something is: dataset.liked={levels[-1]:g} or less."
             )
         self.users, self.items, self.rows, self.scale = users, items, rows, list(levels)
         self.shift = above_zero(levels)

@@ -128,8 +128,10 @@ def test_no_rating_of_the_test_split_reaches_training(model: str, tmp_path: Path
 
 
 def test_a_level_that_nobody_can_like_is_refused() -> None:
-    with pytest.raises(Refusal, match="liked=6 is above all"):
+    with pytest.raises(Refusal, match=r"liked=6 is above all .*: dataset.liked=5 or less"):
         MovieLens100k("nowhere", 6, 5, LEVELS, liked=6)
+    with pytest.raises(Refusal, match=r"dataset.levels=\[\] has no rating"):
+        MovieLens100k("nowhere", 6, 5, [])
     MovieLens100k("nowhere", 6, 5, [1], liked=1)  # a like, or nothing
 
 
