@@ -83,7 +83,7 @@ def stored_config(folder: Path, training: bool = False) -> DictConfig:
 def no_run_in(folder: Path) -> str:
     """The sentence for a folder without a run, with what to do instead."""
     if jobs := folders.runs_in(folder):
-        return f"{folder} is a folder of {len(jobs)} runs, not of one; go on with one: {word('resume', jobs[0])}"
+        return f"{folder} is a folder of {len(jobs)} runs, not of one; go on with one: {command_to_resume(jobs[0])}"
     if (folder.parent / folders.MULTIRUN).is_file() and (folder / ".hydra").is_dir():
         sweep = command_to_resume(folder.parent, "sweep.resume")
         return f"This job had not begun when its sweep ended; go on with the sweep: {sweep}"

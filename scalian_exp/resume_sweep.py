@@ -12,7 +12,7 @@ from scalian_exp.files import read_yaml
 from scalian_exp.folders import check_links, multirun, runs_in
 from scalian_exp.overrides import check_overrides, to_be_repeated
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import command_to_resume, literal, spelled, text_of, word
+from scalian_exp.shell import command_to_resume, literal, spelled, text_of
 from scalian_exp.stored import read_config, read_overrides
 
 FLAGS = ("-m", "--multirun")
@@ -42,8 +42,8 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
         parts = {"only then": sorted({*then} - {*own}), "only now": sorted({*own} - {*then})}
         told = "; ".join(f"{when}: {' '.join(said)}" for when, said in parts.items() if said)
         raise Refusal(
-            f"The sweep in {folder} was another one ({told or 'the same words, but more often'}); go on with it by "
-            f"{word(KEY, folder)} alone, or start a new one without it."
+            f"The sweep in {folder} was another one ({told or 'the same words, but more often'}); start a "
+            f"new one without {KEY}=…, or go on with it by this alone: {command_to_resume(folder, KEY)}"
         )
     changed = {key_of(said) for said in new}
     kept = [said for said in hydras if key_of(said) not in {*changed, *OF_THE_START}]
@@ -60,10 +60,10 @@ def started_with(folder: Path) -> tuple[list[str], list[str]]:
     """
     file = multirun(folder)
     if not file.is_file():
+        if (folder / "config.yaml").exists():
+            raise Refusal(f"{folder} holds a single run, not a sweep; go on with it: {command_to_resume(folder)}")
         others = sorted(folder.parent.glob("*/multirun.yaml"))[-3:] if folder.parent.is_dir() else []
         advice = f"; sweeps beside it: {', '.join(str(file.parent) for file in others)}" if others else ""
-        if (folder / "config.yaml").exists():
-            advice = f"; it holds a single run: {word('resume', folder)}"
         raise Refusal(f"{folder} is no folder of a sweep: there is no multirun.yaml in it{advice}.")
     advice = "start a new sweep" if not runs_in(folder) else "resume its jobs one by one, or start a new sweep"
     match read_yaml(file, advice=advice).get("hydra"):

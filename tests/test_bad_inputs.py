@@ -110,7 +110,7 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "resume=run model=unet", "keeps its experiment"),
     (TRAIN, "resume=run trainer.max_epochs=0", "trainer.max_epochs=0"),
     (TRAIN, "sweep.resume=nowhere", "no folder of a sweep"),
-    (TRAIN, "sweep.resume=run", "it holds a single run"),
+    (TRAIN, "sweep.resume=run", "holds a single run, not a sweep; go on with it: "),
     (TRAIN, "callbacks=sample_quality callbacks.sample_quality.judge=nowhere", "There is no judge"),
     (TRAIN, "callbacks=sample_quality", "has no value yet"),
     # apply

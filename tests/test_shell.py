@@ -16,6 +16,7 @@ from scalian_exp.apply import spelt_out
 from scalian_exp.page import page
 from scalian_exp.refusal import Refusal
 from scalian_exp.report import print_table
+from scalian_exp.resume import no_run_in
 from scalian_exp.resume_sweep import resumed_sweep
 from scalian_exp.shell import at_home, command, command_to_resume, literal, spelled, text_of, word
 from scalian_exp.summary import print_rows, summarise
@@ -135,3 +136,14 @@ def test_only_one_module_prints_by_rich(root: Path) -> None:
             if {"Console", "print", "escape"} & {*names} and (node.module or "").startswith("rich"):  # type: ignore[attr-defined]
                 users.append(file.name)
     assert users == ["terminal.py"]
+
+
+def test_advice_to_resume_is_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("scalian_exp.shell.program", lambda name: name)
+    for job in ("sweep/a b", "sweep/c"):
+        Path(job).mkdir(parents=True)
+        Path(job, "config.yaml").write_text("seed: 0")
+    assert no_run_in(Path("sweep")).endswith("go on with one: scalian-train 'resume=sweep/a b'")
+    with pytest.raises(Refusal, match=r"go on with it: scalian-train resume=sweep/c$"):
+        resumed_sweep(["sweep.resume=sweep/c"])
