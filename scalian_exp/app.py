@@ -22,9 +22,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from scalian_exp.arguments import check_options, each_for_its_job
-from scalian_exp.checks import leaf_paths
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
+from scalian_exp.nodes import leaf_paths
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import SWEEP_FLAGS, quoted, read, spelled, sweeping
 from scalian_exp.vocabulary import CONFIGS, close_to, options

@@ -6,7 +6,6 @@ The words stand in the configs. A model says which task trains it and what it ne
 
 import ast
 import shlex
-from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from scalian_exp.annotations import expected
 from scalian_exp.facts import FACTS, check_facts
+from scalian_exp.nodes import targets
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import at_home, read
 from scalian_exp.signatures import signature
@@ -179,30 +179,6 @@ def check_graphs(config: dict[str, Any]) -> None:
         raise Refusal("cuda_graphs=true keeps the gradients of one step; leave trainer.accumulate_grad_batches out.")
 
 
-def targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """All nodes with a `_target_`, with their paths."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield path, node
-        for key, value in node.items():
-            yield from targets(f"{path}.{key}", value)
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from targets(f"{path}[{index}]", value)
-
-
-def texts(path: str, node: Any) -> Iterator[tuple[str, str]]:
-    """All texts of a config, with their paths."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from texts(f"{path}.{key}", value)
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from texts(f"{path}[{index}]", value)
-    elif isinstance(node, str):
-        yield path, node
-
-
 def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: set[str]) -> None:
     takes = signature(node["_target_"])
     if takes is None:
@@ -252,13 +228,3 @@ def nearest(name: str, known: list[str]) -> str:
     if close := get_close_matches(name, known, n=1, cutoff=0.6):
         return f"did you mean '{close[0]}'?"
     return f"it takes {', '.join(known) or 'none'}."
-
-
-def leaf_paths(node: Any, path: str = "") -> Iterator[str]:
-    """Dotted paths of all keys of a config."""
-    if isinstance(node, DictConfig):
-        for key in map(str, node):
-            below = f"{path}.{key}" if path else key
-            yield below
-            if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
-                yield from leaf_paths(node[key], below)

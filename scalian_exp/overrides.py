@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override, ValueType
 
-from scalian_exp.checks import targets, texts
+from scalian_exp.nodes import targets, texts
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import command_to_resume, read
 from scalian_exp.vocabulary import CONFIGS
@@ -66,7 +66,7 @@ def objection_to(said: str, folder: Path, trust: Any) -> str:
     if override is None:
         return "that can't be read"
     if re.search(r"\$\{[^}]*:", said):
-        return "that asks for something outside of the config, such as the environment"
+        return "that reads the environment or other resolvers"
     if override.is_delete():
         return ""
     key = override.key_or_group

@@ -9,7 +9,8 @@ from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp import folders
-from scalian_exp.checks import check_plain, find_data_at, leaf_paths, nearest
+from scalian_exp.checks import check_plain, find_data_at, nearest
+from scalian_exp.nodes import leaf_paths
 from scalian_exp.refusal import Refusal
 from scalian_exp.search import STUDY
 from scalian_exp.shell import command, command_to_resume, spelled, text_of, word

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from scalian_exp.checks import texts
 from scalian_exp.files import read_json, read_yaml
+from scalian_exp.nodes import texts
 from scalian_exp.refusal import Refusal
 
 SECTIONS = ("model", "loss", "dataset")
 """parts of a config with a _target_"""
 ROOT = {"seed": int, "compile": bool, "channels_last": bool, "test": bool, "trainer": dict, "callbacks": dict}
 """what else a training can't do without"""
+KINDS = {int: "a whole number", bool: "true or false", dict: "a mapping"}
 OF_HYDRA = "copy it from another run's .hydra, or leave this run out"
 
 
@@ -33,9 +34,11 @@ def check_config(config: Any, where: str, advice: str, training: bool = False) -
             raise Refusal(f"{where} is damaged: its {name} has no _target_; {advice}.")
     for name, kind in ROOT.items() if training else ():
         if not isinstance(config.get(name), kind):
-            raise Refusal(f"{where} is damaged: its {name} is missing or something else; {advice}.")
-    if training and ("_target_" not in config["trainer"] or not isinstance(config.get("logger"), dict | None)):
-        raise Refusal(f"{where} is damaged: its trainer or logger is something else; {advice}.")
+            raise Refusal(f"{where} is damaged: its {name} must be {KINDS[kind]}; {advice}.")
+    if training and "_target_" not in config["trainer"]:
+        raise Refusal(f"{where} is damaged: its trainer must be a mapping with _target_; {advice}.")
+    if training and not isinstance(config.get("logger"), dict | None):
+        raise Refusal(f"{where} is damaged: its logger must be a mapping or null; {advice}.")
     return config
 
 
@@ -101,7 +104,7 @@ def metrics_of(folder: Path) -> dict[str, Any]:
     metrics: dict[str, Any] = read_json(file, dict, advice)
     plain = all(isinstance(value, int | float | None) for name, value in metrics.items() if name not in WORDS)
     if not isinstance(metrics.get("status"), str) or not isinstance(metrics.get("monitor", ""), str) or not plain:
-        raise Refusal(f"{file} is damaged: it holds something else than metrics; {advice}.")
+        raise Refusal(f"{file} is damaged: it must hold a status and numbers; {advice}.")
     return metrics
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scalian_exp.build import located
-from scalian_exp.checks import targets, texts
 from scalian_exp.files import read_json
+from scalian_exp.nodes import targets, texts
 from scalian_exp.refusal import Refusal
 from scalian_exp.search import STUDY
 from scalian_exp.shell import command_to_resume, literal

@@ -13,7 +13,8 @@ from conftest import composed, fake, names, of_each_kind, partnered
 from omegaconf import OmegaConf
 
 from scalian_exp.annotations import check_of, expected
-from scalian_exp.checks import check, check_arguments, check_words, targets
+from scalian_exp.checks import check, check_arguments, check_words
+from scalian_exp.nodes import targets
 from scalian_exp.refusal import Refusal
 from scalian_exp.signatures import signature
 from scalian_exp.trainer_checks import VALUES, check_lengths, check_trainer

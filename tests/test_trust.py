@@ -19,8 +19,8 @@ from scalian_exp.app import find_own_modules
 from scalian_exp.build import build, build_task, located
 from scalian_exp.callbacks.sample_quality import SampleQuality
 from scalian_exp.checkpoint import load
-from scalian_exp.checks import targets
 from scalian_exp.init_from import start_network_from
+from scalian_exp.nodes import targets
 from scalian_exp.overrides import check_overrides
 from scalian_exp.refusal import Refusal
 from scalian_exp.resume import resumed

@@ -182,7 +182,8 @@ def shared_out(paths: list[Path], root: Path, missing: Sequence[str], share: flo
 
 
 def refuse_empty(splits: Mapping[str, Sized], root: Path, share: float, skipped: Counter[str]) -> None:
-    """
+    """Refuse a folder that leaves a split without images.
+
     Raises:
         Refusal: if a split is without images.
     """

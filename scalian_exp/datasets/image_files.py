@@ -44,7 +44,8 @@ class Picture(NamedTuple):
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """
+    """Turn whatever Pillow raises on a file that it can't read into a sentence.
+
     Raises:
         Refusal: instead of whatever Pillow raises on a file that it can't read.
     """

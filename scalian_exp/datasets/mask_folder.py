@@ -92,7 +92,8 @@ class MaskFolder(Masks):
         return splits
 
     def check_masks(self, masks: Mapping[str, list[Checked]]) -> None:
-        """
+        """Check that masks agree with one another, and that each split has something to learn or measure.
+
         Raises:
             Refusal: if files contradict one another, or if a split has no pixel that counts.
         """

@@ -108,7 +108,8 @@ def palette_of(mask: Image.Image, background: Sequence[int]) -> list[Colour]:
 
 
 def refuse_disagreement(masks: Iterable[Checked], void: int | None = None) -> None:
-    """
+    """Refuse masks that contradict one another.
+
     Args:
         void: the number in the files that is no class's.
 

@@ -74,7 +74,8 @@ class Masks(Images, ABC):
         self.splits = dict(splits)
 
     def check(self, split: str, examples: Examples) -> None:
-        """
+        """Check masks before training.
+
         Raises:
             Refusal: if the examples are not what the config says.
         """
@@ -106,7 +107,8 @@ class Masks(Images, ABC):
 
 
 def refuse_void(which: str) -> None:
-    """
+    """Refuse masks in which no pixel counts.
+
     Raises:
         Refusal: always; of masks in which no pixel has a class.
     """

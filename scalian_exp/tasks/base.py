@@ -96,12 +96,10 @@ class Task(pl.LightningModule):
         return {}
 
     def check_size(self, data: Any) -> None:
-        """
-        Args:
-            data: the data module, set up.
+        """Refuse examples, of a data module set up already, that are too small for the network.
 
         Raises:
-            Refusal: if its examples are too small for the network, which may be on the meta device still.
+            Refusal: if so; the network may be on the meta device still.
         """
 
     def check(self, data: Any) -> None:
