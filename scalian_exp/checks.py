@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from scalian_exp.annotations import expected
+from scalian_exp.callback_checks import check_callbacks
 from scalian_exp.facts import FACTS, check_facts
 from scalian_exp.nodes import targets
 from scalian_exp.refusal import Refusal
@@ -106,6 +107,7 @@ def check_plain(config: dict[str, Any]) -> None:
     check_arguments(config)
     check_facts(config["dataset"])
     check_graphs(config)
+    check_callbacks(config["callbacks"])
     check_trainer(config["trainer"], config["model"].get("optimizer") or {}, bool(config.get("init_from")))
 
 

@@ -345,3 +345,11 @@ def test_aliases_and_classes_of_ones_own_are_followed(tmp_path: Path, monkeypatc
 )
 def test_what_lightning_takes_is_not_refused(taken: dict[str, Any]) -> None:
     check_trainer({"max_epochs": 1, **taken}, {}, weights_given=False)
+
+
+def test_several_checkpoints_need_several_names() -> None:
+    for kept in (2, -1):
+        with pytest.raises(Refusal, match=rf"callbacks\.best\.save_top_k={kept}: all of them would be best\.ckpt"):
+            check(composed(f"+callbacks.best.save_top_k={kept}"))
+    check(composed("+callbacks.best.save_top_k=2", "callbacks.best.filename='best-{epoch}'"))
+    check(composed("+callbacks.best.save_top_k=2", "callbacks.best.enable_version_counter=true"))
