@@ -44,7 +44,7 @@ def moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What ModelCheckpoint remembers, with all its paths in this folder: those of the file may be a stranger's, and
     Lightning deletes what they name."""
     before = state.get("dirpath")
-    found = {key: within(state[key], before, folder) for key in PATHS & state.keys()}
+    found: dict[str, Any] = {key: within(state[key], before, folder) for key in PATHS & state.keys()}
     if "best_k_models" in state:
         scores = {within(path, before, folder): score for path, score in state["best_k_models"].items()}
         found["best_k_models"] = {path: score for path, score in scores.items() if path}
