@@ -75,6 +75,20 @@ def multirun(folder: Path) -> Path:
     return before if before.is_file() else folder / MULTIRUN
 
 
+FROM_HERE = {"dirpath", "save_dir", "default_root_dir"}
+"""arguments of Lightning's that take a relative path from the current folder, not from the run's"""
+
+
+def leads_out(key: str, text: str, folder: Path) -> bool:
+    """Is a config's text at this key an address, or a path that lies outside of a run's folder?"""
+    start = Path() if key.rpartition(".")[2] in FROM_HERE else folder
+    if re.match(r"[A-Za-z][\w+.-]*:\S", text):
+        return True
+    path = Path(os.path.expandvars(Path(text).expanduser())) if text.startswith("~") else Path(os.path.expandvars(text))
+    leaves = path.is_absolute() or ".." in path.parts or start != folder
+    return leaves and not (start / path).resolve().is_relative_to(folder.resolve())
+
+
 def check_links(folder: Path) -> None:
     """Refuse symbolic links that lead out of a folder in which files are going to be written: it may be a stranger's.
 
@@ -83,7 +97,7 @@ def check_links(folder: Path) -> None:
     """
     for place, folders, files in os.walk(folder):
         for path in (Path(place, name) for name in folders + files):
-            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(folder.resolve()):  # a loop stays
                 raise Refusal(
                     f"{path} is a link out of the folder, to {path.readlink()}, which would be written to; put a "
                     "copy in its place, or remove it."

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override, ValueType
 
+from scalian_exp.folders import leads_out
 from scalian_exp.nodes import targets, texts
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import command_to_resume, read
@@ -60,7 +61,7 @@ def objection_to_hydras(said: str) -> str:
 
 def objection_to(said: str, folder: Path, trust: Any) -> str:
     """Why an override of an experiment shouldn't be taken from a stranger; nothing if it may be."""
-    from scalian_exp.trust import WRITING, leads_out, modules, objection  # which import torch
+    from scalian_exp.trust import WRITING, modules, objection  # which import torch
 
     override = read(said)
     if override is None:
@@ -78,7 +79,7 @@ def objection_to(said: str, folder: Path, trust: Any) -> str:
             if found := objection(path, node["_target_"], modules(trust)):
                 return f"that {found.reason.rstrip('.')}"
         for path, text in texts(key, value) if key.partition(".")[0] in WRITING else ():
-            if not path.endswith(".judge") and leads_out(text, folder):
+            if not path.endswith(".judge") and leads_out(path, text, folder):
                 return "its jobs would write outside of the sweep's folder"
     return ""
 

@@ -5,7 +5,6 @@ each place takes a class of a few packages, derived from what belongs there. Oth
 `trust=…`. It is the object that counts, and where it is defined: `scalian_exp.checkpoint.torch.load` is torch's.
 """
 
-import os
 import re
 import shlex
 import sys
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from scalian_exp.build import located
 from scalian_exp.files import read_json
+from scalian_exp.folders import leads_out
 from scalian_exp.nodes import targets, texts
 from scalian_exp.refusal import Refusal
 from scalian_exp.search import STUDY
@@ -190,7 +190,7 @@ def objections(
         return
     for group in WRITING:
         for path, text in texts(group, config.get(group)):
-            if path.rpartition(".")[2] not in READ and leads_out(text, folder):
+            if path.rpartition(".")[2] not in READ and leads_out(path, text, folder):
                 again = f"{path}={literal(text)}"
                 reason = f"is {text}, outside of the run's folder; if that is what you want, add {shlex.quote(again)}"
                 yield Objection(path, reason, again)
@@ -239,12 +239,3 @@ def foreign(path: str, target: str, module: str) -> Objection:
 
 def within(name: str, packages: Collection[str]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
-
-
-def leads_out(text: str, folder: Path) -> bool:
-    """Is a text an address, or a path that lies outside of a folder?"""
-    if re.match(r"[A-Za-z][\w+.-]*:\S", text):
-        return True
-    path = Path(os.path.expandvars(Path(text).expanduser())) if text.startswith("~") else Path(os.path.expandvars(text))
-    leaves = path.is_absolute() or ".." in path.parts
-    return leaves and not (folder / path).resolve().is_relative_to(folder.resolve())

@@ -92,3 +92,19 @@ def test_links_that_lead_out_of_a_folder_are_refused(name: str, tmp_path: Path) 
         resumed([f"resume={job}"])
     with pytest.raises(Refusal, match=f"{name} is a link out of the folder"):
         resumed_sweep([f"sweep.resume={job.parent}"])
+
+
+@pytest.mark.parametrize("place", [".", "elsewhere", "run/checkpoints"])
+def test_a_relative_folder_of_checkpoints_begins_where_one_is(
+    place: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    config = yaml.safe_load(Path("run/config.yaml").read_text())
+    config["callbacks"]["best"]["dirpath"] = place
+    Path("run/config.yaml").write_text(yaml.safe_dump(config))
+    if place == "run/checkpoints":
+        assert resumed(["resume=run"])[1] == Path("run")
+    else:
+        with pytest.raises(Refusal, match="outside of the run's folder"):
+            resumed(["resume=run"])
