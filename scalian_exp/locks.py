@@ -123,8 +123,8 @@ def locked(lock: FileLock, folder: Path) -> bool:
         lock.acquire(timeout=PATIENCE, poll_interval=0.01)
     except Timeout:
         raise InUse(f"{folder} is in use: {holder(folder)}.") from None
-    except (NotImplementedError, OSError) as error:  # the former comes from older versions of filelock
-        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
             raise
         return False
     return True
