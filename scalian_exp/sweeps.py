@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sys
 import traceback
 from contextlib import suppress
@@ -17,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from scalian_exp import folders, locks
+from scalian_exp import folders, job_folders, locks
 from scalian_exp.app import not_there, refusal_in, sentence, with_sentences
 from scalian_exp.arguments import check_sweeps
 from scalian_exp.files import write_text
@@ -26,20 +25,6 @@ from scalian_exp.resume_sweep import KEY, check_jobs
 from scalian_exp.shell import command_to_resume, quoted
 
 log = logging.getLogger(__name__)
-LONGEST_NAME = 120
-"""characters of a job's folder; file systems take 255 bytes"""
-
-
-def job_folder(number: int, overrides: str) -> str:
-    """A job's folder inside its sweep: the number keeps it unique, the overrides tell what it is.
-
-    Nothing in it needs quotes: neither in a shell nor in `run=…` and `resume=…`, where = and , mean something to Hydra.
-    """
-    name = re.sub(r"[^\w.,+-]+", "_", overrides.replace("=", "-")).replace(",", "_")[:LONGEST_NAME].rstrip("._-")
-    return f"{number}_{name}" if name else str(number)
-
-
-OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
 
 
 class Mistakes(Callback):
@@ -147,6 +132,7 @@ class Jobs(Mistakes):
         (Path(config.hydra.runtime.output_dir) / "error.txt").unlink(missing_ok=True)  # of an earlier start
         if config.hydra.mode == RunMode.MULTIRUN:
             (Path(config.hydra.sweep.dir) / folders.BEFORE).unlink(missing_ok=True)
+            job_folders.remove_stand_in()
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)

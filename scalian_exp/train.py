@@ -16,6 +16,7 @@ from scalian_exp import app, folders, locks, processes
 from scalian_exp.checks import check
 from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
+from scalian_exp.job_folders import check_job_folder
 from scalian_exp.resume import resumed
 from scalian_exp.resume_sweep import KEY, resumed_sweep
 from scalian_exp.trainer_checks import check_lengths
@@ -94,6 +95,7 @@ def job(config: DictConfig) -> float | None:
     """One job of Hydra's: its best monitored value, for sweepers that search; never a test metric."""
     from scalian_exp.stored import metrics_of
 
+    check_job_folder()
     plain, folder = check(config), Path(HydraConfig.get().runtime.output_dir)
     if folders.state(folder) is folders.State.FINISHED:  # in a resumed sweep
         log.info("kept: %s has finished already", folder)
