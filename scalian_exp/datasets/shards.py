@@ -11,6 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import Transform
@@ -113,19 +114,40 @@ def sizes_of(folder: Path) -> list[int]:
     """How many examples each shard of a split has.
 
     Raises:
-        Refusal: if index.json is damaged, a shard is missing, or they may be pickles.
+        Refusal: if index.json is damaged, a shard is missing or not whole, or they may be pickles.
     """
     file = folder / "index.json"
     sizes = []
-    for shard in plain_index(file).get("chunks") or [None]:
+    index = plain_index(file)
+    compressed = (index.get("config") or {}).get("compression")
+    for shard in index.get("chunks") or [None]:
         match shard:
             case {"chunk_size": int(size), "filename": str(name)} if size > 0:
                 if not (folder / name).is_file():
                     raise Refusal(f"{folder} has no {name}, which its index.json names; {AGAIN}.")
+                if not (compressed or is_whole(folder / name, size)):
+                    raise Refusal(
+                        f"{folder / name} is damaged: it doesn't hold {size} examples as its index.json says; copy it "
+                        f"again, or {AGAIN}."
+                    )
                 sizes.append(size)
             case _:
                 raise Refusal(f"{file} is damaged: it doesn't tell what each shard holds; {AGAIN}.")
     return sizes
+
+
+def is_whole(shard: Path, size: int) -> bool:
+    """Does a shard begin with this number of examples, and end where its own table of their places says?
+
+    The table is litdata's: little-endian uint32, the number of examples, where each begins, and where the last ends.
+    """
+    header = 4 * (size + 2)
+    with shard.open("rb") as file:
+        start = file.read(header)
+    if len(start) < header:
+        return False
+    count, *places = np.frombuffer(start, "<u4").tolist()
+    return count == size and places[0] == header and places == sorted(places) and places[-1] == shard.stat().st_size
 
 
 class Shards(Images):

@@ -1,6 +1,8 @@
 """Data in shards is the same data, and takes no memory."""
 
 import json
+import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from omegaconf import OmegaConf
 
 from scalian_exp.build import build
 from scalian_exp.datasets.base import ShuffledBatches
-from scalian_exp.datasets.shards import FACTS, SPLITS, Shards
+from scalian_exp.datasets.shards import FACTS, SPLITS, Shards, sizes_of
 from scalian_exp.refusal import Refusal
 from scalian_exp.train import train
 
@@ -23,6 +25,11 @@ def written(root: Path, folder: Path, *words: str) -> None:
     """By the script, in a process of its own, as litdata starts others."""
     script = [sys.executable, str(root / "scripts/make_shards.py"), str(folder)]
     subprocess.run([*script, *words], check=True, capture_output=True, timeout=200)
+
+
+def empty_examples(count: int) -> bytes:
+    """A shard of so many examples without a byte each: the number, where each begins, and where the last ends."""
+    return struct.pack(f"<{count + 2}I", count, *[4 * (count + 2)] * (count + 1))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,7 @@ def test_shards_hold_what_was_written(shards: Path) -> None:
 def test_an_epoch_takes_every_example_once_and_few_shards_at_a_time(tmp_path: Path) -> None:
     shards = [{"chunk_size": size, "filename": f"{size}.bin"} for size in (5, 4, 6)]
     for written in shards:
-        (tmp_path / str(written["filename"])).touch()
+        (tmp_path / str(written["filename"])).write_bytes(empty_examples(int(written["chunk_size"])))
     (tmp_path / "index.json").write_text(json.dumps({"chunks": shards}))
     from scalian_exp.datasets.shards import ShardedExamples
 
@@ -105,6 +112,32 @@ print(sum(sizes) // 2**20, most - before)
 """
 
 
+def test_a_shard_that_is_not_whole_is_named(tmp_path: Path) -> None:
+    """Cut at its end or inside, lengthened, of another split, empty: seen before anything is trained."""
+    whole = struct.pack("<5I", 3, 20, 24, 28, 32) + bytes(range(12))
+    index = {"chunks": [{"chunk_size": 3, "chunk_bytes": len(whole), "filename": "chunk-0-0.bin"}]}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    shard = tmp_path / "chunk-0-0.bin"
+    shard.write_bytes(whole)
+    assert sizes_of(tmp_path) == [3]
+    for damaged in (whole[:-1], whole[:22] + whole[27:], whole + b"0", whole[:9], b"", empty_examples(2)):
+        shard.write_bytes(damaged)
+        with pytest.raises(Refusal, match=r"chunk-0-0\.bin is damaged: it doesn't hold 3 examples"):
+            sizes_of(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_shards_that_are_written_are_whole_and_cut_ones_are_refused(shards: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "shards"
+    shutil.copytree(shards, copied)
+    config = tiny("autoencoder", "dataset=shards", f"dataset.root={copied}", *FAKE)
+    (shard,) = (copied / "test").glob("*.bin")
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(Refusal, match=rf"test/{shard.name} is damaged"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_data(root: Path, tmp_path: Path) -> None:
     """A quarter of a gigabyte, read in less than 16 MB. Files that are only mapped are left to the system."""
@@ -130,7 +163,7 @@ def test_damaged_shards_are_told(name: str, text: str, tmp_path: Path) -> None:
     pytest.importorskip("litdata")
     for split in SPLITS:
         (tmp_path / split).mkdir()
-        (tmp_path / split / "shard").touch()
+        (tmp_path / split / "shard").write_bytes(empty_examples(3))
         (tmp_path / split / "index.json").write_text('{"chunks": [{"chunk_size": 3, "filename": "shard"}]}')
     (tmp_path / FACTS).write_text('{"image": [1, 8, 8], "classes": 2}')
     data = Shards(str(tmp_path), 1, [8, 8])
