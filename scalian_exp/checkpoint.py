@@ -77,7 +77,8 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def check_progress(contents: dict[str, Any], file: Path, trainer: dict[str, Any]) -> None:
-    """Refuse to resume a checkpoint that doesn't tell where its training stopped, or has more epochs than wanted."""
+    """Refuse to resume a checkpoint that doesn't tell where its training stopped, or has more epochs or steps than
+    wanted."""
     match contents:
         case {"loops": {"fit_loop": {"epoch_progress": {"current": {"ready": int(started)}}}}} if all(
             isinstance(contents.get(name), kind) for name, kind in OF_TRAINING.items()
@@ -92,6 +93,12 @@ def check_progress(contents: dict[str, Any], file: Path, trainer: dict[str, Any]
     if most is not None and -1 < most < started:
         raise Refusal(
             f"This run has {started} epochs already, and trainer.max_epochs={most} counts them; give {started} or more."
+        )
+    steps, most = contents["global_step"], trainer.get("max_steps", -1)
+    if -1 < most < steps:
+        raise Refusal(
+            f"This run has {steps} steps already, and trainer.max_steps={most} counts them; give {steps} or more, or -1 "
+            "for no limit."
         )
 
 

@@ -11,6 +11,12 @@ def batches_done(trainer: Any) -> int:
     return int(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
 
 
+def epochs_done(trainer: Any) -> int:
+    """Epochs that are complete. Lightning's own number is one less where a resumed training had trainer.max_steps
+    already, and so nothing begins."""
+    return int(trainer.fit_loop.epoch_progress.current.processed)
+
+
 def last_batch(trainer: Any) -> bool:
     """Was that batch the epoch's last one?"""
     progress = trainer.fit_loop.epoch_loop.batch_progress

@@ -18,7 +18,7 @@ import torch
 import yaml
 from rich.table import Table
 
-from scalian_exp import folders
+from scalian_exp import folders, position
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.files import read_json, write_text
 from scalian_exp.refusal import Refusal
@@ -120,7 +120,7 @@ def facts(trainer: Any, task: Any, status: str) -> dict[str, Any]:
         "status": status,
         "monitor": task.monitor,
         "best": None if best is None else float(best),
-        "epochs": trainer.current_epoch,
+        "epochs": position.epochs_done(trainer),
         "steps": trainer.global_step,
         "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
         "parameters": sum(parameter.numel() for parameter in task.network.parameters()),

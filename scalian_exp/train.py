@@ -19,7 +19,7 @@ from scalian_exp.files import failures_refused
 from scalian_exp.job_folders import check_job_folder
 from scalian_exp.resume import resumed
 from scalian_exp.resume_sweep import KEY, resumed_sweep
-from scalian_exp.trainer_checks import check_lengths
+from scalian_exp.training_length import check_lengths, remarks
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     task.check(data)
     check_shares(config["trainer"], data)
     check_lengths(config["trainer"], {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()})
+    for remark in remarks(config["trainer"]):
+        log.info(remark)
     if last is not None:
         contents = read(last)
         check_progress(contents, last, config["trainer"])  # before anything is written

@@ -1,5 +1,5 @@
-"""Refuses what cannot work in trainer.*: values that Lightning would accept in silence or judge too late, combinations,
-and lengths that the data do not have. Imports no torch."""
+"""Refuses what cannot work in trainer.*: values that Lightning would accept in silence or judge too late, and
+combinations. Imports no torch."""
 
 import math
 import re
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scalian_exp.refusal import Refusal
+from scalian_exp.training_length import check_ends
 
 DURATION = re.compile(r"\d+:\d\d:\d\d:\d\d")
 UNITS = ("weeks", "days", "hours", "minutes", "seconds")
@@ -187,39 +188,5 @@ def check_trainer(trainer: dict[str, Any], optimizer: dict[str, Any], weights_gi
     """
     check_values(trainer)
     check_amount(trainer, weights_given)
+    check_ends(trainer)
     check_combinations(trainer, optimizer)
-
-
-def check_lengths(trainer: dict[str, Any], sizes: dict[str, int]) -> None:
-    """Check fractions and intervals against the data.
-
-    Args:
-        sizes: train, val, test → number of batches.
-
-    Raises:
-        Refusal: if a fraction is less than one batch, or an interval longer than an epoch.
-    """
-    names = {"train": "limit_train_batches", "val": "limit_val_batches", "test": "limit_test_batches"}
-    steps = sizes["train"]
-    for split, name in names.items():
-        part = trainer.get(name)
-        if type(part) is float and int(part * sizes[split]) < 1:
-            raise Refusal(
-                f"trainer.{name}={part} of {sizes[split]} batches is less than one; give a larger fraction, or a whole "
-                "number of batches."
-            )
-    for name in ("limit_train_batches", "overfit_batches"):
-        part = trainer.get(name)
-        if part:
-            steps = min(steps, int(part * sizes["train"]) if type(part) is float else part)
-    if steps < 1:
-        raise Refusal(f"trainer.overfit_batches={trainer['overfit_batches']} is less than one batch; give a number.")
-    interval = trainer.get("val_check_interval")
-    every_epoch = trainer.get("check_val_every_n_epoch", 1) is not None
-    if type(interval) is int and interval > steps and every_epoch:
-        raise Refusal(
-            f"trainer.val_check_interval={interval} is more than the {steps} steps of an epoch; give fewer, or "
-            "trainer.check_val_every_n_epoch=null to count steps over several epochs."
-        )
-    if type(interval) is float and int(interval * steps) < 1:
-        raise Refusal(f"trainer.val_check_interval={interval} of {steps} steps is less than one; give a larger one.")

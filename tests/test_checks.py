@@ -17,7 +17,8 @@ from scalian_exp.checks import check, check_arguments, check_words
 from scalian_exp.nodes import targets
 from scalian_exp.refusal import Refusal
 from scalian_exp.signatures import signature
-from scalian_exp.trainer_checks import VALUES, check_lengths, check_trainer
+from scalian_exp.trainer_checks import VALUES, check_trainer
+from scalian_exp.training_length import check_lengths, remarks
 from scalian_exp.vocabulary import CONFIGS, options
 
 OPTIONS = cache(options)  # else every refusal reads all files anew
@@ -184,6 +185,44 @@ def test_no_epochs_are_for_testing_given_weights_alone() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
+        ({"min_epochs": 4}, "trainer.min_epochs=4 is more than trainer.max_epochs=3"),
+        ({"min_epochs": 3}, ""),
+        ({"min_epochs": 4, "max_epochs": -1}, ""),
+        ({"min_epochs": 4, "max_epochs": None}, ""),
+        ({"min_steps": 8, "max_steps": 7}, "trainer.min_steps=8 is more than trainer.max_steps=7"),
+        ({"min_steps": 8, "max_steps": -1}, ""),
+        ({"min_steps": None, "max_steps": 7}, ""),
+    ],
+)
+def test_values_of_a_trainer_that_contradict_each_other_are_refused(values: dict, sentence: str) -> None:
+    trainer = {**PLAIN_TRAINER, **values}
+    if not sentence:
+        check_trainer(trainer, {}, weights_given=False)
+        return
+    with pytest.raises(Refusal, match=re.escape(sentence)):
+        check_trainer(trainer, {}, weights_given=False)
+
+
+def test_what_a_trainers_values_mean_without_saying_so_is_told() -> None:
+    assert remarks(PLAIN_TRAINER) == []
+    assert remarks({"max_epochs": -1, "max_steps": 5}) == remarks({"max_epochs": -1, "max_time": "00:01:00:00"}) == []
+    (endless,) = remarks({"max_epochs": -1, "max_steps": -1, "max_time": None})
+    assert "until a callback or Ctrl-C ends it" in endless
+    assert remarks({"max_epochs": 3, "overfit_batches": 1, "limit_train_batches": 1.0}) == []
+    (unused,) = remarks({"max_epochs": 3, "overfit_batches": 5, "limit_train_batches": 20, "limit_val_batches": 1})
+    assert len(remarks({"max_epochs": 3, "gradient_clip_algorithm": "value"})) == 1
+    assert remarks({"max_epochs": 3, "gradient_clip_algorithm": "value", "gradient_clip_val": 1}) == []
+    assert unused.endswith("not trainer.limit_train_batches=20 or trainer.limit_val_batches=1")
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"min_epochs": 3, "max_steps": 29}, "trainer.min_epochs=3 needs 30 steps of this data"),
+        ({"min_epochs": 3, "max_steps": 30}, ""),
+        ({"min_epochs": 3, "max_steps": 29, "accumulate_grad_batches": 2}, ""),
+        ({"val_check_interval": 31, "check_val_every_n_epoch": None}, "31 is more than the 30 batches of the whole"),
+        ({"val_check_interval": 31, "check_val_every_n_epoch": None, "max_epochs": -1}, ""),
         ({"limit_test_batches": 0.1}, "limit_test_batches=0.1 of 3 batches is less than one"),
         ({"limit_train_batches": 0.05}, "limit_train_batches=0.05 of 10 batches is less than one"),
         ({"val_check_interval": 11}, "more than the 10 steps of an epoch"),

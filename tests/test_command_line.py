@@ -423,3 +423,17 @@ def test_a_reader_that_stops_is_no_error_to_be_told(tmp_path: Path) -> None:
     ended = subprocess.run(program, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, timeout=250, check=False)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def test_a_training_that_has_reached_its_steps_stays_as_it_is_when_resumed(tmp_path: Path) -> None:
+    said = [*QUICK, "model=autoencoder", "test=false", "trainer.max_epochs=2", "hydra.run.dir=run"]
+    assert command(*said, cwd=tmp_path).returncode == 0
+    for limit in ("trainer.max_steps=6", "trainer.max_epochs=2"):
+        assert command("resume=run", limit, cwd=tmp_path).returncode == 0
+        metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+        assert (metrics["epochs"], metrics["steps"]) == (2, 6)
+    before = (tmp_path / "run/config.yaml").read_bytes()
+    result = command("resume=run", "trainer.max_steps=5", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "This run has 6 steps already, and trainer.max_steps=5 counts them; give 6 or more" in result.stderr
+    assert (tmp_path / "run/config.yaml").read_bytes() == before

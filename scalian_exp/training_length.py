@@ -1,0 +1,87 @@
+"""How long a training is, and when it validates: what contradicts itself or the data is refused. Imports no torch."""
+
+from typing import Any
+
+from scalian_exp.refusal import Refusal
+
+
+def check_ends(trainer: dict[str, Any]) -> None:
+    """Check that what sets the length of a training doesn't contradict itself: Lightning obeys one of the two in
+    silence.
+
+    Raises:
+        Refusal: if it does.
+    """
+    for unit in ("epochs", "steps"):
+        least, most = trainer.get(f"min_{unit}"), trainer.get(f"max_{unit}")
+        if least is not None and most not in (None, -1) and least > most:
+            raise Refusal(
+                f"trainer.min_{unit}={least} is more than trainer.max_{unit}={most}, at which the training ends; give "
+                "fewer, or more of the other."
+            )
+
+
+def remarks(trainer: dict[str, Any]) -> list[str]:
+    """What a trainer's values mean without saying so, in sentences for the user."""
+    told = []
+    if trainer.get("max_epochs") == -1 and trainer.get("max_steps", -1) == -1 and trainer.get("max_time") is None:
+        told.append("trainer.max_epochs=-1: the training goes on until a callback or Ctrl-C ends it; its work is kept")
+    if part := trainer.get("overfit_batches"):
+        unused = [
+            f"trainer.{name}={trainer[name]}"
+            for name in ("limit_train_batches", "limit_val_batches")
+            if trainer.get(name) is not None and repr(trainer[name]) != "1.0"
+        ]
+        if unused:
+            told.append(f"trainer.overfit_batches={part} says what to train and validate on, not {' or '.join(unused)}")
+    if trainer.get("gradient_clip_algorithm") and not trainer.get("gradient_clip_val"):
+        told.append("trainer.gradient_clip_algorithm clips nothing: trainer.gradient_clip_val is missing")
+    return told
+
+
+def check_lengths(trainer: dict[str, Any], sizes: dict[str, int]) -> None:
+    """Check fractions and intervals against the data.
+
+    Args:
+        sizes: train, val, test → number of batches.
+
+    Raises:
+        Refusal: if a fraction is less than one batch, or an interval longer than an epoch.
+    """
+    names = {"train": "limit_train_batches", "val": "limit_val_batches", "test": "limit_test_batches"}
+    steps = sizes["train"]
+    for split, name in names.items():
+        part = trainer.get(name)
+        if type(part) is float and int(part * sizes[split]) < 1:
+            raise Refusal(
+                f"trainer.{name}={part} of {sizes[split]} batches is less than one; give a larger fraction, or a whole "
+                "number of batches."
+            )
+    for name in ("limit_train_batches", "overfit_batches"):
+        part = trainer.get(name)
+        if part:
+            steps = min(steps, int(part * sizes["train"]) if type(part) is float else part)
+    if steps < 1:
+        raise Refusal(f"trainer.overfit_batches={trainer['overfit_batches']} is less than one batch; give a number.")
+    least, most = trainer.get("min_epochs") or 0, trainer.get("max_steps", -1)
+    per_epoch = -(-steps // (trainer.get("accumulate_grad_batches") or 1))
+    if -1 < most < least * per_epoch:
+        raise Refusal(
+            f"trainer.min_epochs={least} needs {least * per_epoch} steps of this data, but trainer.max_steps={most} "
+            "ends the training before; give fewer epochs, or more steps."
+        )
+    interval = trainer.get("val_check_interval")
+    every_epoch = trainer.get("check_val_every_n_epoch", 1) is not None
+    if type(interval) is int and interval > steps and every_epoch:
+        raise Refusal(
+            f"trainer.val_check_interval={interval} is more than the {steps} steps of an epoch; give fewer, or "
+            "trainer.check_val_every_n_epoch=null to count steps over several epochs."
+        )
+    epochs = trainer.get("max_epochs")
+    if type(interval) is int and not every_epoch and epochs not in (None, -1) and 0 < epochs * steps < interval:
+        raise Refusal(
+            f"trainer.val_check_interval={interval} is more than the {epochs * steps} batches of the whole training, "
+            "which would never be validated; give fewer."
+        )
+    if type(interval) is float and int(interval * steps) < 1:
+        raise Refusal(f"trainer.val_check_interval={interval} of {steps} steps is less than one; give a larger one.")
