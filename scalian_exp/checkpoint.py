@@ -97,8 +97,8 @@ def check_progress(contents: dict[str, Any], file: Path, trainer: dict[str, Any]
     steps, most = contents["global_step"], trainer.get("max_steps", -1)
     if -1 < most < steps:
         raise Refusal(
-            f"This run has {steps} steps already, and trainer.max_steps={most} counts them; give {steps} or more, or -1 "
-            "for no limit."
+            f"This run has {steps} steps already, and trainer.max_steps={most} counts them; give {steps} or more, or "
+            "-1 for no limit."
         )
 
 

@@ -12,12 +12,14 @@ from scalian_exp.files import read_yaml
 from scalian_exp.folders import check_links, multirun, runs_in
 from scalian_exp.overrides import check_overrides, to_be_repeated
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import command_to_resume, literal, spelled, text_of
+from scalian_exp.shell import command_to_resume, literal, read, spelled, text_of
 from scalian_exp.stored import read_config, read_overrides
 
 FLAGS = ("-m", "--multirun")
 KEY = "sweep.resume"
-OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.callbacks.jobs.resume")
+ROOT, MOVED = "dataset.root", "hydra.callbacks.jobs.root"
+"""where the data lies, and how its new place is told to the jobs: their folders are named after their own overrides"""
+OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.callbacks.jobs.resume", MOVED)
 """what the first start said that this one says anew"""
 SHOWN = 5
 """differences in a sentence"""
@@ -25,7 +27,7 @@ SHOWN = 5
 
 def resumed_sweep(arguments: list[str]) -> list[str]:
     """The command line that goes on with a sweep: that of its start, in the same folder. `sweep.resume=<folder>` is
-    enough; the sweep may be said again, and hydra's own words, such as its launcher, may change.
+    enough; the sweep may be said again, and hydra's own words, such as its launcher, may change, and where the data lies.
 
     Raises:
         Refusal: if there is no such sweep, or another one is said.
@@ -37,7 +39,13 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
     task, hydras = started_with(folder)
     check_links(folder)
     new = [said for said in again if key_of(said).startswith("hydra")]
-    own, then = (each_for_its_job(words) for words in ([said for said in again if said not in new], task))
+    moved = [said for said in again if key_of(said) == ROOT and said not in task]
+    if any(sweeps(said) for said in [*moved, *(said for said in task if moved and key_of(said) == ROOT)]):
+        raise Refusal(f"{ROOT} is what the sweep in {folder} goes over; resume its jobs one by one, with {ROOT}=… each.")
+    own, then = (
+        each_for_its_job([said for said in words if not (moved and key_of(said) == ROOT)])
+        for words in ([said for said in again if said not in new], task)
+    )
     if own and sorted(own) != sorted(then):
         parts = {"only then": sorted({*then} - {*own}), "only now": sorted({*own} - {*then})}
         told = "; ".join(f"{when}: {' '.join(said)}" for when, said in parts.items() if said)
@@ -49,7 +57,13 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
     kept = [said for said in hydras if key_of(said) not in {*changed, *OF_THE_START}]
     check_overrides(folder, [] if own else task, kept, trust)
     place = f"hydra.sweep.dir={literal(str(folder))}"
-    return ["--multirun", *task, *trust, *kept, *new, place, "hydra.callbacks.jobs.resume=true"]
+    data = [f"{MOVED}={literal(text_of(said))}" for said in moved[-1:]]
+    return ["--multirun", *task, *trust, *kept, *new, *data, place, "hydra.callbacks.jobs.resume=true"]
+
+
+def sweeps(said: str) -> bool:
+    override = read(said)
+    return override is not None and override.is_sweep_override()
 
 
 def started_with(folder: Path) -> tuple[list[str], list[str]]:
@@ -82,7 +96,8 @@ def command_to_go_on(folder: Path) -> str:
         return command_to_resume(folder, KEY)
     task, hydras = started_with(folder)
     kept = [said for said in hydras if key_of(said) not in OF_THE_START]
-    return command_to_resume(folder, KEY, to_be_repeated(folder, task, kept))
+    data = [f"{ROOT}={literal(text_of(said))}" for said in hydras if key_of(said) == MOVED]
+    return command_to_resume(folder, KEY, [*to_be_repeated(folder, task, kept), *data])
 
 
 def key_of(override: str) -> str:
@@ -102,7 +117,10 @@ def check_jobs(sweep: Path, config_name: str) -> None:
             continue  # killed when Hydra was about to write it anew, and now it does
         now = resolved(compose(config_name, read_overrides(job)))
         now.pop("trust", None)  # no run keeps what is trusted
-        if changes := differences(in_todays_words(read_config(job, training=True), now), now):
+        before = in_todays_words(read_config(job, training=True), now)
+        if "root" in now["dataset"] and "root" in before["dataset"]:
+            before["dataset"]["root"] = now["dataset"]["root"]  # data may be moved
+        if changes := differences(before, now):
             more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise Refusal(
                 f"The configs have changed since {job} was started: {'; '.join(changes[:SHOWN])}{more}. Change "

@@ -46,10 +46,11 @@ class Jobs(Mistakes):
 
     Args:
         resume: the sweep's folder holds jobs already, which are to be gone on with.
+        root: where the jobs' data lies, if no longer where their configs say; read by `moved_data`.
     """
 
-    def __init__(self, resume: bool = False):
-        self.resume = resume
+    def __init__(self, resume: bool = False, root: str | None = None):
+        self.resume, self.root = resume, root
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)  # the folder's name refers to it; Hydra sets it a moment later
@@ -143,6 +144,12 @@ class Jobs(Mistakes):
 
         if summarise(folder):
             raise SystemExit(1)
+
+
+def moved_data() -> str | None:
+    """Where the data of the job lies that Hydra's config is of, if it has been moved since its sweep was started."""
+    root: str | None = OmegaConf.select(HydraConfig.get(), "callbacks.jobs.root", default=None)
+    return root
 
 
 def written_by_hydra(config: DictConfig) -> tuple[str, ...]:

@@ -13,12 +13,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from scalian_exp import app, folders, locks, processes
-from scalian_exp.checks import check
+from scalian_exp.checks import check, find_data_at
 from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
 from scalian_exp.job_folders import check_job_folder
 from scalian_exp.resume import resumed
 from scalian_exp.resume_sweep import KEY, resumed_sweep
+from scalian_exp.sweeps import moved_data
 from scalian_exp.training_length import check_lengths, remarks
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,8 @@ def job(config: DictConfig) -> float | None:
     if folders.state(folder) is folders.State.FINISHED:  # in a resumed sweep
         log.info("kept: %s has finished already", folder)
         return metrics_of(folder).get("best")
+    if (root := moved_data()) is not None:
+        find_data_at(plain["dataset"], root)
     return processes.train(plain, folder).get("best")
 
 

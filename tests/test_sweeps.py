@@ -1,6 +1,7 @@
 """A sweep that was ended at any moment goes on, and comes to the same result."""
 
 import csv
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from PIL import Image
 from test_command_line import QUICK, command
 
 from scalian_exp.arguments import check_options, each_for_its_job
@@ -79,6 +81,37 @@ def test_changed_configs_are_refused_before_any_job(whole: Path, tmp_path: Path)
     result = command("sweep.resume=sweep", cwd=tmp_path)
     assert result.returncode == 1
     assert f"{file.parent.name} was started: loss.beta: 7.0 → 1.0" in result.stderr
+
+
+def test_a_sweep_goes_on_with_data_that_were_moved(tmp_path: Path) -> None:
+    """Its folders keep their names, and what is printed to go on names the data's new place."""
+    for place, grey in (("old", 60), ("old", 180)):
+        for k in range(12):
+            (tmp_path / place).mkdir(exist_ok=True)
+            Image.new("L", (8, 8), grey + k).save(tmp_path / f"{place}/{grey}_{k}.png")
+    quick = [word for word in QUICK if not word.startswith("dataset=")]
+    data = ["dataset=image_folder", "dataset.root=old", "dataset.image_size=[8,8]", "dataset.in_channels=1"]
+    said = [*quick, *data, "test=false", "seed=0,1", "hydra.sweep.dir=sweep"]
+    assert command("-m", *said, cwd=tmp_path).returncode == 0
+    jobs = sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir())
+    (jobs[1] / "metrics.json").unlink()
+    (tmp_path / "old").rename(tmp_path / "new data")
+    result = command("sweep.resume=sweep", cwd=tmp_path)
+    assert result.returncode == 1
+    for words in (["dataset.root=new data"], ["-m", *said[:-1], "dataset.root=new data"]):
+        (jobs[1] / "metrics.json").unlink(missing_ok=True)
+        result = command("sweep.resume=sweep", *words, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir()) == jobs
+        assert yaml.safe_load((jobs[1] / "config.yaml").read_text())["dataset"]["root"] == str(tmp_path / "new data")
+    assert command("sweep.resume=sweep", cwd=tmp_path).returncode == 0  # all is finished
+    (jobs[0] / "metrics.json").unlink()
+    (jobs[0] / "checkpoints/last.ckpt").write_bytes(b"damaged")
+    (line,) = [
+        line for line in command("sweep.resume=sweep", "dataset.root=new data", cwd=tmp_path).stdout.splitlines()
+        if line.startswith("go on")
+    ]  # fmt: skip
+    assert shlex.split(line)[2:] == ["scalian-train", "sweep.resume=sweep", "dataset.root=new data"]
 
 
 def test_the_sweep_may_be_said_again_with_another_launcher(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
