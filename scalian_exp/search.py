@@ -21,6 +21,7 @@ from scalian_exp.commands import alone
 from scalian_exp.refusal import Refusal
 from scalian_exp.search_space import distribution, values
 from scalian_exp.shell import command, shown
+from scalian_exp.study_database import database_failures_refused, database_of
 from scalian_exp.vocabulary import options
 
 STUDY = "study.json"
@@ -77,13 +78,18 @@ class Search(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
+        folder = Path(self.config.hydra.sweep.dir)
+        with database_failures_refused(self.storage or database_of(folder)):
+            self.search(folder, arguments)
+
+    def search(self, folder: Path, arguments: list[str]) -> None:
+        """The whole search, or the rest of it."""
         import optuna
 
         from scalian_exp.files import write_text
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         space, fixed = self.space(arguments)
-        folder = Path(self.config.hydra.sweep.dir)
         study = self.study(folder, space, fixed)
         total = self.n_trials
         if self.sampler._target_.endswith("GridSampler"):
@@ -121,7 +127,7 @@ class Search(Sweeper):
         from scalian_exp.files import read_json, write_text
 
         before = read_json(file) if (file := folder / STUDY).exists() else {"study_name": folder.name}
-        storage = self.storage or f"sqlite:///{folder.absolute() / 'study.db'}"
+        storage = self.storage or database_of(folder)
         name = self.study_name or before["study_name"]  # a folder may have been renamed
         direction: Any = self.direction or self.own_direction(space, fixed)
         pruner = None if self.pruner is None else OmegaConf.to_container(self.pruner, resolve=True)

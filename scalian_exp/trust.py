@@ -19,6 +19,7 @@ from scalian_exp.nodes import targets, texts
 from scalian_exp.refusal import Refusal
 from scalian_exp.search import STUDY
 from scalian_exp.shell import command_to_resume, literal
+from scalian_exp.study_database import lies_in
 
 PUBLIC = (
     "scalian_exp",
@@ -172,7 +173,7 @@ def check_study(folder: Path, trust: Sequence[str]) -> None:
     study = read_json(file)
     if (pruner := study.get("pruner")) and (found := objection("pruner", pruner.get("_target_"), trust)):
         raise Refusal(f"The pruner in {file} {found.reason}")
-    if study.get("storage") != f"sqlite:///{folder.absolute() / 'study.db'}":
+    if not lies_in(folder, study.get("storage")):
         raise Refusal(
             f"{file} names a database that lies elsewhere; go on with the whole search: "
             f"{command_to_resume(folder, 'sweep.resume')}"

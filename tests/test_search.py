@@ -1,5 +1,6 @@
 """A search asks Optuna what to try, and can be killed and gone on with."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,7 +16,11 @@ from scalian_exp.callbacks.pruning import Pruning
 from scalian_exp.refusal import Refusal
 from scalian_exp.search import PRUNED, STUDY
 from scalian_exp.search_space import distribution, values
+from scalian_exp.study_database import database_of
+from scalian_exp.trust import check_study
 
+event = pytest.importorskip("sqlalchemy.event")
+Engine = pytest.importorskip("sqlalchemy.engine").Engine
 optuna = pytest.importorskip("optuna", reason="the extra 'optuna' isn't installed")
 SEARCH = [
     *QUICK,
@@ -50,6 +55,38 @@ def test_sweeps_become_distributions() -> None:
             of(word)
     with pytest.raises(Refusal, match="interval a; name its values"):
         values("a", of("a=interval(0.5,2)"))
+
+
+def no_more_pages(connection: Any, _: Any) -> None:
+    """SQLite says the same of a database that may grow no more as of a full disk."""
+    connection.execute("PRAGMA max_page_count = 2")
+
+
+@pytest.mark.parametrize(
+    ("blocked", "sentence"),
+    [
+        ("a folder", "the file can't be opened"),
+        ("other bytes", "it is damaged; restore it from a copy"),
+        ("a full disk", "no space is left on the disk; free some"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told(blocked: str, sentence: str, tmp_path: Path) -> None:
+    file = tmp_path / "search/study.db"
+    file.parent.mkdir()
+    if blocked == "a folder":
+        file.mkdir()
+    elif blocked == "other bytes":
+        file.write_bytes(bytes(range(256)) * 20)
+    else:
+        event.listen(Engine, "connect", no_more_pages)
+    try:
+        result = command("-m", *SEARCH, "hydra.sweeper.n_trials=2", cwd=tmp_path)
+    finally:
+        if blocked == "a full disk":
+            event.remove(Engine, "connect", no_more_pages)
+    assert result.returncode == 1
+    assert f"{file}, which keeps the search's trials: {sentence}" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
 
 
 def test_a_search_comes_to_the_same_end_in_two_parts(tmp_path: Path) -> None:
@@ -125,3 +162,17 @@ def test_killed_and_gone_on_with_it_has_exactly_the_trials_that_were_asked_for(t
     (tmp_path / "whole").mkdir()
     assert command("-m", *SEARCH, "hydra.sweeper.n_trials=12", cwd=tmp_path / "whole").returncode == 0
     assert trials(tmp_path / "whole/search") == found
+
+
+def test_a_database_is_its_searchs_whatever_links_lead_there(tmp_path: Path) -> None:
+    """A trial of a search that was started through a link goes on from the folder itself, and the other way round."""
+    real, link = tmp_path / "real/search", tmp_path / "link"
+    real.mkdir(parents=True)
+    link.symlink_to("real")
+    for started, gone_on in ((link / "search", real), (real, link / "search")):
+        (real / STUDY).write_text(json.dumps({"storage": database_of(started), "study_name": "s", "pruner": None}))
+        check_study(gone_on, ())
+    for elsewhere in ("postgresql://host/study", f"sqlite:///{tmp_path}/study.db", None):
+        (real / STUDY).write_text(json.dumps({"storage": elsewhere, "study_name": "s", "pruner": None}))
+        with pytest.raises(Refusal, match="names a database that lies elsewhere"):
+            check_study(real, ())

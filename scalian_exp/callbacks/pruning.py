@@ -10,6 +10,7 @@ from scalian_exp.files import read_json
 from scalian_exp.folders import job_number
 from scalian_exp.refusal import Refusal
 from scalian_exp.search import PRUNED, STUDY
+from scalian_exp.study_database import database_failures_refused
 
 
 class Pruning(pl.Callback):
@@ -34,6 +35,10 @@ class Pruning(pl.Callback):
 
     def told(self, trainer: Any) -> bool:
         """Tell the search the value; is the trial to end?"""
+        with database_failures_refused(self.where["storage"]):
+            return self.asked(trainer)
+
+    def asked(self, trainer: Any) -> bool:
         import optuna
 
         pruner = built(self.where["pruner"]) or optuna.pruners.NopPruner()
