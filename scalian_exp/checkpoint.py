@@ -163,5 +163,5 @@ def keys_of(node: Any) -> Iterator[str]:
 def data_state_in(contents: dict[str, Any]) -> dict[str, Any]:
     """What the data module kept in a checkpoint; Lightning files it under the name of its class."""
     target = contents["scalian_exp"]["config"]["dataset"]["_target_"]
-    state: dict[str, Any] = contents.get(target.rpartition(".")[2], {})
-    return state
+    state = contents.get(target.rpartition(".")[2])
+    return state if isinstance(state, dict) else {}

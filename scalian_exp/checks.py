@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from scalian_exp.annotations import expected
 from scalian_exp.callback_checks import check_callbacks
-from scalian_exp.facts import FACTS, check_facts
+from scalian_exp.facts import FACTS, check_facts, found_in_files
 from scalian_exp.nodes import targets
 from scalian_exp.refusal import Refusal
 from scalian_exp.shell import at_home, read
@@ -45,7 +45,7 @@ def check(config: DictConfig) -> dict[str, Any]:
     if missing := [name for name in NEEDED if name not in config]:
         raise Refusal(f"An experiment needs its {missing[0]}: leave ~{missing[0]} out, or choose another.")
     check_words(config)
-    plain = resolved(config)
+    plain = with_found(config, resolved(config))
     check_plain(plain)
     return plain
 
@@ -56,8 +56,6 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     Raises:
         Refusal: if a value is missing.
     """
-    if config.dataset.get("levels") == "auto" and str(config.dataset._target_).endswith(".RatingsCSV"):
-        config = with_levels_found(config)
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -75,14 +73,19 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     return found
 
 
-def with_levels_found(config: DictConfig) -> DictConfig:
-    """The config with the levels that dataset.levels=auto finds: models refer to them."""
-    from scalian_exp.datasets.rating_tables import found_levels
+def with_found(config: DictConfig, plain: dict[str, Any]) -> dict[str, Any]:
+    """The resolved config with what the data set's files say where its values are `auto`, also where models refer to
+    them.
 
-    if OmegaConf.is_missing(config.dataset, "root"):
-        return config
-    found: Any = OmegaConf.merge(config, {"dataset": found_levels(config.dataset.root)})
-    return found
+    Raises:
+        Refusal: if the files can't be read.
+    """
+    found = found_in_files(plain["dataset"])
+    if not found:
+        return plain
+    with open_dict(config):  # not all of it may have a key of its own
+        merged: Any = OmegaConf.merge(config, {"dataset": found})
+    return resolved(merged)
 
 
 def find_data_at(dataset: dict[str, Any], root: str) -> None:

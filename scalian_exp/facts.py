@@ -11,6 +11,25 @@ FACTS = {
 """what a data set's config may say for models and losses to read, whether its loader asks for it or not"""
 
 
+AUTO = "auto"
+"""a value that the data set's class finds in its files"""
+
+
+def found_in_files(dataset: dict[str, Any]) -> dict[str, Any]:
+    """What a data set's class says of its values that are `auto`: name → value.
+
+    Raises:
+        Refusal: if there is no such class, or its files can't be read.
+    """
+    if AUTO not in dataset.values():
+        return {}
+    from scalian_exp.build import located
+    from scalian_exp.datasets.base import Data
+
+    target = located(dataset["_target_"])
+    return target.found(dataset) if isinstance(target, type) and issubclass(target, Data) else {}
+
+
 def check_facts(dataset: dict[str, Any]) -> None:
     """What a data set's config says of its classes agrees with itself."""
     size = dataset.get("image_size")

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from scalian_exp.checkpoint import checkpoint_file, data_state_in, load, read
+from scalian_exp.datasets.identity import CLASSES, EXAMPLES
 from scalian_exp.networks.dbn import DeepBeliefNetwork
 from scalian_exp.refusal import Refusal
 
@@ -53,7 +54,7 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
     if stack is not None:
         check_units(stack, network, matching, run)
     kept, own = data_state_in(contents), data.state_dict()
-    if unlike := [name for name in kept if name in own and kept[name] != own[name]]:
+    if unlike := [name for name in kept.keys() & own.keys() - {CLASSES, EXAMPLES} if kept[name] != own[name]]:
         raise Refusal(
             f"init_from={run}: it learned from inputs of another {unlike[0]}, so its weights would stand for other "
             "things here; start from a run on the same data, or without init_from."
@@ -62,6 +63,17 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
     rest = [name for name in ours if name not in matching]
     log.info("started %d of %d tensors from %s; at random: %s", len(matching), len(ours), file, ", ".join(rest) or "-")
     return list(matching)
+
+
+def check_classes_of(run: str, data: Any) -> None:
+    """Compare the classes that a run learned with those on which its weights are to be tested as they are.
+
+    Raises:
+        Refusal: if they are others.
+    """
+    kept = data_state_in(read(checkpoint_file(Path(run))))
+    if CLASSES in kept:
+        data.load_state_dict({CLASSES: kept[CLASSES]})
 
 
 def unrolled(stack: DeepBeliefNetwork, network: nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from scalian_exp.arguments import each_for_its_job
-from scalian_exp.checks import resolved
+from scalian_exp.checks import resolved, with_found
 from scalian_exp.files import read_yaml
 from scalian_exp.folders import check_links, multirun, runs_in
 from scalian_exp.overrides import check_overrides, to_be_repeated
@@ -104,18 +104,26 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
-def check_jobs(sweep: Path, config_name: str) -> None:
+def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
     """Compare what each job of a sweep was with what its overrides mean now.
+
+    Args:
+        trust: packages of others that the user trusts.
 
     Raises:
         Refusal: if a config has changed since.
     """
     from hydra import compose
 
+    from scalian_exp.trust import modules, objection
+
     for job in runs_in(sweep):
         if not (job / ".hydra/overrides.yaml").read_bytes():
             continue  # killed when Hydra was about to write it anew, and now it does
-        now = resolved(compose(config_name, read_overrides(job)))
+        composed = compose(config_name, read_overrides(job))
+        now = resolved(composed)
+        if objection("dataset", now["dataset"]["_target_"], modules(trust)) is None:  # its class will be asked
+            now = with_found(composed, now)
         now.pop("trust", None)  # no run keeps what is trusted
         before = in_todays_words(read_config(job, training=True), now)
         if "root" in now["dataset"] and "root" in before["dataset"]:

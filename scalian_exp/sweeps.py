@@ -121,7 +121,8 @@ class Jobs(Mistakes):
         for place in (folder, *(folder.glob("[!.]*/") if self.resume else ())):
             locks.check_free(place)
         if self.resume:
-            check_jobs(folder, config.hydra.job.config_name)
+            plain: Any = OmegaConf.to_container(config)
+            check_jobs(folder, config.hydra.job.config_name, plain.get("trust"))
         elif folders.runs_in(folder):
             advice = f"choose another folder, or go on with it: {command_to_resume(folder, KEY)}"
             raise Refusal(f"{folder} holds a sweep already; {advice}")

@@ -41,9 +41,9 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     from scalian_exp import report
     from scalian_exp.build import build, build_task
-    from scalian_exp.checkpoint import check_progress, compute_as_trained, read
+    from scalian_exp.checkpoint import check_progress, compute_as_trained, data_state_in, read
     from scalian_exp.gpus import devices_of
-    from scalian_exp.init_from import start_network_from
+    from scalian_exp.init_from import check_classes_of, start_network_from
     from scalian_exp.network_size import check_batch, sketched
     from scalian_exp.runs import build_trainer, check_shares, ending_cleanly, told_plainly
     from scalian_exp.trust import modules
@@ -69,6 +69,12 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if last is not None:
         contents = read(last)
         check_progress(contents, last, config["trainer"])  # before anything is written
+        if state := data_state_in(contents):
+            data.load_state_dict(state)
+        elif data.state_dict():
+            log.info(
+                "An earlier version began this run and didn't keep what its splits were: it goes on with today's splits"
+            )
         compute_as_trained(task.network, contents)
     else:
         task.start_network()
@@ -76,6 +82,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             start_network_from(task.network, data, config["init_from"], trust)
             task.initialised = True
             if config["trainer"]["max_epochs"] == 0:
+                check_classes_of(config["init_from"], data)
                 log.info("trainer.max_epochs=0: nothing is trained, the weights of init_from are tested as they are")
     with devices_of(config["trainer"]) as devices:
         trainer: Any = build_trainer(config, task, folder, devices, trust)

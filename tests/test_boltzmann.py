@@ -22,8 +22,8 @@ from scalian_exp.apply import apply
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.checkpoint import load
-from scalian_exp.datasets.base import ShuffledBatches
 from scalian_exp.datasets.images import TensorBatches
+from scalian_exp.datasets.order import ShuffledBatches
 from scalian_exp.draws import bernoulli
 from scalian_exp.figures.classes import called
 from scalian_exp.init_from import unrolled

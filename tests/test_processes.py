@@ -18,7 +18,7 @@ from test_command_line import QUICK, command
 from scalian_exp import processes
 from scalian_exp.checkpoint import read
 from scalian_exp.checks import check
-from scalian_exp.datasets.base import BatchesInOrder, ShuffledBatches
+from scalian_exp.datasets.order import BatchesInOrder, ShuffledBatches
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import metrics_of
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from scalian_exp.build import build
 from scalian_exp.checkpoint import Loaded
+from scalian_exp.datasets.identity import EXAMPLES
 from scalian_exp.figures.grids import to_array
 from scalian_exp.memory import check_images
 from scalian_exp.refusal import Refusal
@@ -30,13 +31,17 @@ class Action(ABC):
 
 
 def data_of(model: Loaded) -> Any:
-    """The data module that a model was trained with, set up."""
+    """The data module that a model was trained with, set up. Its examples may be others now, their meaning may not.
+
+    Raises:
+        Refusal: if the data can't be read, or isn't what the network's inputs and outputs stand for.
+    """
     check_origin(model.config, model.file, model.trust, ("dataset",))
     data = build("dataset", model.config["dataset"])
     data.prepare_data()
     data.setup("test")
-    if model.data_state:
-        data.load_state_dict(model.data_state)
+    if state := {name: value for name, value in model.data_state.items() if name != EXAMPLES}:
+        data.load_state_dict(state)
     model.task.class_names = model.task.class_names or getattr(data, "class_names", None)
     return data
 

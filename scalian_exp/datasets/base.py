@@ -4,15 +4,16 @@ Batches are dicts: name → tensor whose first dimension is the batch.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from itertools import islice
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
+from torch.utils.data import DataLoader, Dataset
 
+from scalian_exp.datasets.identity import CLASSES, EXAMPLES, check_classes, check_splits
+from scalian_exp.datasets.order import BatchesInOrder, EvenBatchesInOrder, ShuffledBatches
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
@@ -20,81 +21,6 @@ SPLIT_SEED = 0
 """splits are facts of a data set: they don't change with the seed of a run"""
 
 Examples = dict[str, Tensor]
-
-
-class BatchesInOrder(SequentialSampler):
-    """Index tensors, one a batch, in the data's order. Lightning replaces all but SequentialSamplers to overfit.
-
-    Args:
-        rank: which of several processes this is; each gets a share of every batch, so that all see each example once.
-        ranks: how many there are.
-    """
-
-    skip = 0
-    """so many batches of the next pass are left out: a resumed training has had them"""
-
-    def __init__(self, size: int, batch_size: int, rank: int = 0, ranks: int = 1):
-        self.size, self.batch_size, self.rank, self.ranks = size, batch_size, rank, ranks
-
-    def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
-        for batch in torch.arange(self.size).split(self.batch_size):
-            if len(share := batch[self.rank :: self.ranks]):
-                yield share
-
-    def __len__(self) -> int:
-        whole, rest = divmod(self.size, self.batch_size)
-        return whole + (rest > self.rank)
-
-
-def even_shares(order: Tensor, batch_size: int, rank: int, ranks: int) -> Iterator[Tensor]:
-    """What a process takes of each batch in training: as many examples as the others. What is left over of the last
-    batch, fewer examples than processes, is left out."""
-    for batch in order.split(batch_size):
-        if share := len(batch) // ranks:
-            yield batch[rank * share : (rank + 1) * share]
-
-
-def number_of_even_shares(size: int, batch_size: int, ranks: int) -> int:
-    whole, rest = divmod(size, batch_size)
-    return whole + (rest >= ranks)
-
-
-class EvenBatchesInOrder(BatchesInOrder):
-    """The same for training, in even shares."""
-
-    def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
-        skip, self.skip = self.skip, 0
-        return islice(even_shares(torch.arange(self.size), self.batch_size, self.rank, self.ranks), skip, None)
-
-    def __len__(self) -> int:
-        return number_of_even_shares(self.size, self.batch_size, self.ranks)
-
-
-class ShuffledBatches(Sampler[Tensor]):
-    """Index tensors, one a batch, shuffled by a generator of (seed, epoch): a resumed run sees the same ones.
-
-    Args:
-        rank: which of several processes this is; they get even shares.
-        ranks: how many there are.
-    """
-
-    skip = 0
-    """as above"""
-
-    def __init__(self, data: "Batched", batch_size: int, epoch: int = 0, rank: int = 0, ranks: int = 1):
-        self.data, self.batch_size, self.epoch, self.rank, self.ranks = data, batch_size, epoch, rank, ranks
-        self.seed = torch.initial_seed()  # the job's
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[Tensor]:
-        generator = torch.Generator().manual_seed((self.seed * 2**20 + self.epoch) % 2**63)
-        skip, self.skip = self.skip, 0
-        yield from islice(even_shares(self.data.order(generator), self.batch_size, self.rank, self.ranks), skip, None)
-
-    def __len__(self) -> int:
-        return number_of_even_shares(len(self.data), self.batch_size, self.ranks)
 
 
 def as_it_is(batch: Any) -> Any:
@@ -140,11 +66,41 @@ class Data(pl.LightningDataModule):
         num_workers: processes that prepare batches; 0 prepares them in the main one.
     """
 
+    noun: ClassVar = "examples"
+    """what they are, for sentences"""
+
     def __init__(self, batch_size: PositiveInt, num_workers: NonNegativeInt = 0):
         super().__init__()
         self.batch_size, self.num_workers = batch_size, num_workers
         self.splits: dict[str, Batched] = {}
         """train, val and test, once `setup` has run"""
+        self.identity: dict[str, Any] = {}
+        """what checkpoints keep of data that may change between two starts, once `setup` has run: see identity.py"""
+
+    @classmethod
+    def found(cls, node: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003
+        """Values of a config that its files tell: name → value, for all that are `auto`, and others that go with them.
+
+        Asked once a start, before anything is built: models may refer to them.
+
+        Args:
+            node: the config of the data set, with interpolations resolved.
+        """
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.identity
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compare the data with what a checkpoint keeps of a run's; what it doesn't keep may be anything.
+
+        Raises:
+            Refusal: if the classes or splits are others.
+        """
+        where = str(getattr(self, "root", None) or type(self).__name__)
+        if CLASSES in self.identity:
+            check_classes(state_dict.get(CLASSES), self.identity[CLASSES], where)
+        check_splits(state_dict.get(EXAMPLES), self.identity.get(EXAMPLES, {}), where, self.noun)
 
     @property
     def classes_found(self) -> int:

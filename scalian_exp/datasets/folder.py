@@ -12,6 +12,7 @@ from scalian_exp.datasets.base import Batched, Examples
 from scalian_exp.datasets.folder_splits import (
     counted,
     given_splits,
+    identity_of,
     image_files,
     listed,
     pictures,
@@ -20,6 +21,7 @@ from scalian_exp.datasets.folder_splits import (
     shared_out,
     tell,
 )
+from scalian_exp.datasets.identity import CLASSES, EXAMPLES
 from scalian_exp.datasets.image_files import WHITE, Fit, Picture, read_image
 from scalian_exp.datasets.images import Images
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
@@ -120,10 +122,12 @@ class ImageFolder(Images):
         refuse_empty(paths, self.root, self.held_out, skipped)
         self.class_names = sorted({class_of(path, folders["train"]) for path in everything})
         self.check_classes(folders["train"])
-        self.splits = {
-            name: self.files(files, folders.get(name, folders["train"]), self.class_names)
-            for name, files in paths.items()
-        }
+        places = {name: folders.get(name, folders["train"]) for name in paths}
+        splits = {name: self.files(files, places[name], self.class_names) for name, files in paths.items()}
+        self.identity = {EXAMPLES: {name: identity_of(part.pictures, places[name]) for name, part in splits.items()}}
+        if self.num_classes is not None:  # else no output stands for a class
+            self.identity[CLASSES] = self.class_names
+        self.splits = {**splits}
         self.tell(skipped)
 
     def files(self, paths: list[Path], folder: Path, classes: list[str]) -> Files:

@@ -7,12 +7,14 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
+from scalian_exp.datasets.identity import identity
 from scalian_exp.datasets.image_files import SUFFIXES, Picture, pages
 from scalian_exp.refusal import Refusal
 
@@ -204,6 +206,11 @@ def pictures(paths: Sequence[Path]) -> list[list[Picture]]:
     with ThreadPoolExecutor() as pool:
         frames = list(pool.map(pages, paths))
     return [[Picture(path, frame) for frame in found] for path, found in zip(paths, frames, strict=True)]
+
+
+def identity_of(pictures: Iterable[Picture], folder: Path) -> dict[str, Any]:
+    """What tells a split's pictures from others: their names below its folder, which may be moved."""
+    return identity([f"{path.relative_to(folder).as_posix()}#{frame}" for path, frame in pictures])
 
 
 def counted(numbers: Mapping[str, int]) -> str:

@@ -5,6 +5,7 @@ Batches are dicts: image (B, C, H, W), float in [0, 1], and label (B,), int64, w
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +40,8 @@ class Images(Data):
         batch_size: images a step; also at validation and test.
         num_workers: processes that prepare batches; 0 prepares them in the main one.
     """
+
+    noun: ClassVar = "images"
 
     def __init__(
         self,

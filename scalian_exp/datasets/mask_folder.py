@@ -10,6 +10,7 @@ from torchvision.transforms.v2 import Transform
 from scalian_exp.datasets.augmentation import VOID_BYTE
 from scalian_exp.datasets.folder_splits import (
     given_splits,
+    identity_of,
     image_files,
     pictures,
     refuse_empty,
@@ -17,6 +18,7 @@ from scalian_exp.datasets.folder_splits import (
     subfolders,
     tell,
 )
+from scalian_exp.datasets.identity import EXAMPLES
 from scalian_exp.datasets.image_files import WHITE
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_files import MaskFiles
@@ -88,6 +90,9 @@ class MaskFolder(Masks):
         refuse_empty(pairs, self.root, self.held_out, skipped)
         splits = {name: self.files(part) for name, part in pairs.items()}
         self.check_masks({name: files.check() for name, files in splits.items()})
+        places = {name: folders.get(name, folders["train"])[0] for name in splits}
+        images = {name: [image for image, _ in files.pictures] for name, files in splits.items()}
+        self.identity = {EXAMPLES: {name: identity_of(images[name], places[name]) for name in splits}}
         tell(self.root, "images with masks", splits, skipped)
         return splits
 

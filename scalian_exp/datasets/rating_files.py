@@ -1,12 +1,14 @@
 """Ratings read from text files; a broken line is named with its file and number."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from scalian_exp.datasets.identity import hash_of
 from scalian_exp.datasets.rating_tables import Line, number_of
 from scalian_exp.datasets.table_files import records
 from scalian_exp.refusal import Refusal
@@ -21,6 +23,12 @@ class Triples(NamedTuple):
 
     def part(self, indices: Tensor) -> "Triples":
         return Triples(self.users[indices], self.items[indices], self.values[indices])
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells these ratings from others, see identity.py."""
+        hashes = [hashlib.sha256(column.numpy().tobytes()).hexdigest() for column in self]
+        return {"size": len(self.values), "hash": hash_of(hashes)}
 
 
 def rating_lines(file: Path, separator: str, header: bool = False) -> Iterator[Line]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from scalian_exp.datasets.table_files import names, records, separator_of
 from scalian_exp.refusal import Refusal
@@ -85,9 +85,3 @@ def number_of(line: Line) -> float:
     if not math.isfinite(value):
         raise Refusal(f"{line.place}: the rating {line.rating!r} is no number; correct or remove the line.")
     return value
-
-
-def found_levels(root: str) -> dict[str, Any]:
-    """What dataset.levels=auto stands for, as facts of the config: models read them as well."""
-    levels, continuous = levels_of(read_csv(Path(root).expanduser() / "ratings.csv")[0])
-    return {"levels": levels, "continuous": continuous}

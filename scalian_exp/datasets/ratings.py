@@ -6,17 +6,17 @@ are shifted above it, see batches.py. In training rating and target are the same
 of the training ratings, and at the test it is the test split's, while rating is all that isn't.
 """
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from scalian_exp.batches import above_zero
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples
+from scalian_exp.datasets.identity import EXAMPLES, hash_of
 from scalian_exp.datasets.rating_files import Triples
 from scalian_exp.ranges import Fraction, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -63,6 +63,8 @@ class Ratings(Data, ABC):
         val_share: part of the training ratings that is held out for validation.
         test_share: part of all ratings that is held out for the test, where the data set has no split of its own.
     """
+
+    noun: ClassVar = "ratings"
 
     def __init__(
         self,
@@ -123,6 +125,11 @@ class Ratings(Data, ABC):
         known = (seen + held + scored) > 0
         if both := int(((seen + held > 0) & (scored > 0)).sum()):
             raise Refusal(f"{both} ratings of the test split are among the training ones as well; remove them there.")
+        self.identity = {
+            "users": hash_of(self.user_names),  # which the network's inputs stand for
+            "items": hash_of(self.item_names),
+            EXAMPLES: {"train": train.identity, "val": val.identity, "test": test.identity},
+        }
         self.splits = {
             "train": RatingRows(seen, seen, known),
             "val": RatingRows(seen, held, known),
@@ -151,17 +158,14 @@ class Ratings(Data, ABC):
         """A table (N, M) with users as rows."""
         return table if self.rows == "users" else table.T
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: which users and items the network's inputs stand for."""
-        names = {"users": self.user_names, "items": self.item_names}
-        return {what: hashlib.sha256(repr(names[what]).encode()).hexdigest() for what in ("users", "items")}
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict != self.state_dict():
+        inputs = ("users", "items")
+        if any(state_dict.get(name, self.identity[name]) != self.identity[name] for name in inputs):
             raise Refusal(
                 "The users or items of the ratings have changed since this run began, and its network no longer knows "
                 "which is which; put the old files back, or start a new run."
             )
+        super().load_state_dict(state_dict)
 
     def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
         return {**batch, "rating": batch["rating"].to(self.dtype), "target": batch["target"].to(self.dtype)}

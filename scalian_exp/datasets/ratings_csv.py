@@ -1,8 +1,8 @@
 """Anybody's ratings, and made-up ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning.utilities import rank_zero_only
@@ -41,14 +41,24 @@ class RatingsCSV(Ratings):
         test_share: Fraction = 0.1,
         continuous: bool = False,
     ):
-        self.root, self.continuous = Path(root), continuous
+        self.root = Path(root)
         if self.root.is_file():
             raise Refusal(
                 f"{root} is a file; dataset.root is the folder of ratings.csv: dataset.root={self.root.parent}"
             )
+        node: dict[str, Any] = {"root": root, "levels": levels, "continuous": continuous}
         if levels == "auto":
-            levels, self.continuous = levels_of(read_csv(self.root / "ratings.csv")[0])
-        super().__init__(users, items, levels, liked, rows, batch_size, val_share, test_share)
+            node |= self.found(node)
+        self.continuous: bool = node["continuous"]
+        super().__init__(users, items, node["levels"], liked, rows, batch_size, val_share, test_share)
+
+    @classmethod
+    def found(cls, node: Mapping[str, Any]) -> dict[str, Any]:
+        """The levels in the file, where the config leaves them to it, and whether there are ratings between them."""
+        if node["levels"] != "auto":
+            return {}
+        levels, continuous = levels_of(read_csv(Path(node["root"]) / "ratings.csv")[0])
+        return {"levels": levels, "continuous": True} if continuous else {"levels": levels}
 
     def read(self) -> RatingSource:
         file = self.root / "ratings.csv"

@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import Transform
 
 from scalian_exp.datasets.base import Batched, Examples
+from scalian_exp.datasets.identity import EXAMPLES, hash_of
 from scalian_exp.datasets.images import Images
 from scalian_exp.datasets.masks import Masks
 from scalian_exp.files import read_json
@@ -65,6 +66,7 @@ class ShardedExamples(Batched):
 
     def __init__(self, folder: Path, mixed: int):
         self.folder, self.mixed, self.sizes = folder, mixed, sizes_of(folder)
+        self.identity = {"size": len(self), "hash": hash_of(plain_index(folder / "index.json")["chunks"])}
         self.process = 0
         self.stream: Any = None
 
@@ -179,7 +181,9 @@ class Shards(Images):
 
     def setup(self, stage: str | None = None) -> None:
         self.check_shape("The shards' images", facts_of(self.root)["image"])
-        self.splits = {name: ShardedExamples(self.root / name, self.mixed) for name in SPLITS}
+        parts = {name: ShardedExamples(self.root / name, self.mixed) for name in SPLITS}
+        self.identity = {EXAMPLES: {name: part.identity for name, part in parts.items()}}
+        self.splits = {**parts}
 
 
 class MaskShards(Masks):
@@ -212,4 +216,6 @@ class MaskShards(Masks):
                 f"The masks in {self.root} have {facts['classes']} classes, but dataset.num_classes is "
                 f"{self.num_classes}; correct it."
             )
-        return {name: ShardedExamples(self.root / name, self.mixed) for name in SPLITS}
+        parts = {name: ShardedExamples(self.root / name, self.mixed) for name in SPLITS}
+        self.identity = {EXAMPLES: {name: part.identity for name, part in parts.items()}}
+        return parts

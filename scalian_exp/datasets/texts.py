@@ -4,17 +4,17 @@ Batches are dicts: text (B, vocabulary_size), float, rows of length 1; label (B,
 """
 
 import csv
-import hashlib
 import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
+from scalian_exp.datasets.identity import EXAMPLES, hash_of, identity
 from scalian_exp.datasets.newsgroups import archive, messages
 from scalian_exp.datasets.table_files import names, separator_of, unreadable
 from scalian_exp.ranges import PositiveInt
@@ -49,6 +49,8 @@ class Texts(Data, ABC):
         batch_size: documents a step.
         val_size: training documents held out for validation.
     """
+
+    noun: ClassVar = "texts"
 
     def __init__(self, vocabulary_size: PositiveInt = 2000, batch_size: PositiveInt = 128, val_size: PositiveInt = 500):
         super().__init__(batch_size)
@@ -85,18 +87,19 @@ class Texts(Data, ABC):
             )
             for name, part in parts.items()
         }
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: which words the network's inputs stand for."""
-        words = sorted(self.vectorizer.vocabulary_.items())
-        return {"vocabulary": hashlib.sha256(repr(words).encode()).hexdigest()}
+        words = sorted(self.vectorizer.vocabulary_.items())  # which the network's inputs stand for
+        self.identity = {
+            "vocabulary": hash_of(words),
+            EXAMPLES: {name: identity(part.texts) for name, part in parts.items()},
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict != self.state_dict():
+        if state_dict.get("vocabulary", self.identity["vocabulary"]) != self.identity["vocabulary"]:
             raise Refusal(
                 "The training texts have changed since this run began, and their words no longer are those that the "
                 "network learned; put the old texts back, or start a new run."
             )
+        super().load_state_dict(state_dict)
 
     def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
         return {**batch, "text": batch["text"].to(self.dtype)}

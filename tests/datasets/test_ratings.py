@@ -14,7 +14,7 @@ from conftest import composed, tiny
 
 from scalian_exp.build import build
 from scalian_exp.checkpoint import load
-from scalian_exp.checks import resolved
+from scalian_exp.checks import resolved, with_found
 from scalian_exp.datasets.movielens import MovieLens1M, MovieLens100k, MovieLensLatestSmall
 from scalian_exp.datasets.ratings_csv import FakeRatings, RatingsCSV
 from scalian_exp.networks.ratings import level_counts, nearest
@@ -369,7 +369,7 @@ def test_levels_are_found_in_the_file(tmp_path: Path) -> None:
     scored = data.splits["test"].target[data.splits["test"].target > 0] - data.shift
     assert len(scored.unique()) > 12
     config = composed("model=rbm_cf", "dataset=ratings_csv", f"dataset.root={jester}", "dataset.levels=auto")
-    plain = resolved(config)
+    plain = with_found(config, resolved(config))
     assert plain["dataset"]["continuous"] is True
     assert plain["dataset"]["levels"] == plain["model"]["levels"] == plain["model"]["network"]["levels"] == data.scale
     (jester / "ratings.csv").write_text("user,item,rating\n1,2,3\n1,3,good\n")

@@ -13,7 +13,7 @@ from conftest import composed, tiny
 from omegaconf import OmegaConf
 
 from scalian_exp.build import build
-from scalian_exp.datasets.base import ShuffledBatches
+from scalian_exp.datasets.order import ShuffledBatches
 from scalian_exp.datasets.shards import FACTS, SPLITS, Shards, sizes_of
 from scalian_exp.refusal import Refusal
 from scalian_exp.train import train
