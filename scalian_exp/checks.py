@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from scalian_exp.annotations import expected
-from scalian_exp.callback_checks import check_callbacks
+from scalian_exp.callback_checks import check_callbacks, check_judges, words_of_data
 from scalian_exp.facts import FACTS, check_facts, found_in_files
 from scalian_exp.nodes import targets
 from scalian_exp.refusal import Refusal
@@ -47,6 +47,7 @@ def check(config: DictConfig) -> dict[str, Any]:
     check_words(config)
     plain = with_found(config, resolved(config))
     check_plain(plain)
+    check_judges(plain["callbacks"], words_of_data())
     return plain
 
 

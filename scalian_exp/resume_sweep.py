@@ -27,7 +27,7 @@ SHOWN = 5
 
 def resumed_sweep(arguments: list[str]) -> list[str]:
     """The command line that goes on with a sweep: that of its start, in the same folder. `sweep.resume=<folder>` is
-    enough; the sweep may be said again, and hydra's own words, such as its launcher, may change, and where the data lies.
+    enough; the sweep may be said again, and hydra's own words, such as its launcher, may change, as may dataset.root.
 
     Raises:
         Refusal: if there is no such sweep, or another one is said.
@@ -41,7 +41,7 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
     new = [said for said in again if key_of(said).startswith("hydra")]
     moved = [said for said in again if key_of(said) == ROOT and said not in task]
     if any(sweeps(said) for said in [*moved, *(said for said in task if moved and key_of(said) == ROOT)]):
-        raise Refusal(f"{ROOT} is what the sweep in {folder} goes over; resume its jobs one by one, with {ROOT}=… each.")
+        raise Refusal(f"The sweep in {folder} goes over {ROOT}; resume its jobs one by one, with {ROOT}=… each.")
     own, then = (
         each_for_its_job([said for said in words if not (moved and key_of(said) == ROOT)])
         for words in ([said for said in again if said not in new], task)

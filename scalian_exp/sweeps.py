@@ -149,7 +149,7 @@ class Jobs(Mistakes):
 
 def moved_data() -> str | None:
     """Where the data of the job lies that Hydra's config is of, if it has been moved since its sweep was started."""
-    root: str | None = OmegaConf.select(HydraConfig.get(), "callbacks.jobs.root", default=None)
+    root: str | None = OmegaConf.select(HydraConfig.get(), "callbacks.jobs.root", default=None)  # type: ignore[arg-type]
     return root
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -157,6 +158,28 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
 )  # fmt: skip
 def test_bad_input_has_its_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     assert sentence in refused(*arguments, cwd=tmp_path)
+
+
+def test_the_command_that_trains_a_judge_can_be_pasted(tmp_path: Path) -> None:
+    """It says this data set, and the judge that it trains is taken."""
+    quick = [word for word in QUICK if not word.startswith(("dataset=", "callbacks="))]
+    judged = [f"callbacks.sample_quality.{said}" for said in ("judge=my judge", "samples=4")]
+    said = [
+        *quick,
+        "callbacks=sample_quality",
+        *judged,
+        "model=vae",
+        "dataset=fake_images",
+        "dataset.image_size=[8,8]",
+        "hydra.run.dir=vae",
+    ]
+    told = refused(*said, cwd=tmp_path)
+    program, *words = shlex.split(told.partition("on the same data set: ")[2])
+    assert Path(program).name == "scalian-train"
+    assert words[:3] == ["model=classifier", "dataset=fake_images", "dataset.image_size=[8,8]"]
+    cheap = ["trainer.max_epochs=1", "trainer/accelerator=cpu", "callbacks=minimal", "logger=none"]
+    assert command(*words, *cheap, cwd=tmp_path).returncode == 0
+    assert command(*said, "callbacks.figures=null", cwd=tmp_path).returncode == 0
 
 
 def test_what_the_configs_tell_needs_no_torch(tmp_path: Path) -> None:

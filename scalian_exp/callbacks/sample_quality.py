@@ -13,7 +13,6 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from scalian_exp.checkpoint import load
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import word
 
 CHUNK = 500
 """samples drawn at once"""
@@ -53,10 +52,7 @@ class SampleQuality(pl.Callback):
         if samples < 2:
             raise Refusal(f"samples={samples}: a covariance needs two samples at least, and a useful one thousands.")
         if not Path(judge).exists():
-            raise Refusal(
-                f"There is no judge {judge}; train one first, on the same data set: "
-                f"scalian-train model=classifier dataset=… {word('hydra.run.dir', Path(judge))}"
-            )
+            raise Refusal(f"There is no judge {judge}; give a run of model=classifier on the same data set.")
         loaded = load(judge, trust=trust)
         self.facts = loaded.config["dataset"]
         if not hasattr(loaded.task.network, "head"):
