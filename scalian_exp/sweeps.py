@@ -54,6 +54,9 @@ class Jobs(Mistakes):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)  # the folder's name refers to it; Hydra sets it a moment later
+        timed = tells_the_time(config.hydra.run)
+        if leads_up(config.hydra.run.dir):
+            change(config, "run.dir", str(locks.real(Path(config.hydra.run.dir))))
         rank = os.environ.get("RANK")
         machines = OmegaConf.select(config, "trainer.num_nodes", default=1) not in (1, None)
         if (rank or machines) and not any("hydra.run.dir=" in said for said in config.hydra.overrides.hydra):
@@ -61,20 +64,21 @@ class Jobs(Mistakes):
                 sys.stderr.write("Several processes or machines must share a folder: add hydra.run.dir=<folder>.\n")
             raise SystemExit(1)
         if rank in (None, "0"):
-            with_sentences(lambda: self.take_run_folder(config, machines))
+            with_sentences(lambda: self.take_run_folder(config, machines, timed))
         else:
             change(config, "output_subdir", None)  # the first process writes what Hydra has to say
 
-    def take_run_folder(self, config: DictConfig, machines: bool) -> None:
+    def take_run_folder(self, config: DictConfig, machines: bool, timed: bool) -> None:
         """
         Args:
             machines: the same start comes from several machines; of their processes the first one takes the lock.
+            timed: the folder's name comes from the clock.
 
         Raises:
             Refusal: if the folder holds a run, or another process works there.
         """
         folder, theirs = Path(config.hydra.run.dir), written_by_hydra(config)
-        if tells_the_time(config.hydra.run) and not (machines or "RANK" in os.environ):
+        if timed and not (machines or "RANK" in os.environ):
             change(config, "run.dir", str(locks.hold_new(folder, *theirs)))
             return
         for place in (folder, locks.real(folder).parent):  # it may lie in a sweep
@@ -110,13 +114,14 @@ class Jobs(Mistakes):
             Refusal: if the folder holds a sweep which is not to be resumed, or whose configs have changed, or another
                 process works there.
         """
-        folder = Path(config.hydra.sweep.dir)
-        if tells_the_time(config.hydra.sweep):
-            new = str(locks.hold_new(folder))
-            if new != str(folder):
-                change(config, "sweep.dir", new)
-                said = [*config.hydra.overrides.hydra, f"hydra.sweep.dir={quoted(new)}"]  # which make the jobs
-                change(config, "overrides.hydra", said)
+        given, timed = Path(config.hydra.sweep.dir), tells_the_time(config.hydra.sweep)
+        folder = locks.real(given) if leads_up(str(given)) else given
+        folder = locks.hold_new(folder) if timed else folder
+        if folder != given:
+            change(config, "sweep.dir", str(folder))
+            said = [*config.hydra.overrides.hydra, f"hydra.sweep.dir={quoted(str(folder))}"]  # which make the jobs
+            change(config, "overrides.hydra", said)
+        if timed:
             return
         for place in (folder, *(folder.glob("[!.]*/") if self.resume else ())):
             locks.check_free(place)
@@ -157,6 +162,11 @@ def written_by_hydra(config: DictConfig) -> tuple[str, ...]:
     """Names of what Hydra writes into a run folder before the run begins."""
     settings = config.hydra.output_subdir
     return (*([] if settings is None else [settings]), f"{config.hydra.job.name}.log")
+
+
+def leads_up(folder: str) -> bool:
+    """Does a path go up again, as a/../b? Making that folder would make `a` too."""
+    return ".." in Path(folder).parts
 
 
 def tells_the_time(node: DictConfig) -> bool:

@@ -37,8 +37,8 @@ def test_a_refused_start_leaves_what_was_there(said: list[str], tmp_path: Path) 
     for name in ("notes", "train.log", ".hydra/config.yaml", ".hydra/own"):
         (used / name).write_text("mine")
     before = tree(tmp_path)
-    for folder in ("lab/run1", "lab", ".", "used", "new/deep/run", "used/run"):
-        result = command(*said, f"hydra.run.dir={tmp_path / folder}", cwd=lab)
+    for folder in ("lab/run1", "lab", ".", "used", "new/deep/run", "used/run", "a/../b", "a/b/../../c/../d"):
+        result = command(*said, f"hydra.run.dir={tmp_path}/{folder}", cwd=lab)
         assert result.returncode == 1, folder
         assert tree(tmp_path) == before, folder
     assert command(*said, cwd=lab).returncode == 1
@@ -50,6 +50,22 @@ def test_an_interruption_before_a_run_begins_leaves_what_was_there(tmp_path: Pat
         result = command(*QUICK, "hydra.run.dir=a/b", cwd=tmp_path)
     assert result.returncode == 130
     assert tree(tmp_path) == {}
+
+
+def test_a_folder_that_leads_up_again_is_the_one_that_is_made(tmp_path: Path) -> None:
+    """Of a run and of a sweep; what it leads through is not made, unless it is there."""
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/there").symlink_to(tmp_path / "far/away")
+    (tmp_path / "far/away").mkdir(parents=True)
+    said = [*QUICK, "model=autoencoder", "test=false"]
+    assert command(*said, "hydra.run.dir=a/../run", cwd=tmp_path).returncode == 0
+    assert command(*said, "hydra.run.dir=links/there/../run", cwd=tmp_path).returncode == 0
+    assert command("-m", *said, "seed=1", "hydra.sweep.dir=b/../sweep", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "far/run/config.yaml").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "links", "run", "sweep"]
+    assert len(folders.runs_in(tmp_path / "sweep")) == 1
+    assert (tmp_path / "sweep/summary.csv").is_file()
+    assert command("sweep.resume=b/../sweep", cwd=tmp_path).returncode == 1  # no such path: b isn't there
 
 
 def test_a_refused_resume_and_a_refused_sweep_change_nothing(tmp_path: Path) -> None:
