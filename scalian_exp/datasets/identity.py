@@ -64,11 +64,11 @@ def check_splits(then: Any, now: Mapping[str, dict[str, Any]], where: str, what:
     for name, found in now.items():
         match then.get(name):
             case {"size": size, "hash": kept} if kept != found["hash"]:
-                others = "others " if size == found["size"] else ""
-                changes.append(f"for {SPOKEN.get(name, name)} {size} then, {found['size']} {others}now")
+                same = ", but not the same" if size == found["size"] else ""
+                changes.append(f"for {SPOKEN.get(name, name)} {size} then, {found['size']} now{same}")
     if changes:
         raise Refusal(
-            f"The {what} in {where} are not those that this run began with ({'; '.join(changes)}): put the old ones "
-            "back under their names, say by dataset.root=… where they lie now, or start a new run, from these weights "
-            "by init_from=<this run's folder>."
+            f"The {what} in {where} are not those that this run began with ({'; '.join(changes)}): put the old "
+            "files back under their names (another may stand in for a broken one), say by dataset.root=… where they "
+            "lie now, or start a new run, from these weights by init_from=<this run's folder>."
         )

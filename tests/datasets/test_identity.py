@@ -100,7 +100,7 @@ CHANGES: dict[str, tuple[Callable[[Path], None], Made, Callable[[Path], Any], st
         in_splits,
         images,
         rename("test/test0.png", "test/x.png"),
-        r"began with \(for test 3 then, 3 others now\):",
+        r"began with \(for test 3 then, 3 now, but not the same\): put",
     ),
     "validation images seen": (
         in_splits,
@@ -110,8 +110,13 @@ CHANGES: dict[str, tuple[Callable[[Path], None], Made, Callable[[Path], Any], st
     ),
     "no folder for validation": (in_splits, images, rename("validation", ".validation"), "for validation 3 then"),
     "other masks": (pairs, masks, both, "The images in"),
-    "a rating": (opinions, ratings, lambda root: opinions(root, 4), r"The ratings in .* others now"),
-    "a test text": (stories, texts, lambda root: stories(root, "wind"), "texts in .*for test 2 then, 2 others now"),
+    "a rating": (opinions, ratings, lambda root: opinions(root, 4), r"The ratings in .* now, but not the same"),
+    "a test text": (
+        stories,
+        texts,
+        lambda root: stories(root, "wind"),
+        r"texts in .*\(for test 2 then, 2 now, but",
+    ),
 }
 """what was there, as which data, how it changes, and what is said then"""
 
@@ -212,6 +217,35 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path, caplog: pytest.LogC
         train({**config, "trainer": {**config["trainer"], "max_epochs": 2}}, tmp_path / "run")
     assert "didn't keep what its splits were" in caplog.text
     assert read(tmp_path / "run/checkpoints/last.ckpt")["ImageFolder"]["splits"]["train"]["size"] == 7
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_breaks_off_is_named(workers: int, tmp_path: Path) -> None:
+    """Its header is whole, so it isn't met before a batch needs it."""
+    in_splits(tmp_path / "photos")
+    rng = np.random.default_rng(0)
+    for file in (tmp_path / "photos").rglob("*.png"):
+        Image.fromarray(rng.integers(0, 255, (40, 40), dtype=np.uint8)).save(file)
+    words = ["model=autoencoder", "dataset=image_folder", "dataset.root=photos", *PHOTO, "dataset.batch_size=2"]
+    words += [f"dataset.num_workers={workers}", "trainer.max_epochs=1", "callbacks=minimal", "logger=none"]
+    words += ["trainer/accelerator=cpu"]
+    last, tested = tmp_path / "photos/train/train5.png", tmp_path / "photos/test/test1.png"
+    assert invoke(tmp_path, "scalian-train", *words, "hydra.run.dir=good")[0] == 0
+    for file, *command in (
+        (last, "scalian-train", *words, "hydra.run.dir=bad"),
+        (tested, "scalian-apply", "run=good", "action=evaluate"),
+    ):
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-300])
+        code, said = invoke(tmp_path, *command)
+        assert code == 1
+        assert said.splitlines()[-1].startswith(f"{file} can't be read as an image (image file is truncated")
+        assert "Traceback" not in said
+        file.write_bytes(whole)
+    assert not (tmp_path / "bad/metrics.json").exists()
+    assert not (tmp_path / "bad/checkpoints/last.ckpt").exists()
+    assert not [*(tmp_path / "good").glob("evaluate*/*")]
+    assert invoke(tmp_path, "scalian-train", "resume=bad")[0] == 0  # repaired
 
 
 OWN = '''
