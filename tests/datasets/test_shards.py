@@ -66,6 +66,9 @@ def test_an_epoch_takes_every_example_once_and_few_shards_at_a_time(tmp_path: Pa
     shard = (order >= 5).int() + (order >= 9).int()
     assert len(shard.unique_consecutive()) == 3
     assert order.tolist() != torch.cat([*ShuffledBatches(data, 4, epoch=2)]).tolist()
+    (tmp_path / "index.json").write_text(json.dumps({"chunks": shards[::-1]}))
+    assert data.identity["size"] == 15
+    assert ShardedExamples(tmp_path, mixed=2).identity != data.identity  # a run doesn't go on with others
 
 
 @pytest.mark.slow
