@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, ImagePalette, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
+from scalian_exp.datasets.palettes import restore_palette
 from scalian_exp.refusal import Refusal
 
 Fit = Literal["crop", "resize", "pad"]
@@ -121,8 +122,7 @@ def opened(path: Path, frame: int = 0) -> Iterator[Image.Image]:
             if frame != image.tell():
                 image.seek(frame)
             facts = facts_of(image)
-            if image.format in ("BMP", "DIB"):
-                restore_palette(image)
+            restore_palette(image)
             image.load()
         ImageOps.exif_transpose(image, in_place=True)  # a large picture isn't copied where it is upright
         image.info.update(facts)
@@ -130,28 +130,6 @@ def opened(path: Path, frame: int = 0) -> Iterator[Image.Image]:
         yield image
     except ValueError as error:
         raise Refusal(f"{path} can't be read as an image ({error}); repair or remove it.") from error
-
-
-def restore_palette(bmp: Any) -> None:
-    """Make Pillow decode an indexed BMP as such, which it hasn't loaded yet.
-
-    It drops palettes of black and white, and of the greys 0, 1, 2, …, and then takes the pixels for 1 and 8 bits each,
-    whatever the file has.
-    """
-    if bmp.mode not in ("1", "L"):
-        return
-    start = 14 if bmp.format == "BMP" else 0
-    bmp.fp.seek(start)
-    header = bmp.fp.read(16)
-    (bits,) = struct.unpack_from("<H", header, 10 if header[:4] == b"\x0c\0\0\0" else 14)
-    if bits == (1 if bmp.mode == "1" else 8):
-        return
-    greys = (0, 255) if bmp.mode == "1" else range(2**bits)
-    bmp._mode, bmp.palette = "P", ImagePalette.raw("RGB", bytes(grey for grey in greys for _ in "RGB"))
-    decoder, box, offset, layout = bmp.tile[0]
-    if decoder == "raw":
-        layout = ("P" if bits == 8 else f"P;{bits}", *layout[1:])
-    bmp.tile = [(decoder, box, offset, layout)]
 
 
 def facts_of(image: Image.Image) -> dict[str, Any]:

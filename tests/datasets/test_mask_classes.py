@@ -46,6 +46,32 @@ def test_black_is_class_0_wherever_a_program_puts_it_in_its_palette(order: list[
     assert found(all_white, Classes(2)) == [1, 1, 1]
 
 
+@pytest.mark.parametrize("format", ["GIF", "PNG", "TIFF", "BMP", "IM"])
+@pytest.mark.parametrize(
+    ("numbers", "greys", "classes"),
+    [
+        ([1, 0, 1], [255, 0], [0, 1, 0]),
+        ([1, 0, 1], [0, 255], [1, 0, 1]),
+        ([2, 0, 1], [0, 128, 255], [2, 0, 1]),
+        ([1, 0, 1], [50, 200], [1, 0, 1]),
+        ([2, 0, 1], [255, 128, 0], None),
+    ],
+)
+def test_palettes_of_greys_mean_the_same_in_every_format(
+    format: str, numbers: list[int], greys: list[int], classes: list[int] | None, tmp_path: Path
+) -> None:
+    """Black and white are the classes 0 and 1, and greys that rise with their numbers say nothing else than these."""
+    file = tmp_path / f"mask.{format.lower()}"
+    indexed(numbers, [[grey] * 3 for grey in greys]).save(file, format)
+    with opened(file) as picture:
+        assert [picture.convert("RGB").getpixel((k, 0))[0] for k in range(3)] == [greys[number] for number in numbers]
+        if classes is None:
+            with pytest.raises(Refusal, match="says other classes by its palette's greys"):
+                found(picture, Classes(len(greys)))
+        else:
+            assert found(picture, Classes(len(greys))) == classes
+
+
 @pytest.mark.parametrize("values", [[0, 255, 255, 0], [0, 0, 0, 255], [255, 255, 255, 0], [255] * 4])
 def test_a_black_and_white_mask_is_the_same_from_any_program(values: list[int]) -> None:
     grey = Image.fromarray(np.array([values], np.uint8))
