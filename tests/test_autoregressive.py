@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from scalian_exp.actions.sample import Sample
 from scalian_exp.build import build_task
 from scalian_exp.checkpoint import Loaded, load
 from scalian_exp.datasets.cifar import CIFAR10
+from scalian_exp.init_from import start_network_from
 from scalian_exp.losses.likelihood import NegativeLogLikelihood
 from scalian_exp.refusal import Refusal
 from scalian_exp.train import train
@@ -224,3 +226,11 @@ def test_cifar_is_read_with_its_channels_first(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(FourPhotos, "__init__", broken)
     with pytest.raises(Refusal, match=r"put cifar-10-python.tar.gz into"):
         CIFAR10(str(tmp_path), 3, [32, 32], val_size=1).setup()
+
+
+def test_a_pixel_network_starts_from_the_weights_of_another(tmp_path: Path) -> None:
+    train(tiny("pixelcnn", "test=false"), tmp_path / "run")
+    theirs = load(tmp_path / "run").task.network
+    ours = build_task(tiny("pixelcnn", "seed=1")).network
+    start_network_from(ours, SimpleNamespace(state_dict=dict), str(tmp_path / "run"))
+    assert all(torch.equal(values, ours.state_dict()[name]) for name, values in theirs.state_dict().items())

@@ -3,6 +3,7 @@
 import csv
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -342,3 +343,19 @@ def test_a_user_without_ratings_and_one_without_likes_are_refused(runs: dict[str
     assert loaded.task.network.columns == 8
     with pytest.raises(Refusal, match="learns from likes alone, and there is none"):
         Recommend(disliked="Comedy 2").run(runs["multvae"][0], tmp_path / "out")
+
+
+def test_the_heading_names_what_is_liked_and_what_is_disliked() -> None:
+    titles = ["Alien", "Brazil", "Casablanca", "Dune", "Eraserhead", "Fargo"]
+    data: Any = SimpleNamespace(titles=titles, items=6, levels=[1.0, 2.0, 3.0, 4.0, 5.0], liked=4.0)
+    for said, heading in (
+        ({"liked": "Alien;Dune", "disliked": "Brazil"}, "you, who liked Alien, Dune and disliked Brazil"),
+        ({"disliked": "Brazil;Casablanca"}, "you, who liked nothing and disliked Brazil, Casablanca"),
+        ({"liked": "Fargo"}, "you, who liked Fargo"),
+        (
+            {"liked": "Fargo", "disliked": ";".join(titles[:5])},
+            "you, who liked Fargo and disliked Alien, Brazil, Casablanca and 2 more",
+        ),
+    ):
+        action = Recommend(**said)
+        assert action.who(data, action.named(data, torch.ones(6))) == heading

@@ -5,18 +5,20 @@ import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
-from conftest import tiny
+from conftest import numbered, tiny
 from PIL import Image
 from scipy import sparse
 from scipy.linalg import sqrtm
 from test_command_line import command
 
-from scalian_exp.actions.action import data_of, examples, image_from, save_image
+from scalian_exp.actions.action import data_of, examples, image_from, save_image, spread
 from scalian_exp.actions.probe import standardised
 from scalian_exp.actions.representations import Split, competitors
 from scalian_exp.apply import spelt_out
@@ -393,3 +395,14 @@ def test_as_many_components_as_inputs_are_no_competitor() -> None:
         "inputs (4)",
     ]
     assert list(competitors(Split(x, x, None), Split(x, x, None))) == ["codes (4)", "inputs (4)"]
+
+
+@pytest.mark.parametrize("size", [1000, 1001, 1957, 10_000, 26_032])
+def test_an_action_takes_as_many_test_examples_as_are_asked_for(size: int) -> None:
+    """All different, from the first to the last."""
+    model: Any = SimpleNamespace()
+    data = SimpleNamespace(splits={"test": numbered(size)})
+    with patch("scalian_exp.actions.action.prepared", lambda *given: given[-1]):
+        taken = spread(model, data, 1000)["image"]
+    assert len(taken.unique()) == len(taken) == 1000
+    assert (int(taken[0]), int(taken[-1])) == (0, size - 1)
