@@ -22,8 +22,8 @@ from scalian_exp.shell import command_to_resume, shown
 
 PORT = 29500
 """where the machines of one job meet, if neither MASTER_PORT nor the number of SLURM's job tells"""
-PATIENCE = 5
-"""seconds that a job's processes have to end in when the launcher is told to end"""
+PATIENCE = 60
+"""seconds that a job's processes have when the launcher is told to end: for the step they are in, and to save it"""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """those that torch's launcher handles in its own way, and goes on to"""
 INTERRUPTED = 130
@@ -82,12 +82,14 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=logs),
         )
+        before = written(folder)
         if machines > 1:
             print(f"waits for {machines} machines to meet at {launch.rdzv_endpoint}", flush=True)
         try:
             results: dict[int, dict[str, Any]] = elastic_launch(launch, work)(config, folder, threads)
         except SignalException as stop:
-            if stop.sigval == signal.SIGTERM and folders.checkpoint(folder, "last", "start"):  # else a process tells
+            silent = written(folder) == before  # no process has told it, as they do while they train
+            if silent and stop.sigval == signal.SIGTERM and folders.checkpoint(folder, "last", "start"):
                 rest = arguments_to_resume(config, folder)
                 print(f"\nInterrupted; go on with: {command_to_resume(folder, arguments=rest)}", flush=True)
             raise SystemExit(INTERRUPTED) from None
@@ -120,6 +122,12 @@ def work(config: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]:
     machines = config["trainer"]["num_nodes"]
     with locks.held(folder, lock=machines > 1 and os.environ["RANK"] == "0"):  # of one machine, the launcher holds it
         return train(config, folder)
+
+
+def written(folder: Path) -> int | None:
+    """When a run's metrics.json was written, in nanoseconds."""
+    file = folder / folders.METRICS
+    return file.stat().st_mtime_ns if file.exists() else None
 
 
 def processes(trainer: dict[str, Any]) -> int:
