@@ -21,6 +21,7 @@ from scalian_exp.datasets.image_files import WHITE, chosen, opened, seen
 from scalian_exp.figures.classes import called
 from scalian_exp.figures.grids import show, to_array
 from scalian_exp.figures.segmentation import colours, legend, overlaid
+from scalian_exp.memory import amount
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 
@@ -125,9 +126,10 @@ class Segment(Action):
         alike = min if model.config["dataset"].get("fit") == "pad" else max
         factor = self.scale or alike(trained[0] / height, trained[1] / width)
         size = (max(1, round(height * factor)), max(1, round(width * factor)))
-        if size[0] * size[1] * model.task.num_classes > LARGEST:
+        if (values := size[0] * size[1] * model.task.num_classes) > LARGEST:
             raise Refusal(
-                "The network would see {}×{} pixels, more than memory may hold; take a smaller scale.".format(*size)
+                f"The network would see {size[0]}×{size[1]} pixels, whose probabilities of {model.task.num_classes} "
+                f"classes take {amount(4 * values)}, and {amount(4 * LARGEST)} is the most; take a smaller scale."
             )
         if height * width > LARGEST_IMAGE:
             raise Refusal(f"The image has {height}×{width} pixels, more than memory may hold; take a smaller image.")
