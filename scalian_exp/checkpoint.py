@@ -13,7 +13,7 @@ from torch import nn
 from scalian_exp.build import build_task
 from scalian_exp.checksums import check_intact
 from scalian_exp.refusal import Refusal
-from scalian_exp.stored import check_config
+from scalian_exp.stored import check_buildable, check_config
 from scalian_exp.trust import check_origin, modules
 
 UNREADABLE = (
@@ -112,12 +112,13 @@ def load(path: str | Path, device: str | torch.device = "cpu", trust: str | Sequ
         trust: packages of others that the checkpoint may name too, as ["halves"]: your own network's, for instance.
 
     Raises:
-        Refusal: if there is no such checkpoint, it is truncated or foreign, or names code that isn't trusted.
+        Refusal: if there is no such checkpoint, it is truncated, damaged or foreign, or names code that isn't trusted.
     """
     file, trust = checkpoint_file(Path(path)), modules(trust)
     contents = read(file)
     config = contents["scalian_exp"]["config"]
     check_origin(config, file, trust, ("model", "loss"))
+    check_buildable(config, file, "model", "loss")
     task = build_task(config)
     try:
         task.load_state_dict(contents["state_dict"])

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from scalian_exp.checks import check_arguments
+from scalian_exp.facts import check_facts
 from scalian_exp.files import read_json, read_yaml
 from scalian_exp.nodes import texts
 from scalian_exp.refusal import Refusal
@@ -40,6 +42,19 @@ def check_config(config: Any, where: str, advice: str, training: bool = False) -
     if training and not isinstance(config.get("logger"), dict | None):
         raise Refusal(f"{where} is damaged: its logger must be a mapping or null; {advice}.")
     return config
+
+
+def check_buildable(config: dict[str, Any], file: Path, *groups: str) -> None:
+    """Check that the classes of today take the arguments that a checkpoint's config has for them.
+
+    Raises:
+        Refusal: if an argument is unknown, missing or of the wrong type.
+    """
+    try:
+        check_arguments({group: config[group] for group in groups})
+        check_facts(config["dataset"])
+    except Refusal as refusal:
+        raise Refusal(f"The config in {file} is damaged, or another version wrote it: {refusal}") from refusal
 
 
 def read_config(folder: Path, training: bool = False) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from commands import invoke, is_told
+from omegaconf import OmegaConf
 
 TINY = (
     *("model=classifier", "dataset=fake_images", "dataset.image_size=[8,8]", "model.network.channels=[2]"),
@@ -193,3 +194,30 @@ def test_a_checkpoint_with_a_damaged_part_is_told(command: str, intact: Path, tm
         wrongs = broken(intact, tmp_path / "place", command, file, lambda path, new=changed: torch.save(new, path))
         found += [f"{str(change)[:100]}: {wrong}" for wrong in wrongs if "more than a sentence" not in wrong]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("model.network.of_later", 3, "takes no argument 'of_later'"),
+        ("model.network.channels", 5, "model.network.channels must be a list"),
+        ("model.network.in_channels", -1, "a whole number from 1"),
+        ("loss.weight_of_later", 3, "takes no argument 'weight_of_later'"),
+        ("dataset.of_later", 3, "takes no argument 'of_later'"),
+        ("dataset.image_size", [8], "two whole numbers"),
+        ("dataset.batch_size", "many", "a whole number from 1"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_told(
+    key: str, value: Any, sentence: str, intact: Path, tmp_path: Path
+) -> None:
+    contents = torch.load(intact / "run/checkpoints/best.ckpt", weights_only=True)
+    config = OmegaConf.create(contents["scalian_exp"]["config"])
+    OmegaConf.update(config, key, value)
+    changed = {**contents, "scalian_exp": {"config": OmegaConf.to_container(config)}}
+    torch.save(changed, tmp_path / "changed.ckpt")
+    code, output = invoke(tmp_path, "scalian-apply", "run=changed.ckpt", "action=classify")
+    assert code == 1
+    assert "Traceback" not in output
+    assert "changed.ckpt is damaged, or another version wrote it: " in output
+    assert sentence in output

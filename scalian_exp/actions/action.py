@@ -17,6 +17,7 @@ from scalian_exp.datasets.identity import EXAMPLES
 from scalian_exp.figures.grids import to_array
 from scalian_exp.memory import check_images
 from scalian_exp.refusal import Refusal
+from scalian_exp.stored import check_buildable
 from scalian_exp.trust import check_origin
 
 Batch = dict[str, Tensor]
@@ -37,6 +38,7 @@ def data_of(model: Loaded) -> Any:
         Refusal: if the data can't be read, or isn't what the network's inputs and outputs stand for.
     """
     check_origin(model.config, model.file, model.trust, ("dataset",))
+    check_buildable(model.config, model.file, "dataset")
     data = build("dataset", model.config["dataset"])
     data.prepare_data()
     data.setup("test")
