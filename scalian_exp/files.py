@@ -94,9 +94,14 @@ def replacing(file: Path) -> Iterator[Path]:
     """Write a file whole or not at all: yields a temporary path beside it, which replaces it at the end.
 
     The temporary file has a unique name, and is removed if anything fails. The folder is made when needed.
+
+    Raises:
+        OSError: if something other than a regular file lies there, such as /dev/null, which would be replaced for all.
     """
     if file.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    if file.exists() and not file.is_file():
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(file))
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name[:40]}.{token_hex(4)}.part")
     try:

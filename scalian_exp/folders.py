@@ -64,6 +64,12 @@ def checkpoint(folder: Path, *names: str) -> Path | None:
     return next((file for name in names if (file := folder / "checkpoints" / f"{name}.ckpt").exists()), None)
 
 
+def results(folder: Path) -> list[str]:
+    """Names of files in a folder that a run writes, relative to it. Without config.yaml they are no run's."""
+    patterns = (METRICS, "checkpoints/*.ckpt", "csv/metrics.csv", "figures/*.png")
+    return [str(file.relative_to(folder)) for pattern in patterns for file in sorted(folder.glob(pattern))]
+
+
 def runs_in(folder: Path) -> list[Path]:
     """The run folders in a folder, such as a sweep's; Hydra's own .hydra is none."""
     return sorted(file.parent for file in folder.glob(f"[!.]*/{CONFIG}"))

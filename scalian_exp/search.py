@@ -88,6 +88,9 @@ class Search(Sweeper):
 
         from scalian_exp.files import write_text
 
+        for name, value in (("n_trials", self.n_trials), ("n_jobs", self.n_jobs)):
+            if type(value) is not int or value < 1:
+                raise Refusal(f"hydra.sweeper.{name}={value}: it must be a whole number from 1.")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         space, fixed = self.space(arguments)
         study = self.study(folder, space, fixed)

@@ -86,6 +86,8 @@ class Jobs(Mistakes):
         if folders.state(folder) is not folders.State.NONE:
             advice = f", or go on with it: {command_to_resume(folder)}" if folders.goes_on(folder) else "."
             raise Refusal(f"{folder} holds a run already; choose another folder{advice}")
+        if others := folders.results(folder):
+            raise Refusal(f"{folder} holds no run, but {others[0]}, which one would replace; choose another folder.")
         locks.hold(folder, *theirs, lock=not machines)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
@@ -114,6 +116,9 @@ class Jobs(Mistakes):
             Refusal: if the folder holds a sweep which is not to be resumed, or whose configs have changed, or another
                 process works there.
         """
+        if not re.search(r"\$\{.*job", subdir := unresolved(config.hydra.sweep)["subdir"]):
+            told = f"hydra.sweep.subdir={subdir} is one folder for all jobs"
+            raise Refusal(f"{told}; leave it out, or let it hold ${{hydra:job.num}}.")
         given, timed = Path(config.hydra.sweep.dir), tells_the_time(config.hydra.sweep)
         folder = locks.real(given) if leads_up(str(given)) else given
         folder = locks.hold_new(folder) if timed else folder
@@ -171,7 +176,13 @@ def leads_up(folder: str) -> bool:
 
 def tells_the_time(node: DictConfig) -> bool:
     """Does the name of a folder come from the clock, as by default? Then each start has a new one."""
-    return "${now:" in str(OmegaConf.to_container(node, resolve=False)["dir"])  # type: ignore[index,call-overload]
+    return "${now:" in unresolved(node)["dir"]
+
+
+def unresolved(node: DictConfig) -> dict[str, str]:
+    """The texts of a node as they are written, before anything in them is interpolated."""
+    plain: Any = OmegaConf.to_container(node, resolve=False)
+    return {name: str(text) for name, text in plain.items()}
 
 
 def change(config: DictConfig, key: str, value: Any) -> None:
