@@ -64,9 +64,25 @@ def called(target: Any, node: dict[str, Any], more: dict[str, Any]) -> Any:
     make = built if node.get("_recursive_", True) else (lambda value: value)
     arguments = {name: make(value) for name, value in node.items() if name not in HYDRAS}
     positional = [make(value) for value in node.get("_args_", [])]
+    check_call(target, positional, {**arguments, **more}, bool(node.get("_partial_")))
     if node.get("_partial_"):
         return partial(target, *positional, **arguments, **more)
     return target(*positional, **arguments, **more)
+
+
+def check_call(target: Any, positional: list[Any], named: dict[str, Any], partly: bool) -> None:
+    """
+    Raises:
+        Refusal: if the target doesn't take these arguments, or needs others.
+    """
+    try:
+        takes = inspect.signature(target)
+    except ValueError:  # some written in C don't tell
+        return
+    try:
+        (takes.bind_partial if partly else takes.bind)(*positional, **named)
+    except TypeError as error:
+        raise Refusal(f"{getattr(target, '__name__', target)} can't be called so: {one_line(error)}.") from error
 
 
 def built(value: Any) -> Any:

@@ -10,14 +10,32 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.shell import command, word
 
 
-def check_callbacks(callbacks: dict[str, Any]) -> None:
-    """Several checkpoints need several names: a fixed one would be replaced, the best by the second best.
+def named_nodes(config: dict[str, Any], group: str) -> dict[str, dict[str, Any]]:
+    """The callbacks or loggers of a config by their names, without those that are null.
 
     Raises:
-        Refusal: if a callback keeps several under one name.
+        Refusal: if one of them is something else than a mapping.
+    """
+    nodes = config.get(group) or {}
+    if not isinstance(nodes, dict):
+        raise Refusal(f"{group} must be a mapping of names, as {group}={{}}, not {nodes!r}.")
+    if wrong := [name for name, node in nodes.items() if not isinstance(node, dict | None)]:
+        raise Refusal(f"{group}.{wrong[0]} must be a mapping with _target_, or null, not {nodes[wrong[0]]!r}.")
+    return {name: node for name, node in nodes.items() if node}
+
+
+def check_callbacks(callbacks: dict[str, Any]) -> None:
+    """Several checkpoints need several names: a fixed one would be replaced, the best by the second best. Nobody can be
+    patient for less than no validation.
+
+    Raises:
+        Refusal: if a callback keeps several under one name, or ends the training before it begins.
     """
     for name, node in callbacks.items():
-        if not node or not str(node.get("_target_")).endswith(".ModelCheckpoint"):
+        patience = node.get("patience")
+        if str(node.get("_target_")).endswith(".EarlyStopping") and isinstance(patience, int) and patience < 0:
+            raise Refusal(f"callbacks.{name}.patience={patience}: it must be a whole number from 0.")
+        if not str(node.get("_target_")).endswith(".ModelCheckpoint"):
             continue
         filename, kept = node.get("filename"), node.get("save_top_k", 1)
         one_name = isinstance(filename, str) and "{" not in filename and node.get("enable_version_counter") is False

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from scalian_exp.annotations import expected
-from scalian_exp.callback_checks import check_callbacks, check_judges, words_of_data
+from scalian_exp.callback_checks import check_callbacks, check_judges, named_nodes, words_of_data
 from scalian_exp.facts import FACTS, check_facts, found_in_files
 from scalian_exp.nodes import targets
 from scalian_exp.refusal import Refusal
@@ -66,7 +66,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         if "'dataset." in reason:
             raise Refusal(f"{error.full_key} refers to something that this dataset doesn't say: {reason}.") from error
         raise Refusal(f"{error.full_key} refers to something that isn't there: {reason}; say what it is.") from error
-    judges = [(node, "judge") for node in plain["callbacks"].values() if node]
+    judges = [(node, "judge") for node in named_nodes(plain, "callbacks").values()]
     for node, key in ((plain["dataset"], "root"), (plain, "init_from"), *judges):
         if isinstance(path := node.get(key), str):
             node[key] = str(Path(at_home(path)).absolute())  # a run can be used from anywhere
@@ -111,7 +111,8 @@ def check_plain(config: dict[str, Any]) -> None:
     check_arguments(config)
     check_facts(config["dataset"])
     check_graphs(config)
-    check_callbacks(config["callbacks"])
+    check_callbacks(named_nodes(config, "callbacks"))
+    named_nodes(config, "logger")
     check_trainer(config["trainer"], config["model"].get("optimizer") or {}, bool(config.get("init_from")))
 
 
@@ -186,6 +187,8 @@ def check_graphs(config: dict[str, Any]) -> None:
 
 
 def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: set[str]) -> None:
+    if not isinstance(node["_target_"], str):
+        raise Refusal(f"{path}._target_ must be the name of a class, not {node['_target_']!r}.")
     takes = signature(node["_target_"])
     if takes is None:
         return

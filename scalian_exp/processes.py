@@ -48,7 +48,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             f"torchrun has started {started} processes, but the config means {together}; say "
             "trainer/accelerator=ddp_cpu or ddp, trainer.devices=… and perhaps trainer.num_nodes=…"
         )
-    if (batch := config["dataset"]["batch_size"]) % together:
+    if (batch := config["dataset"].get("batch_size", 0)) % together:
         raise Refusal(f"dataset.batch_size={batch} can't be shared evenly by {together} processes; give a multiple.")
     if together == 1 or "LOCAL_RANK" in os.environ:
         with locks.held(folder, lock=os.environ.get("RANK", "0") == "0"):

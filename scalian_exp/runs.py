@@ -3,16 +3,18 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from scalian_exp import folders, ranks
-from scalian_exp.build import build
+from scalian_exp.build import build, one_line
 from scalian_exp.callbacks.cuda_graphs import CudaGraphs
 from scalian_exp.callbacks.curves import ResumableCurves
 from scalian_exp.callbacks.divergence import Divergence
@@ -61,6 +63,8 @@ def build_trainer(
     loggers = [
         build(f"logger.{name}", node, save_dir=str(folder)) for name, node in (config["logger"] or {}).items() if node
     ]
+    refuse_others("callbacks", callbacks.values(), pl.Callback)
+    refuse_others("logger", loggers, Logger)
     frame: list[Any] = [SeededEpochs(config["seed"]), Divergence(), Provenance(config, folder, callbacks), Timing()]
     frame += [ResumableCurves()]
     own = [c for c in callbacks.values() if isinstance(c, StepCheckpoints)]
@@ -77,6 +81,18 @@ def build_trainer(
     if config.get("cuda_graphs") and trainer.strategy.root_device.type != "cuda":
         raise Refusal("cuda_graphs=true needs an NVIDIA GPU (trainer/accelerator=gpu); leave it out here.")
     return trainer
+
+
+def refuse_others(group: str, parts: Iterable[Any], kind: type) -> None:
+    """
+    Raises:
+        Refusal: if a part is of another kind than its place wants.
+    """
+    for part in parts:
+        if not isinstance(part, kind):
+            raise Refusal(
+                f"{group}: a {type(part).__name__} is no {kind.__name__} of Lightning's; name one by _target_."
+            )
 
 
 def check_shares(trainer: dict[str, Any], data: Any) -> None:
@@ -132,15 +148,19 @@ def torch_device(said: str) -> torch.device:
 def told_plainly() -> Iterator[None]:
     """
     Raises:
-        Refusal: instead of torch's errors, where the device can't do what the config asks for.
+        Refusal: instead of torch's and Lightning's errors, where what the config asks for can't be done.
     """
     try:
         yield
+    except MisconfigurationException as error:
+        raise Refusal(one_line(error)) from error
     except torch.OutOfMemoryError as error:
         raise Refusal(
             "The GPU's memory is too small for this; take a smaller dataset.batch_size or trainer.precision=bf16-mixed."
         ) from error
     except RuntimeError as error:
+        if str(error).startswith("Early stopping conditioned on metric"):
+            raise Refusal(one_line(error)) from error
         if "does not have a deterministic implementation" not in str(error):
             raise
         raise Refusal(

@@ -70,6 +70,14 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "trainer.devices=[]", "trainer.devices=[]"),
     (TRAIN, "trainer.accelerator=tpu", "auto, cpu, gpu, cuda or mps"),
     (TRAIN, "trainer.limit_epochs=1", "There is no trainer.limit_epochs"),
+    # callbacks and loggers
+    (TRAIN, "+callbacks.mine=5", "callbacks.mine must be a mapping with _target_, or null, not 5"),
+    (TRAIN, "+callbacks.mine._target_=5", "must be the name of a class, not 5"),
+    (TRAIN, "+callbacks.mine._target_=torch.nn.Linear", "missing a required argument: 'in_features'"),
+    (TRAIN, "+callbacks.mine._target_=torch.nn.Identity", "Identity is no Callback"),
+    (TRAIN, "logger=csv +logger.mine=5", "logger.mine must be a mapping"),
+    (TRAIN, "logger=csv +logger.mine._target_=torch.nn.Identity", "Identity is no Logger"),
+    (TRAIN, "callbacks=early_stopping callbacks.early_stopping.patience=-1", "patience=-1: it must be"),
     # numbers
     (TRAIN, "seed=-1", "from 0 to 4294967295"),
     (TRAIN, "seed=100000000000000000000000", "from 0 to 4294967295"),
@@ -100,6 +108,14 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "hydra.run.dir=loop/run", "round in a circle"),
     (TRAIN, f"hydra.run.dir={'n' * 300}", "name is too long"),
     (TRAIN, "hydra.run.dir=run", "holds a run already"),
+    (TRAIN, "hydra.run.dir=others", "others holds no run, but checkpoints/best.ckpt, which one would replace"),
+    (TRAIN, "-m seed=1,2 hydra.sweep.subdir=same", "one folder for all jobs"),
+    (
+        TRAIN,
+        "-m hydra/sweeper=optuna loss.beta=interval(0,1) hydra.sweeper.n_trials=0",
+        "n_trials=0",
+    ),
+    (TRAIN, "-m hydra/sweeper=optuna loss.beta=interval(0,1) hydra.sweeper.n_jobs=0", "n_jobs=0"),
     (TRAIN, "init_from=nowhere", "nowhere"),
     (TRAIN, "init_from=file", "file"),
     (TRAIN, "init_from=fifo", "fifo"),
@@ -152,6 +168,7 @@ TABLE: list[tuple[str, str, str]] = [
     (REPORT, "run --out file/page.html", "exists already"),
     (REPORT, f"run --out {'n' * 300}", "name is too long"),
     (REPORT, "run --out .", "folder"),
+    (REPORT, "run --out fifo", "no regular file"),
 ]
 
 
@@ -160,6 +177,8 @@ def test_a_hundred_bad_inputs_are_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no picture, no run")
     (tmp_path / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "others/checkpoints").mkdir(parents=True)
+    (tmp_path / "others/checkpoints/best.ckpt").write_text("of another program")
     there = {*tmp_path.rglob("*")}
     found = []
     for command, words, sentence in TABLE:
