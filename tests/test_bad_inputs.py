@@ -222,3 +222,19 @@ def test_a_full_disk_ends_one_job_of_a_sweep(tmp_path: Path, monkeypatch: pytest
     assert not any((first / "checkpoints").iterdir())
     assert '"finished"' in (second / "metrics.json").read_text()
     assert "failed" in (tmp_path / "sweep/summary.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (("callbacks=early_stopping", "+callbacks.early_stopping.monitor=val/nothing"), "metric `val/nothing`"),
+        (("+callbacks.rates._target_=pytorch_lightning.callbacks.LearningRateMonitor",), "no logger"),
+    ],
+)
+def test_what_only_a_callback_of_lightnings_judges_is_told(
+    said: tuple[str, ...], sentence: str, tmp_path: Path
+) -> None:
+    code, output = invoke(tmp_path, TRAIN, *TINY, *said, "hydra.run.dir=run", "test=false")
+    assert code == 1
+    assert sentence in output
+    assert "Traceback" not in output
