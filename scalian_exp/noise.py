@@ -30,6 +30,6 @@ def set_noise_state(state: State, device: torch.device) -> None:
     random.setstate((3, tuple(state["python"].tolist()), None if math.isnan(gauss) else gauss))
     *keys, position, has_gauss = state["numpy"].tolist()
     np.random.set_state(("MT19937", np.array(keys, np.uint32), position, has_gauss, float(state["numpy_gauss"])))
-    torch.set_rng_state(state["torch"])
+    torch.set_rng_state(state["torch"].clone())  # torch crashes on a row that does not begin its storage
     if "cuda" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)
+        torch.cuda.set_rng_state(state["cuda"].clone(), device)
