@@ -3,15 +3,16 @@
 import inspect
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from scalian_exp.checks import RESERVED
-from scalian_exp.facts import FACTS
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.checks import RESERVED
+from scalian_exp.vocabulary.facts import FACTS
 
 HYDRAS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 MISTAKES = (Refusal, ValueError, OSError, MisconfigurationException, ImportError)
@@ -31,6 +32,9 @@ def located(path: str) -> Any:
             name = f"{name}.{part}"
             found = getattr(found, part) if hasattr(found, part) else import_module(name)
         return found
+    except ModuleNotFoundError as error:
+        advice = "" if find_spec(top) else f" Start from the folder of {top}.py, or add it to PYTHONPATH."
+        raise Refusal(f"There is no {path}: {one_line(error)}.{advice}") from error
     except (ImportError, AttributeError, ValueError) as error:
         raise Refusal(f"There is no {path}: {one_line(error)}.") from error
 

@@ -3,6 +3,7 @@
 import pickle
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from scalian_exp.build import build_task
-from scalian_exp.checksums import check_intact
+from scalian_exp.folders import CHECKPOINTS, checkpoint_file
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import check_buildable, check_config
 from scalian_exp.trust import check_origin, modules
@@ -21,7 +22,8 @@ UNREADABLE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
 )
 """what torch.load raises, depending on where a file breaks off"""
-
+DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, NotImplementedError, EOFError, ValueError)
+"""what reading a zip file raises, depending on where it is damaged"""
 
 OF_TRAINING = {
     **{"epoch": int, "global_step": int, "optimizer_states": list, "lr_schedulers": list, "callbacks": dict},
@@ -43,19 +45,30 @@ class Loaded(NamedTuple):
     trust: tuple[str, ...] = ()
     """packages of others that the file may name"""
 
+    @property
+    def network(self) -> Any:
+        """The network itself, as `task.network`."""
+        return self.task.network
 
-def checkpoint_file(path: Path) -> Path:
-    """The checkpoint that a path means: itself, or the best one of a run folder, else its last.
+
+def check_intact(file: Path) -> None:
+    """Compare all that a checkpoint holds, weights and config, with its checksums: 0.3 s for 500 MB.
+
+    torch files each tensor with a CRC-32, and doesn't look at it again.
 
     Raises:
-        Refusal: if there is none.
+        Refusal: if it has changed since it was written, or isn't a checkpoint.
     """
-    if path.is_file():
-        return path
-    for name in ("best.ckpt", "last.ckpt"):
-        if (file := path / "checkpoints" / name).is_file():
-            return file
-    raise Refusal(f"{path} is neither a checkpoint nor a run folder with checkpoints/best.ckpt or last.ckpt.")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except DAMAGED as error:
+        raise Refusal(f"{file} is truncated or no PyTorch checkpoint; use another one of the run.") from error
+    if damaged is not None:
+        raise Refusal(
+            f"{file} is damaged: {damaged} differs from its checksum, so its weights are not those that were trained; "
+            "use another one of the run, or a copy."
+        )
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -71,7 +84,7 @@ def read(file: Path) -> dict[str, Any]:
         raise Refusal(f"{file} is truncated or no PyTorch checkpoint; use another one of the run.") from error
     match contents:
         case {"scalian_exp": {"config": dict(config)}, "state_dict": dict()}:
-            check_config(config, str(file), "use another one of the run")
+            contents["scalian_exp"]["config"] = check_config(config, str(file), "use another one of the run")
             return contents
     raise Refusal(f"{file} was not written by scalian_exp: its own config is not in it, so nothing can be rebuilt.")
 
@@ -126,7 +139,7 @@ def load(path: str | Path, device: str | torch.device = "cpu", trust: str | Sequ
         first = str(error).splitlines()[1:2] or [str(error)]
         raise Refusal(f"The weights in {file} don't fit its network any more ({first[0].strip()}).") from error
     compute_as_trained(task.network, contents)
-    folder = file.parent.parent if file.parent.name == "checkpoints" else file.parent
+    folder = file.parent.parent if file.parent.name == CHECKPOINTS else file.parent
     return Loaded(task.to(device).eval(), config, file, folder, data_state_in(contents), trust)
 
 

@@ -12,9 +12,23 @@ from pathlib import Path
 from scalian_exp.files import read_json
 from scalian_exp.refusal import Refusal
 
-CONFIG, METRICS, MULTIRUN = "config.yaml", "metrics.json", "multirun.yaml"
+CONFIG, METRICS, ENVIRONMENT, LOG = "config.yaml", "metrics.json", "environment.json", "train.log"
+CHECKPOINTS = "checkpoints"
+BEST, LAST, START = (f"{CHECKPOINTS}/{name}.ckpt" for name in ("best", "last", "start"))
+CURVES, FIGURES = "csv/metrics.csv", "figures"
+ERROR = "error.txt"
+"""why a sweep's job failed"""
+OVERRIDES, COMPOSED, CHOICES = (f".hydra/{name}.yaml" for name in ("overrides", "config", "hydra"))
+"""what Hydra writes of a run: the overrides it was started with, what they compose, and the choice of each group"""
+MULTIRUN = "multirun.yaml"
 BEFORE = ".multirun.yaml"
 """multirun.yaml as it was, while a resume lets Hydra write it anew, which no kill may cut short"""
+STUDY, DATABASE = "study.json", "study.db"
+"""of a search: where its trials are kept and what prunes them, for callbacks of the jobs; and the trials"""
+PRUNED = "pruned"
+"""attribute of a trial whose job was ended early"""
+TABLE, MEANS, MARKDOWN, PAGE = "summary.csv", "summary_means.csv", "summary.md", "report.html"
+"""of a sweep: its jobs, their means over repetitions, both as Markdown, and the page of scalian-report"""
 PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 """what files.replacing calls a file that is being written"""
 
@@ -61,7 +75,21 @@ def status(folder: Path) -> object:
 
 def checkpoint(folder: Path, *names: str) -> Path | None:
     """The first of these checkpoints that a run folder has, as "best", "last"."""
-    return next((file for name in names if (file := folder / "checkpoints" / f"{name}.ckpt").exists()), None)
+    return next((file for name in names if (file := folder / CHECKPOINTS / f"{name}.ckpt").exists()), None)
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The checkpoint that a path means: itself, or the best one of a run folder, else its last.
+
+    Raises:
+        Refusal: if there is none.
+    """
+    if path.is_file():
+        return path
+    for name in (BEST, LAST):
+        if (file := path / name).is_file():
+            return file
+    raise Refusal(f"{path} is neither a checkpoint nor a run folder with {BEST} or {LAST}.")
 
 
 def results(folder: Path) -> list[str]:
@@ -112,7 +140,7 @@ def check_links(folder: Path) -> None:
 
 def remove_parts(folder: Path) -> None:
     """Remove the half-written files that a killed process has left in a run folder."""
-    for place in (folder, folder / "checkpoints", folder / "csv"):
+    for place in (folder, folder / CHECKPOINTS, (folder / CURVES).parent):
         for file in place.glob(".*.part"):
             if PART.fullmatch(file.name):
                 file.unlink(missing_ok=True)
@@ -120,7 +148,7 @@ def remove_parts(folder: Path) -> None:
 
 def is_run(folder: Path) -> bool:
     """Is the folder a run's, or that of a sweep's job, even one that failed before it began?"""
-    return (folder / CONFIG).is_file() or (folder / ".hydra/overrides.yaml").is_file()
+    return (folder / CONFIG).is_file() or (folder / OVERRIDES).is_file()
 
 
 def jobs_of(folder: Path) -> list[Path]:

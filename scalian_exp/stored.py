@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from scalian_exp.checks import check_arguments
-from scalian_exp.facts import check_facts
 from scalian_exp.files import read_json, read_yaml
-from scalian_exp.nodes import texts
+from scalian_exp.folders import CHOICES, CONFIG, METRICS, OVERRIDES
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.checks import check_arguments
+from scalian_exp.vocabulary.facts import check_facts
+from scalian_exp.vocabulary.moved import todays_config, todays_path
+from scalian_exp.vocabulary.nodes import texts
 
 SECTIONS = ("model", "loss", "dataset")
 """parts of a config with a _target_"""
@@ -18,7 +20,7 @@ OF_HYDRA = "copy it from another run's .hydra, or leave this run out"
 
 
 def check_config(config: Any, where: str, advice: str, training: bool = False) -> dict[str, Any]:
-    """Check that a stored config has the parts that every run's has.
+    """Check that a stored config has the parts that every run's has, and call its classes what they are called today.
 
     Args:
         where: the file; begins the sentence.
@@ -30,6 +32,7 @@ def check_config(config: Any, where: str, advice: str, training: bool = False) -
     """
     if not isinstance(config, dict):
         raise Refusal(f"{where} is damaged: it is no config; {advice}.")
+    config = todays_config(config)
     for name in SECTIONS:
         node = config.get(name)
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
@@ -66,7 +69,7 @@ def read_config(folder: Path, training: bool = False) -> dict[str, Any]:
     Raises:
         Refusal: if it is missing or damaged.
     """
-    file = folder / "config.yaml"
+    file = folder / CONFIG
     advice = "restore it from a copy, or start a new run"
     config = check_config(read_yaml(file, advice=advice), str(file), advice, training)
     if references := [path for path, text in texts("config", config) if "${" in text]:
@@ -82,11 +85,11 @@ def read_overrides(folder: Path) -> list[str]:
     Raises:
         Refusal: if they are missing or damaged.
     """
-    file = folder / ".hydra/overrides.yaml"
+    file = folder / OVERRIDES
     overrides: list[str] = read_yaml(file, list, OF_HYDRA)
     if not all(isinstance(override, str) for override in overrides):
         raise Refusal(f"{file} is damaged: it is no list of overrides; {OF_HYDRA}.")
-    return overrides
+    return [todays_path(override) for override in overrides]
 
 
 def read_hydra(folder: Path) -> dict[str, Any] | None:
@@ -96,7 +99,7 @@ def read_hydra(folder: Path) -> dict[str, Any] | None:
     Raises:
         Refusal: if it is damaged.
     """
-    file = folder / ".hydra/hydra.yaml"
+    file = folder / CHOICES
     if not file.exists() and not file.is_symlink():
         return None
     node = read_yaml(file, advice=OF_HYDRA).get("hydra")
@@ -113,7 +116,7 @@ def metrics_of(folder: Path) -> dict[str, Any]:
     Raises:
         Refusal: if it is damaged.
     """
-    file, advice = folder / "metrics.json", "delete it, and resume the run to write it anew"
+    file, advice = folder / METRICS, "delete it, and resume the run to write it anew"
     if not file.exists() and not file.is_symlink():
         return {}
     metrics: dict[str, Any] = read_json(file, dict, advice)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scalian_exp.folders import DATABASE
 from scalian_exp.refusal import Refusal
 
 SQLITE = "sqlite:///"
@@ -24,14 +25,14 @@ REASONS = {
 
 def database_of(folder: Path) -> str:
     """The URL of the database in a search's folder."""
-    return f"{SQLITE}{folder.absolute() / 'study.db'}"
+    return f"{SQLITE}{folder.absolute() / DATABASE}"
 
 
 def lies_in(folder: Path, storage: object) -> bool:
     """Is it the URL of the database in a search's folder, whatever links lead there?"""
     if not isinstance(storage, str) or not storage.startswith(SQLITE):
         return False
-    return os.path.realpath(storage.removeprefix(SQLITE)) == os.path.realpath(folder / "study.db")
+    return os.path.realpath(storage.removeprefix(SQLITE)) == os.path.realpath(folder / DATABASE)
 
 
 @contextmanager

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scalian_exp.build import located
+from scalian_exp.commandline.shell import command_to_resume
 from scalian_exp.files import read_json
-from scalian_exp.folders import leads_out
-from scalian_exp.nodes import targets, texts
+from scalian_exp.folders import STUDY, leads_out
 from scalian_exp.refusal import Refusal
-from scalian_exp.search import STUDY
-from scalian_exp.shell import command_to_resume, literal
 from scalian_exp.study_database import lies_in
+from scalian_exp.vocabulary.grammar import literal
+from scalian_exp.vocabulary.nodes import targets, texts
 
 PUBLIC = (
     "scalian_exp",

@@ -36,9 +36,9 @@ from torchvision.transforms import ToTensor
 
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.progress import Bar
-from scalian_exp.report import quiet
-from scalian_exp.runs import build_trainer
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.run.record import quiet
+from scalian_exp.run.trainer import build_trainer
+from scalian_exp.vocabulary.options import CONFIGS
 
 BATCH = 128
 IMAGES = 60_000

@@ -26,9 +26,9 @@ from torch import Tensor
 
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.progress import Bar
-from scalian_exp.report import quiet
-from scalian_exp.runs import build_trainer
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.run.record import quiet
+from scalian_exp.run.trainer import build_trainer
+from scalian_exp.vocabulary.options import CONFIGS
 
 BATCH, ROWS, HIDDEN, EPOCHS = 100, 60_000, 500, 6
 TURN = 5

@@ -29,9 +29,9 @@ from torch import Tensor, nn
 
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.progress import Bar
-from scalian_exp.report import quiet
-from scalian_exp.runs import build_trainer
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.run.record import quiet
+from scalian_exp.run.trainer import build_trainer
+from scalian_exp.vocabulary.options import CONFIGS
 
 IMAGES, EPOCHS = 5_120, 4
 

@@ -26,12 +26,12 @@ from torchvision.models.segmentation import deeplabv3_resnet50
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.progress import Bar
 from scalian_exp.metrics.cost import cost
-from scalian_exp.networks.backbones import ResNet
 from scalian_exp.networks.deeplab import DeepLabV3
 from scalian_exp.networks.fastfcn import EncNet, FastFCN
-from scalian_exp.report import quiet
-from scalian_exp.runs import build_trainer
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.networks.parts.backbones import ResNet
+from scalian_exp.run.record import quiet
+from scalian_exp.run.trainer import build_trainer
+from scalian_exp.vocabulary.options import CONFIGS
 
 try:
     import segmentation_models_pytorch as smp

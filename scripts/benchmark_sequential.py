@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from scalian_exp.networks.pixel_network import PixelByPixel
+from scalian_exp.networks.parts.pixel_network import PixelByPixel
+from scalian_exp.networks.parts.pixels import draw
 from scalian_exp.networks.pixelcnn import PixelCNN
 from scalian_exp.networks.pixelrnn import DiagonalBiLSTM, PixelRNN
-from scalian_exp.networks.pixels import draw
 
 SIZE, IMAGES, PIXELS, REPEATS = 28, 16, 14, 5
 

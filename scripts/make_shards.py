@@ -19,15 +19,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from litdata import optimize
 
-from scalian_exp import app
 from scalian_exp.build import build
-from scalian_exp.checks import resolved
+from scalian_exp.commandline import app
+from scalian_exp.commandline.shell import word
 from scalian_exp.datasets.base import Batched
 from scalian_exp.datasets.shards import FACTS, SPLITS
 from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import word
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.vocabulary.checks import resolved
+from scalian_exp.vocabulary.options import CONFIGS
 
 BLOCK = 256
 """examples read at once"""

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from scalian_exp.actions.action import data_of, prepared
 from scalian_exp.checkpoint import Loaded, load
-from scalian_exp.commands import words_of
+from scalian_exp.commandline.shell import command, overrides_of_run, shown
 from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.metrics.segmentation import boundary_f1, scores
 from scalian_exp.networks.crf import DenseCRF
 from scalian_exp.refusal import Refusal
-from scalian_exp.report import quiet
-from scalian_exp.shell import command, literal, shown
+from scalian_exp.run.record import quiet
 from scalian_exp.tasks.segmentation import Segmentation
+from scalian_exp.vocabulary.grammar import literal
 
 WEIGHTS = (1.0, 3.0, 10.0)
 EXTENTS = (0.02, 0.08)
@@ -125,7 +125,7 @@ def main() -> None:
     except Refusal as error:
         raise SystemExit(str(error)) from error
     try:
-        words = words_of(model.folder)
+        words = overrides_of_run(model.folder)
     except FileNotFoundError as error:
         raise SystemExit(f"{model.folder} has no .hydra/overrides.yaml: give a run folder, as it was left.") from error
     if not isinstance(model.task, Segmentation):

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from scalian_exp import apply, compare, train
+from scalian_exp import apply, report
+from scalian_exp.train import main
 
 COMMANDS: dict[str, Callable[[], None]] = {
-    "scalian-train": train.main,
+    "scalian-train": main,
     "scalian-apply": apply.main,
-    "scalian-report": compare.main,
+    "scalian-report": report.main,
 }
 
 

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from scalian_exp.datasets.images import TensorBatches
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.vocabulary.options import CONFIGS
 
 TINY = {
     "network.hidden": [8],

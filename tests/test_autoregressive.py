@@ -23,10 +23,10 @@ from scalian_exp.actions.sample import Sample
 from scalian_exp.build import build_task
 from scalian_exp.checkpoint import Loaded, load
 from scalian_exp.datasets.cifar import CIFAR10
-from scalian_exp.init_from import start_network_from
 from scalian_exp.losses.likelihood import NegativeLogLikelihood
 from scalian_exp.refusal import Refusal
-from scalian_exp.train import train
+from scalian_exp.run.init_from import start_network_from
+from scalian_exp.run.training import train
 
 BINARY = ["dataset=fake_binary", "dataset.image_size=[6,8]", "model.network.depth=1"]
 

@@ -19,23 +19,23 @@ from scalian_exp.actions.denoise import Denoise
 from scalian_exp.actions.filters import Filters
 from scalian_exp.actions.sample import Sample
 from scalian_exp.apply import apply
+from scalian_exp.batches import called
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.checkpoint import load
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.order import ShuffledBatches
-from scalian_exp.draws import bernoulli
-from scalian_exp.figures.classes import called
-from scalian_exp.init_from import unrolled
+from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.networks.autoencoder import DenseAutoencoder
 from scalian_exp.networks.corruptions import SaltAndPepper
 from scalian_exp.networks.dbn import DeepBeliefNetwork
 from scalian_exp.networks.dbn_labels import LabelledDBN
 from scalian_exp.networks.units import Bernoulli, Gaussian, Softmax
 from scalian_exp.refusal import Refusal
-from scalian_exp.resume import resumed
-from scalian_exp.train import train
-from scalian_exp.vocabulary import options
+from scalian_exp.run.init_from import unrolled
+from scalian_exp.run.resume import resumed
+from scalian_exp.run.training import train
+from scalian_exp.vocabulary.options import options
 
 NOT_OF_LBFGS = ("momentum", "weight_decay", "fused")
 STACK = ["model.network.hidden=[12, 9, 6]", "model.epochs_per_layer=2", "trainer.max_epochs=6"]

@@ -12,14 +12,15 @@ import yaml
 from conftest import composed, fake, names, of_each_kind, partnered
 from omegaconf import OmegaConf
 
-from scalian_exp.annotations import check_of, expected
-from scalian_exp.checks import check, check_arguments, check_words
-from scalian_exp.nodes import targets
+from scalian_exp.commandline.experiment import checked
 from scalian_exp.refusal import Refusal
-from scalian_exp.signatures import signature
-from scalian_exp.trainer_checks import VALUES, check_trainer
-from scalian_exp.training_length import check_lengths, remarks
-from scalian_exp.vocabulary import CONFIGS, options
+from scalian_exp.vocabulary.annotations import check_of, expected
+from scalian_exp.vocabulary.checks import check_arguments, check_words
+from scalian_exp.vocabulary.nodes import targets
+from scalian_exp.vocabulary.options import CONFIGS, options
+from scalian_exp.vocabulary.signatures import signature
+from scalian_exp.vocabulary.trainer_checks import VALUES, check_trainer
+from scalian_exp.vocabulary.training_length import check_lengths, remarks
 
 OPTIONS = cache(options)  # else every refusal reads all files anew
 
@@ -38,7 +39,7 @@ def fit_together(model: str, dataset: str, loss: str) -> bool:
 
 @pytest.mark.parametrize("model", of_each_kind())
 def test_every_triple_is_compatible_or_refused(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scalian_exp.vocabulary.options", OPTIONS)
+    monkeypatch.setattr("scalian_exp.vocabulary.options.options", OPTIONS)
     for dataset, loss in product(names("dataset"), names("loss")):
         said = {"model": words("model", model), "dataset": words("dataset", dataset), "loss": words("loss", loss)}
         if fit_together(model, dataset, loss):
@@ -54,7 +55,7 @@ def losses_of(model: str) -> list[str]:
 
 @pytest.mark.parametrize(("model", "loss"), partnered(losses_of))
 def test_every_fitting_losss_arguments_are_taken(model: str, loss: str) -> None:
-    assert check(composed(f"model={model}", f"loss={loss}"))
+    assert checked(composed(f"model={model}", f"loss={loss}"))
 
 
 @pytest.mark.parametrize(
@@ -65,12 +66,12 @@ def test_every_fitting_datasets_arguments_are_taken(model: str, dataset: str) ->
     facts = words("dataset", dataset)
     given = ["dataset.root=."] if "root" in facts else []
     given += ["dataset.num_classes=2"] if "num_classes" in facts and not facts["num_classes"] else []
-    assert check(composed(f"model={model}", f"dataset={dataset}", f"loss={losses_of(model)[0]}", *given))
+    assert checked(composed(f"model={model}", f"dataset={dataset}", f"loss={losses_of(model)[0]}", *given))
 
 
 def test_a_model_alone_is_a_whole_sentence() -> None:
     for model in names("model"):
-        assert check(composed(f"model={model}"))["trainer"]["max_epochs"] >= 1
+        assert checked(composed(f"model={model}"))["trainer"]["max_epochs"] >= 1
 
 
 def test_the_command_line_and_the_experiment_win_over_the_model() -> None:
@@ -123,7 +124,7 @@ def test_a_trainer_mode_wins_over_model_and_experiment() -> None:
 )
 def test_mistakes_are_told_in_one_sentence(overrides: list[str], sentence: str) -> None:
     with pytest.raises(Refusal, match=re.escape(sentence)) as caught:
-        check(composed("model=vae", *overrides) if "model=autoencoder" not in overrides else composed(*overrides))
+        checked(composed("model=vae", *overrides) if "model=autoencoder" not in overrides else composed(*overrides))
     assert "\n" not in str(caught.value)
 
 
@@ -247,7 +248,7 @@ def test_signatures_follow_imports_and_bases() -> None:
     adam = signature("torch.optim.Adam")
     assert adam is not None
     assert {"params", "lr", "betas", "fused"} <= set(adam.parameters)
-    digits = signature("scalian_exp.datasets.small.Digits")  # its __init__ is its base's
+    digits = signature("scalian_exp.datasets.bundled.Digits")  # its __init__ is its base's
     assert digits is not None
     assert {"batch_size", "val_size"} <= set(digits.parameters)
     mse = signature("scalian_exp.losses.reconstruction.SquaredError")  # nn.Module's takes nothing
@@ -295,7 +296,12 @@ def test_values_are_compared_with_annotations(annotation: str, good: list, bad: 
 
 
 def test_facts_may_stand_in_a_dataset_whose_loader_does_not_take_them() -> None:
-    node = {"_target_": "scalian_exp.datasets.small.Digits", "in_channels": 1, "image_size": [8, 8], "num_classes": 10}
+    node = {
+        "_target_": "scalian_exp.datasets.bundled.Digits",
+        "in_channels": 1,
+        "image_size": [8, 8],
+        "num_classes": 10,
+    }
     check_arguments({"dataset": node})
     with pytest.raises(Refusal, match="takes no argument 'classes'"):
         check_arguments({"dataset": {**node, "classes": 10}})
@@ -389,6 +395,6 @@ def test_what_lightning_takes_is_not_refused(taken: dict[str, Any]) -> None:
 def test_several_checkpoints_need_several_names() -> None:
     for kept in (2, -1):
         with pytest.raises(Refusal, match=rf"callbacks\.best\.save_top_k={kept}: all of them would be best\.ckpt"):
-            check(composed(f"+callbacks.best.save_top_k={kept}"))
-    check(composed("+callbacks.best.save_top_k=2", "callbacks.best.filename='best-{epoch}'"))
-    check(composed("+callbacks.best.save_top_k=2", "callbacks.best.enable_version_counter=true"))
+            checked(composed(f"+callbacks.best.save_top_k={kept}"))
+    checked(composed("+callbacks.best.save_top_k=2", "callbacks.best.filename='best-{epoch}'"))
+    checked(composed("+callbacks.best.save_top_k=2", "callbacks.best.enable_version_counter=true"))

@@ -9,11 +9,10 @@ from conftest import tiny
 from test_inside_epochs import differences
 
 from scalian_exp.callbacks.provenance import AtomicCheckpoints
-from scalian_exp.checkpoint import load, read
-from scalian_exp.checksums import check_intact
-from scalian_exp.init_from import start_network_from
+from scalian_exp.checkpoint import check_intact, load, read
 from scalian_exp.refusal import Refusal
-from scalian_exp.train import train
+from scalian_exp.run.init_from import start_network_from
+from scalian_exp.run.training import train
 
 
 def flip(file: Path, bit: int) -> None:

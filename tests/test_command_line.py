@@ -22,7 +22,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.vocabulary.options import CONFIGS
 
 QUICK = [
     *["callbacks=minimal", "logger=none", "trainer/accelerator=cpu", "trainer.max_epochs=1", "dataset=fake_images"],

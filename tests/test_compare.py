@@ -14,12 +14,13 @@ from PIL import Image
 from test_command_line import command
 from test_summary import sweep
 
-from scalian_exp.compare import main
-from scalian_exp.likelihoods import compared, likelihood
-from scalian_exp.page import curves_of
 from scalian_exp.refusal import Refusal
-from scalian_exp.report import print_table
-from scalian_exp.summary import as_markdown, means, print_rows, with_deviations
+from scalian_exp.report import main
+from scalian_exp.results.likelihoods import compared, likelihood
+from scalian_exp.results.page import curves_of
+from scalian_exp.results.rows import means
+from scalian_exp.results.summary import as_markdown, print_rows, with_deviations
+from scalian_exp.run.record import print_table
 
 BINARY = {"_target_": "BinarizedMNIST", "provides": ["images", "binary"], "batch_size": 10, "image_size": [28, 28]}
 
@@ -122,6 +123,24 @@ def test_the_table_is_sorted_and_printed(
     assert "2 min" in out
 
 
+def test_jobs_that_failed_are_left_out_of_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "VAE", {"test/neg_elbo": 96.0})
+    failed = tmp_path / "1_failed"
+    (failed / ".hydra").mkdir(parents=True)
+    (failed / ".hydra/overrides.yaml").write_text("[]")
+    (failed / "error.txt").write_text("loss=mse is for autoencoders")
+    monkeypatch.setattr("sys.argv", ["scalian-report", "likelihoods", str(tmp_path)])
+    main()
+    out = capsys.readouterr().out
+    assert "≤ 96.00" in out
+    assert "left out, since they failed" in out
+    monkeypatch.setattr("sys.argv", ["scalian-report", "likelihoods", str(failed)])
+    with pytest.raises(SystemExit, match="All of these jobs failed"):
+        main()
+
+
 def test_runs_of_one_model_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     first, second = run(tmp_path / "VAE", {"test/neg_elbo": 96.0}), run(tmp_path / "again/VAE", {"test/neg_elbo": 95.0})
@@ -157,7 +176,7 @@ def page(tmp_path: Path) -> Path:
                 writer = csv.DictWriter(stream, ["epoch", "val/rmse", "lr"])
                 writer.writeheader()
                 writer.writerows({"epoch": epoch, "val/rmse": 10 * version + epoch, "lr": 1} for epoch in epochs)
-    result = command(str(folder), cwd=tmp_path, module="compare")
+    result = command(str(folder), cwd=tmp_path, module="report")
     assert result.returncode == 0, result.stderr
     return folder / "report.html"
 
@@ -165,15 +184,15 @@ def page(tmp_path: Path) -> Path:
 def test_a_page_of_runs_holds_all_of_them(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "scalian-train model=vae loss.beta=4" in text
-    assert text.count('alt="samples.png"') == 2
-    assert text.count('alt="val/rmse"') == 1
+    assert text.count('alt="samples"') == 2
+    assert text.count('aria-label="val/rmse"') == 1
     assert '<tr class="failed"><td>loss.beta=2</td>' in text
     assert not re.findall(r"(?:src|href)=.(?!data:)", text)  # it needs nothing else
     assert curves_of(page.parent / "0_job") == {"val/rmse": [(1.0, 0.0), (2.0, 11.0), (3.0, 12.0)]}  # the later start's
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
-    result = command(str(tmp_path), cwd=tmp_path, module="compare")
+    result = command(str(tmp_path), cwd=tmp_path, module="report")
     assert result.returncode == 1
     assert "holds no run" in result.stderr
 

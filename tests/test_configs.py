@@ -8,7 +8,7 @@ import yaml
 from conftest import composed, names
 from omegaconf import OmegaConf
 
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.vocabulary.options import CONFIGS
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 

@@ -9,9 +9,9 @@ import torch
 from conftest import tiny
 
 from scalian_exp.checkpoint import read
-from scalian_exp.divergence import not_finite
 from scalian_exp.refusal import Refusal
-from scalian_exp.train import train
+from scalian_exp.run.training import train
+from scalian_exp.tasks.divergence import not_finite
 
 
 class Poison(pl.Callback):

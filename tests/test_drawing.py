@@ -16,7 +16,7 @@ from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import load
 from scalian_exp.figures.drawing import READ, WRITE, drawing_strip, enlarged, frames, outlined
 from scalian_exp.refusal import Refusal
-from scalian_exp.train import train
+from scalian_exp.run.training import train
 
 DRAWN = ["draw", "draw_no_attention"]
 

@@ -8,7 +8,7 @@ from scalian_exp.figures.classes import mistakes
 from scalian_exp.figures.grids import rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map, principal_axes
 from scalian_exp.figures.sweep import sweep_figure
-from scalian_exp.summary import comparable
+from scalian_exp.results.rows import comparable
 
 
 def test_a_latent_map_names_the_classes_that_it_shows() -> None:

@@ -164,7 +164,7 @@ def test_an_interruption_outside_of_training_prints_a_command_that_goes_on(momen
             (tmp_path / "run/config.yaml").write_text(yaml.safe_dump(arguments[0]))
         raise KeyboardInterrupt
 
-    with patch(f"scalian_exp.report.{moment}", interrupted):
+    with patch(f"scalian_exp.run.record.{moment}", interrupted):
         result = command(*QUICK, "hydra.run.dir=run", cwd=tmp_path)
     assert result.returncode == 130
     assert "before anything" not in result.stderr

@@ -37,7 +37,8 @@ def test_an_old_run_is_tested_to_what_it_was(folder: Path, run: str) -> None:
     assert code == 0, output
     (file,) = (folder / run / "evaluate").glob("*/metrics.json")
     before = metrics(folder / run / "metrics.json")
-    assert before and metrics(file) == pytest.approx(before, rel=1e-5)
+    assert before
+    assert metrics(file) == pytest.approx(before, rel=1e-5)
 
 
 @pytest.mark.parametrize("run", ["vae", "unet"])
@@ -69,4 +70,5 @@ def test_old_runs_are_compared_on_a_page(folder: Path) -> None:
     code, output = invoke(folder, "scalian-report", "sweep", "vae", "--out", "page.html")
     assert code == 0, output
     page = (folder / "page.html").read_text()
-    assert "loss.beta" in page and "vae" in page
+    assert "loss.beta" in page
+    assert "vae" in page

@@ -13,10 +13,10 @@ from scalian_exp.actions.evaluate import Evaluate
 from scalian_exp.callbacks.cuda_graphs import Replayed
 from scalian_exp.checkpoint import load
 from scalian_exp.networks.crf import DenseCRF
-from scalian_exp.networks.recurrence import diagonals, recurrence, rows
+from scalian_exp.networks.parts.recurrence import diagonals, recurrence, rows
 from scalian_exp.refusal import Refusal
-from scalian_exp.resume import resumed
-from scalian_exp.train import train
+from scalian_exp.run.resume import resumed
+from scalian_exp.run.training import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
 GPU = "trainer/accelerator=gpu"

@@ -13,8 +13,8 @@ from conftest import of_each_kind, tiny
 from PIL import Image
 
 from scalian_exp.checkpoint import read
-from scalian_exp.resume import resumed
-from scalian_exp.train import train
+from scalian_exp.run.resume import resumed
+from scalian_exp.run.training import train
 
 
 class At(pl.Callback):

@@ -16,7 +16,7 @@ from typing import Any
 
 from conftest import needs_browser, tiny
 
-from scalian_exp.train import train
+from scalian_exp.run.training import train
 
 
 def test_a_wheel_in_a_clean_environment(tmp_path: Path, root: Path) -> None:

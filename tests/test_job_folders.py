@@ -6,7 +6,7 @@ from pathlib import Path
 from test_command_line import QUICK, command
 
 from scalian_exp import folders
-from scalian_exp.job_folders import name_of
+from scalian_exp.sweep.job_folders import name_of
 
 
 def statuses(sweep: Path) -> list[str]:

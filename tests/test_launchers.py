@@ -12,7 +12,7 @@ import pytest
 from test_command_line import process
 from test_sweeps import OF_THE_CLOCK, SWEEP, moved, table
 
-from scalian_exp.gpus import devices_of, one_of
+from scalian_exp.run.devices import devices_of, one_of
 
 LAUNCHERS = {
     "joblib": "hydra_joblib_launcher",

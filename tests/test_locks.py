@@ -16,8 +16,9 @@ from filelock import FileLock
 from test_command_line import QUICK, command
 from test_folders import tree
 
-from scalian_exp import folders, locks
-from scalian_exp.locks import InUse
+from scalian_exp import folders
+from scalian_exp.run import locks
+from scalian_exp.run.locks import InUse
 
 
 @pytest.fixture

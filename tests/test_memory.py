@@ -10,12 +10,12 @@ import pytest
 import torch
 from conftest import kinds, tiny
 
-from scalian_exp import network_size
 from scalian_exp.build import build, build_task
 from scalian_exp.memory import amount, check_fits, check_images, total
-from scalian_exp.network_size import activations, check_batch, room, sketched
 from scalian_exp.refusal import Refusal
-from scalian_exp.train import train
+from scalian_exp.run import network_size
+from scalian_exp.run.network_size import activations, check_batch, room, sketched
+from scalian_exp.run.training import train
 
 
 def set_up(config: dict) -> object:

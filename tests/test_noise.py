@@ -1,19 +1,18 @@
-"""The noise of one process among several goes on where it stopped."""
+"""Binary states have the probabilities that are asked for."""
 
+import pytest
 import torch
 
-from scalian_exp.noise import noise_state, set_noise_state
+from scalian_exp.distributed.noise import bernoulli
 
 
-def test_each_process_takes_its_row_of_the_states_that_were_saved_together() -> None:
-    """As in a checkpoint, where a row for each process lies in one tensor."""
-    cpu = torch.device("cpu")
-    states, wanted = [], []
-    for seed in range(3):
-        torch.manual_seed(seed)
-        states.append(noise_state(cpu))
-        wanted.append(torch.rand(4))
-    together = {name: torch.stack([state[name] for state in states]) for name in states[0]}
-    for rank in range(3):
-        set_noise_state({name: rows[rank] for name, rows in together.items()}, cpu)
-        assert torch.equal(torch.rand(4), wanted[rank])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_states_have_their_probabilities(precision: torch.dtype) -> None:
+    p = torch.tensor([0.0, 1 / 1024, 0.3, 1 - 1 / 256, 1.0], dtype=precision)
+    drawn = bernoulli(p.expand(200_000, 5))
+    assert drawn.dtype == precision
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    share, wanted = drawn.float().mean(0), p.float()
+    assert share[0] == 0
+    assert share[-1] == 1
+    assert ((share - wanted).abs() <= 5 * (wanted * (1 - wanted) / len(drawn)).sqrt()).all()

@@ -15,11 +15,11 @@ import torch
 from conftest import composed, kinds, numbered, tiny
 from test_command_line import QUICK, command
 
-from scalian_exp import processes
 from scalian_exp.checkpoint import read
-from scalian_exp.checks import check
+from scalian_exp.commandline.experiment import checked
 from scalian_exp.datasets.order import BatchesInOrder, ShuffledBatches
 from scalian_exp.refusal import Refusal
+from scalian_exp.run import processes
 from scalian_exp.stored import metrics_of
 
 DDP = "trainer/accelerator=ddp_cpu"
@@ -99,7 +99,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
 )
 def test_what_processes_cannot_do_is_refused(said: list[str], sentence: str) -> None:
     with pytest.raises(Refusal, match=sentence):
-        check(composed("model=vae", *said))
+        checked(composed("model=vae", *said))
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from scalian_exp.checkpoint import Loaded, load
 from scalian_exp.figures.recommendation import feature_titles, item_map, plane
 from scalian_exp.metrics import recommendation
 from scalian_exp.refusal import Refusal
-from scalian_exp.train import train
+from scalian_exp.run.training import train
 
 MODELS = [model for model in names("model") if "ratings" in fits(model)["needs"]]
 BASELINES = ("rating_bias", "popularity")

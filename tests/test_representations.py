@@ -21,20 +21,20 @@ from test_command_line import command
 from scalian_exp.actions.action import data_of, examples, image_from, save_image, spread
 from scalian_exp.actions.probe import standardised
 from scalian_exp.actions.representations import Split, competitors
-from scalian_exp.apply import spelt_out
 from scalian_exp.build import build_task
+from scalian_exp.callbacks.network_summary import summary
 from scalian_exp.callbacks.sample_quality import SampleQuality
-from scalian_exp.callbacks.summary import summary
 from scalian_exp.checkpoint import load
+from scalian_exp.commandline.actions import spelt_out
 from scalian_exp.datasets.texts import FakeTexts
 from scalian_exp.figures.classes import confusion_matrix
-from scalian_exp.init_from import start_network_from
 from scalian_exp.losses.adversarial import Hinge, NonSaturating
 from scalian_exp.losses.multinomial import Multinomial
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import text_of
+from scalian_exp.run.init_from import start_network_from
+from scalian_exp.run.training import train
 from scalian_exp.tasks.reconstruction import psnr
-from scalian_exp.train import train
+from scalian_exp.vocabulary.grammar import text_of
 
 STACK = ["model.network.hidden=[8,6]", "model.epochs_per_layer=1", "trainer.max_epochs=2"]
 

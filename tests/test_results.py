@@ -9,7 +9,7 @@ from conftest import composed
 from omegaconf import OmegaConf
 
 from scalian_exp.build import build
-from scalian_exp.train import train
+from scalian_exp.run.training import train
 
 pytestmark = pytest.mark.slow
 

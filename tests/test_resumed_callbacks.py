@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 from conftest import tiny
 
-from scalian_exp.resume import resumed
-from scalian_exp.train import train
+from scalian_exp.run.resume import resumed
+from scalian_exp.run.training import train
 
 SHORT = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "test=false"]
 

@@ -13,10 +13,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_command_line import QUICK, command
 
 from scalian_exp.callbacks.pruning import Pruning
+from scalian_exp.folders import PRUNED, STUDY
 from scalian_exp.refusal import Refusal
-from scalian_exp.search import PRUNED, STUDY
-from scalian_exp.search_space import distribution, values
 from scalian_exp.study_database import database_of
+from scalian_exp.sweep.search_space import distribution, values
 from scalian_exp.trust import check_study
 
 event = pytest.importorskip("sqlalchemy.event")

@@ -29,12 +29,12 @@ from scalian_exp.actions.export import Export
 from scalian_exp.actions.segment import Segment, boxes, spans
 from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import load
-from scalian_exp.checks import check_plain
 from scalian_exp.networks.crf import DenseCRF
 from scalian_exp.networks.tiramisu import BatchNorm
 from scalian_exp.refusal import Refusal
-from scalian_exp.resume import resumed
-from scalian_exp.train import train
+from scalian_exp.run.resume import resumed
+from scalian_exp.run.training import train
+from scalian_exp.vocabulary.checks import check_plain
 
 
 def test_the_splits_iou_is_no_mean_of_batches(tmp_path: Path) -> None:

@@ -12,15 +12,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_summary import sweep
 
 from scalian_exp.actions.recommend import tell
-from scalian_exp.apply import spelt_out
-from scalian_exp.page import page
+from scalian_exp.commandline.actions import spelt_out
+from scalian_exp.commandline.shell import command, command_to_resume, word
+from scalian_exp.commandline.terminal import display
 from scalian_exp.refusal import Refusal
-from scalian_exp.report import print_table
-from scalian_exp.resume import no_run_in
-from scalian_exp.resume_sweep import resumed_sweep
-from scalian_exp.shell import at_home, command, command_to_resume, literal, spelled, text_of, word
-from scalian_exp.summary import print_rows, summarise
-from scalian_exp.terminal import display
+from scalian_exp.results.page import page
+from scalian_exp.results.summary import print_rows, summarise
+from scalian_exp.run.record import print_table
+from scalian_exp.run.resume import no_run_in
+from scalian_exp.sweep.resume import command_to_go_on, resumed_sweep
+from scalian_exp.vocabulary.grammar import at_home, literal, spelled, text_of
 
 NASTY = [
     *["epoch=3-step=100.ckpt", "lr=1, b=2", "runs [old]/a [1]", "it's", 'say "x"', "~x", "-m", "a~b", "$HOME"],
@@ -105,7 +106,7 @@ def test_printed_commands_name_the_folder_whatever_it_is_called(
     assert read_by_hydra(argument) == str(nasty)
     jobs = [(["model=vae", f"dataset.root={literal(str(nasty))}", f"loss.beta={beta}"], None) for beta in (1, 2)]
     sweep(nasty, jobs, [])
-    assert summarise(nasty) == 2
+    assert summarise(nasty, command_to_go_on(nasty)) == 2
     printed = capsys.readouterr().out
     (line,) = [line for line in printed.splitlines() if line.startswith("go on ")]
     assert read_by_hydra(pasted(line.removeprefix("go on "))[1]) == str(nasty)
@@ -140,7 +141,7 @@ def test_only_one_module_prints_by_rich(root: Path) -> None:
 
 def test_advice_to_resume_is_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("scalian_exp.shell.program", lambda name: name)
+    monkeypatch.setattr("scalian_exp.commandline.shell.program", lambda name: name)
     for job in ("sweep/a b", "sweep/c"):
         Path(job).mkdir(parents=True)
         Path(job, "config.yaml").write_text("seed: 0")

@@ -10,8 +10,8 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from scalian_exp.dashboard import compare_jobs
-from scalian_exp.summary import summarise
+from scalian_exp.results.hparams import compare_jobs
+from scalian_exp.results.summary import summarise
 
 
 def sweep(folder: Path, jobs: list[tuple[list[str], float | None]], repeats: list[str]) -> None:
@@ -44,7 +44,7 @@ def test_means_over_folds_for_each_model(tmp_path: Path, capsys: pytest.CaptureF
         for fold, value in zip(FOLDS, values, strict=True)
     ]
     sweep(tmp_path, jobs, ["seed", "dataset.split"])
-    assert summarise(tmp_path) == 1
+    assert summarise(tmp_path, "go on") == 1
     assert len(rows(tmp_path / "summary.csv")) == 6
     first, second = rows(tmp_path / "summary_means.csv")
     assert (first["model"], first["jobs"], second["model"], second["jobs"]) == ("a", "3", "b", "2")
@@ -59,21 +59,21 @@ def test_means_over_folds_for_each_model(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_one_group_if_nothing_else_was_swept(tmp_path: Path) -> None:
     sweep(tmp_path, [([fold], value) for fold, value in zip(FOLDS, (1.0, 2.0, 3.0), strict=True)], ["dataset.split"])
-    assert summarise(tmp_path) == 0
+    assert summarise(tmp_path, "go on") == 0
     (line,) = rows(tmp_path / "summary_means.csv")
     assert (line["jobs"], float(line["test/rmse"]), float(line["test/rmse ±"])) == ("3", 2, 1)
 
 
 def test_no_means_over_what_makes_a_difference(tmp_path: Path) -> None:
     sweep(tmp_path, [([fold], 1.0) for fold in FOLDS], ["seed"])
-    summarise(tmp_path)
+    summarise(tmp_path, "go on")
     assert not (tmp_path / "summary_means.csv").exists()
     assert "±" not in (tmp_path / "summary.md").read_text()
 
 
 def test_no_means_of_failures(tmp_path: Path) -> None:
     sweep(tmp_path, [([fold], None) for fold in FOLDS], ["dataset.split"])
-    assert summarise(tmp_path) == 3
+    assert summarise(tmp_path, "go on") == 3
     assert not (tmp_path / "summary_means.csv").exists()
 
 
@@ -83,7 +83,7 @@ def test_jobs_that_were_ended_early_are_seen(tmp_path: Path, capsys: pytest.Capt
         for number, count in enumerate(epochs):
             file = tmp_path / f"{number}_job/metrics.json"
             file.write_text(json.dumps({**json.loads(file.read_text()), "epochs": count}))
-        summarise(tmp_path)
+        summarise(tmp_path, "go on")
         assert (" epochs " in capsys.readouterr().out) == shown
 
 

@@ -16,9 +16,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 from test_command_line import QUICK, command
 
-from scalian_exp.arguments import check_options, each_for_its_job
+from scalian_exp.commandline.overrides import check_options, each_for_its_job
 from scalian_exp.refusal import Refusal
-from scalian_exp.resume_sweep import check_jobs, differences, in_todays_words, resumed_sweep
+from scalian_exp.sweep.resume import check_jobs, differences, in_todays_words, resumed_sweep
 
 SWEEP = [*QUICK, "model=autoencoder,vae", "seed=0,1", "trainer.max_epochs=3", "hydra.sweep.dir=sweep"]
 OF_THE_CLOCK = {"seconds_per_epoch", "samples_per_second", "inference_ms_per_sample", "activations_mb_per_sample"}

@@ -16,15 +16,15 @@ from PIL import Image
 from test_checks import fit_together, words
 
 from scalian_exp.actions.evaluate import Evaluate
-from scalian_exp.app import refusal_in
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.cuda_graphs import CudaGraphs
 from scalian_exp.callbacks.provenance import AtomicCheckpoints
 from scalian_exp.checkpoint import load
+from scalian_exp.commandline.app import refusal_in
 from scalian_exp.refusal import Refusal
-from scalian_exp.resume import resumed
-from scalian_exp.runs import told_plainly
-from scalian_exp.train import train
+from scalian_exp.run.endings import told_plainly
+from scalian_exp.run.resume import resumed
+from scalian_exp.run.training import train
 
 MODELS = names("model")
 ONE_STEP = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]

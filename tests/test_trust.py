@@ -15,18 +15,18 @@ from hydra.core.plugins import Plugins
 from torch import nn
 
 from scalian_exp.actions.action import data_of
-from scalian_exp.app import find_own_modules
 from scalian_exp.build import build, build_task, located
 from scalian_exp.callbacks.sample_quality import SampleQuality
 from scalian_exp.checkpoint import load
-from scalian_exp.init_from import start_network_from
-from scalian_exp.nodes import targets
-from scalian_exp.overrides import check_overrides
+from scalian_exp.commandline.app import find_own_modules
 from scalian_exp.refusal import Refusal
-from scalian_exp.resume import resumed
-from scalian_exp.resume_sweep import resumed_sweep
+from scalian_exp.run.init_from import start_network_from
+from scalian_exp.run.resume import resumed
+from scalian_exp.sweep.resume import resumed_sweep
+from scalian_exp.sweep.stored_overrides import check_overrides
 from scalian_exp.trust import FUNCTIONS, arguments_to_resume, check_origin, check_study, modules
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.vocabulary.nodes import targets
+from scalian_exp.vocabulary.options import CONFIGS
 from tests.conftest import tiny
 
 MARKER = "was_here"
@@ -47,7 +47,7 @@ HARMFUL: list[dict[str, Any]] = [
     {"_target_": "scalian_exp.checkpoint.load", "path": "."},
     {"_target_": "scalian_exp.files.write_text", "file": MARKER, "text": "x"},
     {"_target_": "scalian_exp.files.os.system", "command": f"touch {MARKER}"},
-    {"_target_": "scalian_exp.report.subprocess.run", "args": ["touch", MARKER]},
+    {"_target_": "scalian_exp.run.record.subprocess.run", "args": ["touch", MARKER]},
     {"_target_": "scalian_exp.build.build", "path": "x", "node": {"_target_": "os.system", "command": "true"}},
     {"_target_": "scalian_exp.build.located", "path": "os.system"},
     {"_target_": "scalian_exp.train.main"},

@@ -1,6 +1,6 @@
 """Hydra looks for sweepers in this package, at every start; hence nothing is imported here that takes time."""
 
-from scalian_exp.search import Search
+from scalian_exp.sweep.search import Search
 
 
 class OptunaSweeper(Search):

@@ -9,11 +9,11 @@ from rich.table import Table
 from torch import Tensor
 
 from scalian_exp.actions.action import Action, data_of, image_from, save_figure, spread
+from scalian_exp.batches import called
 from scalian_exp.checkpoint import Loaded
-from scalian_exp.figures.classes import called
+from scalian_exp.commandline.terminal import display
 from scalian_exp.figures.grids import show, to_array
 from scalian_exp.ranges import PositiveInt
-from scalian_exp.terminal import display
 
 
 class Classify(Action):

@@ -11,7 +11,7 @@ from scalian_exp.actions.action import prepared
 from scalian_exp.actions.probe import Probe
 from scalian_exp.actions.representations import Split, components
 from scalian_exp.checkpoint import Loaded
-from scalian_exp.networks.backbones import imagenet_weights
+from scalian_exp.networks.parts.backbones import imagenet_weights
 
 SIDE = 64
 """pixels of the images that the ImageNet network sees: larger ones would take hours on a CPU"""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scalian_exp.actions.action import Action, check_room, inputs, save_figure, save_image
-from scalian_exp.actions.pixel_by_pixel import drawn, exact_inputs, refuse_temperature
+from scalian_exp.actions.pixel_by_pixel import completed_by, exact_inputs, refuse_temperature
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.datasets.image_files import chosen, opened, seen
 from scalian_exp.figures.grids import rows_of_images, side_by_side
@@ -63,7 +63,7 @@ class Complete(Action):
         left = x * known
         several, all_known = x.repeat(self.completions, 1, 1, 1), known.repeat(self.completions, 1, 1, 1)
         if by_pixel:
-            completed = drawn(network, several, all_known, self.temperature)
+            completed = completed_by(network, several, all_known, self.temperature)
         else:
             refuse_temperature(self.temperature)
             completed = network.complete(several, all_known)

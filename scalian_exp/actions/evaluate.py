@@ -9,7 +9,8 @@ from scalian_exp.actions.action import Action, data_of
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.files import write_text
-from scalian_exp.report import print_table
+from scalian_exp.folders import METRICS
+from scalian_exp.run.record import print_table
 
 
 class Evaluate(Action):
@@ -30,6 +31,6 @@ class Evaluate(Action):
         )
         metrics = trainer.test(model.task, data_of(model), verbose=False)[0]
         print_table("Test", metrics)
-        file = folder / "metrics.json"
+        file = folder / METRICS
         write_text(file, json.dumps(dict(metrics), indent=2) + "\n")
         return [file]

@@ -12,14 +12,15 @@ from rich.table import Table
 
 from scalian_exp.actions.action import Action, data_of, own_input, prepared, save_figure
 from scalian_exp.actions.representations import Split, competitors, gather
+from scalian_exp.batches import called
 from scalian_exp.checkpoint import Loaded
-from scalian_exp.figures.classes import called
+from scalian_exp.commandline.terminal import display
 from scalian_exp.figures.grids import show, to_array
+from scalian_exp.folders import METRICS
 from scalian_exp.metrics.retrieval import Neighbours, nearest, precision
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.report import write_metrics
-from scalian_exp.terminal import display
+from scalian_exp.run.record import write_metrics
 
 TOLD = 2
 """queries whose neighbours are printed, where there are several"""
@@ -133,7 +134,7 @@ class Nearest(Action):
             values |= {f"precision_at_10/{name}/{who}": mean for name, mean in means.items()}
         display(table)
         write_metrics(folder, values)
-        return folder / "metrics.json"
+        return folder / METRICS
 
 
 def without(found: Neighbours, own: int) -> Neighbours:

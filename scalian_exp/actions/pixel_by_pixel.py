@@ -41,7 +41,7 @@ def exact_inputs(model: Loaded, image: str | None, count: int) -> Tensor:
     return x
 
 
-def drawn(network: Any, x: Tensor, known: Tensor, temperature: float) -> Tensor:
+def completed_by(network: Any, x: Tensor, known: Tensor, temperature: float) -> Tensor:
     """Images whose unknown pixels are drawn; after Ctrl-C, as far as it had come."""
     rows = [torch.where(known, x, torch.zeros_like(x))]
     try:

@@ -13,9 +13,9 @@ from rich.table import Table
 from scalian_exp.actions.action import Action, data_of, save_figure
 from scalian_exp.actions.representations import Split, competitors, gather
 from scalian_exp.checkpoint import Loaded
+from scalian_exp.commandline.terminal import display
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.terminal import display
 
 MOST_ITERATIONS = 300
 """of the regression's optimiser"""

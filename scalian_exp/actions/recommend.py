@@ -11,10 +11,10 @@ from torch import Tensor
 from scalian_exp.actions.action import Action, data_of
 from scalian_exp.actions.titles import find
 from scalian_exp.checkpoint import Loaded
+from scalian_exp.commandline.terminal import display
 from scalian_exp.figures.recommendation import strongest
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.terminal import display
 
 FEATURES = 3
 """of a taste, told in titles"""

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from scalian_exp.actions.action import Action, check_room, save_figure
-from scalian_exp.actions.pixel_by_pixel import drawn, refuse_temperature
+from scalian_exp.actions.pixel_by_pixel import completed_by, refuse_temperature
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.drawing import frames
 from scalian_exp.figures.grids import image_grid, tile
@@ -55,7 +55,9 @@ class Sample(Action):
         torch.manual_seed(self.seed)
         if hasattr(network, "pixel_by_pixel"):
             nothing = torch.zeros(self.count, *network.shape, device=model.task.device)
-            images = drawn(network, nothing, torch.zeros_like(nothing[:, :1], dtype=torch.bool), self.temperature)
+            images = completed_by(
+                network, nothing, torch.zeros_like(nothing[:, :1], dtype=torch.bool), self.temperature
+            )
             return [save_figure(image_grid(images), folder / "samples.png")]
         refuse_temperature(self.temperature)
         if hasattr(network, "drawing"):

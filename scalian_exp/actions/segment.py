@@ -16,9 +16,9 @@ from torch import Tensor
 
 from scalian_exp.actions.action import Action, data_of, prepared, save_figure
 from scalian_exp.actions.bands import counts, likeliest, painted_over, pixels, resized, unit
+from scalian_exp.batches import called
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.datasets.image_files import WHITE, chosen, opened, seen
-from scalian_exp.figures.classes import called
 from scalian_exp.figures.grids import show, to_array
 from scalian_exp.figures.segmentation import colours, legend, overlaid
 from scalian_exp.memory import amount

@@ -10,8 +10,8 @@ from lightning_fabric.utilities.apply_func import convert_tensors_to_scalars
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from scalian_exp import position
 from scalian_exp.files import read_text, write_text
+from scalian_exp.tasks import position
 
 KEY = "csv"
 """where a checkpoint keeps what lies in the file"""

@@ -5,8 +5,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 
-from scalian_exp import ranks
-from scalian_exp.divergence import diverged, not_finite
+from scalian_exp.distributed import ranks
+from scalian_exp.tasks.divergence import diverged, not_finite
 
 
 class Divergence(pl.Callback):
@@ -40,7 +40,7 @@ class Divergence(pl.Callback):
         broken = not_finite({**dict(task.named_parameters()), **dict(task.named_buffers())})
         found = [name for name in broken if name not in self.unknown]
         self.unknown &= set(broken)  # what has become known is to stay so
-        if ranks.anywhere(bool(found), task.device):
+        if ranks.in_any(bool(found), task.device):
             raise diverged(found[0] if found else "the weights of another process", trainer)
         monitored = {getattr(callback, "monitor", None) for callback in trainer.callbacks}
         values = {name: value for name, value in trainer.callback_metrics.items() if name in monitored}

@@ -8,10 +8,11 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
+from scalian_exp.batches import batch_size
 from scalian_exp.callbacks.tensorboard import writers
 from scalian_exp.files import replacing
+from scalian_exp.folders import FIGURES
 from scalian_exp.ranges import PositiveInt
-from scalian_exp.tasks.base import batch_size
 
 
 class Figures(pl.Callback):
@@ -50,7 +51,7 @@ class Figures(pl.Callback):
             figures = task.figures(batch)
         if not trainer.is_global_zero:
             return
-        folder = self.folder / "figures"
+        folder = self.folder / FIGURES
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             file = folder / f"{split}_{name}.png"

@@ -6,8 +6,8 @@ from typing import Any
 
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
 
+from scalian_exp.metrics.reliability import remark
 from scalian_exp.ranges import PositiveInt
-from scalian_exp.reliability import remark
 
 
 def progress(refresh_rate: PositiveInt = 20) -> ProgressBar:

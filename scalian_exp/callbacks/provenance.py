@@ -9,11 +9,11 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
-from scalian_exp import ranks
 from scalian_exp.callbacks.states import states_to_restore
-from scalian_exp.checkpoint import implied_by
-from scalian_exp.checksums import check_intact
+from scalian_exp.checkpoint import check_intact, implied_by
+from scalian_exp.distributed import ranks
 from scalian_exp.files import replacing
+from scalian_exp.folders import LAST, START
 from scalian_exp.refusal import Refusal
 
 
@@ -100,7 +100,7 @@ class Provenance(pl.Callback):
 
     def on_train_start(self, trainer: Any, task: Any) -> None:
         if trainer.ckpt_path is None:
-            trainer.save_checkpoint(self.folder / "checkpoints" / "start.ckpt")
+            trainer.save_checkpoint(self.folder / START)
 
     def on_validation_start(self, trainer: Any, task: Any) -> None:
         agree_on_statistics(task)
@@ -109,5 +109,5 @@ class Provenance(pl.Callback):
         agree_on_statistics(task)
 
     def on_train_end(self, trainer: Any, task: Any) -> None:
-        if trainer.is_global_zero and (self.folder / "checkpoints" / "last.ckpt").exists():
-            (self.folder / "checkpoints" / "start.ckpt").unlink(missing_ok=True)
+        if trainer.is_global_zero and (self.folder / LAST).exists():
+            (self.folder / START).unlink(missing_ok=True)

@@ -7,9 +7,8 @@ import pytorch_lightning as pl
 
 from scalian_exp.build import built
 from scalian_exp.files import read_json
-from scalian_exp.folders import job_number
+from scalian_exp.folders import PRUNED, STUDY, job_number
 from scalian_exp.refusal import Refusal
-from scalian_exp.search import PRUNED, STUDY
 from scalian_exp.study_database import database_failures_refused
 
 

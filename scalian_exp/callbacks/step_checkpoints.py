@@ -1,17 +1,19 @@
 """Checkpoints between two steps of an epoch, and trainings that go on from there."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 
-from scalian_exp import position, ranks
-from scalian_exp.interruption import Interruption
-from scalian_exp.noise import noise_state, set_noise_state
+from scalian_exp.callbacks.interruption import Interruption
+from scalian_exp.callbacks.random_state import noise_state, set_noise_state
+from scalian_exp.distributed import ranks
+from scalian_exp.folders import LAST
 from scalian_exp.ranges import PositiveFloat
-from scalian_exp.report import announce_interruption
+from scalian_exp.tasks import position
 
 
 class StepCheckpoints(Checkpoint):
@@ -23,11 +25,13 @@ class StepCheckpoints(Checkpoint):
 
     Args:
         folder: the run folder.
+        announce: (trainer, task, folder, config, batches of the present epoch that are saved) → None: tells the user
+            of an interruption.
         every_minutes: minutes between saves; null saves at the end of epochs and of the training only.
     """
 
-    def __init__(self, folder: Path, every_minutes: PositiveFloat | None = 10):
-        self.folder, self.every_minutes = Path(folder), every_minutes
+    def __init__(self, folder: Path, announce: Callable[..., None], every_minutes: PositiveFloat | None = 10):
+        self.folder, self.announce, self.every_minutes = Path(folder), announce, every_minutes
         self.interruption = Interruption()
         self.saved_at, self.saved_batch = time.monotonic(), -1
         self.resumed: dict[str, Any] = {}
@@ -36,7 +40,9 @@ class StepCheckpoints(Checkpoint):
     def on_save_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn != TrainerFn.FITTING or not position.inside_epoch(trainer):
             return
-        noise = {name: ranks.together(state[None].to(task.device)) for name, state in noise_state(task.device).items()}
+        noise = {
+            name: ranks.gather_rows(state[None].to(task.device)) for name, state in noise_state(task.device).items()
+        }
         waiting = task.named_parameters() if position.accumulating(trainer) else ()
         checkpoint["scalian_exp"]["epoch"] = {
             "noise": {name: states.cpu() for name, states in noise.items()},  # a row for each process
@@ -91,9 +97,9 @@ class StepCheckpoints(Checkpoint):
         """
         signal, ends = self.interruption.received, position.ends_here(trainer)
         late = self.every_minutes is not None and time.monotonic() > self.saved_at + 60 * self.every_minutes
-        stops, late = (ranks.anywhere(here, task.device) for here in (signal is not None, late))
+        stops, late = (ranks.in_any(here, task.device) for here in (signal is not None, late))
         if (stops or ends or late) and self.saved_batch != trainer.fit_loop.total_batch_idx:
-            trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+            trainer.save_checkpoint(self.folder / LAST)
             self.saved_at, self.saved_batch = time.monotonic(), trainer.fit_loop.total_batch_idx
         if ends:
             self.interruption.stepping = False
@@ -115,4 +121,4 @@ class StepCheckpoints(Checkpoint):
             provenance = next(callback for callback in trainer.callbacks if hasattr(callback, "config"))
             saved = self.saved_batch == trainer.fit_loop.total_batch_idx
             batches = position.batches_done(trainer) if saved else 0
-            announce_interruption(trainer, task, self.folder, provenance.config, batches)
+            self.announce(trainer, task, self.folder, provenance.config, batches)

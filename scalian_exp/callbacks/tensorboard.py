@@ -10,6 +10,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
+from scalian_exp.folders import MULTIRUN
 from scalian_exp.ranges import PositiveInt
 
 SHOWN = ("model", "loss", "dataset", "seed")
@@ -41,7 +42,7 @@ class Hyperparameters(pl.Callback):
     """
 
     def __init__(self, folder: Path, monitor: str):
-        self.monitor, self.alone = monitor, not (folder.parent / "multirun.yaml").exists()
+        self.monitor, self.alone = monitor, not (folder.parent / MULTIRUN).exists()
 
     def on_fit_start(self, trainer: Any, task: Any) -> None:
         provenance = next(callback for callback in trainer.callbacks if hasattr(callback, "config"))

@@ -7,8 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from scalian_exp import position
 from scalian_exp.metrics.cost import cost
+from scalian_exp.tasks import position
 
 
 def now(task: Any) -> float:

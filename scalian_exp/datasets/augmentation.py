@@ -13,11 +13,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import get_size, resize
 
+from scalian_exp.batches import VOID_BYTE
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
-
-VOID_BYTE = 255
-"""void in masks of uint8"""
 
 
 def transforms_of(steps: Mapping[str, Any]) -> list[v2.Transform]:

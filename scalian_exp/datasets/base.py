@@ -175,7 +175,7 @@ def held_out(size: int, val_size: int) -> tuple[Tensor, Tensor]:
     return order[val_size:].sort().values, order[:val_size].sort().values
 
 
-def drawn(size: int, train_size: int) -> Tensor:
+def subset(size: int, train_size: int) -> Tensor:
     """Indices of `train_size` of the training examples, a smaller draw being part of a larger one.
 
     Raises:

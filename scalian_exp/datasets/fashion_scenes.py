@@ -10,9 +10,9 @@ from PIL import Image
 from torchvision.transforms.v2 import Transform
 
 from scalian_exp.datasets.base import SPLIT_SEED, Examples, held_out
+from scalian_exp.datasets.bundled import FashionMNISTSample
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.masks import Masks
-from scalian_exp.datasets.small import FashionMNISTSample
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 
 Array = np.ndarray[Any, Any]

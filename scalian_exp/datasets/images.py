@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
-from scalian_exp.draws import bernoulli
+from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.memory import check_images
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scalian_exp.datasets.augmentation import VOID_BYTE
+from scalian_exp.batches import VOID_BYTE
 from scalian_exp.datasets.image_files import WHITE, on_background
 from scalian_exp.datasets.mask_readings import (
     ADVICE,

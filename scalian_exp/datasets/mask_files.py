@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from scalian_exp.datasets.augmentation import VOID_BYTE
+from scalian_exp.batches import VOID_BYTE
 from scalian_exp.datasets.base import Batched, Examples
 from scalian_exp.datasets.image_files import WHITE, Fit, Picture, fitted, opened, seen
 from scalian_exp.datasets.images import TensorBatches

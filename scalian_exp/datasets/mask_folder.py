@@ -7,7 +7,7 @@ from typing import Literal
 
 from torchvision.transforms.v2 import Transform
 
-from scalian_exp.datasets.augmentation import VOID_BYTE
+from scalian_exp.batches import VOID_BYTE
 from scalian_exp.datasets.folder_splits import (
     given_splits,
     identity_of,

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import Transform
 
-from scalian_exp.datasets.augmentation import VOID_BYTE, augmented, size_after, transforms_of
+from scalian_exp.batches import VOID, VOID_BYTE
+from scalian_exp.datasets.augmentation import augmented, size_after, transforms_of
 from scalian_exp.datasets.base import Batched, Examples
 from scalian_exp.datasets.images import Images, TensorBatches
-from scalian_exp.losses.cross_entropy import VOID
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 

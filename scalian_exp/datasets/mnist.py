@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
-from scalian_exp.datasets.base import Examples, drawn
+from scalian_exp.datasets.base import Examples, subset
 from scalian_exp.datasets.download import fetch, sources
 from scalian_exp.datasets.images import InMemoryImages
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
@@ -91,7 +91,7 @@ class MNIST(InMemoryImages):
         kept, held = super().hold_out(train)
         if self.train_size is None:
             return kept, held
-        chosen = drawn(len(kept["image"]), self.train_size)
+        chosen = subset(len(kept["image"]), self.train_size)
         return {name: values[chosen] for name, values in kept.items()}, held
 
 
@@ -148,7 +148,7 @@ class BinarizedMNIST(InMemoryImages):
         joined, held = valid[: len(valid) - self.val_size], valid[len(valid) - self.val_size :]
         kept = torch.cat([train, joined])
         if self.train_size is not None:
-            kept = kept[drawn(len(kept), self.train_size)]
+            kept = kept[subset(len(kept), self.train_size)]
         return {"train": {"image": kept}, "val": {"image": held}, "test": {"image": test}}
 
     def images(self, part: str) -> Tensor:

@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 from PIL import Image
 from torchvision.transforms.v2 import Transform
 
-from scalian_exp.datasets.base import drawn
+from scalian_exp.datasets.base import subset
 from scalian_exp.datasets.download import STALE
 from scalian_exp.datasets.image_files import Picture, opened
 from scalian_exp.datasets.images import TensorBatches
@@ -110,7 +110,7 @@ class PublishedMasks(Masks):
         try:
             pairs = self.complete(self.path)
             if self.train_size is not None:
-                chosen = drawn(len(pairs["train"]), self.train_size).tolist()
+                chosen = subset(len(pairs["train"]), self.train_size).tolist()
                 pairs["train"] = [pairs["train"][index] for index in chosen]
             pictures = {
                 name: [(Picture(image), Picture(mask)) for image, mask in split] for name, split in pairs.items()

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scalian_exp.commandline.shell import word
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
 from scalian_exp.datasets.identity import EXAMPLES, hash_of, identity
 from scalian_exp.datasets.newsgroups import archive, messages
 from scalian_exp.datasets.table_files import names, separator_of, unreadable
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.shell import word
 
 
 class Documents(NamedTuple):

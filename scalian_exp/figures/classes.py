@@ -6,11 +6,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from scalian_exp.batches import called
 from scalian_exp.figures.grids import show, to_array
-
-
-def called(names: Sequence[str] | None, index: int) -> str:
-    return names[index] if names else str(index)
 
 
 def confusion_matrix(counts: Tensor, names: Sequence[str] | None = None, unit: str = "images") -> Figure:

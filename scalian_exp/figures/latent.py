@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from scalian_exp.figures.classes import called
+from scalian_exp.batches import called
 from scalian_exp.figures.grids import show, tile
 
 

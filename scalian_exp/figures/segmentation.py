@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from scalian_exp.figures.classes import called
+from scalian_exp.batches import called
 from scalian_exp.figures.grids import show, to_array
 
 Palette = Sequence[Sequence[int]]

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from scalian_exp.losses.cross_entropy import VOID, shared
+from scalian_exp.batches import VOID
+from scalian_exp.losses.cross_entropy import shared
 from scalian_exp.losses.segmentation import MedianFrequency, pixel_losses
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 

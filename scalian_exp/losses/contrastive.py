@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from scalian_exp import ranks
+from scalian_exp.distributed import ranks
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveInt
 
@@ -148,12 +148,12 @@ class PersistentCD(ContrastiveLoss):
 
     def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
         every = self.get_buffer(f"hidden_{layer}")
-        chains = ranks.rows(every)
+        chains = ranks.own_rows(every)
         if not every.any():  # they start at data
-            data = ranks.together(x)
+            data = ranks.gather_rows(x)
             data = data[torch.arange(len(every), device=x.device) % len(data)]
-            chains.copy_(rbm.hidden.sample(ranks.rows(data)))
+            chains.copy_(rbm.hidden.sample(ranks.own_rows(data)))
         return rbm.gibbs(rbm.visible_sample(chains), k - 1)
 
     def keep(self, rbm: RBM, fantasy: Tensor, layer: int) -> None:
-        self.get_buffer(f"hidden_{layer}").copy_(ranks.together(rbm.hidden.sample(fantasy)))
+        self.get_buffer(f"hidden_{layer}").copy_(ranks.gather_rows(rbm.hidden.sample(fantasy)))

@@ -3,11 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp import ranks
+from scalian_exp.batches import VOID
+from scalian_exp.distributed import ranks
 from scalian_exp.ranges import Fraction
-
-VOID = -100
-"""the class number of pixels that no loss counts: torch's own, which F.cross_entropy gives 0"""
 
 
 def shared(count: Tensor, training: bool) -> Tensor:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from scalian_exp.networks.pixels import nats
+from scalian_exp.networks.parts.pixels import nats
 
 
 class NegativeLogLikelihood(nn.Module):

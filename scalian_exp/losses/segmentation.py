@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.losses.cross_entropy import VOID, shared
+from scalian_exp.batches import VOID
+from scalian_exp.losses.cross_entropy import shared
 from scalian_exp.ranges import NonNegativeFloat, PositiveInt
 
 

@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from scalian_exp.metrics.reliability import FARTHEST, RELIABLE
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
-from scalian_exp.reliability import FARTHEST, RELIABLE
 
 ENUMERABLE = 20
 """hidden units whose 2^20 states are summed over one by one"""

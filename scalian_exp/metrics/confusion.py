@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from scalian_exp import ranks
+from scalian_exp.distributed import ranks
 
 
 class Confusion:
@@ -22,7 +22,7 @@ class Confusion:
 
     def compute(self) -> Tensor:
         """The counts (K, K) of all processes."""
-        return ranks.total(self.counts)
+        return ranks.all_sum(self.counts)
 
     def reset(self) -> None:
         self.counts = torch.zeros_like(self.counts)

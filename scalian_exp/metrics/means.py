@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalian_exp import ranks
+from scalian_exp.distributed import ranks
 
 
 class Means:
@@ -30,7 +30,7 @@ class Means:
         """The means over all processes; nothing before the first update."""
         if self.totals is None:
             return {}
-        sums = ranks.total(torch.cat([self.totals, self.totals.new_tensor([self.count])]))
+        sums = ranks.all_sum(torch.cat([self.totals, self.totals.new_tensor([self.count])]))
         return dict(zip(self.names, (sums[:-1] / sums[-1]).unbind(), strict=True))
 
     def reset(self) -> None:

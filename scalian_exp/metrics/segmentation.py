@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scipy.ndimage import label as connected
 from torch import Tensor
 
-from scalian_exp.figures.classes import called
+from scalian_exp.batches import called
 
 TOLERANCE = Fraction(75, 10_000)
 """of the image's diagonal: as far may boundaries be apart (Csurka et al. 2013)"""

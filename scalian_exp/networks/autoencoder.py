@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from scalian_exp.networks.layers import ConvDecoder, ConvEncoder, Flat, dense_decoder, mlp
+from scalian_exp.networks.parts.layers import ConvDecoder, ConvEncoder, Flat, dense_decoder, mlp
 from scalian_exp.ranges import PositiveInt
 
 

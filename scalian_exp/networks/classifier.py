@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from scalian_exp.networks.layers import Flat, mlp, pyramid
+from scalian_exp.networks.parts.layers import Flat, mlp, pyramid
 from scalian_exp.ranges import Fraction, PositiveInt
 
 

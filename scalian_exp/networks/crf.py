@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.permutohedral import PermutohedralLattice
+from scalian_exp.networks.parts.permutohedral import PermutohedralLattice
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 Filter = Callable[[Tensor], Tensor]

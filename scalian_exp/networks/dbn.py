@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.draws import bernoulli
+from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli, Units
 from scalian_exp.ranges import PositiveInt

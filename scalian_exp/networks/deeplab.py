@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.backbones import (
+from scalian_exp.networks.parts.backbones import (
     OnResNet,
     ResNet,
     Standardise,
@@ -24,8 +24,8 @@ from scalian_exp.networks.backbones import (
     start_by_fan_out,
     vgg16_blocks,
 )
-from scalian_exp.networks.layers import convolution, scaled
-from scalian_exp.networks.resampling import BY_AREAS, by_areas, enlarged, resized
+from scalian_exp.networks.parts.layers import convolution, scaled
+from scalian_exp.networks.parts.resampling import BY_AREAS, by_areas, enlarged, resized
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
 

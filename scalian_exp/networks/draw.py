@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.attention import PARAMETERS, GaussianGrid
+from scalian_exp.networks.parts.attention import PARAMETERS, GaussianGrid
 from scalian_exp.networks.vae import kl_from_prior
 from scalian_exp.ranges import PositiveInt
 

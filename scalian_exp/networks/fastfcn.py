@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.backbones import OnResNet, ResNet, check_pretrained
 from scalian_exp.networks.deeplab import ASPP, pooled
-from scalian_exp.networks.layers import convolution, scaled
-from scalian_exp.networks.resampling import BY_AREAS, by_areas, enlarged, resized
+from scalian_exp.networks.parts.backbones import OnResNet, ResNet, check_pretrained
+from scalian_exp.networks.parts.layers import convolution, scaled
+from scalian_exp.networks.parts.resampling import BY_AREAS, by_areas, enlarged, resized
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 
 

@@ -6,8 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.backbones import Standardise, check_pretrained, load_vgg16, start_by_fan_out, vgg16_blocks
-from scalian_exp.networks.layers import scaled
+from scalian_exp.networks.parts.backbones import (
+    Standardise,
+    check_pretrained,
+    load_vgg16,
+    start_by_fan_out,
+    vgg16_blocks,
+)
+from scalian_exp.networks.parts.layers import scaled
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
 

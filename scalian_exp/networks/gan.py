@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.layers import doubling, pyramid
+from scalian_exp.networks.parts.layers import doubling, pyramid
 from scalian_exp.ranges import PositiveInt
 
 

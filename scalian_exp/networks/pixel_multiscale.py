@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.pixel_network import PixelByPixel, PixelNetwork
+from scalian_exp.networks.parts.pixel_network import PixelByPixel, PixelNetwork
 from scalian_exp.ranges import PositiveInt
 
 

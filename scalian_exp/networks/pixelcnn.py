@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.masked import MaskedConv2d, Step, times
-from scalian_exp.networks.pixel_network import Layer, PixelNetwork
+from scalian_exp.networks.parts.masked import MaskedConv2d, Step, times
+from scalian_exp.networks.parts.pixel_network import Layer, PixelNetwork
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 
 

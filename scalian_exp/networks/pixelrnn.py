@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.masked import MaskedConv2d, Step, times
-from scalian_exp.networks.pixel_network import Layer, PixelNetwork
-from scalian_exp.networks.pixelrnn_steps import DiagonalSteps, RowSteps
-from scalian_exp.networks.recurrence import diagonals, recurrence, rows
+from scalian_exp.networks.parts.masked import MaskedConv2d, Step, times
+from scalian_exp.networks.parts.pixel_network import Layer, PixelNetwork
+from scalian_exp.networks.parts.pixelrnn_steps import DiagonalSteps, RowSteps
+from scalian_exp.networks.parts.recurrence import diagonals, recurrence, rows
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp.batches import above_zero
-from scalian_exp.draws import bernoulli
+from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.networks.ratings import level_counts, nearest
 from scalian_exp.ranges import PositiveInt
 

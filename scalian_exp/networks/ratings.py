@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp.batches import above_zero
-from scalian_exp.networks.layers import mlp
+from scalian_exp.networks.parts.layers import mlp
 from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 
 

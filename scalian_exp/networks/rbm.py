@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp import ranks
+from scalian_exp.distributed import ranks
 from scalian_exp.networks.units import Units
 
 

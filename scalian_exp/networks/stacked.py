@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from scalian_exp.networks.autoencoder import Autoencoder
-from scalian_exp.networks.layers import Flat, mlp
+from scalian_exp.networks.parts.layers import Flat, mlp
 from scalian_exp.ranges import PositiveInt
 
 

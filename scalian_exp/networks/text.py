@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from scalian_exp.networks.autoencoder import Autoencoder
-from scalian_exp.networks.layers import mlp
+from scalian_exp.networks.parts.layers import mlp
 from scalian_exp.ranges import PositiveInt
 
 

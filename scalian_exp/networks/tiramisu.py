@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from scalian_exp.networks.layers import scaled
+from scalian_exp.networks.parts.layers import scaled
 from scalian_exp.networks.unet import cropped, mirrored
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 

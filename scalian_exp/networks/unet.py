@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.layers import scaled
+from scalian_exp.networks.parts.layers import scaled
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
 

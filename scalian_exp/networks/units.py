@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scalian_exp.draws import bernoulli, drawn, exponential, normal
+from scalian_exp.distributed.noise import bernoulli, exponential, normal, rows_of
 
 
 class Units(ABC):
@@ -93,7 +93,7 @@ class Softmax(Units):
     def sample(self, x: Tensor) -> Tensor:
         """By the largest of the inputs with Gumbel noise: quicker than torch.multinomial on many groups."""
         grouped = self.grouped(x)
-        noisy = grouped - drawn(exponential, grouped).log_()
+        noisy = grouped - rows_of(exponential, grouped).log_()
         return F.one_hot(noisy.argmax(-1), self.classes).to(x.dtype).flatten(-2)
 
     def cumulant(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.layers import ConvDecoder, ConvEncoder, Flat, dense_decoder, mlp, start_at_base_rates
+from scalian_exp.networks.parts.layers import ConvDecoder, ConvEncoder, Flat, dense_decoder, mlp, start_at_base_rates
 from scalian_exp.ranges import PositiveInt
 
 

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scalian_exp.batches import Batch, batch_size
 from scalian_exp.figures.grids import image_grid
-from scalian_exp.tasks.base import Batch, Task, batch_size
+from scalian_exp.tasks.base import Task
 
 
 class Adversarial(Task):

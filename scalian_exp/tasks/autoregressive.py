@@ -8,10 +8,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from scalian_exp.batches import Batch
 from scalian_exp.figures.grids import heat_map, image_grid, rows_of_images
-from scalian_exp.networks.pixels import are_values
+from scalian_exp.networks.parts.pixels import are_values
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import Batch, Task
+from scalian_exp.tasks.base import Task
 
 
 def check_pixels(network: Any, x: Tensor, whose: str) -> None:

@@ -12,18 +12,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from scalian_exp import position, ranks
-from scalian_exp.divergence import diverged, not_finite
+from scalian_exp.batches import Batch, batch_size
+from scalian_exp.distributed import ranks
 from scalian_exp.metrics.means import Means
-from scalian_exp.networks.exported import Reconstructor
+from scalian_exp.networks.parts.exported import Reconstructor
 from scalian_exp.refusal import Refusal
+from scalian_exp.tasks import position
+from scalian_exp.tasks.divergence import diverged, not_finite
 from scalian_exp.tasks.protocols import check_classes, check_offers
-
-Batch = dict[str, Tensor]
-
-
-def batch_size(batch: Batch) -> int:
-    return len(next(iter(batch.values())))
 
 
 class Task(pl.LightningModule):
@@ -160,7 +156,7 @@ class Task(pl.LightningModule):
         for batch in islice(self.trainer.datamodule.train_dataloader(), batches):
             x = self.inputs(self.trainer.strategy.batch_to_device(batch))
             total, count = total + x.sum(0), count + len(x)
-        return ranks.total(total) / ranks.total(torch.tensor(count, device=self.device))
+        return ranks.all_sum(total) / ranks.all_sum(torch.tensor(count, device=self.device))
 
     def on_train_epoch_start(self) -> None:
         """The last epoch is validated, whatever trainer.check_val_every_n_epoch is: it may be the best."""
@@ -202,7 +198,9 @@ class Task(pl.LightningModule):
         Raises:
             Refusal: if the training has diverged.
         """
-        values = {name: ranks.first(value) for name, value in (means.compute() | dict(totals)).items()}  # draws differ
+        values = {
+            name: ranks.from_first(value) for name, value in (means.compute() | dict(totals)).items()
+        }  # draws differ
         means.reset()
         if split == "train" and (found := not_finite({name: values[name] for name in self.losses if name in values})):
             raise diverged(f"train/{found[0]}", self.trainer)

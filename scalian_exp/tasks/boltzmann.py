@@ -7,12 +7,12 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from scalian_exp import ranks
-from scalian_exp.draws import bernoulli
+from scalian_exp.batches import Batch
+from scalian_exp.distributed import ranks
+from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.metrics.ais import AnnealedImportanceSampling, LogPartition, log_partition
+from scalian_exp.metrics.reliability import doubt
 from scalian_exp.networks.rbm import RBM
-from scalian_exp.reliability import doubt
-from scalian_exp.tasks.base import Batch
 from scalian_exp.tasks.greedy import LayerByLayer
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Boltzmann(LayerByLayer):
 
     def on_test_start(self) -> None:
         found = log_partition(self.rbm, self.likelihood, self.training_states(self.likelihood.runs))
-        self.partition = LogPartition(*[ranks.first(value) for value in found])
+        self.partition = LogPartition(*[ranks.from_first(value) for value in found])
         if problem := doubt({f"test/{name}": float(value) for name, value in self.partition.worth().items()}):
             log.warning("log Z is %s; give model.likelihood.steps more temperatures, or model.likelihood.runs", problem)
 

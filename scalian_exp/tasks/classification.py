@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scalian_exp.batches import Batch
 from scalian_exp.figures.classes import confusion_matrix, mistakes
 from scalian_exp.metrics.confusion import Confusion
-from scalian_exp.networks.exported import Recogniser
-from scalian_exp.tasks.base import Batch, Task
+from scalian_exp.networks.parts.exported import Recogniser
+from scalian_exp.tasks.base import Task
 
 
 class Classification(Task):

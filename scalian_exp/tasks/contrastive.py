@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from scalian_exp import ranks
-from scalian_exp.draws import bernoulli
+from scalian_exp.batches import Batch
+from scalian_exp.distributed import ranks
+from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.figures.filters import filter_grid
 from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.losses.contrastive import ContrastiveLoss
@@ -19,7 +20,7 @@ from scalian_exp.metrics.pseudo_likelihood import pseudo_likelihood
 from scalian_exp.networks.units import Bernoulli
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import Batch, probabilities
+from scalian_exp.tasks.base import probabilities
 from scalian_exp.tasks.boltzmann import Boltzmann
 from scalian_exp.tasks.reconstruction import gain_against_noise, psnr
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scalian_exp.batches import Batch
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import Batch, Task
+from scalian_exp.tasks.base import Task
 from scalian_exp.tasks.reconstruction import Reconstruction
 
 log = logging.getLogger(__name__)

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from scalian_exp import ranks
-from scalian_exp.batches import above_zero
+from scalian_exp.batches import Batch, above_zero
+from scalian_exp.distributed import ranks
 from scalian_exp.figures.recommendation import feature_titles, item_map
 from scalian_exp.metrics import recommendation
 from scalian_exp.networks.ratings import RatingBias
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import Batch, Task
+from scalian_exp.tasks.base import Task
 
 RANKED = {"ndcg": 10, "recall": 20}
 """among so many recommended items"""
@@ -139,7 +139,7 @@ class Ratings(Task):
     def tables(self) -> list[Tensor]:
         """What was gathered, with users as rows: what was seen, what is scored, predictions that were told which pairs
         are rated, and those that were not."""
-        tables = [ranks.together(torch.cat(parts)) for parts in zip(*self.gathered, strict=True)]
+        tables = [ranks.gather_rows(torch.cat(parts)) for parts in zip(*self.gathered, strict=True)]
         self.gathered = []
         return tables if self.trainer.datamodule.rows == "users" else [table.T for table in tables]
 

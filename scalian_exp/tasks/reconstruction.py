@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from scalian_exp.batches import Batch
 from scalian_exp.figures.curves import curve
 from scalian_exp.figures.grids import rows_of_images
 from scalian_exp.figures.latent import latent_map
 from scalian_exp.networks.corruptions import SaltAndPepper
 from scalian_exp.ranges import NonNegativeFloat
-from scalian_exp.tasks.base import Batch, Task, probabilities
+from scalian_exp.tasks.base import Task, probabilities
 
 
 def psnr(image: Tensor, clean: Tensor) -> Tensor:

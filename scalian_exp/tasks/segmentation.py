@@ -10,14 +10,15 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scalian_exp.batches import Batch
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.segmentation import iou_bars, segmentations
 from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.metrics.segmentation import boundary_f1, ious, present, rand_error, scores
-from scalian_exp.networks.exported import Recogniser, class_logits
+from scalian_exp.networks.parts.exported import Recogniser, class_logits
 from scalian_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import Batch, Task
+from scalian_exp.tasks.base import Task
 
 
 class Segmentation(Task):

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from scalian_exp.tasks.base import Batch, Task
+from scalian_exp.batches import Batch
+from scalian_exp.tasks.base import Task
 
 
 class TextReconstruction(Task):

@@ -10,14 +10,15 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from scalian_exp.draws import bernoulli
+from scalian_exp.batches import Batch
+from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.losses.contrastive import ContrastiveLoss
 from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.networks.dbn import log_probability
 from scalian_exp.networks.dbn_labels import LabelledDBN
-from scalian_exp.tasks.base import Batch, Task, probabilities
+from scalian_exp.tasks.base import Task, probabilities
 
 log = logging.getLogger(__name__)
 

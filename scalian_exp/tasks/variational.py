@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scalian_exp.batches import Batch
 from scalian_exp.figures.drawing import bars_by_step, drawing_strip
 from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.figures.latent import latent_map
 from scalian_exp.metrics.latents import ActiveUnits
 from scalian_exp.ranges import NonNegativeInt
-from scalian_exp.tasks.base import Batch, Task, probabilities
+from scalian_exp.tasks.base import Task, probabilities
 
 CHUNK = 2**21
 """elements of the logits that the importance-weighted bound holds at once: they stay in the processor's cache"""

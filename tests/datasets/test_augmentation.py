@@ -9,9 +9,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from scalian_exp.batches import VOID_BYTE
 from scalian_exp.callbacks.seeding import SeededEpochs
-from scalian_exp.datasets.augmentation import VOID_BYTE, GridDeformation, RandomCrop, RandomScale, augmented, size_after
-from scalian_exp.datasets.fake_masks import FakeMasks
+from scalian_exp.datasets.augmentation import GridDeformation, RandomCrop, RandomScale, augmented, size_after
+from scalian_exp.datasets.fake import FakeMasks
 from scalian_exp.refusal import Refusal
 
 

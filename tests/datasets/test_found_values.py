@@ -11,8 +11,8 @@ from hydra import initialize_config_dir
 
 from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
-from scalian_exp.resume_sweep import check_jobs
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.sweep.resume import check_jobs
+from scalian_exp.vocabulary.options import CONFIGS
 
 OWN = '''
 from pathlib import Path

@@ -17,7 +17,7 @@ from scalian_exp.datasets.mask_folder import MaskFolder
 from scalian_exp.datasets.ratings_csv import RatingsCSV
 from scalian_exp.datasets.texts import TextCSV
 from scalian_exp.refusal import Refusal
-from scalian_exp.train import train
+from scalian_exp.run.training import train
 
 Made = Callable[[Path], Any]
 PHOTO = ["dataset.image_size=[8,8]", "dataset.num_workers=0", "dataset.in_channels=1"]

@@ -12,14 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from scalian_exp.checkpoint import read
+from scalian_exp.datasets.bundled import Digits, FashionMNISTSample
+from scalian_exp.datasets.fake import FakeImages
 from scalian_exp.datasets.folder import ImageFolder
 from scalian_exp.datasets.image_files import read_image
 from scalian_exp.datasets.images import InMemoryImages
 from scalian_exp.datasets.mnist import MNIST, BinarizedMNIST
 from scalian_exp.datasets.order import BatchesInOrder, ShuffledBatches
-from scalian_exp.datasets.small import Digits, FakeImages, FashionMNISTSample
 from scalian_exp.refusal import Refusal
-from scalian_exp.train import train
+from scalian_exp.run.training import train
 
 
 class Numbered(InMemoryImages):

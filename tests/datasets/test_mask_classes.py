@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scalian_exp.datasets.augmentation import VOID_BYTE
+from scalian_exp.batches import VOID_BYTE
 from scalian_exp.datasets.image_files import opened
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_folder import MaskFolder

@@ -11,16 +11,16 @@ from PIL import Image
 from torchvision.datasets import Cityscapes
 
 from scalian_exp.build import build
-from scalian_exp.checks import check
+from scalian_exp.commandline.experiment import checked
 from scalian_exp.datasets import fashion_scenes
 from scalian_exp.datasets.base import Examples
-from scalian_exp.datasets.fake_masks import FakeMasks
+from scalian_exp.datasets.fake import FakeMasks
 from scalian_exp.datasets.fashion_scenes import FashionScenes, free_place
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.masks import Masks
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary import CONFIGS
+from scalian_exp.vocabulary.options import CONFIGS
 
 
 class Given(Masks):
@@ -209,7 +209,7 @@ def test_configs_name_and_colour_every_class_and_can_be_built(dataset: str, tmp_
         assert all(0 <= value <= 255 for colour in facts["palette"] for value in colour)
     root = [f"dataset.root={tmp_path}"] if "root" in facts else []
     for augmentation in ("none", "[scale,crop,flip]", "[elastic,upside_down,brightness]"):
-        config = check(composed("model=unet", f"dataset={dataset}", f"dataset/augmentation={augmentation}", *root))
+        config = checked(composed("model=unet", f"dataset={dataset}", f"dataset/augmentation={augmentation}", *root))
         data = build("dataset", config["dataset"])
         size = [224, 224] if "crop" in augmentation else facts["image_size"]
         assert list(data.training_size) == size

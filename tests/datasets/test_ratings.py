@@ -14,12 +14,13 @@ from conftest import composed, tiny
 
 from scalian_exp.build import build
 from scalian_exp.checkpoint import load
-from scalian_exp.checks import resolved, with_found
+from scalian_exp.commandline.experiment import with_found
 from scalian_exp.datasets.movielens import MovieLens1M, MovieLens100k, MovieLensLatestSmall
 from scalian_exp.datasets.ratings_csv import FakeRatings, RatingsCSV
 from scalian_exp.networks.ratings import level_counts, nearest
 from scalian_exp.refusal import Refusal
-from scalian_exp.train import train
+from scalian_exp.run.training import train
+from scalian_exp.vocabulary.checks import resolved
 
 LEVELS = [1, 2, 3, 4, 5]
 PUBLISHED = dict(MovieLens100k.published)

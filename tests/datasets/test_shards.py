@@ -16,7 +16,7 @@ from scalian_exp.build import build
 from scalian_exp.datasets.order import ShuffledBatches
 from scalian_exp.datasets.shards import FACTS, SPLITS, Shards, sizes_of
 from scalian_exp.refusal import Refusal
-from scalian_exp.train import train
+from scalian_exp.run.training import train
 
 FAKE = ["dataset.in_channels=1", "dataset.image_size=[16,16]"]
 

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp.batches import VOID
 from scalian_exp.losses.border import UNetBorder, nearness
-from scalian_exp.losses.cross_entropy import VOID, CrossEntropy
+from scalian_exp.losses.cross_entropy import CrossEntropy
 from scalian_exp.losses.segmentation import Dice, Focal, LovaszSoftmax, MedianFrequency, WeightedSum
 
 CLASSES = 3
@@ -169,7 +170,7 @@ def test_losses_of_two_processes_are_those_of_one(loss: nn.Module, monkeypatch: 
     if type(loss) is MedianFrequency:
         weight = loss.pixel_weights(labels).sum()
     whole = loss(logits, labels)
-    monkeypatch.setattr("scalian_exp.ranks.mean", lambda _: weight / 2)
+    monkeypatch.setattr("scalian_exp.distributed.ranks.mean", lambda _: weight / 2)
     halves = [loss(logits[part], labels[part]) for part in (slice(2), slice(2, 4))]
     assert sum(halves) / 2 == pytest.approx(float(whole), rel=1e-6)
     assert loss.eval()(logits[:2], labels[:2]) != halves[0]  # which asks no other process

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scalian_exp.networks.crf import DenseCRF, ExactGaussian, Filter
-from scalian_exp.networks.permutohedral import PermutohedralLattice
+from scalian_exp.networks.parts.permutohedral import PermutohedralLattice
 
 FILTERS = [PermutohedralLattice, ExactGaussian]
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from scalian_exp.losses.elbo import ELBO, Bernoulli
-from scalian_exp.networks.attention import GaussianGrid
 from scalian_exp.networks.draw import DRAW, DRAWWithoutAttention, RecurrentVAE
+from scalian_exp.networks.parts.attention import GaussianGrid
 from scalian_exp.networks.vae import VAE
 from scalian_exp.tasks.variational import Variational
 

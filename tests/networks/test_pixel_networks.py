@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.masked import MaskedConv2d
+from scalian_exp.networks.parts.masked import MaskedConv2d
+from scalian_exp.networks.parts.pixels import are_values, draw, expected, nats, values
+from scalian_exp.networks.parts.recurrence import Walk, diagonals, recurrence, rows
 from scalian_exp.networks.pixel_multiscale import MultiScale
 from scalian_exp.networks.pixelcnn import PixelCNN
 from scalian_exp.networks.pixelrnn import DiagonalBiLSTM, PixelRNN, RowLSTM
-from scalian_exp.networks.pixels import are_values, draw, expected, nats, values
-from scalian_exp.networks.recurrence import Walk, diagonals, recurrence, rows
 
 DIAGONAL, ROW = partial(PixelRNN, layer=DiagonalBiLSTM), partial(PixelRNN, layer=RowLSTM)
 MULTISCALE = partial(MultiScale, network=partial(PixelRNN, layer=DiagonalBiLSTM, features=6, depth=1, head_features=6))

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from scalian_exp.build import build_task
 from scalian_exp.callbacks.provenance import Provenance
 from scalian_exp.checkpoint import load
-from scalian_exp.networks.exported import class_logits
 from scalian_exp.networks.fastfcn import Encoding, FastFCN
-from scalian_exp.networks.resampling import by_areas, resized
+from scalian_exp.networks.parts.exported import class_logits
+from scalian_exp.networks.parts.resampling import by_areas, resized
 
 VARIANTS = {
     "fcn8s": ["model.network.border=true"],

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from test_counts_and_shapes import count
 from torch import Tensor, nn
 
-from scalian_exp.networks.backbones import ResNet
 from scalian_exp.networks.deeplab import DeepLabV2, DeepLabV3, DeepLabV3Plus, LargeFOV, LonelyBatchNorm
 from scalian_exp.networks.fastfcn import JPU, PSP, ASPPHead, EncNet, Encoding, FastFCN
 from scalian_exp.networks.fcn import FCN, bilinear
+from scalian_exp.networks.parts.backbones import ResNet
 from scalian_exp.networks.tiramisu import DenseBlock, FCDenseNet
 from scalian_exp.networks.unet import UNet, mirrored
 

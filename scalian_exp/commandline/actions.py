@@ -1,0 +1,70 @@
+"""The arguments of scalian-apply: its own, and those of the action that was chosen."""
+
+import sys
+from difflib import get_close_matches
+from functools import cache
+
+from omegaconf import DictConfig, OmegaConf
+
+from scalian_exp.vocabulary.annotations import expected
+from scalian_exp.vocabulary.checks import RESERVED
+from scalian_exp.vocabulary.grammar import as_text, quoted, read
+from scalian_exp.vocabulary.options import documented, files, options
+from scalian_exp.vocabulary.signatures import signature
+
+OWN = ("run", "device", "trust", "dataset", "action")
+"""what the command itself takes; all else is the action's"""
+
+
+def spelt_out(said: str, several: bool) -> str:
+    """`text=…` as `action.text=…`; in quotes what Hydra can't read, would take for a sweep that nobody asked for, or
+    for a number where a text is wanted."""
+    key, equals, value = said.partition("=")
+    key = key.removeprefix("action.")
+    if not equals or not key.isidentifier() or key in OWN:
+        return said
+    if key in texts():
+        return f"action.{key}={as_text(value, several)}"
+    override = read(f"action.{key}={value}")
+    readable = override is not None and (several or not override.is_sweep_override())
+    return f"action.{key}={value if readable else quoted(value)}"
+
+
+@cache
+def texts() -> set[str]:
+    """The actions' arguments that are texts: a file's name, for instance."""
+    found = set()
+    for node in options("action").values():
+        takes = signature(node["_target_"])
+        for name, parameter in takes.parameters.items() if takes else ():
+            if parameter.annotation and not expected("any", parameter.annotation) and expected(0, parameter.annotation):
+                found.add(name)
+    return found
+
+
+def not_taken(key: str, root: DictConfig) -> str:
+    """That an action takes no such argument, and which ones it takes."""
+    known = [name for name, node in options("action").items() if node["_target_"] == root.action["_target_"]]
+    chosen = [o.value() for o in map(read, sys.argv[1:]) if o and o.key_or_group == "action" and o.value() in known]
+    name = [*known, *chosen][-1 if chosen else 0]  # several may share a class
+    own = [str(argument) for argument in root.action if argument not in RESERVED]
+    said = key.removeprefix("action.")
+    close = get_close_matches(said, [*own, "run", "device", "trust", "dataset.root"], n=1, cutoff=0.7)
+    advice = f"did you mean {close[0]}? " if close else ""
+    takes = f"action={name} takes {', '.join(own) or 'nothing'}, beside run, device, dataset.root and trust"
+    return f"There is no {said} here; {advice}{takes}."
+
+
+def arguments_of_actions() -> str:
+    """Of --help: all actions, each with its arguments, their defaults and what their files say of them."""
+    lines = []
+    for name, file in files("action").items():
+        first = file.read_text(encoding="utf-8").partition("\n")[0]
+        lines.append(f"action={name}".ljust(28) + (first.removeprefix("# ") if first.startswith("# ") else ""))
+        for key, default, comment in documented(file, "action"):
+            if key not in RESERVED:
+                lines.append(f"    {key}={default}".ljust(27) + " " + comment)
+    return "\n".join(lines)
+
+
+OmegaConf.register_new_resolver("arguments_of_actions", arguments_of_actions, replace=True)

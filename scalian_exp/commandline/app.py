@@ -1,0 +1,195 @@
+"""The command line around Hydra: where configs lie, and how a user's mistake is told."""
+
+import os
+import re
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import hydra
+import hydra.utils
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
+
+from scalian_exp.commandline.overrides import check_options, each_for_its_job
+from scalian_exp.files import failures_refused, reason
+from scalian_exp.folders import MULTIRUN
+from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.grammar import SWEEP_FLAGS, quoted, read, spelled, sweeping
+from scalian_exp.vocabulary.nodes import leaf_paths
+from scalian_exp.vocabulary.options import CONFIGS, close_to, options
+
+CHOSEN_TWICE = re.compile(r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)")
+"""what Hydra says of +model=unet and ++model=unet"""
+SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
+"""what only a trainer/accelerator for several processes has"""
+
+
+def not_there(key: str, root: DictConfig) -> str:
+    """That an experiment has no such key, and which one is close."""
+    if key in SEVERAL:
+        return f"There is no {key} with one process; first choose trainer/accelerator=ddp_cpu, ddp, fsdp or multinode."
+    paths = [path for path in leaf_paths(root) if not path.startswith("hydra.")]
+    ends = {path.rpartition(".")[2]: path for path in reversed(paths)}
+    close = get_close_matches(key, paths, n=1, cutoff=0.8) or [
+        ends[name] for name in get_close_matches(key.rpartition(".")[2], ends, n=1, cutoff=0.7)
+    ]
+    advice = f"did you mean {close[0]}?" if close else f"to add it all the same, say +{key}=…"
+    return f"There is no {key} in this experiment; {advice}"
+
+
+def run(
+    task_function: Callable[[DictConfig], Any],
+    config_name: str,
+    unknown: Callable[[str, DictConfig], str] = not_there,
+) -> None:
+    """Hand the command line to Hydra; a user's mistake ends in one sentence and exit code 1.
+
+    Args:
+        unknown: a key that isn't in the config, and the config → the sentence that says so.
+    """
+    with_sentences(lambda: prepare(sys.argv))
+    # Hydra's own handler would add "set HYDRA_FULL_ERROR=1" to every sentence, and cut the traces of real errors.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    command = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task_function)
+    with permitting():
+        with_sentences(command, unknown)
+
+
+def permitting() -> AbstractContextManager[Any]:
+    """What Hydra may itself build of a config: from Hydra 1.4 on it has to be told."""
+    whitelist = getattr(hydra.utils, "execution_whitelist", None)
+    return nullcontext() if whitelist is None else whitelist(("scalian_exp.*", "hydra_plugins.*"))
+
+
+def prepare(argv: list[str]) -> None:
+    """Put the overrides of a command line, argv[1:], as Hydra is to get them.
+
+    Raises:
+        Refusal: if one of them can't be meant.
+    """
+    argv[1:] = spelled(argv[1:])
+    check_options(argv[1:])
+    if sweeping(argv):
+        if {argument.partition("=")[0] for argument in argv} & {"-c", "--cfg", "-i", "--info"}:
+            raise Refusal("--cfg and --info show one job: leave -m out, and say one value for each word.")
+        words = [argument for argument in argv[1:] if argument not in SWEEP_FLAGS]
+        argv[1:] = ["-m", *each_for_its_job(words)]  # Hydra wants its flags at one place
+
+
+def saying(arguments: list[str], *starts: str) -> bool:
+    """Does any of the arguments begin with one of these?"""
+    return any(argument.startswith(starts) for argument in arguments)
+
+
+def as_list(argument: str) -> str:
+    """`trust=a,b` as `trust=[a,b]`: several packages are no sweep."""
+    key, _, names = argument.partition("=")
+    return f"trust=[{names}]" if key == "trust" and "," in names and not names.startswith("[") else argument
+
+
+def sweep_begun() -> Path | None:
+    """The folder of the sweep that this process is in."""
+    if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
+        return None
+    folder = Path(HydraConfig.get().sweep.dir)
+    return folder if (folder / MULTIRUN).is_file() else None
+
+
+def find_own_modules() -> None:
+    """Search the folder one starts from for Python modules, last of all: a network of one's own may lie there.
+
+    Where a command only uses what lies in a file, the user has to trust something first. Hydra imports all plugins that
+    it finds, so it looks for them before.
+    """
+    Plugins.instance()
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
+def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig], str] = not_there) -> None:
+    """Do it; tell a user's mistake in one sentence, with exit code 1."""
+    threading.excepthook = threads_own_failures
+    try:
+        with failures_refused():
+            action()
+            sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on, as in `scalian-apply --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush fails no more
+        sys.exit(128 + signal.SIGPIPE)
+    except KeyboardInterrupt:  # once training has begun, Lightning handles it
+        sys.stderr.write("Interrupted.\n" if sweep_begun() else "Interrupted before anything was done.\n")
+        sys.exit(130)
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(sentence(error, unknown))
+
+
+def threads_own_failures(failure: threading.ExceptHookArgs) -> None:
+    """Be silent about a full disk in a thread that writes logs: the main one meets it too, and tells it."""
+    if failure.exc_value is None or reason(failure.exc_value) is None:
+        threading.__excepthook__(failure)
+
+
+def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str:
+    """What went wrong with a command line, and what would be right."""
+    cause = error.__cause__ or error
+    if isinstance(error, MissingConfigException):
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        if group and (known := error.options or list(options(group))):
+            close = close_to(name, known)
+            advice = f"did you mean {group}={close}?" if close else f"there are: {', '.join(known)}."
+            return f"There is no {group}={name}; {advice}" if name else f"{group}= names nothing; {advice}"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        return unknown(str(cause.full_key), cause.parent_node._get_root())
+    if found := re.match("Could not override '([^']+)'", str(error)):
+        outer, inner, _ = found[1].partition("/")
+        other = f", or choose a {outer} that has it" if inner else ""
+        return f"Nothing in this experiment is chosen by {found[1]}=…; leave it out{other}."
+    if found := CHOSEN_TWICE.match(str(error)):
+        group = found[1] or found[2]
+        return f"{group} is chosen already; to choose another, leave + out: {group}=…"
+    if "INTERVAL_SWEEP" in str(error):
+        return "interval(…) is for searches: add hydra/sweeper=optuna, or name the values, as 0.1,0.3,1."
+    if "requires --multirun" in str(error):
+        return f"{str(error).replace('Sweep parameters', 'The sweep').replace(' requires --multirun', '')} needs -m."
+    if isinstance(cause, InterpolationResolutionError):
+        return unresolved(cause)
+    if "Ambiguous value" in str(error):
+        return f"{str(error).splitlines()[0]}; add -m to sweep over several values, or write a list as [a,b]."
+    if isinstance(error, OverrideParseException):
+        return unread(str(error.override))
+    if isinstance(error, Refusal):
+        return refusal_in(str(error))
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines)
+
+
+def unread(argument: str) -> str:
+    """That Hydra can't read an override, and how it would be a text, if it looks like one."""
+    key, equals, value = argument.partition("=")
+    text = f"{key}={quoted(value)}"
+    is_text = equals and read(text) and not set("'\"()") & set(value)
+    advice = f"; as a text its value stands in quotes: {shlex.quote(text)}" if is_text else ""
+    rule = "an override is word=option or path.to.value=value, quoted for the shell"
+    return f"{argument} can't be read; {rule}{advice}."
+
+
+def unresolved(error: InterpolationResolutionError) -> str:
+    """That a value refers to something that isn't there."""
+    reason = (error.msg or str(error)).splitlines()[0].rstrip(".")
+    return f"{error.full_key or 'A value'} refers to something that can't be had: {reason}; say what it is."
+
+
+def refusal_in(text: str) -> str:
+    """The sentence alone, where a worker process added its traceback to it."""
+    return text.rpartition("Refusal: ")[2].strip() if "Original Traceback" in text else text

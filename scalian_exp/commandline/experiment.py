@@ -1,0 +1,98 @@
+"""An experiment from its overrides: composed, completed from the data set's files, and checked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from scalian_exp.commandline.app import not_there, sentence
+from scalian_exp.commandline.shell import command, word
+from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.checks import check_plain, check_words, resolved
+from scalian_exp.vocabulary.facts import AUTO
+from scalian_exp.vocabulary.grammar import spelled
+from scalian_exp.vocabulary.options import CONFIGS
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The config that a command line means, in a program without one.
+
+    Raises:
+        Refusal: if it can't be composed.
+    """
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        try:
+            return hydra.compose("train", overrides=spelled(list(overrides)))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise Refusal(sentence(error, not_there)) from error
+
+
+def checked(config: DictConfig) -> dict[str, Any]:
+    """Check a composed config, and return it with everything resolved, as plain data.
+
+    Raises:
+        Refusal: if the experiment can't work.
+    """
+    check_words(config)
+    plain = with_found(config, resolved(config))
+    check_plain(plain)
+    check_judges(plain["callbacks"], words_of_data())
+    return plain
+
+
+def with_found(config: DictConfig, plain: dict[str, Any]) -> dict[str, Any]:
+    """The resolved config with what the data set's files say where its values are `auto`, also where models refer to
+    them.
+
+    Raises:
+        Refusal: if the files can't be read.
+    """
+    found = found_in_files(plain["dataset"])
+    if not found:
+        return plain
+    with open_dict(config):  # not all of it may have a key of its own
+        merged: Any = OmegaConf.merge(config, {"dataset": found})
+    return resolved(merged)
+
+
+def found_in_files(dataset: dict[str, Any]) -> dict[str, Any]:
+    """What a data set's class says of its values that are `auto`: name → value.
+
+    Raises:
+        Refusal: if there is no such class, or its files can't be read.
+    """
+    if AUTO not in dataset.values():
+        return {}
+    from scalian_exp.build import located
+
+    find = getattr(located(dataset["_target_"]), "found", None)
+    return find(dataset) if callable(find) else {}
+
+
+def words_of_data() -> list[str]:
+    """What Hydra was told of the data set: the option, and values of it; nothing where Hydra isn't at work."""
+    if not HydraConfig.initialized():
+        return []
+    hydra = HydraConfig.get()
+    values = [said for said in hydra.overrides.task if said.lstrip("+").startswith(("dataset.", "dataset/"))]
+    return [f"dataset={hydra.runtime.choices['dataset']}", *values]
+
+
+def check_judges(callbacks: dict[str, Any], data: Sequence[str]) -> None:
+    """
+    Args:
+        data: the words that choose the data set.
+
+    Raises:
+        Refusal: if a callback's judge isn't there, with the command that trains it.
+    """
+    for node in callbacks.values():
+        judge = (node or {}).get("judge")
+        if data and isinstance(judge, str) and not Path(judge).exists():
+            again = f"{command('scalian-train', 'model=classifier', *data)} {word('hydra.run.dir', Path(judge))}"
+            raise Refusal(f"There is no judge {judge}; train one first, on the same data set: {again}")

@@ -1,0 +1,87 @@
+"""Made-up data, for tests and first tries."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torchvision.transforms.v2 import Transform
+
+from scalian_exp.batches import VOID_BYTE
+from scalian_exp.datasets.base import SPLIT_SEED, Examples
+from scalian_exp.datasets.images import InMemoryImages, TensorBatches
+from scalian_exp.datasets.masks import Masks
+from scalian_exp.memory import check_images
+from scalian_exp.ranges import NonNegativeInt, PositiveInt
+
+
+class FakeImages(InMemoryImages):
+    """Noise with a bright bar whose height is the class; any size, for tests and first tries."""
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[int],
+        num_classes: PositiveInt = 10,
+        binary: bool = False,
+        train_size: PositiveInt = 64,
+        test_size: PositiveInt = 20,
+        batch_size: PositiveInt = 16,
+        val_size: NonNegativeInt = 16,
+    ):
+        super().__init__(in_channels, image_size, batch_size, val_size)
+        self.num_classes, self.binary = num_classes, binary
+        self.sizes = {"train": train_size, "test": test_size}
+
+    def read(self) -> dict[str, Examples]:
+        check_images(sum(self.sizes.values()), self.shape)
+        generator = torch.Generator().manual_seed(SPLIT_SEED)
+        return {split: self.examples(size, generator) for split, size in self.sizes.items()}
+
+    def examples(self, size: int, generator: torch.Generator) -> Examples:
+        labels = torch.arange(size) % self.num_classes
+        images = torch.rand(size, *self.shape, generator=generator) * 0.4
+        for image, label in zip(images, labels.tolist(), strict=True):
+            row = label * self.shape[1] // self.num_classes
+            image[:, row : row + max(1, self.shape[1] // 4)] += 0.5
+        if self.binary:
+            images = (images > 0.5).float()
+        return {"image": (images * 255).byte(), "label": labels}
+
+
+class FakeMasks(Masks):
+    """Noise with rectangles, the brighter the higher their class; class 0 is around them. For tests and first tries.
+
+    Where the data has an ignore_index, the top left pixels of every image are void.
+    """
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        image_size: Sequence[PositiveInt],
+        num_classes: PositiveInt = 4,
+        ignore_index: NonNegativeInt | None = 255,
+        augmentation: Mapping[str, Transform] | None = None,
+        train_size: PositiveInt = 24,
+        val_size: PositiveInt = 8,
+        test_size: PositiveInt = 8,
+        batch_size: PositiveInt = 4,
+    ):
+        super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size)
+        self.sizes = {"train": train_size, "val": val_size, "test": test_size}
+
+    def read(self) -> Mapping[str, TensorBatches]:
+        check_images(sum(self.sizes.values()), self.shape)
+        generator = torch.Generator().manual_seed(SPLIT_SEED)
+        return {split: self.examples(size, generator) for split, size in self.sizes.items()}
+
+    def examples(self, size: int, generator: torch.Generator) -> TensorBatches:
+        _, height, width = self.shape
+        labels = torch.zeros(size, height, width, dtype=torch.uint8)
+        for label in labels:
+            for number in range(1, self.num_classes):
+                top, left = (int(torch.randint(side, (), generator=generator)) for side in (height, width))
+                label[top : top + max(1, height // 3), left : left + max(1, width // 3)] = number
+        noise = torch.rand(size, *self.shape, generator=generator)
+        images = 0.2 * noise + 0.8 * labels.unsqueeze(1) / self.num_classes
+        if self.ignore_index is not None:
+            labels[:, : max(1, height // 8), : max(1, width // 8)] = VOID_BYTE
+        return TensorBatches({"image": (images * 255).byte(), "mask": labels})

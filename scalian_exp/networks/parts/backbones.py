@@ -1,0 +1,208 @@
+"""VGG-16 and ResNet, of torchvision's parts and names, in any width and at any output stride.
+
+With width 1 they can start from torchvision's ImageNet weights.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet50_Weights, ResNet101_Weights, VGG16_Weights
+from torchvision.models.resnet import Bottleneck
+
+from scalian_exp.networks.parts.layers import convolution, scaled
+from scalian_exp.ranges import PositiveFloat, PositiveInt
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Standardise(nn.Module):
+    """Images in [0, 1] → mean 0, deviation about 1: colours by ImageNet's statistics, others by their middle."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, in_channels: PositiveInt):
+        super().__init__()
+        mean = IMAGENET_MEAN if in_channels == 3 else (0.45,) * in_channels
+        std = IMAGENET_STD if in_channels == 3 else (0.225,) * in_channels
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+
+def check_pretrained(pretrained: bool, in_channels: int, width: float) -> None:
+    """
+    Raises:
+        ValueError: if torchvision has no weights for such a network.
+    """
+    if pretrained and (in_channels != 3 or width != 1):
+        raise ValueError(
+            "ImageNet weights are for 3 channels and model.network.width=1.0; "
+            f"with {in_channels} channels and width {width:g} use model.network.pretrained=false."
+        )
+
+
+def imagenet_weights(weights: Any) -> dict[str, Tensor]:
+    """A state dict of torchvision's.
+
+    Raises:
+        ValueError: if it can't be had.
+    """
+    try:
+        state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise ValueError(
+            f"ImageNet weights can't be had ({error}); put {weights.url.rsplit('/', 1)[-1]} into "
+            f"{torch.hub.get_dir()}/checkpoints, or use model.network.pretrained=false."
+        ) from error
+    return state
+
+
+VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""channels of the 3×3 convolutions of each of five blocks; a pooling follows each"""
+
+
+def vgg16_blocks(
+    in_channels: int, width: float, dilations: Sequence[int] = (1,) * 5, padding: int = 1
+) -> nn.ModuleList:
+    """The five blocks of convolutions of VGG-16 (Simonyan & Zisserman 2015), without the poolings that follow them.
+
+    Args:
+        padding: of the very first convolution.
+    """
+    blocks, before = nn.ModuleList(), in_channels
+    for channels, dilation in zip(VGG16, dilations, strict=True):
+        widths = [before, *(scaled(c, width) for c in channels)]
+        layers: list[nn.Module] = []
+        for i, o in pairwise(widths):
+            layers += [nn.Conv2d(i, o, 3, padding=dilation, dilation=dilation), nn.ReLU(inplace=True)]
+        blocks.append(nn.Sequential(*layers))
+        before = widths[-1]
+    first: Any = blocks[0]
+    first[0].padding = (padding, padding)
+    for layer in blocks.modules():
+        if isinstance(layer, nn.Conv2d):
+            start_by_fan_out(layer)
+    return blocks
+
+
+def start_by_fan_out(layer: nn.Conv2d) -> None:
+    """He et al. 2015, as torchvision starts its VGG and ResNets."""
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def load_vgg16(blocks: nn.ModuleList) -> dict[str, Tensor]:
+    """Give the blocks ImageNet weights, and return those of the whole classifier, for layers made of its dense ones."""
+    state = imagenet_weights(VGG16_Weights.IMAGENET1K_V1)
+    theirs = [value for name, value in state.items() if name.startswith("features.")]
+    with torch.no_grad():
+        for ours, weights in zip(blocks.parameters(), theirs, strict=True):
+            ours.copy_(weights)
+    return state
+
+
+class ResNet(nn.Module):
+    """ResNet-50 or -101 (He et al. 2016) without its classifier: images → features at strides 4, 8, 16 and 32.
+
+    Args:
+        depth: 50 or 101.
+        width: factor of all numbers of channels.
+        output_stride: 32, or 16 or 8: then the last stages are dilated instead of strided (Chen et al. 2017).
+        multi_grid: factors of the dilations in the last stage's three blocks (DeepLab v3: 1, 2, 4).
+        deep_stem: three 3×3 convolutions instead of one of 7×7 (FastFCN, PSPNet); there are no ImageNet weights for it.
+    """
+
+    def __init__(
+        self,
+        in_channels: PositiveInt,
+        depth: Literal[50, 101] = 50,
+        width: PositiveFloat = 1.0,
+        output_stride: Literal[8, 16, 32] = 32,
+        multi_grid: Sequence[PositiveInt] | None = None,
+        deep_stem: bool = False,
+    ):
+        super().__init__()
+        self.standardise = Standardise(in_channels)
+        self.conv1: nn.Module
+        if deep_stem:
+            small, large = scaled(64, width), scaled(128, width)
+            self.conv1 = nn.Sequential(
+                convolution(in_channels, small, 3, stride=2),
+                convolution(small, small, 3),
+                nn.Conv2d(small, large, 3, padding=1, bias=False),
+            )
+            before = large
+        else:
+            before = scaled(64, width)
+            self.conv1 = nn.Conv2d(in_channels, before, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(before)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        stride, dilation = 4, 1
+        self.channels: list[int] = []
+        """of the four stages' features"""
+        stages = []
+        for stage, count in enumerate({50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}[depth]):
+            earlier, step = dilation, 1 if stage == 0 else 2
+            if stride * step > output_stride:
+                dilation, step = dilation * step, 1
+            stride *= step
+            if stage == 3 and multi_grid is not None:
+                dilations = [dilation * factor for factor in multi_grid]
+            else:  # the block that would have strided sees the map of the stage before, hence its dilation
+                dilations = [earlier, *[dilation] * (count - 1)]
+            planes = scaled(64 * 2**stage, width)
+            first = bottleneck(before, planes, step, dilations[0])
+            before = planes * Bottleneck.expansion
+            stages.append(nn.Sequential(first, *(bottleneck(before, planes, 1, d) for d in dilations[1:])))
+            self.channels.append(before)
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                start_by_fan_out(module)
+        self.weights: Any = {50: ResNet50_Weights, 101: ResNet101_Weights}[depth].IMAGENET1K_V1
+
+    def load_pretrained(self) -> None:
+        """Give it torchvision's ImageNet weights.
+
+        Raises:
+            ValueError: if they can't be had.
+        """
+        state = imagenet_weights(self.weights)
+        self.load_state_dict({name: value for name, value in state.items() if not name.startswith("fc.")})
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(self.standardise(x)))))
+        features = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+class OnResNet(nn.Module):
+    """What networks with a ResNet as backbone share: its ImageNet weights."""
+
+    backbone: ResNet
+
+    def load_pretrained(self) -> None:
+        """
+        Raises:
+            ValueError: if the weights can't be had.
+        """
+        self.backbone.load_pretrained()
+
+
+def bottleneck(before: int, planes: int, stride: int, dilation: int) -> Bottleneck:
+    """torchvision's block, with a projection where sizes change."""
+    projection, after = None, planes * Bottleneck.expansion
+    if stride != 1 or before != after:
+        projection = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+    return Bottleneck(before, planes, stride, projection, dilation=dilation)

@@ -1,0 +1,129 @@
+"""Start a network from the matching part of another run's."""
+
+import logging
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from scalian_exp.checkpoint import data_state_in, load, read
+from scalian_exp.datasets.identity import CLASSES, EXAMPLES
+from scalian_exp.folders import checkpoint_file
+from scalian_exp.networks.dbn import DeepBeliefNetwork
+from scalian_exp.refusal import Refusal
+
+log = logging.getLogger(__name__)
+
+
+def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[str] = ()) -> list[str]:
+    """Copy all weights of a run that have the same name and shape here; the others keep their random start. A stack of
+    RBMs starts a feed-forward network of the same widths, see `unrolled`.
+
+    Args:
+        data: what the network is to be trained on, set up already; as far as it keeps in checkpoints what its inputs
+            stand for, they must stand for the same in the run.
+        trust: packages of others that the run may name.
+
+    Returns:
+        The names of the parameters and buffers that were copied.
+
+    Raises:
+        Refusal: if there is no such run, nothing of it matches, or its inputs mean something else.
+    """
+    file = checkpoint_file(Path(run))
+    contents = read(file)
+    theirs = {
+        name.removeprefix("network."): values
+        for name, values in contents["state_dict"].items()
+        if name.startswith("network.")
+    }
+    stack = source if isinstance(source := load(file, trust=trust).task.network, DeepBeliefNetwork) else None
+    if stack is not None:
+        theirs |= unrolled(stack, network)
+    ours = network.state_dict()
+    fits = {name: ours[name].shape == values.shape for name, values in theirs.items() if name in ours}
+    torn = {name.rpartition(".")[0] for name, fitting in fits.items() if not fitting}  # no bias without its weight
+    matching = {name: theirs[name] for name in fits if name.rpartition(".")[0] not in torn}
+    if not any(values.dim() > 1 for values in matching.values()):  # biases and counters alone are no start
+        other = contents["scalian_exp"]["config"]["model"]["network"]["_target_"].rpartition(".")[2]
+        raise Refusal(
+            f"init_from={run}: nothing of its {other} has the name and shape of anything in {type(network).__name__}"
+            f"{difference(theirs, ours)}"
+        )
+    if stack is not None:
+        check_units(stack, network, matching, run)
+    kept, own = data_state_in(contents), data.state_dict()
+    if unlike := [name for name in kept.keys() & own.keys() - {CLASSES, EXAMPLES} if kept[name] != own[name]]:
+        raise Refusal(
+            f"init_from={run}: it learned from inputs of another {unlike[0]}, so its weights would stand for other "
+            "things here; start from a run on the same data, or without init_from."
+        )
+    network.load_state_dict(matching, strict=False)
+    rest = [name for name in ours if name not in matching]
+    log.info("started %d of %d tensors from %s; at random: %s", len(matching), len(ours), file, ", ".join(rest) or "-")
+    return list(matching)
+
+
+def check_classes_of(run: str, data: Any) -> None:
+    """Compare the classes that a run learned with those on which its weights are to be tested as they are.
+
+    Raises:
+        Refusal: if they are others.
+    """
+    kept = data_state_in(read(checkpoint_file(Path(run))))
+    if CLASSES in kept:
+        data.load_state_dict({CLASSES: kept[CLASSES]})
+
+
+def unrolled(stack: DeepBeliefNetwork, network: nn.Module) -> dict[str, Tensor]:
+    """The weights of a stack of RBMs under the names of a network's dense layers: upwards in its encoder, and in its
+    decoder, if it has one, downwards (Hinton & Salakhutdinov 2006, figure 1). What Gaussian units give are no logits:
+    these leave the decoder's last layer alone."""
+    layers, found = stack.dense_layers(), {}
+    for part in ("encoder", "decoder"):
+        names = [
+            name
+            for name, module in network.named_modules()
+            if name.startswith(f"{part}.") and isinstance(module, nn.Linear)
+        ]
+        pairs = list(zip(layers, names if part == "encoder" else reversed(names), strict=False))
+        for (up, down), name in pairs[int(part == "decoder" and stack.standardised) :]:
+            found[f"{name}.weight"], found[f"{name}.bias"] = up if part == "encoder" else down
+    return found
+
+
+def check_units(stack: DeepBeliefNetwork, network: nn.Module, started: Collection[str], run: str) -> None:
+    """
+    Args:
+        started: names of the parameters that are taken from the stack.
+
+    Raises:
+        Refusal: if units of the encoder are of another kind than those of the RBMs that it is to start from.
+    """
+    leaves = [
+        (name, module)
+        for name, module in network.named_modules()
+        if name.startswith("encoder.") and not list(module.children()) and not isinstance(module, nn.Dropout)
+    ]
+    after_dense = [(name, after) for (name, dense), (_, after) in pairwise(leaves) if isinstance(dense, nn.Linear)]
+    for rbm, (layer, (name, found)) in zip(stack.rbms, enumerate(after_dense, start=1), strict=False):
+        wanted = nn.Identity if rbm.hidden.standardised else nn.Sigmoid
+        if f"{name}.weight" in started and not isinstance(found, wanted):
+            raise Refusal(
+                f"init_from={run}: layer {layer} has {type(rbm.hidden).__name__} units there, but "
+                f"{type(found).__name__} here, not {wanted.__name__}; use a stack and a network of the same units."
+            )
+
+
+def difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
+    """Why nothing matches: the end of a sentence."""
+    for name, values in theirs.items():
+        if name in ours and values.dim() > 1:
+            there, here = ("×".join(map(str, tensor.shape)) for tensor in (values, ours[name]))
+            return f": {name} is {there} there and {here} here; give both equal widths."
+    return (
+        f"; they are of different kinds (there: {', '.join(list(theirs)[:3])}, …; here: {', '.join(list(ours)[:3])}, "
+        "…): start from a run whose parts have the same names."
+    )

@@ -1,0 +1,186 @@
+"""What a run leaves for its reader: config, environment, metrics, and a table at the end."""
+
+import json
+import logging
+import math
+import os
+import shlex
+import subprocess
+import sys
+import warnings
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.table import Table
+
+from scalian_exp import folders
+from scalian_exp.callbacks.timing import Timing
+from scalian_exp.commandline.shell import command, command_to_resume, shown
+from scalian_exp.commandline.terminal import display
+from scalian_exp.files import read_json, write_text
+from scalian_exp.folders import CONFIG, ENVIRONMENT, FIGURES, METRICS
+from scalian_exp.metrics.reliability import remark
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks import position
+from scalian_exp.trust import arguments_to_resume
+
+PACKAGES = (
+    "scalian-exp",
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+)
+
+
+def quiet() -> None:
+    """Silence libraries where they say nothing new: notes on hardware, advice on loader processes that doesn't fit data
+    in memory, how an exported network was simplified."""
+    for library in ("pytorch_lightning", "lightning_fabric", "matplotlib", "onnxscript", "onnx_ir"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",  # their states are found by name
+        ".*your dataloader is not resumable.*",  # its sampler is
+        ".*smaller than the logging interval.*",
+        ".*returned `None`.*",  # where nothing is trained by gradient
+        ".*recommended to use `.*sync_dist=True.*",  # what is logged is the same in all processes already
+        ".*recommended to use single device strategy.*",  # each process tests its own share
+        ".*using a `DistributedSampler`.*",
+        ".*`broadcast_buffers` is deprecated.*",  # its successor is younger than the oldest torch that we take
+        ".*find_unused_parameters=True was specified.*",  # some models need it
+        ".*`isinstance\\(treespec, LeafSpec\\)`.*",
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit and uncommitted changes of the checkout that the code runs from; None in an installed package."""
+    command = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        subprocess.run(
+            [*command, "ls-files", "--error-unmatch", Path(__file__).name], capture_output=True, timeout=10, check=True
+        )
+        commit = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
+        status = subprocess.run(
+            [*command, "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit.stdout.strip(), "uncommitted": status.stdout.splitlines()}
+
+
+def installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def describe(config: dict[str, Any], folder: Path) -> None:
+    """Write config.yaml, and add this start to environment.json: all that is needed to repeat the run."""
+    file = folder / ENVIRONMENT
+    starts = read_json(file, list, "delete it and start again") if file.exists() else []
+    if (folder / METRICS).is_dir():
+        raise Refusal(f"{folder / METRICS} is a folder where the results are to be written; remove it.")
+    write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
+    starts.append(
+        {
+            "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": shlex.join(sys.argv),
+            "seed": config["seed"],
+            "python": sys.version.split()[0],
+            "packages": {package: installed(package) for package in PACKAGES},
+            "git": git_state(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        }
+    )
+    write_text(file, json.dumps(starts, indent=2) + "\n")
+
+
+def write_metrics(folder: Path, values: dict[str, Any]) -> None:
+    """metrics.json; numbers that JSON has no word for become null."""
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+    write_text(folder / METRICS, json.dumps(finite, indent=2) + "\n")
+
+
+def facts(trainer: Any, task: Any, status: str) -> dict[str, Any]:
+    """Everything about a training but its test metrics."""
+    timing = next((callback for callback in trainer.callbacks if isinstance(callback, Timing)), Timing())
+    seconds, best = timing.seconds_per_epoch, getattr(trainer.checkpoint_callback, "best_model_score", None)
+    values = {
+        "status": status,
+        "monitor": task.monitor,
+        "best": None if best is None else float(best),
+        "epochs": position.epochs_done(trainer),
+        "steps": trainer.global_step,
+        "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
+        "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
+        "training_examples": len(trainer.datamodule.splits["train"]),
+        "seconds_per_epoch": seconds,
+        "samples_per_second": task.samples_per_epoch / seconds if seconds and task.samples_per_epoch else None,
+        "inference_ms_per_sample": timing.inference_ms_per_sample,
+        **timing.cost,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def conclude(trainer: Any, task: Any, metrics: dict[str, float], folder: Path) -> dict[str, Any]:
+    """Write metrics.json and return it, print it as a table, and say where everything lies."""
+    values = facts(trainer, task, "finished")
+    everything = {**metrics, **values}
+    if not trainer.is_global_zero:
+        return everything
+    write_metrics(folder, everything)
+
+    print_table("Test" if metrics else "Training", everything)
+    figures = sorted((folder / FIGURES).glob("*.png")) if (folder / FIGURES).exists() else []
+    for figure in figures:
+        display(f"figure       {shown(figure)}")
+    display(f"run folder   {shown(folder)}")
+    if (folder / "tensorboard").exists():
+        display(f"dashboard    {command('tensorboard', '--logdir', shown(folder.parent))}")
+    return everything
+
+
+def print_table(title: str, values: Mapping[str, Any]) -> None:
+    table = Table(title=title)
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in values.items():
+        cell = f"{value:.5g}" if isinstance(value, float) else str(value)
+        doubt = remark(name, values)
+        table.add_row(name, f"{cell} ({doubt})" if doubt else cell)
+    display(table)
+
+
+def announce_interruption(trainer: Any, task: Any, folder: Path, config: dict[str, Any], batches: int) -> None:
+    """Print the command that goes on, and write the metrics so far.
+
+    Args:
+        batches: how many batches of the present epoch are saved too.
+    """
+    if kept := folders.checkpoint(folder, "last", "start"):
+        wanted = f" of {trainer.max_epochs}" if trainer.max_epochs >= 0 else ""
+        done = min(trainer.current_epoch, trainer.max_epochs) if wanted else trainer.current_epoch
+        if batches:
+            complete = f"{done}{wanted} epochs and {batches} of {trainer.num_training_batches} batches of the next are"
+        else:
+            last = kept.stem == "last" and done
+            complete = f"{done}{wanted} epochs are complete and" if last else "no epoch is complete yet; the start is"
+        print(f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints.", flush=True)
+    else:
+        print("\nInterrupted before the first step.", flush=True)
+    print(f"Go on with: {command_to_resume(folder, arguments=arguments_to_resume(config, folder))}", flush=True)
+    so_far = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    write_metrics(folder, {**so_far, **facts(trainer, task, "interrupted")})

@@ -1,0 +1,108 @@
+"""Go on with a run: its config, its folder, its last checkpoint."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
+from omegaconf import DictConfig, OmegaConf
+
+from scalian_exp import folders
+from scalian_exp.commandline.shell import command, command_to_resume, word
+from scalian_exp.folders import CONFIG, OVERRIDES, STUDY
+from scalian_exp.refusal import Refusal
+from scalian_exp.stored import read_config, read_hydra, read_overrides
+from scalian_exp.vocabulary.checks import check_plain, find_data_at, nearest
+from scalian_exp.vocabulary.grammar import spelled, text_of
+from scalian_exp.vocabulary.nodes import leaf_paths
+
+CHANGEABLE_GROUPS = ("trainer.", "callbacks.", "logger.")
+CHANGEABLE = {"test", "compile", "cuda_graphs"}
+"""what may change while the experiment stays the same; an optimizer's values would be the checkpoint's all the same"""
+MISSING = object()
+ROOT = "dataset.root"
+"""where the data lies: it may have been moved"""
+
+
+def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
+    """The config and the folder that `resume=<folder>` and further overrides mean.
+
+    Raises:
+        Refusal: if there is no such run, it names code that isn't trusted, or an override would make another experiment
+            of it.
+    """
+    from scalian_exp.trust import check_origin, check_study, modules  # which import torch
+
+    spelt = spelled(overrides)
+    said = OverridesParser.create().parse_overrides(spelt)
+    folder = Path(text_of(next(argument for argument in spelt if argument.startswith("resume="))))
+    config = stored_config(folder, training=True)
+    trust = modules(next((override.value() for override in said if override.key_or_group == "trust"), None))
+    if not folders.goes_on(folder):
+        raise Refusal(f"{folder} has no checkpoints/last.ckpt to go on from; start a new run.")
+    folders.check_links(folder)
+    if (folder.parent / STUDY).exists():
+        folders.check_links(folder.parent)
+    for override in said:
+        key = override.key_or_group
+        if key in ("resume", "trust", ROOT):
+            continue
+        if override.type != OverrideType.CHANGE or not (key in CHANGEABLE or key.startswith(CHANGEABLE_GROUPS)):
+            raise Refusal(
+                f"A resumed run keeps its experiment, so it can't take {override.input_line}; single values such as "
+                "trainer.max_epochs=…, callbacks.….…=…, dataset.root=… or test=… may change, whole options may "
+                "not: start a new run."
+            )
+        if key not in CHANGEABLE and OmegaConf.select(config, key, default=MISSING) is MISSING:
+            raise Refusal(f"The run in {folder} has no {key}; {nearest(key, [*leaf_paths(config)])}")
+        OmegaConf.update(config, key, override.value())
+    plain: Any = OmegaConf.to_container(config)
+    plain.pop("trust", None)
+    changed = [override.key_or_group for override in said]
+    check_origin(plain, folder / CONFIG, trust, folder=folder, said=changed)
+    check_study(folder.parent, trust)
+    if trust:
+        plain["trust"] = [*trust]
+    if moved := [argument for argument in spelt if argument.startswith(f"{ROOT}=")]:
+        find_data_at(plain["dataset"], text_of(moved[-1]))
+    check_plain(plain)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    return plain, folder
+
+
+def stored_config(folder: Path, training: bool = False) -> DictConfig:
+    """The resolved config that lies in a run folder.
+
+    Raises:
+        Refusal: if none does.
+    """
+    if folders.state(folder) is folders.State.NONE:
+        raise Refusal(no_run_in(folder))
+    return OmegaConf.create(read_config(folder, training))
+
+
+def no_run_in(folder: Path) -> str:
+    """The sentence for a folder without a run, with what to do instead."""
+    if jobs := folders.runs_in(folder):
+        return f"{folder} is a folder of {len(jobs)} runs, not of one; go on with one: {command_to_resume(jobs[0])}"
+    if (folder / folders.ERROR).is_file():
+        return f"This job failed before its run began; {folder / folders.ERROR} tells why."
+    if (folder.parent / folders.MULTIRUN).is_file() and (folder / ".hydra").is_dir():
+        sweep = command_to_resume(folder.parent, "sweep.resume")
+        return f"This job had not begun when its sweep ended; go on with the sweep: {sweep}"
+    if (folder / OVERRIDES).is_file():
+        return f"The run in {folder} had not begun when its start ended; start it: {command_to_start(folder)}"
+    run = next((place for place in folder.parents if folders.state(place) is not folders.State.NONE), None)
+    if folder.is_file() and run is not None:
+        return f"{folder} is a file; runs go on by their folder: {command_to_resume(run)}"
+    near = ", ".join(map(str, folders.runs_in(folder.parent)[:3]))
+    found = f"; its neighbours with one: {near}" if near else ""
+    return f"{folder} is no run folder: there is no {folders.CONFIG} in it{found}."
+
+
+def command_to_start(folder: Path) -> str:
+    """The command that started a run folder, with this folder."""
+    hydra = (read_hydra(folder) or {}).get("overrides", {})
+    said = [str(given) for given in hydra.get("hydra", []) if "hydra.run.dir=" not in str(given)]
+    return f"{command('scalian-train', *read_overrides(folder), *said)} {word('hydra.run.dir', folder)}"

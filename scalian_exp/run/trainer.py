@@ -1,0 +1,106 @@
+"""A trainer for a run folder, and training that can be interrupted and resumed."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+
+from scalian_exp.build import build
+from scalian_exp.callbacks.cuda_graphs import CudaGraphs
+from scalian_exp.callbacks.curves import ResumableCurves
+from scalian_exp.callbacks.divergence import Divergence
+from scalian_exp.callbacks.provenance import AtomicCheckpoints, Provenance, folders_of_checkpoints
+from scalian_exp.callbacks.seeding import SeededEpochs
+from scalian_exp.callbacks.step_checkpoints import StepCheckpoints
+from scalian_exp.callbacks.timing import Timing
+from scalian_exp.folders import CHECKPOINTS
+from scalian_exp.refusal import Refusal
+from scalian_exp.run.devices import check_accelerator, world_size
+from scalian_exp.run.record import announce_interruption
+
+BY_HAND = {"gradient_clip_val": None, "accumulate_grad_batches": 1}
+"""what Lightning does for tasks with one optimizer only → off"""
+
+
+def build_trainer(
+    config: dict[str, Any], task: Any, folder: Path, devices: Any = 1, trust: Sequence[str] = ()
+) -> pl.Trainer:
+    """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder, on these
+    devices.
+
+    Args:
+        trust: packages of others that the judge of samples may name.
+    """
+    check_accelerator(config["trainer"])
+    if isinstance(devices, list) and not torch.accelerator.is_available():
+        raise Refusal(f"trainer.devices={devices}: a CPU has no index; leave trainer.devices out.")
+    if not torch.cuda.is_available():
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else each optimizer step looks for NVIDIA's library anew: 0.3 ms
+    if config["channels_last"]:
+        task.network.to(memory_format=torch.channels_last)
+    if config["compile"]:
+        torch.compiler.reset()  # in a sweep, jobs share the limit of compilations
+        for part in task.compiled():
+            part.compile()
+    by_hand = [name for name, off in BY_HAND.items() if config["trainer"].get(name) not in (None, off)]
+    if not task.automatic_optimization and by_hand:
+        raise Refusal(f"trainer.{by_hand[0]}: {type(task).__name__} steps its optimizers by itself; leave it out here.")
+    if world_size(config["trainer"]) > 1 and task.optimizer is None:
+        raise Refusal("trainer.devices: this model trains nothing by gradient; use trainer/accelerator=auto.")
+    if "FSDP" in str(config["trainer"].get("strategy")) and hasattr(task.network, "start_from"):
+        raise Refusal("trainer/accelerator=fsdp: this network starts from the data, before it is split; use ddp.")
+    offers = {"folder": folder, "dirpath": str(folder / CHECKPOINTS), "monitor": task.monitor, "mode": task.mode}
+    offers |= {"trust": trust, "announce": announce_interruption}
+    callbacks = {name: build(f"callbacks.{name}", node, **offers) for name, node in chosen(config["callbacks"])}
+    loggers = [
+        build(f"logger.{name}", node, save_dir=str(folder)) for name, node in (config["logger"] or {}).items() if node
+    ]
+    refuse_others("callbacks", callbacks.values(), pl.Callback)
+    refuse_others("logger", loggers, Logger)
+    frame: list[Any] = [SeededEpochs(config["seed"]), Divergence(), Provenance(config, folder, callbacks), Timing()]
+    frame += [ResumableCurves()]
+    own = [c for c in callbacks.values() if isinstance(c, StepCheckpoints)]
+    steps = own[0] if own else StepCheckpoints(folder, announce_interruption, None)
+    frame += [CudaGraphs()] if config.get("cuda_graphs") else []
+    trainer: pl.Trainer = build(
+        "trainer",
+        {**config["trainer"], "devices": devices},
+        callbacks=[*frame, *(c for c in callbacks.values() if c is not steps), steps],
+        logger=loggers,
+        plugins=[AtomicCheckpoints(*folders_of_checkpoints(folder, callbacks.values()))],
+        default_root_dir=str(folder),
+    )
+    if config.get("cuda_graphs") and trainer.strategy.root_device.type != "cuda":
+        raise Refusal("cuda_graphs=true needs an NVIDIA GPU (trainer/accelerator=gpu); leave it out here.")
+    return trainer
+
+
+def refuse_others(group: str, parts: Iterable[Any], kind: type) -> None:
+    """
+    Raises:
+        Refusal: if a part is of another kind than its place wants.
+    """
+    for part in parts:
+        if not isinstance(part, kind):
+            raise Refusal(
+                f"{group}: a {type(part).__name__} is no {kind.__name__} of Lightning's; name one by _target_."
+            )
+
+
+def check_shares(trainer: dict[str, Any], data: Any) -> None:
+    """
+    Raises:
+        Refusal: if some of the processes would find nothing to do in a split.
+    """
+    together = world_size(trainer)
+    if (least := min(len(split) for split in data.splits.values())) < together:
+        raise Refusal(f"A split of {least} examples is too small for {together} processes; use fewer.")
+
+
+def chosen(nodes: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Those that say what they are: an experiment may also set values of callbacks that are left out."""
+    return [(name, node) for name, node in nodes.items() if node and "_target_" in node]

@@ -1,0 +1,91 @@
+"""One training, from its resolved config: build → fit → test → record.
+
+A job is one function of its config and its run folder: called again on the same folder, it goes on where it stopped.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import seed_everything
+
+from scalian_exp import folders
+from scalian_exp.build import build, build_task
+from scalian_exp.checkpoint import check_progress, compute_as_trained, data_state_in, read
+from scalian_exp.datasets.download import one_at_a_time
+from scalian_exp.files import failures_refused
+from scalian_exp.run import record
+from scalian_exp.run.devices import devices_of
+from scalian_exp.run.endings import ending_cleanly, told_plainly
+from scalian_exp.run.init_from import check_classes_of, start_network_from
+from scalian_exp.run.network_size import check_batch, sketched
+from scalian_exp.run.trainer import build_trainer, check_shares
+from scalian_exp.trust import modules
+from scalian_exp.vocabulary.training_length import check_lengths, remarks
+
+log = logging.getLogger(__name__)
+
+
+@failures_refused()
+def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Train what a resolved config describes; everything it leaves lies in the run folder.
+
+    Returns:
+        What metrics.json holds: all test metrics, and `best`, the monitored validation metric,
+        where something was monitored.
+
+    Raises:
+        Refusal: if something in the config or the data can't work.
+        SystemExit: after an interruption, with its checkpoint saved.
+    """
+    record.quiet()
+    trust = modules(config.get("trust"))
+    config = {key: value for key, value in config.items() if key != "trust"}  # what a run keeps can't vouch for itself
+    seed_everything(config["seed"], verbose=False)
+    last = folders.checkpoint(folder, "last", "start")
+    sketch = sketched(config) if last is None else None  # before data are downloaded and read
+    data = build("dataset", config["dataset"])
+    with one_at_a_time(config["dataset"].get("root")):
+        data.prepare_data()
+    data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
+    if sketch is not None:
+        check_batch(config, data, sketch)
+    task = build_task(config)
+    task.check(data)
+    check_shares(config["trainer"], data)
+    check_lengths(config["trainer"], {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()})
+    for remark in remarks(config["trainer"]):
+        log.info(remark)
+    if last is not None:
+        contents = read(last)
+        check_progress(contents, last, config["trainer"])  # before anything is written
+        if state := data_state_in(contents):
+            data.load_state_dict(state)
+        elif data.state_dict():
+            log.info(
+                "An earlier version began this run and didn't keep what its splits were: it goes on with today's splits"
+            )
+        compute_as_trained(task.network, contents)
+    else:
+        task.start_network()
+        if config.get("init_from"):
+            start_network_from(task.network, data, config["init_from"], trust)
+            task.initialised = True
+            if config["trainer"]["max_epochs"] == 0:
+                check_classes_of(config["init_from"], data)
+                log.info("trainer.max_epochs=0: nothing is trained, the weights of init_from are tested as they are")
+    with devices_of(config["trainer"]) as devices:
+        trainer: Any = build_trainer(config, task, folder, devices, trust)
+        for callback in trainer.callbacks:
+            if hasattr(callback, "check"):
+                callback.check(task, data)
+        metrics: dict[str, float] = {}
+        with ending_cleanly(folder), told_plainly():
+            if trainer.is_global_zero:
+                folders.remove_parts(folder)
+                record.describe(config, folder)
+            trainer.fit(task, data, ckpt_path=last, weights_only=True)
+            if config["test"]:
+                best = folders.checkpoint(folder, "best", "last")
+                metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
+            return record.conclude(trainer, task, metrics, folder)

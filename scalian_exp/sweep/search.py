@@ -1,0 +1,221 @@
+"""Search instead of sweeping over everything: Optuna says what the next jobs are, and is told how they went.
+
+Its configs have the keys of hydra-optuna-sweeper, whose stable release needs an Optuna that no longer works with
+today's SQLAlchemy: when it follows, `_target_` in configs/hydra/sweeper/optuna.yaml is all that changes.
+"""
+
+import json
+import math
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from scalian_exp.commandline.shell import command, shown, standalone_overrides
+from scalian_exp.folders import MULTIRUN, PRUNED, STUDY
+from scalian_exp.refusal import Refusal
+from scalian_exp.study_database import database_failures_refused, database_of
+from scalian_exp.sweep.search_space import distribution, values
+from scalian_exp.vocabulary.options import options
+
+
+class Search(Sweeper):
+    """Trials one after the other, or `n_jobs` at a time; trial n is job n, and its value is what the job returns: the
+    best validation value that it monitors, never a test metric.
+
+    What a trial is to try depends on the trials that are finished and on its number alone, so that a search which was
+    interrupted comes to the same end. A trial that failed stays open: `sweep.resume=<folder>` does it again.
+
+    Args:
+        sampler: `_target_` of an Optuna sampler, with its arguments.
+        direction: minimize or maximize; null asks the model's task.
+        storage: URL of the database that keeps the trials; null is a file of SQLite in the sweep's folder.
+        study_name: its name there; null is the folder's name.
+        n_trials: how many in all, but of a grid all; a search that is gone on with counts those that it has.
+        n_jobs: so many at a time, for launchers that start jobs side by side.
+        params: what is searched for, beside what the command line says: override → sweep, as interval(0.1, 1).
+        custom_search_space: import path of a function of (config, trial) that asks the trial for more.
+        pruner: `_target_` of an Optuna pruner, for callbacks=pruning.
+
+    Raises:
+        Refusal: if there is nothing to search, or in a way that the sampler can't.
+    """
+
+    def __init__(
+        self,
+        sampler: DictConfig,
+        direction: str | None,
+        storage: str | None,
+        study_name: str | None,
+        n_trials: int,
+        n_jobs: int,
+        params: DictConfig | None,
+        custom_search_space: str | None = None,
+        pruner: DictConfig | None = None,
+    ):
+        self.sampler, self.direction, self.storage, self.study_name = sampler, direction, storage, study_name
+        self.n_trials, self.n_jobs, self.params = n_trials, n_jobs, params
+        self.custom_search_space, self.pruner = custom_search_space, pruner
+
+    hydra_context: Any
+    config: Any
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            config=config, hydra_context=hydra_context, task_function=task_function
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        folder = Path(self.config.hydra.sweep.dir)
+        with database_failures_refused(self.storage or database_of(folder)):
+            self.search(folder, arguments)
+
+    def search(self, folder: Path, arguments: list[str]) -> None:
+        """The whole search, or the rest of it."""
+        import optuna
+
+        from scalian_exp.files import write_text
+
+        for name, value in (("n_trials", self.n_trials), ("n_jobs", self.n_jobs)):
+            if type(value) is not int or value < 1:
+                raise Refusal(f"hydra.sweeper.{name}={value}: it must be a whole number from 1.")
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        space, fixed = self.space(arguments)
+        study = self.study(folder, space, fixed)
+        total = self.n_trials
+        if self.sampler._target_.endswith("GridSampler"):
+            total = len(self.new_sampler(space, 0)._all_grids)
+        write_text(folder / MULTIRUN, OmegaConf.to_yaml(self.config))
+
+        opened = [trial.number for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING])]
+        numbers = chain(opened, range(len(study.trials), total))
+        while batch := [*islice(numbers, self.n_jobs)]:
+            for _ in range(max(batch) + 1 - len(study.trials)):
+                self.ask(study, space)
+            self.do(study, fixed, batch)
+        self.conclude(study, folder, fixed)
+
+    def space(self, arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+        """What to search, name → Optuna's distribution, and the overrides that all trials share; the command line wins
+        over `params`."""
+        params: Any = OmegaConf.to_container(self.params, resolve=True) if self.params else {}
+        said = [*overrides(params), *arguments]
+        parsed = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(said)
+        last = {override.get_key_element(): override for override in parsed}
+        swept = {key: distribution(override) for key, override in last.items() if override.is_sweep_override()}
+        space = {key: found for key, found in swept.items() if len(getattr(found, "choices", "several")) > 1}
+        if not (space or self.custom_search_space):
+            raise Refusal(
+                "There is nothing to search: give an interval or several values, as loss.beta='interval(0.5,4)'."
+            )
+        fixed = [f"{key}={o.get_value_element_as_str()}" for key, o in last.items() if key not in swept]
+        return space, [*fixed, *(f"{key}={found.choices[0]}" for key, found in swept.items() if key not in space)]
+
+    def study(self, folder: Path, space: dict[str, Any], fixed: list[str]) -> Any:
+        """That of the folder, made if it isn't there."""
+        import optuna
+
+        from scalian_exp.files import read_json, write_text
+
+        before = read_json(file) if (file := folder / STUDY).exists() else {"study_name": folder.name}
+        storage = self.storage or database_of(folder)
+        name = self.study_name or before["study_name"]  # a folder may have been renamed
+        direction: Any = self.direction or self.own_direction(space, fixed)
+        pruner = None if self.pruner is None else OmegaConf.to_container(self.pruner, resolve=True)
+        write_text(file, json.dumps({"storage": storage, "study_name": name, "pruner": pruner}, indent=2))
+        return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+
+    def own_direction(self, space: dict[str, Any], fixed: list[str]) -> str:
+        """The direction of what the task monitors: of the first one, where models are searched for."""
+        from scalian_exp.build import located
+
+        first = [f"{key}={found.choices[0]}" for key, found in space.items() if options(key)]
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, [*first, *fixed])
+        mode: str = located(config.model._target_).mode
+        return {"min": "minimize", "max": "maximize"}[mode]
+
+    def new_sampler(self, space: dict[str, Any], number: int) -> Any:
+        """A sampler whose chance is that of a trial's number."""
+        from scalian_exp.build import built
+
+        sampler: Any = OmegaConf.to_container(self.sampler, resolve=True)
+        if sampler["_target_"].endswith("GridSampler"):
+            sampler["search_space"] = {key: values(key, d) for key, d in space.items()}
+        elif sampler.get("seed") is not None:
+            sampler["seed"] += number
+        return built(sampler)
+
+    def ask(self, study: Any, space: dict[str, Any]) -> None:
+        """Open the next trial, with all its parameters at once: one killed half-asked could not be gone on with.
+        So a copy of the study is asked."""
+        import optuna
+
+        copy = optuna.create_study(directions=study.directions, sampler=self.new_sampler(space, len(study.trials)))
+        copy.add_trials(study.trials)
+        trial = copy.ask(space)
+        if self.custom_search_space:
+            from scalian_exp.build import located
+
+            located(self.custom_search_space)(self.config, trial)
+        asked = copy.trials[-1]
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING,
+                params=asked.params,
+                distributions=asked.distributions,
+                system_attrs=asked.system_attrs,
+            )
+        )
+
+    def do(self, study: Any, fixed: list[str], batch: list[int]) -> None:
+        """The jobs of these trials."""
+        import optuna
+
+        runs = [[batch[0]]]
+        for number in batch[1:]:  # a launcher numbers its jobs on from the first one
+            if number == runs[-1][-1] + 1:
+                runs[-1].append(number)
+            else:
+                runs.append([number])
+        study.sampler = optuna.samplers.RandomSampler()  # a grid's would stop Optuna's own loop, which doesn't run
+        for numbers in runs:
+            tried = [[*fixed, *overrides(study.trials[number].params)] for number in numbers]
+            for number, done in zip(numbers, self.launcher.launch(tried, numbers[0]), strict=True):
+                value = done.return_value
+                if value is None or math.isnan(value):
+                    continue
+                if study.trials[number].user_attrs.get(PRUNED):
+                    study.tell(number, state=optuna.trial.TrialState.PRUNED)
+                else:
+                    study.tell(number, value)
+
+    def conclude(self, study: Any, folder: Path, fixed: list[str]) -> None:
+        """Print the best trial and the command that repeats it; draw what mattered."""
+        import optuna
+
+        from scalian_exp.figures.sweep import importances_figure
+
+        if not (finished := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])):
+            return
+        best = study.best_trial
+        own = standalone_overrides([*fixed, *overrides(best.params)], self.config.hydra.runtime.choices.callbacks)
+        again = [*own, *([] if self.config.test else ["test=true"])]
+        print(f"best      trial {best.number} of {len(study.trials)}: {best.value:.5g}")
+        print(f"command   {command('scalian-train', *again)}")
+        if len({trial.value for trial in finished}) > 1:
+            found = optuna.importance.get_param_importances(
+                study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+            )
+            importances_figure(found).savefig(folder / "importances.png", dpi=110)
+            print(f"plot      {shown(folder / 'importances.png')}")
+
+
+def overrides(params: dict[str, Any]) -> list[str]:
+    return [f"{key}={value}" for key, value in params.items()]

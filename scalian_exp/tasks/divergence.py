@@ -1,0 +1,48 @@
+"""Divergence: weights or results that became NaN or infinite, and what the run keeps then."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalian_exp.folders import BEST, LAST, START
+from scalian_exp.refusal import Refusal
+
+JUDGED = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold a NaN or an infinity: one pass over the values, no copy of them.
+
+    Types for which torch has no such kernel, as 8-bit floats and complex numbers, are passed over.
+    """
+    stored = {name: stored_values(tensor.detach()) for name, tensor in tensors.items()}
+    names = [name for name, values in stored.items() if values.dtype in JUDGED and values.numel()]
+    if not names:
+        return []
+    # A NaN is both the least and the largest value; isfinite() of all values would take eight times as long.
+    finite = [torch.stack(torch.aminmax(stored[name])).isfinite().all() for name in names]
+    return [name for name, is_finite in zip(names, torch.stack(finite).tolist(), strict=True) if not is_finite]
+
+
+def stored_values(tensor: Tensor) -> Tensor:
+    """The values that a tensor stores: all of a dense one's."""
+    if tensor.layout == torch.sparse_coo:
+        return tensor.coalesce().values()
+    return tensor if tensor.layout == torch.strided else tensor.values()
+
+
+def diverged(what: str, trainer: Any) -> Refusal:
+    """The end of a run that has diverged: what is NaN or infinite, what is kept, what helps."""
+    folder = Path(trainer.default_root_dir)
+    last = LAST if (folder / LAST).exists() else START
+    kept = {BEST: "the best", last: "the last good one"}
+    files = [f"{folder / name} ({meaning})" for name, meaning in kept.items() if (folder / name).exists()]
+    clip = ", or clip its gradients (trainer.gradient_clip_val=1, which resume=… takes too)"
+    return Refusal(
+        f"In epoch {trainer.current_epoch + 1}, step {trainer.global_step}, {what} became NaN or infinite: the "
+        f"training has diverged. Kept: {' and '.join(files) or 'nothing'}. Restart it with a lower learning rate "
+        f"(model.optimizer.lr){clip if trainer.lightning_module.automatic_optimization else ''}."
+    )

@@ -1,0 +1,215 @@
+"""Refuses what cannot work, before torch is imported: words that don't fit together, and arguments nobody takes.
+
+The words stand in the configs. A model says which task trains it and what it needs of the data (`fits.task`,
+`fits.needs`), a loss which tasks it can train (`fits.tasks`, `fits.needs`), a data set what it `provides`.
+"""
+
+import ast
+import shlex
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
+
+from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.annotations import expected
+from scalian_exp.vocabulary.callback_checks import check_callbacks, named_nodes
+from scalian_exp.vocabulary.facts import FACTS, check_facts
+from scalian_exp.vocabulary.grammar import at_home, read
+from scalian_exp.vocabulary.nodes import targets
+from scalian_exp.vocabulary.options import choices_of, fitting, options
+from scalian_exp.vocabulary.signatures import signature
+from scalian_exp.vocabulary.trainer_checks import check_trainer
+
+RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides", "needs"}
+NEEDED = ("model", "dataset", "loss", "trainer", "callbacks", "logger", "seed", "test", "compile")
+"""what no experiment can do without"""
+OFFERS = {
+    "model": {"loss"},
+    "callbacks": {"folder", "dirpath", "monitor", "mode", "trust", "announce"},
+    "logger": {"save_dir"},
+    "trainer": {"callbacks", "logger", "default_root_dir"},
+}
+"""arguments that the frame gives to a target which takes them"""
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """Resolve a config to plain data without checking it.
+
+    Raises:
+        Refusal: if a value is missing.
+    """
+    try:
+        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise Refusal(f"{error.full_key} has no value yet; give it: {error.full_key}=…") from error
+    except InterpolationKeyError as error:
+        reason = str(error.msg).splitlines()[0]
+        if "'dataset." in reason:
+            raise Refusal(f"{error.full_key} refers to something that this dataset doesn't say: {reason}.") from error
+        raise Refusal(f"{error.full_key} refers to something that isn't there: {reason}; say what it is.") from error
+    judges = [(node, "judge") for node in named_nodes(plain, "callbacks").values()]
+    for node, key in ((plain["dataset"], "root"), (plain, "init_from"), *judges):
+        if isinstance(path := node.get(key), str):
+            node[key] = str(Path(at_home(path)).absolute())  # a run can be used from anywhere
+    found: dict[str, Any] = plain
+    return found
+
+
+def find_data_at(dataset: dict[str, Any], root: str) -> None:
+    """Let a run's dataset node read from another folder: its data has been moved.
+
+    Raises:
+        Refusal: if it reads no folder.
+    """
+    if "root" not in dataset:
+        kind = dataset["_target_"].rpartition(".")[2]
+        raise Refusal(f"dataset.root={root}: the data of this run ({kind}) lies in no folder; leave it out.")
+    dataset["root"] = str(Path(at_home(root)).absolute())
+
+
+def check_plain(config: dict[str, Any]) -> None:
+    """What a resolved config alone can tell.
+
+    Raises:
+        Refusal: if an argument or a value can't work.
+    """
+    check_root(config)
+    check_arguments(config)
+    check_facts(config["dataset"])
+    check_graphs(config)
+    check_callbacks(named_nodes(config, "callbacks"))
+    named_nodes(config, "logger")
+    check_trainer(config["trainer"], config["model"].get("optimizer") or {}, bool(config.get("init_from")))
+
+
+def check_words(config: DictConfig) -> None:
+    """Check that an experiment has all its parts, and that model, loss and dataset fit together.
+
+    Raises:
+        Refusal: if they don't; its sentence names options that would.
+    """
+    if missing := [name for name in NEEDED if name not in config]:
+        raise Refusal(f"An experiment needs its {missing[0]}: leave ~{missing[0]} out, or choose another.")
+    chosen = choices_of(config)
+    model, loss, dataset = config.model.get("fits", {}), config.loss.get("fits", {}), config.dataset
+    provides = dataset.get("provides", [])
+    task, tasks = model.get("task"), loss.get("tasks", [])
+    if not task or not tasks:
+        group, example = (
+            ("loss", "tasks: [reconstruction]") if task else ("model", "task: reconstruction, needs: [images]")
+        )
+        raise Refusal(f"{group}={chosen[group]} doesn't say what it fits; add to its file: fits: {{ {example} }}.")
+    if task not in tasks:
+        raise Refusal(
+            f"loss={chosen['loss']} is for {' and '.join(tasks)} models, but model={chosen['model']} is a {task} one; "
+            f"use {assignments('loss', fitting('loss', lambda node: task in words(node, 'tasks')))}."
+        )
+    every = {*model.get("needs", []), *loss.get("needs", [])}
+    for group, needs in (("model", model.get("needs", [])), ("loss", loss.get("needs", []))):
+        if missing := [need for need in needs if need not in provides]:
+            suitable = fitting("dataset", lambda node: every <= set(node.get("provides", [])))
+            raise Refusal(
+                f"{group}={chosen[group]} needs {' and '.join(missing)}, which dataset={chosen['dataset']} doesn't "
+                f"provide; use {assignments('dataset', suitable)}."
+            )
+
+
+def words(node: dict[str, Any], key: str) -> list[str]:
+    return node.get("fits", {}).get(key, [])
+
+
+def assignments(group: str, names: list[str]) -> str:
+    return f"{group}={'|'.join(names)}" if names else f"another {group} (none here fits)"
+
+
+def check_arguments(config: dict[str, Any]) -> None:
+    """Every target takes the arguments that it is given, and their values have the right type."""
+    for group, node in config.items():
+        for path, target in targets(group, node):
+            allowed = FACTS if path == "dataset" else set()
+            check_target(path, target, allowed, OFFERS.get(group, set()))
+
+
+def check_root(config: dict[str, Any]) -> None:
+    """The values that belong to no group."""
+    for name, annotation in {  # a run of an older version may lack one
+        "seed": "Seed",
+        "compile": "bool",
+        "cuda_graphs": "bool",
+        "channels_last": "bool",
+        "test": "bool",
+        "init_from": "str | None",
+        "repeats": "Sequence[str]",
+        "trust": "str | Sequence[str] | None",
+    }.items():
+        if name in config and (wanted := expected(config[name], ast.Constant(annotation))):
+            raise Refusal(f"{name} must be {wanted}, not {config[name]!r}.")
+
+
+def check_graphs(config: dict[str, Any]) -> None:
+    """Recorded passes know one way of computing, and one step's gradients."""
+    if not config.get("cuda_graphs"):
+        return
+    if config.get("compile"):
+        raise Refusal("cuda_graphs=true and compile=true both record the network; choose one of them.")
+    if "strategy" in config["trainer"]:
+        raise Refusal("cuda_graphs=true is for one process; leave it out with several.")
+    if config["trainer"].get("accumulate_grad_batches") not in (None, 1):
+        raise Refusal("cuda_graphs=true keeps the gradients of one step; leave trainer.accumulate_grad_batches out.")
+
+
+def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: set[str]) -> None:
+    if not isinstance(node["_target_"], str):
+        raise Refusal(f"{path}._target_ must be the name of a class, not {node['_target_']!r}.")
+    takes = signature(node["_target_"])
+    if takes is None:
+        return
+    unknown = [] if takes.open else [name for name in node if name not in {*takes.parameters, *RESERVED, *allowed}]
+    if foreign := [f"{path}.{name}" for name in unknown if set_by(f"{path}.{name}")]:
+        raise Refusal(
+            f"{set_by(foreign[0])} sets {' and '.join(foreign)}, which {node['_target_']} doesn't take; "
+            f"to go without, add {' '.join(shlex.quote(f'~{each}') for each in foreign)}"
+        )
+    for name, value in node.items():
+        if name in RESERVED:
+            continue
+        if name in takes.parameters:
+            if words := expected(value, takes.parameters[name].annotation):
+                advice = f"; give it: dataset.{name}=…" if value is None and name in FACTS else ""
+                author = set_by(f"{path}.{name}")
+                source = f" as {author} has it" if author else ""
+                raise Refusal(f"{path}.{name} must be {words}, not {value!r}{source}{advice}.")
+        elif not takes.open and name not in allowed:
+            raise Refusal(
+                f"{path} ({node['_target_']}) takes no argument '{name}'; {nearest(name, [*takes.parameters])}"
+            )
+    needed = {name for name, parameter in takes.parameters.items() if parameter.required}
+    if not node.get("_partial_") and (missing := needed - node.keys() - offered):
+        raise Refusal(
+            f"{path} ({node['_target_']}) needs {', '.join(sorted(missing))}; add it: +{path}.{min(missing)}=…"
+        )
+
+
+def set_by(path: str) -> str | None:
+    """The experiment or sweep whose file sets a value; None if the command line does, or neither."""
+    if not HydraConfig.initialized():
+        return None
+    hydra = HydraConfig.get()
+    if any(override and override.key_or_group == path for override in map(read, hydra.overrides.task)):
+        return None
+    for group in ("sweep", "experiment"):
+        name = hydra.runtime.choices.get(group)
+        if name and OmegaConf.select(OmegaConf.create(options(group).get(name, {})), path) is not None:
+            return f"{group}={name}"
+    return None
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Advice for a misspelt name."""
+    if close := get_close_matches(name, known, n=1, cutoff=0.6):
+        return f"did you mean '{close[0]}'?"
+    return f"it takes {', '.join(known) or 'none'}."

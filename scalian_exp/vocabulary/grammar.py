@@ -1,0 +1,106 @@
+"""Hydra's grammar of overrides: reading them, and writing texts and paths so that they are read as meant. No torch."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from scalian_exp.refusal import Refusal
+
+SWEEP_FLAGS = {"-m", "--multirun"}
+PATHS = re.compile(r"run|resume|init_from|outputs|sweep\.resume|(.+\.)?(root|judge|dir|dirpath|save_dir|tracking_uri)")
+"""keys of which the value is a path"""
+
+
+def read(argument: str) -> Override | None:
+    """Parse an override; None for flags, and for what Hydra will itself refuse."""
+    try:
+        return OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return None
+
+
+def is_path(key: str) -> bool:
+    return PATHS.fullmatch(key) is not None
+
+
+def sweeping(arguments: list[str]) -> bool:
+    return not SWEEP_FLAGS.isdisjoint(arguments)
+
+
+def spelled(arguments: list[str], is_text: Callable[[str], bool] = is_path) -> list[str]:
+    """A command line on which values that are texts, as paths are, stand as Hydra's grammar wants them.
+
+    Args:
+        is_text: key → is its value a text? Others stay as they are.
+
+    Raises:
+        Refusal: if a path is empty; it would mean the current directory.
+    """
+    several = sweeping(arguments)
+    found = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        plain = key.lstrip("+")
+        if equals and is_path(plain) and not value.strip():
+            raise Refusal(f"{plain}= has no path after it; give one (. is this folder), or leave {plain}= out.")
+        found.append(f"{key}={as_text(value, several)}" if equals and is_text(plain) else argument)
+    return found
+
+
+def as_text(value: str, several: bool) -> str:
+    """The same value such that Hydra reads a text: in quotes where it would see a number, a list, or nothing at all in
+    it. Quotes and escapes that are there already keep their meaning, and so do null and ${…}; ~ is the home directory.
+
+    Args:
+        several: may a,b be two texts, as in a sweep?
+    """
+    override = read(f"text={value}")
+    if override is None:
+        parts = value.split(",") if several else []
+        if len(parts) > 1 and all(Path(at_home(part)).exists() for part in parts):
+            return ",".join(as_text(part, several=False) for part in parts)
+        return quoted(at_home(value))
+    given: Any = override.value()
+    if override.is_sweep_override():
+        if not several:
+            return quoted(at_home(value))
+        simple = isinstance(given, ChoiceSweep) and given.simple_form
+        return ",".join(as_text(each, several=False) for each in override.sweep_string_iterator()) if simple else value
+    if isinstance(given, str):
+        return value if given == at_home(given) else quoted(at_home(given))
+    return value if given is None else quoted(value)
+
+
+def at_home(path: str) -> str:
+    """The path with a leading ~ or ~user replaced by that home directory, if there is one."""
+    return os.path.expanduser(path)  # noqa: PTH111  (pathlib's raises RuntimeError for an unknown user)
+
+
+def quoted(text: str) -> str:
+    """A text in Hydra's quotes."""
+    return QuotedString(text, Quote.single if '"' in text else Quote.double).with_quotes()
+
+
+def literal(text: str) -> str:
+    """A text as a value for Hydra, in quotes where it needs them; ${ in it refers to nothing."""
+    override = read(f"text={text}")
+    if override and not override.is_sweep_override() and override.value() == text and "${" not in text:
+        return text
+    return quoted(re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text))
+
+
+def text_of(argument: str) -> str:
+    """The text that an override gives, without quotes and escapes.
+
+    Raises:
+        HydraException: if Hydra can't read it.
+    """
+    value = OverridesParser.create().parse_override(argument).value()
+    return str(OmegaConf.create({"text": value})["text"])

@@ -1,0 +1,33 @@
+"""Where classes that older configs name lie today: runs of earlier versions go on loading. No torch."""
+
+import re
+from typing import Any
+
+MOVED = {
+    "scalian_exp.callbacks.summary": "scalian_exp.callbacks.network_summary",
+    "scalian_exp.datasets.small.FakeImages": "scalian_exp.datasets.fake.FakeImages",
+    "scalian_exp.datasets.small": "scalian_exp.datasets.bundled",
+    "scalian_exp.datasets.fake_masks": "scalian_exp.datasets.fake",
+    "scalian_exp.networks.backbones": "scalian_exp.networks.parts.backbones",
+    "scalian_exp.networks.layers": "scalian_exp.networks.parts.layers",
+    "scalian_exp.sweeps.Jobs": "scalian_exp.sweep.jobs.JobLifecycle",
+}
+"""path of a module or class in an earlier version → its path today; of two that fit, the first counts"""
+OLD = re.compile("|".join(rf"\b{re.escape(path)}\b" for path in MOVED))
+
+
+def todays_path(text: str) -> str:
+    """A text, such as a `_target_` or an override with one, in which old paths have become today's."""
+    return OLD.sub(lambda found: MOVED[found[0]], text)
+
+
+def todays_config(node: Any) -> Any:
+    """A config in which the `_target_` of every node is today's."""
+    if isinstance(node, list):
+        return [todays_config(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: todays_path(value) if key == "_target_" and isinstance(value, str) else todays_config(value)
+        for key, value in node.items()
+    }

@@ -1,0 +1,75 @@
+"""The floors of the package: `python scripts/floors.py` draws which room imports which, as docs/design.md shows it.
+
+Every import points down, or to a neighbour on the same floor; no module is part of a circle. tests/test_floors.py holds
+the package to it.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1] / "scalian_exp"
+FLOORS = (
+    ("train",),
+    ("api", "apply", "report", "sweep"),
+    ("actions", "run", "results"),
+    ("tasks", "callbacks"),
+    ("checkpoint", "trust", "metrics", "losses"),
+    ("build", "networks", "datasets", "commandline"),
+    ("figures", "schedules", "vocabulary", "distributed", "folders", "files", "stored", "study_database"),
+    ("batches", "refusal", "ranges", "memory"),
+)
+"""rooms, which are folders and modules at the package's root, from the top floor to the ground"""
+
+
+def modules() -> dict[str, Path]:
+    """Dotted path below the package → file, of all modules but the package itself."""
+    files = {".".join(file.relative_to(PACKAGE).with_suffix("").parts): file for file in PACKAGE.rglob("*.py")}
+    return {name.removesuffix(".__init__"): file for name, file in sorted(files.items()) if name != "__init__"}
+
+
+def imports(file: Path, known: dict[str, Path]) -> Iterator[str]:
+    """The modules of this package that one imports, anywhere in its file."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == PACKAGE.name:
+            within = (node.module or "").partition(".")[2]
+            for alias in node.names:
+                path = f"{within}.{alias.name}".lstrip(".")
+                yield path if path in known else within
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith(f"{PACKAGE.name}."):
+                    yield alias.name.partition(".")[2]
+
+
+def graph() -> dict[str, set[str]]:
+    """Each module → the modules of this package that it imports."""
+    known = modules()
+    return {name: set(imports(file, known)) - {""} for name, file in known.items()}
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def floor(module: str) -> int:
+    """The floor of a module's room: 0 at the top."""
+    return next(number for number, rooms in enumerate(FLOORS) if room(module) in rooms)
+
+
+def drawn() -> str:
+    """The rooms floor by floor, each with the rooms that it imports."""
+    used: dict[str, set[str]] = {name: set() for rooms in FLOORS for name in rooms}
+    for module, others in graph().items():
+        used[room(module)] |= {room(other) for other in others} - {room(module)}
+    width = max(map(len, used))
+    lines = []
+    for number, rooms in enumerate(FLOORS, start=1):
+        for name in rooms:
+            below = sorted(used[name], key=lambda other: (floor(other), other))
+            lines.append(f"{number}  {name:{width}}  {'→ ' + ', '.join(below) if below else ''}".rstrip())
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(drawn())
