@@ -27,7 +27,7 @@ def other() -> Any:
     running: list[subprocess.Popen[str]] = []
 
     def holding(folder: Path) -> subprocess.Popen[str]:
-        code = f"from pathlib import Path\nfrom scalian_exp import locks\nlocks.hold(Path({str(folder)!r}))\n"
+        code = f"from pathlib import Path\nfrom scalian_exp.run import locks\nlocks.hold(Path({str(folder)!r}))\n"
         process = subprocess.Popen(
             [sys.executable, "-c", f"{code}print('holds', flush=True)\ninput()"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -92,7 +92,7 @@ def test_of_starts_at_once_in_one_folder_one_trains(tmp_path: Path) -> None:
 def test_a_lock_outlives_neither_its_process_nor_waits_for_its_children(tmp_path: Path) -> None:
     """Processes that were forked, such as those that load data, do not keep it."""
     code = (
-        "import os, time\nfrom pathlib import Path\nfrom scalian_exp import locks\n"
+        "import os, time\nfrom pathlib import Path\nfrom scalian_exp.run import locks\n"
         f"locks.hold(Path({str(tmp_path)!r}))\n"
         "child = os.fork()\nif child == 0:\n    time.sleep(60)\n    os._exit(0)\n"
         "print(child, flush=True)\ntime.sleep(60)"
