@@ -6,7 +6,8 @@ READY := $(VENV)/.ready
 RAY := .venv-ray
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all check dashboard benchmark
+.PHONY: help train test test-all check dashboard benchmark docs
+DOCS := $(VENV)/.docs
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +40,14 @@ check: $(READY) ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+$(DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet '.[docs]' --constraint constraints.txt
+	touch $@
+
+docs: $(DOCS) ## build the documentation into site/
+	$(BIN)/python scripts/write_docs.py
+	$(BIN)/zensical build --clean --strict
 
 dashboard: $(READY) ## show all runs in TensorBoard
 	$(BIN)/tensorboard --logdir outputs

@@ -1,9 +1,8 @@
-"""The wheel, the README, and TensorBoard's page in a browser."""
+"""The wheel, and TensorBoard's page in a browser."""
 
 import contextlib
 import json
 import re
-import shlex
 import shutil
 import socket
 import subprocess
@@ -11,6 +10,7 @@ import sys
 import sysconfig
 import time
 import urllib.request
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ def test_a_wheel_in_a_clean_environment(tmp_path: Path, root: Path) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
     subprocess.run([*build, str(root)], check=True)
     (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "scalian_exp/py.typed" in names
+    assert sum(name.endswith("licenses/LICENSE") for name in names) == 1
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv/bin/python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
@@ -41,41 +45,6 @@ def test_a_wheel_in_a_clean_environment(tmp_path: Path, root: Path) -> None:
         assert {"scalian-apply": "action=sample", "scalian-report": "likelihoods"}.get(name, "== ") in shown
     (folder,) = (tmp_path / "out/vae_fashion_mnist_sample").iterdir()
     assert "samples.png" in run(tmp_path / "venv/bin/scalian-apply", f"run={folder}", "action=sample")
-
-
-def readme_commands(root: Path) -> list[str]:
-    blocks = re.findall(r"```(?:bash|console)\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith(("scalian-", "make ", "tensorboard", "pip ", "python "))]
-
-
-def test_the_readmes_training_commands_compose(root: Path, tmp_path: Path) -> None:
-    commands = [line for line in readme_commands(root) if line.startswith("scalian-train") and "<" not in line]
-    assert len(commands) >= 5
-    for line in commands:
-        arguments = shlex.split(line.replace("scalian-train", "").replace("photos/", str(tmp_path)), comments=True)
-        if any(argument.startswith("resume=") for argument in arguments):
-            continue
-        own = root / "docs/own_network"
-        plain = [
-            # the first job of a sweep
-            re.sub(r"=([^,\[]+),.*", r"=\1", argument.replace("docs/own_network", str(own)))
-            for argument in arguments
-            if argument not in ("-m", "--help", "--cfg", "job") and "interval(" not in argument
-        ]
-        command = [sys.executable, "-m", "scalian_exp.train", *plain, "--cfg", "job", "--resolve"]
-        shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert shown.returncode == 0, f"{line}: {shown.stderr}"
-
-
-def test_the_readmes_make_targets_and_paths_exist(root: Path) -> None:
-    makefile = (root / "Makefile").read_text()
-    for line in readme_commands(root):
-        if line.startswith("make "):
-            assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE), line
-    text = (root / "README.md").read_text(encoding="utf-8")
-    for path in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-        assert (root / path).exists(), path
 
 
 @needs_browser

@@ -1,0 +1,172 @@
+"""Write the generated parts of the documentation: `python scripts/write_docs.py` (make docs calls it).
+
+- docs/words.md: every option of every config group, with its keys, from the comments in configs/.
+- the block of imports in docs/design.md, from scripts/floors.py.
+- code blocks whose opening line has a title, which repeat the file of that name.
+
+tests/docs/test_generated.py fails where one of them is no longer true.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs"
+TITLED = re.compile(r'(```\w+ title="([^"]+)"\n).*?(\n```\n)', re.DOTALL)
+FLOORS = re.compile(r"(<!-- floors -->\n+```\n).*?(\n```\n)", re.DOTALL)
+WITHOUT_COMMENT = {"_target_", "_partial_", "_recursive_"}
+NOT_SHOWN = {"fits", "provides", "needs", "defaults", "hydra"}
+"""read by checks, not set by users"""
+GROUPS = {
+    "model": "What is trained, and by which procedure. Each names its natural data set and loss.",
+    "dataset": "What it is trained on.",
+    "loss": "What training minimises.",
+    "trainer": "How long and how: keys of Lightning's Trainer. `base` is always there; the other options change a few.",
+    "callbacks": "What happens beside training: checkpoints, figures, early stopping.",
+    "logger": "Where curves and figures go.",
+    "experiment": "Whole experiments, with all that a paper or a comparison needs.",
+    "sweep": "Sweeps and searches.",
+    "hydra": "Parts of Hydra that have options of ours.",
+    "action": "What `scalian-apply run=<run> action=<name>` does with a trained run. Arguments are given as "
+    "`count=10`, without the group's name.",
+}
+"""the groups in the order of the page, with what they are; groups within them follow"""
+
+
+def header(file: Path) -> str:
+    """The comment at a config's beginning, as one paragraph a line."""
+    lines = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            lines.append(line[1:])
+    text = "\n".join(lines)
+    command, expected = re.compile(r"^ command: +(.*)$", re.M), re.compile(r"^ expected: +((?:.|\n)*)", re.M)
+    parts = [" ".join(re.split(r"^ command:|^ expected:", text, maxsplit=1, flags=re.M)[0].split())]
+    parts += ["`" + " ".join(match.split()) + "`" for match in command.findall(text)]
+    parts += ["Expected: " + " ".join(match.split()) for match in expected.findall(text)]
+    return "<br>".join(parts) if len(parts) > 1 else parts[0]
+
+
+def keys(file: Path) -> Iterator[tuple[str, str, str]]:
+    """Dotted path, default and comment of every key of a config that has a comment."""
+    text = file.read_text(encoding="utf-8")
+    lines = text.splitlines()
+
+    def walk(node: yaml.Node, path: str) -> Iterator[tuple[str, str, str]]:
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            name = f"{path}.{key.value}".lstrip(".")
+            if key.value in NOT_SHOWN | WITHOUT_COMMENT:
+                continue
+            nested = isinstance(value, yaml.MappingNode) and not value.flow_style
+            if nested:
+                yield from walk(value, name)
+                continue
+            comment = lines[value.end_mark.line][value.end_mark.column :].partition("#")[2].strip()
+            if value.start_mark.line == value.end_mark.line and comment:
+                yield name, text[value.start_mark.index : value.end_mark.index], comment
+
+    root = yaml.compose(text, yaml.SafeLoader)
+    yield from walk(root, "") if root is not None else ()
+
+
+def starts_from(file: Path) -> list[str]:
+    """Options of the same group from which an option inherits."""
+    node = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    return [item for item in node.get("defaults", []) if isinstance(item, str) and item != "_self_"]
+
+
+def cell(text: str) -> str:
+    """A text that fits into a cell of a Markdown table."""
+    return text.replace("|", "\\|")
+
+
+def table(rows: list[tuple[str, str, str]], prefix: str) -> list[str]:
+    shown = [f"| `{prefix}{name}` | `{cell(default)}` | {cell(comment)} |" for name, default, comment in rows]
+    return ["| key | default | |", "|---|---|---|", *shown, ""] if shown else []
+
+
+def described(file: Path, group: str) -> list[str]:
+    """The section of one option."""
+    package = "# @package _global_" in file.read_text(encoding="utf-8")
+    prefix = "" if package or group.partition("/")[0] in ("action", "hydra") else f"{group.partition('/')[0]}."
+    if "/" in group and not package:
+        prefix = f"{group.replace('/', '.')}." if not group.startswith("trainer/") else "trainer."
+    base = starts_from(file)
+    inherited = [f"Starts from {' and '.join(f'`{name}`' for name in base)}.", ""] if base else []
+    return [f"### `{file.stem}`", "", header(file), "", *inherited, *table(list(keys(file)), prefix)]
+
+
+def words() -> str:
+    """docs/words.md: all options by group."""
+    lines = [
+        "# Options by group",
+        "",
+        "<!-- Written by scripts/write_docs.py from the comments in configs/. -->",
+        "",
+        "`scalian-train <group>=<option> <key>=<value>`: every option of every config group, and the keys that each adds. "
+        "`scalian-train --cfg job` prints all values of an experiment. Options named `fake_…` are made-up data for tests.",
+        "",
+        "## The experiment itself",
+        "",
+        *table([row for row in keys(CONFIGS / "train.yaml") if "." not in row[0]], ""),
+    ]
+    for top, meaning in GROUPS.items():
+        for folder in sorted({file.parent for file in (CONFIGS / top).rglob("*.yaml")}):
+            group = str(folder.relative_to(CONFIGS))
+            if group == "hydra/job_logging":
+                continue
+            lines += [f"## `{group}=`", "", *([meaning, ""] if group == top else [])]
+            names = " · ".join(f"[`{file.stem}`](#{anchor(group, file)})" for file in sorted(folder.glob("*.yaml")))
+            lines += [names, ""]
+            for file in sorted(folder.glob("*.yaml")):
+                lines += [f'<a id="{anchor(group, file)}"></a>', "", *described(file, group)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def anchor(group: str, file: Path) -> str:
+    return f"{group.replace('/', '-')}-{file.stem}"
+
+
+def floors() -> str:
+    """The rooms of the package and what each imports, as scripts/floors.py draws them."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        import floors
+    finally:
+        sys.path.pop(0)
+    return str(floors.drawn())
+
+
+def generated() -> dict[Path, str]:
+    """Each documentation file → its text with the generated parts as they should be."""
+    texts = {file: file.read_text(encoding="utf-8") for file in sorted((ROOT / "docs").glob("*.md"))}
+    drawn = floors()
+    for file, text in texts.items():
+        text = FLOORS.sub(lambda found: found[1] + drawn + found[2], text)
+        texts[file] = TITLED.sub(lambda m: m[1] + (ROOT / m[2]).read_text(encoding="utf-8").rstrip() + m[3], text)
+    texts[ROOT / "docs/words.md"] = words()
+    return texts
+
+
+def main() -> None:
+    """Write what is no longer true, or with --check only name it, and exit with 1."""
+    stale = [
+        (file, text)
+        for file, text in generated().items()
+        if not file.exists() or file.read_text(encoding="utf-8") != text
+    ]
+    if "--check" in sys.argv:
+        sys.exit("".join(f"{file.relative_to(ROOT)}: run python scripts/write_docs.py\n" for file, _ in stale) or None)
+    for file, text in stale:
+        file.write_text(text, encoding="utf-8")
+        print(f"written  {file.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Every command of the README and of docs/ means something: it composes, and its arguments are taken."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import composed
+from documented import PAGES, PLACEHOLDER, ROOT, Command, commands, jobs
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from scalian_exp.commandline.actions import OWN, spelt_out
+from scalian_exp.vocabulary.checks import check, check_arguments
+from scalian_exp.vocabulary.options import CONFIGS
+
+RESUMING = ("resume=", "sweep.resume=")
+
+
+def label(command: Command) -> str:
+    return f"{command.page}: {command.line}"
+
+
+def test_there_are_commands_of_every_kind() -> None:
+    assert len(commands("scalian-train")) > 60
+    assert len(commands("scalian-apply")) > 30
+    assert len(commands("scalian-report")) >= 3
+    assert len(commands("make")) >= 4
+
+
+@pytest.mark.parametrize("command", commands("scalian-train"), ids=label)
+def test_training_commands_compose(command: Command) -> None:
+    arguments = [argument for argument in command.words[1:] if not argument.startswith(RESUMING)]
+    own = next((argument for argument in arguments if argument.startswith("hydra.searchpath=")), None)
+    for job in jobs([argument for argument in arguments if argument != own]):
+        overrides = [f"hydra.searchpath=[file://{ROOT}/docs/own_network/configs]"] if own else []
+        check(composed(*overrides, *job))
+
+
+@pytest.mark.parametrize("command", commands("scalian-apply"), ids=label)
+def test_arguments_of_actions_are_taken(command: Command) -> None:
+    said = [spelt_out(argument, several=False) for argument in command.words[1:] if argument != "--help"]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("apply", overrides=said)
+    assert set(config) <= {*OWN}
+    check_arguments({"action": OmegaConf.to_container(config.action, resolve=True)})
+    assert config.run is not None or "--help" in command.words
+
+
+@pytest.mark.parametrize("command", commands("make"), ids=label)
+def test_make_targets_exist(command: Command) -> None:
+    assert re.search(rf"^{command.words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", commands("python"), ids=label)
+def test_scripts_exist(command: Command) -> None:
+    assert command.words[1] in ("-m", PLACEHOLDER) or (ROOT / command.words[1]).is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_extras_exist(page: Path) -> None:
+    known = re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    said = re.findall(r"\.\[([\w,]+)\]'", page.read_text(encoding="utf-8"))
+    assert {extra for several in said for extra in several.split(",")} <= set(known)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_in_the_text_exist(page: Path) -> None:
+    """Also where they are no whole command, as `loss=hinge` in a sentence."""
+    own = {"halves", "mine"}
+    text = page.read_text(encoding="utf-8")
+    groups = "model|dataset|loss|experiment|trainer|callbacks|logger|sweep|action|trainer/accelerator|model/crf"
+    for group, names in re.findall(rf"(?<![\w./])({groups})=([a-z]\w*(?:,[a-z]\w*)*)", text):
+        for name in names.split(","):
+            assert (CONFIGS / group / f"{name}.yaml").exists() or name in own | {"none", "null"}, f"{group}={name}"

@@ -1,0 +1,71 @@
+"""Generated parts of the documentation are those of today's code and configs."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from documented import PAGES, ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import floors
+import write_docs
+
+sys.path.pop(0)
+
+
+def test_generated_parts_are_up_to_date() -> None:
+    stale = [file.name for file, text in write_docs.generated().items() if file.read_text(encoding="utf-8") != text]
+    assert not stale, "run: python scripts/write_docs.py"
+
+
+def test_words_has_every_option_and_key() -> None:
+    words = (ROOT / "docs/words.md").read_text(encoding="utf-8")
+    for group in ("model", "dataset", "loss", "experiment", "action", "trainer", "callbacks"):
+        for file in (ROOT / "configs" / group).glob("*.yaml"):
+            assert f"### `{file.stem}`" in words
+    assert "| `loss.beta` | `1.0` | factor of the KL" in words
+    assert "| `model.network.latent_dim` | `20` |" in words
+    assert "| `count` | `64` | images |" in words
+
+
+def test_the_keys_of_an_option_are_those_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "option.yaml"
+    file.write_text("# What it is.\na: 1 # one\nb:\n  c: [1, 2] # two\n  d: {e: 3} # flow\n_target_: x\nf: ??? # must\n")
+    assert list(write_docs.keys(file)) == [
+        ("a", "1", "one"),
+        ("b.c", "[1, 2]", "two"),
+        ("b.d", "{e: 3}", "flow"),
+        ("f", "???", "must"),
+    ]
+    assert yaml.safe_load(file.read_text())["b"]["c"] == [1, 2]
+
+
+def test_the_readmes_floors_are_the_packages() -> None:
+    (picture,) = re.findall(r"```\n(1  train.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    rooms = [re.split(r"\s{3,}", line[3:].partition("    ")[0].strip()) for line in picture.splitlines()]
+    assert [[room.rstrip("/") for room in floor] for floor in rooms] == [list(floor) for floor in floors.FLOORS]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target, anchor in re.findall(r"\]\((?!http)([^)#\s]*)(?:#([^)]+))?\)", text):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page: its headings as GitHub and the site spell them, and explicit ones."""
+    text = page.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings} | set(
+        re.findall(r'<a id="([^"]+)">', text)
+    )
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
