@@ -109,8 +109,9 @@ def words() -> str:
         "",
         "<!-- Written by scripts/write_docs.py from the comments in configs/. -->",
         "",
-        "`scalian-train <group>=<option> <key>=<value>`: every option of every config group, and the keys that each adds. "
-        "`scalian-train --cfg job` prints all values of an experiment. Options named `fake_…` are made-up data for tests.",
+        "`scalian-train <group>=<option> <key>=<value>`: every option of every config group, and the keys that each "
+        "adds. `scalian-train --cfg job` prints all values of an experiment. Options named `fake_…` are made-up data "
+        "for tests.",
         "",
         "## The experiment itself",
         "",

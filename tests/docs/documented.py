@@ -36,7 +36,7 @@ def commands(program: str) -> list[Command]:
         lines = [line.strip() for block in BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
         for line in [*lines, *INLINE.findall(text.replace("\\|", "|"))]:
             for part in re.split(r" && | \| ", line):
-                if part.startswith(f"{program} ") and "…" not in part and "=<name>" not in part and "<group>" not in part:
+                if part.startswith(f"{program} ") and not re.search("…|=<name>|<group>", part):
                     found.setdefault(part.split("  #")[0].strip(), Command(page.name, part))
     return list(found.values())
 
