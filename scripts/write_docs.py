@@ -1,7 +1,7 @@
 """Write the generated parts of the documentation: `python scripts/write_docs.py` (make docs calls it).
 
 - docs/words.md: every option of every config group, with its keys, from the comments in configs/.
-- the block of imports in docs/design.md, from scripts/floors.py.
+- the package's floors in README.md and docs/design.md, from scripts/floors.py.
 - code blocks whose opening line has a title, which repeat the file of that name.
 
 tests/docs/test_generated.py fails where one of them is no longer true.
@@ -17,7 +17,18 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 TITLED = re.compile(r'(```\w+ title="([^"]+)"\n).*?(\n```\n)', re.DOTALL)
-FLOORS = re.compile(r"(<!-- floors -->\n+```\n).*?(\n```\n)", re.DOTALL)
+DRAWN = re.compile(r"<!-- (floors|rooms) -->\n.*?<!-- end -->\n", re.DOTALL)
+FLOORS = (
+    "scalian-train",
+    "scalian-apply, scalian-report, the Python API; what happens around a sweep's jobs",
+    "what is done with runs; how one is made; how several are compared",
+    "training procedures; what happens beside them",
+    "what training needs of checkpoints, metrics and losses",
+    "networks, data, and how configs become objects",
+    "figures; what a command line may say; files and folders",
+    "what all of them share",
+)
+"""what lies on each floor of the package"""
 WITHOUT_COMMENT = {"_target_", "_partial_", "_recursive_"}
 NOT_SHOWN = {"fits", "provides", "needs", "defaults", "hydra"}
 """read by checks, not set by users"""
@@ -134,22 +145,32 @@ def anchor(group: str, file: Path) -> str:
     return f"{group.replace('/', '-')}-{file.stem}"
 
 
-def floors() -> str:
-    """The rooms of the package and what each imports, as scripts/floors.py draws them."""
+def drawings() -> dict[str, str]:
+    """The package's floors, from scripts/floors.py: `floors` with what each room imports, `rooms` in short."""
     sys.path.insert(0, str(ROOT / "scripts"))
     try:
         import floors
     finally:
         sys.path.pop(0)
-    return str(floors.drawn())
+    rows = [
+        [f"`{name}/`" if (floors.PACKAGE / name).is_dir() else f"`{name}`" for name in row] for row in floors.FLOORS
+    ]
+    lines = [
+        f"| {number} | {' · '.join(row)} | {what} |"
+        for number, (row, what) in enumerate(zip(rows, FLOORS, strict=True), start=1)
+    ]
+    return {
+        "floors": f"```\n{floors.drawn()}\n```",
+        "rooms": "\n".join(["| floor | rooms | |", "|---|---|---|", *lines]),
+    }
 
 
 def generated() -> dict[Path, str]:
     """Each documentation file → its text with the generated parts as they should be."""
-    texts = {file: file.read_text(encoding="utf-8") for file in sorted((ROOT / "docs").glob("*.md"))}
-    drawn = floors()
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    texts, drawn = {page: page.read_text(encoding="utf-8") for page in pages}, drawings()
     for file, text in texts.items():
-        text = FLOORS.sub(lambda found: found[1] + drawn + found[2], text)
+        text = DRAWN.sub(lambda found: f"<!-- {found[1]} -->\n\n{drawn[found[1]]}\n\n<!-- end -->\n", text)
         texts[file] = TITLED.sub(lambda m: m[1] + (ROOT / m[2]).read_text(encoding="utf-8").rstrip() + m[3], text)
     texts[ROOT / "docs/words.md"] = words()
     return texts

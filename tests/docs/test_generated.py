@@ -43,8 +43,8 @@ def test_the_keys_of_an_option_are_those_of_its_file(tmp_path: Path) -> None:
 
 
 def test_the_readmes_floors_are_the_packages() -> None:
-    (picture,) = re.findall(r"```\n(1  train.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    rooms = [re.split(r"\s{3,}", line[3:].partition("    ")[0].strip()) for line in picture.splitlines()]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rooms = [re.findall(r"`([\w/]+)`", row) for row in re.findall(r"^\| [1-8] \|(.*?)\|", readme, re.MULTILINE)]
     assert [[room.rstrip("/") for room in floor] for floor in rooms] == [list(floor) for floor in floors.FLOORS]
 
 
