@@ -1,4 +1,4 @@
-"""The training commands of the documentation run in small: a few batches of their data, tiny networks, on the processor.
+"""The training commands of the documentation run in small: few batches of their data, tiny networks, on the processor.
 
 Data sets that have to be downloaded are used where they lie in data/ already.
 """
