@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import composed
 from documented import PAGES, PLACEHOLDER, ROOT, Command, commands, jobs
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+import scalian_exp
 from scalian_exp.commandline.actions import OWN, spelt_out
-from scalian_exp.vocabulary.checks import check, check_arguments
+from scalian_exp.vocabulary.checks import check_arguments
 from scalian_exp.vocabulary.options import CONFIGS
 
 RESUMING = ("resume=", "sweep.resume=")
@@ -33,7 +33,7 @@ def test_training_commands_compose(command: Command) -> None:
     own = next((argument for argument in arguments if argument.startswith("hydra.searchpath=")), None)
     for job in jobs([argument for argument in arguments if argument != own]):
         overrides = [f"hydra.searchpath=[file://{ROOT}/docs/own_network/configs]"] if own else []
-        check(composed(*overrides, *job))
+        scalian_exp.compose(*overrides, *job)
 
 
 @pytest.mark.parametrize("command", commands("scalian-apply"), ids=label)
