@@ -1,0 +1,1 @@
+"""Networks of all families: plain torch modules that know neither Lightning nor Hydra."""

@@ -1,6 +1,6 @@
-"""VGG-16 and ResNet, of torchvision's parts and names, in any width and at any output stride.
+"""VGG-16 and ResNet from torchvision's parts and with its parameter names, at any width and output stride.
 
-With width 1 they can start from torchvision's ImageNet weights.
+At width 1 they can be initialised with torchvision's ImageNet weights.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,10 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Standardise(nn.Module):
-    """Images in [0, 1] → mean 0, deviation about 1: colours by ImageNet's statistics, others by their middle."""
+    """Layer that maps images in [0, 1] to mean 0 and a standard deviation of about 1.
+
+    Three channels use ImageNet's statistics; any other number uses their averages for every channel.
+    """
 
     mean: Tensor
     std: Tensor
@@ -33,13 +36,15 @@ class Standardise(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Standardise images (B, C, H, W) in [0, 1]."""
         return (x - self.mean) / self.std
 
 
 def check_pretrained(pretrained: bool, in_channels: int, width: float) -> None:
-    """
+    """Check that torchvision has ImageNet weights for such a network, if they are wanted.
+
     Raises:
-        ValueError: if torchvision has no weights for such a network.
+        ValueError: if it has none.
     """
     if pretrained and (in_channels != 3 or width != 1):
         raise ValueError(
@@ -49,32 +54,35 @@ def check_pretrained(pretrained: bool, in_channels: int, width: float) -> None:
 
 
 def imagenet_weights(weights: Any) -> dict[str, Tensor]:
-    """A state dict of torchvision's.
+    """Load a state dict of torchvision's, downloading it if necessary.
 
     Raises:
-        ValueError: if it can't be had.
+        ValueError: if it can't be downloaded or read.
     """
     try:
         state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
         raise ValueError(
-            f"ImageNet weights can't be had ({error}); put {weights.url.rsplit('/', 1)[-1]} into "
+            f"The ImageNet weights can't be loaded ({error}); put {weights.url.rsplit('/', 1)[-1]} into "
             f"{torch.hub.get_dir()}/checkpoints, or use model.network.pretrained=false."
         ) from error
     return state
 
 
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-"""channels of the 3×3 convolutions of each of five blocks; a pooling follows each"""
+"""channels of the 3×3 convolutions of each of the five blocks; each block is followed by a pooling"""
 
 
 def vgg16_blocks(
     in_channels: int, width: float, dilations: Sequence[int] = (1,) * 5, padding: int = 1
 ) -> nn.ModuleList:
-    """The five blocks of convolutions of VGG-16 (Simonyan & Zisserman 2015), without the poolings that follow them.
+    """Return the five convolutional blocks of VGG-16 (Simonyan & Zisserman 2015), without the poolings after them.
 
     Args:
-        padding: of the very first convolution.
+        in_channels: channels of the images.
+        width: factor of all numbers of channels.
+        dilations: dilation of each block's convolutions.
+        padding: padding of the very first convolution.
     """
     blocks, before = nn.ModuleList(), in_channels
     for channels, dilation in zip(VGG16, dilations, strict=True):
@@ -93,14 +101,18 @@ def vgg16_blocks(
 
 
 def start_by_fan_out(layer: nn.Conv2d) -> None:
-    """He et al. 2015, as torchvision starts its VGG and ResNets."""
+    """Initialise a convolution as torchvision does in VGG and ResNet: He et al. 2015, by fan-out, with zero bias."""
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
 
 
 def load_vgg16(blocks: nn.ModuleList) -> dict[str, Tensor]:
-    """Give the blocks ImageNet weights, and return those of the whole classifier, for layers made of its dense ones."""
+    """Load ImageNet weights into the blocks, and return the state dict, from which dense layers can be initialised.
+
+    Raises:
+        ValueError: if the weights can't be loaded.
+    """
     state = imagenet_weights(VGG16_Weights.IMAGENET1K_V1)
     theirs = [value for name, value in state.items() if name.startswith("features.")]
     with torch.no_grad():
@@ -147,7 +159,7 @@ class ResNet(nn.Module):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         stride, dilation = 4, 1
         self.channels: list[int] = []
-        """of the four stages' features"""
+        """channels of the four stages' features"""
         stages = []
         for stage, count in enumerate({50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}[depth]):
             earlier, step = dilation, 1 if stage == 0 else 2
@@ -156,7 +168,7 @@ class ResNet(nn.Module):
             stride *= step
             if stage == 3 and multi_grid is not None:
                 dilations = [dilation * factor for factor in multi_grid]
-            else:  # the block that would have strided sees the map of the stage before, hence its dilation
+            else:  # the first block still sees the map of the stage before, so it keeps that stage's dilation
                 dilations = [earlier, *[dilation] * (count - 1)]
             planes = scaled(64 * 2**stage, width)
             first = bottleneck(before, planes, step, dilations[0])
@@ -170,15 +182,16 @@ class ResNet(nn.Module):
         self.weights: Any = {50: ResNet50_Weights, 101: ResNet101_Weights}[depth].IMAGENET1K_V1
 
     def load_pretrained(self) -> None:
-        """Give it torchvision's ImageNet weights.
+        """Load torchvision's ImageNet weights.
 
         Raises:
-            ValueError: if they can't be had.
+            ValueError: if they can't be loaded.
         """
         state = imagenet_weights(self.weights)
         self.load_state_dict({name: value for name, value in state.items() if not name.startswith("fc.")})
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Map images (B, C, H, W) in [0, 1] to the features of the four stages, finest first."""
         x = self.maxpool(torch.relu(self.bn1(self.conv1(self.standardise(x)))))
         features = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
@@ -188,20 +201,21 @@ class ResNet(nn.Module):
 
 
 class OnResNet(nn.Module):
-    """What networks with a ResNet as backbone share: its ImageNet weights."""
+    """Base class of networks with a ResNet as backbone: loads its ImageNet weights."""
 
     backbone: ResNet
 
     def load_pretrained(self) -> None:
-        """
+        """Load ImageNet weights into the backbone.
+
         Raises:
-            ValueError: if the weights can't be had.
+            ValueError: if they can't be loaded.
         """
         self.backbone.load_pretrained()
 
 
 def bottleneck(before: int, planes: int, stride: int, dilation: int) -> Bottleneck:
-    """torchvision's block, with a projection where sizes change."""
+    """Return torchvision's bottleneck block, with a projection on its shortcut where the sizes change."""
     projection, after = None, planes * Bottleneck.expansion
     if stride != 1 or before != after:
         projection = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))

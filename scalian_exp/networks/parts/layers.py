@@ -11,12 +11,12 @@ from scalian_exp.ranges import PositiveInt
 
 
 def scaled(channels: int, width: float) -> int:
-    """So many channels times the width, at least one."""
+    """Multiply a number of channels by a width factor, rounding to at least 1."""
     return max(1, round(channels * width))
 
 
 def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
-    """Linear layers from sizes[0] to sizes[-1], each followed by the activation, the last one too."""
+    """Return linear layers of sizes[0] to sizes[-1] units, each followed by the activation, including the last one."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), activation()]
@@ -24,7 +24,7 @@ def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> 
 
 
 def pyramid(image_size: Sequence[PositiveInt], levels: int) -> list[tuple[int, int]]:
-    """Sizes of an image that is halved `levels` times, rounded down: [(H, W), (H/2, W/2), …].
+    """Return the sizes of an image that is halved `levels` times, rounded down: [(H, W), (H/2, W/2), …].
 
     Raises:
         ValueError: if a side is shorter than 2^levels, so that nothing would be left of it.
@@ -45,18 +45,24 @@ def pyramid(image_size: Sequence[PositiveInt], levels: int) -> list[tuple[int, i
 def doubling(
     in_channels: PositiveInt, image_size: Sequence[PositiveInt], channels: Sequence[PositiveInt]
 ) -> Iterator[nn.ConvTranspose2d]:
-    """4×4 transposed convolutions of stride 2, from the smallest map of a pyramid of `channels` back to the image."""
+    """Yield 4×4 transposed convolutions of stride 2 that lead from a pyramid's smallest map back to the image.
+
+    Args:
+        in_channels: channels of the image.
+        image_size: height and width of the image.
+        channels: of the pyramid's levels, from the image downwards.
+    """
     sizes = pyramid(image_size, len(channels))
     widths = [*reversed(channels), in_channels]
     for before, after, (height, width) in zip(widths, widths[1:], reversed(sizes[:-1]), strict=False):
-        odd = (height % 2, width % 2)  # the row and the column that halving dropped
+        odd = (height % 2, width % 2)  # restores the row and the column that halving dropped
         yield nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=odd)
 
 
 def start_at_base_rates(decoder: nn.Module, mean: Tensor) -> None:
     """Set the last layer's bias so that decoding starts at the mean image (C, H, W), clipped to [0.001, 0.999].
 
-    A convolution's bias is set to the mean of each channel. As in the code of Burda et al. 2016.
+    A convolution's bias is set to the mean of each channel. This follows the code of Burda et al. 2016.
     """
     layer = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear | nn.ConvTranspose2d)][-1]
     rates = mean.flatten() if isinstance(layer, nn.Linear) else mean.mean((1, 2))
@@ -66,9 +72,10 @@ def start_at_base_rates(decoder: nn.Module, mean: Tensor) -> None:
 
 
 class ConvEncoder(nn.Module):
-    """Images (B, in_channels, H, W) → features (B, hidden[-1]): 4×4 convolutions of stride 2, then dense layers.
+    """Encoder of images (B, in_channels, H, W) to features (B, hidden[-1]): 4×4 convolutions, then dense layers.
 
-    Higgins et al. 2017 and Burgess et al. 2018 (arXiv:1804.03599) use this shape, as does DCGAN's discriminator.
+    The convolutions have stride 2. Higgins et al. 2017 and Burgess et al. 2018 (arXiv:1804.03599) use this shape, as
+    does DCGAN's discriminator.
     """
 
     def __init__(
@@ -90,11 +97,12 @@ class ConvEncoder(nn.Module):
         self.dense = mlp([channels[-1] * height * width, *hidden])
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, in_channels, H, W) to features (B, hidden[-1])."""
         return self.dense(self.convolutions(x).flatten(1))
 
 
 class ConvDecoder(nn.Module):
-    """Codes (B, latent_dim) → logits (B, in_channels, H, W): ConvEncoder's mirror image, exact for odd sizes too."""
+    """Decoder of codes (B, latent_dim) to logits (B, in_channels, H, W): ConvEncoder mirrored, for odd sizes too."""
 
     def __init__(
         self,
@@ -113,13 +121,14 @@ class ConvDecoder(nn.Module):
         self.deconvolutions = nn.Sequential(*layers[:-1])
 
     def forward(self, z: Tensor) -> Tensor:
+        """Map codes (B, latent_dim) to logits of the pixels (B, in_channels, H, W)."""
         return self.deconvolutions(self.dense(z).unflatten(1, self.map_size))
 
 
 def dense_decoder(
     shape: Sequence[int], hidden: Sequence[int], latent_dim: int, activation: Callable[[], nn.Module]
 ) -> nn.Sequential:
-    """Codes (B, latent_dim) → logits (B, *shape) through hidden[-1], …, hidden[0] units: the encoder mirrored."""
+    """Return a mirrored dense encoder: codes (B, latent_dim) → hidden[-1], …, hidden[0] units → logits (B, *shape)."""
     widths = [latent_dim, *reversed(hidden)]
     return nn.Sequential(
         mlp(widths, activation), nn.Linear(widths[-1], math.prod(shape)), nn.Unflatten(1, tuple(shape))
@@ -127,20 +136,21 @@ def dense_decoder(
 
 
 class Flat(nn.Module):
-    """A network over vectors, used on images: flattens (B, C, H, W) on the way in."""
+    """Adapter that applies a network over vectors to images, flattening (B, C, H, W) to (B, C·H·W)."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to the network's output on their flattened pixels."""
         return self.network(x.flatten(1))
 
 
 def convolution(
     before: int, after: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    """A convolution that keeps the size but for its stride, batch norm and ReLU."""
+    """Return a size-preserving convolution (apart from its stride), batch norm and ReLU."""
     padding = dilation * (kernel // 2)
     conv = nn.Conv2d(before, after, kernel, stride, padding, dilation, groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True))

@@ -1,7 +1,8 @@
 """Masked convolutions: none of their outputs depends on later pixels (van den Oord et al. 2016, section 3.4).
 
-Pixels come row after row, from left to right; within a pixel, the channels come in their order. Feature maps belong to
-channels in groups as equal as can be, as each may see the channels before its own (mask A), and its own (mask B).
+Pixels are ordered row by row, from left to right; within a pixel, channels are ordered too. Feature maps are divided
+among the channels in groups as equal as possible. A group may see those of earlier channels (mask A), or its own as
+well (mask B).
 """
 
 from collections.abc import Callable
@@ -10,26 +11,26 @@ import torch
 from torch import Tensor, nn
 
 Step = Callable[[Tensor, int, int], Tensor]
-"""features of a pixel (F, B), its row and column → features of the layer above; pixels come in their order"""
+"""maps features of a pixel (F, B), its row and its column to features of the layer above; called in pixel order"""
 
 
 def groups(maps: int, channels: int) -> Tensor:
-    """The channel that each of so many feature maps belongs to."""
+    """Return the channel that each of `maps` feature maps belongs to."""
     return torch.arange(maps) * channels // maps
 
 
 def times(matrix: Tensor, x: Tensor) -> Tensor:
-    """A matrix and maps (F, …)."""
+    """Multiply maps (F, …) by a matrix (G, F) along their first dimension."""
     return (matrix @ x.flatten(1)).unflatten(1, x.shape[1:])
 
 
 class MaskedConv2d(nn.Conv2d):
-    """A convolution that keeps the size and sees what comes before: rows above, and in its own row what is left.
+    """Size-preserving convolution that sees only earlier pixels: the rows above, and its own row to the left.
 
     Args:
-        channels: of the image, into whose groups the feature maps are divided.
-        strict: mask A: of the pixel itself only the channels before the own one.
-        gates: the outputs are so many blocks, each divided into groups.
+        channels: channels of the image, into whose groups the feature maps are divided.
+        strict: use mask A: within the pixel itself, see only channels before the output's own.
+        gates: number of equal blocks that the outputs consist of; each block is divided into groups.
     """
 
     mask: Tensor
@@ -54,40 +55,44 @@ class MaskedConv2d(nn.Conv2d):
 
     @property
     def masked(self) -> Tensor:
-        """The weight: (after, before, height, width)."""
+        """The masked weight, (after, before, height, width)."""
         return self.weight * self.mask
 
     @property
     def matrix(self) -> Tensor:
-        """The same of the rows that it sees, (after, before·rows·width)."""
+        """The masked weight of the rows that are not masked out entirely, (after, before·rows·width)."""
         return self.masked[:, :, : self.weight.shape[2] // 2 + 1].flatten(1)
 
     @property
     def column(self) -> Tensor:
-        """The bias, (after, 1)."""
+        """The bias as a column, (after, 1)."""
         assert self.bias is not None
         return self.bias[:, None]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map features (B, before, H, W) to (B, after, H, W)."""
         return self._conv_forward(x, self.masked, self.bias)
 
     def features_first(self, x: Tensor) -> Tensor:
-        """The same for 1×1 kernels: (before, …) → (after, …)."""
+        """Apply a 1×1 convolution to maps whose features come first: (before, …) → (after, …)."""
         return torch.addmm(self.column, self.matrix, x.flatten(1)).unflatten(1, x.shape[1:])
 
     def canvas(self, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Zeros for `count` images with the border that the convolution needs, and the view of what lies within, (F, H,
-        W, B)."""
+        """Return zeros for `count` images with the border that the convolution needs, and a view of the part inside it.
+
+        The view is (F, H, W, B).
+        """
         (up, left), (height, width) = self.padding_of_past, size
         canvas = self.weight.new_zeros(self.in_channels, height + up, width + 2 * left, count)
         return canvas, canvas[:, up:, left : left + width]
 
     @property
     def padding_of_past(self) -> tuple[int, int]:
+        """Rows of padding above and columns of padding on either side."""
         return self.kernel_size[0] // 2, self.kernel_size[1] // 2
 
     def at(self, canvas: Tensor) -> Callable[[int, int], Tensor]:
-        """A row and a column → the outputs there (after, B), of what lies on the canvas at that time."""
+        """Return a function of row and column that computes the outputs (after, B) there from the current canvas."""
         matrix, bias, (up, left) = self.matrix, self.column, self.padding_of_past
 
         def look(row: int, column: int) -> Tensor:
@@ -98,7 +103,7 @@ class MaskedConv2d(nn.Conv2d):
         return look
 
     def steps(self, count: int, size: tuple[int, int]) -> Step:
-        """The same for `count` images, one pixel after the other."""
+        """Return this convolution for `count` images as a function that is called pixel by pixel."""
         canvas, seen = self.canvas(count, size)
         look = self.at(canvas)
 
@@ -109,6 +114,6 @@ class MaskedConv2d(nn.Conv2d):
         return step
 
     def alone(self) -> Callable[[Tensor], Tensor]:
-        """The same for 1×1 kernels: features (F, B) → (after, B)."""
+        """Return this 1×1 convolution as a function of one pixel's features: (before, B) → (after, B)."""
         matrix, bias = self.matrix, self.column
         return lambda x: torch.addmm(bias, matrix, x)

@@ -1,7 +1,7 @@
 """Gaussian filtering in many dimensions in linear time (Adams, Baek & Davis 2010, Computer Graphics Forum 29(2)).
 
 A point's value is spread over the d + 1 corners of the simplex it lies in (splat), the lattice is blurred along each of
-its d + 1 directions, and every point reads its corners again (slice): weighted sums of rows, all three.
+its d + 1 directions, and every point reads its corners again (slice). All three are weighted sums of rows.
 """
 
 import math
@@ -12,16 +12,17 @@ from torch import Tensor
 
 
 class PermutohedralLattice:
-    """D^−½ K D^−½ for K_ij ≈ exp(−|f_i − f_j|²/2) and its row sums D, the diagonal i = j included.
+    """Filter D^−½ K D^−½ for K_ij ≈ exp(−|f_i − f_j|²/2) and its row sums D, including the diagonal i = j.
 
-    Exactly the approximation, the order of blurring and the symmetric normalisation of Krähenbühl & Koltun's own code.
+    It makes the same approximation, in the same order of blurring and with the same symmetric normalisation, as
+    Krähenbühl & Koltun's own code.
     """
 
     def __init__(self, features: Tensor):
-        """Features (N, d), in standard deviations of the Gaussian.
+        """Build the lattice of features (N, d), given in standard deviations of the Gaussian.
 
         Raises:
-            ValueError: if they are not finite, or spread so far that the lattice has too many points.
+            ValueError: if they are not finite, or so far apart that the lattice has too many points.
         """
         keys, shares, steps = simplices(features.float().T.contiguous())
         keys, order = keys.flatten().sort(stable=True)
@@ -39,13 +40,13 @@ class PermutohedralLattice:
         self.normalise()
 
     def normalise(self) -> None:
-        """Divide by the square roots of the row sums, on the way in and on the way out."""
+        """Divide the splat and slice weights by the square roots of the row sums."""
         scale = self(torch.ones_like(self.slice_weights[:, :1])).rsqrt()
         self.splat_weights *= scale.flatten().index_select(0, self.inputs)
         self.slice_weights *= scale
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Values (N, K) → (N, K)."""
+        """Filter values (N, K) to (N, K)."""
         values = F.embedding_bag(self.inputs, values, self.starts, mode="sum", per_sample_weights=self.splat_weights)
         for rows, weights in self.neighbours:
             values = F.embedding_bag(rows, values, mode="sum", per_sample_weights=weights)
@@ -53,10 +54,14 @@ class PermutohedralLattice:
 
 
 def simplices(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-    """Features (d, N) → keys of every point's corners and its shares in them, both (d + 1, N), and steps between keys.
+    """Find the simplex of each feature vector (d, N).
 
-    The lattice lies in the coordinates (d + 1) that sum to 0. Its points are whole steps along d + 1 directions: the
-    k-th adds 1 to all coordinates and takes d + 1 from the k-th one, so that a step along each leads back.
+    The lattice lies in the d + 1 coordinates that sum to 0. Its points are whole steps along d + 1 directions: the k-th
+    direction adds 1 to all coordinates and subtracts d + 1 from the k-th one, so that one step along each leads back.
+
+    Returns:
+        Keys of each point's corners and its barycentric weights, both (d + 1, N), and each direction's step in the
+            keys.
 
     Raises:
         ValueError: if the features are not finite, or too large for their simplices to be told apart.
@@ -65,13 +70,13 @@ def simplices(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
     position = elevated(features)
     if not position.abs().amax() < 2**20:
         raise ValueError(
-            "The lattice needs finite features, and standard deviations that are not so small beside them."
+            "The lattice needs finite features, and standard deviations that are not too small compared with them."
         )
     corner = (position * (1 / (d + 1))).round()  # of the simplex, in units of d + 1
     turn = smaller_rows(position - (d + 1) * corner) - corner.sum(0).int()  # rounded coordinates may not sum to 0
     wrap = (turn > d).int() - (turn < 0).int()
     corner += wrap
-    turn = (turn - (d + 1) * wrap).long()  # from corner to corner, first along the direction of the smallest rest
+    turn = (turn - (d + 1) * wrap).long()  # order of the steps from corner to corner, smallest remainder first
 
     rest = (position - (d + 1) * corner) * (1 / (d + 1))
     ascending = torch.empty_like(rest).scatter_(0, turn, rest)
@@ -88,7 +93,7 @@ def simplices(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
 
 
 def elevated(features: Tensor) -> Tensor:
-    """Features (d, N) → coordinates (d + 1, N) that sum to 0, in which the blur has a variance of 1 (p. 5 of Adams)."""
+    """Embed features (d, N) in the d + 1 coordinates that sum to 0, where the blur has variance 1 (p. 5 of Adams)."""
     d = len(features)
     total = torch.zeros_like(features[0])
     rows = []
@@ -100,7 +105,7 @@ def elevated(features: Tensor) -> Tensor:
 
 
 def smaller_rows(values: Tensor) -> Tensor:
-    """How many rows are smaller, per column; of equal ones the last counts as the smallest."""
+    """Count, for each entry, how many rows of its column are smaller; among equal ones, the last counts as smallest."""
     counts = torch.zeros_like(values, dtype=torch.int32)
     for i in range(len(values)):
         for j in range(i + 1, len(values)):
@@ -111,12 +116,15 @@ def smaller_rows(values: Tensor) -> Tensor:
 
 
 def numbered(coordinates: Tensor) -> tuple[Tensor, list[int]]:
-    """Steps (d, N) along all directions but the last → one number for all, and what each direction's step adds to it.
+    """Enumerate lattice points given as steps (d, N) along all directions but the last.
+
+    Returns:
+        One number for each point, and what a step along each of the d + 1 directions adds to it.
 
     Raises:
-        ValueError: if 64 bits don't hold the numbers of all points between the farthest ones.
+        ValueError: if 64 bits can't number all points in between.
     """
-    lowest, highest = coordinates.amin(1) - 2, coordinates.amax(1) + 2  # a step to other corners, one to neighbours
+    lowest, highest = coordinates.amin(1) - 2, coordinates.amax(1) + 2  # one step to corners, one to neighbours
     sizes = [int(size) for size in (highest - lowest + 1).tolist()]
     count = math.prod(sizes)
     if count >= 2**63:
@@ -129,9 +137,12 @@ def numbered(coordinates: Tensor) -> tuple[Tensor, list[int]]:
 
 
 def neighbours(points: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """Rows and weights (M, 3) of the blur ½, 1, ½ along one direction, for the lattice's points (M); 0 beyond them."""
+    """Return rows and weights, (M, 3) each, of the blur ½, 1, ½ along one direction of a lattice with M points.
+
+    Neighbours outside the lattice have weight 0.
+    """
     keys, order = torch.cat([points, points + step]).sort(stable=True)
-    twice = (keys[1:] == keys[:-1]).nonzero().flatten()  # a point, then the step onto it
+    twice = (keys[1:] == keys[:-1]).nonzero().flatten()  # a point, followed by a step from another point onto it
     after, before = order.index_select(0, twice), order.index_select(0, twice + 1) - len(points)
     rows = torch.arange(len(points), dtype=torch.int32, device=points.device).repeat(3, 1)
     rows[0].index_copy_(0, after, before.int())

@@ -1,7 +1,7 @@
-"""What PixelRNN and PixelCNN share (van den Oord, Kalchbrenner & Kavukcuoglu 2016, arXiv:1601.06759, table 1).
+"""Base classes of PixelRNN and PixelCNN (van den Oord, Kalchbrenner & Kavukcuoglu 2016, arXiv:1601.06759, table 1).
 
-p(x) = Π p(x_i | x_1 … x_{i−1}) over the channels of the pixels, row after row: a 7×7 convolution with mask A, layers
-that look at what comes before, two 1×1 convolutions, and a sigmoid or a softmax over the values of a pixel.
+p(x) = Π p(x_i | x_1 … x_{i−1}) over the channels of the pixels, row by row: a 7×7 convolution with mask A, layers that
+look at earlier pixels, two 1×1 convolutions, and a sigmoid or a softmax over a pixel's values.
 """
 
 from abc import ABC, abstractmethod
@@ -18,75 +18,83 @@ from scalian_exp.networks.parts.pixels import draw, expected, logits_per_value, 
 
 
 class Layer(nn.Module, ABC):
-    """From the feature maps of a layer to those of the next."""
+    """Layer that maps feature maps to feature maps without looking at later pixels."""
 
     beyond = 0
-    """columns to the right of the image that it walks as well"""
+    """number of columns to the right of the image that the layer processes as well"""
 
     @abstractmethod
     def steps(self, count: int, size: tuple[int, int], context: Tensor | None) -> Step:
-        """The same for `count` images, one pixel after the other. A pixel may come again, with more of its channels.
+        """Return this layer for `count` images as a function that is called pixel by pixel.
+
+        A pixel may be passed again once more of its channels are known.
 
         Args:
-            context: what `forward` was given beside, as (F, H, W, B).
+            count: number of images.
+            size: height and width.
+            context: the context that `forward` takes, as (F, H, W, B).
         """
 
 
 class PixelByPixel(nn.Module, ABC):
-    """Images (B, C, H, W) → logits of their pixels, each given those that come before it.
+    """Network from images (B, C, H, W) to logits of their pixels, each given the pixels before it.
 
-    See networks/pixels.py for the shapes of logits.
+    See parts/pixels.py for the shapes of the logits.
     """
 
     shape: tuple[int, int, int]
-    """of an image"""
+    """channels, height and width of an image"""
     levels: int
-    """values that a channel of a pixel takes"""
+    """number of values that a channel of a pixel can take"""
     rows_drawn: int
-    """how often `pixel_by_pixel` gives an image"""
+    """number of images that `pixel_by_pixel` yields"""
 
     @abstractmethod
     def pixel_by_pixel(
         self, x: Tensor, known: Tensor, temperature: float = 1.0, noise: Tensor | None = None
     ) -> Iterator[Tensor]:
-        """Draw the unknown pixels of images, one after the other, each given those before it; a known pixel that comes
-        later has no say. Gives the images (B, C, H, W) after every row, always the same tensor.
+        """Draw the unknown pixels of images one by one, each given those before it; yield the images after each row.
+
+        Known pixels that come later have no influence. The images (B, C, H, W) are always the same tensor.
 
         Args:
+            x: images (B, C, H, W) in [0, 1].
             known: bool (B, 1, H, W).
             temperature: divides the logits.
-            noise: in [0, 1), like x; without it, drawn.
+            noise: uniform in [0, 1), shaped like x; drawn if not given.
         """
 
     def next_pixel(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What was expected at every pixel, given those before it, in [0, 1]; and −log p of what came, in nats; each
-        like x."""
+        """Return each pixel's expected value given those before it, in [0, 1], and −log p of the actual one, in nats.
+
+        Both are shaped like x.
+        """
         logits = self(x)
         return expected(logits, x.dim()), nats(logits, x)
 
     def complete(self, x: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:
-        """Images whose unknown pixels are drawn; see `pixel_by_pixel`."""
+        """Draw the unknown pixels of images (B, C, H, W) and return the completed images; see `pixel_by_pixel`."""
         *_, image = self.pixel_by_pixel(x, known, temperature)
         return image
 
     def sample(self, count: int, temperature: float = 1.0) -> Tensor:
-        """Images (count, C, H, W)."""
+        """Draw images (count, C, H, W) in [0, 1]."""
         x = next(self.parameters()).new_zeros(count, *self.shape)
         return self.complete(x, torch.zeros_like(x[:, :1], dtype=torch.bool), temperature)
 
 
 class PixelNetwork(PixelByPixel):
-    """The first convolution, layers, and the last ones.
+    """Network over pixels: a masked 7×7 convolution, layers, and masked 1×1 convolutions.
 
     Args:
-        in_channels: of the image; in three channels green sees red, and blue sees both.
-        levels: values that a channel of a pixel can take.
-        features: h of the paper: there are 2h feature maps.
-        layers: between the first convolution and the last ones.
-        head_features: maps of the last but one convolution.
+        in_channels: channels of the image; of three, green sees red, and blue sees both.
+        levels: number of values that a channel of a pixel can take.
+        features: the paper's h; there are 2h feature maps.
+        layers: the layers between the first convolution and the last ones.
+        head_features: feature maps of the last convolution but one.
 
     Raises:
-        ValueError: if there are less feature maps than channels, or less than two values.
+        ValueError: if there are fewer feature maps than channels, or fewer than two values.
     """
 
     def __init__(
@@ -101,7 +109,7 @@ class PixelNetwork(PixelByPixel):
         super().__init__()
         if min(features, head_features) < in_channels:
             raise ValueError(
-                f"Each of the {in_channels} channels needs a feature map of its own, but there are {features} features "
+                f"Each of the {in_channels} channels needs its own feature map, but there are {features} features "
                 f"and {head_features} head_features; give at least {in_channels}."
             )
         if levels < 2:
@@ -118,7 +126,7 @@ class PixelNetwork(PixelByPixel):
         )
 
     def trunk(self, y: Tensor, context: Tensor | None) -> Tensor:
-        """All layers and the last convolutions, (B, 2h, H, W) → (B, logits, H, W)."""
+        """Apply all layers and the last convolutions: (B, 2h, H, W) → (B, logits, H, W)."""
         for layer in self.layers:
             y = layer(y, context)
         for convolution in self.head:
@@ -126,21 +134,25 @@ class PixelNetwork(PixelByPixel):
         return y
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Logits of every pixel, given those before it.
+        """Return the logits of every pixel of images (B, C, H, W) in [0, 1], each given the pixels before it.
 
         Args:
-            context: what is known besides, (B, F, H, W).
+            x: the images.
+            context: features to condition on, (B, F, H, W).
         """
         width, room = x.shape[-1], (0, self.beyond)
         y = self.trunk(self.embed(F.pad(x, room)), None if context is None else F.pad(context, room))[..., :width]
         return y if self.levels == 2 else y.unflatten(1, (len(x[0]), self.levels)).transpose(1, 2)
 
     def looking(self, canvas: Tensor, context: Tensor | None) -> Callable[[int, int], Tensor]:
-        """A row and a column → the logits there, (C, B) or (C, values, B), given what lies on the canvas before. Pixels
-        come in their order, with the columns beyond the image; each computes what depends on it, and no more.
+        """Return a function of row and column that gives the logits there, (C, B) or (C, values, B).
+
+        It must be called in pixel order, including the columns beyond the image. Each call computes only what depends
+        on the newest pixel.
 
         Args:
-            canvas: of the first convolution, where the image grows.
+            canvas: canvas of the first convolution, onto which the image is drawn.
+            context: features to condition on, (B, F, H, W).
         """
         count, size = canvas.shape[-1], (self.shape[1], self.shape[2] + self.beyond)
         beside = None if context is None else F.pad(context, (0, self.beyond)).permute(1, 2, 3, 0)
@@ -167,10 +179,14 @@ class PixelNetwork(PixelByPixel):
         noise: Tensor | None = None,
         context: Tensor | None = None,
     ) -> Iterator[Tensor]:
-        """As above.
+        """Draw the unknown pixels of images one by one; see `PixelByPixel.pixel_by_pixel`.
 
         Args:
-            context: what is known besides, (B, F, H, W).
+            x: images (B, C, H, W) in [0, 1].
+            known: bool (B, 1, H, W).
+            temperature: divides the logits.
+            noise: uniform in [0, 1), shaped like x; drawn if not given.
+            context: features to condition on, (B, F, H, W).
         """
         noise = torch.rand(x.shape, device=x.device) if noise is None else noise
         channels, height, width = self.shape

@@ -1,6 +1,6 @@
-"""The layers of a PixelRNN one pixel after the other, each state computed once.
+"""Layers of a PixelRNN that run pixel by pixel and compute each state once.
 
-All are given pixels in their order; maps are (F, W, B), of a row.
+They must be called in pixel order; maps of a row are (F, W, B).
 """
 
 from abc import ABC, abstractmethod
@@ -14,29 +14,32 @@ from scalian_exp.networks.parts.recurrence import cell
 
 
 class RowByRow(ABC):
-    """A layer that has something to do before a row."""
+    """Layer that runs pixel by pixel and has preparations to make at the start of each row."""
 
     row = -1
 
     def __call__(self, y: Tensor, row: int, column: int) -> Tensor:
+        """Map a pixel's features (F, B) to those of the layer above; `begin` is called at the start of each row."""
         if row != self.row:
             self.row = row
             self.begin(row)
         return self.pixel(y, row, column)
 
     @abstractmethod
-    def begin(self, row: int) -> None: ...
+    def begin(self, row: int) -> None:
+        """Prepare for a row, before its first pixel."""
 
     @abstractmethod
-    def pixel(self, y: Tensor, row: int, column: int) -> Tensor: ...
+    def pixel(self, y: Tensor, row: int, column: int) -> Tensor:
+        """Map a pixel's features (F, B) to those of the layer above, (F, B)."""
 
 
 class RowSteps(RowByRow):
-    """Of a Row LSTM: what the row above says is known at once for a whole row.
+    """Row LSTM that runs pixel by pixel; the state-to-state part of the gates is computed for a full row at once.
 
     Args:
-        state: (taps, 4h, h).
-        beside: what the context says to the gates, (4h, H, W, B).
+        state: state-to-state weight, (taps, 4h, h).
+        beside: the context's contribution to the gates, (4h, H, W, B).
     """
 
     def __init__(self, inputs: MaskedConv2d, state: Tensor, up: MaskedConv2d, beside: Tensor):
@@ -49,10 +52,12 @@ class RowSteps(RowByRow):
         self.above = self.before = beside
 
     def begin(self, row: int) -> None:
+        """Compute the state-to-state part of the gates for a row."""
         neighbours = torch.cat([self.states[:, tap : tap + self.width] for tap in range(3)])
         self.above, self.before = self.beside[:, row] + times(self.matrix, neighbours), self.memories.clone()
 
     def pixel(self, y: Tensor, row: int, column: int) -> Tensor:
+        """Compute a pixel's state and add it to the features (2h, B)."""
         gates = self.inputs(y, row, column) + self.above[:, column]
         state, memory = cell(gates, self.before[:, column])
         self.states[:, column + 1], self.memories[:, column] = state, memory
@@ -60,12 +65,15 @@ class RowSteps(RowByRow):
 
 
 class DiagonalSteps(RowByRow):
-    """Of a Diagonal BiLSTM. What a pixel sees of the second direction lies in the rows above: a finished row is walked
-    from right to left, once, before the next begins.
+    """Diagonal BiLSTM that runs pixel by pixel.
+
+    What a pixel sees of the second direction lies in the rows above, so each finished row is processed once from right
+    to left before the next row begins.
 
     Args:
-        state: of both directions, the weight of the state beside and of that above, (2, 2, 4h, h).
-        beside: what the context says to the gates, (2, 4h, H, W, B).
+        state: for both directions, the weights of the neighbouring state in the row and of the one above, (2, 2, 4h,
+            h).
+        beside: the context's contribution to the gates, (2, 4h, H, W, B).
     """
 
     def __init__(self, inputs: Iterable[MaskedConv2d], state: Tensor, up: MaskedConv2d, beside: Tensor):
@@ -83,11 +91,13 @@ class DiagonalSteps(RowByRow):
         self.above = beside
 
     def begin(self, row: int) -> None:
+        """Process the row before from right to left, and compute what a row gets from the states above it."""
         if row:
             self.walk_back(row - 1)
         self.above = self.left_beside[:, row] + times(self.left_above, self.left[:, 1:])
 
     def walk_back(self, row: int) -> None:
+        """Compute the second direction's states of a finished row, from right to left."""
         gates = self.right_bias[:, row] + times(self.right_input, self.inputs) + times(self.right_above, self.right)
         state = memory = torch.zeros_like(self.right[:, 0])
         for column in reversed(range(self.width)):
@@ -95,6 +105,7 @@ class DiagonalSteps(RowByRow):
             self.right[:, column] = state
 
     def pixel(self, y: Tensor, row: int, column: int) -> Tensor:
+        """Compute a pixel's state and add both directions' states to the features (2h, B)."""
         self.inputs[:, column] = y
         gates = torch.addmm(self.above[:, column], self.both, torch.cat([y, self.left[:, column]]))
         state, memory = cell(gates, self.memories[:, column])

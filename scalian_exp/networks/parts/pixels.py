@@ -1,7 +1,7 @@
-"""What logits say of pixels that take a known number of values, equally spaced from 0 to 1.
+"""Logits of pixels that take a known number of values, equally spaced from 0 to 1.
 
-Of 2 values, logits have the shape of the image, (B, C, H, W), and 1 has the probability sigmoid(logits); of more they
-are (B, values, C, H, W), a softmax (van den Oord et al. 2016, section 3.3).
+For 2 values, logits have the image's shape, (B, C, H, W), and the value 1 has probability sigmoid(logits). For more
+values they are (B, values, C, H, W), followed by a softmax (van den Oord et al. 2016, section 3.3).
 """
 
 import torch
@@ -10,30 +10,35 @@ from torch import Tensor
 
 
 def logits_per_value(levels: int) -> int:
-    """How many logits a channel of a pixel has."""
+    """Return the number of logits for one channel of a pixel."""
     return 1 if levels == 2 else levels
 
 
 def values(x: Tensor, levels: int) -> Tensor:
-    """Pixels as whole numbers, 0 to levels − 1."""
+    """Convert pixels in [0, 1] to integers from 0 to levels − 1."""
     return (x.float() * (levels - 1)).round().long()
 
 
 def are_values(x: Tensor, levels: int) -> bool:
-    """Does every pixel have one of these values, as far as 8 bits tell?"""
-    again = values(x, levels).float() / (levels - 1)
-    return bool((again - x.float()).abs().max() <= 0.5 / 255 + 1e-3)
+    """Check whether every pixel has one of the `levels` values, within the precision of 8 bits."""
+    nearest = values(x, levels).float() / (levels - 1)
+    return bool((nearest - x.float()).abs().max() <= 0.5 / 255 + 1e-3)
 
 
 def nats(logits: Tensor, x: Tensor) -> Tensor:
-    """−log p(x) of every channel of every pixel, given those before it: (B, C, H, W)."""
+    """Return −log p(x), in nats, of every channel of every pixel given those before it: (B, C, H, W)."""
     if logits.dim() == x.dim():
         return F.binary_cross_entropy_with_logits(logits.float(), x.float(), reduction="none")
     return F.cross_entropy(logits.float(), values(x, logits.shape[1]), reduction="none")
 
 
 def expected(logits: Tensor, dim: int) -> Tensor:
-    """The mean of what comes next, in [0, 1], for an image of so many dimensions; of 2 values the probability of 1."""
+    """Return the expected value of each pixel, in [0, 1]; for 2 values this is the probability of 1.
+
+    Args:
+        logits: (B, …) or (B, values, …).
+        dim: number of dimensions of the image, which tells the two apart.
+    """
     if logits.dim() == dim:
         return torch.sigmoid(logits.float())
     grid = torch.linspace(0, 1, logits.shape[1], device=logits.device)
@@ -41,7 +46,13 @@ def expected(logits: Tensor, dim: int) -> Tensor:
 
 
 def draw(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
-    """Pixels drawn by uniform noise in [0, 1): logits of the shape of the noise, or (values, …)."""
+    """Draw pixel values in [0, 1] from their logits with the given uniform noise.
+
+    Args:
+        logits: of the noise's shape, or (values, …).
+        noise: uniform in [0, 1).
+        temperature: divides the logits.
+    """
     scaled = logits.float() / temperature
     if logits.dim() == noise.dim():
         return (noise < torch.sigmoid(scaled)).float()

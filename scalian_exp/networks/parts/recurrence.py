@@ -1,7 +1,7 @@
 """Long short-term memory along one axis of a map, convolutional across the other (van den Oord et al. 2016, eq. 3).
 
-A map is walked front by front: row after row, or diagonal after diagonal. The positions of a front are computed at
-once, from the input-to-state part of their gates, which is known for the whole map beforehand, and from the states of
+A map is traversed front by front: row by row, or diagonal by diagonal. All positions of a front are computed at once,
+from the input-to-state part of their gates, which is known for the complete map beforehand, and from the states of
 their neighbours in the front before.
 """
 
@@ -15,21 +15,29 @@ from torch.autograd.function import once_differentiable
 
 
 class Front(NamedTuple):
-    """A front of each of several walks."""
+    """One front of each of several traversals."""
 
     places: tuple[slice, ...]
-    """where it lies among the positions of the map, row after row, in each walk"""
+    """its positions in the map, counted row by row, for each traversal"""
     neighbours: dict[int, tuple[slice, slice]]
-    """tap, relative to a position across → which positions of the front have such a neighbour in the front before, and
-    the neighbours, each counted in their front"""
+    """offset across (tap) → positions with such a neighbour in the front before, and these neighbours"""
 
 
 Walk = Callable[[int, int], tuple[Front, ...]]
-"""height and width of a map → its fronts, one after the other"""
+"""function of a map's height and width that returns its fronts in order"""
 
 
 def overlap(front: tuple[int, int], before: tuple[int, int], tap: int) -> tuple[slice, slice] | None:
-    """Of two fronts, each from a position across to one before the second."""
+    """Return which positions of a front have a neighbour at offset `tap` in the front before, and these neighbours.
+
+    Args:
+        front: first position across, and one past the last.
+        before: the same for the front before.
+        tap: offset of the neighbour.
+
+    Returns:
+        Two slices, each counted within its front; None if there is no such neighbour.
+    """
     low, high = max(front[0], before[0] - tap), min(front[1], before[1] - tap)
     own, theirs = front[0], before[0] - tap
     return (slice(low - own, high - own), slice(low - theirs, high - theirs)) if low < high else None
@@ -37,31 +45,37 @@ def overlap(front: tuple[int, int], before: tuple[int, int], tap: int) -> tuple[
 
 @cache
 def rows(height: int, width: int) -> tuple[Front, ...]:
-    """From the top, each position with the three nearest in the row before."""
+    """Return the rows from the top as fronts; each position sees the three nearest ones in the row before."""
     across = (0, width)
-    found = {tap: overlap(across, across, tap) for tap in (-1, 0, 1)}
-    neighbours = {tap: pair for tap, pair in found.items() if pair is not None}
+    overlaps = {tap: overlap(across, across, tap) for tap in (-1, 0, 1)}
+    neighbours = {tap: pair for tap, pair in overlaps.items() if pair is not None}
     return tuple(Front((slice(row * width, (row + 1) * width),), neighbours if row else {}) for row in range(height))
 
 
 @cache
 def diagonals(height: int, width: int) -> tuple[Front, ...]:
-    """Two walks, from the upper left and from the upper right, each position with the one before in its row, tap 0, and
-    the one above, tap −1. In a map skewed by one column a row these would be columns; in the map they have a stride."""
+    """Return the diagonals as fronts, in two traversals: from the upper left and from the upper right.
+
+    Each position sees the one before it in its row (tap 0) and the one above it (tap −1). The paper skews the map by
+    one column per row so that diagonals become columns; here they are strided slices of the map.
+    """
     fronts, before = [], (0, 0)
     for d in range(height + width - 1):
         across = first, stop = max(0, d - width + 1), min(height, d + 1)
-        found = {tap: overlap(across, before, tap) for tap in (0, -1)}
+        overlaps = {tap: overlap(across, before, tap) for tap in (0, -1)}
         left, right = d + first * (width - 1), width - 1 - d + first * (width + 1)
         ends = [start + (stop - first - 1) * stride + 1 for start, stride in ((left, width - 1), (right, width + 1))]
         places = slice(left, ends[0], max(1, width - 1)), slice(right, ends[1], width + 1)
-        fronts.append(Front(places, {tap: pair for tap, pair in found.items() if pair is not None}))
+        fronts.append(Front(places, {tap: pair for tap, pair in overlaps.items() if pair is not None}))
         before = across
     return tuple(fronts)
 
 
 def cell(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Output, forget and input gate and content (4h, …), memory (h, …) → the new state and memory (h, …)."""
+    """Update an LSTM from its gates' inputs (4h, …) and its memory (h, …); return the new state and memory (h, …).
+
+    The gates are in the order output, forget, input, content.
+    """
     o, f, i, g = gates.chunk(4)
     memory = torch.sigmoid(f) * memory + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(memory), memory
@@ -69,13 +83,13 @@ def cell(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.compiler.disable
 def recurrence(gates: Tensor, weight: Tensor, walk: Walk, taps: tuple[int, ...]) -> Tensor:
-    """The states (D, h, H, W, B) of D walks over the maps of B images. Beyond a map they are 0.
+    """Compute the states (D, h, H, W, B) of D traversals over the maps of B images; states outside a map are 0.
 
     Args:
         gates: input-to-state part, (D, 4h, H, W, B).
         weight: state-to-state part, (D, taps, 4h, h).
-        walk: rows or diagonals.
-        taps: the neighbours in the order of the weights; the memory comes from tap 0.
+        walk: `rows` or `diagonals`.
+        taps: the neighbours, in the order of the weights; the memory comes from tap 0.
     """
     height, width = gates.shape[2:4]
     with torch.autocast(gates.device.type, enabled=False):
@@ -85,21 +99,26 @@ def recurrence(gates: Tensor, weight: Tensor, walk: Walk, taps: tuple[int, ...])
 
 
 def taken(maps: Tensor, front: Front) -> Tensor:
-    """A front of each walk: (D, F, P, B) → (D, F, positions, B)."""
+    """Gather a front of each traversal: (D, F, P, B) → (D, F, positions, B)."""
     return torch.stack([walk[:, place] for walk, place in zip(maps, front.places, strict=True)])
 
 
 def put(maps: Tensor, front: Front, values: Tensor) -> None:
+    """Write values (D, F, positions, B) to a front of each traversal, in place."""
     for walk, place, value in zip(maps, front.places, values, strict=True):
         walk[:, place] = value
 
 
 class Recurrence(torch.autograd.Function):
-    """By hand: autograd's bookkeeping would take longer than the many small matrix products. Each front's tensors are
-    its own, so that they are small and contiguous."""
+    """LSTM recurrence with a hand-written backward pass.
+
+    Autograd's bookkeeping would take longer than the many small matrix products. The tensors of each front are stored
+    separately, so that they are small and contiguous.
+    """
 
     @staticmethod
     def forward(ctx: Any, gates: Tensor, weight: Tensor, fronts: tuple[Front, ...], taps: tuple[int, ...]) -> Tensor:
+        """Compute the states (D, h, P, B) front by front, keeping the activations for the backward pass."""
         size = weight.shape[3]
         states = gates.new_empty(len(gates), size, *gates.shape[2:])
         matrices = dict(zip(taps, weight.unbind(1), strict=True))
@@ -124,6 +143,7 @@ class Recurrence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_states: Tensor) -> Any:
+        """Return the gradients of the gates and of the weight."""
         (weight,) = ctx.saved_tensors
         size = weight.shape[3]
         d_weight = torch.zeros_like(weight)
@@ -142,7 +162,7 @@ class Recurrence(torch.autograd.Function):
             torch.mul(d_memory, g, out=d_i)
             torch.mul(d_memory, i, out=d_g)
             d_f.zero_()
-            d_before = torch.zeros_like(ctx.kept[t - 1][2])  # of the first front none, and not used
+            d_before = torch.zeros_like(ctx.kept[t - 1][2])  # unused at the first front
             if 0 in neighbours:
                 own, theirs = neighbours[0]
                 torch.mul(d_memory[:, :, own], ctx.kept[t - 1][2][:, :, theirs], out=d_f[:, :, own])
