@@ -230,7 +230,7 @@ def test_pretrained_runs_load_where_no_weights_can_be_had(tmp_path: Path) -> Non
         train({**config, "trainer": {**config["trainer"], "limit_train_batches": 1}, "test": False}, tmp_path)
     with patch("torchvision.models.ResNet50_Weights.get_state_dict", side_effect=OSError):
         network = load(tmp_path).task.network
-        with pytest.raises(Refusal, match="ImageNet weights can't be had"):
+        with pytest.raises(Refusal, match="ImageNet weights can't be loaded"):
             train(config, tmp_path / "another")
     assert not (tmp_path / "another").exists()
     near = (network.backbone.layer1[0].conv1.weight - state["layer1.0.conv1.weight"]).abs().max()

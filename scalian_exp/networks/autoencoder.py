@@ -1,7 +1,8 @@
-"""Autoencoders: x → code → x.
+"""Autoencoders: networks that encode their input to a short code and decode it again.
 
 Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks", Science 313: 784-1000-500-250-d
-and back, a linear code. The paper's units are logistic and start from a stack of RBMs; ReLU units start from nothing.
+and back, with a linear code. The paper's logistic units need pretraining by a stack of RBMs; ReLU units train from a
+random initialisation.
 """
 
 import math
@@ -14,27 +15,31 @@ from scalian_exp.ranges import PositiveInt
 
 
 class Autoencoder(nn.Module):
-    """Inputs (B, …), images for instance, → codes (B, latent_dim) → logits of the inputs (B, …)."""
+    """Pair of an encoder, inputs (B, …) → codes (B, latent_dim), and a decoder, codes → logits of the inputs (B, …)."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: PositiveInt):
         super().__init__()
         self.encoder, self.decoder, self.latent_dim = encoder, decoder, latent_dim
 
     def encode(self, x: Tensor) -> Tensor:
+        """Encode inputs (B, …), such as images in [0, 1], to codes (B, latent_dim)."""
         return self.encoder(x)
 
     def decode(self, z: Tensor) -> Tensor:
+        """Decode codes (B, latent_dim) to logits of the inputs (B, …); their sigmoid is the reconstruction."""
         return self.decoder(z)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map inputs (B, …) to logits of their reconstruction (B, …)."""
         return self.decode(self.encode(x))
 
 
 class DenseAutoencoder(Autoencoder):
-    """C·H·W - hidden[0] - … - latent_dim - … - hidden[0] - C·H·W.
+    """Autoencoder of dense layers: C·H·W - hidden[0] - … - latent_dim - … - hidden[0] - C·H·W.
 
     Args:
-        code_activation: of the code; without one the code is linear, and with no hidden layers the network is as well.
+        code_activation: activation of the code; the default is a linear code, and without hidden layers a linear
+            network.
     """
 
     def __init__(
@@ -54,7 +59,7 @@ class DenseAutoencoder(Autoencoder):
 
 
 class ConvAutoencoder(Autoencoder):
-    """4×4 convolutions of stride 2, then dense layers, and their mirror image; any number of channels, any size."""
+    """Autoencoder of 4×4 convolutions with stride 2 and dense layers, mirrored in the decoder, for any image size."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Classifiers whose last hidden layer is a representation of its own: what `encode` returns."""
+"""Classifiers whose last hidden layer serves as a representation, which `encode` returns."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from scalian_exp.ranges import Fraction, PositiveInt
 
 
 class Classifier(nn.Module):
-    """Images (B, C, H, W) → features (B, F) → logits of the classes (B, num_classes)."""
+    """Classifier of images: encoder (B, C, H, W) → features (B, F), then dropout and a linear layer to the logits."""
 
     def __init__(self, encoder: nn.Module, features: PositiveInt, num_classes: PositiveInt, dropout: Fraction):
         super().__init__()
@@ -19,14 +19,19 @@ class Classifier(nn.Module):
         self.head = nn.Linear(features, num_classes)
 
     def encode(self, x: Tensor) -> Tensor:
+        """Encode images (B, C, H, W) in [0, 1] to features (B, F)."""
         return self.encoder(x)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to logits of the classes (B, num_classes)."""
         return self.head(self.dropout(self.encode(x)))
 
 
 class MLPClassifier(Classifier):
-    """C·H·W - hidden… - num_classes. Its encoder has the names and shapes of a stacked autoencoder's."""
+    """Classifier of dense layers: C·H·W - hidden… - num_classes.
+
+    Its encoder has the parameter names and shapes of a stacked autoencoder's, and can be initialised from one.
+    """
 
     def __init__(
         self,
@@ -42,7 +47,10 @@ class MLPClassifier(Classifier):
 
 
 class ConvClassifier(Classifier):
-    """Levels of a 3×3 convolution, batch norm, ReLU and 2×2 max-pooling, then one dense layer, for any image size."""
+    """Classifier of levels of 3×3 convolution, batch norm, ReLU and 2×2 max-pooling, then one dense layer.
+
+    It takes images of any size that can be halved once per level.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The fully connected conditional random field, which draws a segmentation's borders along the image's edges.
+"""Fully connected conditional random field, which aligns a segmentation's borders with the image's edges.
 
 Krähenbühl & Koltun 2011 (arXiv:1210.5644), as DeepLab uses it (Chen et al. 2018, arXiv:1606.00915, section 3.3).
 """
@@ -12,43 +12,42 @@ from scalian_exp.networks.parts.permutohedral import PermutohedralLattice
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 Filter = Callable[[Tensor], Tensor]
-"""values (N, K) → (N, K)"""
+"""function that filters values (N, K) → (N, K)"""
 
 
 class ExactGaussian:
-    """What PermutohedralLattice approximates, in O(N²) time and memory: for tests and small images.
+    """Exact Gaussian filter in O(N²) time and memory, the reference for PermutohedralLattice on small images.
 
-    D^−½ K D^−½ for K_ij = exp(−|f_i − f_j|²/2) and its row sums D, the diagonal i = j included.
+    D^−½ K D^−½ for K_ij = exp(−|f_i − f_j|²/2) and its row sums D, including the diagonal i = j.
     """
 
     def __init__(self, features: Tensor):
-        """Features (N, d), in standard deviations of the Gaussian."""
+        """Compute the kernel of features (N, d), given in standard deviations of the Gaussian."""
         distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
         kernel = torch.exp(-0.5 * distances.square())
         scale = kernel.sum(1, keepdim=True).rsqrt()
         self.kernel = scale * kernel * scale.T
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Values (N, K) → (N, K)."""
+        """Filter values (N, K) to (N, K)."""
         return self.kernel @ values
 
 
 class DenseCRF(nn.Module):
-    """Mean-field inference (the paper's algorithm 1) in a model that joins every pixel with every other one.
+    """Mean-field inference (the paper's algorithm 1) in a model that connects every pixel with every other one.
 
-    That pixels i and j belong to different classes costs
-    w₁·exp(−|p_i − p_j|²/2θα² − |I_i − I_j|²/2θβ²) + w₂·exp(−|p_i − p_j|²/2θγ²).
-    As in the authors' code, both kernels are normalised symmetrically and include i = j, which the paper leaves out:
-    a pixel unlike all others hears its own opinion. Nothing is trained.
+    Assigning pixels i and j to different classes costs w₁·exp(−|p_i − p_j|²/2θα² − |I_i − I_j|²/2θβ²) + w₂·exp(−|p_i −
+    p_j|²/2θγ²). As in the authors' code, both kernels are normalised symmetrically and include i = j, which the paper
+    leaves out, so a pixel unlike all others is supported by itself. There is nothing to train.
 
     Args:
         iterations: mean-field updates of all pixels at once.
-        appearance_weight: w₁, of the kernel that joins pixels which are near and alike.
+        appearance_weight: w₁, weight of the kernel that connects pixels which are near and similar.
         appearance_pixels: θα, in pixels.
-        appearance_colours: θβ, in steps of 8-bit colours, 0 to 255.
-        smoothness_weight: w₂, of the kernel that joins neighbours whatever they look like.
+        appearance_colours: θβ, in 8-bit colour values, 0 to 255.
+        smoothness_weight: w₂, weight of the kernel that connects neighbours whatever their colours.
         smoothness_pixels: θγ, in pixels.
-        gaussian: makes the normalised Gaussian filter over features (N, d): PermutohedralLattice or ExactGaussian.
+        gaussian: builds the normalised Gaussian filter over features (N, d): PermutohedralLattice or ExactGaussian.
     """
 
     def __init__(
@@ -69,14 +68,14 @@ class DenseCRF(nn.Module):
 
     @torch.no_grad()
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Logits (B, K, H, W), images (B, C, H, W) in [0, 1] → marginals Q (B, K, H, W), in single precision.
+        """Refine logits (B, K, H, W) by images (B, C, H, W) in [0, 1] to marginals Q (B, K, H, W), in single precision.
 
         Raises:
             ValueError: if logits and images differ in number or size, or if an image isn't finite.
         """
         if len(logits) != len(images) or logits.shape[2:] != images.shape[2:]:
             raise ValueError(
-                f"The CRF needs one image per segmentation, and of its size: {tuple(images.shape)} against "
+                f"The CRF needs one image per segmentation, of the same size, but has {tuple(images.shape)} for "
                 f"{tuple(logits.shape)}; resize the logits to the images first."
             )
         with torch.autocast(logits.device.type, enabled=False):
@@ -91,11 +90,12 @@ class DenseCRF(nn.Module):
             return torch.stack(marginals).view_as(logits)
 
     def mean_field(self, unary: Tensor, appearance: Filter, smoothness: Filter) -> Tensor:
-        """Unary logits (K, N) → marginals (K, N)."""
+        """Run mean-field updates from unary logits (K, N), and return the marginals (K, N)."""
         marginals = unary.softmax(0)
         for _ in range(self.iterations):
             values = marginals.T.contiguous()
             support = appearance(values).mul_(self.appearance_weight)
             support.add_(smoothness(values), alpha=self.smoothness_weight)
-            marginals = (unary + support.T).softmax(0)  # Potts: to pay for all others' support is to earn one's own
+            # Potts model: to pay for the other classes' support is, up to a constant, to earn one's own.
+            marginals = (unary + support.T).softmax(0)
         return marginals
