@@ -1,11 +1,11 @@
-"""DeepLab: atrous convolutions, which see far and keep the map large.
+"""DeepLab v1 to v3+: atrous (dilated) convolutions, which see far while keeping the map large.
 
 v1: Chen et al. 2015 (arXiv:1412.7062); v2: 2016 (arXiv:1606.00915); v3: 2017 (arXiv:1706.05587); v3+: 2018
-(arXiv:1802.02611). All: images (B, in_channels, H, W) → logits (B, num_classes, H, W), for any H and W.
+(arXiv:1802.02611). All map images (B, in_channels, H, W) to logits (B, num_classes, H, W), for any H and W.
 
-Unit i of a map at stride s is centred on pixel s·i, and maps are enlarged so, whatever the image's size; the authors'
-code makes the corners' centres coincide, the same for sides of s·k + 1 pixels. `torchvision_resize` enlarges maps by
-areas instead, (s − 1)/2 pixels off: for weights that were trained so.
+Unit i of a map at stride s is centred on pixel s·i, and maps are enlarged accordingly, whatever the image's size. The
+authors' code aligns the centres of the corners instead, which is the same for sides of s·k + 1 pixels.
+`torchvision_resize` enlarges maps by areas, (s − 1)/2 pixels off, for weights that were trained that way.
 """
 
 from collections.abc import Sequence
@@ -30,15 +30,16 @@ from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
 
 class LargeFOV(nn.Module):
-    """DeepLab v1 on VGG-16 at stride 8, its first dense layer a 3×3 convolution of rate 12.
+    """DeepLab v1: VGG-16 at stride 8 whose first dense layer became a 3×3 convolution of rate 12.
 
-    Left out: the average pooling after the last block that the authors' released files have.
+    It leaves out the average pooling after the last block that the authors' released files have.
 
-    The paper's loss looks at every eighth pixel; here the logits are upsampled first, as at its test.
+    The paper's loss looks at every eighth pixel; here the logits are upsampled first, as the paper does at test time.
 
     Args:
         width: factor of all numbers of channels.
-        pretrained: start from torchvision's ImageNet weights; the dense layers from every fourth unit and third pixel.
+        pretrained: initialise with torchvision's ImageNet weights; the dense layers take every fourth unit and third
+            pixel.
         torchvision_resize: enlarge the logits by areas, half a stride off.
     """
 
@@ -59,7 +60,7 @@ class LargeFOV(nn.Module):
         fc6, fc7 = nn.Conv2d(scaled(512, width), dense, 3, padding=12, dilation=12), nn.Conv2d(dense, dense, 1)
         for layer in (fc6, fc7):
             start_by_fan_out(layer)
-        # the dense layers are the backbone's too: only the last one is new, and learns faster
+        # The dense layers belong to the backbone: only the last layer is new, and gets a higher learning rate.
         self.backbone = vgg16_blocks(in_channels, width, dilations=(1, 1, 1, 1, 2))
         self.backbone.append(nn.Sequential(fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout)))
         self.standardise = Standardise(in_channels)
@@ -69,9 +70,10 @@ class LargeFOV(nn.Module):
         self.pretrained, self.torchvision_resize = pretrained, torchvision_resize
 
     def load_pretrained(self) -> None:
-        """
+        """Load ImageNet weights into the backbone, subsampling those of the dense layers.
+
         Raises:
-            ValueError: if the weights can't be had.
+            ValueError: if the weights can't be loaded.
         """
         *blocks, dense = self.backbone
         state = load_vgg16(nn.ModuleList(blocks))
@@ -86,6 +88,7 @@ class LargeFOV(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
         image, x = x, self.standardise(x)
         *blocks, dense = self.backbone
         for block, stride in zip(blocks, (2, 2, 2, 1, 1), strict=True):
@@ -94,7 +97,7 @@ class LargeFOV(nn.Module):
 
 
 class DeepLabV2(OnResNet):
-    """ResNet at stride 8 and atrous spatial pyramid pooling: the summed logits of convolutions of several rates."""
+    """DeepLab v2: ResNet at stride 8, and the summed logits of convolutions of several rates."""
 
     total_stride = 8
     implied: ClassVar = BY_AREAS
@@ -121,36 +124,37 @@ class DeepLabV2(OnResNet):
             start_small(branch)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
         features = self.backbone(x)[-1]
         logits = torch.stack([branch(features) for branch in self.pyramid]).sum(0)
         return enlarged(logits, x, self.total_stride, self.torchvision_resize)
 
 
 def start_small(layer: nn.Module) -> None:
-    """N(0, 0.01²) and no bias, as DeepLab starts what computes logits."""
+    """Initialise a layer that computes logits as DeepLab does: weights from N(0, 0.01²), zero bias."""
     nn.init.normal_(layer.weight, std=0.01)  # type: ignore[arg-type]
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
 
 class LonelyBatchNorm(nn.BatchNorm2d):
-    """Batch norm after global pooling, where a batch of one image has but one value a channel: no statistics in it."""
+    """Batch norm after global pooling that uses running statistics when a batch has just one value per channel."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, H, W); in training, too, by running statistics if there is only one value per channel."""
         if self.training and x.numel() == x.shape[1]:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
 
 
 def pooled(before: int, after: int, size: int) -> nn.Sequential:
-    """The means of size×size parts of the image, then a 1×1 convolution, batch norm and ReLU."""
+    """Return layers that average size×size parts of the image, then a 1×1 convolution, batch norm and ReLU."""
     return nn.Sequential(
         nn.AdaptiveAvgPool2d(size), nn.Conv2d(before, after, 1, bias=False), LonelyBatchNorm(after), nn.ReLU()
     )
 
 
 class ASPP(nn.Module):
-    """v3's atrous spatial pyramid pooling: a 1×1 convolution, three of several rates, and the mean of the image,
-    concatenated and projected."""
+    """Atrous spatial pyramid pooling of v3: a 1×1 convolution, several rates and the image's mean, projected."""
 
     def __init__(self, before: int, after: int, rates: Sequence[PositiveInt], dropout: Fraction = 0.5):
         super().__init__()
@@ -160,15 +164,16 @@ class ASPP(nn.Module):
         self.project = nn.Sequential(convolution((len(branches) + 1) * after, after, 1), nn.Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map features (B, before, H, W) to (B, after, H, W)."""
         maps = [branch(x) for branch in self.branches]
         return self.project(torch.cat([*maps, by_areas(self.image(x), like=x)], 1))
 
 
 class DeepLabV3(OnResNet):
-    """ResNet with a multi-grid of dilations, ASPP, logits.
+    """DeepLab v3: ResNet with a multi-grid of dilations, ASPP and a linear layer per pixel.
 
     Args:
-        output_stride: of the ResNet: 16, with rates 6, 12 and 18, or 8, with rates twice as large.
+        output_stride: the ResNet's stride: 16, with rates 6, 12 and 18, or 8, with rates twice as large.
         width: factor of all numbers of channels.
     """
 
@@ -194,12 +199,13 @@ class DeepLabV3(OnResNet):
         self.head = nn.Conv2d(scaled(256, width), num_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
         logits = self.head(self.aspp(self.backbone(x)[-1]))
         return enlarged(logits, x, self.total_stride, self.torchvision_resize)
 
 
 class DeepLabV3Plus(DeepLabV3):
-    """v3 as an encoder, and a decoder that joins its map with the finer one of stride 4."""
+    """DeepLab v3+: v3 as an encoder, with a decoder that joins its map with the finer one of stride 4."""
 
     def __init__(
         self,
@@ -217,6 +223,7 @@ class DeepLabV3Plus(DeepLabV3):
         self.refine = nn.Sequential(convolution(features + low, features, 3), convolution(features, features, 3))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
         fine, *_, coarse = self.backbone(x)
         coarse = resized(self.aspp(coarse), fine, self.total_stride // 4, self.torchvision_resize)
         joined = self.refine(torch.cat([coarse, self.reduce(fine)], 1))

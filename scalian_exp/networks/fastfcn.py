@@ -1,4 +1,4 @@
-"""FastFCN: Wu et al. 2019 (arXiv:1903.11816): joint pyramid upsampling in place of a dilated backbone."""
+"""FastFCN: Wu et al. 2019 (arXiv:1903.11816), with joint pyramid upsampling in place of a dilated backbone."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
@@ -14,15 +14,15 @@ from scalian_exp.ranges import PositiveFloat, PositiveInt
 
 
 def separable(before: int, after: int, dilation: int) -> nn.Sequential:
-    """A depthwise 3×3 convolution and a pointwise one, each with batch norm, ReLU after both."""
+    """Return a depthwise 3×3 and a pointwise convolution, each with batch norm, and ReLU after both."""
     depthwise = convolution(before, before, 3, dilation=dilation, groups=before)[:2]  # without ReLU
     return nn.Sequential(depthwise, convolution(before, after, 1))
 
 
 class JPU(nn.Module):
-    """Features at strides 8, 16, 32 → (B, 4·width, H/8, W/8): what the last ones would be at stride 8 (section 3.3).
+    """Joint pyramid upsampling: features at strides 8, 16, 32 → (B, 4·width, H/8, W/8), as if computed at stride 8.
 
-    Convolutions of four dilations over all three, brought to the finest one's size.
+    Convolutions of four dilations over all three maps, brought to the size of the finest (section 3.3).
     """
 
     implied: ClassVar = BY_AREAS
@@ -34,6 +34,7 @@ class JPU(nn.Module):
         self.branches = nn.ModuleList(separable(3 * width, width, dilation) for dilation in (1, 2, 4, 8))
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Map features at strides 8, 16 and 32 to (B, 4·width, H/8, W/8)."""
         finest, *coarser = (reduce(x) for reduce, x in zip(self.reduce, features, strict=True))
         brought = [resized(x, finest, 2**i, self.torchvision_resize) for i, x in enumerate(coarser, start=1)]
         joined = torch.cat([finest, *brought], 1)
@@ -41,8 +42,10 @@ class JPU(nn.Module):
 
 
 class Encoding(nn.Module):
-    """(B, D, H, W) → (B, K, D): the residuals of all pixels to K codewords, softly assigned and summed (Zhang et al.
-    2018, eq. 1 and 2), without a tensor of pixels × codewords × D."""
+    """Residuals of all pixels to K codewords, softly assigned and summed: (B, D, H, W) → (B, K, D).
+
+    Zhang et al. 2018, eq. 1 and 2, without a tensor of pixels × codewords × D.
+    """
 
     def __init__(self, dim: PositiveInt, codewords: PositiveInt):
         super().__init__()
@@ -51,6 +54,7 @@ class Encoding(nn.Module):
         self.scale = nn.Parameter(torch.empty(codewords).uniform_(-1, 0))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map features (B, D, H, W) to summed residuals (B, K, D)."""
         x = x.flatten(2).transpose(1, 2)  # (B, N, D)
         distances = x.square().sum(2, keepdim=True) - 2 * x @ self.codewords.T + self.codewords.square().sum(1)
         weights = torch.softmax(self.scale * distances, 2)  # (B, N, K)
@@ -58,16 +62,17 @@ class Encoding(nn.Module):
 
 
 Outputs = dict[str, Tensor]
+"""outputs by name: `out`, for some heads `presence`, and in training `aux`"""
 
 
 class EncNet(nn.Module):
-    """Context encoding (Zhang et al. 2018, arXiv:1803.08904): which classes an image has weighs its features.
+    """Context encoding head (Zhang et al. 2018, arXiv:1803.08904): weighs features by the classes an image contains.
 
-    `out` are logits (B, num_classes, H, W), `presence` the logits of each class being there (B, num_classes).
+    `out` are logits (B, num_classes, H, W), `presence` the logits of each class being present (B, num_classes).
 
     Args:
         before: channels of the features.
-        kernel: of the first convolution: 1 after JPU, 3 after a dilated backbone.
+        kernel: kernel of the first convolution: 1 after JPU, 3 after a dilated backbone.
     """
 
     def __init__(self, before: PositiveInt, num_classes: PositiveInt, kernel: PositiveInt, codewords: PositiveInt = 32):
@@ -81,6 +86,7 @@ class EncNet(nn.Module):
         self.head = nn.Sequential(nn.Dropout2d(0.1), nn.Conv2d(inner, num_classes, 1))
 
     def forward(self, x: Tensor) -> Outputs:
+        """Map features (B, before, H, W) to `out` (B, num_classes, H, W) and `presence` (B, num_classes)."""
         x = self.reduce(x)
         context = self.norm(self.encode(x)).mean(1)
         x = torch.relu(x + x * self.weigh(context)[..., None, None])
@@ -88,7 +94,7 @@ class EncNet(nn.Module):
 
 
 class ASPPHead(nn.Module):
-    """DeepLab v3's head."""
+    """Head of DeepLab v3: atrous spatial pyramid pooling and a linear layer per pixel."""
 
     def __init__(self, before: PositiveInt, num_classes: PositiveInt, kernel: PositiveInt):
         super().__init__()
@@ -98,11 +104,12 @@ class ASPPHead(nn.Module):
         self.head = nn.Sequential(refine, nn.Dropout2d(0.1), nn.Conv2d(inner, num_classes, 1))
 
     def forward(self, x: Tensor) -> Outputs:
+        """Map features (B, before, H, W) to `out` (B, num_classes, H, W)."""
         return {"out": self.head(self.aspp(x))}
 
 
 class PSP(nn.Module):
-    """Pyramid pooling (Zhao et al. 2017, arXiv:1612.01105): means over 1, 4, 9 and 36 parts of the image."""
+    """Pyramid pooling head (Zhao et al. 2017, arXiv:1612.01105): means over 1, 4, 9 and 36 parts of the image."""
 
     def __init__(self, before: PositiveInt, num_classes: PositiveInt, kernel: PositiveInt):
         super().__init__()
@@ -112,19 +119,20 @@ class PSP(nn.Module):
         self.head = nn.Sequential(refine, nn.Dropout2d(0.1), nn.Conv2d(inner, num_classes, 1))
 
     def forward(self, x: Tensor) -> Outputs:
+        """Map features (B, before, H, W) to `out` (B, num_classes, H, W)."""
         context = [by_areas(pool(x), like=x) for pool in self.pyramid]
         return {"out": self.head(torch.cat([x, *context], 1))}
 
 
 class FastFCN(OnResNet):
-    """Images (B, in_channels, H, W) → {"out": logits (B, num_classes, H, W), "aux": of the third stage, …}.
+    """FastFCN: a ResNet, joint pyramid upsampling, and one of several heads.
 
-    Unit i at stride s is enlarged to lie on pixel s·i; the authors' code sets align_corners=True, which is the same for
+    Unit i at stride s is enlarged to lie on pixel s·i. The authors' code sets align_corners=True, which is the same for
     sides of 32·k + 1 pixels.
 
     Args:
-        head: (channels of the features, num_classes, kernel) → the head.
-        joint_upsampling: a ResNet at stride 32 and JPU; without it a dilated one at stride 8, its counterpart.
+        head: builds the head from the features' channels, num_classes and the kernel of its first convolution.
+        joint_upsampling: use a ResNet at stride 32 and JPU; otherwise a dilated ResNet at stride 8, its counterpart.
         width: factor of all numbers of channels.
         torchvision_resize: enlarge maps by areas, up to half their stride off.
     """
@@ -162,6 +170,10 @@ class FastFCN(OnResNet):
         self.aux = nn.Sequential(convolution(third, inner, 3), nn.Dropout2d(0.1), nn.Conv2d(inner, num_classes, 1))
 
     def forward(self, x: Tensor) -> Outputs:
+        """Map images (B, C, H, W) in [0, 1] to `out`, logits (B, num_classes, H, W), and what else the head returns.
+
+        In training there is also `aux`, logits computed from the third stage.
+        """
         _, *features = self.backbone(x)
         outputs = self.head(self.jpu(features) if self.jpu is not None else features[-1])
         outputs["out"] = enlarged(outputs["out"], x, 8, self.torchvision_resize)

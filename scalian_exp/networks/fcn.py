@@ -18,7 +18,7 @@ from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
 
 def bilinear(channels: int, factor: int) -> nn.ConvTranspose2d:
-    """A deconvolution that starts as bilinear upsampling of each channel by itself, by an even factor."""
+    """Return a deconvolution initialised as bilinear upsampling of each channel separately, by an even factor."""
     layer = nn.ConvTranspose2d(channels, channels, 2 * factor, stride=factor, bias=False)
     ramp = 1 - (torch.arange(2 * factor) - (factor - 0.5)).abs() / factor
     with torch.no_grad():
@@ -29,24 +29,24 @@ def bilinear(channels: int, factor: int) -> nn.ConvTranspose2d:
 
 
 def overlap(a: Tensor, b: Tensor, shift: int) -> tuple[Tensor, Tensor]:
-    """What two maps have in common, when the first's pixel i lies on the second's pixel i + shift."""
+    """Crop two maps to their overlap, where pixel i of the first lies on pixel i + shift of the second."""
     a, b = a[..., max(-shift, 0) :, max(-shift, 0) :], b[..., max(shift, 0) :, max(shift, 0) :]
     height, width = min(a.shape[-2], b.shape[-2]), min(a.shape[-1], b.shape[-1])
     return a[..., :height, :width], b[..., :height, :width]
 
 
 class FCN(nn.Module):
-    """Images (B, in_channels, H, W) → logits (B, num_classes, H, W), for any H and W.
+    """Fully convolutional network from images (B, in_channels, H, W) to logits (B, num_classes, H, W), for any H and W.
 
     VGG-16 with its dense layers turned into convolutions; their scores are upsampled twofold and added to those of the
     fourth pooling (FCN-16s), again to those of the third (FCN-8s), and upsampled to the image by a fixed deconvolution.
 
     Args:
-        stride: 32, 16 or 8: that of the finest scores.
+        stride: stride of the finest scores: 32, 16 or 8.
         width: factor of all numbers of channels.
-        border: the paper surrounds the image by 100 pixels of zeros, for the 7×7 convolution to see at its edges. False
-            lets that convolution pad its own input: the same network, several times faster on small images.
-        pretrained: start from torchvision's ImageNet weights, those of the dense layers too.
+        border: surround the image by 100 pixels of zeros, as in the paper, for the 7×7 convolution to see at its edges.
+            False lets that convolution pad its own input: the same network, several times faster on small images.
+        pretrained: initialise with torchvision's ImageNet weights, including the dense layers.
     """
 
     total_stride = 32
@@ -87,10 +87,10 @@ class FCN(nn.Module):
         self.margin = {32: 19, 16: 27, 8: 31}[stride] if border else stride // 2
 
     def load_pretrained(self) -> None:
-        """Give it torchvision's ImageNet weights, those of the dense layers too.
+        """Load torchvision's ImageNet weights, including those of the dense layers.
 
         Raises:
-            ValueError: if they can't be had.
+            ValueError: if they can't be loaded.
         """
         state = load_vgg16(self.backbone)
         for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):
@@ -98,6 +98,7 @@ class FCN(nn.Module):
             layer.load_state_dict({"weight": weight, "bias": state[f"{name}.bias"]})
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
         height, width = x.shape[-2:]
         pools = []
         x = self.standardise(x)

@@ -1,7 +1,7 @@
 """Generative adversarial networks.
 
 Goodfellow et al. 2014 (arXiv:1406.2661); Radford et al. 2016, "DCGAN" (arXiv:1511.06434), section 3: strided and
-transposed convolutions of 4×4, batch norm but in the generator's last and the discriminator's first layer, ReLU and
+transposed convolutions of 4×4, batch norm except in the generator's last and the discriminator's first layer, ReLU and
 LeakyReLU, weights from N(0, 0.02²).
 """
 
@@ -17,7 +17,7 @@ from scalian_exp.ranges import PositiveInt
 
 
 class Generator(nn.Module):
-    """Noise (B, latent_dim) → images (B, in_channels, H, W) in [0, 1]; the mirror image of the discriminator."""
+    """Network from noise (B, latent_dim) to images (B, in_channels, H, W) in [0, 1]; mirrors the discriminator."""
 
     def __init__(
         self,
@@ -36,11 +36,12 @@ class Generator(nn.Module):
         self.deconvolutions = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
+        """Map noise (B, latent_dim) to images (B, in_channels, H, W) in [0, 1]."""
         return torch.sigmoid(self.deconvolutions(self.project(z).unflatten(1, self.map_size)))
 
 
 class Discriminator(nn.Module):
-    """Images (B, in_channels, H, W) in [0, 1] → logits (B,) of being real."""
+    """Network from images (B, in_channels, H, W) in [0, 1] to logits (B,) of being real."""
 
     def __init__(self, in_channels: PositiveInt, image_size: Sequence[PositiveInt], channels: Sequence[PositiveInt]):
         super().__init__()
@@ -54,11 +55,12 @@ class Discriminator(nn.Module):
         self.head = nn.Linear(channels[-1] * height * width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, in_channels, H, W) in [0, 1] to logits (B,) of being real."""
         return self.head(self.convolutions(2 * x - 1).flatten(1)).squeeze(1)
 
 
 class GAN(nn.Module):
-    """Calling it generates: noise (B, latent_dim) → images."""
+    """Pair of a generator and a discriminator; calling it generates images from noise."""
 
     def __init__(
         self,
@@ -78,12 +80,14 @@ class GAN(nn.Module):
                 nn.init.normal_(module.weight, 1, 0.02)
 
     def noise(self, count: int) -> Tensor:
+        """Draw noise (count, latent_dim) from N(0, 1)."""
         weight = self.generator.project.weight
         return torch.randn(count, self.latent_dim, device=weight.device, dtype=weight.dtype)
 
     def forward(self, z: Tensor) -> Tensor:
+        """Map noise (B, latent_dim) to images (B, in_channels, H, W) in [0, 1]."""
         return self.generator(z)
 
     def sample(self, count: int) -> Tensor:
-        """Images (count, C, H, W) in [0, 1]."""
+        """Draw images (count, C, H, W) in [0, 1]."""
         return self.generator(self.noise(count))

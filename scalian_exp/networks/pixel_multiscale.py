@@ -1,7 +1,7 @@
 """Multi-Scale PixelRNN (van den Oord et al. 2016, arXiv:1601.06759, section 3.6).
 
-An unconditional network learns the image of every s-th pixel, and a conditional one the image, given this small one.
-The paper's second network draws all pixels anew; here those of the small image are kept, so that p(x) = p(small) ·
+An unconditional network models the image of every s-th pixel, and a conditional one the full image given this small
+one. The paper's second network draws all pixels anew; here those of the small image are kept, so that p(x) = p(small) ·
 p(rest | small) is the exact likelihood of the image, in another order of its pixels.
 """
 
@@ -15,15 +15,15 @@ from scalian_exp.ranges import PositiveInt
 
 
 class MultiScale(PixelByPixel):
-    """The logits of the small image depend on it alone, the others on all of it and on the pixels before.
+    """Pair of pixel networks: one for a small image, and one for the other pixels, given the small image.
 
     Args:
-        network: of both sizes; takes in_channels, image_size, levels and context_features.
-        stride: s: each s-th row and column is the small image.
-        context_features: maps that the small image is enlarged to for the other network.
+        network: builds either network from in_channels, image_size, levels and context_features.
+        stride: s; every s-th row and column makes the small image.
+        context_features: feature maps that the small image is enlarged to for the second network.
 
     Raises:
-        ValueError: if the small image would be no smaller, or if it were a single pixel.
+        ValueError: if the small image would be no smaller, or a single pixel.
     """
 
     def __init__(
@@ -55,12 +55,13 @@ class MultiScale(PixelByPixel):
         )
 
     def context(self, small: Tensor) -> Tensor:
-        """What a small image says of the large one, (B, context_features, H, W)."""
+        """Enlarge a small image to context for the large one, (B, context_features, H, W)."""
         _, height, width = self.shape
         context: Tensor = self.enlarge(small)[:, :, :height, :width]
         return context
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to logits of their pixels, each given those before it in this order."""
         small = x[..., :: self.stride, :: self.stride]
         logits = self.large(x, self.context(small)).clone()
         logits[..., :: self.stride, :: self.stride] = self.small(small).to(logits.dtype)
@@ -70,13 +71,13 @@ class MultiScale(PixelByPixel):
     def pixel_by_pixel(
         self, x: Tensor, known: Tensor, temperature: float = 1.0, noise: Tensor | None = None
     ) -> Iterator[Tensor]:
-        """The small image, then the others."""
+        """Draw the unknown pixels of the small image, then those of the large; see `PixelByPixel.pixel_by_pixel`."""
         every = (..., slice(None, None, self.stride), slice(None, None, self.stride))
         noise = torch.rand(x.shape, device=x.device) if noise is None else noise
         image = torch.where(known, x, torch.zeros_like(x))
         for small in self.small.pixel_by_pixel(x[every], known[every], temperature, noise[every]):
             image[every] = small
             yield image
-        kept = known.clone()
-        kept[every] = True
-        yield from self.large.pixel_by_pixel(image, kept, temperature, noise, self.context(small))
+        drawn = known.clone()
+        drawn[every] = True
+        yield from self.large.pixel_by_pixel(image, drawn, temperature, noise, self.context(small))

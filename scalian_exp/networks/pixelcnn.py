@@ -1,7 +1,7 @@
 """PixelCNN (van den Oord et al. 2016, arXiv:1601.06759, sections 3.5 and 4, figure 5).
 
-Quick to train, and blind to a part of what comes before: a stack of masked 3×3 convolutions doesn't reach what lies
-above to the right at less than 45°.
+It trains fast but has a blind spot: a stack of masked 3×3 convolutions never sees pixels above to the right at less
+than 45°.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from scalian_exp.ranges import NonNegativeInt, PositiveInt
 
 
 class ResidualBlock(Layer):
-    """2h → h → h → 2h maps, added to the input."""
+    """Residual block of masked convolutions: 2h → h → h → 2h maps, added to the input."""
 
     def __init__(self, features: int, channels: int, context_features: int = 0):
         super().__init__()
@@ -25,12 +25,14 @@ class ResidualBlock(Layer):
         self.beside = nn.Conv2d(context_features, features, 1, bias=False) if context_features else None
 
     def forward(self, y: Tensor, context: Tensor | None) -> Tensor:
+        """Map features (B, 2h, H, W), and context (B, F, H, W) if any, to (B, 2h, H, W)."""
         seen = self.look(F.relu(self.down(F.relu(y))))
         if self.beside is not None:
             seen = seen + self.beside(context)
         return y + self.up(F.relu(seen))
 
     def steps(self, count: int, size: tuple[int, int], context: Tensor | None) -> Step:
+        """Return this block for `count` images as a function that is called pixel by pixel."""
         down, look, up = self.down.alone(), self.look.steps(count, size), self.up.alone()
         beside = None if self.beside is None or context is None else times(self.beside.weight[:, :, 0, 0], context)
 
@@ -44,11 +46,12 @@ class ResidualBlock(Layer):
 
 
 class PixelCNN(PixelNetwork):
-    """
+    """PixelCNN: a masked 7×7 convolution, residual blocks, and masked 1×1 convolutions.
+
     Args:
-        features: h of the paper.
-        depth: residual blocks.
-        context_features: maps of what is known besides, where there is such.
+        features: the paper's h.
+        depth: number of residual blocks.
+        context_features: feature maps of the context, if the network is conditional.
     """
 
     def __init__(
