@@ -1,8 +1,8 @@
 """Restricted Boltzmann machines for collaborative filtering.
 
-Salakhutdinov, Mnih & Hinton 2007, "Restricted Boltzmann machines for collaborative filtering", ICML. One machine a row
-of the table (a user, or an item where rows are items), all of them with the same weights: a softmax unit for each
-column that the row has a rating of. What isn't rated is absent: it neither feeds the features nor is it sampled.
+Salakhutdinov, Mnih & Hinton 2007, "Restricted Boltzmann machines for collaborative filtering", ICML. There is one
+machine per row of the table (a user, or an item where rows are items), all with the same weights, and in it a softmax
+unit for each column that the row has rated. Missing ratings are absent: they neither feed the features nor are sampled.
 """
 
 from collections.abc import Sequence
@@ -14,34 +14,44 @@ from torch import Tensor, nn
 
 from scalian_exp.batches import above_zero
 from scalian_exp.distributed.noise import bernoulli
-from scalian_exp.networks.ratings import level_counts, nearest
 from scalian_exp.ranges import PositiveInt
 
 START = 0.15
-"""standard deviation of the weights at the start: enough that features differ from the first step on"""
+"""standard deviation of the initial weights: large enough for features to differ from the first step on"""
+
+
+def level_counts(ratings: Tensor, levels: Tensor) -> Tensor:
+    """Count how often each level is the nearest one in each column of ratings (N, columns): (columns, K)."""
+    states = nearest(ratings, levels).masked_fill(ratings == 0, -1)
+    return torch.stack([(states == level).sum(0) for level in range(len(levels))], 1).to(levels.dtype)
+
+
+def nearest(ratings: Tensor, levels: Tensor) -> Tensor:
+    """Return the index of the nearest of ascending levels for each rating, of any shape."""
+    return torch.bucketize(ratings, (levels[1:] + levels[:-1]) / 2)
 
 
 class Rated(NamedTuple):
-    """The n ratings that some rows have, row by row: work and memory grow with them, not with the table."""
+    """Ratings of some rows in sparse form, so that work and memory grow with their number n, not with the table."""
 
     rows: Tensor
-    """(n,), ascending"""
+    """(n,), the row of each rating, ascending"""
     columns: Tensor
-    """(n,)"""
+    """(n,), the column of each rating"""
     states: Tensor
-    """(n,), index of the level"""
+    """(n,), index of each rating's level"""
     starts: Tensor
-    """(B,): where each row's ratings begin"""
+    """(B,), where each row's ratings begin"""
 
 
 class RatingRBM(nn.Module):
-    """Ratings (B, columns), 0 where there is none → expected ratings (B, columns) of all columns.
+    """RBM from ratings (B, columns), 0 where there is none, to expected ratings (B, columns) of all columns.
 
     Args:
-        columns: of the table: items, or users where rows are items.
-        levels: the values that a rating can have, ascending; others count as the nearest of them.
-        features: hidden units.
-        conditional: which columns were rated at all, though perhaps not how, feeds the features too (section 4).
+        columns: number of columns of the table: items, or users where rows are items.
+        levels: the values that a rating can have, ascending; other values count as the nearest of them.
+        features: number of hidden units.
+        conditional: also feed the features with which columns were rated at all, even if not how (section 4).
     """
 
     predicts_ratings = True
@@ -65,8 +75,10 @@ class RatingRBM(nn.Module):
         self.register_buffer("levels", torch.tensor(scale, dtype=torch.get_default_dtype()), persistent=False)
 
     def start_from(self, ratings: Tensor) -> None:
-        """Biases from the shares of the levels in each column of (N, columns), with K ratings of the whole table's
-        shares added to each."""
+        """Set the visible biases from how often each level occurs in each column of ratings (N, columns).
+
+        K ratings with the overall frequencies of the levels are added to each column.
+        """
         counts = level_counts(ratings, self.levels)
         overall = (counts.sum(0) + 1) / (counts.sum() + self.classes)
         shares = (counts + self.classes * overall) / (counts.sum(1, keepdim=True) + self.classes)
@@ -74,17 +86,18 @@ class RatingRBM(nn.Module):
             self.visible_bias.copy_(shares.log().flatten())
 
     def rated(self, ratings: Tensor) -> Rated:
-        """The ratings that rows (B, columns) have."""
+        """Convert rows of ratings (B, columns) to sparse form."""
         seen = ratings > 0
         rows, columns = seen.nonzero(as_tuple=True)
         counts = seen.sum(1)
         return Rated(rows, columns, nearest(ratings[seen], self.levels), counts.cumsum(0) - counts)
 
     def hidden_input(self, rated: Rated, known: Tensor | None = None) -> Tensor:
-        """Total input of the features, (B, features).
+        """Return the total input of the features, (B, features).
 
         Args:
-            known: which columns were rated at all (B, columns), if that is more than what `rated` holds the ratings of.
+            rated: the ratings.
+            known: which columns were rated at all, (B, columns), if these are more than `rated` contains.
         """
         units = rated.columns * self.classes + rated.states
         total = F.embedding_bag(units, self.weight, rated.starts, mode="sum") + self.hidden_bias
@@ -96,49 +109,55 @@ class RatingRBM(nn.Module):
         return total + known.to(total.dtype) @ self.rated_weight
 
     def free_energy(self, rated: Rated, known: Tensor | None = None) -> Tensor:
-        """−log Σ_h exp(−E(v, h)) of each row, (B,)."""
+        """Return the free energy −log Σ_h exp(−E(v, h)) of each row, (B,)."""
         units = rated.columns * self.classes + rated.states
         biases = F.embedding_bag(units, self.visible_bias.unsqueeze(1), rated.starts, mode="sum").squeeze(1)
         return -biases - F.softplus(self.hidden_input(rated, known)).sum(1)
 
     def deviation(self) -> Tensor:
-        """Σ (w − w̄)² of the weights of softmax units, w̄ being their mean over the columns, and of D, if any, Σ d²."""
+        """Return the penalty Σ (w − w̄)² over the weights of softmax units, where w̄ is their mean over the columns.
+
+        With `conditional`, Σ d² over D is added.
+        """
         weight = self.weight.view(self.columns, self.classes, -1)
         deviation = (weight - weight.mean(0)).square().sum()
         return deviation + self.rated_weight.square().sum() if self.conditional else deviation
 
     def visible_input(self, hidden: Tensor) -> Tensor:
-        """Total input of all softmax units, (B, columns, K)."""
+        """Return the total input of all softmax units, (B, columns, K)."""
         return torch.addmm(self.visible_bias, hidden, self.weight.T).unflatten(1, (self.columns, self.classes))
 
     def gibbs(self, rated: Rated, steps: int, known: Tensor | None = None) -> Rated:
-        """Other states for the same ratings, `steps` turns of the Gibbs chain later."""
+        """Resample the values of the same ratings by `steps` steps of Gibbs sampling."""
         for _ in range(steps):
             hidden = bernoulli(torch.sigmoid(self.hidden_input(rated, known)))
             inputs = self.visible_input(hidden)[rated.rows, rated.columns]
             noise = torch.empty_like(inputs).exponential_()
-            rated = rated._replace(states=(torch.softmax(inputs, -1) / noise).argmax(-1))  # one of K, by its share
+            # The largest of p / Exp(1) is a draw from the probabilities p.
+            rated = rated._replace(states=(torch.softmax(inputs, -1) / noise).argmax(-1))
         return rated
 
     def codes(self, ratings: Tensor, known: Tensor | None = None) -> Tensor:
-        """p(h = 1|v) of rows (B, columns): (B, features)."""
+        """Return p(h = 1|v) of rows (B, columns): (B, features)."""
         return torch.sigmoid(self.hidden_input(self.rated(ratings), known))
 
     def forward(self, ratings: Tensor, known: Tensor | None = None) -> Tensor:
-        """Σ_k level_k p(v = k|ĥ) with ĥ = p(h = 1|v), (B, columns) (section 2.3)."""
+        """Predict ratings Σ_k level_k p(v = k|ĥ) with ĥ = p(h = 1|v), (B, columns) (section 2.3)."""
         shares = torch.softmax(self.visible_input(self.codes(ratings, known)), -1)
         return shares @ self.levels
 
     def log_probability(self, target: Tensor, ratings: Tensor, known: Tensor | None = None) -> Tensor:
-        """Σ log p(v = target|ĥ) over the ratings in `target` (B, columns), given others, `ratings`: (B,)."""
+        """Return Σ log p(v = target|ĥ) over the ratings in `target` (B, columns), given others, `ratings`: (B,)."""
         scored = target > 0
         logs = torch.log_softmax(self.visible_input(self.codes(ratings, known)), -1)
         states = nearest(target, self.levels)
         return (logs.gather(-1, states.unsqueeze(-1)).squeeze(-1) * scored).sum(1)
 
     def effects(self) -> Tensor:
-        """How much each feature raises the expected rating of each column, (columns, features): the derivative where no
-        feature is on."""
+        """Return how much each feature raises the expected rating of each column, (columns, features).
+
+        It is the derivative where no feature is on.
+        """
         shares = torch.softmax(self.visible_bias.view(self.columns, self.classes), 1)
         deviations = shares * (self.levels - (shares @ self.levels).unsqueeze(1))
         return torch.einsum("ck,ckf->cf", deviations, self.weight.view(self.columns, self.classes, -1))

@@ -1,6 +1,6 @@
-"""Networks that predict ratings or rank: damped means, popularity, matrix factorisation, autoencoders.
+"""Networks that predict ratings or rank items: damped means, popularity, matrix factorisation, autoencoders.
 
-All take rows (B, columns) of a table of ratings, 0 where there is none, and give predictions (B, columns) for all
+All take rows (B, columns) of a table of ratings, 0 where there is none, and return predictions (B, columns) for all
 columns. A row is a user and a column an item, or the other way round.
 """
 
@@ -16,27 +16,16 @@ from scalian_exp.networks.parts.layers import mlp
 from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 
 
-def level_counts(ratings: Tensor, levels: Tensor) -> Tensor:
-    """How often each level is the nearest one in each column of (N, columns): (columns, K)."""
-    states = nearest(ratings, levels).masked_fill(ratings == 0, -1)
-    return torch.stack([(states == level).sum(0) for level in range(len(levels))], 1).to(levels.dtype)
-
-
-def nearest(ratings: Tensor, levels: Tensor) -> Tensor:
-    """Index of the nearest of ascending levels, of any shape."""
-    return torch.bucketize(ratings, (levels[1:] + levels[:-1]) / 2)
-
-
 class RatingBias(nn.Module):
-    """mean + b_column + b_row: damped means (Funk 2006), in closed form; nothing is trained by gradient.
+    """Damped means (Funk 2006): mean + b_column + b_row, in closed form, without training by gradients.
 
     b_column = Σ (r − mean) / (n + column_damping), b_row = Σ (r − mean − b_column) / (n + row_damping): a column or row
-    that has few ratings stays near 0, one that has none is at 0.
+    with few ratings stays near 0, and one without any is at 0.
 
     Args:
-        columns: of the table.
-        column_damping: so many ratings of the mean are added to each column.
-        row_damping: the same for rows.
+        columns: number of columns of the table.
+        column_damping: number of ratings equal to the mean that are added to each column.
+        row_damping: number of such ratings that are added to each row.
     """
 
     predicts_ratings = True
@@ -54,7 +43,7 @@ class RatingBias(nn.Module):
         self.register_buffer("column_count", torch.zeros(columns))
 
     def start_from(self, ratings: Tensor) -> None:
-        """Mean and column biases of the training ratings, (N, columns)."""
+        """Compute the mean and the column biases from the training ratings, (N, columns)."""
         seen = (ratings > 0).double()
         count = seen.sum(0)
         mean = ratings.sum(dtype=torch.double) / count.sum().clamp_min(1)
@@ -64,6 +53,7 @@ class RatingBias(nn.Module):
         self.column_count.copy_(count)
 
     def forward(self, ratings: Tensor) -> Tensor:
+        """Predict ratings (B, columns) from those given, (B, columns)."""
         columns = self.mean + self.column_bias
         seen = ratings > 0
         rest = ((ratings - columns) * seen).sum(1, keepdim=True)
@@ -71,15 +61,15 @@ class RatingBias(nn.Module):
 
 
 class MatrixFactorisation(nn.Module):
-    """mean + b_column + b_row + p_row · q_column (Koren, Bell & Volinsky 2009, eq. 4).
+    """Matrix factorisation: mean + b_column + b_row + p_row · q_column (Koren, Bell & Volinsky 2009, eq. 4).
 
-    Rows are folded in: b_row and p_row are what ridge regression on the row's ratings gives, given the columns' b and
-    q. The gradient of the columns' half then is that of the objective minimised over the rows' half, so no row needs
-    parameters, and a new one is treated as those of the training were.
+    Rows are folded in: b_row and p_row come from ridge regression on the row's ratings, given the columns' b and q. The
+    gradient for the columns is then that of the objective minimised over the rows, so rows need no parameters, and a
+    new row is treated like those of the training.
 
     Args:
-        columns: of the table.
-        features: factors.
+        columns: number of columns of the table.
+        features: number of factors.
         ridge: penalty of ‖(b_row, p_row)‖².
     """
 
@@ -93,48 +83,50 @@ class MatrixFactorisation(nn.Module):
         self.items = nn.Parameter(torch.cat([torch.zeros(columns, 1), 0.1 * torch.randn(columns, features)], 1))
 
     def start_from(self, ratings: Tensor) -> None:
-        """The mean of the training ratings, (N, columns)."""
+        """Compute the mean of the training ratings, (N, columns)."""
         self.mean.copy_(ratings.sum(dtype=torch.double) / (ratings > 0).sum().clamp_min(1))
 
     def design(self) -> Tensor:
-        """What a row's b and p multiply, (columns, 1 + features)."""
+        """Return the matrix that a row's b and p are multiplied by, (columns, 1 + features)."""
         return torch.cat([torch.ones_like(self.items[:, :1]), self.items[:, 1:]], 1)
 
     @torch.no_grad()
     def fold_in(self, ratings: Tensor) -> Tensor:
-        """(b_row, p_row) of rows (B, columns): (B, 1 + features), in at least single precision."""
+        """Compute (b_row, p_row) of rows (B, columns): (B, 1 + features), in at least single precision."""
         x = self.design().to(torch.promote_types(self.items.dtype, torch.float32))
         seen = (ratings > 0).to(x.dtype)
         rest = (ratings.to(x.dtype) - self.mean - self.items[:, 0]) * seen
         squares = (x.unsqueeze(2) * x.unsqueeze(1)).flatten(1)  # of each column, (columns, (1 + features)²)
-        with torch.autocast(x.device.type, enabled=False):  # equations are nothing for 16 bits
+        with torch.autocast(x.device.type, enabled=False):  # 16 bits don't suffice to solve equations
             gram = (seen @ squares).unflatten(1, (x.shape[1], x.shape[1]))
             gram = gram + self.ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
             return torch.linalg.solve(gram, rest @ x)
 
     def codes(self, ratings: Tensor) -> Tensor:
-        """p_row, in the principal axes of the columns' factors, the widest first: (B, features)."""
+        """Return p_row in the principal axes of the columns' factors, the widest first: (B, features)."""
         return self.fold_in(ratings)[:, 1:].to(self.items.dtype) @ self.axes()
 
     def effects(self) -> Tensor:
-        """q_column in the same axes, (columns, features): any rotation of both predicts the same."""
+        """Return q_column in the axes of `codes`, (columns, features); any rotation of both predicts the same."""
         return self.items[:, 1:] @ self.axes()
 
     def axes(self) -> Tensor:
+        """Return the principal axes of the columns' factors as columns, (features, features), the widest first."""
         factors = self.items[:, 1:].detach()
         return torch.linalg.svd(factors.double(), full_matrices=False).Vh.T.to(factors.dtype)
 
     def forward(self, ratings: Tensor) -> Tensor:
+        """Predict ratings (B, columns) from those given, (B, columns)."""
         rows = self.fold_in(ratings).to(self.items.dtype)
         return self.mean + self.items[:, 0] + rows @ self.design().T
 
 
 class AutoRec(nn.Module):
-    """One hidden layer that gives a row back (Sedhain et al. 2015, "AutoRec", eq. 2): W·sigmoid(V r + μ) + b.
+    """Autoencoder of rows with one hidden layer (Sedhain et al. 2015, "AutoRec", eq. 2): W·sigmoid(V r + μ) + b.
 
     Args:
-        columns: of the table: users for I-AutoRec, items for U-AutoRec.
-        features: hidden units, the paper's k.
+        columns: number of columns of the table: users for I-AutoRec, items for U-AutoRec.
+        features: number of hidden units, the paper's k.
     """
 
     predicts_ratings = True
@@ -145,22 +137,24 @@ class AutoRec(nn.Module):
         self.encoder, self.decoder = nn.Linear(columns, features), nn.Linear(features, columns)
 
     def codes(self, ratings: Tensor) -> Tensor:
+        """Encode rows of ratings (B, columns) to hidden units (B, features) in [0, 1]."""
         return torch.sigmoid(self.encoder(ratings))
 
     def effects(self) -> Tensor:
-        """How much each feature raises the rating of each column, (columns, features)."""
+        """Return how much each feature raises the rating of each column, (columns, features)."""
         return self.decoder.weight
 
     def forward(self, ratings: Tensor) -> Tensor:
+        """Predict ratings (B, columns) from those given, (B, columns)."""
         return self.decoder(self.codes(ratings))
 
 
 class Ranker(nn.Module):
-    """Scores that rank what a user may like; they are no ratings.
+    """Base class of networks whose scores rank what a user may like; the scores are not ratings.
 
     Args:
-        columns: items.
-        liked: ratings from this one are likes; all others are as good as none.
+        columns: number of items.
+        liked: smallest rating that counts as a like; lower ratings count like missing ones.
         levels: the values that a rating can have, ascending; null if all are above 0.
     """
 
@@ -171,13 +165,16 @@ class Ranker(nn.Module):
         self.columns, self.liked = columns, liked + above_zero(levels or [1])
 
     def likes(self, ratings: Tensor) -> Tensor:
-        """1 where a rating says so, else 0."""
+        """Return 1 where a rating counts as a like, else 0."""
         return (ratings >= self.liked).to(ratings.dtype)
 
 
 class Popularity(Ranker):
-    """What many like is recommended to all: the baseline that a ranking has to beat. In closed form; its bound is the
-    log-likelihood of the same shares for every row, as of a code that says nothing."""
+    """Baseline that recommends to everybody what most users like, in closed form.
+
+    Its `bound` is the log-likelihood of these shares of likes, the same for every row, as of a code without
+    information.
+    """
 
     def __init__(self, columns: PositiveInt, liked: float, levels: Sequence[float] | None = None):
         super().__init__(columns, liked, levels)
@@ -185,26 +182,29 @@ class Popularity(Ranker):
         self.register_buffer("log_share", torch.full((columns,), -math.log(columns)))
 
     def start_from(self, ratings: Tensor) -> None:
-        """Each column's share of all likes in (N, columns), with one added to each."""
+        """Compute each column's share of all likes in (N, columns), with one like added to each column."""
         likes = self.likes(ratings).sum(0, dtype=torch.double) + 1
         self.log_share.copy_((likes / likes.sum()).log())
 
     def bound(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, columns), and no KL, (B,)."""
+        """Return logits (B, columns), and a KL divergence of zero, (B,)."""
         return self(ratings), ratings.new_zeros(len(ratings))
 
     def forward(self, ratings: Tensor) -> Tensor:
+        """Score all columns by popularity, (B, columns)."""
         return self.log_share.to(ratings.dtype).expand(len(ratings), -1)
 
 
 class MultVAE(Ranker):
-    """A variational autoencoder of what a user likes (Liang et al. 2018, "Variational autoencoders for collaborative
-    filtering", section 2): softmax(f(z)) shares one like out among the items, and ranks them.
+    """Variational autoencoder of what a user likes, with a multinomial likelihood over the items.
+
+    Liang et al. 2018, "Variational autoencoders for collaborative filtering", section 2: softmax(f(z)) distributes a
+    like among the items, and ranks them.
 
     Args:
-        hidden: widths from the items inwards; the decoder mirrors them.
-        latent_dim: numbers in a code.
-        dropout: part of the likes that is hidden from the encoder in training.
+        hidden: widths of the encoder's layers, from the items inwards; the decoder mirrors them.
+        latent_dim: length of a code.
+        dropout: fraction of the likes that is hidden from the encoder in training.
     """
 
     def __init__(
@@ -224,27 +224,26 @@ class MultVAE(Ranker):
         self.decoder = nn.Sequential(mlp(outwards, nn.Tanh), nn.Linear(outwards[-1], columns))
 
     def encode(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
-        """μ and log σ² of q(z|x), each (B, latent_dim)."""
+        """Return μ and log σ² of q(z|x), each (B, latent_dim), for rows of ratings (B, columns)."""
         mean, log_variance = self.posterior(self.encoder(self.dropout(F.normalize(self.likes(ratings))))).chunk(2, 1)
         return mean, log_variance
 
     def codes(self, ratings: Tensor) -> Tensor:
+        """Encode rows of ratings (B, columns) to posterior means (B, latent_dim)."""
         return self.encode(ratings)[0]
 
     def bound(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, columns) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)), (B,), in nats."""
+        """Return logits (B, columns) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)), (B,), in nats."""
         mean, log_variance = self.encode(ratings)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         return self.decoder(z), 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
 
     def effects(self) -> Tensor:
-        """How much each latent raises the logit of each column, (columns, latent_dim): the difference between 1 and −1
-        of it, halved."""
-        ones = torch.eye(
-            self.posterior.out_features // 2, dtype=self.posterior.weight.dtype, device=self.posterior.weight.device
-        )
+        """Return how much each latent raises each column's logit from −1 to 1, halved, (columns, latent_dim)."""
+        weight = self.posterior.weight
+        ones = torch.eye(len(weight) // 2, dtype=weight.dtype, device=weight.device)
         return (self.decoder(ones) - self.decoder(-ones)).T / 2
 
     def forward(self, ratings: Tensor) -> Tensor:
-        """Scores of all columns: log-probabilities that the next like is this one, for z = μ."""
+        """Score all columns, (B, columns): log-probabilities of the next like for z = μ."""
         return F.log_softmax(self.decoder(self.codes(ratings)), 1)

@@ -1,4 +1,4 @@
-"""The stacked autoencoder: layers that are trained one after the other, each to encode the code of the one before.
+"""Stacked autoencoder: layers trained one after another, each to encode the code of the layer below.
 
 Vincent et al. 2010, "Stacked denoising autoencoders", JMLR 11, section 3.4: 784-1000-1000-1000, logistic units.
 """
@@ -16,9 +16,10 @@ from scalian_exp.ranges import PositiveInt
 
 
 class StackedAutoencoder(Autoencoder):
-    """Images (B, C, H, W) → code (B, hidden[-1]) → logits of the pixels (B, C, H, W).
+    """Autoencoder of images (B, C, H, W) with codes (B, hidden[-1]), which can be trained layer by layer.
 
-    `layer_encoders[k]` and `layer_decoders[k]` are the autoencoder of layer k, over vectors; decoders give logits.
+    `layer_encoders[k]` and `layer_decoders[k]` make up the autoencoder of layer k, over vectors; decoders return
+    logits.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class StackedAutoencoder(Autoencoder):
         super().__init__(encoder, decoder, widths[-1])
 
     def layer_codes(self, x: Tensor) -> list[Tensor]:
-        """The codes of each layer, from the image upwards."""
+        """Return the codes of each layer, (B, hidden[k]), from the image upwards."""
         codes = [x.flatten(1)]
         for encoder in self.layer_encoders:
             codes.append(encoder(codes[-1]))
@@ -46,9 +47,11 @@ class StackedAutoencoder(Autoencoder):
 
     @property
     def layer_encoders(self) -> list[nn.Sequential]:
+        """Encoders of the layers, from the image upwards."""
         layers: Any = self.encoder.network
         return [layers[start : start + 2] for start in range(0, len(layers), 2)]
 
     @property
     def layer_decoders(self) -> list[nn.Linear]:
+        """Decoders of the layers, from the image upwards."""
         return [layer for layer in self.decoder.children() if isinstance(layer, nn.Linear)][::-1]

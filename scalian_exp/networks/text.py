@@ -1,8 +1,8 @@
 """Autoencoders of texts.
 
 Salakhutdinov & Hinton 2009, "Semantic hashing", Int. J. Approximate Reasoning 50: dense layers over the words of a
-document, and a softmax over the vocabulary that gives them back. The paper's code is logistic and starts from RBMs; a
-linear one needs neither, and gives bits as well: above the median of the training codes or not.
+document, and a softmax over the vocabulary to reconstruct them. The paper's logistic code needs pretraining by RBMs. A
+linear code doesn't, and can be turned into bits as well, by whether it is above the median of the training codes.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from scalian_exp.ranges import PositiveInt
 
 
 class TextAutoencoder(Autoencoder):
-    """Word weights (B, vocabulary_size) → code (B, latent_dim) → logits of the words (B, vocabulary_size)."""
+    """Autoencoder of word weights (B, vocabulary_size), with codes (B, latent_dim) and logits of the words."""
 
     def __init__(self, vocabulary_size: PositiveInt, hidden: Sequence[PositiveInt], latent_dim: PositiveInt):
         inwards, outwards = [vocabulary_size, *hidden], [latent_dim, *reversed(hidden)]

@@ -1,4 +1,4 @@
-"""The One Hundred Layers Tiramisu, FC-DenseNet: Jégou et al. 2017 (arXiv:1611.09326), figures 1 and 2."""
+"""The One Hundred Layers Tiramisu (FC-DenseNet): Jégou et al. 2017 (arXiv:1611.09326), figures 1 and 2."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,32 +15,34 @@ from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that may take the statistics of the images at hand at test time too."""
+    """Batch norm that can use the statistics of the current batch at test time too."""
 
     def __init__(self, channels: int, batch_statistics: bool):
         super().__init__(channels)
         self.batch_statistics = batch_statistics
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, H, W)."""
         if self.batch_statistics and not self.training:
             return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return super().forward(x)
 
 
 def layer(before: int, after: int, kernel: int, dropout: float, batch_statistics: bool) -> nn.Sequential:
-    """Batch norm, ReLU, convolution, dropout (of single values, not of maps)."""
+    """Return batch norm, ReLU, a convolution, and dropout of single values."""
     convolution = he_uniform(nn.Conv2d(before, after, kernel, padding=kernel // 2))
     return nn.Sequential(BatchNorm(before, batch_statistics), nn.ReLU(inplace=True), convolution, nn.Dropout(dropout))
 
 
 def he_uniform(convolution: nn.Module) -> nn.Module:
+    """Initialise a convolution with He's uniform weights and zero bias, and return it."""
     nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu")  # type: ignore[arg-type]
     nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
     return convolution
 
 
 def first_and_again(norm: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Contexts of a checkpointed computation: the second time, running statistics are left alone."""
+    """Return contexts for a checkpointed computation, whose second run leaves running statistics alone."""
 
     @contextmanager
     def again() -> Iterator[None]:
@@ -54,10 +56,10 @@ def first_and_again(norm: nn.Module) -> tuple[AbstractContextManager[None], Abst
 
 
 class DenseBlock(nn.Module):
-    """Layers that each see all maps before them; gives the maps that are new: (B, C, H, W) → (B, count·growth, H, W).
+    """Block of layers that each see all maps before them; returns the new maps: (B, C, H, W) → (B, count·growth, H, W).
 
     Args:
-        checkpointing: compute layers again in the backward pass instead of keeping what they computed.
+        checkpointing: recompute the layers in the backward pass instead of keeping their activations.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class DenseBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map features (B, before, H, W) to the layers' new features (B, count·growth, H, W)."""
         new: list[Tensor] = []
         for dense in self.layers:
             seen = torch.cat([x, *new], 1)
@@ -82,20 +85,22 @@ class DenseBlock(nn.Module):
 
 
 class FCDenseNet(nn.Module):
-    """Images (B, in_channels, H, W) → logits (B, num_classes, H, W), for any H and W.
+    """FC-DenseNet from images (B, in_channels, H, W) to logits (B, num_classes, H, W), for any H and W.
 
-    On the way up, only what a block has newly computed is upsampled, not its input: else the maps would explode.
+    On the way up, only a block's new maps are upsampled, not its input, because the number of maps would explode
+    otherwise.
 
-    A 3×3 transposed convolution of stride 2 is centred half a pixel below and right of the four that a pooling took
-    together, and is cropped as in the authors' code; its kernel learns where pixels lie.
+    A 3×3 transposed convolution of stride 2 is centred half a pixel below and right of the four pixels that a pooling
+    joined, and is cropped as in the authors' code; its kernel learns where pixels lie.
 
     Args:
-        layers: of each dense block on the way down, and last of the bottleneck; the way up mirrors them.
+        layers: number of layers of each dense block on the way down, and last of the bottleneck; the way up mirrors
+            them.
         growth: maps that each layer adds.
         width: factor of growth and of the first convolution's 48 channels.
-        batch_statistics: as the paper's code, normalise by the images at hand at test time too; results then depend
-            on what is in a batch.
-        checkpointing: trade time for memory: layers are computed again in the backward pass.
+        batch_statistics: normalise by the current batch's statistics at test time too, as the paper's code does;
+            results then depend on what else is in a batch.
+        checkpointing: trade time for memory by recomputing layers in the backward pass.
     """
 
     def __init__(
@@ -132,6 +137,7 @@ class FCDenseNet(nn.Module):
         self.head = he_uniform(nn.Conv2d(channels + new, num_classes, 1))  # the last block's input too
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
         height, width = x.shape[-2:]
         least = 2 * self.total_stride  # batch norm needs more than one pixel in the deepest map
         x = self.entry(mirrored(x, 0, max(least - height, 0), 0, max(least - width, 0)))

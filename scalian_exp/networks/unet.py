@@ -12,7 +12,7 @@ from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
 
 def mirrored(x: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
-    """An image (…, H, W) continued by its mirror image, as often as it takes."""
+    """Pad an image (…, H, W) with its mirror image, repeated as often as necessary."""
     for dim, before, after in ((-2, top, bottom), (-1, left, right)):
         period = max(2 * (x.shape[dim] - 1), 1)
         places = torch.arange(-before, x.shape[dim] + after, device=x.device) % period
@@ -21,13 +21,13 @@ def mirrored(x: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
 
 
 def cropped(x: Tensor, height: int, width: int) -> Tensor:
-    """The middle of an image (…, H, W)."""
+    """Crop the centre of an image (…, H, W)."""
     top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
     return x[..., top : top + height, left : left + width]
 
 
 def double_convolution(before: int, after: int, padded: bool) -> nn.Sequential:
-    """Twice a 3×3 convolution and ReLU; padded ones with batch norm between."""
+    """Return two 3×3 convolutions, each with ReLU, and with batch norm in between if they are padded."""
     layers: list[nn.Module] = []
     for channels in (before, after):
         convolution = nn.Conv2d(channels, after, 3, padding=int(padded), bias=not padded)
@@ -37,22 +37,22 @@ def double_convolution(before: int, after: int, padded: bool) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """Images (B, in_channels, H, W) → logits (B, num_classes, H, W), for any H and W.
+    """U-Net from images (B, in_channels, H, W) to logits (B, num_classes, H, W), for any H and W.
 
-    The paper's convolutions take no padding, so its output is smaller than its input: here the input is continued by
-    its mirror image, as the paper does at the edges, and the output covers the image. `valid` is the bare network.
+    The paper's convolutions are unpadded, so its output is smaller than its input. Here the input is padded with its
+    mirror image, as the paper does at the edges, so that the output covers the image. `valid` is the bare network.
 
     Args:
         width: factor of the paper's 64, 128, … channels.
         depth: how often the map is halved; 4 in the paper.
-        padded: convolutions padded with zeros, and batch norm: the usual variant since. It continues the image by its
-            mirror image too, to a multiple of 2^depth.
+        padded: use zero-padded convolutions and batch norm, the usual variant since. Images are still padded with their
+            mirror image to a multiple of 2^depth.
         dropout: at the end of the contracting path.
-        deep_supervision: every level of the expanding path gives logits of its own, enlarged and added to those of the
-            next (Isensee et al. 2018, arXiv:1802.10508): a short way for what an object is. Without it a narrow
-            network learns outlines soon, but classes slowly.
-        average_flipped: in evaluation, the mean of the logits of an image and of its left-right mirror image: twice the
-            time, and a little better (the paper averages seven rotations). Train with such images.
+        deep_supervision: every level of the expanding path computes logits of its own, which are enlarged and added to
+            those of the next (Isensee et al. 2018, arXiv:1802.10508): a short path for gradients to the deep levels.
+            Without it, a narrow network soon learns outlines, but classes only slowly.
+        average_flipped: in evaluation, average the logits of an image and of its left-right mirror image: twice the
+            time, and slightly better (the paper averages seven rotations). Train with flipped images.
     """
 
     def __init__(
@@ -80,22 +80,26 @@ class UNet(nn.Module):
         self.coarse_heads = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in coarse)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
         if self.training or not self.average_flipped:
             return self.continued(x)
         return (self.continued(x) + self.continued(x.flip(-1)).flip(-1)) / 2
 
     def continued(self, x: Tensor) -> Tensor:
-        """The same of the image as it is."""
+        """Map images to logits without averaging, padding them with their mirror image."""
         height, width = x.shape[-2:]
         (inner_height, outer_height), (inner_width, outer_width) = self.fitting(height), self.fitting(width)
-        # the output's middle comes to lie on the image's
+        # centre the output on the image
         top = (inner_height - height) // 2 + (outer_height - inner_height) // 2
         left = (inner_width - width) // 2 + (outer_width - inner_width) // 2
         x = mirrored(x, top, outer_height - height - top, left, outer_width - width - left)
         return cropped(self.valid(x), height, width)
 
     def valid(self, x: Tensor) -> Tensor:
-        """The paper's figure 1: sides of 16·k + 188 pixels → 16·k + 4 (depth 4); padded: multiples of 16, kept."""
+        """Apply the bare network of the paper's figure 1, whose output may be smaller than its input.
+
+        At depth 4, sides of 16·k + 188 pixels give 16·k + 4; with `padded`, sides are multiples of 16 and stay.
+        """
         x = self.entry(x)
         skips = []
         for convolve in self.down:
@@ -106,17 +110,17 @@ class UNet(nn.Module):
             x = grow(levels[-1])
             levels.append(convolve(torch.cat([cropped(skip, *x.shape[-2:]), x], 1)))
         logits: Any = 0
-        for head, level, finer in zip(self.coarse_heads, levels, levels[1:], strict=False):  # no heads, no turn
+        for head, level, finer in zip(self.coarse_heads, levels, levels[1:], strict=False):  # there may be no heads
             enlarged = F.interpolate(logits + head(level), scale_factor=2, mode="bilinear")
             logits = cropped(enlarged, *finer.shape[-2:])
         return self.head(levels[-1]) + logits
 
     def fitting(self, side: int) -> tuple[int, int]:
-        """The smallest output of at least `side` pixels that the network makes of whole poolings, and its input."""
+        """Return the smallest side of at least `side` pixels that the network can output, and the side of its input."""
         step = self.total_stride
         if self.padded:
             fit = -(-side // step) * step
             return fit, fit
-        lost = 4 * (step - 1)  # to two convolutions of 2 pixels at each level but the deepest
+        lost = 4 * (step - 1)  # each level but the deepest loses 2 pixels in each of its two convolutions
         deepest = -(-(side + lost) // step)
         return step * deepest - lost, step * (deepest + 4) + lost

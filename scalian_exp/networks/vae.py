@@ -15,14 +15,16 @@ from scalian_exp.ranges import PositiveInt
 
 
 def kl_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(μ, σ²) ‖ N(0, 1)) of each latent, in nats and single precision: its terms cancel (Kingma & Welling, appendix
-    B)."""
+    """Return KL(N(μ, σ²) ‖ N(0, 1)) of each latent, in nats (Kingma & Welling, appendix B).
+
+    It is computed in single precision, because its terms cancel.
+    """
     mean, log_variance = mean.float(), log_variance.float()
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
 class VAE(nn.Module):
-    """Encoder (B, C, H, W) → features (B, F), decoder (B, latent_dim) → logits of the pixels (B, C, H, W)."""
+    """VAE with an encoder (B, C, H, W) → features (B, F) and a decoder (B, latent_dim) → logits (B, C, H, W)."""
 
     def __init__(self, encoder: nn.Module, features: PositiveInt, decoder: nn.Module, latent_dim: PositiveInt):
         super().__init__()
@@ -31,22 +33,29 @@ class VAE(nn.Module):
         self.log_variance = nn.Linear(features, latent_dim)
 
     def start_from(self, mean: Tensor) -> None:
-        """Begin at the training images' mean, (C, H, W)."""
+        """Make decoding start at the training images' mean, (C, H, W)."""
         start_at_base_rates(self.decoder, mean)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """μ and log σ² of q(z|x), each (B, latent_dim)."""
+        """Return μ and log σ² of q(z|x), each (B, latent_dim), for images (B, C, H, W) in [0, 1]."""
         features = self.encoder(x)
         return self.mean(features), self.log_variance(features)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, C, H, W) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)) of each latent, (B, latent_dim), in nats."""
+        """Map images (B, C, H, W) in [0, 1] to logits (B, C, H, W) for one z ~ q(z|x), and to the KL divergence.
+
+        KL(q(z|x) ‖ p(z)) is given for each latent, (B, latent_dim), in nats.
+        """
         mean, log_variance = self.posterior(x)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)  # eq. 4
         return self.decode(z), kl_from_prior(mean, log_variance)
 
     def importance(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-        """Logits (samples, B, C, H, W) of z ~ q(z|x), and log p(z) − log q(z|x), (samples, B)."""
+        """Draw `samples` codes z ~ q(z|x) for each image (B, C, H, W).
+
+        Returns:
+            Logits (samples, B, C, H, W), and log p(z) − log q(z|x), (samples, B).
+        """
         mean, log_variance = self.posterior(x)
         noise = torch.randn(samples, *mean.shape, device=mean.device, dtype=mean.dtype)
         z = mean + torch.exp(0.5 * log_variance) * noise
@@ -54,20 +63,21 @@ class VAE(nn.Module):
         return self.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2]), log_ratio
 
     def encode(self, x: Tensor) -> Tensor:
-        """The code of an image: the posterior's mean."""
+        """Encode images (B, C, H, W) in [0, 1] to posterior means (B, latent_dim)."""
         return self.posterior(x)[0]
 
     def decode(self, z: Tensor) -> Tensor:
+        """Decode codes (B, latent_dim) to logits of the pixels (B, C, H, W); their sigmoid is the mean image."""
         return self.decoder(z)
 
     def sample(self, count: int) -> Tensor:
-        """Mean images (count, C, H, W) in [0, 1] for z ~ p(z)."""
+        """Draw mean images (count, C, H, W) in [0, 1] for z ~ p(z)."""
         z = torch.randn(count, self.latent_dim, device=self.mean.weight.device, dtype=self.mean.weight.dtype)
         return torch.sigmoid(self.decode(z))
 
 
 class DenseVAE(VAE):
-    """C·H·W - hidden… - latent_dim, and its mirror image."""
+    """VAE of dense layers: C·H·W - hidden… - latent_dim, mirrored in the decoder."""
 
     def __init__(
         self,
@@ -84,7 +94,7 @@ class DenseVAE(VAE):
 
 
 class ConvVAE(VAE):
-    """The β-VAE's convolutional network (Burgess et al. 2018, arXiv:1804.03599) for any image size and channels."""
+    """VAE with the β-VAE's convolutions (Burgess et al. 2018, arXiv:1804.03599), for any image size and channels."""
 
     def __init__(
         self,

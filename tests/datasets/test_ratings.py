@@ -17,7 +17,7 @@ from scalian_exp.checkpoint import load
 from scalian_exp.commandline.experiment import with_found
 from scalian_exp.datasets.movielens import MovieLens1M, MovieLens100k, MovieLensLatestSmall
 from scalian_exp.datasets.ratings_csv import FakeRatings, RatingsCSV
-from scalian_exp.networks.ratings import level_counts, nearest
+from scalian_exp.networks.rating_rbm import level_counts, nearest
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
 from scalian_exp.vocabulary.checks import resolved

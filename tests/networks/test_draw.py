@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from scalian_exp.losses.elbo import ELBO, Bernoulli
-from scalian_exp.networks.draw import DRAW, DRAWWithoutAttention, RecurrentVAE
+from scalian_exp.networks.draw import DRAW, DRAWWithoutAttention
 from scalian_exp.networks.parts.attention import GaussianGrid
+from scalian_exp.networks.recurrent_vae import RecurrentVAE
 from scalian_exp.networks.vae import VAE
 from scalian_exp.tasks.variational import Variational
 

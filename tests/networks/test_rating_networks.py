@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from scalian_exp.losses.ratings import MultinomialELBO
-from scalian_exp.networks.rating_rbm import Rated, RatingRBM
-from scalian_exp.networks.ratings import AutoRec, MatrixFactorisation, MultVAE, Popularity, RatingBias, level_counts
+from scalian_exp.networks.rating_rbm import Rated, RatingRBM, level_counts
+from scalian_exp.networks.ratings import AutoRec, MatrixFactorisation, MultVAE, Popularity, RatingBias
 
 USERS, ITEMS = 943, 1682
 LEVELS = [1.0, 2.0, 3.0, 4.0, 5.0]
