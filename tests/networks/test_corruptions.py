@@ -1,4 +1,4 @@
-"""Noise does what the paper says, anew each time."""
+"""Noise follows the paper's definitions and is drawn anew at each call."""
 
 import torch
 

@@ -67,7 +67,7 @@ def test_a_vae_starts_near_the_mean_image() -> None:
 
 
 def test_a_denoising_autoencoder_is_no_linear_map() -> None:
-    """With neither hidden layers nor units that bend, a thousand codes would be worth no more than a matrix."""
+    """Without hidden layers or nonlinear units, a code of a thousand numbers would be worth no more than a matrix."""
     network = build_task(tiny("denoising_autoencoder")).network
     a, b = torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)
     middle = (network(a) + network(b)) / 2
@@ -84,7 +84,7 @@ def test_a_gan_of_any_size(size: tuple[int, int]) -> None:
 
 
 def test_dcgans_counts() -> None:
-    """Weights and batch norms by hand, for the paper's 64×64 network with three channels."""
+    """Weights and batch norms are counted by hand, for the paper's 64×64 network with three channels."""
     network = GAN(3, [64, 64], [128, 256, 512, 1024], latent_dim=100)
     maps = 16 * (1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3) + (512 + 256 + 128 + 3)
     assert count(network.generator) == 100 * 1024 * 16 + maps + 2 * (1024 + 512 + 256 + 128)

@@ -1,4 +1,4 @@
-"""The CRF against loops over all pairs of pixels, the lattice against its paper's definition and exact Gaussians."""
+"""The CRF against loops over all pairs of pixels; the lattice against its paper's definition and exact Gaussians."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ FILTERS = [PermutohedralLattice, ExactGaussian]
 
 
 def scene(height: int, width: int, classes: int, channels: int = 3) -> tuple[Tensor, Tensor]:
-    """Random smooth logits (1, K, H, W) that don't know the borders of a noisy image (1, C, H, W) of four areas."""
+    """Return random smooth logits (1, K, H, W) unrelated to the borders of a noisy image (1, C, H, W) of four areas."""
     areas = F.interpolate(torch.rand(1, channels, 2, 2), (height, width))
     image = (areas + 0.02 * torch.randn(1, channels, height, width)).clamp(0, 1).mul(255).round().div(255)
     coarse = torch.randn(1, classes, 4, 5)
@@ -25,7 +25,7 @@ def scene(height: int, width: int, classes: int, channels: int = 3) -> tuple[Ten
 
 
 def naive_marginals(logits: Tensor, image: Tensor, crf: DenseCRF) -> np.ndarray:
-    """Algorithm 1 as loops over pixels i, j and classes l, with the Potts costs of eq. 6 added class by class."""
+    """Run algorithm 1 as loops over pixels i, j and classes l, adding the Potts costs of eq. 6 class by class."""
     classes, height, width = logits.shape
     pixels = [(x, y, *(255 * image[:, y, x].double()).tolist()) for y in range(height) for x in range(width)]
     count = len(pixels)
@@ -63,13 +63,13 @@ def test_mean_field_is_the_naive_loops(channels: int) -> None:
 
 
 def basis(d: int) -> np.ndarray:
-    """Features (d) → coordinates (d + 1) that sum to 0: orthonormal rows times the size of the blur."""
+    """Return orthonormal rows times the width of the blur: features (d) → coordinates (d + 1) that sum to 0."""
     rows = [np.r_[np.ones(k), -k, np.zeros(d - k)] / math.sqrt(k * (k + 1)) for k in range(1, d + 1)]
     return math.sqrt(2 / 3) * (d + 1) * np.stack(rows)
 
 
 def naive_lattice(features: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Adams et al. 2010, section 3, in a dictionary of the lattice's points in all their d + 1 coordinates."""
+    """Filter as in Adams et al. 2010, section 3, with the lattice's points in a dictionary by all d + 1 coordinates."""
     d = features.shape[1]
     lattice: dict[tuple[int, ...], np.ndarray] = {}
     simplices = []
@@ -171,7 +171,7 @@ def test_low_precision_and_autocast_change_nothing() -> None:
 
 @pytest.mark.parametrize("gaussian", [PermutohedralLattice, ExactGaussian])
 def test_all_that_it_makes_lies_where_its_input_lies(gaussian: type) -> None:
-    """What forgets its device would be made on another one here, as beside a GPU, and could not be computed with."""
+    """Any tensor created without its input's device lands on another device here, as it would on a GPU, and fails."""
     logits, images = scene(12, 12, 3)
     crf = DenseCRF(gaussian=gaussian)
     wanted = crf(logits, images)

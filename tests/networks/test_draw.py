@@ -1,4 +1,4 @@
-"""DRAW against loops over pixels, filters and glimpses; against a VAE; and by the paper's parameter counts."""
+"""DRAW against loops over pixels, filters and glimpses, against a VAE, and by the paper's parameter counts."""
 
 import math
 from itertools import product
@@ -31,7 +31,7 @@ def count(network: nn.Module) -> int:
 
 
 def test_counts_of_the_paper() -> None:
-    """With torch's LSTMs, which have two bias vectors, and without learned starts."""
+    """The counts include both bias vectors of torch's LSTMs, and no learned initial states."""
     size = [28, 28]
     assert count(DRAW(1, size, 64, 256, 100, 2, 5)) == 961_515
     assert count(DRAWWithoutAttention(1, size, 64, 256, 100)) == 2_751_448
@@ -40,7 +40,7 @@ def test_counts_of_the_paper() -> None:
 
 
 def slow_bank(centre: float, stride: float, variance: float, size: int, length: int) -> Tensor:
-    """F of eq. 19, 25 and 26: filters and pixels count from 1."""
+    """Compute F of eq. 19, 25 and 26; filters and pixels are counted from 1."""
     bank = torch.zeros(size, length, dtype=torch.float64)
     for i in range(1, size + 1):
         mean = centre + (i - size / 2 - 0.5) * stride
@@ -51,7 +51,7 @@ def slow_bank(centre: float, stride: float, variance: float, size: int, length: 
 
 
 def slow_filters(parameters: Tensor, size: int, height: int, width: int) -> tuple[Tensor, Tensor, float]:
-    """F_X, F_Y and γ of one image, eq. 21 to 26."""
+    """Compute F_X, F_Y and γ of one image, eq. 21 to 26."""
     across, down, log_variance, log_stride, log_intensity = parameters.tolist()
     centre_x, centre_y = (width + 1) / 2 * (across + 1), (height + 1) / 2 * (down + 1)
     stride = (max(height, width) - 1) / (size - 1) * math.exp(log_stride)
@@ -98,7 +98,7 @@ def test_rows_of_filters_are_normalised_wherever_they_lie() -> None:
 
 
 def test_reading_what_was_written_with_narrow_filters_gives_it_back() -> None:
-    """A filter on every pixel: the whole image goes through unchanged, and γ is undone by 1/γ."""
+    """With a filter on every pixel, the image passes through unchanged, and γ is undone by 1/γ."""
     parameters = torch.tensor([[0.0, 0.0, -6.0, 0.0, 0.7]])
     filters = GaussianGrid(6, (6, 6))(parameters)
     patch = torch.randn(1, 6, 2, 6)
@@ -126,7 +126,7 @@ def test_windows_start_in_the_middle_without_gaps(size: int, height: int, width:
 
 
 def slow_read(network: Any, x: Tensor, error: Tensor, output: Tensor) -> Tensor:
-    """What the encoder sees, in the order of its weights."""
+    """Return the encoder's input, in the order of its weights."""
     if isinstance(network, DRAWWithoutAttention):
         return torch.cat([x.transpose(1, 2).flatten(1), error.transpose(1, 2).flatten(1)], 1)
     parameters = network.read_head(output)
@@ -160,7 +160,7 @@ def slow_write(network: Any, output: Tensor) -> Tensor:
 @pytest.mark.parametrize(("channels", "size"), SIZES)
 @torch.no_grad()
 def test_glimpses_are_those_of_the_papers_equations(channels: int, size: tuple[int, int]) -> None:
-    """Eq. 3 to 8 and 10 one by one, with torch's own cells, normal distributions and the same noise."""
+    """Eq. 3 to 8 and 10 are computed one by one, with torch's own cells, normal distributions and the same noise."""
     x = torch.rand(4, channels, *size)
     for network in networks(channels, size):
         network.start_from(torch.rand(channels, *size))
@@ -184,7 +184,7 @@ def test_glimpses_are_those_of_the_papers_equations(channels: int, size: tuple[i
 
 
 class FirstStep(nn.Module):
-    """An LSTM's output after one step from zero, fed with what a function makes of its input."""
+    """Output of an LSTM after one step from zero, on a function of the input."""
 
     def __init__(self, cell: nn.LSTMCell, fed: Any):
         super().__init__()
@@ -281,7 +281,7 @@ def test_codes_decode_to_the_drawing_of_the_means(channels: int, size: tuple[int
 
 @torch.no_grad()
 def test_windows_are_where_the_paint_goes() -> None:
-    """A narrow window in the lower left corner: nothing changes elsewhere."""
+    """With a narrow window in the lower left corner, nothing changes elsewhere."""
     network = DRAW(1, [20, 20], 3, 6, 2, read_size=2, write_size=3)
     network.write_head.weight.zero_()
     network.write_head.bias.copy_(torch.tensor([-0.6, 0.6, -3.0, -2.5, 0.0, *[1.0] * 9]))
@@ -327,5 +327,5 @@ def test_images_and_codes_of_other_sizes_are_refused() -> None:
         for method in (network, network.encode):
             with pytest.raises(ValueError, match="These images are 3×7×8, but this network draws 1×7×7"):
                 method(torch.rand(2, 3, 7, 8))
-        with pytest.raises(ValueError, match="These codes have 5 numbers, but this network's 3 × 2"):
+        with pytest.raises(ValueError, match="These codes have 5 numbers, but this network's have 3 × 2"):
             network.decode(torch.rand(2, 5))

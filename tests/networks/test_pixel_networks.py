@@ -1,4 +1,4 @@
-"""What PixelRNN and PixelCNN see, what they cost in parameters, and that drawing quickly draws the same."""
+"""The pixels that PixelRNN and PixelCNN see, their parameter counts, and fast drawing against slow drawing."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,8 +25,10 @@ KINDS: dict[str, Any] = {"diagonal": DIAGONAL, "row": ROW, "cnn": PixelCNN}
 
 
 def alive(network: nn.Module) -> Any:
-    """In double precision, its ReLUs active, and every weight of some size: what the network sees is then seen in its
-    gradients."""
+    """Return the network in double precision with all ReLUs active and no small weights.
+
+    All dependencies then show in its gradients.
+    """
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.uniform_(-0.25, 0.25)
@@ -42,8 +44,10 @@ def tiny(kind: str, channels: int, size: tuple[int, int], levels: int) -> Any:
 
 
 def dependence(network: Any, x: Tensor) -> Tensor:
-    """Gradients of every logit, summed over values with weights, with respect to the image: (N, N) over pixels and
-    channels in their order, rows the logits."""
+    """Return the dependence (N, N) of logits (rows) on pixel values (columns), ordered by pixel and channel.
+
+    These are gradients of each logit, or of a weighted sum over values, with respect to the image.
+    """
     x = x.clone().requires_grad_()
     logits = network(x)
     if logits.dim() == 5:
@@ -56,7 +60,7 @@ def dependence(network: Any, x: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def naive() -> ModuleType:
-    """The naive twins, which the benchmark compares with."""
+    """Load the naive twins that the benchmark compares with."""
     file = Path(__file__).parents[2] / "scripts/benchmark_sequential.py"
     said = spec_from_file_location("benchmark_sequential", file)
     assert said is not None
@@ -98,7 +102,7 @@ def test_the_diagonal_bilstm_sees_all_that_comes_before(channels: int) -> None:
 
 
 def test_the_row_lstm_sees_its_triangle_alone() -> None:
-    """To the right, at k rows above: the first convolution's three columns in the row above, and one a row."""
+    """To the right, k rows above, it sees the first convolution's three columns, and one more per row."""
     size = 11
     network = tiny("row", 1, (size, size), 2)
     seen = dependence(network, torch.rand(1, 1, size, size).double()).view(size, size, size, size) != 0
@@ -110,7 +114,7 @@ def test_the_row_lstm_sees_its_triangle_alone() -> None:
 
 
 def test_the_pixelcnn_has_its_blind_spot() -> None:
-    """In the row above, whatever the depth, only the three columns to the right that the first convolution sees."""
+    """In the row above, at any depth, it sees only the three columns to the right that the first convolution sees."""
     size = 11
     network = alive(PixelCNN(1, [size, size], 2, features=4, depth=3))
     seen = dependence(network, torch.rand(1, 1, size, size).double()).view(size, size, size, size)[9, 5] != 0
@@ -153,10 +157,10 @@ def test_of_colours_and_several_values_too(kind: str) -> None:
 
 @pytest.mark.parametrize(("kind", "pixel"), product([*KINDS, "multiscale"], [(1, 2), (3, 2), (3, 4)]))
 def test_drawing_quickly_draws_the_same(kind: str, pixel: tuple[int, int], naive: ModuleType) -> None:
-    """New images, and images of which some pixels are given: each image others, and one row in all."""
+    """New images, and images with some pixels given: different ones in each image, and one complete row in all."""
     channels, levels = pixel
     network = tiny(kind, channels, (5, 6), levels)
-    with torch.no_grad():  # logits of a size at which noise decides
+    with torch.no_grad():  # logits of moderate size, so that the noise decides
         for parameter in network.parameters():
             parameter.uniform_(-0.6, 0.6)
     x = values(torch.rand(3, channels, 5, 6), levels).double() / (levels - 1)
@@ -184,7 +188,7 @@ def drawn_slowly(network: Any, x: Tensor, known: Tensor, noise: Tensor, naive: M
 
 
 def drawn_slowly_given_context(network: Any, x: Tensor, known: Tensor, noise: Tensor, naive: ModuleType) -> Tensor:
-    """The small image is known, so the logits of the whole network are those of the large one where it matters."""
+    """Draw the large image's pixels slowly; the small image is known, so only the large network's logits matter."""
 
     class Whole(nn.Module):
         shape = network.shape
@@ -227,7 +231,7 @@ def test_layers_are_their_twins_pixel_after_pixel(size: tuple[int, int], naive: 
 
 
 def test_masks_hold_whatever_the_weights_become() -> None:
-    """A mask that is applied to the weights once is undone by an optimizer's momentum."""
+    """A mask applied to the weights just once would be undone by an optimizer's momentum."""
     layer = MaskedConv2d(3, 6, (3, 3), channels=3)
     optimizer = torch.optim.SGD(layer.parameters(), 0.1, momentum=0.9)
     with torch.no_grad():

@@ -21,7 +21,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 
 def test_parameter_counts() -> None:
-    """Of MovieLens 100k, by the layers' formulas."""
+    """The counts for MovieLens 100k follow from the layers' formulas."""
     assert parameters(RatingRBM(ITEMS, LEVELS, 100)) == 849_510 == ITEMS * 5 * 100 + ITEMS * 5 + 100
     assert parameters(RatingRBM(ITEMS, LEVELS, 100, conditional=True)) == 849_510 + 168_200
     assert parameters(RatingRBM(3706, LEVELS, 100)) == 1_871_630
@@ -45,7 +45,7 @@ def machine(columns: int = 5, features: int = 3, conditional: bool = False) -> R
 
 
 def energy(network: RatingRBM, row: Tensor, hidden: tuple[int, ...], known: Tensor) -> float:
-    """−Σ over the rated columns of (W h + b) − c h − h D r, unit by unit (Salakhutdinov et al. 2007, eq. 2 and 8)."""
+    """Return −Σ over rated columns of (W h + b) − c h − h D r, unit by unit (Salakhutdinov et al. 2007, eq. 2, 8)."""
     total = 0.0
     for f, on in enumerate(hidden):
         total -= network.hidden_bias[f].item() * on
@@ -72,7 +72,7 @@ def test_free_energy_sums_over_all_hidden_states(conditional: bool) -> None:
 
 
 def test_codes_and_predictions_by_hand() -> None:
-    """Expected ratings are means of normalised softmaxes, of rated and other columns alike."""
+    """Expected ratings are means of normalised softmaxes, both for rated and for other columns."""
     network, ratings = machine(), table()
     codes, predicted = network.codes(ratings), network(ratings)
     for row, values in enumerate(ratings.tolist()):
@@ -111,7 +111,7 @@ def test_what_is_not_rated_is_absent() -> None:
 
 
 def test_gibbs_steps_keep_the_joint_distribution() -> None:
-    """Of a row with two ratings: 25 joint states; chains that start from the exact distribution stay in it."""
+    """A row with two ratings has 25 joint states; chains that start from the exact distribution keep it."""
     network = machine(columns=3)
     states = list(itertools.product(range(5), repeat=2))
     rows = torch.tensor([[a + 1, 0, b + 1] for a, b in states]).double()
@@ -177,7 +177,7 @@ def factorisation() -> MatrixFactorisation:
 
 
 def test_folding_in_is_ridge_regression() -> None:
-    """By least squares with the penalty as further rows, one user at a time."""
+    """It equals least squares with the penalty as further rows, one user at a time."""
     network, ratings = factorisation(), table(5, 7)
     ratings[1] = 0
     folded = network.fold_in(ratings)
@@ -194,7 +194,7 @@ def test_folding_in_is_ridge_regression() -> None:
 
 
 def test_the_items_gradient_is_that_of_the_objective_minimised_over_users() -> None:
-    """The envelope theorem: nothing has to flow through the solution; here it does, and adds nothing."""
+    """By the envelope theorem, no gradient has to flow through the solution; letting it flow here adds nothing."""
     network, ratings = factorisation(), table(5, 7)
     seen = (ratings > 0).double()
     error = (((network(ratings) - ratings) * seen) ** 2).sum()
@@ -229,7 +229,7 @@ def test_autorec_by_hand() -> None:
 
 
 def test_popularity_by_hand() -> None:
-    """Likes are 4 and 5: two of the first column, one of the third, each with one added: shares 3/6, 1/6, 2/6."""
+    """Likes are 4 and 5: two in column one, one in column three; with one added to each, 3/6, 1/6, 2/6."""
     network = Popularity(3, liked=4.0)
     network.start_from(torch.tensor([[5.0, 1.0, 4.0], [4.0, 3.0, 0.0]]))
     shares = torch.tensor([3 / 6, 1 / 6, 2 / 6]).log()

@@ -20,7 +20,7 @@ def all_states(size: int) -> Tensor:
 
 
 def small(visible: int = 4, hidden: int = 3, scale: float = 1.0, centred: bool = True) -> RBM:
-    """An RBM with any parameters and offsets."""
+    """Return an RBM with arbitrary parameters and offsets."""
     rbm = RBM(visible, hidden, Bernoulli(), Bernoulli(), centred)
     with torch.no_grad():
         for name, tensor in rbm.state_dict().items():
@@ -39,13 +39,13 @@ def test_centred_weights_mean_the_same_in_a_machine_without_offsets() -> None:
 
 
 def energy(rbm: RBM, v: Tensor, h: Tensor) -> Tensor:
-    """As the class's docstring writes it, for one pair of states."""
+    """Compute the energy as the class's docstring defines it, for one pair of states."""
     a, d = v - rbm.visible_offset, h - rbm.hidden_offset
     return -(rbm.visible_bias @ a + rbm.hidden_bias @ d + d @ rbm.weight @ a)
 
 
 def log_joint(rbm: RBM) -> Tensor:
-    """Log p(v, h), (2^visible, 2^hidden)."""
+    """Return log p(v, h), (2^visible, 2^hidden)."""
     vs, hs = all_states(len(rbm.visible_bias)), all_states(len(rbm.hidden_bias))
     energies = torch.stack([torch.stack([energy(rbm, v, h) for h in hs]) for v in vs]).detach()
     return torch.log_softmax(-energies.flatten(), 0).view_as(energies)
@@ -184,7 +184,7 @@ def test_parameter_counts() -> None:
 
 
 def exact_log_likelihood(network: DeepBeliefNetwork) -> Tensor:
-    """Log Σ_h p(v|h) p(h) of two layers, for all states of four pixels."""
+    """Return log Σ_h p(v|h) p(h) of two layers, for all states of four pixels."""
     first, top = network.rbms
     hs, vs = all_states(len(first.hidden_bias)), all_states(4)
     prior = -top.free_energy(hs) - exact_log_partition(top).value
@@ -199,11 +199,11 @@ def test_the_bound_of_a_stack_is_below_its_likelihood() -> None:
     bounds = torch.stack([network.log_likelihood_bound(images, log_z) for _ in range(2000)]).mean(0).float()
     exact = exact_log_likelihood(network)
     assert (bounds < exact + 0.05).all()
-    assert (exact - bounds).max() > 0.1  # of weights that don't fit there is a gap
+    assert (exact - bounds).max() > 0.1  # weights that don't match leave a gap
 
 
 def test_with_tied_weights_every_draw_gives_the_likelihood_itself() -> None:
-    """Hinton et al. 2006, section 4: the second RBM, started as the first one turned over, changes nothing."""
+    """Hinton et al. 2006, section 4: a second RBM initialised as the first one upside down changes nothing."""
     network, images = stack(3, 4), all_states(4).view(-1, 1, 2, 2)
     first, second = network.rbms
     with torch.no_grad():

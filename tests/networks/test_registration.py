@@ -1,7 +1,7 @@
-"""What a pixel's logits see lies around that pixel: for every segmentation network, wherever in the image.
+"""Logits of a pixel see an area centred on that pixel, for every segmentation network, anywhere in the image.
 
-Weights are made so that a unit sees its kernel's centre alone, all channels alike; maxima become means. Then the centre
-of the gradient tells where a network takes its pixels to be, without the width of what it sees.
+Weights are set so that a unit sees only its kernel's centre, all channels alike, and maxima become means. The centre of
+the gradient then shows where a network takes its pixels to be, regardless of the size of the area it sees.
 """
 
 from itertools import product
@@ -38,7 +38,7 @@ PLACES = [(53, 59), (78, 132)]
 
 
 def seeing_centres(network: Any) -> Any:
-    """The network with every kernel's centre alone, norms left out, and nothing that is one value for all pixels."""
+    """Return the network with only the kernels' centres, without norms or parts that are constant over all pixels."""
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.modules.batchnorm._BatchNorm):
@@ -59,8 +59,10 @@ def seeing_centres(network: Any) -> Any:
 
 
 def learned(deconvolution: nn.ConvTranspose2d) -> bool:
-    """Its kernel is no interpolation from the start: it must learn where pixels lie. The best that it can learn is to
-    copy a unit to all pixels that were pooled to it."""
+    """Check whether a deconvolution must learn where pixels lie, because its kernel doesn't start as an interpolation.
+
+    The best it can learn is to copy a unit to all pixels that were pooled into it.
+    """
     return deconvolution.kernel_size[0] != 2 * deconvolution.stride[0]
 
 
@@ -73,13 +75,13 @@ def averaged(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor:
-    """Means in the place of maxima."""
+    """Pool by means instead of maxima."""
     assert (dilation, return_indices) == (1, False)
     return F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad=False)
 
 
 def centre(network: Any, size: tuple[int, int], rows: slice, columns: slice) -> tuple[float, float]:
-    """Of the input gradient of some pixels' first logit."""
+    """Return the centre of the input gradient of some pixels' first logit."""
     x = torch.ones(1, 3, *size, dtype=torch.double, requires_grad=True)
     with patch("torch.nn.functional.max_pool2d", averaged):
         class_logits(network, x)[0, 0, rows, columns].sum().backward()
@@ -103,7 +105,7 @@ def test_what_a_pixel_sees_lies_around_it(model: str, overrides: list[str]) -> N
 
 
 def test_torchvisions_way_is_still_there() -> None:
-    """Its maps of stride 16 lie 7.5 pixels further down and to the right, as areas would."""
+    """Maps of stride 16 lie 7.5 pixels further down and to the right, as resizing by areas has it."""
     network = seeing_centres(build_task(tiny("deeplab_v3", "model.network.torchvision_resize=true")).network)
     row, column = centre(network, (160, 192), slice(80, 81), slice(100, 101))
     assert (row, column) == pytest.approx((72.5, 92.5))
@@ -112,7 +114,7 @@ def test_torchvisions_way_is_still_there() -> None:
 @pytest.mark.parametrize("stride", [2, 4, 8, 32])
 @pytest.mark.parametrize("size", [(33, 64), (40, 17), (1, 5)])
 def test_resized_is_linear_interpolation_at_y_over_s(stride: int, size: tuple[int, int]) -> None:
-    """A map of positions stays one: the value at every pixel is its own place, up to the last unit."""
+    """A map of positions stays one: the value at every pixel is its own position, up to the last unit."""
     units = [-(-side // stride) for side in size]
     rows, columns = torch.meshgrid(*(stride * torch.arange(n, dtype=torch.double) for n in units), indexing="ij")
     found = resized(torch.stack([rows, columns])[None], torch.empty(1, 1, *size), stride)[0]
@@ -128,14 +130,14 @@ def test_means_of_areas_lie_in_their_middle() -> None:
 
 
 class Own(FastFCN):
-    """A network of one's own on one of ours, which doesn't know the argument."""
+    """Custom network derived from one of ours, without the argument."""
 
     def __init__(self, in_channels: int, num_classes: int):
         super().__init__(in_channels, num_classes, width=0.02)
 
 
 def unstated(target: str) -> dict[str, Any]:
-    """A config as of a YAML file that doesn't speak of torchvision_resize."""
+    """Return a config as from a YAML file that doesn't mention torchvision_resize."""
     config = tiny("fastfcn" if target else "deeplab_v3plus")
     network = config["model"]["network"]
     if target:
@@ -148,7 +150,7 @@ def unstated(target: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("target", ["", f"{__name__}.Own"])
 def test_networks_resize_as_they_were_trained_to(target: str, tmp_path: Path) -> None:
-    """A new one in register; an earlier version's, whose checkpoint doesn't tell, as that version did."""
+    """A new network is in register; one whose old checkpoint doesn't say how to resize does it as it used to."""
     config, file, trust = unstated(target), tmp_path / "x.ckpt", [__name__] if target else []
     task = build_task(config)
     assert not task.network.torchvision_resize

@@ -83,7 +83,7 @@ def test_any_size_in_the_same_out(name: str) -> None:
 
 @pytest.mark.parametrize("name", NARROW)
 def test_every_parameter_learns(name: str) -> None:
-    """But for what is fixed: FCN's last deconvolution. Biases before a batch norm get a gradient of about 0."""
+    """The exception is FCN's fixed last deconvolution; biases before a batch norm get a gradient of about 0."""
     network = NARROW[name]()
     x, labels = torch.rand(2, 3, 65, 65), torch.randint(5, (2, 65, 65))
     before = {n: p.detach().clone() for n, p in network.named_parameters()}
@@ -103,8 +103,10 @@ def test_every_parameter_learns(name: str) -> None:
 @pytest.mark.parametrize("border", [True, False])
 @pytest.mark.parametrize("stride", [32, 16, 8])
 def test_fcns_scores_lie_where_their_pixels_are(stride: int, border: bool) -> None:
-    """Each branch alone: what output pixels see lies around them. With all weights equal and means instead of maxima
-    the centre of the gradient is exact, averaged over one stride."""
+    """Each branch alone: output pixels see an area centred on them.
+
+    With all weights equal and means instead of maxima, the centre of the gradient is exact, averaged over one stride.
+    """
     network = FCN(1, 1, stride, 1 / 64, border=border, dropout=0.0).double()  # type: ignore[arg-type]
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -144,7 +146,7 @@ def test_unets_figure_one() -> None:
 
 @pytest.mark.parametrize("deep_supervision", [False, True])
 def test_unets_output_is_that_of_a_larger_image_inside(deep_supervision: bool) -> None:
-    """Nothing of the mirror image is seen far from the edge; the crops put every pixel back to its place."""
+    """Far from the edge, the mirror image has no influence, and the crops put every pixel back in its place."""
     network = UNet(1, 2, 1 / 32, depth=2, deep_supervision=deep_supervision).eval()
     image = torch.rand(1, 1, 200, 200)
     assert torch.allclose(
@@ -154,7 +156,7 @@ def test_unets_output_is_that_of_a_larger_image_inside(deep_supervision: bool) -
 
 @pytest.mark.parametrize("padded", [False, True])
 def test_logits_of_every_level_lie_where_their_pixels_are(padded: bool) -> None:
-    """Each head alone: with all weights equal and means instead of maxima the centre of the gradient is exact."""
+    """Each head alone: with all weights equal and means instead of maxima, the centre of the gradient is exact."""
     network = UNet(1, 1, 1 / 64, depth=2, padded=padded, deep_supervision=True).double().eval()
     network.pool = nn.AvgPool2d(2)  # type: ignore[assignment]
     with torch.no_grad():
@@ -192,7 +194,7 @@ def test_mirrored_is_numpys_reflection() -> None:
 
 
 def test_a_dense_block_gives_its_new_maps_alone() -> None:
-    """Its first maps see the input only: the paper's figure 2."""
+    """Its first maps see only the input, as in the paper's figure 2."""
     block = DenseBlock(6, 3, 4, 0.0, batch_statistics=True, checkpointing=False)
     x = torch.rand(2, 6, 8, 8)
     new = block(x)
@@ -275,7 +277,7 @@ def test_encoding_against_loops() -> None:
 
 
 def test_jpu_as_the_papers_figure_four() -> None:
-    """Three maps of the finest's size, seen by separable convolutions of dilation 1, 2, 4 and 8, side by side."""
+    """Three maps of the finest one's size, seen by separable convolutions of dilation 1, 2, 4 and 8, side by side."""
     jpu = JPU([8, 16, 32], 6).eval()
     features = [torch.rand(1, c, s, s) for c, s in ((8, 17), (16, 9), (32, 5))]
     maps = [reduce(x) for reduce, x in zip(jpu.reduce, features, strict=True)]
@@ -308,7 +310,7 @@ def test_largefov_sees_far_at_stride_8() -> None:
 
 @pytest.mark.parametrize("family", [LargeFOV, DeepLabV2, DeepLabV3, DeepLabV3Plus, FastFCN])
 def test_logits_are_enlarged_in_single_precision(family: Any) -> None:
-    """Between two of bfloat16's neighbours there is room."""
+    """Interpolated logits lie between two neighbouring bfloat16 values."""
     network = family(3, 5, width=1 / 32).eval()
     with torch.autocast("cpu", torch.bfloat16):
         outputs = network(torch.rand(1, 3, 65, 65))

@@ -17,7 +17,7 @@ KINDS: list[tuple[Units, int]] = [
 
 
 def states_of(units: Units, size: int) -> Tensor:
-    """All states of a small layer, (N, size); of Gaussian ones a fine grid around 0."""
+    """Return all states of a small layer, (N, size); for Gaussian units, a fine grid around 0."""
     match units:
         case Bernoulli():
             return torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * size).double()
