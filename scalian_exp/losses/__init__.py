@@ -1,0 +1,1 @@
+"""Losses: what tasks minimise, as plain torch modules."""

@@ -1,4 +1,4 @@
-"""U-Net's loss, which learns the borders between touching objects (Ronneberger et al. 2015, arXiv:1505.04597)."""
+"""U-Net's loss, which weighs the borders between touching objects (Ronneberger et al. 2015, arXiv:1505.04597)."""
 
 import math
 
@@ -14,22 +14,22 @@ from scalian_exp.losses.segmentation import MedianFrequency, pixel_losses
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 REACH = 5
-"""in σ: beyond it exp(−d²/2σ²) is less than 4·10⁻⁶ and counts as 0"""
+"""how many σ a border reaches; beyond, exp(−d²/2σ²) is less than 4·10⁻⁶ and counts as 0"""
 
 
 def border_distances(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Euclidean distance, in pixels, of each pixel to an object's border, within and without it.
+    """Return each pixel's Euclidean distance, in pixels, to an object's border, both inside and outside the object.
 
-    The border consists of those pixels of the object that have one outside it above, below, left or right.
+    The border consists of the object's pixels that have a pixel outside it above, below, left or right.
     """
     return ndimage.distance_transform_edt(~inside | ndimage.binary_erosion(inside, border_value=1))
 
 
 def nearness(objects: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:
-    """exp(−(d1 + d2)²/2σ²) of each pixel (H, W), d1 and d2 its distances to the nearest two objects' borders.
+    """Return exp(−(d1 + d2)²/2σ²) for each pixel (H, W), with its distances d1, d2 to the two nearest objects' borders.
 
-    Objects are regions whose pixels meet at their sides: where only corners meet, a border runs between them. Where
-    there are fewer than two objects, all are 0.
+    Objects are regions whose pixels meet at their sides; where only corners meet, a border runs between them. With
+    fewer than two objects, all values are 0.
     """
     regions, _ = ndimage.label(objects)
     first, second = np.full((2, *objects.shape), np.inf, np.float32)
@@ -43,14 +43,14 @@ def nearness(objects: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:
 
 
 class UNetBorder(MedianFrequency):
-    """Σ wᵢ·cross-entropyᵢ / number of pixels, with w = w_c + w0·exp(−(d1 + d2)²/2σ²) (their eq. 2).
+    """Cross-entropy weighted by w = w_c + w0·exp(−(d1 + d2)²/2σ²) (their eq. 2), divided by the number of pixels.
 
-    d1 and d2 are a pixel's distances to the borders of the two nearest objects of its image, w_c the weight of its
-    class by median frequency. Computed from the labels on the CPU, so that it fits them whatever augmented them.
+    d1 and d2 are a pixel's distances to the borders of the two nearest objects of its image, w_c its class's weight by
+    median frequency. Border weights are computed from the labels on the CPU, so they fit augmented labels too.
 
     Args:
-        object_class: objects are the connected regions of this class.
-        w0: weight of a pixel on two borders at once.
+        object_class: the class whose connected regions are the objects.
+        w0: weight of a pixel that lies on two borders.
         sigma: how far a border reaches, in pixels.
 
     Raises:
@@ -66,16 +66,17 @@ class UNetBorder(MedianFrequency):
     ):
         super().__init__(num_classes)
         if object_class >= num_classes:
-            raise ValueError(f"Of {num_classes} classes, none has number {object_class} (loss.object_class).")
+            raise ValueError(f"None of the {num_classes} classes has number {object_class} (loss.object_class).")
         self.object_class, self.w0, self.sigma = object_class, w0, sigma
 
     def border_weights(self, labels: Tensor) -> Tensor:
-        """w0·exp(−(d1 + d2)²/2σ²) of each pixel (B, H, W)."""
+        """Return w0·exp(−(d1 + d2)²/2σ²) for each pixel of the labels (B, H, W)."""
         objects = (labels == self.object_class).cpu().numpy()
         maps = np.stack([nearness(image, self.sigma) for image in objects])
         return self.w0 * torch.from_numpy(maps).to(labels.device)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss, a scalar in nats, of logits (B, K, H, W) for labels (B, H, W)."""
         weights = self.pixel_weights(labels) + self.border_weights(labels)
         total = (weights * pixel_losses(logits, labels)).sum()
         return total / shared((labels != VOID).sum(), self.training).clamp_min(1)

@@ -1,9 +1,8 @@
 """Losses whose gradient is that of contrastive divergence.
 
 The log-likelihood's gradient is −∂/∂θ ⟨F(v)⟩_data + ∂/∂θ ⟨F(v)⟩_model. With states v⁻ from k steps of Gibbs sampling in
-place of the model's, held fixed, mean F(v) − mean F(v⁻) is a loss for any optimizer (Hinton 2002; Tieleman 2008).
-Its value says nothing of how good the model is. Its gradient is written down below, for it takes less time than
-autograd's.
+place of the model's, held fixed, mean F(v) − mean F(v⁻) is a loss for any optimizer (Hinton 2002; Tieleman 2008). Its
+value does not measure how good the model is. Its gradient is written by hand, which is faster than autograd.
 """
 
 from abc import ABC, abstractmethod
@@ -21,6 +20,8 @@ from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveInt
 
 
 class Terms(NamedTuple):
+    """Terms of a contrastive loss."""
+
     loss: Tensor
     """what is minimised"""
     negative: Tensor
@@ -28,15 +29,21 @@ class Terms(NamedTuple):
 
 
 class FreeEnergyGap(torch.autograd.Function):
-    """mean F(v) − mean F(v⁻) as a function of an RBM's weight and biases.
+    """Difference mean F(v) − mean F(v⁻) as a function of an RBM's weight and biases, with its gradient by hand.
 
     With x the hidden units' input, ∂F/∂x = −(⟨h⟩ − λ) for any kind of units, and so ∂F/∂W = −(⟨h⟩ − λ)ᵀ(v − μ).
     """
 
     @staticmethod
     def forward(ctx: Any, rbm: RBM, states: tuple[Tensor, ...], *_: Tensor) -> Tensor:
-        """Of v (B, visible) and its x (B, hidden), v⁻ (chains, visible) and its x, then the RBM's weight, visible and
-        hidden bias, which get the gradients."""
+        """Compute the difference, a scalar.
+
+        Args:
+            ctx: autograd's context.
+            rbm: the machine.
+            states: v (B, visible) with the hidden units' input (B, hidden), v⁻ (chains, visible) with theirs.
+            *_: the RBM's weight, visible bias and hidden bias, which get the gradients.
+        """
         v, x, negative, fantasy = states
         ctx.rbm = rbm
         ctx.save_for_backward(*states)
@@ -45,6 +52,7 @@ class FreeEnergyGap(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of the weight, the visible bias and the hidden bias."""
         rbm, (v, x, negative, fantasy) = ctx.rbm, ctx.saved_tensors
         kind = rbm.weight.dtype
         up = rbm.hidden_shifted(rbm.hidden.mean(x)).to(kind) * (-gradients[0] / len(v))
@@ -56,11 +64,11 @@ class FreeEnergyGap(torch.autograd.Function):
 
 
 class Sparsity(nn.Module):
-    """Cross-entropy between a wanted share of active hidden units and the share in a batch (Hinton 2010, section 11).
+    """Cross-entropy between the target share of active hidden units and that in a batch (Hinton 2010, section 11).
 
     Args:
-        target: the wanted share.
-        cost: its weight in the loss.
+        target: target share of active units.
+        cost: weight of this penalty in the loss.
     """
 
     def __init__(self, target: Fraction = 0.1, cost: NonNegativeFloat = 0.1):
@@ -68,17 +76,17 @@ class Sparsity(nn.Module):
         self.target, self.cost = target, cost
 
     def forward(self, active: Tensor) -> Tensor:
-        """Mean states of the hidden units (B, H) → the penalty, summed over units."""
+        """Return the penalty, summed over units, for mean states of the hidden units (B, H)."""
         share = active.mean(0).clamp(1e-6, 1 - 1e-6)
         return self.cost * F.binary_cross_entropy(share, torch.full_like(share, self.target), reduction="sum")
 
 
 class ContrastiveLoss(nn.Module, ABC):
-    """mean F(v) − mean F(v⁻), of the RBM number `layer` of a stack.
+    """Base class of losses mean F(v) − mean F(v⁻) for one RBM of a stack, its number `layer`.
 
     Args:
-        k: steps of Gibbs sampling at the start of the training.
-        k_end: at its end; they grow evenly in between. null stays at k.
+        k: steps of Gibbs sampling at the start of training.
+        k_end: steps at its end, with linear growth in between; null keeps k.
         sparsity: an additional penalty on the hidden units.
     """
 
@@ -87,14 +95,14 @@ class ContrastiveLoss(nn.Module, ABC):
         self.k, self.k_end, self.sparsity = k, k if k_end is None else k_end, sparsity
 
     def steps(self, progress: float) -> int:
-        """Steps of Gibbs sampling at a point of the training, in [0, 1]."""
+        """Return the steps of Gibbs sampling at a point of the training, progress in [0, 1]."""
         return round(self.k + (self.k_end - self.k) * progress)
 
     def attach(self, rbms: Sequence[RBM]) -> None:
-        """Make what has to be kept for each RBM of a stack, before its weights are loaded."""
+        """Register what has to be kept for each RBM of a stack, before its weights are loaded."""
 
     def forward(self, rbm: RBM, v: Tensor, layer: int = 0, progress: float = 0.0) -> Terms:
-        """Data (B, visible), at a point of the training in [0, 1]."""
+        """Return the loss and v⁻ for data (B, visible), at a point of the training, progress in [0, 1]."""
         with torch.no_grad():
             x = rbm.hidden_input(v)
             negative = self.negative(rbm, x, layer, self.steps(progress))
@@ -108,17 +116,20 @@ class ContrastiveLoss(nn.Module, ABC):
 
     @abstractmethod
     def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
-        """v⁻; x is the hidden units' input from the data."""
+        """Sample v⁻ (chains, visible), given the hidden units' input x (B, hidden) from the data."""
 
     def keep(self, rbm: RBM, fantasy: Tensor, layer: int) -> None:
-        """What the next step wants to know of this one's hidden units' input from v⁻."""
+        """Keep what the next step needs from this one's hidden units' input `fantasy` from v⁻."""
 
 
 class ContrastiveDivergence(ContrastiveLoss):
-    """CD-k: chains of k steps that start at the data; the last visible states are means, which is less noise (Hinton
-    2010, section 3.2)."""
+    """CD-k: chains of k steps that start at the data.
+
+    The last visible states are means, which reduces noise (Hinton 2010, section 3.2).
+    """
 
     def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
+        """Return mean visible states (B, visible) after k steps of Gibbs sampling from the data."""
         h = rbm.hidden.sample(x)
         for _ in range(k - 1):
             h = rbm.hidden_sample(rbm.visible_sample(h))
@@ -126,10 +137,10 @@ class ContrastiveDivergence(ContrastiveLoss):
 
 
 class PersistentCD(ContrastiveLoss):
-    """PCD-k (Tieleman 2008): chains that go on from step to step; they are part of checkpoints.
+    """PCD-k (Tieleman 2008): chains that continue from one training step to the next, and are saved in checkpoints.
 
     Args:
-        chains: how many, whatever the batch size. Several processes share them, and each knows them all.
+        chains: number of chains, whatever the batch size. Several processes share them, and each knows them all.
     """
 
     def __init__(
@@ -143,17 +154,20 @@ class PersistentCD(ContrastiveLoss):
         self.chains = chains
 
     def attach(self, rbms: Sequence[RBM]) -> None:
+        """Register a buffer with the hidden states of all chains for each RBM."""
         for layer, rbm in enumerate(rbms):
             self.register_buffer(f"hidden_{layer}", torch.zeros(self.chains, len(rbm.hidden_bias)))
 
     def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
+        """Advance this process's chains by k steps, and return their visible states."""
         every = self.get_buffer(f"hidden_{layer}")
         chains = ranks.own_rows(every)
-        if not every.any():  # they start at data
+        if not every.any():  # the chains start at data
             data = ranks.gather_rows(x)
             data = data[torch.arange(len(every), device=x.device) % len(data)]
             chains.copy_(rbm.hidden.sample(ranks.own_rows(data)))
         return rbm.gibbs(rbm.visible_sample(chains), k - 1)
 
     def keep(self, rbm: RBM, fantasy: Tensor, layer: int) -> None:
+        """Draw the hidden states of this process's chains, and gather those of all processes in the buffer."""
         self.get_buffer(f"hidden_{layer}").copy_(ranks.gather_rows(rbm.hidden.sample(fantasy)))

@@ -1,4 +1,4 @@
-"""The likelihood itself, for networks that give the probability of every pixel."""
+"""Negative log-likelihood for networks that give the probability of every pixel."""
 
 from torch import Tensor, nn
 
@@ -6,8 +6,11 @@ from scalian_exp.networks.parts.pixels import nats
 
 
 class NegativeLogLikelihood(nn.Module):
-    """−log p(x) of each image, in nats: (B,). Two values of a pixel are Bernoulli, more a softmax."""
+    """Negative log-likelihood −log p(x) of each image, in nats.
+
+    Pixels with two values are Bernoulli, those with more a softmax.
+    """
 
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
-        """Logits as in networks/pixels.py, images (B, C, H, W)."""
+        """Return −log p(x), (B,), for logits as in networks/parts/pixels.py and images (B, C, H, W)."""
         return nats(logits, x).flatten(1).sum(1)

@@ -1,6 +1,6 @@
 """Losses on rows of ratings, called with the network, a batch of datasets/ratings.py and, in training, the epoch.
 
-What isn't rated is in no sum. Sums run over a row's ratings, the mean over the rows.
+Missing ratings contribute to no sum. Sums run over a row's ratings, the mean over the rows.
 """
 
 from typing import Any
@@ -15,22 +15,23 @@ Batch = dict[str, Tensor]
 
 
 def squared_weights(network: nn.Module) -> Tensor:
-    """Σ w² over all matrices; a bias that is a column of one, as of matrix factorisation's items, is among them."""
+    """Return Σ w² over all matrices, including biases stored as a column of one, as matrix factorisation's are."""
     return sum((weight.square().sum() for weight in network.parameters() if weight.dim() > 1), torch.zeros(()))
 
 
 class RatingDivergence(nn.Module):
-    """Contrastive divergence of a conditional choice of softmax units (Salakhutdinov, Mnih & Hinton 2007, section 2.2):
-    mean F(v) − mean F(v⁻), whose gradient is ⟨v h⟩_k − ⟨v h⟩_data, with v⁻ after k steps of Gibbs sampling from the
-    data. Outside training −log p(targets|ĥ), ĥ being the features' means given the
-    ratings that may be seen, and the mean over all rows, those without targets too.
+    """Contrastive divergence of softmax units that are present where there is a rating.
+
+    Salakhutdinov, Mnih & Hinton 2007, section 2.2: mean F(v) − mean F(v⁻), whose gradient is ⟨v h⟩_k − ⟨v h⟩_data, with
+    v⁻ after k steps of Gibbs sampling from the data. Outside training it is −log p(targets|ĥ), where ĥ are the
+    features' means given the ratings that may be seen, averaged over all rows, including those without targets.
 
     Args:
         k: steps of Gibbs sampling in the first epoch.
-        k_end: after `growth_epochs`; they grow evenly until then.
-        growth_epochs: over which k grows.
-        weight_decay: half of it times Σ (w − w̄)² is added, w̄ being the mean of the weight over all columns: a column
-            with few ratings is drawn towards the mean one, where the paper's decay draws it towards 0.
+        k_end: steps after `growth_epochs`, with linear growth until then.
+        growth_epochs: number of epochs over which k grows.
+        weight_decay: factor of ½ Σ (w − w̄)², where w̄ is the mean of a weight over all columns: columns with few
+            ratings are drawn towards the mean column, while the paper's decay draws them towards 0.
     """
 
     def __init__(
@@ -44,10 +45,11 @@ class RatingDivergence(nn.Module):
         self.k, self.k_end, self.growth_epochs, self.weight_decay = k, k_end, growth_epochs, weight_decay
 
     def steps(self, epoch: int) -> int:
-        """k in an epoch, counted from 0."""
+        """Return k in an epoch, counted from 0."""
         return round(self.k + (self.k_end - self.k) * min(1.0, epoch / self.growth_epochs))
 
     def forward(self, network: Any, batch: Batch, epoch: int | None = None) -> Tensor:
+        """Return the loss, a scalar, in training (with an epoch), else −log p(targets|ĥ) in nats, mean over rows."""
         if epoch is None:
             return -network.log_probability(batch["target"], batch["rating"], batch["known"]).mean()
         rated = network.rated(batch["rating"])
@@ -58,10 +60,11 @@ class RatingDivergence(nn.Module):
 
 
 class SquaredRatingError(nn.Module):
-    """Σ (r − r̂)² over the ratings that are there, as in AutoRec (Sedhain et al. 2015, eq. 2).
+    """Squared error Σ (r − r̂)² over the ratings that exist, as in AutoRec (Sedhain et al. 2015, eq. 2).
 
     Args:
-        penalty: times Σ w², in training. AutoRec's λ/2, once for all N rows, is λ/2N here, where the mean is over rows.
+        penalty: factor of Σ w² in training. AutoRec adds λ/2 once for all N rows; as the mean is over rows here, that
+            is λ/2N.
     """
 
     def __init__(self, penalty: NonNegativeFloat = 0.0):
@@ -69,17 +72,18 @@ class SquaredRatingError(nn.Module):
         self.penalty = penalty
 
     def forward(self, network: nn.Module, batch: Batch, epoch: int | None = None) -> Tensor:
+        """Return the loss, a scalar averaged over rows; in training (with an epoch), the penalty is added."""
         target = batch["target"]
         error = ((network(batch["rating"]) - target) * (target > 0)).square().sum(1).mean()
         return error + self.penalty * squared_weights(network) if self.penalty and epoch is not None else error
 
 
 class MultinomialELBO(nn.Module):
-    """−Σ log p over what a row likes + β·KL (Liang et al. 2018, eq. 5), in nats; β grows evenly from 0.
+    """Negative ELBO −Σ log p over a row's likes + β·KL (Liang et al. 2018, eq. 5), in nats; β grows linearly from 0.
 
     Args:
-        beta: after `warmup_epochs`.
-        warmup_epochs: over which β grows.
+        beta: final β.
+        warmup_epochs: number of epochs over which β grows.
     """
 
     def __init__(self, beta: NonNegativeFloat = 0.2, warmup_epochs: NonNegativeInt = 0):
@@ -87,12 +91,13 @@ class MultinomialELBO(nn.Module):
         self.beta, self.warmup_epochs = beta, warmup_epochs
 
     def beta_at(self, epoch: int | None) -> float:
-        """β in an epoch, counted from 0, or at the end."""
+        """Return β in an epoch, counted from 0, or its final value."""
         if epoch is None or self.warmup_epochs == 0:
             return self.beta
         return self.beta * min(1.0, epoch / self.warmup_epochs)
 
     def forward(self, network: Any, batch: Batch, epoch: int | None = None) -> Tensor:
+        """Return the loss in nats, averaged over rows, with β of the given epoch or its final value."""
         logits, kl = network.bound(batch["rating"])
         reconstruction = -(network.likes(batch["target"]) * F.log_softmax(logits, 1)).sum(1)
         return (reconstruction + self.beta_at(epoch) * kl).mean()

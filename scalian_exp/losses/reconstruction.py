@@ -1,7 +1,7 @@
 """Reconstruction losses between logits of the pixels and images in [0, 1], both (B, C, H, W).
 
-Each is summed over pixels and averaged over the batch, so that its size means "per image" and doesn't change with the
-batch: the squared error is the one that Hinton & Salakhutdinov 2006 report.
+Each is summed over pixels and averaged over the batch, so that values are per image and don't depend on the batch size.
+The squared error is the one that Hinton & Salakhutdinov 2006 report.
 """
 
 import torch
@@ -10,22 +10,32 @@ from torch import Tensor, nn
 
 
 def per_image(errors: Tensor) -> Tensor:
-    """Mean over images of the sum over pixels."""
+    """Return the mean over images of the sum over pixels."""
     return errors.sum() / errors.shape[0]
 
 
 class SquaredError(nn.Module):
+    """Squared error between sigmoid(logits) and the images."""
+
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the error per image, a scalar, for logits and images (B, C, H, W)."""
         return per_image(F.mse_loss(torch.sigmoid(logits), target, reduction="none"))
 
 
 class AbsoluteError(nn.Module):
+    """Absolute error between sigmoid(logits) and the images."""
+
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the error per image, a scalar, for logits and images (B, C, H, W)."""
         return per_image(F.l1_loss(torch.sigmoid(logits), target, reduction="none"))
 
 
 class BinaryCrossEntropy(nn.Module):
-    """In nats. A negative log-likelihood for binary pixels only; for grey ones its least value isn't 0."""
+    """Binary cross-entropy in nats.
+
+    It is a negative log-likelihood for binary pixels only; for grey ones its minimum isn't 0.
+    """
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the cross-entropy per image, a scalar, for logits and images (B, C, H, W)."""
         return per_image(F.binary_cross_entropy_with_logits(logits, target, reduction="none"))

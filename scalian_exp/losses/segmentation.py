@@ -1,7 +1,7 @@
 """Losses of segmentation networks: logits (B, K, H, W), labels (B, H, W) in 0…K−1, void pixels (−100) left out.
 
-All compute in single precision, and give 0 with zero gradients where every pixel is void. Those that count classes
-have a method `balance`, to be called once before training.
+All compute in single precision, and give 0 with zero gradients where every pixel is void. Those that weigh classes have
+a method `balance`, which is called once before training.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from scalian_exp.ranges import NonNegativeFloat, PositiveInt
 
 
 def pixel_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """−log of the probability of each pixel's class, (B, H, W), in nats; 0 for void."""
+    """Return −log of the probability of each pixel's class, (B, H, W), in nats; 0 for void."""
     return F.cross_entropy(logits.float(), labels, reduction="none")
 
 
@@ -25,8 +25,8 @@ class MedianFrequency(nn.Module):
     """Cross-entropy in which rare classes weigh more: Σ wᵢ·lossᵢ / Σ wᵢ, with the weight w_c of each pixel's class.
 
     w_c = median(f) / f_c, where f_c = pixels of c / labelled pixels of the images with c (Eigen & Fergus 2015,
-    arXiv:1411.4734; SegNet, arXiv:1511.00561). Of an even number of classes the median is the mean of the middle two.
-    A class absent from training weighs nothing. Until `balance` is called all weights are 1.
+    arXiv:1411.4734; SegNet, arXiv:1511.00561). For an even number of classes, the median is the mean of the middle two.
+    A class absent from training has weight 0. Until `balance` is called, all weights are 1.
     """
 
     weights: Tensor
@@ -36,7 +36,11 @@ class MedianFrequency(nn.Module):
         self.register_buffer("weights", torch.ones(num_classes))
 
     def balance(self, pixels: Tensor, present: Tensor) -> None:
-        """Weigh by the training split: (K,) pixels of each class, (K,) labelled pixels of the images that contain it.
+        """Set the weights from class counts of the training split.
+
+        Args:
+            pixels: number of pixels of each class, (K,).
+            present: number of labelled pixels of the images that contain the class, (K,).
 
         Raises:
             ValueError: if no class has a pixel.
@@ -49,16 +53,17 @@ class MedianFrequency(nn.Module):
         self.weights[seen] = (frequencies.quantile(0.5) / frequencies).to(self.weights)
 
     def pixel_weights(self, labels: Tensor) -> Tensor:
-        """w_c of each pixel (B, H, W); 0 for void."""
+        """Return w_c for each pixel of the labels (B, H, W); 0 for void."""
         return self.weights.float()[labels.clamp_min(0)] * (labels != VOID)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the weighted mean of the cross-entropy, a scalar in nats."""
         weights = self.pixel_weights(labels)
         return (weights * pixel_losses(logits, labels)).sum() / shared(weights.sum(), self.training).clamp_min(1e-12)
 
 
 class Focal(nn.Module):
-    """−(1 − p)^γ·log p, p the probability of the pixel's class, mean over pixels (Lin et al. 2017, eq. 4).
+    """Focal loss −(1 − p)^γ·log p with the probability p of a pixel's class, mean over pixels (Lin et al. 2017, eq. 4).
 
     Well-classified pixels count less, the more so the larger γ; with γ = 0 it is cross-entropy (arXiv:1708.02002).
     """
@@ -68,32 +73,35 @@ class Focal(nn.Module):
         self.gamma = gamma
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean over labelled pixels, a scalar."""
         losses = pixel_losses(logits, labels)
         missing = (1 - torch.exp(-losses)).clamp_min(1e-12)  # at 0 a power below 1 has an infinite slope
         return (missing**self.gamma * losses).sum() / shared((labels != VOID).sum(), self.training).clamp_min(1)
 
 
 def labelled_pixels(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the N pixels that aren't void: probabilities (K, N), and which class is the true one (K, N), bool."""
-    kept = labels != VOID
-    probabilities = torch.softmax(logits.float(), 1).movedim(1, 0)[:, kept]
-    return probabilities, F.one_hot(labels[kept], logits.shape[1]).T.bool()
+    """Return probabilities (K, N) and the true classes one-hot (K, N), bool, of the N pixels that aren't void."""
+    labelled = labels != VOID
+    probabilities = torch.softmax(logits.float(), 1).movedim(1, 0)[:, labelled]
+    return probabilities, F.one_hot(labels[labelled], logits.shape[1]).T.bool()
 
 
 def mean_over_present(losses: Tensor, truth: Tensor) -> Tensor:
-    """Mean of (K,) losses over the classes that occur in truth (K, N); 0 if none does."""
+    """Average losses (K,) over the classes that occur in truth (K, N); 0 if none does."""
     present = truth.any(1)
     return (losses * present).sum() / present.sum().clamp_min(1)
 
 
 class Dice(nn.Module):
-    """1 − 2·Σ pᵢgᵢ / (Σ pᵢ + Σ gᵢ) of each class, mean over the classes that the batch's labels contain.
+    """Soft Dice loss, 1 − 2·Σ pᵢgᵢ / (Σ pᵢ + Σ gᵢ) of each class, averaged over the classes that the labels contain.
 
-    Sums run over the pixels of the batch, pᵢ is the probability of the class and gᵢ 1 where it is true. As the soft
-    Dice of Milletari et al. 2016 (arXiv:1606.04797), but with plain sums below where theirs are of squares.
+    Sums run over the pixels of the batch; pᵢ is the probability of the class, and gᵢ is 1 where it is true. It is the
+    soft Dice of Milletari et al. 2016 (arXiv:1606.04797), but with plain sums in the denominator where theirs has sums
+    of squares.
     """
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss, a scalar in [0, 1]."""
         probabilities, truth = labelled_pixels(logits, labels)
         overlaps = 2 * (probabilities * truth).sum(1)
         sizes = probabilities.sum(1) + truth.sum(1)
@@ -103,27 +111,29 @@ class Dice(nn.Module):
 
 
 class LovaszSoftmax(nn.Module):
-    """The Lovász extension of 1 − Jaccard index of each class, mean over the classes that the batch's labels contain.
+    """Lovász extension of 1 − Jaccard index of each class, averaged over the classes that the batch's labels contain.
 
     Berman et al. 2018 (arXiv:1705.08790). A class's errors are mᵢ = 1 − pᵢ where it is true and pᵢ elsewhere, over the
-    pixels of the batch. In decreasing order, each is multiplied by what its pixel, counted as wrong besides those
-    before it, adds to the Jaccard loss. For certain predictions that sum is the Jaccard loss itself.
+    pixels of the batch. They are sorted in decreasing order, and each is multiplied by how much its pixel adds to the
+    Jaccard loss if it is counted as wrong besides those before it. For certain predictions the sum is the Jaccard loss
+    itself.
     """
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss, a scalar in [0, 1]."""
         probabilities, truth = labelled_pixels(logits, labels)
         errors, order = (truth.float() - probabilities).abs().sort(dim=1, descending=True)
         true = truth.gather(1, order)
-        intersections = true.sum(1, keepdim=True) - true.cumsum(1)  # once the pixels so far are wrong
-        unions = (true.sum(1, keepdim=True) + (~true).cumsum(1)).float()  # whole numbers divide to torch's default type
-        # 1 − I/U grows by 1/U if I has lost a pixel, by I/(U − 1) − I/U if U has won one. Subtracting the Jaccard
-        # losses themselves would leave few digits when there are millions of pixels.
+        intersections = true.sum(1, keepdim=True) - true.cumsum(1)  # if the pixels so far are wrong
+        unions = (true.sum(1, keepdim=True) + (~true).cumsum(1)).float()  # integers divide to torch's default type
+        # 1 − I/U grows by 1/U when I loses a pixel, and by I/(U − 1) − I/U when U gains one. Subtracting the Jaccard
+        # losses themselves would leave few significant digits with millions of pixels.
         steps = torch.where(true, 1 / unions, intersections / (unions * (unions - 1).clamp_min(1)))
         return mean_over_present((errors * steps).sum(1), truth)
 
 
 class WeightedSum(nn.Module):
-    """weights[0]·first + weights[1]·second.
+    """Sum of two losses, weights[0]·first + weights[1]·second.
 
     Raises:
         ValueError: if there aren't two weights.
@@ -136,11 +146,12 @@ class WeightedSum(nn.Module):
         self.first, self.second, self.weights = first, second, weights
 
     def balance(self, pixels: Tensor, present: Tensor) -> None:
-        """For the parts that balance classes: see MedianFrequency."""
+        """Balance the classes of both parts, if they support it; see `MedianFrequency.balance`."""
         parts: list[Any] = [self.first, self.second]
         for part in parts:
             if hasattr(part, "balance"):
                 part.balance(pixels, present)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the weighted sum, a scalar."""
         return self.weights[0] * self.first(logits, labels) + self.weights[1] * self.second(logits, labels)
