@@ -1,4 +1,4 @@
-"""What a classifier takes for what."""
+"""Figures of what a classifier confuses."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,13 @@ from scalian_exp.figures.grids import show, to_array
 
 
 def confusion_matrix(counts: Tensor, names: Sequence[str] | None = None, unit: str = "images") -> Figure:
-    """Rows: true classes; columns: predicted ones; counts (classes, classes), coloured by the row's share.
+    """Draw a confusion matrix, with true classes as rows and predicted classes as columns.
 
-    Long counts are not written: per cent of the row instead.
+    Cells are coloured by their share of the row. Counts with many digits are written as per cent of the row.
 
     Args:
+        counts: (classes, classes).
+        names: of the classes.
         unit: what was counted.
     """
     classes = len(counts)
@@ -44,7 +46,7 @@ def confusion_matrix(counts: Tensor, names: Sequence[str] | None = None, unit: s
 def mistakes(
     images: Tensor, probabilities: Tensor, labels: Tensor, names: Sequence[str] | None = None, most: int = 10
 ) -> Figure:
-    """The wrong predictions that the classifier is surest of; images (N, C, H, W). The title says among how many."""
+    """Draw the wrong predictions with the highest confidence for images (N, C, H, W); the title says among how many."""
     surest, predicted = probabilities.max(1)
     wrong = torch.nonzero(predicted != labels).flatten()
     chosen = wrong[surest[wrong].argsort(descending=True)[:most]].tolist()

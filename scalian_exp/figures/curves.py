@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 
 def curve(x: Sequence[float], y: Sequence[float], xlabel: str, ylabel: str) -> Figure:
+    """Plot y over x as a line with markers."""
     figure = Figure(figsize=(5, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(x, y, marker="o")

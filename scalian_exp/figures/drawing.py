@@ -1,4 +1,4 @@
-"""Images that come about step by step: canvases, and the windows that each step read and wrote."""
+"""Figures of images drawn step by step: canvases, and the windows that each step read and wrote."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,13 +9,13 @@ from torch import Tensor
 from scalian_exp.figures.grids import show, tile
 
 READ, WRITE = (0.1, 0.75, 0.2), (1.0, 0.2, 0.1)
-"""colours of the windows: green and red"""
+"""colours of the windows that are read and written to: green and red"""
 SIDE = 84
-"""pixels that an image's longer side has at least"""
+"""smallest length of an image's longer side after enlarging, in pixels"""
 
 
 def enlarged(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) with three channels, each pixel a square of so many that a window's outline can be seen."""
+    """Convert images (N, C, H, W) to three channels, and enlarge pixels until a window's outline can be seen."""
     count, channels, height, width = images.shape
     colours = (
         images.float().expand(-1, 3, -1, -1) if channels == 1 else images.new_zeros(count, 3, height, width).float()
@@ -27,8 +27,14 @@ def enlarged(images: Tensor) -> Tensor:
 
 
 def outlined(images: Tensor, boxes: Tensor, colour: Sequence[float], scale: float) -> Tensor:
-    """The outline of a box on each image (N, 3, H, W): left, top, right, bottom (N, 4) in units of `scale` pixels; of
-    boxes that stick out, what is inside."""
+    """Draw the outline of a box on each image (N, 3, H, W).
+
+    Args:
+        images: the images.
+        boxes: left, top, right, bottom (N, 4) in units of `scale` pixels; parts outside the image are not drawn.
+        colour: of the outline.
+        scale: pixels per unit.
+    """
     height, width = images.shape[2:]
     limits = torch.tensor([width, height, width, height], device=boxes.device)
     left, top, right, bottom = (boxes.float() * scale).clamp_min(0).minimum(limits)[:, :, None, None].unbind(1)
@@ -44,8 +50,13 @@ def outlined(images: Tensor, boxes: Tensor, colour: Sequence[float], scale: floa
 
 
 def frames(canvases: Tensor, write: Tensor | None, read: Tensor | None = None) -> Iterator[Tensor]:
-    """Canvases (T, N, C, H, W) in [0, 1], enlarged, with the windows (T, N, 4) in pixels that each step wrote (red) and
-    read (green): T times (N, 3, H', W')."""
+    """Yield an enlarged picture (N, 3, H', W') for each step, with the windows that it wrote (red) and read (green).
+
+    Args:
+        canvases: (T, N, C, H, W) in [0, 1].
+        write: windows (T, N, 4) in pixels.
+        read: windows (T, N, 4) in pixels.
+    """
     for step, canvas in enumerate(canvases):
         picture = enlarged(canvas)
         for boxes, colour in ((read, READ), (write, WRITE)):
@@ -57,8 +68,15 @@ def frames(canvases: Tensor, write: Tensor | None, read: Tensor | None = None) -
 def drawing_strip(
     canvases: Tensor, write: Tensor | None, read: Tensor | None = None, originals: Tensor | None = None, most: int = 10
 ) -> Figure:
-    """A row for each of N images: perhaps what it is drawn after (N, C, H, W), then at most `most` of the T steps, the
-    last one too, as in `frames`."""
+    """Draw a row for each of N images: the original, if there is one, then at most `most` of the steps as in `frames`.
+
+    Args:
+        canvases: (T, N, C, H, W) in [0, 1]; the last step is always shown.
+        write: windows (T, N, 4) in pixels.
+        read: windows (T, N, 4) in pixels.
+        originals: images (N, C, H, W) in [0, 1].
+        most: largest number of steps.
+    """
     shown = torch.linspace(0, len(canvases) - 1, min(most, len(canvases))).round().long()
     chosen = [None if boxes is None else boxes[shown] for boxes in (write, read)]
     columns = [*([] if originals is None else [enlarged(originals)]), *frames(canvases[shown], *chosen)]
@@ -75,7 +93,7 @@ def drawing_strip(
 
 
 def bars_by_step(values: Tensor, ylabel: str) -> Figure:
-    """A bar for each of T steps."""
+    """Draw a bar for each of T values, one a step."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.bar(range(1, len(values) + 1), values.detach().float().cpu().numpy())

@@ -1,4 +1,4 @@
-"""What hidden units look for, as pictures."""
+"""Figures of what hidden units respond to."""
 
 import math
 
@@ -10,7 +10,7 @@ from scalian_exp.figures.grids import show
 
 
 def filter_grid(filters: Tensor, title: str = "") -> Figure:
-    """Weights (N, C, H, W), channels averaged, in rows: red adds to a pixel, blue takes away, each on its own scale."""
+    """Draw weights (N, C, H, W), channels averaged, in a grid: red adds to a pixel, blue subtracts; scales differ."""
     grey = filters.detach().float().mean(1).cpu()
     count, height, width = grey.shape
     columns = math.ceil(math.sqrt(count))

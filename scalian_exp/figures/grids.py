@@ -1,4 +1,4 @@
-"""Images as figures. All take tensors (N, C, H, W) with pixels in [0, 1], on any device."""
+"""Figures of images. All take tensors (N, C, H, W) with pixels in [0, 1], on any device."""
 
 import math
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def to_array(image: Tensor) -> np.ndarray:
-    """(C, H, W) → (H, W, 3) for matplotlib; one channel is repeated, two get an empty third."""
+    """Convert an image (C, H, W) to (H, W, 3) for matplotlib; one channel is repeated, two get an empty third."""
     image = image.detach().float().clamp(0, 1).cpu()
     if len(image) == 1:
         image = image.expand(3, -1, -1)
@@ -19,7 +19,7 @@ def to_array(image: Tensor) -> np.ndarray:
 
 
 def tile(images: Tensor, columns: int, gap: int = 1) -> np.ndarray:
-    """One picture (H', W', 3) of all images in rows of `columns`, white lines of `gap` pixels between."""
+    """Return one picture (H', W', 3) of all images in rows of `columns`, with white gaps of `gap` pixels."""
     count, _, height, width = images.shape
     rows = math.ceil(count / columns)
     canvas = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), dtype=np.float32)
@@ -30,10 +30,13 @@ def tile(images: Tensor, columns: int, gap: int = 1) -> np.ndarray:
 
 
 def show(axes: Axes, picture: np.ndarray, title: str = "", size: tuple[int, int] | None = None) -> None:
-    """An image without ticks, its pixels kept sharp.
+    """Show an image on axes without ticks, keeping its pixels sharp.
 
     Args:
-        size: height and width in which places on it are counted, where it stands for a larger one.
+        axes: the axes.
+        picture: (H, W) or (H, W, 3).
+        title: above the image.
+        size: height and width in which positions on the image are counted, if it stands for a larger one.
     """
     height, width = size or picture.shape[:2]
     axes.imshow(picture, interpolation="nearest", extent=(-0.5, width - 0.5, height - 0.5, -0.5))
@@ -45,7 +48,7 @@ def show(axes: Axes, picture: np.ndarray, title: str = "", size: tuple[int, int]
 
 
 def image_grid(images: Tensor, columns: int | None = None, title: str = "") -> Figure:
-    """All images in rows; as square as it gets unless `columns` says otherwise."""
+    """Draw all images in rows, as square as possible unless `columns` is given."""
     columns = columns or math.ceil(math.sqrt(len(images)))
     picture = tile(images, columns)
     figure = Figure(figsize=(8, 8 * picture.shape[0] / picture.shape[1] + 0.3), layout="constrained")
@@ -54,7 +57,7 @@ def image_grid(images: Tensor, columns: int | None = None, title: str = "") -> F
 
 
 def rows_of_images(rows: dict[str, Tensor], title: str = "") -> Figure:
-    """Rows of images under one another, each with its name: input, output, …"""
+    """Draw rows of images (N, C, H, W) below one another, each with its name, such as input or output."""
     pictures = [tile(images, len(images)) for images in rows.values()]
     height, width = pictures[0].shape[:2]
     figure = Figure(figsize=(10, 9.4 * height / width * len(rows) + (0.4 if title else 0.1)), layout="compressed")
@@ -66,7 +69,7 @@ def rows_of_images(rows: dict[str, Tensor], title: str = "") -> Figure:
 
 
 def side_by_side(pictures: dict[str, Tensor]) -> Figure:
-    """One image (1, C, H, W) each, next to one another, its name above."""
+    """Draw one image (1, C, H, W) each side by side, with its name above."""
     figure = Figure(figsize=(4 * len(pictures), 4.3), layout="constrained")
     for axes, (name, image) in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures.items(), strict=True):
         show(axes, to_array(image[0]), name)
@@ -74,7 +77,7 @@ def side_by_side(pictures: dict[str, Tensor]) -> Figure:
 
 
 def heat_map(values: Tensor, title: str = "") -> Figure:
-    """Numbers (H, W) from 0 as colours, with their scale."""
+    """Draw non-negative numbers (H, W) as colours, with their scale."""
     figure = Figure(figsize=(5, 4.3), layout="constrained")
     axes = figure.add_subplot()
     show(axes, values.detach().float().cpu().numpy(), title)

@@ -1,4 +1,4 @@
-"""The latent space as a picture."""
+"""Figures of the latent space."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ from scalian_exp.figures.grids import show, tile
 
 
 def principal_axes(centred: Tensor, count: int = 2) -> Tensor:
-    """The directions of largest variance of centred points (N, D), as rows (count, D), zeros where there are fewer.
+    """Return the directions of largest variance of centred points (N, D), as rows (count, D), zeros if there are fewer.
 
     The sign of an eigenvector is arbitrary; here its entry of largest magnitude is positive, so that figures of the
     same points agree.
@@ -24,7 +24,7 @@ def principal_axes(centred: Tensor, count: int = 2) -> Tensor:
 
 
 def principal_plane(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (D,) and the two directions (2, D) of largest variance; of 2-d codes the axes themselves."""
+    """Return the mean (D,) and the two directions (2, D) of largest variance; for D ≤ 2, zero and the axes."""
     dim = codes.shape[1]
     if dim <= 2:
         return torch.zeros(dim, device=codes.device), torch.eye(2, dim, device=codes.device)
@@ -39,14 +39,14 @@ def latent_map(
     steps: int = 16,
     names: Sequence[str] | None = None,
 ) -> Figure:
-    """Codes (N, D) as points coloured by class, beside the images decoded on a grid over the same plane.
+    """Draw codes (N, D) as points coloured by class, beside the images decoded on a grid over the same plane.
 
-    Of more than two dimensions the plane of the first two principal components is shown.
+    With more than two dimensions, it is the plane of the first two principal components.
     """
     codes = codes.detach().float()
     if not torch.isfinite(codes).all():
         figure = Figure(figsize=(6, 1))
-        figure.suptitle("no map: some codes are infinite or no numbers, the training diverged")
+        figure.suptitle("no map: some codes are NaN or infinite; the training diverged")
         return figure
     mean, axes = principal_plane(codes)
     points = (codes - mean) @ axes.T
@@ -65,8 +65,8 @@ def latent_map(
         classes = labels.cpu().numpy()
         drawn = left.scatter(x, y, c=classes, s=6, linewidths=0, cmap="tab10" if classes.max() < 10 else "turbo")
         handles, _ = drawn.legend_elements(num=None)
-        words = [called(names, index) for index in np.unique(classes)]
-        left.legend(handles, words, title="class", loc="best", fontsize="small")
+        texts = [called(names, index) for index in np.unique(classes)]
+        left.legend(handles, texts, title="class", loc="best", fontsize="small")
     left.set(xlabel=f"{name} 1", ylabel=f"{name} 2", title=f"codes of {len(codes)} images")
     show(right, np.asarray(tile(decode(grid), steps, gap=0)), "decoded over the same plane")
     return figure

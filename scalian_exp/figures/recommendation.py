@@ -1,4 +1,4 @@
-"""What a recommender has learned, in the titles of the items."""
+"""Figures of what a recommender has learned, with the titles of the items."""
 
 import math
 import re
@@ -13,25 +13,25 @@ from torch import Tensor
 from scalian_exp.figures.latent import principal_axes
 
 MOST_RATED = 300
-"""items that are named: of the others few readers know the titles, and few ratings tell the features"""
+"""number of items that may be named: few readers know the others' titles, and few ratings determine their features"""
 LIKES, DISLIKES = "#2a7f62", "#b5483a"
 
 
 def shortened(title: str, most: int = 34) -> str:
-    """Of a long title, the beginning; the year goes first."""
+    """Shorten a long title, dropping the year first."""
     if len(title) > most:
         title = re.sub(r"\s*\(\d{4}\)$", "", title)
     return title if len(title) <= most else title[: most - 1].rstrip() + "…"
 
 
 def most_rated(counts: Tensor) -> Tensor:
-    """Numbers of the items (N,) that readers may know, the most rated first; none that nobody rated."""
+    """Return the numbers of the items (N,) that readers may know, most rated first, without items that nobody rated."""
     order = counts.argsort(descending=True, stable=True)[:MOST_RATED]
     return order[counts[order] > 0]
 
 
 def strongest(feature: Tensor, counts: Tensor, most: int) -> tuple[list[int], list[int]]:
-    """Numbers of the items (N,) with the largest and with the least values, among those most rated."""
+    """Return the numbers of the items (N,) with the largest and with the smallest values, among the most rated ones."""
     known = most_rated(counts)
     order = known[feature[known].argsort(descending=True)].tolist()
     most = min(most, len(order) // 2)
@@ -41,13 +41,14 @@ def strongest(feature: Tensor, counts: Tensor, most: int) -> tuple[list[int], li
 def feature_titles(
     features: Tensor, titles: Sequence[str], counts: Tensor, numbers: Sequence[int], most: int = 5
 ) -> Figure:
-    """A panel for each feature: the items for which it stands most, and those against which.
+    """Draw a panel for each feature with the items that it favours most and those that it disfavours most.
 
     Args:
         features: of the items, (N, F).
         titles: of the items.
-        counts: ratings of each item, (N,).
-        numbers: what the features are called.
+        counts: number of ratings of each item, (N,).
+        numbers: of the features, counted from 0.
+        most: number of items on either side.
     """
     panels = features.shape[1]
     columns = min(3, panels)
@@ -74,26 +75,26 @@ def feature_titles(
 
 
 def plane(points: Tensor) -> Tensor:
-    """Points (N, F) on the plane of their first two principal components, (N, 2)."""
+    """Project points (N, F) to the plane of their first two principal components, (N, 2)."""
     centred = points - points.mean(0)
     return centred @ principal_axes(centred).T
 
 
 def item_map(features: Tensor, titles: Sequence[str], genres: Sequence[str], counts: Tensor, named: int = 60) -> Figure:
-    """The most rated items on a plane: near one another are those that the same users like.
+    """Draw the most rated items on a plane, where items that the same users like are near one another.
 
     Args:
         features: of the items, (N, F).
         titles: of the items.
-        genres: of the items, for colours; none if they aren't known.
-        counts: ratings of each item, (N,).
-        named: so many of them get their title, where there is room.
+        genres: of the items, for colours; empty if unknown.
+        counts: number of ratings of each item, (N,).
+        named: largest number of items whose titles are written, where there is room.
     """
     known = most_rated(counts)
     figure = Figure(figsize=(11, 8.5), layout="constrained")
     axes = figure.add_subplot()
     if not torch.isfinite(features).all():
-        axes.set_title("no map: some features are infinite or no numbers, the training diverged")
+        axes.set_title("no map: some features are NaN or infinite; the training diverged")
         return figure
     x, y = plane(features[known]).T.numpy()
     sizes = 10 + 120 * (counts[known] / counts.max()).numpy()
@@ -114,7 +115,7 @@ def item_map(features: Tensor, titles: Sequence[str], genres: Sequence[str], cou
 
 
 def place_titles(axes: Axes, x: Any, y: Any, titles: Sequence[str], most: int) -> None:
-    """Titles beside their points, the first ones first, leaving out those that would lie on one already there."""
+    """Write at most `most` titles beside their points, in order, skipping those that would overlap another."""
     width, height = (float(values.max() - values.min()) or 1.0 for values in (x, y))
     boxes: list[tuple[float, float, float]] = []
     """left, right and baseline, in hundredths of the picture"""

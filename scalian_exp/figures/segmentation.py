@@ -1,4 +1,4 @@
-"""Segmentations as pictures. Labels (H, W) are class numbers; −100 is void, drawn grey."""
+"""Figures of segmentations. Labels (H, W) are class numbers; −100 is void and drawn grey."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ VOID_GREY = 0.6
 
 
 def colours(num_classes: int, palette: Palette | None) -> np.ndarray:
-    """(num_classes, 3) in [0, 1]: the data set's own, or well-separated ones."""
+    """Return a colour for each class, (num_classes, 3) in [0, 1]: the data set's palette, or well-separated ones."""
     if palette is not None:
         return np.asarray(palette, dtype=np.float32) / 255
     name = next((name for name, most in (("tab10", 10), ("tab20", 20)) if num_classes <= most), "nipy_spectral")
@@ -27,20 +27,20 @@ def colours(num_classes: int, palette: Palette | None) -> np.ndarray:
 
 
 def painted(labels: Tensor, classes: np.ndarray) -> np.ndarray:
-    """Labels (H, W) → a picture (H, W, 3) in the classes' colours."""
+    """Paint labels (H, W) in the classes' colours: (H, W, 3)."""
     ids = labels.cpu().numpy()
     return np.where(ids[..., None] < 0, VOID_GREY, classes[np.maximum(ids, 0)])
 
 
 def overlaid(image: Tensor, labels: Tensor, classes: np.ndarray, strength: float = 0.55) -> np.ndarray:
-    """The colours over the image (C, H, W)."""
+    """Lay the classes' colours over an image (C, H, W): (H, W, 3)."""
     return (1 - strength) * to_array(image) + strength * painted(labels, classes)
 
 
 def legend(
     figure: Figure, there: Sequence[int], classes: np.ndarray, names: Sequence[str] | None, void: bool = False
 ) -> None:
-    """The classes' colours beside the figure, and that of void, if there is any."""
+    """Add a legend of the classes' colours beside the figure, and of void if there is any."""
     patches = [Patch(facecolor=classes[k], edgecolor="grey", label=called(names, k)) for k in there]
     if void:
         patches.append(Patch(facecolor=str(VOID_GREY), edgecolor="grey", label="void, not scored"))
@@ -56,7 +56,17 @@ def segmentations(
     names: Sequence[str] | None,
     refined: bool = False,
 ) -> Figure:
-    """Rows of image, truth, prediction, error (red: wrong); refined: the prediction is the CRF's."""
+    """Draw rows of image, truth, prediction and error (red: wrong).
+
+    Args:
+        images: (B, C, H, W).
+        labels: (B, H, W).
+        predicted: (B, H, W).
+        num_classes: number of classes.
+        palette: colours of the data set, 0 to 255.
+        names: of the classes.
+        refined: whether the prediction is the CRF's.
+    """
     classes = colours(num_classes, palette)
     count, (height, width) = len(images), images.shape[-2:]
     figure = Figure(figsize=(12.5, 0.4 + count * 2.7 * height / width), layout="constrained")
@@ -79,7 +89,7 @@ def segmentations(
 
 
 def iou_bars(iou: Tensor, names: Sequence[str] | None) -> Figure:
-    """IoU of each class (K,), the mean as a line; classes that never occur have none."""
+    """Draw the IoU of each class (K,) as bars, and the mean as a line; classes that never occur have no bar."""
     classes = len(iou)
     figure = Figure(figsize=(2 + 0.45 * classes, 4), layout="constrained")
     axes = figure.add_subplot()

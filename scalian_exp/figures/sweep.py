@@ -1,4 +1,4 @@
-"""A sweep as a figure: each metric over what was swept."""
+"""Figures of a sweep: each metric over what was swept."""
 
 import math
 from itertools import product
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 
 def number(text: Any) -> float | None:
+    """Return a value as a float; None if it is not a number."""
     try:
         return float(text)
     except (TypeError, ValueError):
@@ -16,17 +17,17 @@ def number(text: Any) -> float | None:
 
 
 def names_of(table: list[dict[str, Any]], swept: list[str]) -> list[str]:
-    """What each job is called: the values that were swept."""
+    """Return a name for each job: the values that were swept, or its number."""
     return [", ".join(rounded(row[key]) for key in swept) or str(row["job"]) for row in table]
 
 
 def rounded(value: Any) -> str:
-    """A value as one reads it: of a search's numbers, some digits."""
+    """Return a value as text, long numbers rounded to three digits."""
     return f"{float(value):.3g}" if number(value) is not None and len(str(value)) > 6 else str(value)
 
 
 def trade_off(table: list[dict[str, Any]], swept: list[str], metric: str, cost: str) -> Figure | None:
-    """A metric against what it costs, a point a job. None unless two jobs have both."""
+    """Draw a metric against its cost, one point per job; None unless two jobs have both."""
     named = zip(names_of(table, swept), table, strict=True)
     points = [(row[cost], row[metric], name) for name, row in named if None not in (row.get(cost), row[metric])]
     if len(points) < 2:
@@ -45,11 +46,13 @@ def trade_off(table: list[dict[str, Any]], swept: list[str], metric: str, cost: 
 
 
 def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[str]) -> Figure | None:
-    """Small plots, one a metric, the monitored one first: a curve where one number was swept, a heat map of two, else
-    bars named by what was. Where rows are means (`means` in summary.py), with their deviations. None where there is
-    nothing to draw. A search, whose numbers hardly come twice, is a cloud of points instead of a heat map."""
-    whole = [name for name in metrics if name.count("/") == 1]  # what is told class by class has no plot of its own
-    known = [name for name in whole if any(row[name] is not None for row in table)]
+    """Draw small plots, one per metric, the monitored one first; None if there is nothing to draw.
+
+    Each is a curve if one number was swept, a heat map for two numbers, else bars. A search, whose numbers hardly ever
+    repeat, is a cloud of points instead of a heat map. If rows are means (`means` in summary.py), deviations are drawn.
+    """
+    overall = [name for name in metrics if name.count("/") == 1]  # metrics of single classes have no plot
+    known = [name for name in overall if any(row[name] is not None for row in table)]
     differing = [name for name in known if len({row[name] for row in table}) > 1]
     shown = (differing or known)[:6]
     if not shown:
@@ -70,6 +73,7 @@ def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[st
 
 
 def curve(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
+    """Plot a metric over one number."""
     points = sorted((float(row[swept[0]]), row[metric]) for row in table if row[metric] is not None)
     axes.plot([x for x, _ in points], [y for _, y in points], marker="o")
     axes.set_xscale(scale([x for x, _ in points]))
@@ -78,12 +82,12 @@ def curve(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str
 
 
 def scale(values: list[float]) -> str:
-    """Of an axis."""
+    """Return the scale of an axis: log if positive values span a factor of 20, else linear."""
     return "log" if min(values) > 0 and max(values) / min(values) >= 20 else "linear"
 
 
 def heat_map(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
-    """A cell for each pair of values; white where there is no result."""
+    """Draw a cell for each pair of values; white where there is no result."""
     down, across = (sorted({row[key] for row in table}, key=float) for key in swept)
     cells = [[math.nan] * len(across) for _ in down]
     for row in table:
@@ -100,7 +104,7 @@ def heat_map(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: 
 
 
 def cloud(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
-    """A point for each pair of values."""
+    """Draw a point for each pair of values."""
     rows = [row for row in table if row[metric] is not None]
     down, across = ([float(row[key]) for row in rows] for key in swept)
     drawn = axes.scatter(across, down, c=[row[metric] for row in rows])
@@ -109,6 +113,7 @@ def cloud(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str
 
 
 def bars(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
+    """Draw a bar for each job, with its deviation if known."""
     rows = [row for row in table if row[metric] is not None]  # a job that failed has none
     deviations = [row.get(f"{metric} ±") or 0.0 for row in rows]
     axes.bar(names_of(rows, swept), [row[metric] for row in rows], yerr=deviations if any(deviations) else None)
@@ -118,7 +123,7 @@ def bars(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str)
 
 
 def importances_figure(importances: dict[str, float]) -> Figure:
-    """Shares of the values' variance that parameters explain, in [0, 1], the largest on top."""
+    """Draw the shares of the metric's variance that each parameter explains, in [0, 1], the largest on top."""
     figure = Figure(figsize=(6, 1 + 0.4 * len(importances)), layout="constrained")
     axes = figure.add_subplot()
     names = sorted(importances, key=lambda name: importances[name])

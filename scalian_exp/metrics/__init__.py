@@ -1,0 +1,1 @@
+"""Metrics and estimates by which trained networks are judged."""

@@ -1,4 +1,4 @@
-"""What a forward pass costs: operations and memory, the same on every machine."""
+"""Cost of a forward pass in operations and memory, the same on every machine."""
 
 import weakref
 from typing import Any
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 class PeakMemory(TorchDispatchMode):
-    """Counts the bytes of all tensors that are alive at once, of those made inside."""
+    """Context that measures the peak memory of all tensors created inside it, in bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,14 +30,19 @@ class PeakMemory(TorchDispatchMode):
         return result
 
     def free(self, storage: int, size: int) -> None:
+        """Stop counting a storage of `size` bytes."""
         self.seen.discard(storage)
         self.alive -= size
 
 
 @torch.no_grad()
 def cost(network: nn.Module, x: Tensor) -> dict[str, float]:
-    """Of inputs (B, …), for one of them: `gmacs`, 10⁹ multiplications with their additions, as far as torch knows the
-    operations; `activations_mb_per_sample`, 10⁶ bytes of activations alive at once, weights and input left out."""
+    """Measure the cost of a forward pass on inputs (B, …), for one of them.
+
+    Returns:
+        `gmacs`: 10⁹ multiply-adds, of the operations that torch can count. `activations_mb_per_sample`: 10⁶ bytes of
+            activations alive at once, without weights and input.
+    """
     with FlopCounterMode(display=False) as flops:
         network(x)
     with PeakMemory() as memory:

@@ -22,12 +22,13 @@ class ActiveUnits(Metric):
             self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, means: Tensor) -> None:
-        """Means of q(z|x), (B, latent_dim)."""
+        """Add a batch of means of q(z|x), (B, latent_dim)."""
         means = means.float()
         self.total = self.total + means.sum(0)
         self.squares = self.squares + means.square().sum(0)
         self.count = self.count + len(means)
 
     def compute(self) -> Tensor:
+        """Return the number of active latents."""
         variance = self.squares / self.count - (self.total / self.count).square()
         return (variance > self.threshold).sum().float()

@@ -1,4 +1,4 @@
-"""Means of whatever a step logs, gathered without touching a Python number until the epoch ends."""
+"""Means of logged values, accumulated without synchronising the device until the epoch ends."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from scalian_exp.distributed import ranks
 
 
 class Means:
-    """Mean of named values over samples; each update adds a batch's means, weighted by its size.
+    """Mean of named values over samples; each update adds a batch's means, weighted by the batch's size.
 
-    An update is two small tensor operations; Lightning's `self.log` costs as much as a small network's whole step.
+    An update is two small tensor operations; Lightning's `self.log` costs as much as a small network's entire step.
     """
 
     def __init__(self) -> None:
@@ -20,6 +20,7 @@ class Means:
         self.count = 0
 
     def update(self, values: dict[str, Tensor], size: int) -> None:
+        """Add a batch's means, scalars by name, of `size` samples."""
         batch = torch.stack([value.detach() for value in values.values()]).float()
         if self.totals is None:
             self.names, self.totals = list(values), torch.zeros_like(batch)
@@ -27,21 +28,23 @@ class Means:
         self.count += size
 
     def compute(self) -> dict[str, Tensor]:
-        """The means over all processes; nothing before the first update."""
+        """Return the means over all processes; nothing before the first update."""
         if self.totals is None:
             return {}
         sums = ranks.all_sum(torch.cat([self.totals, self.totals.new_tensor([self.count])]))
         return dict(zip(self.names, (sums[:-1] / sums[-1]).unbind(), strict=True))
 
     def reset(self) -> None:
+        """Forget all values."""
         self.totals, self.count = None, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What has been gathered so far, the same in all processes."""
+        """Return the values accumulated so far, the same in all processes."""
         totals = None if self.totals is None else ranks.mean(self.totals)
         return {"names": self.names, "totals": totals, "count": self.count}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Restore the values of a state dict."""
         totals = state["totals"]
         self.names, self.totals = list(state["names"]), None if totals is None else totals.to(device)
         self.count = state["count"]

@@ -1,4 +1,4 @@
-"""Which of a run's figures are estimates that nobody should rely on, and why."""
+"""Reliability of estimated metrics: which ones nobody should rely on, and why."""
 
 import math
 import re
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 RELIABLE = 30
-"""effective runs of annealed importance sampling, from which on the interval of its estimate covers the truth"""
+"""smallest number of effective runs of annealed importance sampling for its interval to cover the truth"""
 FARTHEST = -math.log(0.00135)
-"""6.6 nats. An unbiased estimate of Z is e^a times too large with probability e^−a at most (Markov's inequality): that
-of log Z is this much too high as rarely as a normal variable is three standard deviations above its mean."""
+"""6.6 nats: an estimate of log Z is this much too high as rarely as a normal variable exceeds its mean by three standard
+deviations, as an unbiased estimate of Z is e^a times too large with probability e^−a at most (Markov's inequality)"""
 ESTIMATES = re.compile(r"(?P<split>\w+)/log_(partition|likelihood)(_.*)?")
 
 
 def doubt(metrics: Mapping[str, Any], split: str = "test") -> str:
-    """Say why the estimate of log Z among a run's metrics is unreliable; empty if it isn't, or there is none."""
+    """Explain why the estimate of log Z among a run's metrics is unreliable; empty if it isn't, or there is none."""
     runs, reliable = metrics.get(f"{split}/ais_effective_runs"), metrics.get(f"{split}/ais_reliable", 1)
     if isinstance(runs, int | float) and runs < RELIABLE:
         return f"unreliable: {runs:.1f} effective runs"
@@ -24,6 +24,6 @@ def doubt(metrics: Mapping[str, Any], split: str = "test") -> str:
 
 
 def remark(name: str, metrics: Mapping[str, Any]) -> str:
-    """Say why one of the metrics is unreliable; empty if it isn't."""
+    """Explain why one of the metrics is unreliable; empty if it isn't."""
     estimate = ESTIMATES.fullmatch(name)
     return doubt(metrics, estimate["split"]) if estimate else ""

@@ -1,4 +1,4 @@
-"""Nearest examples, and how many of them are of the same class."""
+"""Nearest examples, and how many of them have the same class."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +11,7 @@ Distance = Literal["euclidean", "cosine"]
 
 
 class Neighbours(NamedTuple):
-    """Of each query the nearest examples, nearest first: (Q, k) each."""
+    """Nearest examples of each query, nearest first, (Q, k) each."""
 
     distances: np.ndarray
     indices: np.ndarray
@@ -24,27 +24,39 @@ def nearest(
     distance: Distance = "euclidean",
     engine: Literal["sklearn", "faiss"] = "sklearn",
 ) -> Neighbours:
-    """Exact search among examples (N, D) for queries (Q, D), both dense or, with sklearn, sparse.
+    """Search exactly among examples (N, D) for the nearest to queries (Q, D), both dense or, with sklearn, sparse.
 
-    A cosine distance is 1 − cos; of a vector of zeros it is taken to be 1.
+    A cosine distance is 1 − cos; for a vector of zeros it is taken to be 1.
+
+    Args:
+        examples: (N, D).
+        queries: (Q, D).
+        count: number of neighbours of each query.
+        distance: euclidean or cosine.
+        engine: library that searches.
 
     Raises:
-        Refusal: if there are fewer examples than wanted, or faiss isn't installed.
+        Refusal: if there are fewer examples than neighbours wanted, or faiss isn't installed.
     """
     if count > examples.shape[0]:
         raise Refusal(
-            f"{count} neighbours are wanted, but there are {examples.shape[0]} examples; take fewer (count=…)."
+            f"{count} neighbours are wanted, but there are {examples.shape[0]} examples; ask for fewer (count=…)."
         )
     if distance == "cosine":
         examples, queries = directions(examples, 0), directions(queries, 1)
-    found = by_faiss(examples, queries, count) if engine == "faiss" else by_sklearn(examples, queries, count)
+    result = by_faiss(examples, queries, count) if engine == "faiss" else by_sklearn(examples, queries, count)
     if distance == "cosine":
-        return Neighbours(found.distances**2 / 2, found.indices)  # |a − b|² = 2 − 2 cos
-    return found
+        return Neighbours(result.distances**2 / 2, result.indices)  # |a − b|² = 2 − 2 cos
+    return result
 
 
 def directions(rows: Any, axis: Literal[0, 1]) -> Any:
-    """Rows (N, D) of length 1, (N, D + 2); one of zeros gets a direction of its own, at right angles to all others."""
+    """Normalise rows (N, D) to length 1, (N, D + 2); zeros get a direction of their own, orthogonal to all others.
+
+    Args:
+        rows: dense or sparse.
+        axis: 0 for examples, 1 for queries, so that their zeros are orthogonal too.
+    """
     from scipy import sparse
     from sklearn.preprocessing import normalize
 
@@ -55,6 +67,7 @@ def directions(rows: Any, axis: Literal[0, 1]) -> Any:
 
 
 def by_sklearn(examples: Any, queries: Any, count: int) -> Neighbours:
+    """Search by Euclidean distance with scikit-learn."""
     from sklearn.neighbors import NearestNeighbors
 
     search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(examples)
@@ -62,6 +75,11 @@ def by_sklearn(examples: Any, queries: Any, count: int) -> Neighbours:
 
 
 def by_faiss(examples: np.ndarray, queries: np.ndarray, count: int) -> Neighbours:
+    """Search by Euclidean distance with faiss.
+
+    Raises:
+        Refusal: if faiss isn't installed.
+    """
     try:
         import faiss
     except ImportError as error:
@@ -73,5 +91,5 @@ def by_faiss(examples: np.ndarray, queries: np.ndarray, count: int) -> Neighbour
 
 
 def precision(neighbours: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Share of each query's neighbours (Q, k) whose label is the one wanted (Q,): (Q,), in [0, 1]."""
+    """Return the share of each query's neighbours (Q, k) that have the query's label `wanted` (Q,): (Q,), in [0, 1]."""
     return (labels[neighbours] == wanted[:, None]).mean(1)

@@ -1,7 +1,7 @@
-"""How good a segmentation is.
+"""Metrics of segmentation.
 
-Class by class from one confusion matrix over a whole split, as the papers' mean IoU is; a mean over images would be
-another number. Labels (…) are class numbers, −100 where void.
+They are computed class by class from one confusion matrix over a complete split, as the papers' mean IoU is; a mean
+over images would be different. Labels (…) are class numbers, −100 where void.
 """
 
 import math
@@ -17,18 +17,25 @@ from torch import Tensor
 from scalian_exp.batches import called
 
 TOLERANCE = Fraction(75, 10_000)
-"""of the image's diagonal: as far may boundaries be apart (Csurka et al. 2013)"""
+"""share of the image's diagonal by which boundaries may be apart (Csurka et al. 2013)"""
 
 
 def ious(matrix: Tensor) -> Tensor:
-    """Intersection over union of each class, (K,), from counts (true class, predicted class); NaN of a class that
-    neither occurs nor is predicted."""
+    """Return the intersection over union of each class, (K,), from counts by (true class, predicted class).
+
+    It is NaN for a class that neither occurs nor is predicted.
+    """
     matrix = matrix.double()
     return matrix.diagonal() / (matrix.sum(0) + matrix.sum(1) - matrix.diagonal())
 
 
 def scores(matrix: Tensor, names: Sequence[str] | None = None) -> dict[str, Tensor]:
-    """The four metrics of Long et al. 2015, and the IoU of each class that occurs or is predicted."""
+    """Return the four metrics of Long et al. 2015, and the IoU of each class that occurs or is predicted.
+
+    Args:
+        matrix: counts (K, K) by (true class, predicted class).
+        names: of the classes.
+    """
     iou = ious(matrix)
     matrix = matrix.double()
     truth = matrix.sum(1)
@@ -43,17 +50,18 @@ def scores(matrix: Tensor, names: Sequence[str] | None = None) -> dict[str, Tens
 
 
 def boundary_f1(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """F1 of the boundary pixels of each image that have a partner within 0.75 % of its diagonal (Csurka et al. 2013).
+    """Return the F1 of each image's boundary pixels, matched within 0.75 % of its diagonal (Csurka et al. 2013).
 
-    Mean over the classes that the image or its prediction has. The distance isn't rounded: at 120×160 it is 1.5 pixels,
-    which takes in the eight neighbours, and below a diagonal of 134 pixels boundaries must coincide.
+    It is the mean over the classes in the image or in its prediction. The distance isn't rounded: at 120×160 it is 1.5
+    pixels, which includes the eight neighbours, and below a diagonal of 134 pixels boundaries must coincide.
 
     Args:
         predicted: (B, H, W).
-        labels: (B, H, W); void counts for neither.
+        labels: (B, H, W); void pixels count for neither.
+        num_classes: K.
 
     Returns:
-        (B,), in [0, 1]; 1 for an image of void alone: nothing is wrong.
+        (B,), in [0, 1]; 1 for an image that is void everywhere, as nothing is wrong.
     """
     height, width = labels.shape[1:]
     farthest = int(TOLERANCE**2 * (height**2 + width**2))  # squares of distances are whole numbers
@@ -63,23 +71,23 @@ def boundary_f1(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     void = labels < 0
     boundaries = [boundary(ids.masked_fill(void, num_classes), num_classes) for ids in (predicted, labels)]
     near = [F.conv2d(b, disk, padding=radius, groups=num_classes).clamp_max(1) for b in boundaries]
-    found = [(b * n).sum((2, 3)) for b, n in zip(boundaries, reversed(near), strict=True)]
-    precision, recall = (f / b.sum((2, 3)).clamp_min(1) for f, b in zip(found, boundaries, strict=True))
+    matched = [(b * n).sum((2, 3)) for b, n in zip(boundaries, reversed(near), strict=True)]
+    precision, recall = (m / b.sum((2, 3)).clamp_min(1) for m, b in zip(matched, boundaries, strict=True))
     f1 = 2 * precision * recall / (precision + recall).clamp_min(1e-9)
     there = present(predicted.masked_fill(void, -1), num_classes) | present(labels, num_classes)
-    # a class that fills both images has no boundary, and no fault
+    # a class that fills both images has no boundary, and no error
     f1 = torch.where(boundaries[0].sum((2, 3)) + boundaries[1].sum((2, 3)) == 0, 1.0, f1)
     return torch.where(there.any(1), (f1 * there).sum(1) / there.sum(1).clamp_min(1), 1.0)
 
 
 def present(labels: Tensor, num_classes: int) -> Tensor:
-    """Which classes each image (B, H, W) has, (B, K), bool; void is none."""
-    found = torch.zeros(len(labels), num_classes + 1, dtype=torch.bool, device=labels.device)
-    return found.scatter_(1, labels.flatten(1).clamp_min(-1) + 1, True)[:, 1:]
+    """Return which classes each image of labels (B, H, W) contains, (B, K), bool; void is not a class."""
+    classes = torch.zeros(len(labels), num_classes + 1, dtype=torch.bool, device=labels.device)
+    return classes.scatter_(1, labels.flatten(1).clamp_min(-1) + 1, True)[:, 1:]
 
 
 def boundary(ids: Tensor, num_classes: int) -> Tensor:
-    """Pixels (B, K, H, W) of a class with a neighbour (of four) of another; the last number, void, is nobody's."""
+    """Return each class's pixels with a neighbour (of four) of another class, (B, K, H, W); number K is void."""
     classes = F.one_hot(ids, num_classes + 1).permute(0, 3, 1, 2)[:, :num_classes].float()
     void = (ids == num_classes).unsqueeze(1)
     inner = torch.ones_like(classes, dtype=torch.bool)
@@ -91,10 +99,10 @@ def boundary(ids: Tensor, num_classes: int) -> Tensor:
 
 
 def rand_error(predicted: Tensor, labels: Tensor, object_class: int) -> Tensor:
-    """Adapted Rand error of each image (B,), in [0, 1]: 1 − the F1 of pairs of pixels that belong to the same object.
+    """Return the adapted Rand error of each image, (B,), in [0, 1]: 1 − the F1 of pairs of pixels in the same object.
 
     Objects are the connected regions of a class; pixels that truly belong to none are left out (Arganda-Carreras et al.
-    2015, foreground-restricted). 0 where there is no object to be split or merged.
+    2015, foreground-restricted). It is 0 where there is no object to be split or merged.
     """
     errors = []
     for ids, truth in zip(predicted.cpu().numpy(), labels.cpu().numpy(), strict=True):
@@ -109,6 +117,6 @@ def rand_error(predicted: Tensor, labels: Tensor, object_class: int) -> Tensor:
 
 
 def pairs(ids: np.ndarray) -> int:
-    """How many ordered pairs of pixels, a pixel with itself too, have the same number."""
+    """Count ordered pairs of pixels with the same number, including each pixel with itself."""
     _, counts = np.unique(ids, return_counts=True)
     return int((counts.astype(np.int64) ** 2).sum())
