@@ -8,8 +8,9 @@ from typing import Any
 RELIABLE = 30
 """smallest number of effective runs of annealed importance sampling for its interval to cover the truth"""
 FARTHEST = -math.log(0.00135)
-"""6.6 nats: an estimate of log Z is this much too high as rarely as a normal variable exceeds its mean by three standard
-deviations, as an unbiased estimate of Z is e^a times too large with probability e^−a at most (Markov's inequality)"""
+"""6.6 nats: an estimate of log Z is this much too high as rarely as a normal variable exceeds its mean by three
+standard deviations. By Markov's inequality, an unbiased estimate of Z is e^a times too large with probability e^−a at
+most."""
 ESTIMATES = re.compile(r"(?P<split>\w+)/log_(partition|likelihood)(_.*)?")
 
 
