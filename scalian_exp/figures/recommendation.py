@@ -108,7 +108,7 @@ def item_map(features: Tensor, titles: Sequence[str], genres: Sequence[str], cou
     place_titles(axes, x, y, [shortened(titles[item], 30) for item in known.tolist()], named)
     if genres:
         axes.legend(fontsize="small", markerscale=0.7, framealpha=0.9)
-    axes.set_title(f"the {len(known)} most rated items by what the model knows of them: principal components 1 and 2")
+    axes.set_title(f"the {len(known)} most rated items by their learned features: principal components 1 and 2")
     axes.set(xticks=[], yticks=[])
     axes.margins(x=0.08)
     return figure

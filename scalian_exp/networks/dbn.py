@@ -64,7 +64,7 @@ class DeepBeliefNetwork(nn.Module):
 
     @property
     def layers_untrained(self) -> int:
-        """Number of layers not trained yet; while there are any, the top layers know nothing of the layers below."""
+        """Number of layers not trained yet; until it is 0, samples from the top don't show what was learned."""
         return sum(not rbm.started for rbm in self.rbms)
 
     @torch.no_grad()

@@ -122,22 +122,22 @@ class Recurrence(torch.autograd.Function):
         size = weight.shape[3]
         states = gates.new_empty(len(gates), size, *gates.shape[2:])
         matrices = dict(zip(taps, weight.unbind(1), strict=True))
-        kept: list[tuple[Tensor, Tensor, Tensor]] = []
+        saved: list[tuple[Tensor, Tensor, Tensor]] = []
         for front in fronts:
             now = taken(gates, front)
             for tap, (own, theirs) in front.neighbours.items():
-                now[:, :, own].flatten(2).baddbmm_(matrices[tap], kept[-1][1][:, :, theirs].flatten(2))
+                now[:, :, own].flatten(2).baddbmm_(matrices[tap], saved[-1][1][:, :, theirs].flatten(2))
             now[:, : 3 * size].sigmoid_()
             now[:, 3 * size :].tanh_()
             o, f, i, g = now.chunk(4, 1)
             memory = i * g
             if 0 in front.neighbours:
                 own, theirs = front.neighbours[0]
-                memory[:, :, own].addcmul_(f[:, :, own], kept[-1][2][:, :, theirs])
-            kept.append((now, o * memory.tanh(), memory))
-            put(states, front, kept[-1][1])
+                memory[:, :, own].addcmul_(f[:, :, own], saved[-1][2][:, :, theirs])
+            saved.append((now, o * memory.tanh(), memory))
+            put(states, front, saved[-1][1])
         ctx.save_for_backward(weight)
-        ctx.kept, ctx.fronts, ctx.taps = kept, fronts, taps
+        ctx.saved, ctx.fronts, ctx.taps = saved, fronts, taps
         return states
 
     @staticmethod
@@ -149,10 +149,10 @@ class Recurrence(torch.autograd.Function):
         d_weight = torch.zeros_like(weight)
         matrices = {tap: (weight[:, k].mT, d_weight[:, k]) for k, tap in enumerate(ctx.taps)}
         d_gates = d_states.new_empty(len(weight), 4 * size, *d_states.shape[2:])
-        d_state, d_memory = taken(d_states, ctx.fronts[-1]), torch.zeros_like(ctx.kept[-1][2])
+        d_state, d_memory = taken(d_states, ctx.fronts[-1]), torch.zeros_like(ctx.saved[-1][2])
         for t in reversed(range(len(ctx.fronts))):
             neighbours = ctx.fronts[t].neighbours
-            now, _, memory = ctx.kept[t]
+            now, _, memory = ctx.saved[t]
             o, f, i, g = now.chunk(4, 1)
             squashed = memory.tanh()
             d_now = torch.empty_like(now)
@@ -162,17 +162,17 @@ class Recurrence(torch.autograd.Function):
             torch.mul(d_memory, g, out=d_i)
             torch.mul(d_memory, i, out=d_g)
             d_f.zero_()
-            d_before = torch.zeros_like(ctx.kept[t - 1][2])  # unused at the first front
+            d_before = torch.zeros_like(ctx.saved[t - 1][2])  # unused at the first front
             if 0 in neighbours:
                 own, theirs = neighbours[0]
-                torch.mul(d_memory[:, :, own], ctx.kept[t - 1][2][:, :, theirs], out=d_f[:, :, own])
+                torch.mul(d_memory[:, :, own], ctx.saved[t - 1][2][:, :, theirs], out=d_f[:, :, own])
                 torch.mul(d_memory[:, :, own], f[:, :, own], out=d_before[:, :, theirs])
             sigmoids = now[:, : 3 * size]
             d_now[:, : 3 * size].mul_(sigmoids - sigmoids.square())
             d_g.mul_(1 - g.square())
             put(d_gates, ctx.fronts[t], d_now)
             if t:
-                d_memory, states = d_before, ctx.kept[t - 1][1]
+                d_memory, states = d_before, ctx.saved[t - 1][1]
                 d_state = taken(d_states, ctx.fronts[t - 1])
                 for tap, (own, theirs) in neighbours.items():
                     matrix, d_matrix = matrices[tap]
