@@ -16,14 +16,14 @@ PIXELS, LATENTS, SIGMA = 4, 2, 0.5
 
 
 class LinearLikelihood(nn.Module):
-    """N(x; decoder output, sigma²): Gaussian pixels without the sigmoid, so that everything is linear."""
+    """Log-density of N(decoder output, sigma²): Gaussian pixels without the sigmoid, so that everything is linear."""
 
     def forward(self, output: Tensor, x: Tensor) -> Tensor:
         return Normal(output, SIGMA).log_prob(x).sum((-3, -2, -1))
 
 
 def linear_gaussian(exact: bool) -> tuple[VAE, Tensor]:
-    """A VAE whose decoder is x = Wz + b, and q(z|x) exact or shifted and too wide; and images."""
+    """Return a VAE with decoder x = Wz + b and q(z|x) either exact or shifted and too wide, and images."""
     decoder = nn.Sequential(nn.Linear(LATENTS, PIXELS), nn.Unflatten(1, (1, 2, 2)))
     network = VAE(nn.Flatten(), PIXELS, decoder, LATENTS)
     weight = torch.tensor([[1.0, 0.0], [0.5, 0.0], [0.0, 1.0], [0.0, -0.7]])  # WᵀW diagonal: q factorises exactly
@@ -41,7 +41,7 @@ def linear_gaussian(exact: bool) -> tuple[VAE, Tensor]:
 
 
 def log_evidence(network: VAE, x: Tensor) -> Tensor:
-    """log p(x) in closed form: x ~ N(b, WWᵀ + σ²)."""
+    """Return log p(x) in closed form: x ~ N(b, WWᵀ + σ²)."""
     weight, bias = network.decoder[0].weight, network.decoder[0].bias
     covariance = weight @ weight.T + SIGMA**2 * torch.eye(PIXELS)
     return MultivariateNormal(bias, covariance).log_prob(x.flatten(1))

@@ -20,7 +20,7 @@ def batch(rows: int = 6, columns: int = 4) -> dict[str, Tensor]:
 
 
 def statistics(network: RatingRBM, rating: Tensor, known: Tensor) -> dict[str, np.ndarray]:
-    """⟨v h⟩, ⟨v⟩, ⟨h⟩ and ⟨r h⟩ over the rows, by loops over rows, columns and features."""
+    """Return ⟨v h⟩, ⟨v⟩, ⟨h⟩ and ⟨r h⟩ over the rows, by loops over rows, columns and features."""
     weight, hidden_bias = network.weight.detach().numpy(), network.hidden_bias.detach().numpy()
     found = {name: np.zeros_like(value.detach().numpy()) for name, value in network.named_parameters()}
     for row, values in enumerate(rating.tolist()):
@@ -42,7 +42,7 @@ def statistics(network: RatingRBM, rating: Tensor, known: Tensor) -> dict[str, n
 
 
 def test_the_gradient_is_that_of_contrastive_divergence() -> None:
-    """⟨v h⟩ after Gibbs sampling less ⟨v h⟩ of the data, unrated columns in neither."""
+    """It is ⟨v h⟩ after Gibbs sampling minus ⟨v h⟩ of the data, with unrated columns in neither."""
     network, data = RatingRBM(4, [1.0, 2.0, 3.0], 2, conditional=True).double(), batch()
     for weight in network.parameters():
         torch.nn.init.normal_(weight)

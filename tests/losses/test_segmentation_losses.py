@@ -19,7 +19,7 @@ LN2 = math.log(2)
 
 
 def balanced(loss: nn.Module) -> nn.Module:
-    """Class weights that differ: frequencies 1/10, 2/10 and 4/10, so 2, 1 and 1/2."""
+    """Give a loss unequal class weights: frequencies 1/10, 2/10 and 4/10, so weights 2, 1 and 1/2."""
     loss.balance(torch.tensor([10, 20, 40]), torch.tensor([100, 100, 100]))
     return loss
 
@@ -43,7 +43,7 @@ every_loss = pytest.mark.parametrize("loss", EVERY)
 
 
 def some_batch(void: float = 0.3) -> tuple[Tensor, Tensor]:
-    """Logits (2, K, 8, 9) and labels, a share of them void."""
+    """Return logits (2, K, 8, 9) and labels, some of which are void."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(CLASSES, (2, 8, 9), generator=generator)
     labels[torch.rand(2, 8, 9, generator=generator) < void] = VOID
@@ -161,7 +161,7 @@ def test_cross_entropy_is_torchs_own() -> None:
 
 @pytest.mark.parametrize("loss", [CrossEntropy(), MedianFrequency(3), Focal(), UNetBorder(3)])
 def test_losses_of_two_processes_are_those_of_one(loss: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where one of them has fewer pixels that aren't void, or of another weight."""
+    """This also holds if one of them has fewer labelled pixels, or pixels of other weights."""
     logits, labels = torch.randn(4, 3, 5, 5), torch.randint(3, (4, 5, 5))
     labels[0], labels[1, :4] = VOID, VOID
     weight = (labels != VOID).sum().float()
@@ -177,7 +177,7 @@ def test_losses_of_two_processes_are_those_of_one(loss: nn.Module, monkeypatch: 
 
 
 def test_median_frequency_counted_by_hand() -> None:
-    """Two images of 4 labelled pixels: 0 0 0 1 and 0 0 2 2. Class 3 occurs nowhere."""
+    """Two images of 4 labelled pixels: 0 0 0 1 and 0 0 2 2. Class 3 never occurs."""
     loss = MedianFrequency(4)
     loss.balance(pixels=torch.tensor([5, 1, 2, 0]), present=torch.tensor([8, 4, 4, 0]))
     # frequencies 5/8, 1/4 and 1/2: the median is 1/2
@@ -223,13 +223,13 @@ def test_focal_without_focus_is_cross_entropy() -> None:
 
 
 def jaccard_loss(wrong: np.ndarray, truth: np.ndarray) -> float:
-    """1 − Jaccard index of a class that is predicted right but for the pixels in `wrong`."""
+    """Return 1 − Jaccard index of a class that is predicted correctly except for the pixels in `wrong`."""
     predicted = truth ^ wrong
     return 1 - (predicted & truth).sum() / (predicted | truth).sum()
 
 
 def lovasz_extension(errors: np.ndarray, truth: np.ndarray) -> float:
-    """Σ mᵢ·(Δ(pixels of the largest errors up to i) − Δ(those before i)): the definition, one set after the other."""
+    """Return Σ mᵢ·(Δ(pixels of the largest errors up to i) − Δ(those before i)), the definition, set by set."""
     total, wrong, before = 0.0, np.zeros_like(truth), 0.0
     for index in np.argsort(-errors):
         wrong[index] = True
@@ -264,14 +264,14 @@ def test_lovasz_of_certain_predictions_is_the_jaccard_loss() -> None:
 
 
 def test_dice_of_certain_predictions_is_the_dice_loss() -> None:
-    """Of the sets; a class that is predicted but absent from the labels has none."""
+    """It equals the Dice loss of the sets; a class that is predicted but absent from the labels doesn't count."""
     labels = torch.tensor([[[0, 0, 0, 1]]])
     certain = 1000.0 * F.one_hot(torch.tensor([[[0, 0, 1, 2]]]), CLASSES).movedim(-1, 1)
     assert float(Dice()(certain, labels)) == pytest.approx(((1 - 2 * 2 / 5) + (1 - 0)) / 2)
 
 
 def brute_force_nearness(objects: np.ndarray, sigma: float) -> np.ndarray:
-    """Flood fill, then all pairs of pixels and border pixels."""
+    """Compute nearness by flood fill, and then by all pairs of pixels and border pixels."""
     height, width = objects.shape
 
     def neighbours(pixel: tuple[int, int]) -> list[tuple[int, int]]:
@@ -299,7 +299,7 @@ def brute_force_nearness(objects: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def blobs(share: float) -> np.ndarray:
-    """Irregular regions, some cut by the edge of the image."""
+    """Return irregular regions, some cut by the edge of the image."""
     noise = torch.randn(1, 1, 32, 26, generator=torch.Generator().manual_seed(1))
     smooth = F.avg_pool2d(noise, 5, stride=1)[0, 0].numpy()
     return smooth > np.quantile(smooth, 1 - share)
@@ -315,7 +315,7 @@ def test_border_map_is_that_of_all_pairs_of_pixels(share: float, sigma: float) -
 
 
 def test_border_map_by_hand() -> None:
-    """Two objects, three pixels apart, in one row; the first goes on to the left edge, which is no border."""
+    """Two objects, three pixels apart, in one row; the first touches the left edge, which is not a border."""
     objects = np.array([[1, 1, 0, 0, 1]], dtype=bool)
     sums = np.array([1 + 4, 0 + 3, 1 + 2, 2 + 1, 3 + 0])
     np.testing.assert_allclose(nearness(objects, 2.0), np.exp(-(sums[None] ** 2) / 8), rtol=1e-6)

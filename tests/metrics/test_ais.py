@@ -16,7 +16,7 @@ SEEDS = 24
 
 
 def machine(visible: int, hidden: int, scale: float, centred: bool = False) -> RBM:
-    """An RBM with any parameters, offsets and base rates."""
+    """Return an RBM with arbitrary parameters, offsets and base rates."""
     rbm = RBM(visible, hidden, Bernoulli(), Bernoulli(), centred)
     with torch.no_grad():
         for name, tensor in rbm.state_dict().items():
@@ -53,7 +53,7 @@ def test_the_partition_function_of_gaussian_units_is_found() -> None:
 
 
 def test_both_directions_are_unbiased_and_their_logarithms_are_off_to_either_side() -> None:
-    """Of Z forwards, of 1/Z in reverse, if it starts at exact samples of the machine."""
+    """Forward estimates of Z are unbiased, as are reverse ones of 1/Z if their runs start at exact samples."""
     runs = 100_000
     rbm, states = machine(4, 3, 1.5), torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
     rates = rbm.visible.bias(rbm.visible_mean)
@@ -83,7 +83,7 @@ def test_the_interval_is_salakhutdinov_and_murrays_with_the_longer_arm_on_both_s
 
 @cache
 def trained(kind: str, visible: int = 40) -> tuple[RBM, Tensor]:
-    """An RBM of 20 hidden units and its data: noisy copies of eight patterns."""
+    """Return an RBM of 20 hidden units, trained or not, and its data: noisy copies of eight patterns."""
     torch.manual_seed(0)
     patterns = (torch.rand(8, visible) < 0.4).float()
     data = patterns[torch.randint(8, (2000,))]
@@ -105,7 +105,7 @@ def trained(kind: str, visible: int = 40) -> tuple[RBM, Tensor]:
 
 
 def estimates(kind: str, half: bool, steps: tuple[int, int, int]) -> tuple[float, list[LogPartition]]:
-    """The exact log Z, and estimates by many seeds, with base rates of the data or of a half."""
+    """Return the exact log Z, and estimates with many seeds, with base rates of the data or of a half."""
     rbm, data = trained(kind)
     rbm.visible_mean.copy_(torch.full_like(rbm.visible_mean, 0.5) if half else data.mean(0))
     estimate = AnnealedImportanceSampling(runs=100, steps=steps, gibbs_steps=20)
@@ -117,7 +117,7 @@ def estimates(kind: str, half: bool, steps: tuple[int, int, int]) -> tuple[float
 
 
 def by_chance(cases: int) -> int:
-    """How many intervals of three standard deviations miss the truth in one of 1,000 such tests."""
+    """Return how many intervals of three standard deviations miss the truth in one of 1,000 such tests."""
     rate, missed, tail = 0.0027, 0, 1.0
     while tail > 1e-3:
         tail -= math.comb(cases, missed) * rate**missed * (1 - rate) ** (cases - missed)
@@ -126,7 +126,7 @@ def by_chance(cases: int) -> int:
 
 
 def check_calibration(steps: tuple[int, int, int], least: dict[str, int]) -> None:
-    """Intervals of estimates that call themselves reliable cover log Z as often as three standard deviations do."""
+    """Check that intervals of reliable estimates cover log Z as often as three standard deviations do."""
     reliable_misses = misses = reliable = cases = 0
     for kind, wanted in least.items():
         of_kind = 0
@@ -152,7 +152,7 @@ def test_intervals_of_more_temperatures_cover_the_truth_as_often_as_they_say() -
 
 
 def test_a_rough_estimate_is_unreliable_and_the_truth_lies_between_the_two_directions() -> None:
-    """Few temperatures, large weights and base rates of a half: log Z is nats too low."""
+    """With few temperatures, large weights and base rates of a half, log Z is estimated nats too low."""
     misses = []
     for seed in range(4):
         torch.manual_seed(seed)
@@ -168,7 +168,7 @@ def test_a_rough_estimate_is_unreliable_and_the_truth_lies_between_the_two_direc
 
 
 def two_modes() -> RBM:
-    """All units off, as the base rates have it, or all on, which is 20 times as probable."""
+    """Return an RBM whose units are all off, as the base rates have it, or all on, which is 20 times as probable."""
     size, weight = 20, 6.0
     rbm = RBM(size, 1, Bernoulli(), Bernoulli())
     with torch.no_grad():
@@ -193,7 +193,7 @@ def test_reverse_runs_find_the_mode_that_all_forward_runs_missed() -> None:
 
 
 def test_chains_that_stay_in_one_mode_leave_the_forward_estimate_alone() -> None:
-    """Reverse runs from a mode that hardly counts give too little; the forward ones know better."""
+    """Reverse runs from a mode of little weight give too low an estimate; the forward ones are better."""
     rbm = two_modes()
     rbm.visible_mean.fill_(0.5)
     estimate = AnnealedImportanceSampling(steps=(100, 200, 300), gibbs_steps=50)(rbm, torch.zeros(100, 20))
