@@ -33,7 +33,7 @@ $(RAY)/.ready: pyproject.toml
 
 test-all: $(READY) $(RAY)/.ready ## run the tests and the slow trainings, some hours
 	$(BIN)/python -m pytest -m ''
-	$(RAY)/bin/python -m pytest -m '' tests/test_launchers.py
+	$(RAY)/bin/python -m pytest -m '' tests/sweep/test_launchers.py
 
 check: $(READY) ## lint, format and types
 	$(BIN)/python -m pip check

@@ -1,14 +1,21 @@
 """Run our commands in this process: a start takes a second less than in one of its own."""
 
+import contextlib
+import importlib
 import io
 import logging
+import os
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 
 from scalian_exp import apply, report
 from scalian_exp.train import main
@@ -54,3 +61,56 @@ def invoke(cwd: Path, command: str, *arguments: str) -> tuple[int, str]:
 def is_told(code: int, output: str) -> bool:
     """Did it work, or end in a sentence that says why not? Never in a trace."""
     return "Traceback (most recent call last)" not in output and (code == 0 or bool(output.strip()))
+
+
+QUICK = [
+    *["callbacks=minimal", "logger=none", "trainer/accelerator=cpu", "trainer.max_epochs=1", "dataset=fake_images"],
+    *["model.network.hidden=[8]", "model.network.latent_dim=2"],
+]
+
+
+class Result(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def command(*arguments: str, cwd: Path, module: str = "train") -> Result:
+    """A command in this process, which has torch in memory already: ten times as fast as a new one."""
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    before = os.environ.copy(), Path.cwd(), sys.path[:]
+    os.chdir(cwd)
+    try:
+        with (
+            patch.object(sys, "argv", [f"scalian-{module}", *arguments]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            importlib.import_module(f"scalian_exp.{module}").main()
+    except SystemExit as stop:
+        code = stop.code
+    finally:
+        os.chdir(before[1])
+        os.environ.clear()
+        os.environ.update(before[0])
+        sys.path[:] = before[2]
+        logging.getLogger().handlers.clear()
+        HydraConfig.instance().cfg = None
+    if isinstance(code, str):  # what the interpreter does with it
+        err.write(code + "\n")
+        code = 1
+    return Result(int(code or 0), out.getvalue(), err.getvalue())  # type: ignore[call-overload]
+
+
+def process(*arguments: str, cwd: Path, module: str = "train", **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", f"scalian_exp.{module}", *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )

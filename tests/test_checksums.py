@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny
-from test_inside_epochs import differences
+from tools import differences, tiny
 
 from scalian_exp.callbacks.provenance import AtomicCheckpoints
 from scalian_exp.checkpoint import check_intact, load, read

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import composed, names
 from omegaconf import OmegaConf
+from tools import composed, names
 
 from scalian_exp.vocabulary.options import CONFIGS
 

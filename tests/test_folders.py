@@ -12,7 +12,8 @@ from unittest.mock import patch
 
 import pytest
 import yaml
-from test_command_line import QUICK, command
+from commands import QUICK, command
+from tools import tree
 
 from scalian_exp import folders
 from scalian_exp.folders import State
@@ -21,11 +22,6 @@ from scalian_exp.stored import metrics_of
 REFUSED = [*QUICK, "dataset.val_size=-3"]
 """what is refused before a run begins"""
 REFUSED_BY_THE_DATA = ["model=vae", "dataset=folder", "dataset.root=nowhere", *QUICK[:4]]
-
-
-def tree(folder: Path) -> dict[str, bytes | None]:
-    """All that lies in a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.mark.parametrize("said", [REFUSED, REFUSED_BY_THE_DATA])

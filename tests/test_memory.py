@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy
 import pytest
 import torch
-from conftest import kinds, tiny
+from tools import kinds, tiny
 
 from scalian_exp.build import build, build_task
 from scalian_exp.memory import amount, check_fits, check_images, total

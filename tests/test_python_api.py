@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import composed, tiny
 from omegaconf import OmegaConf
+from tools import composed, tiny
 
 import scalian_exp
 from scalian_exp.refusal import Refusal

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from hydra.core.plugins import Plugins
+from tools import tiny
 from torch import nn
 
 from scalian_exp.actions.action import data_of
@@ -27,7 +28,6 @@ from scalian_exp.sweep.stored_overrides import check_overrides
 from scalian_exp.trust import FUNCTIONS, arguments_to_resume, check_origin, check_study, modules
 from scalian_exp.vocabulary.nodes import targets
 from scalian_exp.vocabulary.options import CONFIGS
-from tests.conftest import tiny
 
 MARKER = "was_here"
 """a file that malicious code would make"""

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tools import tiny
 
 from scalian_exp.callbacks.provenance import AtomicCheckpoints
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train
 from scalian_exp.sweep.resume import resumed_sweep
-from tests.conftest import tiny
 
 SHORT = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "trainer.max_epochs=1", "test=false"]
 

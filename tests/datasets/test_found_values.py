@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 from commands import invoke
-from conftest import tiny
 from hydra import initialize_config_dir
+from tools import tiny
 
 from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal

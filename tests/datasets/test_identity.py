@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import invoke
-from conftest import tiny
 from PIL import Image
+from tools import tiny
 
 from scalian_exp.actions.action import data_of
 from scalian_exp.checkpoint import load, read

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import numbered, tiny
 from PIL import Image
+from tools import numbered, tiny
 from torch import Tensor
 
 from scalian_exp.checkpoint import read

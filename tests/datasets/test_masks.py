@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import composed, names
 from PIL import Image
+from tools import composed, names
 from torchvision.datasets import Cityscapes
 
 from scalian_exp.build import build

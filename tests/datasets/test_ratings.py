@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from conftest import composed, tiny
+from tools import composed, tiny
 
 from scalian_exp.build import build
 from scalian_exp.checkpoint import load

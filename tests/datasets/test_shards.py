@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import composed, tiny
 from omegaconf import OmegaConf
+from tools import composed, tiny
 
 from scalian_exp.build import build
 from scalian_exp.datasets.order import ShuffledBatches

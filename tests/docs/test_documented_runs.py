@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from commands import invoke
-from conftest import TINY, tiny
 from documented import PLACEHOLDER, ROOT, Command, commands, jobs
 from omegaconf import OmegaConf
 from PIL import Image
+from tools import TINY, tiny
 
 from scalian_exp import compose, train
 from scalian_exp.refusal import Refusal

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import tiny
 from documented import ROOT
+from tools import tiny
 
 from scalian_exp import compose, train
 

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 import torch
-from conftest import tiny
+from tools import count, tiny
 from torch import nn
 
 from scalian_exp.build import build_task
@@ -12,10 +12,6 @@ from scalian_exp.networks.autoencoder import ConvAutoencoder, DenseAutoencoder
 from scalian_exp.networks.classifier import MLPClassifier
 from scalian_exp.networks.gan import GAN
 from scalian_exp.networks.vae import ConvVAE, DenseVAE
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_counts_of_the_papers() -> None:

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import fits, names, tiny
+from tools import fits, names, tiny
 from torch import Tensor, nn
 
 from scalian_exp.build import build_task

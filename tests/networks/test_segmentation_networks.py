@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 import torch
 import torch.nn.functional as F
-from test_counts_and_shapes import count
+from tools import count
 from torch import Tensor, nn
 
 from scalian_exp.networks.deeplab import DeepLabV2, DeepLabV3, DeepLabV3Plus, LargeFOV, LonelyBatchNorm

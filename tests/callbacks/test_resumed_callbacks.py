@@ -1,0 +1,92 @@
+"""A resumed run's callbacks: they keep what they remember, and arguments that were changed count."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from tools import tiny
+
+from scalian_exp.run.resume import resumed
+from scalian_exp.run.training import train
+
+SHORT = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "test=false"]
+
+
+class Halving(pl.Callback):
+    """A user's own: an argument that also changes by itself, and one that is filed under its name only in the state."""
+
+    log: list[tuple[float, int]] = []  # noqa: RUF012
+
+    def __init__(self, rate: float = 1.0, limit: int = 5):
+        self.rate, self._limit = rate, limit
+
+    def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
+        Halving.log.append((self.rate, self._limit))
+        self.rate /= 2
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rate": self.rate, "limit": self._limit}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rate, self._limit = state_dict["rate"], state_dict["limit"]
+
+
+def epochs_of(folder: Path, *overrides: str) -> int:
+    return int(train(*resumed([f"resume={folder}", *overrides]))["epochs"])
+
+
+def test_another_patience_counts(tmp_path: Path) -> None:
+    stop = ["callbacks=early_stopping", "~callbacks.figures", "~callbacks.summary", "~callbacks.hyperparameters"]
+    config = tiny("autoencoder", *SHORT, *stop, "trainer.max_epochs=50", "model.optimizer.lr=0.0")
+    config["callbacks"]["early_stopping"]["patience"] = 1
+    assert train(config, tmp_path)["epochs"] == 2
+    assert epochs_of(tmp_path) == 3  # patience is at its end: one more without a better value
+    assert epochs_of(tmp_path, "callbacks.early_stopping.patience=10") == 11
+    assert epochs_of(tmp_path, "callbacks.early_stopping.patience=12") == 13
+
+
+def best_of(folder: Path) -> tuple[int, float]:
+    contents = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
+    scores = [s["best_model_score"] for s in contents["callbacks"].values() if s.get("best_model_score") is not None]
+    return contents["epoch"], float(scores[0])
+
+
+@pytest.mark.parametrize("changed", [[], ["callbacks.best.every_n_epochs=2"]])
+def test_the_best_score_is_kept_when_arguments_change(changed: list[str], tmp_path: Path) -> None:
+    """Lightning files it under a key that contains every_n_epochs."""
+    config = tiny("autoencoder", *SHORT, "trainer.max_epochs=1", "+callbacks.best.every_n_epochs=1")
+    train(config, tmp_path)
+    before, last = best_of(tmp_path), tmp_path / "checkpoints/last.ckpt"
+    contents = torch.load(last, weights_only=True)
+    for state in contents["callbacks"].values():
+        if state.get("monitor"):  # as if the best epoch had been one that can't be reached again
+            state["best_model_score"] = state["kth_value"] = torch.tensor(0.0)
+            state["best_k_models"] = {path: torch.tensor(0.0) for path in state["best_k_models"]}
+    torch.save(contents, last)
+    assert train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=4", *changed]))["best"] == 0.0
+    assert best_of(tmp_path) == before
+
+
+def test_what_was_best_by_another_measure_is_forgotten(tmp_path: Path) -> None:
+    train(
+        tiny("autoencoder", *SHORT, "+callbacks.best.monitor=val/squared_error", "+callbacks.best.mode=min"), tmp_path
+    )
+    best = ["callbacks.best.monitor=val/psnr", "callbacks.best.mode=max"]
+    assert train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=2", *best]))["best"] < 30  # decibels, not an error
+    assert best_of(tmp_path)[0] == 1
+
+
+def test_a_state_goes_on_where_the_argument_was_not_changed(tmp_path: Path) -> None:
+    Halving.log.clear()
+    config = tiny("autoencoder", *SHORT, "trainer.max_epochs=2")
+    config["callbacks"]["halving"] = {"_target_": f"{__name__}.Halving", "rate": 1.0, "limit": 5}
+    train(config, tmp_path)
+    for limit, epochs in ((7, 3), (9, 4)):
+        config["callbacks"]["halving"]["limit"] = limit
+        config["trainer"]["max_epochs"] = epochs
+        train(config, tmp_path)
+    config["callbacks"]["halving"]["rate"], config["trainer"]["max_epochs"] = 3.0, 5
+    train(config, tmp_path)
+    assert Halving.log == [(1.0, 5), (0.5, 5), (0.25, 7), (0.125, 9), (3.0, 9)]

@@ -1,0 +1,43 @@
+"""Metrics against values computed by hand."""
+
+from unittest.mock import patch
+
+import pytest
+import torch
+from tools import tiny
+
+from scalian_exp.build import build_task
+from scalian_exp.metrics.latents import ActiveUnits
+from scalian_exp.metrics.means import Means
+
+
+def test_means_weigh_batches_by_their_size() -> None:
+    means = Means()
+    means.update({"a": torch.tensor(1.0), "b": torch.tensor(10.0)}, 3)
+    means.update({"a": torch.tensor(5.0), "b": torch.tensor(20.0)}, 1)
+    assert {name: float(value) for name, value in means.compute().items()} == {"a": 2.0, "b": 12.5}
+    means.reset()
+    assert means.compute() == {}
+    means.update({"a": torch.tensor(7.0), "b": torch.tensor(0.0)}, 2)
+    assert float(means.compute()["a"]) == 7.0
+
+
+def test_means_of_nothing_are_none() -> None:
+    assert Means().compute() == {}
+
+
+def test_active_units_counts_latents_whose_mean_varies() -> None:
+    units = ActiveUnits()
+    codes = torch.randn(1000, 4) * torch.tensor([1.0, 0.2, 0.05, 0.0]) + 3  # variances 1, .04, .0025, 0
+    for batch in codes.split(300):
+        units.update(batch)
+    assert float(units.compute()) == 2
+    assert float(units.compute()) == pytest.approx(float((codes.var(0) > 0.01).sum()))
+
+
+def test_similarity_is_computed_in_full_precision() -> None:
+    """In bfloat16 an image would resemble itself by 0.94 only: SSIM subtracts squares."""
+    task = build_task(tiny("autoencoder"))
+    x = torch.rand(4, 1, 28, 28)
+    with torch.autocast("cpu", torch.bfloat16), patch.object(task, "reconstruct", lambda images: images):
+        assert float(task.test_logs({"image": x})["ssim"]) == pytest.approx(1, abs=1e-4)

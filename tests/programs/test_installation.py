@@ -1,0 +1,100 @@
+"""The wheel, and TensorBoard's page in a browser."""
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+from tools import browser, needs_browser, tiny
+
+from scalian_exp.run.training import train
+
+
+def test_a_wheel_in_a_clean_environment(tmp_path: Path, root: Path) -> None:
+    """Dependencies come from this environment by a .pth file; the project itself only from the wheel."""
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    subprocess.run([*build, str(root)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "scalian_exp/py.typed" in names
+    assert sum(name.endswith("licenses/LICENSE") for name in names) == 1
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
+    (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    def run(*command: str | Path) -> str:
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert str(site) in run(python, "-c", "import scalian_exp; print(scalian_exp.__file__)")
+    quick = ["trainer=debug", "callbacks=minimal", "model.importance_samples=1", "outputs=out"]
+    run(tmp_path / "venv/bin/scalian-train", *quick)
+    for name in re.findall(r"^(scalian-\w+) =", (root / "pyproject.toml").read_text(), re.MULTILINE):
+        shown = run(tmp_path / "venv/bin" / name, "--help")
+        assert {"scalian-apply": "action=sample", "scalian-report": "likelihoods"}.get(name, "== ") in shown
+    (folder,) = (tmp_path / "out/vae_fashion_mnist_sample").iterdir()
+    assert "samples.png" in run(tmp_path / "venv/bin/scalian-apply", f"run={folder}", "action=sample")
+
+
+@needs_browser
+def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    train(tiny("vae", "callbacks=default", "logger=tensorboard"), tmp_path / "run")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tensorboard.main",
+            "--logdir",
+            str(tmp_path),
+            "--port",
+            str(port),
+            "--host",
+            "127.0.0.1",
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for_runs(f"http://127.0.0.1:{port}/data/runs")
+        driver = browser(tmp_path / "profile")
+        try:
+            for tab, expected in (("scalars", "tag: lr"), ("images", "test/reconstructions")):
+                driver.get(f"http://127.0.0.1:{port}/#{tab}")
+                WebDriverWait(driver, 60).until(lambda page, words=expected: words in text_of(page))
+        finally:
+            driver.quit()
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def wait_for_runs(address: str) -> None:
+    """Until TensorBoard has read the run: a page that is opened earlier stays empty."""
+    for _ in range(300):
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=10) as answer:  # refused at first
+            if json.load(answer):
+                return
+        time.sleep(0.2)
+    raise AssertionError("TensorBoard shows no run")
+
+
+def text_of(page: object) -> str:
+    """All text of a page, that of its shadow roots too."""
+    script = """
+    const read = node => [...node.childNodes].map(child => child.nodeType === 3 ? child.data
+        : read(child) + (child.shadowRoot ? read(child.shadowRoot) : "")).join(" ");
+    return read(document.body);"""
+    return " ".join(page.execute_script(script).split())  # type: ignore[attr-defined]

@@ -1,0 +1,221 @@
+"""The table of likelihoods tells what each figure is, and compares only what can be compared."""
+
+import csv
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from commands import command
+from PIL import Image
+from sweeps import write_sweep
+from tools import needs_browser
+
+from scalian_exp.refusal import Refusal
+from scalian_exp.report import main
+from scalian_exp.results.likelihoods import compared, likelihood
+from scalian_exp.results.page import curves_of
+from scalian_exp.results.rows import means
+from scalian_exp.results.summary import as_markdown, print_rows, with_deviations
+from scalian_exp.run.record import print_table
+
+BINARY = {"_target_": "BinarizedMNIST", "provides": ["images", "binary"], "batch_size": 10, "image_size": [28, 28]}
+
+
+def run(folder: Path, metrics: dict[str, Any], **dataset: Any) -> Path:
+    """A run folder with these test metrics."""
+    folder.mkdir()
+    config: dict[str, Any] = {"dataset": {**BINARY, **dataset}, "trainer": {"max_epochs": 4}}
+    config["model"] = {"_target_": "tasks.Task", "network": {"_target_": f"networks.{folder.name}"}}
+    config["loss"] = {"_target_": "losses.Loss"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    facts = {"status": "finished", "parameters": 1000, "seconds_per_epoch": 30.0, "epochs": 4}
+    (folder / "metrics.json").write_text(json.dumps({**facts, **metrics}))
+    return folder
+
+
+def test_the_best_of_what_is_known_is_told_for_what_it_is() -> None:
+    vae = likelihood({"test/neg_elbo": 96.0, "test/nll_bound_iw5000": 90.9})
+    assert vae is not None
+    assert (vae.nats, vae.sign, vae.how) == (90.9, "≤", "bound by 5000 importance samples")
+    ais = {
+        "test/log_likelihood_ais": -89.9,
+        "test/log_likelihood_ais_low": -90.5,
+        "test/log_likelihood_ais_high": -89.5,
+    }
+    rbm = likelihood({**ais, "test/ais_effective_runs": 40.0, "test/ais_reliable": 1.0})
+    assert rbm == (89.9, "≈", "log Z by annealed importance sampling", (89.5, 90.5), True)
+    bound = {name.replace("likelihood", "likelihood_bound"): value for name, value in ais.items()}
+    dbn = likelihood({**bound, "test/ais_effective_runs": 29.9, "test/ais_reliable": 0.0})
+    assert dbn is not None
+    assert (dbn.nats, dbn.sign, dbn.interval) == (89.9, "≲", (89.5, 90.5))
+    assert dbn.how.endswith("unreliable: 29.9 effective runs")
+    contradicted = likelihood({**ais, "test/ais_effective_runs": 90.0, "test/ais_reliable": 0.0})
+    assert contradicted is not None
+    assert contradicted.how.endswith("unreliable: contradicted by the reverse runs")
+    unknown = likelihood({**ais, "test/log_likelihood_ais_low": None})  # what JSON has no number for
+    assert unknown is not None
+    assert unknown.interval == (89.5, math.inf)
+    assert likelihood({"test/nll": 81.3, "test/bits_per_dim": 0.15}) == (81.3, "=", "exact", None, False)
+    assert likelihood({"test/psnr": 20.0}) is None
+
+
+def test_the_standard_errors_of_older_runs_become_intervals() -> None:
+    older = {"test/log_likelihood_ais": -90.0, "test/ais_standard_error": 0.1, "test/ais_effective_runs": 50.0}
+    rbm = likelihood(older)
+    assert rbm is not None
+    assert rbm.interval == pytest.approx((90 + math.log(0.7), 90 - math.log(0.7)))
+    rough = likelihood({**older, "test/ais_standard_error": 1.0, "test/ais_effective_runs": 5.0})
+    assert rough is not None
+    assert rough.interval == pytest.approx((90 + math.log(0.00135), math.inf))
+    assert rough.how.endswith("unreliable: 5.0 effective runs")
+
+
+def test_unreliable_estimates_are_marked_in_every_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = {"test/log_likelihood_ais": -90.0, "test/log_partition": 500.0, "test/loss": 1.0}
+    good, bad = ({**metrics, "test/ais_effective_runs": runs} for runs in (30.0, 29.0))
+    for values, marks in ((good, 0), (bad, 2)):
+        print_table("Test", values)
+        assert capsys.readouterr().out.count("unreliable: 29.0 effective runs") == marks
+        print_rows("1 job", list(values), [values])
+        printed, written = capsys.readouterr().out, as_markdown(list(values), [values])
+        assert printed.count("unreliable") == written.count("(unreliable)") == marks
+    repeats = [{"status": "finished", "test/ais_reliable": float(row), **good} for row in (True, False)]
+    (averages,) = with_deviations(means(repeats, [], [*good, "test/ais_reliable"]))
+    assert averages["test/log_likelihood_ais"] == "-90 (unreliable) ± 0"  # one of the two is
+    rbm = run(tmp_path / "RBM", {**bad, "test/log_likelihood_ais_low": -91.0, "test/log_likelihood_ais_high": -89.0})
+    monkeypatch.setattr("sys.argv", ["scalian-report", "likelihoods", str(rbm)])
+    main()
+    out = " ".join(capsys.readouterr().out.split())
+    assert "≈ 90.00 (89.00 to 91.00)" in out
+    assert "29.0 effective runs" in out
+
+
+def test_the_table_says_how_many_images_were_learned_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cnn = run(tmp_path / "PixelCNN", {"test/nll": 85.0, "training_examples": 58_000})
+    older = run(tmp_path / "VAE", {"test/neg_elbo": 96.0, "samples_per_second": 50_000 / 30})
+    oldest = run(tmp_path / "RNN", {"test/nll": 84.0})
+    monkeypatch.setattr("sys.argv", ["scalian-report", "likelihoods", str(cnn), str(older), str(oldest)])
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    for name, count in (("PixelCNN", "58,000"), ("VAE", "50,000"), ("RNN", "?")):
+        (line,) = [line for line in lines if f" {name} " in line and "│" in line]
+        assert f" {count} " in line
+
+
+def test_the_table_is_sorted_and_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vae = run(tmp_path / "VAE", {"test/neg_elbo": 96.0}, batch_size=50)
+    cnn = run(tmp_path / "PixelCNN", {"test/nll": 85.125})
+    assert [name for name, _, _ in compared([vae, cnn])] == ["PixelCNN", "VAE"]
+    monkeypatch.setattr("sys.argv", ["scalian-report", "likelihoods", str(vae), str(cnn)])
+    main()
+    out = capsys.readouterr().out
+    assert out.index("= 85.12") < out.index("≤ 96.00")
+    assert "2 min" in out
+
+
+def test_jobs_that_failed_are_left_out_of_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "VAE", {"test/neg_elbo": 96.0})
+    failed = tmp_path / "1_failed"
+    (failed / ".hydra").mkdir(parents=True)
+    (failed / ".hydra/overrides.yaml").write_text("[]")
+    (failed / "error.txt").write_text("loss=mse is for autoencoders")
+    monkeypatch.setattr("sys.argv", ["scalian-report", "likelihoods", str(tmp_path)])
+    main()
+    out = capsys.readouterr().out
+    assert "≤ 96.00" in out
+    assert "left out, since they failed" in out
+    monkeypatch.setattr("sys.argv", ["scalian-report", "likelihoods", str(failed)])
+    with pytest.raises(SystemExit, match="All of these jobs failed"):
+        main()
+
+
+def test_runs_of_one_model_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    first, second = run(tmp_path / "VAE", {"test/neg_elbo": 96.0}), run(tmp_path / "again/VAE", {"test/neg_elbo": 95.0})
+    second = second.rename(tmp_path / "again/second")
+    assert [name for name, _, _ in compared([first, second])] == ["VAE: second", "VAE: VAE"]
+
+
+def test_what_cant_be_compared_is_refused(tmp_path: Path) -> None:
+    vae = run(tmp_path / "VAE", {"test/neg_elbo": 96.0})
+    for metrics, dataset, sentence in (
+        ({"test/neg_elbo": 90.0}, {"_target_": "DynamicMNIST"}, "different images"),
+        ({"test/neg_elbo": 90.0}, {"provides": ["images"]}, "of grey ones"),
+        ({"test/mse": 90.0}, {}, "no likelihood"),
+        ({"status": "interrupted"}, {}, "resume="),
+    ):
+        other = run(tmp_path / f"other{len(list(tmp_path.iterdir()))}", metrics, **dataset)
+        with pytest.raises(Refusal, match=sentence):
+            compared([vae, other])
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """The page of a sweep of three jobs, the last of which failed."""
+    folder = tmp_path / "sweep"
+    write_sweep(
+        folder, [(["model=vae", f"loss.beta={beta}"], rmse) for beta, rmse in ((4, 9.5), (1, 10.25), (2, None))], []
+    )
+    for job in (folder / "0_job", folder / "1_job"):
+        (job / "figures").mkdir()
+        Image.new("L", (8, 8)).save(job / "figures/samples.png")
+        for version, epochs in ((0, [0, 1]), (1, [1, 2])):
+            file = job / f"csv/version_{version}/metrics.csv"
+            file.parent.mkdir(parents=True)
+            with file.open("w", newline="") as stream:
+                writer = csv.DictWriter(stream, ["epoch", "val/rmse", "lr"])
+                writer.writeheader()
+                writer.writerows({"epoch": epoch, "val/rmse": 10 * version + epoch, "lr": 1} for epoch in epochs)
+    result = command(str(folder), cwd=tmp_path, module="report")
+    assert result.returncode == 0, result.stderr
+    return folder / "report.html"
+
+
+def test_a_page_of_runs_holds_all_of_them(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "scalian-train model=vae loss.beta=4" in text
+    assert text.count('alt="samples"') == 2
+    assert text.count('aria-label="val/rmse"') == 1
+    assert '<tr class="failed"><td>loss.beta=2</td>' in text
+    assert not re.findall(r"(?:src|href)=.(?!data:)", text)  # it needs nothing else
+    assert curves_of(page.parent / "0_job") == {"val/rmse": [(1.0, 0.0), (2.0, 11.0), (3.0, 12.0)]}  # the later start's
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
+    result = command(str(tmp_path), cwd=tmp_path, module="report")
+    assert result.returncode == 1
+    assert "holds no run" in result.stderr
+
+
+@needs_browser
+def test_the_pages_table_can_be_sorted(page: Path, tmp_path: Path) -> None:
+    from tools import browser
+
+    driver = browser(tmp_path / "profile")
+    try:
+        driver.get(page.as_uri())
+        head = driver.find_element("xpath", "//th[text()='rmse']")
+
+        def order() -> list[str]:
+            return [row.text for row in driver.find_elements("css selector", ".sortable tbody td:first-child")]
+
+        assert order() == ["loss.beta=4", "loss.beta=1", "loss.beta=2"]
+        head.click()
+        assert order() == ["loss.beta=4", "loss.beta=1", "loss.beta=2"]
+        head.click()
+        assert order() == ["loss.beta=1", "loss.beta=4", "loss.beta=2"]  # without a number, last
+        assert all(driver.execute_script("return [...document.images].map(image => image.naturalWidth > 0)"))
+    finally:
+        driver.quit()

@@ -1,0 +1,90 @@
+"""Means and deviations over what only repeats a job of a sweep, and what jobs differ in."""
+
+import csv
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+import yaml
+from sweeps import write_sweep
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from scalian_exp.results.hparams import compare_jobs
+from scalian_exp.results.summary import summarise
+
+FOLDS = ["dataset.split=u1", "dataset.split=u2", "dataset.split=u3"]
+VALUES = {"a": [1.0, 2.0, 4.0], "b": [3.0, 5.0, None]}
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_means_over_folds_for_each_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = [
+        ([f"model={model}", fold], value)
+        for model, values in VALUES.items()
+        for fold, value in zip(FOLDS, values, strict=True)
+    ]
+    write_sweep(tmp_path, jobs, ["seed", "dataset.split"])
+    assert summarise(tmp_path, "go on") == 1
+    assert len(rows(tmp_path / "summary.csv")) == 6
+    first, second = rows(tmp_path / "summary_means.csv")
+    assert (first["model"], first["jobs"], second["model"], second["jobs"]) == ("a", "3", "b", "2")
+    assert float(first["test/rmse"]) == pytest.approx(7 / 3)
+    assert float(first["test/rmse ±"]) == pytest.approx(statistics.stdev([1, 2, 4]))
+    assert float(second["test/rmse"]) == pytest.approx(4)
+    assert float(second["test/rmse ±"]) == pytest.approx(2**0.5)
+    assert float(first["best val/rmse"]) == pytest.approx(7 / 6)
+    assert "| a | 3 | 1.1667 ± 0.76 | 2.3333 ± 1.5 |" in (tmp_path / "summary.md").read_text()
+    assert "mean ± deviation over dataset.split" in capsys.readouterr().out
+
+
+def test_one_group_if_nothing_else_was_swept(tmp_path: Path) -> None:
+    write_sweep(
+        tmp_path, [([fold], value) for fold, value in zip(FOLDS, (1.0, 2.0, 3.0), strict=True)], ["dataset.split"]
+    )
+    assert summarise(tmp_path, "go on") == 0
+    (line,) = rows(tmp_path / "summary_means.csv")
+    assert (line["jobs"], float(line["test/rmse"]), float(line["test/rmse ±"])) == ("3", 2, 1)
+
+
+def test_no_means_over_what_makes_a_difference(tmp_path: Path) -> None:
+    write_sweep(tmp_path, [([fold], 1.0) for fold in FOLDS], ["seed"])
+    summarise(tmp_path, "go on")
+    assert not (tmp_path / "summary_means.csv").exists()
+    assert "±" not in (tmp_path / "summary.md").read_text()
+
+
+def test_no_means_of_failures(tmp_path: Path) -> None:
+    write_sweep(tmp_path, [([fold], None) for fold in FOLDS], ["dataset.split"])
+    assert summarise(tmp_path, "go on") == 3
+    assert not (tmp_path / "summary_means.csv").exists()
+
+
+def test_jobs_that_were_ended_early_are_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path, [([f"model.optimizer.lr={rate}"], 1.0) for rate in (0.1, 0.2)], ["seed"])
+    for epochs, shown in (((10, 10), False), ((10, 4), True)):
+        for number, count in enumerate(epochs):
+            file = tmp_path / f"{number}_job/metrics.json"
+            file.write_text(json.dumps({**json.loads(file.read_text()), "epochs": count}))
+        summarise(tmp_path, "go on")
+        assert (" epochs " in capsys.readouterr().out) == shown
+
+
+def test_the_dashboard_shows_what_the_jobs_differ_in(tmp_path: Path) -> None:
+    base = {"model": {"network": {"width": 1}, "fits": {"task": "a"}}, "loss": {"beta": 1.0}, "dataset": {}, "seed": 0}
+    for number, beta in enumerate((1.0, 4.0)):
+        (tmp_path / f"{number}_job/tensorboard").mkdir(parents=True)
+        config = {**base, "loss": {"beta": beta}}
+        (tmp_path / f"{number}_job/config.yaml").write_text(yaml.safe_dump(config))
+    for _ in range(2):  # a sweep that went on is summed up anew
+        compare_jobs(tmp_path, ["test/neg_elbo"])
+    (events,) = tmp_path.glob("events.*")
+    found = EventAccumulator(str(events)).Reload().summary_metadata["_hparams_/experiment"]
+    shown = HParamsPluginData.FromString(found.plugin_data.content).experiment
+    assert [info.name for info in shown.hparam_infos] == ["loss.beta"]
+    assert [info.name.tag for info in shown.metric_infos] == ["test/neg_elbo"]

@@ -1,0 +1,155 @@
+"""One process at a time works in a run's or a sweep's folder."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from threading import Timer
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from commands import QUICK, command
+from filelock import FileLock
+from tools import tree
+
+from scalian_exp import folders
+from scalian_exp.run import locks
+from scalian_exp.run.locks import InUse
+
+
+@pytest.fixture
+def other() -> Any:
+    """A function that lets another process hold a folder; returns it once it does."""
+    running: list[subprocess.Popen[str]] = []
+
+    def holding(folder: Path) -> subprocess.Popen[str]:
+        code = f"from pathlib import Path\nfrom scalian_exp.run import locks\nlocks.hold(Path({str(folder)!r}))\n"
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"{code}print('holds', flush=True)\ninput()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        running.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holds\n"
+        return process
+
+    yield holding
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_a_second_start_or_resume_is_told_who_works_there(other: Any, tmp_path: Path) -> None:
+    assert command(*QUICK, "test=false", "hydra.run.dir=run", cwd=tmp_path).returncode == 0
+    assert command("-m", *QUICK, "test=false", "seed=1,2", "hydra.sweep.dir=sweep", cwd=tmp_path).returncode == 0
+    (job, _) = folders.runs_in(tmp_path / "sweep")
+    for folder, commands in {
+        tmp_path / "run": [[*QUICK, "hydra.run.dir=run"], ["resume=run"], ["-m", *QUICK, "hydra.sweep.dir=run"]],
+        tmp_path / "new": [[*QUICK, "hydra.run.dir=new"], [*QUICK, "hydra.run.dir=new/../new"]],
+        tmp_path / "sweep": [
+            ["-m", *QUICK, "seed=1,2", "hydra.sweep.dir=sweep"],
+            ["sweep.resume=sweep"],
+            [f"resume={job}"],
+            [*QUICK, "hydra.run.dir=sweep/own"],
+        ],
+        job: [["sweep.resume=sweep"], [f"resume={job}"]],
+    }.items():
+        process = other(folder)
+        before = tree(tmp_path)
+        for said in commands:
+            result = command(*said, cwd=tmp_path)
+            assert result.returncode == 1, said
+            assert f"is in use: process {process.pid} on " in result.stderr, said
+            assert "Traceback" not in result.stderr
+            assert tree(tmp_path) == before, said
+        process.kill()
+        process.wait()
+    assert command("sweep.resume=sweep", cwd=tmp_path).returncode == 0  # the lock has died with its process
+    assert command("resume=run", cwd=tmp_path).returncode == 0
+    assert not list((tmp_path / "run").glob(".lock*"))
+
+
+@pytest.mark.slow
+def test_of_starts_at_once_in_one_folder_one_trains(tmp_path: Path) -> None:
+    said = [*QUICK, "test=false", "hydra.run.dir=run"]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "scalian_exp.train", *said, f"seed={seed}"],
+            cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for seed in (1, 2)
+    ]  # fmt: skip
+    errors = [process.communicate(timeout=200)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1]
+    assert "in use" in "".join(errors) or "holds a run already" in "".join(errors)
+    assert len(json.loads((tmp_path / "run/environment.json").read_text())) == 1
+
+
+def test_a_lock_outlives_neither_its_process_nor_waits_for_its_children(tmp_path: Path) -> None:
+    """Processes that were forked, such as those that load data, do not keep it."""
+    code = (
+        "import os, time\nfrom pathlib import Path\nfrom scalian_exp.run import locks\n"
+        f"locks.hold(Path({str(tmp_path)!r}))\n"
+        "child = os.fork()\nif child == 0:\n    time.sleep(60)\n    os._exit(0)\n"
+        "print(child, flush=True)\ntime.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    try:
+        with pytest.raises(InUse, match=rf"process {process.pid} on .* since \d{{4}}-"):
+            locks.check_free(tmp_path)
+        process.kill()
+        process.wait()
+        locks.check_free(tmp_path)
+    finally:
+        process.kill()
+        process.wait()
+        os.kill(child, signal.SIGKILL)
+
+
+def test_without_locks_of_the_file_system_one_can_train(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with patch("fcntl.flock", side_effect=OSError(errno.ENOSYS, "Function not implemented")), locks.held(tmp_path):
+        pass
+    assert "has no locks" in caplog.text  # not a file in a lock's place, which a killed process leaves behind
+    with (
+        patch.object(FileLock, "acquire", side_effect=OSError(errno.EIO, "broken")),
+        pytest.raises(OSError, match="br"),
+    ):
+        locks.hold(tmp_path)
+
+
+def test_a_folder_is_one_however_it_is_spelt(tmp_path: Path) -> None:
+    """Also for the process that holds it, and for a job's sweep where the job's folder is `.` or a link."""
+    (tmp_path / "work").mkdir()
+    assert command(*QUICK, "test=false", "hydra.run.dir=../runs/x", cwd=tmp_path / "work").returncode == 0
+    (tmp_path / "link").symlink_to("runs/x")
+    (tmp_path / "runs/x/metrics.json").unlink()
+    assert command("resume=../link", cwd=tmp_path / "work").returncode == 0
+    for cwd, said in ((tmp_path / "runs/x", "resume=."), (tmp_path, "resume=link"), (tmp_path, "resume=runs/x/.")):
+        with FileLock(tmp_path / "runs" / locks.LOCK):
+            result = command(said, cwd=cwd)
+        assert result.returncode == 1
+        assert f"{tmp_path / 'runs'} is in use" in result.stderr
+
+
+def test_a_question_for_a_moment_refuses_nobody(tmp_path: Path) -> None:
+    """As when two jobs of a killed sweep ask at once whether the sweep goes on."""
+    for ask in (locks.check_free, locks.hold):
+        asking = FileLock(tmp_path / locks.LOCK, thread_local=False)
+        asking.acquire()
+        Timer(locks.PATIENCE / 5, asking.release).start()
+        with locks.all_released():
+            ask(tmp_path)
+
+
+def test_a_lock_that_cannot_be_asked_for_refuses_nobody(tmp_path: Path) -> None:
+    """A file system without locks, or a sweep's folder that is another user's."""
+    (tmp_path / locks.LOCK).touch()
+    for number in (errno.ENOSYS, errno.EACCES, errno.EROFS):
+        with patch.object(FileLock, "acquire", side_effect=OSError(number, os.strerror(number))):
+            locks.check_free(tmp_path)

@@ -1,0 +1,201 @@
+"""Several processes train as one does."""
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from commands import QUICK, command
+from tools import composed, kinds, numbered, tiny
+
+from scalian_exp.checkpoint import read
+from scalian_exp.commandline.experiment import checked
+from scalian_exp.datasets.order import BatchesInOrder, ShuffledBatches
+from scalian_exp.refusal import Refusal
+from scalian_exp.run import processes
+from scalian_exp.stored import metrics_of
+
+DDP = "trainer/accelerator=ddp_cpu"
+CURVE = ["logger=csv", "trainer.log_every_n_steps=1", "test=true"]
+
+
+def curve(folder: Path, name: str) -> list[float]:
+    """What metrics.csv says of a value, in the order of the steps."""
+    (file,) = folder.rglob("metrics.csv")
+    with file.open() as rows:
+        return [float(row[name]) for row in csv.DictReader(rows) if row.get(name)]
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        pytest.param("autoencoder", ["model.network.hidden=[32]"], marks=pytest.mark.slow),
+        pytest.param("fcn8s", ["model.network.dropout=0.0"], marks=pytest.mark.slow),
+        pytest.param("rbm", ["loss=persistent_cd", "loss.chains=8", "model.network.hidden=[16]"]),
+        pytest.param("rbm_gaussian", ["loss=contrastive_divergence"], marks=pytest.mark.slow),
+        pytest.param("dbn", ["model.network.hidden=[16,8]", "model.epochs_per_layer=4"], marks=pytest.mark.slow),
+    ],
+)
+def test_two_processes_give_the_curve_of_one(model: str, more: list[str], tmp_path: Path) -> None:
+    said = [*CURVE, "dataset.batch_size=8", "dataset.test_size=13", "trainer.max_epochs=8", *more]
+    one, two = tmp_path / "one", tmp_path / "two"
+    alone = processes.train(tiny(model, *said), one)
+    metrics = processes.train(tiny(model, *said, DDP), two)
+    losses = curve(one, "step/loss")
+    assert len(losses) >= 20
+    assert curve(two, "step/loss") == pytest.approx(losses, rel=1e-5, abs=1e-5)
+    assert curve(two, "train/loss") == pytest.approx(curve(one, "train/loss"), rel=1e-5, abs=1e-5)
+    drawn = model == "dbn"  # the upper layers see drawn states
+    assert metrics["test/loss"] == pytest.approx(alone["test/loss"], rel=1e-3 if drawn else 1e-5)
+
+
+def test_two_processes_see_each_test_example_once() -> None:
+    shares = [torch.cat([*BatchesInOrder(19, 8, rank, 2)]) for rank in range(2)]
+    assert sorted(torch.cat(shares).tolist()) == list(range(19))
+    assert [len(BatchesInOrder(17, 8, rank, 2)) for rank in range(2)] == [3, 2]
+    assert [len([*BatchesInOrder(17, 8, rank, 2)]) for rank in range(2)] == [3, 2]
+
+
+def test_two_processes_take_the_rows_of_each_batch() -> None:
+    whole = [*ShuffledBatches(numbered(21), 8, epoch=3)]
+    shares = [[*ShuffledBatches(numbered(21), 8, 3, rank, 2)] for rank in range(2)]
+    for batch, first, second in zip(whole, *shares, strict=True):
+        assert torch.equal(torch.cat([first, second]), batch[: len(batch) // 2 * 2])
+    assert len(ShuffledBatches(numbered(21), 8, 3, 0, 2)) == 3
+    assert len(ShuffledBatches(numbered(17), 8, 3, 0, 2)) == len([*ShuffledBatches(numbered(17), 8, 3, 0, 2)]) == 2
+
+
+def test_machines_must_know_where_to_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    monkeypatch.delenv("SLURM_JOB_NODELIST", raising=False)
+    with pytest.raises(Refusal, match="set MASTER_ADDR"):
+        processes.train(tiny("autoencoder", DDP, "trainer.num_nodes=2"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"dataset\.batch_size=15 can't be shared evenly by 2 processes"):
+        processes.train(tiny("autoencoder", DDP, "dataset.batch_size=15"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (["trainer.devices=2"], "trainer/accelerator=ddp_cpu"),
+        (["+trainer.strategy=ddp"], "trainer/accelerator=ddp_cpu"),
+        (["+trainer.num_nodes=2"], "trainer/accelerator=ddp_cpu"),
+        ([DDP, "trainer.devices=two"], "say how many processes"),
+        ([DDP, "trainer.devices=0"], "say how many processes"),
+        (["trainer/accelerator=fsdp", "trainer.gradient_clip_val=1"], "trainer.gradient_clip_val"),
+    ],
+)
+def test_what_processes_cannot_do_is_refused(said: list[str], sentence: str) -> None:
+    with pytest.raises(Refusal, match=sentence):
+        checked(composed("model=vae", *said))
+
+
+@pytest.mark.slow
+def test_a_resumed_training_in_two_processes_is_the_whole_one(tmp_path: Path) -> None:
+    said = ["dataset=fake_images", "trainer/accelerator=ddp_cpu", "test=false"]
+    processes.train(tiny("denoising_autoencoder", *said, "trainer.max_epochs=2"), tmp_path / "whole")
+    for epochs in (1, 2):
+        processes.train(tiny("denoising_autoencoder", *said, f"trainer.max_epochs={epochs}"), tmp_path / "parts")
+    whole, parts = (read(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+ILL = '''
+import os, signal
+from pytorch_lightning import Callback
+
+class Ill(Callback):
+    """Ends the second process, in one way or the other."""
+
+    def __init__(self, how: str):
+        self.how = how
+
+    def on_train_batch_start(self, trainer, task, batch, batch_idx):
+        if trainer.global_rank == 1 and batch_idx == 1:
+            if self.how == "dies":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "fails":
+                raise ArithmeticError("one and one are three")
+'''
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_its_job_and_not_the_sweep(tmp_path: Path) -> None:
+    (tmp_path / "ill.py").write_text(ILL)
+    result = command(
+        *["-m", *QUICK, DDP, "model=autoencoder", "hydra.sweep.dir=sweep"],
+        *["+callbacks.ill._target_=ill.Ill", "+callbacks.ill.how=dies,fails,lives"],
+        cwd=tmp_path,
+    )
+    assert result.returncode == 1
+    died, failed, lived = sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir())
+    assert "Process 1 of this job ended: Signal 9 (SIGKILL)" in (died / "error.txt").read_text()
+    assert "ArithmeticError: one and one are three" in (failed / "error.txt").read_text()
+    assert "one and one are three" in result.stdout
+    assert (lived / "metrics.json").exists()
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_all_processes_and_keeps_their_work(tmp_path: Path) -> None:
+    arguments = [*QUICK, DDP, "model=autoencoder", "trainer.max_epochs=-1", "hydra.run.dir=run"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "scalian_exp.train", *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (tmp_path / "run/checkpoints/last.ckpt").exists() and running.poll() is None:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    said, _ = running.communicate()
+    assert running.returncode == 130
+    assert "resume=run" in said
+    assert command("resume=run", f"trainer.max_epochs={epochs_of(tmp_path / 'run') + 2}", cwd=tmp_path).returncode == 0
+
+
+def epochs_of(folder: Path) -> Any:
+    return metrics_of(folder)["epochs"]
+
+
+@pytest.mark.slow
+def test_machines_meet_and_torchrun_is_understood(tmp_path: Path) -> None:
+    """Two machines of one process each, and two processes started by torchrun, on this one."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    said = [*QUICK, DDP, "model=autoencoder", "trainer.max_epochs=1"]
+    python, environment = [sys.executable, "-m"], {**os.environ, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    machine = [*python, "scalian_exp.train", *said, "trainer.num_nodes=2", "trainer.devices=1", "hydra.run.dir=two"]
+    both = [subprocess.Popen(machine, cwd=tmp_path, env=environment) for _ in range(2)]
+    assert [running.wait() for running in both] == [0, 0]
+    torchrun = [*python, "torch.distributed.run", "--nproc-per-node=2", "-m", "scalian_exp.train", *said]
+    assert subprocess.run([*torchrun, "hydra.run.dir=run"], cwd=tmp_path, check=False).returncode == 0
+    two, run = (metrics_of(tmp_path / name)["test/loss"] for name in ("two", "run"))
+    assert two == pytest.approx(run, rel=1e-6)
+    alone = subprocess.run(torchrun, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "add hydra.run.dir=" in alone.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", kinds())
+def test_every_model_trains_in_two_processes(model: str, tmp_path: Path) -> None:
+    config = tiny(model, DDP, "callbacks=default", "callbacks.figures.every_n_epochs=1")
+    if config["model"].get("optimizer") is None:
+        with pytest.raises(Refusal, match="nothing by gradient"):
+            processes.train(config, tmp_path / "run")
+        return
+    assert processes.train(config, tmp_path / "run")["status"] == "finished"

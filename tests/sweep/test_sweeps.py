@@ -1,0 +1,227 @@
+"""A sweep that was ended at any moment goes on, and comes to the same result."""
+
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from commands import QUICK, command
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from PIL import Image
+from sweeps import SWEEP, moved, table
+
+from scalian_exp.commandline.overrides import check_options, each_for_its_job
+from scalian_exp.refusal import Refusal
+from scalian_exp.sweep.resume import check_jobs, differences, in_todays_words, resumed_sweep
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the sweep went through."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert command("-m", *SWEEP, cwd=folder).returncode == 0
+    return folder
+
+
+def test_a_sweep_goes_on_where_jobs_are_missing_failed_or_interrupted(whole: Path, tmp_path: Path) -> None:
+    moved(whole, tmp_path)
+    sweep = tmp_path / "sweep"
+    first, failed, interrupted, missing = sorted(folder for folder in sweep.iterdir() if folder.is_dir())
+    shutil.rmtree(missing)
+    (failed / "metrics.json").unlink()
+    (failed / "error.txt").write_text("the disk was full")
+    for file in ("metrics.json", "checkpoints/last.ckpt", "checkpoints/best.ckpt"):
+        (interrupted / file).unlink()
+    untouched = (first / "metrics.json").stat().st_mtime_ns
+    result = command("sweep.resume=sweep", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert table(sweep) == table(whole / "sweep")
+    assert (first / "metrics.json").stat().st_mtime_ns == untouched
+    assert not (failed / "error.txt").exists()
+
+
+def test_another_sweep_is_refused_with_the_difference(whole: Path, tmp_path: Path) -> None:
+    said = [word.replace("seed=0,1", "seed=0,2") for word in SWEEP]
+    before = sorted(whole.rglob("*"))
+    result = command("-m", *said, "sweep.resume=sweep", cwd=whole)
+    assert result.returncode == 1
+    assert "only then: seed=0,1; only now: seed=0,2" in result.stderr
+    assert sorted(whole.rglob("*")) == before
+    assert "no multirun.yaml" in command(f"sweep.resume={tmp_path}", cwd=whole).stderr
+    assert "sweep.resume=sweep" in command("-m", *SWEEP, cwd=whole).stderr
+
+
+def test_changed_configs_are_refused_before_any_job(whole: Path, tmp_path: Path) -> None:
+    moved(whole, tmp_path)
+    file = sorted((tmp_path / "sweep").glob("*/config.yaml"))[-1]
+    config = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**config, "loss": {**config["loss"], "beta": 7.0}}))
+    result = command("sweep.resume=sweep", cwd=tmp_path)
+    assert result.returncode == 1
+    assert f"{file.parent.name} was started: loss.beta: 7.0 → 1.0" in result.stderr
+
+
+def test_a_sweep_goes_on_with_data_that_were_moved(tmp_path: Path) -> None:
+    """Its folders keep their names, and what is printed to go on names the data's new place."""
+    for place, grey in (("old", 60), ("old", 180)):
+        for k in range(12):
+            (tmp_path / place).mkdir(exist_ok=True)
+            Image.new("L", (8, 8), grey + k).save(tmp_path / f"{place}/{grey}_{k}.png")
+    quick = [word for word in QUICK if not word.startswith("dataset=")]
+    data = ["dataset=image_folder", "dataset.root=old", "dataset.image_size=[8,8]", "dataset.in_channels=1"]
+    said = [*quick, *data, "test=false", "seed=0,1", "hydra.sweep.dir=sweep"]
+    assert command("-m", *said, cwd=tmp_path).returncode == 0
+    jobs = sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir())
+    (jobs[1] / "metrics.json").unlink()
+    (tmp_path / "old").rename(tmp_path / "new data")
+    result = command("sweep.resume=sweep", cwd=tmp_path)
+    assert result.returncode == 1
+    for words in (["dataset.root=new data"], ["-m", *said[:-1], "dataset.root=new data"]):
+        (jobs[1] / "metrics.json").unlink(missing_ok=True)
+        result = command("sweep.resume=sweep", *words, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir()) == jobs
+        assert yaml.safe_load((jobs[1] / "config.yaml").read_text())["dataset"]["root"] == str(tmp_path / "new data")
+    assert command("sweep.resume=sweep", cwd=tmp_path).returncode == 0  # all is finished
+    (jobs[0] / "metrics.json").unlink()
+    (jobs[0] / "checkpoints/last.ckpt").write_bytes(b"damaged")
+    (line,) = [
+        line for line in command("sweep.resume=sweep", "dataset.root=new data", cwd=tmp_path).stdout.splitlines()
+        if line.startswith("go on")
+    ]  # fmt: skip
+    assert shlex.split(line)[2:] == ["scalian-train", "sweep.resume=sweep", "dataset.root=new data"]
+
+
+def test_the_sweep_may_be_said_again_with_another_launcher(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = whole / "sweep"
+    with pytest.raises(Refusal, match=f"was started in {whole}"):
+        resumed_sweep([f"sweep.resume={sweep}"])
+    monkeypatch.chdir(whole)
+    words = resumed_sweep(["-m", *SWEEP[:-1], f"sweep.resume={sweep}", "hydra/launcher=other"])
+    assert words[0] == "--multirun"
+    assert set(each_for_its_job(SWEEP[:-1])) < set(words)
+    assert words[-3:] == ["hydra/launcher=other", f"hydra.sweep.dir={sweep}", "hydra.callbacks.jobs.resume=true"]
+    assert [word for word in words if "sweep.dir" in word] == words[-2:-1]
+    with pytest.raises(Refusal, match="only now: seed=3"):
+        resumed_sweep([*SWEEP, "seed=3", f"sweep.resume={sweep}"])
+
+
+def test_values_that_only_the_swept_models_have_are_given_to_each_job(tmp_path: Path) -> None:
+    words = ["model=unet,tiramisu56", "model.network.width=0.03", "model/crf=default", "dataset=fake_masks"]
+    limits = ["dataset.num_classes=4", "trainer=debug", "trainer/accelerator=cpu", "callbacks=minimal", "logger=none"]
+    result = command("-m", *words, *limits, "hydra.sweep.dir=sweep", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    jobs = [yaml.safe_load(file.read_text()) for file in sorted((tmp_path / "sweep").glob("*/config.yaml"))]
+    assert [job["model"]["network"]["width"] for job in jobs] == [0.03, 0.03]
+    again = command("-m", *words, *limits, "sweep.resume=sweep", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("kept: ") + again.stderr.count("kept: ") == 2
+
+
+def test_only_options_make_values_each_jobs_own() -> None:
+    options = ["-m", "model=unet,fastfcn"]
+    many = [*options, "model.network.width=0.1", "dataset.image_size=[9,9]", "seed=1", "loss.name='a,b'"]
+    assert each_for_its_job(many) == [
+        *options,
+        "model.network.width=choice(0.1)",
+        "dataset.image_size=choice([9,9])",
+        "seed=1",
+        "loss.name=choice('a,b')",
+    ]
+    assert each_for_its_job(each_for_its_job(many)) == each_for_its_job(many)
+    for alone in (["seed=1,2", "model.network.width=0.1"], ["model=unet", "loss.beta=1"]):
+        assert each_for_its_job(alone) == alone
+
+
+@pytest.mark.parametrize(
+    "value", ["1", "'1'", "null", "'null'", "true", "[5,6]", "{a:1}", "${seed}", r"'it\'s'", "a b", "''"]
+)
+def test_a_job_of_a_sweep_over_options_gets_just_what_was_said(value: str) -> None:
+    """Whether it became a sweep of one, or couldn't."""
+    parse = OverridesParser.create().parse_override
+    *_, argument = each_for_its_job(["model=unet,fastfcn", f"dataset.root={value}"])
+    override = parse(argument)
+    given = [*override.sweep_string_iterator()] if override.is_sweep_override() else [value]
+    wanted = parse(f"dataset.root={value}").value()
+    assert [repr(parse(f"dataset.root={each}").value()) for each in given] == [repr(wanted)]
+    assert override.is_sweep_override() or value == r"'it\'s'"
+
+
+def test_an_option_that_is_no_name_is_told() -> None:
+    for word, told in (
+        ("logger=null", "logger=null is none of csv, default, mlflow, none, tensorboard; say one"),
+        ("loss=3", "loss=3 is none of bce, "),
+        ("model/crf=null", "model/crf=null is none of default; say one, or leave the word out"),
+    ):
+        with pytest.raises(Refusal, match=told):
+            check_options(["model=unet", word])
+    check_options(["-m", "model=unet,vae", "loss=1,2", "~model/crf", "+model/crf=default", "seed=3", "loss={beta:4}"])
+
+
+def test_a_sweep_that_is_said_again_is_the_same_one_whatever_hydras_words(tmp_path: Path) -> None:
+    """Also one that an older version began, which recorded values as they were said."""
+    words = ["model=unet,fastfcn", "model.network.width=0.1"]
+    for recorded in (words, each_for_its_job(words)):
+        said = {"overrides": {"task": recorded, "hydra": []}, "runtime": {"cwd": str(Path.cwd())}}
+        (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": said}))
+        for more in ([], ["hydra/sweeper=optuna"]):
+            assert "--multirun" in resumed_sweep([*words, *more, f"sweep.resume={tmp_path}"])
+
+
+def test_differences_are_told_leaf_by_leaf() -> None:
+    before: Any = {"a": {"b": 1, "c": [1, 2]}, "d": None}
+    assert differences(before, {"a": {"b": 1, "c": [1, 2]}, "d": None}) == []
+    assert differences(before, {"a": {"b": 2, "c": [1, 2], "e": 5}}) == [
+        "a.b: 1 → 2",
+        "a.e: nothing → 5",
+        "d: None → nothing",
+    ]
+    check_jobs(Path("no such folder"), "train")
+
+
+def test_what_an_earlier_version_left_unsaid_is_no_change_unless_it_meant_another_thing() -> None:
+    saving = {"_target_": "scalian_exp.callbacks.step_checkpoints.StepCheckpoints", "every_minutes": 10}
+    stopping = {"_target_": "pytorch_lightning.callbacks.EarlyStopping"}
+    network = {"_target_": "scalian_exp.networks.deeplab.LargeFOV", "num_classes": 3}
+    task = {"_target_": "scalian_exp.tasks.segmentation.Segmentation", "network": network}
+    data = {"_target_": "scalian_exp.datasets.folder.ImageFolder", "root": "photos"}
+    before = {"model": task, "dataset": data, "callbacks": {}, "logger": {"csv": {"_target_": "theirs"}}}
+
+    def changes(**other: Any) -> list[str]:
+        now = before | {"logger": {"csv": {"_target_": "ours"}}, "callbacks": {"checkpoint": saving}} | other
+        return differences(in_todays_words(before, now), now)
+
+    assert changes() == []
+    assert changes(dataset=data | {"background": [255, 255, 255]}, model=task | {"decay_biases": True}) == []
+    assert changes(dataset=data | {"background": [0, 0, 0]}) == ["dataset.background: (255, 255, 255) → [0, 0, 0]"]
+    assert changes(model=task | {"decay_biases": False}) == ["model.decay_biases: True → False"]
+    resized = {value: task | {"network": network | {"torchvision_resize": value}} for value in (True, False)}
+    assert changes(model=resized[True]) == []
+    assert changes(model=resized[False]) == ["model.network.torchvision_resize: True → False"]
+    assert changes(callbacks={"stop": stopping}) == [f"callbacks.stop: nothing → {stopping}"]
+    assert changes(seed=1) == ["seed: nothing → 1"]
+
+
+@pytest.mark.slow
+def test_killed_three_times_it_comes_to_the_same_summary(whole: Path, tmp_path: Path) -> None:
+    """At its first checkpoint, with a job finished, and when a job has just been given its folder."""
+    sweep = tmp_path / "sweep"
+    arguments = ["-m", *SWEEP]
+    for moment in ("0_*/checkpoints/*.ckpt", "1_*/metrics.json", "3_*/.hydra/config.yaml"):
+        running = subprocess.Popen(
+            [sys.executable, "-m", "scalian_exp.train", *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL
+        )
+        while not any(sweep.glob(moment)) and running.poll() is None:
+            time.sleep(0.005)
+        running.send_signal(signal.SIGKILL)
+        assert running.wait() == -signal.SIGKILL, f"it ended before {moment}"
+        assert not (sweep / "summary.csv").exists()
+        arguments = ["sweep.resume=sweep"]
+    assert command(*arguments, cwd=tmp_path).returncode == 0
+    assert table(sweep) == table(whole / "sweep")

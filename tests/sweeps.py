@@ -1,0 +1,39 @@
+"""Sweeps that tests start, copy, make up and read."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+from commands import QUICK
+
+SWEEP = [*QUICK, "model=autoencoder,vae", "seed=0,1", "trainer.max_epochs=3", "hydra.sweep.dir=sweep"]
+OF_THE_CLOCK = {"seconds_per_epoch", "samples_per_second", "inference_ms_per_sample", "activations_mb_per_sample"}
+
+
+def table(sweep: Path) -> list[dict[str, str]]:
+    """summary.csv, without what the clock says."""
+    with (sweep / "summary.csv").open() as file:
+        return [{name: row[name] for name in row if name not in OF_THE_CLOCK} for row in csv.DictReader(file)]
+
+
+def moved(whole: Path, folder: Path) -> None:
+    """A copy, as if the sweep had been started there."""
+    shutil.copytree(whole, folder, dirs_exist_ok=True)
+    file = folder / "sweep/multirun.yaml"
+    file.write_text(file.read_text().replace(f"cwd: {whole}", f"cwd: {folder}"))
+
+
+def write_sweep(folder: Path, jobs: list[tuple[list[str], float | None]], repeats: list[str]) -> None:
+    """Folders as a sweep leaves them; a job without a result has failed."""
+    for number, (overrides, rmse) in enumerate(jobs):
+        job = folder / f"{number}_job"
+        (job / ".hydra").mkdir(parents=True)
+        (job / ".hydra/overrides.yaml").write_text(yaml.safe_dump(overrides))
+        (job / ".hydra/config.yaml").write_text(yaml.safe_dump({"repeats": repeats}))
+        if rmse is None:
+            (job / "error.txt").write_text("no")
+            continue
+        values = {"test/rmse": rmse, "status": "finished", "monitor": "val/rmse", "best": rmse / 2}
+        (job / "metrics.json").write_text(json.dumps(values))

@@ -1,0 +1,361 @@
+"""Metrics of recommendation by hand, the task on made-up ratings, and what `action=recommend` says."""
+
+import csv
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tools import fits, names, tiny
+from torch import Tensor
+
+from scalian_exp.actions.action import data_of
+from scalian_exp.actions.recommend import Recommend, conditioned, taste_of_new
+from scalian_exp.actions.titles import find
+from scalian_exp.build import build, build_task
+from scalian_exp.checkpoint import Loaded, load
+from scalian_exp.figures.recommendation import feature_titles, item_map, plane
+from scalian_exp.metrics import recommendation
+from scalian_exp.refusal import Refusal
+from scalian_exp.run.training import train
+
+MODELS = [model for model in names("model") if "ratings" in fits(model)["needs"]]
+BASELINES = ("rating_bias", "popularity")
+"""closed forms: no features, nothing to learn"""
+RANKERS = ("multvae", "popularity")
+
+
+def test_errors_are_over_ratings_not_over_users() -> None:
+    predicted = torch.tensor([[4.0, 2.0, 3.0], [1.0, 9.0, 9.0]])
+    target = torch.tensor([[5.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
+    found = recommendation.errors(predicted, target)
+    assert float(found["rmse"]) == pytest.approx(math.sqrt((1 + 0 + 4 + 4) / 4))
+    assert float(found["mae"]) == pytest.approx((1 + 0 + 2 + 2) / 4)
+
+
+SCORES = torch.tensor([[0.9, 0.8, 0.7, 0.6, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5], [1.0, 0.0, 0.0, 0.0, 0.0]])
+SEEN = torch.tensor([[1, 0, 0, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]]).bool()
+RELEVANT = torch.tensor([[0, 0, 1, 0, 1], [1, 0, 0, 1, 0], [0, 0, 0, 0, 0]]).bool()
+
+
+def test_rankings_by_hand() -> None:
+    """The first user's list is 1 2 (0 was seen), the second's 3 2 (4 was seen); the third likes nothing and counts
+    nowhere."""
+    best = recommendation.ranked(SCORES, SEEN, 2)
+    assert best[:2].tolist() == [[1, 2], [3, 2]]
+    second, most = 1 / math.log2(3), 1 + 1 / math.log2(3)
+    assert float(recommendation.ndcg(best, RELEVANT)) == pytest.approx((second / most + 1 / most) / 2)
+    assert float(recommendation.recall(best, RELEVANT)) == pytest.approx((1 / 2 + 1 / 2) / 2)
+
+
+def test_recalls_denominator_is_at_most_k() -> None:
+    best, relevant = torch.tensor([[0, 1]]), torch.tensor([[True, True, True, True]])
+    assert float(recommendation.recall(best, relevant)) == 1
+    assert float(recommendation.ndcg(best, relevant)) == 1
+    one = torch.tensor([[False, True, False, False]])
+    assert float(recommendation.recall(best, one)) == 1
+    assert float(recommendation.ndcg(best, one)) == pytest.approx(1 / math.log2(3))
+
+
+def test_ndcg_is_scikit_learns() -> None:
+    from sklearn.metrics import ndcg_score
+
+    scores, relevant = torch.rand(20, 30), torch.rand(20, 30) < 0.2
+    relevant[:, 0] = True  # scikit-learn counts users without any as 0
+    best = recommendation.ranked(scores, torch.zeros(20, 30, dtype=torch.bool), 10)
+    assert float(recommendation.ndcg(best, relevant)) == pytest.approx(ndcg_score(relevant, scores, k=10))
+
+
+def test_coverage_and_cold_starts_by_hand() -> None:
+    best = torch.tensor([[0, 1], [0, 3]])
+    seen = torch.tensor([[False, False, True, True], [False, True, True, True]])  # no candidate was left for one place
+    assert float(recommendation.catalogue_coverage(best, seen)) == pytest.approx(2 / 4)
+    seen = torch.tensor([[1, 0, 0], [0, 0, 0], [1, 0, 0]]).bool()
+    target = torch.tensor([[0.0, 3.0, 1.0], [2.0, 4.0, 0.0], [5.0, 0.0, 0.0]])
+    found = recommendation.cold_start(seen, target)
+    assert {name: float(value) for name, value in found.items()} == {
+        "coverage": pytest.approx(1 / 5),
+        "cold_users": 1,
+        "cold_items": 2,
+    }
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Loaded, dict[str, Any]]]:
+    found = {}
+    for model in MODELS:
+        folder = tmp_path_factory.mktemp(model)
+        step = [] if model in (*BASELINES, "biased_mf") or "rbm" in model else ["model.optimizer.lr=0.02"]
+        said = ["dataset.batch_size=16", "trainer.max_epochs=40", "callbacks=default"]
+        metrics = train(tiny(model, *step, *said), folder)
+        found[model] = (load(folder), metrics)
+    return found
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model != "popularity"])  # it has ties
+def test_the_tasks_metrics_are_those_of_its_predictions(model: str, runs: dict[str, Any]) -> None:
+    loaded, metrics = runs[model]
+    data = data_of(loaded)
+    test = data.splits["test"]
+    with torch.no_grad():
+        predicted = loaded.task.scores(test.rating)
+    predicted, seen, target = (data.by_user(table) for table in (predicted, test.rating > 0, test.target))
+    scored = target > 0
+    if loaded.task.network.predicts_ratings:
+        error = np.sqrt(np.mean((predicted[scored].clamp(1, 5) - target[scored]).numpy() ** 2))
+        assert metrics["test/rmse"] == pytest.approx(float(error), rel=1e-5)
+    else:
+        assert "test/rmse" not in metrics
+        assert metrics["monitor"] == "val/ndcg_at_10"
+    recalls = []
+    for user in range(len(target)):
+        liked = {item for item in range(30) if target[user, item] >= 4}
+        order = sorted((item for item in range(30) if not seen[user, item]), key=lambda item: -predicted[user, item])
+        if liked:
+            recalls.append(len(liked & set(order[:20])) / min(20, len(liked)))
+    assert metrics["test/recall_at_20"] == pytest.approx(float(np.mean(recalls)), rel=1e-5)
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model not in (*RANKERS, *BASELINES)])
+def test_models_learn_more_than_the_means(model: str, runs: dict[str, Any]) -> None:
+    """A user of one kind likes the items of one kind: means can't tell it."""
+    assert runs[model][1]["test/rmse"] < 0.9 * runs["rating_bias"][1]["test/rmse"]
+
+
+def test_rankers_rank_better_than_popularity(runs: dict[str, Any]) -> None:
+    assert runs["multvae"][1]["test/ndcg_at_10"] > 1.2 * runs["popularity"][1]["test/ndcg_at_10"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_figures_are_drawn(model: str, runs: dict[str, Any]) -> None:
+    folder = runs[model][0].folder / "figures"
+    drawn = {path.name for path in folder.glob("*.png")}
+    assert drawn == (set() if model in BASELINES else {"test_features.png", "test_items.png"})
+
+
+def test_damped_means_stand_in_for_what_is_cold() -> None:
+    task = build_task(tiny("autorec_users"))
+    ratings = torch.zeros(3, 30)
+    ratings[0, :3], ratings[1, 1:4] = torch.tensor([5.0, 3.0, 1.0]), torch.tensor([4.0, 4.0, 2.0])
+    task.means.start_from(ratings)
+    with torch.no_grad():
+        scores, means, own = task.scores(ratings), task.means(ratings), task.network(ratings)
+    assert torch.equal(scores[2], means[2])  # nothing is known of this user
+    assert torch.equal(scores[:, 4:], means[:, 4:])  # nor of these items
+    assert torch.equal(scores[:2, :4], own[:2, :4])
+
+
+def test_a_conditional_machine_is_told_what_is_rated_for_errors_alone(tmp_path: Path) -> None:
+    config = tiny("rbm_cf", "model.network.conditional=true", "trainer.max_epochs=3")
+    metrics = train(config, tmp_path)
+    loaded = load(tmp_path)
+    with torch.no_grad():
+        loaded.task.network.rated_weight.normal_(std=3)
+    data = data_of(loaded)
+    test = data.splits["test"]
+    told, blind = loaded.task.scores(test.rating, test.known), loaded.task.scores(test.rating)
+    assert not torch.allclose(told, blind)
+    loaded.task.gather({"rating": test.rating, "target": test.target, "known": test.known})
+    _, _, first, second = loaded.task.gathered[0]
+    assert torch.equal(first, told)
+    assert torch.equal(second, blind)
+    assert math.isfinite(metrics["test/rmse"])
+
+
+def test_plane_keeps_the_two_widest_directions() -> None:
+    points = torch.randn(50, 4) * torch.tensor([5.0, 1.0, 3.0, 0.1])
+    flat = plane(points)
+    variance = torch.linalg.eigvalsh(torch.cov(points.T))
+    torch.testing.assert_close(flat.var(0), variance.flip(0)[:2], rtol=1e-4, atol=0)
+    assert plane(torch.randn(5, 1)).shape == (5, 2)
+
+
+def test_figures_of_diverged_and_of_few() -> None:
+    counts = torch.ones(3, dtype=torch.long)
+    assert feature_titles(torch.randn(3, 1), ["a", "b", "c"], counts, [0])
+    assert item_map(torch.full((3, 2), math.nan), ["a", "b", "c"], [], counts)
+    assert item_map(torch.randn(3, 2), ["a", "b", "c"], [], counts)
+
+
+TITLES = [
+    *("Toy Story (1995)", "Matrix, The (1999)", "Fargo (1996)", "Sabrina (1954)", "Sabrina (1995)", "Star Wars (1977)"),
+    *(
+        "Star Trek: First Contact (1996)",
+        "Belle époque (1992)",
+        "Chasing Amy (1997)",
+        "Chasing Amy (1997)",
+        "Star (1998)",
+    ),
+]
+COUNTS = [1.0] * 9 + [5.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("said", "item"),
+    [
+        *(("Toy Story (1995)", 0), ("toy story", 0), ("the matrix", 1), ("Matrix", 1), ("The Matrix (1999)", 1)),
+        *(("sabrina (1995)", 4), ("Belle Epoque", 7), ("chasing amy", 9), ("first contact", 6), ("star", 10)),
+    ],
+)
+def test_titles_are_found_as_people_write_them(said: str, item: int) -> None:
+    assert find(said, TITLES, COUNTS) == item
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("Toy Stroy", "There is no title 'Toy Stroy'; did you mean Toy Story (1995)?"),
+        ("Sabrina", "'Sabrina' may be Sabrina (1954), Sabrina (1995); write which."),
+        ("Fargo (1950)", "There is no title 'Fargo (1950)'; did you mean Fargo (1996)?"),
+        ("Fargo, Twister", "There is no title 'Fargo, Twister'; divide titles by semicolons, or correct it."),
+        ("qqqq", "There is no title 'qqqq'; none of the 11 is written nearly so."),
+    ],
+)
+def test_other_titles_have_their_sentence(said: str, sentence: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        find(said, TITLES, COUNTS)
+    assert str(caught.value) == sentence
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_new_user_is_recommended_what_its_kind_likes(model: str, runs: dict[str, Any], tmp_path: Path) -> None:
+    loaded, _ = runs[model]
+    action = Recommend("Drama 1; drama 3;Drama 5;Drama 7", None if model in RANKERS else "Comedy 2;Comedy 4", n=5)
+    files = action.run(loaded, tmp_path)
+    found = rows(files[0])
+    assert [row["rank"] for row in found] == list("12345")
+    assert not {"Drama 1", "Drama 3"} & {row["title"] for row in found}
+    assert model in RANKERS or "Comedy 2" not in {row["title"] for row in found}
+    if model in BASELINES:
+        assert len(files) == 1
+        return
+    assert sum(row["title"].startswith("Drama") for row in found) >= 4
+    features = rows(files[1])
+    assert 1 <= len(features) <= 3
+    if model != "multvae":
+        ratings = [float(row["predicted rating"]) for row in found]
+        assert ratings == sorted(ratings, reverse=True)
+        assert all(1 <= rating <= 5 for rating in ratings)
+        assert features[0]["more of"].count("Drama") > features[0]["more of"].count("Comedy")
+        assert features[0]["less of"].count("Comedy") > features[0]["less of"].count("Drama")
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model != "popularity"])  # it has ties
+def test_an_old_user_gets_the_best_of_what_is_new(model: str, runs: dict[str, Any], tmp_path: Path) -> None:
+    loaded, _ = runs[model]
+    data = data_of(loaded)
+    seen = data.by_user(data.splits["test"].rating)[6] > 0
+    with torch.no_grad():
+        scores = data.by_user(loaded.task.scores(data.splits["test"].rating))[6]
+    expected = [data.titles[item] for item in scores.argsort(descending=True).tolist() if not seen[item]][:4]
+    found = rows(Recommend(user="7", n=4).run(loaded, tmp_path)[0])
+    assert [row["title"] for row in found] == expected
+
+
+def test_a_new_user_of_an_item_model_is_ridge_regression_of_a_decoder() -> None:
+    """I-AutoRec predicts linearly in a user's decoder weights. With these drawn from the known users' distribution, and
+    Bayes' rule written in weights, (Σ⁻¹ + X'X/σ²)⁻¹, a new user's predictions are the same."""
+    generator = torch.Generator().manual_seed(1)
+    weights, codes = (torch.randn(size, 3, generator=generator).double() for size in (50, 9))
+    observed, values, noise = torch.tensor([1, 4, 8]), torch.tensor([4.0, 1.0, 3.0]).double(), 0.7
+    population = weights @ codes.T
+    mean, deviations = weights.mean(0), weights - weights.mean(0)
+    prior = torch.linalg.inv(deviations.T @ deviations / 50)
+    x = codes[observed]
+    posterior = torch.linalg.solve(prior + x.T @ x / noise, prior @ mean + x.T @ values / noise)
+    torch.testing.assert_close(conditioned(population, observed, values, noise), codes @ posterior)
+
+
+def test_known_columns_and_a_new_one_with_their_ratings_agree(runs: dict[str, Any]) -> None:
+    """Of an item model: a new user with the ratings of an old one gets about the old one's predictions."""
+    loaded, _ = runs["autorec_items"]
+    data = data_of(loaded)
+    ratings: Tensor = data.by_user(data.splits["test"].rating)
+    with torch.no_grad():
+        old = loaded.task.scores(data.splits["test"].rating)[:, 0]
+        new = taste_of_new(loaded.task, data, ratings[0]).scores
+        other = loaded.task.scores(data.splits["test"].rating)[:, 1]
+    assert float((new - old).abs().mean()) < 0.5 * float((new - other).abs().mean())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({}, "Say whose taste it is: liked="),
+        ({"liked": "Drama 1", "user": "3"}, "give one of the two"),
+        ({"liked": "Drama 1;Dramma 3"}, "There is no title 'Dramma 3'; did you mean Drama 3"),
+        ({"liked": "Drama 1", "disliked": "drama 1"}, "Drama 1 is both liked and disliked; decide."),
+        ({"liked": " ; "}, "No title is named; give some"),
+        ({"user": "99"}, "There is no user '99' among the 40, 1 to 40."),
+    ],
+)
+def test_what_cannot_be_recommended_has_its_sentence(
+    arguments: dict[str, Any], sentence: str, runs: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        Recommend(**arguments).run(runs["rbm_cf"][0], tmp_path)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["rating_bias", "autorec_items", "rbm_cf"])
+def test_room_for_more_users_and_items_changes_no_score(model: str, tmp_path: Path) -> None:
+    """Nobody is recommended what doesn't exist; and figures and lists name only what does."""
+    lines = [
+        f"{user},{item},{1 + (user * item + item) % 5}" for user in range(1, 13) for item in range(1, 10) if user % item
+    ]
+    (tmp_path / "ratings.csv").write_text("\n".join(["user,item,rating", *lines]) + "\n")
+    found = []
+    for users, items in ((12, 9), (20, 40)):
+        sizes = [f"dataset.users={users}", f"dataset.items={items}"]
+        config = tiny(model, "dataset=ratings_csv", f"dataset.root={tmp_path}", *sizes, "callbacks=default")
+        found.append(train(config, tmp_path / f"run{items}"))
+    files = Recommend(liked="3").run(load(tmp_path / "run40"), tmp_path / "out")
+    assert {row["title"] for row in rows(files[0])} < {str(item) for item in range(1, 10)}
+    if model == "rating_bias":  # the other two start from other weights
+        names = [name for name in found[0] if name.startswith("test/") and name != "test/loss"]  # a mean over all rows
+        assert {name: found[1][name] for name in names} == pytest.approx({name: found[0][name] for name in names})
+
+
+def test_a_user_without_ratings_and_one_without_likes_are_refused(runs: dict[str, Any], tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    lines = [f"{user},{item},{user % 5 + 1}" for user in range(1, 9) for item in range(1, 9)]
+    (own / "ratings.csv").write_text("\n".join(["user,item,rating", *lines, "lonely,1,5"]) + "\n")
+    said = ["dataset=ratings_csv", f"dataset.root={own}", "dataset.users=12", "dataset.items=8"]
+    config = tiny("rbm_cf", *said)
+    train(config, tmp_path / "run")
+    loaded = load(tmp_path / "run")
+    data = build("dataset", config["dataset"])
+    data.setup()
+    index = data.user_names.index("lonely")
+    for part in data.splits.values():
+        part.rating[index] = 0
+    with pytest.raises(Refusal, match="User lonely has no ratings but those of the test split"):
+        Recommend(user="lonely").index(data, data.splits["test"].rating)
+    assert loaded.task.network.columns == 8
+    with pytest.raises(Refusal, match="learns from likes alone, and there is none"):
+        Recommend(disliked="Comedy 2").run(runs["multvae"][0], tmp_path / "out")
+
+
+def test_the_heading_names_what_is_liked_and_what_is_disliked() -> None:
+    titles = ["Alien", "Brazil", "Casablanca", "Dune", "Eraserhead", "Fargo"]
+    data: Any = SimpleNamespace(titles=titles, items=6, levels=[1.0, 2.0, 3.0, 4.0, 5.0], liked=4.0)
+    for said, heading in (
+        ({"liked": "Alien;Dune", "disliked": "Brazil"}, "you, who liked Alien, Dune and disliked Brazil"),
+        ({"disliked": "Brazil;Casablanca"}, "you, who liked nothing and disliked Brazil, Casablanca"),
+        ({"liked": "Fargo"}, "you, who liked Fargo"),
+        (
+            {"liked": "Fargo", "disliked": ";".join(titles[:5])},
+            "you, who liked Fargo and disliked Alien, Brazil, Casablanca and 2 more",
+        ),
+    ):
+        action = Recommend(**said)
+        assert action.who(data, action.named(data, torch.ones(6))) == heading

@@ -1,0 +1,339 @@
+"""The task of segmentation, its actions, and what it refuses."""
+
+import json
+import math
+import shlex
+import shutil
+import tracemalloc
+from importlib.util import module_from_spec, spec_from_file_location
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from tools import tiny
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torchvision.models import resnet50
+
+from scalian_exp.actions import bands, segment
+from scalian_exp.actions.action import examples
+from scalian_exp.actions.evaluate import Evaluate
+from scalian_exp.actions.export import Export
+from scalian_exp.actions.segment import Segment, boxes, spans
+from scalian_exp.build import build, build_task
+from scalian_exp.checkpoint import load
+from scalian_exp.networks.crf import DenseCRF
+from scalian_exp.networks.tiramisu import BatchNorm
+from scalian_exp.refusal import Refusal
+from scalian_exp.run.resume import resumed
+from scalian_exp.run.training import train
+from scalian_exp.vocabulary.checks import check_plain
+
+
+def test_the_splits_iou_is_no_mean_of_batches(tmp_path: Path) -> None:
+    """The same score whatever the batch size, unlike a mean over batches or images."""
+    same = ["model.optimizer.lr=0", "model.network.dropout=0"]
+    metrics = [train(tiny("unet", f"dataset.batch_size={size}", *same), tmp_path / str(size)) for size in (8, 3)]
+    assert metrics[0]["test/miou"] == pytest.approx(metrics[1]["test/miou"], rel=1e-5)
+
+
+@pytest.mark.parametrize(("model", "heads"), [("deeplab_v3", ("aspp.", "head.")), ("deeplab_v1_largefov", ("fc8.",))])
+def test_backbones_learn_slower_than_heads(model: str, heads: tuple[str, ...]) -> None:
+    task = build_task(tiny(model, "model.head_lr=10", "model.optimizer.lr=0.01"))
+    groups = task.make_optimizer().param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([0.01, 0.1])
+    assert sum(len(group["params"]) for group in groups) == len(list(task.network.parameters()))
+    names = {id(p): name for name, p in task.network.named_parameters()}
+    assert all(names[id(p)].startswith("backbone.") for p in groups[0]["params"])
+    assert all(names[id(p)].startswith(heads) for p in groups[1]["params"])
+
+
+def test_tiramisus_weight_decay_spares_biases_and_shifts() -> None:
+    """As Lasagne's regularize_network_params: weights and scales γ shrink, biases and batch norm's shifts β don't."""
+    task = build_task(tiny("tiramisu56", "model.optimizer.lr=0.1", "model.optimizer.weight_decay=0.5"))
+    optimizer = task.make_optimizer()
+    before = {name: parameter.detach().clone() for name, parameter in task.network.named_parameters()}
+    with torch.no_grad():
+        for parameter in task.network.parameters():
+            parameter.fill_(1.0)
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    shrunk = {name for name, parameter in task.network.named_parameters() if (parameter < 1).all()}
+    kept = {name for name, parameter in task.network.named_parameters() if (parameter == 1).all()}
+    kinds = {type(module): {n for n, _ in module.named_parameters()} for module in task.network.modules()}
+    assert kinds[nn.Conv2d] == kinds[nn.ConvTranspose2d] == kinds[BatchNorm] == {"weight", "bias"}
+    assert shrunk == {name for name in before if name.endswith(".weight")}
+    assert kept == {name for name in before if name.endswith(".bias")}
+
+
+def test_slow_backbones_and_spared_biases_go_together() -> None:
+    decay = ["model.head_lr=10", "+model.decay_biases=false", "+model.optimizer.weight_decay=0.5"]
+    task = build_task(tiny("deeplab_v3", "model.optimizer.lr=0.01", *decay))
+    names = {id(p): name for name, p in task.network.named_parameters()}
+    groups = task.make_optimizer().param_groups
+    assert sum(len(group["params"]) for group in groups) == len(names)
+    for group in groups:
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            assert group["lr"] == pytest.approx(0.01 if name.startswith("backbone.") else 0.1)
+            assert group["weight_decay"] == (0.0 if name.endswith(".bias") else 0.5)
+
+
+def test_heads_and_auxiliary_losses_add_up() -> None:
+    config = tiny("fastfcn", "model.aux_weight=0.3", "model.presence_weight=0.7")
+    task, data = build_task(config).train(), build("dataset", config["dataset"])
+    data.setup()
+    batch = data.on_after_batch_transfer(data.splits["train"][torch.arange(4)], 0)
+    torch.manual_seed(0)
+    total, _ = task.step(batch)
+    torch.manual_seed(0)
+    outputs = task.network(batch["image"])
+    there = torch.zeros(4, 4)
+    for i, mask in enumerate(batch["mask"]):
+        for k in mask[mask >= 0].unique():
+            there[i, k] = 1
+    cross_entropy, p = torch.nn.functional.cross_entropy, torch.sigmoid(outputs["presence"])
+    presence = -(there * p.log() + (1 - there) * (1 - p).log()).mean()
+    parts = [cross_entropy(outputs[name], batch["mask"]) for name in ("out", "aux")]
+    assert total.item() == pytest.approx((parts[0] + 0.3 * parts[1] + 0.7 * presence).item(), rel=1e-4)
+
+
+def test_class_weights_come_from_the_training_split(tmp_path: Path) -> None:
+    config = tiny("unet", "loss=median_frequency")
+    train(config, tmp_path)
+    data = build("dataset", config["dataset"])
+    data.setup()
+    masks = data.splits["train"].examples["mask"]
+    frequencies = []
+    for k in range(4):
+        having = torch.stack([mask for mask in masks if (mask == k).any()])
+        frequencies.append(float((having == k).sum() / (having != 255).sum()))
+    wanted = np.median(frequencies) / np.array(frequencies)
+    assert load(tmp_path).task.loss.weights.tolist() == pytest.approx(wanted.tolist(), rel=1e-5)
+
+
+def test_images_smaller_than_the_stride_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"of 32×32 pixels are too small for FastFCN.*stride of 32"):
+        train(tiny("fastfcn", "dataset.image_size=[32,32]"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_crfs_scores_stand_beside_the_networks(tmp_path: Path) -> None:
+    metrics = train(tiny("unet", "model/crf=default", "model.crf.iterations=2"), tmp_path)
+    for name in ("miou", "pixel_accuracy", "boundary_f1", "iou/0"):
+        assert 0 <= metrics[f"test/crf_{name}"] <= 1
+        assert 0 <= metrics[f"test/{name}"] <= 1
+    (file,) = Evaluate().run(load(tmp_path), tmp_path / "again")
+    assert json.loads(file.read_text())["test/crf_miou"] == pytest.approx(metrics["test/crf_miou"])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(tiny("unet", "trainer.max_epochs=2"), folder)
+    return folder
+
+
+def test_segment_answers_in_three_ways(run: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(255, size=(70, 101, 3)).astype(np.uint8)).save(tmp_path / "a.png")
+    files = Segment(image=str(tmp_path / "a.png"), tile_size=64).run(load(run), tmp_path / "out")
+    assert [file.name for file in files] == ["mask.png", "overlay.png", "boxes.csv", "answers.png"]
+    assert files[2].read_text().startswith("class,top,left,bottom,right\n")
+    with Image.open(files[0]) as mask, Image.open(files[1]) as overlay:
+        assert mask.size == overlay.size == (101, 70)
+        assert np.asarray(mask).max() < 4
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that is computed, in bytes."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        outputs = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(outputs):
+            if isinstance(tensor, torch.Tensor):
+                self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
+        return outputs
+
+
+def test_a_large_photo_takes_little_memory(run: Path, tmp_path: Path) -> None:
+    """No tensor is larger than the photo in 8 bits, and all arrays together take less than five such photos.
+
+    In single precision one of 6000×4000 pixels takes 288 MB, and probabilities of 11 classes a GB.
+    """
+    height, width = 800, 1200
+    photo = np.random.default_rng(0).integers(255, size=(30, 45, 3)).astype(np.uint8)
+    Image.fromarray(photo).resize((width, height)).save(tmp_path / "photo.png")
+    model = load(run)
+    tracemalloc.start()
+    small = patch.multiple(segment, FIGURE_SIDE=100, save_figure=lambda _, file: file)  # a figure's memory is its own
+    with Largest() as largest, patch.multiple(bands, BAND=2**16), small:
+        Segment(image=str(tmp_path / "photo.png")).run(model, tmp_path / "out")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert largest.bytes <= 3 * height * width
+    assert peak < 5 * 3 * height * width
+
+
+def test_a_scale_beyond_memory_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="take a smaller scale"):
+        Segment(scale=500.0).run(load(run), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pixelwise_logits_are_exported(run: Path, tmp_path: Path) -> None:
+    """The export compares them with the network's own."""
+    assert {file.name for file in Export().run(load(run), tmp_path)} == {"network.pt2", "network.onnx"}
+
+
+def test_a_file_is_seen_at_the_scale_of_the_training_images(run: Path, tmp_path: Path) -> None:
+    """A test image, saved three times as large, gets the labels that the test gave it."""
+    model = load(run)
+    x = examples(model, 1)["image"]
+    large = F.interpolate(x, scale_factor=3, mode="nearest")[0].permute(1, 2, 0).mul(255).round().byte()
+    Image.fromarray(large.numpy()).save(tmp_path / "large.png")
+    mask, *_ = Segment(image=str(tmp_path / "large.png")).run(model, tmp_path / "out")
+    with torch.no_grad(), Image.open(mask) as found:
+        wanted = F.interpolate(model.task.logits(x).softmax(1), scale_factor=3, mode="bilinear")[0].argmax(0)
+        assert (torch.from_numpy(np.array(found)) == wanted).float().mean() > 0.97
+
+
+def test_a_crf_sees_what_the_network_sees_and_padded_training_images_are_fitted_inside(
+    run: Path, tmp_path: Path
+) -> None:
+    model, sizes = load(run), []
+    height, width = model.config["dataset"]["image_size"]
+    x = torch.rand(1, 3, 4 * height, 2 * width)
+    model.task.crf = lambda logits, image: sizes.append(image.shape[2:]) or logits.softmax(1)
+    with patch.object(Segment, "picture", lambda *_: x):
+        Segment().run(model, tmp_path)
+    assert sizes == [(2 * height, width)]
+    model.config["dataset"]["fit"] = "pad"
+    assert Segment().scaled(model, x).shape[2:] == (height, width // 2)
+    with pytest.raises(Refusal, match="take a smaller image"):
+        Segment().scaled(model, torch.zeros(1).expand(1, 3, 20_000, 20_000))
+
+
+def test_pretrained_runs_load_where_no_weights_can_be_had(tmp_path: Path) -> None:
+    config = tiny("deeplab_v3")
+    config["model"]["network"] |= {"pretrained": True, "width": 1.0}
+    state = resnet50().state_dict()
+    with patch("torchvision.models.ResNet50_Weights.get_state_dict", return_value=state):
+        train({**config, "trainer": {**config["trainer"], "limit_train_batches": 1}, "test": False}, tmp_path)
+    with patch("torchvision.models.ResNet50_Weights.get_state_dict", side_effect=OSError):
+        network = load(tmp_path).task.network
+        with pytest.raises(Refusal, match="ImageNet weights can't be loaded"):
+            train(config, tmp_path / "another")
+    assert not (tmp_path / "another").exists()
+    near = (network.backbone.layer1[0].conv1.weight - state["layer1.0.conv1.weight"]).abs().max()
+    assert near < 0.01  # a step away from where it started
+
+
+def test_augmented_training_resumes_to_the_bit(tmp_path: Path) -> None:
+    changes = ["dataset/augmentation=[elastic,scale,crop,flip,brightness]", "dataset.augmentation.crop.size=[34,40]"]
+    train(tiny("unet", "trainer.max_epochs=2", *changes), tmp_path / "whole")
+    train(tiny("unet", "trainer.max_epochs=1", *changes), tmp_path / "parts")
+    train(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2"]))
+    states = [load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict() for name in ("whole", "parts")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["dataset.num_classes=1"], "masks have 2 to 254 classes"),
+        (["dataset.ignore_index=2"], "is one of the classes"),
+        (["dataset.ignore_index=300"], "read with 8 bits"),
+        (["dataset.palette=[[0,0,0]]"], "has 1 colours, but dataset.num_classes is 4"),
+        (["dataset.palette=[[0,0],[1,1]]"], r"has \[0, 0\], which is no colour"),
+        (["dataset.palette=[[0,0,0],[0,0,300]]"], r"has \[0, 0, 300\], which is no colour"),
+        (["dataset.image_size=[120]"], r"two whole numbers, height and width, as \[96,128\], not \[120\]"),
+        (["dataset.palette=red"], "must be a list of colours or null"),
+        (["+dataset.class_names=[a,b]"], "has 2 names, but dataset.num_classes is 4"),
+        (["+dataset.class_names=[a,b,a,c]"], "two classes have the same name"),
+        (
+            ["dataset=mask_folder", "dataset.root=.", "dataset.class_names=[a]"],
+            "has 1 names, but dataset.num_classes is 2",
+        ),
+        (["model=deeplab_v2", "model.network.rates=[]"], "at least one rate"),
+        (["model/crf=default", "model.crf.appearance_pixels=1e-15"], "model.crf: "),
+    ],
+)
+def test_what_cannot_work_is_told_before_training(overrides: list[str], sentence: str, tmp_path: Path) -> None:
+    config = tiny("unet", *overrides)
+
+    def checked_and_trained() -> None:
+        check_plain(config)
+        train(config, tmp_path / "run")
+
+    with pytest.raises(Refusal, match=sentence):
+        checked_and_trained()
+    assert not (tmp_path / "run").exists()
+
+
+def test_tiles_give_what_the_whole_gives_where_one_is_enough(run: Path) -> None:
+    model, x = load(run), torch.rand(1, 3, 40, 48)
+    with torch.no_grad():
+        whole = Segment(tile_size=64).probabilities(model, x)
+        tiles = Segment(tile_size=24, overlap=0.5).probabilities(model, x)
+        assert torch.allclose(whole, torch.softmax(model.task.logits(x), 1), atol=1e-5)
+    assert torch.allclose(tiles.sum(1), torch.ones(1, 40, 48), atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "size", "overlap"), [(100, 40, 0.25), (40, 40, 0.5), (30, 40, 0.5), (41, 40, 0.9)])
+def test_spans_cover_and_overlap(side: int, size: int, overlap: float) -> None:
+    found = list(spans(side, size, overlap))
+    assert found[0].start == 0
+    assert found[-1].stop == side
+    assert all(s.stop - s.start == min(size, side) for s in found)
+    assert all(a.stop - b.start >= int(overlap * min(size, side)) for a, b in pairwise(found))
+
+
+def test_boxes_surround_regions() -> None:
+    mask = torch.zeros(9, 9, dtype=torch.long)
+    mask[1:3, 2:6] = mask[5:8, 1:3] = 2
+    mask[8, 8] = 1  # too small
+    found = [tuple(box) for box in boxes(mask, smallest=4)]
+    assert found == [(2, 1, 2, 3, 6), (2, 5, 1, 8, 3)]  # the ground has none
+
+
+def test_the_crf_is_tuned_on_validation_images(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], root: Path
+) -> None:
+    said = spec_from_file_location("tune_crf", root / "scripts/tune_crf.py")
+    assert said is not None
+    assert said.loader is not None
+    script = module_from_spec(said)
+    said.loader.exec_module(script)
+    wanted = (10.0 * 2, 0.08 * 100, 4.0, 0.3)  # the coarse best, with twice the weight
+
+    def score(_: object, crf: DenseCRF) -> tuple[float, float]:
+        chosen = (crf.appearance_weight, crf.appearance_pixels, crf.appearance_colours, crf.smoothness_weight)
+        return -sum(abs(math.log(a / b)) for a, b in zip(chosen, wanted, strict=True)), 0.0
+
+    with patch.object(script.Answers, "score", score):
+        assert script.search(script.Answers(*torch.zeros(3, 1)), 100.0) == pytest.approx(wanted)
+    small = {"WEIGHTS": (1.0, 3.0), "EXTENTS": (0.1,), "COLOURS": (6.0,), "SMOOTHNESS": (1.0,)}
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / ".hydra").mkdir()
+    (copy / ".hydra/overrides.yaml").write_text("[model=unet, seed=3, model.crf.iterations=2, test=false]")
+    with patch.multiple(script, **small), patch("sys.argv", ["tune_crf.py", str(copy)]):
+        script.main()
+    command = shlex.split(capsys.readouterr().out.strip().splitlines()[-1].partition("scalian-train ")[2])
+    assert {"seed=3", f"init_from={copy}/checkpoints/best.ckpt", "trainer.max_epochs=0"} < set(command)
+    assert not {"model.crf.iterations=2", "test=false"} & set(command)
+    assert isinstance(build_task(tiny("unet", *command[1:])).crf, DenseCRF)
+
+
+def test_an_index_beyond_the_test_split_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="there are 8 test images"):
+        Segment(index=8).run(load(run), tmp_path)

@@ -1,0 +1,183 @@
+"""What tests share: configs without the command line, tiny versions of every model, comparisons."""
+
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from torch import nn
+
+from scalian_exp.datasets.images import TensorBatches
+from scalian_exp.vocabulary.options import CONFIGS
+
+TINY = {
+    "network.hidden": [8],
+    "network.channels": [4, 4],
+    "network.latent_dim": 2,
+    "network.features": 8,
+    "network.head_features": 8,
+    "network.network.features": 4,
+    "network.network.head_features": 8,
+    "network.width": 0.03,
+    "network.layers": [1, 1],
+    "network.glimpses": 2,
+    "network.lstm_units": 6,
+    "importance_samples": 3,
+    "likelihood.runs": 3,
+    "likelihood.steps": [3, 3, 3],
+    "likelihood.gibbs_steps": 3,
+    "val_likelihood.runs": 3,
+    "val_likelihood.steps": [3, 3, 3],
+}
+"""widths for tests, for whichever of these a model has"""
+
+
+needs_browser = pytest.mark.skipif(
+    not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="no chromium here: apt-get install chromium chromium-driver",
+)
+"""marks tests of pages"""
+
+
+def names(group: str) -> list[str]:
+    """All options of a config group, found by listing."""
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def composed(*overrides: str) -> Any:
+    """The config that a command line means, not yet resolved."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+def fake(model: str) -> str:
+    """The made-up data set of the kind that a model needs."""
+    needs = fits(model)["needs"]
+    if "binary" in needs:
+        return "fake_binary"
+    if "ratings" in needs:
+        return "fake_ratings"
+    return "fake_texts" if "texts" in needs else "fake_masks" if "masks" in needs else "fake_images"
+
+
+@cache
+def fits(model: str) -> dict[str, Any]:
+    """A model's own words: its task and what it needs of the data."""
+    said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))
+    words: dict[str, Any] = said["model"]["fits"]
+    return words
+
+
+def partnered(partners: Callable[[str], list[str]]) -> list[Any]:
+    """Every model with every partner, as parameters of a test. What a task asks of its loss and data is the same for
+    all its models, so the default run tries one of them with all partners; the slow tests try the others."""
+    seen, parameters = set(), []
+    for model in names("model"):
+        others, kind = partners(model), str(fits(model))
+        marks = [pytest.mark.slow] if kind in seen else []
+        parameters += [pytest.param(model, other, marks=marks) for other in others]
+        seen.add(kind)
+    return parameters
+
+
+def kinds() -> list[Any]:
+    """Every model, as parameters of a test: the default run tries one of those that share the classes of their task and
+    network, the slow tests the others."""
+    seen, parameters = set(), []
+    for model in names("model"):
+        said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
+        kind = (said["_target_"], said["network"]["_target_"])
+        parameters.append(pytest.param(model, marks=[pytest.mark.slow] if kind in seen else []))
+        seen.add(kind)
+    return parameters
+
+
+def of_each_kind() -> list[Any]:
+    """All models as parameters of a test: of those that say the same of what fits them the default run tries the first,
+    the slow tests the others."""
+    seen, parameters = set(), []
+    for model in names("model"):
+        kind = str(fits(model))
+        parameters.append(pytest.param(model, marks=[pytest.mark.slow] if kind in seen else []))
+        seen.add(kind)
+    return parameters
+
+
+def widths(model: str) -> list[str]:
+    """Overrides that make a model tiny."""
+    said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
+    has = OmegaConf.create(said)
+    return [f"model.{key}={value}" for key, value in TINY.items() if OmegaConf.select(has, key) is not None]
+
+
+def tiny(model: str, *overrides: str) -> dict[str, Any]:
+    """A resolved config that trains a tiny version of a model on fake data in a second."""
+    config = composed(
+        *[f"model={model}", f"dataset={fake(model)}", "callbacks=minimal", "logger=none", "trainer/accelerator=cpu"],
+        *["trainer.max_epochs=1", *widths(model), *overrides],
+    )
+    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return plain
+
+
+def numbered(size: int) -> TensorBatches:
+    """So many examples in memory, which are their own numbers."""
+    return TensorBatches({"image": torch.arange(size)})
+
+
+@cache
+def option(group: str, name: str) -> dict[str, Any]:
+    """A config file's own values, nothing composed."""
+    node = yaml.safe_load((CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    values: dict[str, Any] = node.get(group, node)
+    return values
+
+
+def fit_together(model: str, dataset: str, loss: str) -> bool:
+    """What the words say, computed here a second time."""
+    m, d, l = option("model", model)["fits"], option("dataset", dataset), option("loss", loss)["fits"]  # noqa: E741
+    return m["task"] in l["tasks"] and {*m["needs"], *l["needs"]} <= set(d["provides"])
+
+
+def count(network: nn.Module) -> int:
+    """A network's parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Where two checkpoints differ."""
+    if isinstance(one, torch.Tensor):
+        return [] if torch.equal(one.nan_to_num(), other.nan_to_num()) and one.dtype == other.dtype else [path]
+    if isinstance(one, dict):
+        missing = [f"{path}/{key}" for key in one.keys() ^ other.keys()]
+        return missing + [
+            d for key in one.keys() & other.keys() for d in differences(one[key], other[key], f"{path}/{key}")
+        ]
+    if isinstance(one, list | tuple):
+        return [d for i, pair in enumerate(zip(one, other, strict=True)) for d in differences(*pair, f"{path}/{i}")]
+    return [] if one == other or (one != one and other != other) else [path]
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """All that lies in a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def browser(profile: Path) -> Any:
+    """Headless Chromium with a fresh profile."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in (
+        *["headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-quic"],
+        *["disable-component-update", "disable-sync", "window-size=1400,1400", f"user-data-dir={profile}"],
+    ):
+        options.add_argument(f"--{flag}")
+    return webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
