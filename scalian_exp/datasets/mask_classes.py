@@ -3,7 +3,8 @@
 An indexed file says it twice: by numbers, and by the colours that its palette gives them. Programs that order palettes
 themselves (GIF, pictures of few colours) change the numbers and keep the colours; annotation tools keep the numbers and
 choose any colours. So colours count where they are the classes' own: those of dataset.palette, black and white for two
-classes, or greys that are class numbers. Else numbers count, and all files must give a number the same colour.
+classes, or greys that are class numbers. Else numbers count, and all files must give a number the same colour. Whoever
+writes a GIF file orders its colours, so there numbers count only if nothing but black and one colour needs an order.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +18,12 @@ from scalian_exp.batches import VOID_BYTE
 from scalian_exp.datasets.image_files import WHITE, on_background
 from scalian_exp.datasets.mask_readings import (
     ADVICE,
+    BLACK,
     UNKNOWN,
     Array,
     Colour,
     Reading,
+    all_grey,
     decide,
     looked_up,
     numbers_of,
@@ -31,7 +34,6 @@ from scalian_exp.refusal import Refusal
 
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 """Pillow's names of modes whose pixels are numbers"""
-BLACK: Colour = (0, 0, 0)
 
 
 class Classes:
@@ -109,7 +111,7 @@ class Classes:
         by_number = by_colour = self.of_number(values)
         if self.colours:
             by_colour = self.of_colour((brightness * value,) * 3 for value in values.tolist())
-        decided = decide(by_number, by_colour, all(len(set(colour)) == 1 for colour in self.colours))
+        decided = decide(by_number, by_colour, all_grey(self.colours))
         if decided is None and (by_number == UNKNOWN).any():
             raise Refusal(self.no_class(values[by_number == UNKNOWN][0], path))
         if decided is None:
@@ -131,6 +133,11 @@ class Classes:
             what = self.no_class(wrong[0], path) if len(wrong) else f"{path} says other classes by its palette's greys."
             raise Refusal(f"{what} If the colours of its palette are the classes, {ADVICE}.")
         found, by = decided
+        if by_colour is None and mask.format == "GIF" and len({*colours} - {BLACK}) > 1 and not all_grey(colours):
+            raise Refusal(
+                f"{path} has the colours {', '.join(str(list(colour)) for colour in colours[:5])} in the order that "
+                f"the program chose which wrote the GIF file, so its numbers need not be the classes; {ADVICE}."
+            )
         unsaid = by != "colours" and (by_colour is None or UNKNOWN in by_colour)
         legend = dict(zip(values.tolist(), colours, strict=True)) if unsaid else {}
         return Reading(looked_up(numbers, values, found), "numbers" if by_colour is None else by, legend)
@@ -150,12 +157,12 @@ class Classes:
         if self.colours:
             found = self.of_colour(colours)
             return np.where((found == UNKNOWN) & void, VOID_BYTE, found), True
-        if len(set(colours)) < len(colours) or any(len(set(colour)) > 1 for colour in colours):
+        if len(set(colours)) < len(colours) or not all_grey(colours):
             return None, False
-        if self.num_classes == 2 and set(palette) <= {BLACK, WHITE}:
+        if self.num_classes == 2 and (set(palette) <= {BLACK, WHITE} or set(colours) == {BLACK, WHITE}):
             return np.where(void, VOID_BYTE, np.array([colour == WHITE for colour in colours])), True
         greys = np.array([colour[0] for colour in colours])
-        return self.of_number(greys), all(len(set(colour)) == 1 for colour in palette)
+        return self.of_number(greys), all_grey(palette)
 
     def of_colours(self, colours: Array, path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Of (H, W, 3)."""

@@ -22,7 +22,7 @@ from scalian_exp.datasets.identity import EXAMPLES
 from scalian_exp.datasets.image_files import WHITE
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_files import MaskFiles
-from scalian_exp.datasets.mask_readings import Checked, refuse_disagreement
+from scalian_exp.datasets.mask_readings import Checked, numbers_said, refuse_disagreement
 from scalian_exp.datasets.masks import Masks, refuse_void
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -89,11 +89,13 @@ class MaskFolder(Masks):
         pairs |= {name: [train[index] for index in indices] for name, indices in shares.items()}
         refuse_empty(pairs, self.root, self.held_out, skipped)
         splits = {name: self.files(part) for name, part in pairs.items()}
-        self.check_masks({name: files.check() for name, files in splits.items()})
+        masks = {name: files.check() for name, files in splits.items()}
+        self.check_masks(masks)
         places = {name: folders.get(name, folders["train"])[0] for name in splits}
         images = {name: [image for image, _ in files.pictures] for name, files in splits.items()}
         self.identity = {EXAMPLES: {name: identity_of(images[name], places[name]) for name in splits}}
-        tell(self.root, "images with masks", splits, skipped)
+        legend = numbers_said(mask for part in masks.values() for mask in part)
+        tell(self.root, "images with masks", splits, skipped, f"; classes by palette: {legend}" if legend else "")
         return splits
 
     def check_masks(self, masks: Mapping[str, list[Checked]]) -> None:

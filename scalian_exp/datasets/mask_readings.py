@@ -14,6 +14,7 @@ from scalian_exp.refusal import Refusal
 
 UNKNOWN = -1
 Colour = tuple[int, ...]
+BLACK: Colour = (0, 0, 0)
 ADVICE = "say which colour is which class: dataset.palette=[[red,green,blue],…], or save masks of class numbers"
 Array = np.ndarray[Any, Any]
 
@@ -58,6 +59,11 @@ def decide(
     if numbers_do and (agree or not prefer_colours):
         return by_number, "either" if agree else "numbers"
     return None
+
+
+def all_grey(colours: Iterable[Colour]) -> bool:
+    """Tell whether each colour has as much red as green and blue."""
+    return all(len(set(colour)) == 1 for colour in colours)
 
 
 def used(numbers: Array) -> Array:
@@ -115,7 +121,8 @@ def refuse_disagreement(masks: Iterable[Checked], void: int | None = None) -> No
 
     Raises:
         Refusal: if some files of a data set can be read by numbers only and others by colours only, if palettes of
-            files that are read by numbers say different things, or if they are greys in another order than the numbers.
+            files that are read by numbers say different things, or if their colours look as if a program had ordered
+            them: greys that don't rise with their numbers, or black that isn't the first class.
     """
     first: dict[str, Path] = {}
     colours: dict[int, tuple[Colour, Path]] = {}
@@ -142,9 +149,23 @@ def refuse_disagreement(masks: Iterable[Checked], void: int | None = None) -> No
             f"{ADVICE}."
         )
     shades = [colours[number][0] for number in sorted(colours) if number != void]
-    if all(len(set(shade)) == 1 for shade in shades) and any(a > b for a, b in pairwise(shades)):
+    if all_grey(shades) and any(a > b for a, b in pairwise(shades)):
         order = ", ".join(str(list(shade)) for shade in shades[:5])
         raise Refusal(
             f"The palette of {colours[min(colours)][1]} has greys that don't rise with their numbers ({order}), so the "
             f"greys may be the classes, or the numbers; {ADVICE}."
         )
+    black = [number for number, (colour, _) in colours.items() if colour == BLACK and number != void]
+    if black and 0 not in black:
+        raise Refusal(
+            f"Black is the number {black[0]} in the palette of {colours[black[0]][1]}. It is nearly always class 0, so "
+            f"the program that wrote the file may have chosen the order of the colours; {ADVICE}."
+        )
+
+
+def numbers_said(masks: Iterable[Checked]) -> str:
+    """Return which number has which colour, where masks with a palette are read by their numbers; "" if none is."""
+    colours = {number: colour for mask in masks for number, colour in mask.legend.items()}
+    if all_grey(colours.values()):
+        return ""
+    return ", ".join(f"{number} {list(colours[number])}" for number in sorted(colours))

@@ -170,13 +170,13 @@ def test_numbers_of_a_pgm_file_are_those_that_stand_in_it(tmp_path: Path) -> Non
             assert found(mask, Classes(4)) == [0, 2, 3]
 
 
-def save_all(root: Path, masks: list[Image.Image], suffix: str = ".png") -> MaskFolder:
+def save_all(root: Path, masks: list[Image.Image], suffix: str = ".png", void: int | None = None) -> MaskFolder:
     for number, mask in enumerate(masks):
         for split in ("train", "val", "test"):
             for kind, picture in (("images", Image.new("L", mask.size)), ("masks", mask)):
                 (root / split / kind).mkdir(parents=True, exist_ok=True)
                 picture.save(root / split / kind / f"{number}{suffix}")
-    return MaskFolder(str(root), 1, [8, 8], 3, num_workers=0)
+    return MaskFolder(str(root), 1, [8, 8], 3, void, num_workers=0)
 
 
 def test_files_whose_palettes_disagree_are_refused_by_name(tmp_path: Path) -> None:
@@ -206,6 +206,47 @@ def test_greys_against_the_order_of_their_numbers_are_refused(tmp_path: Path) ->
         save_all(tmp_path / "both", [indexed([0, 1, 1], [light, dark])]).setup()
     with pytest.raises(Refusal, match=advice):  # in no file alone
         save_all(tmp_path / "each", [indexed([0, 0], [light]), indexed([1, 1], [dark, dark])]).setup()
+
+
+def test_colours_that_a_gif_file_orders_are_no_classes(tmp_path: Path) -> None:
+    """Its writers drop unused colours and sort the others: the numbers of two files needn't mean the same."""
+    black, red, green = [0] * 3, [200, 0, 0], [0, 200, 0]
+    advice = r"the GIF file, so its numbers need not be the classes; say which colour is which class: dataset\.palette="
+    for numbers, palette in (([0, 1], [red, green]), ([0, 1, 2], [black, red, green]), ([1, 0], [red, [255] * 3])):
+        assert found(saved(indexed(numbers, palette)), Classes(3)) == numbers
+        with pytest.raises(Refusal, match=advice):
+            found(saved(indexed(numbers, palette), "GIF"), Classes(3))
+        read = found(saved(indexed(numbers, palette), "GIF"), Classes(len(palette), palette=palette))
+        assert read == numbers
+    save_all(tmp_path / "two", [indexed([0, 1], [black, red])] * 2, ".gif").setup()
+    data = save_all(tmp_path / "other", [indexed([0, 1], [black, red]), indexed([0, 1], [black, green])], ".gif")
+    with pytest.raises(Refusal, match=r"0\.gif and .*1\.gif disagree: the number 1 is"):
+        data.setup()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_black_that_is_not_the_first_class_is_refused_or_void(suffix: str, tmp_path: Path) -> None:
+    black, red = [0] * 3, [200, 0, 0]
+    with pytest.raises(
+        Refusal, match=r"Black is the number 1 in the palette of .*0\.\w+\. .*; say which.*dataset.palette="
+    ):
+        save_all(tmp_path / "class", [indexed([0, 1], [red, black])], suffix).setup()
+    void = indexed([0, 1, 3], [red, [0, 200, 0], [0, 0, 200], black])
+    save_all(tmp_path / "void", [void], void=3).setup()
+
+
+def test_black_and_white_count_among_colours_that_are_not_there() -> None:
+    others = [[200, 0, 0], [0, 200, 0]]
+    assert found(indexed([1, 0, 0], [[255] * 3, [0] * 3, *others]), Classes(2)) == [0, 1, 1]
+    assert found(indexed([1, 0, 0], [[0] * 3, [255] * 3, *others]), Classes(2)) == [1, 0, 0]
+
+
+def test_what_the_numbers_of_a_palette_mean_is_printed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    masks = [indexed([0, 2], [[0] * 3, [9] * 3, [200, 0, 0]]), indexed([1, 0], [[0] * 3, [0, 200, 0]])]
+    save_all(tmp_path / "colours", masks).setup()
+    assert capsys.readouterr().out.count("; classes by palette: 0 [0, 0, 0], 1 [0, 200, 0], 2 [200, 0, 0]\n") == 1
+    save_all(tmp_path / "greys", [indexed([0, 1], [[0] * 3, [9] * 3])]).setup()
+    assert "palette" not in capsys.readouterr().out
 
 
 def test_a_split_of_void_alone_is_refused(tmp_path: Path) -> None:
