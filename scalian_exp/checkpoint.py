@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from scalian_exp.build import build_task
+from scalian_exp.files import check_regular
 from scalian_exp.folders import CHECKPOINTS, checkpoint_file
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import check_buildable, check_config
@@ -59,6 +60,7 @@ def check_intact(file: Path) -> None:
     Raises:
         Refusal: if it has changed since it was written, or isn't a checkpoint.
     """
+    check_regular(file, "use another one of the run")
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()

@@ -124,6 +124,19 @@ def write_text(file: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def check_regular(file: Path, advice: str) -> None:
+    """Refuse a FIFO, a device or a folder where a file is about to be read: opening a FIFO would wait for ever.
+
+    Args:
+        advice: what to do; ends the sentence.
+
+    Raises:
+        Refusal: if something lies there that is no regular file.
+    """
+    if file.exists() and not file.is_file():
+        raise Refusal(f"{file} is no regular file; {advice}.")
+
+
 def read_text(file: Path, advice: str = "restore it from a copy") -> str:
     """Read a UTF-8 text file.
 
@@ -134,8 +147,7 @@ def read_text(file: Path, advice: str = "restore it from a copy") -> str:
         Refusal: if it is missing, no regular file, unreadable, or no text.
     """
     try:
-        if file.exists() and not file.is_file():  # reading a FIFO would wait for ever
-            raise Refusal(f"{file} is no regular file; {advice}.")
+        check_regular(file, advice)
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise Refusal(f"{file} is damaged: it is no text; {advice}.") from error

@@ -2,12 +2,18 @@
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from scalian_exp.checkpoint import check_intact
+from scalian_exp.datasets.download import sha256_of
+from scalian_exp.datasets.shards import is_whole
+from scalian_exp.datasets.table_files import records, separator_of
 from scalian_exp.files import failures_refused, read_json, read_text, read_yaml, reason, replacing, write_text
 from scalian_exp.refusal import Refusal
 
@@ -122,3 +128,22 @@ def test_bugs_keep_their_traces() -> None:
     assert reason(OSError(errno.EINVAL, "of a socket")) is None
     assert reason(RuntimeError("sizes don't match")) is None
     assert reason(ConnectionRefusedError(errno.ECONNREFUSED, "refused")) is None
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "reading",
+    [
+        check_intact,
+        read_text,
+        sha256_of,
+        lambda file: is_whole(file, 1),
+        lambda file: list(records(file)),
+        lambda file: separator_of(file, ["a"]),
+    ],
+)
+def test_nothing_waits_for_what_nobody_writes(reading: Callable[[Path], Any], tmp_path: Path) -> None:
+    file = tmp_path / "named.pipe"
+    os.mkfifo(file)
+    with pytest.raises(Refusal, match=r"named\.pipe is no regular file; \w+"):
+        reading(file)

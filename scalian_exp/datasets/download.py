@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from scalian_exp.files import check_regular
 from scalian_exp.refusal import Refusal
 
 TIMEOUT = 60
@@ -40,6 +41,7 @@ def one_at_a_time(root: str | None) -> Iterator[None]:
 
 
 def sha256_of(file: Path) -> str:
+    check_regular(file, "remove it")
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while block := stream.read(2**20):

@@ -20,7 +20,7 @@ from scalian_exp.datasets.base import Batched, Examples
 from scalian_exp.datasets.identity import EXAMPLES, hash_of
 from scalian_exp.datasets.images import Images
 from scalian_exp.datasets.masks import Masks
-from scalian_exp.files import read_json
+from scalian_exp.files import check_regular, read_json
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
@@ -143,6 +143,7 @@ def is_whole(shard: Path, size: int) -> bool:
 
     The table is litdata's: little-endian uint32, the number of examples, where each begins, and where the last ends.
     """
+    check_regular(shard, AGAIN)
     header = 4 * (size + 2)
     with shard.open("rb") as file:
         start = file.read(header)

@@ -5,9 +5,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from scalian_exp.files import check_regular
 from scalian_exp.refusal import Refusal
 
 SEPARATORS = (",", ";", "\t", "|")
+REGULAR = "put the table itself there"
+"""what to do about a FIFO in its place"""
 
 
 def records(
@@ -26,6 +29,7 @@ def records(
     mark = separator if len(separator) == 1 else "\t"
     quoting = csv.QUOTE_MINIMAL if (mark == "," if quoted is None else quoted) else csv.QUOTE_NONE
     csv.field_size_limit(sys.maxsize)
+    check_regular(file, REGULAR)
     try:
         with file.open(newline="", encoding=encoding) as stream:
             lines = stream if len(separator) == 1 else (line.replace(separator, "\t") for line in stream)
@@ -56,6 +60,7 @@ def separator_of(file: Path, columns: Sequence[str]) -> str:
     Raises:
         Refusal: if the first line lacks a column, whatever separates them, or if the file can't be read.
     """
+    check_regular(file, REGULAR)
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             first = next((line for line in stream if line.strip()), "").strip("\r\n")

@@ -115,4 +115,4 @@ def figures(runs: list[Path]) -> list[tuple[str, list[str]]]:
 
 
 def embedded(file: Path) -> str:
-    return base64.b64encode(file.read_bytes()).decode() if file.exists() else ""
+    return base64.b64encode(file.read_bytes()).decode() if file.is_file() else ""

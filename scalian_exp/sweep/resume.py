@@ -9,7 +9,7 @@ import yaml
 from scalian_exp.commandline.experiment import with_found
 from scalian_exp.commandline.overrides import each_for_its_job
 from scalian_exp.commandline.shell import command_to_resume
-from scalian_exp.files import read_yaml
+from scalian_exp.files import read_text, read_yaml
 from scalian_exp.folders import CONFIG, MULTIRUN, OVERRIDES, check_links, multirun, runs_in
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import read_config, read_overrides
@@ -120,7 +120,7 @@ def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
     from scalian_exp.trust import modules, objection
 
     for job in runs_in(sweep):
-        if not (job / OVERRIDES).read_bytes():
+        if not read_text(job / OVERRIDES):
             continue  # killed when Hydra was about to write it anew, and now it does
         composed = compose(config_name, read_overrides(job))
         now = resolved(composed)
