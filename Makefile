@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS := $(VENV)/.docs
 RAY := .venv-ray
 
 .DEFAULT_GOAL := help
 .PHONY: help train test test-all check dashboard benchmark docs
-DOCS := $(VENV)/.docs
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,7 +42,7 @@ check: $(READY) ## lint, format and types
 	$(BIN)/mypy
 
 $(DOCS): $(READY)
-	$(BIN)/python -m pip install --quiet '.[docs]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[docs]' --constraint constraints.txt
 	touch $@
 
 docs: $(DOCS) ## build the documentation into site/
