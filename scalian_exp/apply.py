@@ -36,6 +36,8 @@ def apply(config: dict[str, Any]) -> None:
     from scalian_exp.checkpoint import load
     from scalian_exp.run.devices import torch_device
     from scalian_exp.run.record import quiet
+    from scalian_exp.tasks.capabilities import TrainedByLayers
+    from scalian_exp.tasks.offers import offers
 
     quiet()
     model = load(str(config["run"]), torch_device(str(config["device"])), config["trust"])
@@ -48,7 +50,8 @@ def apply(config: dict[str, Any]) -> None:
             f"action={name} needs {' and '.join(missing)}, which {type(model.task.network).__name__} and its data "
             f"don't offer; this run can do action={'|'.join(offered)}."
         )
-    untrained: int = getattr(model.task.network, "layers_untrained", 0)
+    network = model.task.network
+    untrained = network.layers_untrained if offers(network, TrainedByLayers) else 0
     if untrained and THROUGH_THE_TOP & set(node["needs"]):
         raise Refusal(
             f"The upper {untrained} of this stack's layers have not been trained yet, and action={name} goes through "
@@ -64,9 +67,11 @@ def apply(config: dict[str, Any]) -> None:
 
 def lacks(model: Any, needs: list[str]) -> list[str]:
     """Those needs of an action that neither the network nor its task offers, nor the data provides."""
+    from scalian_exp.tasks.offers import has
+
     provided = model.config["dataset"].get("provides", [])
-    offers = (model.task.network, model.task)
-    return [need for need in needs if need not in provided and not any(hasattr(offer, need) for offer in offers)]
+    parts = (model.task.network, model.task)
+    return [need for need in needs if need not in provided and not any(has(part, need) for part in parts)]
 
 
 def job(config: DictConfig) -> None:

@@ -111,8 +111,7 @@ def build_task(config: dict[str, Any]) -> Any:
         Refusal: if a part refuses its arguments.
     """
     task = build("model", config["model"], loss=build("loss", config["loss"]))
-    for fact in ("class_names", "palette", "object_class"):
-        setattr(task, fact, config["dataset"].get(fact))
+    task.describe(config["dataset"])
     if task.optimizer is None:
         return task
     try:

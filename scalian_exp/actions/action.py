@@ -44,7 +44,7 @@ def data_of(model: Loaded) -> Any:
     data.setup("test")
     if state := {name: value for name, value in model.data_state.items() if name != EXAMPLES}:
         data.load_state_dict(state)
-    model.task.class_names = model.task.class_names or getattr(data, "class_names", None)
+    model.task.name_classes(data)
     return data
 
 
@@ -57,7 +57,8 @@ def batches(model: Loaded, split: str) -> Iterator[Batch]:
 
 def prepared(model: Loaded, data: Any, batch: Batch) -> Batch:
     on_device = {name: values.to(model.task.device) for name, values in batch.items()}
-    return data.on_after_batch_transfer(on_device, 0)
+    prepared: Batch = data.prepare(on_device)
+    return prepared
 
 
 def examples(model: Loaded, count: int) -> Batch:

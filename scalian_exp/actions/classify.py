@@ -14,6 +14,8 @@ from scalian_exp.checkpoint import Loaded
 from scalian_exp.commandline.terminal import display
 from scalian_exp.figures.grids import show, to_array
 from scalian_exp.ranges import PositiveInt
+from scalian_exp.tasks.capabilities import Classifies
+from scalian_exp.tasks.offers import offers
 
 
 class Classify(Action):
@@ -35,7 +37,8 @@ class Classify(Action):
         batch = spread(model, data, self.count) if self.image is None else {"image": image_from(model, self.image)}
         names = [called(model.task.class_names, k) for k in range(model.task.network.num_classes)]
         network = model.task.network
-        logits = getattr(network, "classify", network)(model.task.inputs(batch))  # a labelled DBN gives back images
+        x = model.task.inputs(batch)
+        logits = network.classify(x) if offers(network, Classifies) else network(x)
         probabilities = torch.softmax(logits.float(), 1).cpu()
         truths = [names[label] for label in batch["label"].tolist()] if "label" in batch else [""]
         ordered = [[(names[k], float(row[k])) for k in row.argsort(descending=True).tolist()] for row in probabilities]

@@ -12,6 +12,8 @@ from scalian_exp.actions.probe import Probe
 from scalian_exp.actions.representations import Split, components
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.networks.parts.backbones import imagenet_weights
+from scalian_exp.tasks.capabilities import TrainedByLayers
+from scalian_exp.tasks.offers import offers
 
 SIDE = 64
 """pixels of the images that the ImageNet network sees: larger ones would take hours on a CPU"""
@@ -23,7 +25,8 @@ class CompareFeatures(Probe):
 
     def representations(self, model: Loaded, data: Any, train: Split, test: Split) -> dict[str, tuple[Any, Any] | str]:
         parts = [self.of_layers(model, data, split) for split in ("train", "test")]
-        trained = len(parts[0]) - getattr(model.task.network, "layers_untrained", 0)
+        network = model.task.network
+        trained = len(parts[0]) - (network.layers_untrained if offers(network, TrainedByLayers) else 0)
         found: dict[str, tuple[Any, Any] | str] = {
             f"layer {layer} ({train.shape[1]}{'' if layer <= trained else ', at random'})": (train, test)
             for layer, (train, test) in enumerate(zip(*parts, strict=True), start=1)
@@ -32,10 +35,10 @@ class CompareFeatures(Probe):
         found[f"pca ({reduced[0].shape[1]})"] = (reduced[0], reduced[1])
         found[f"pixels ({train.inputs.shape[1]})"] = (train.inputs, test.inputs)
         try:
-            network = imagenet_network().to(model.task.device)
+            imagenet = imagenet_network().to(model.task.device)
         except ValueError as error:
             return {**found, "ImageNet's ResNet-18": str(error)}
-        transferred = [self.transferred(network, model, data, split) for split in ("train", "test")]
+        transferred = [self.transferred(imagenet, model, data, split) for split in ("train", "test")]
         found[f"ImageNet's ResNet-18 ({transferred[0].shape[1]})"] = (transferred[0], transferred[1])
         return found
 

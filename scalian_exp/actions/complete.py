@@ -14,6 +14,8 @@ from scalian_exp.datasets.image_files import chosen, opened, seen
 from scalian_exp.figures.grids import rows_of_images, side_by_side
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt, Seed
 from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.capabilities import SamplesByPixel
+from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.reconstruction import psnr
 
 
@@ -51,7 +53,7 @@ class Complete(Action):
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
         network = model.task.network
-        by_pixel = hasattr(network, "pixel_by_pixel")
+        by_pixel = offers(network, SamplesByPixel)
         x = (exact_inputs if by_pixel else inputs)(model, self.image, self.count)
         check_room(model, len(x) * self.completions)
         torch.manual_seed(self.seed)

@@ -12,7 +12,9 @@ from scalian_exp.figures.grids import rows_of_images, side_by_side
 from scalian_exp.networks.corruptions import Corruption, SaltAndPepper
 from scalian_exp.ranges import NonNegativeFloat, PositiveInt, Seed
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.reconstruction import psnr
+from scalian_exp.tasks.capabilities import Denoises
+from scalian_exp.tasks.offers import offers
+from scalian_exp.tasks.reconstruction import Reconstruction, psnr
 
 
 class Denoise(Action):
@@ -41,10 +43,10 @@ class Denoise(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
-        if self.image is not None and self.level is not None and not hasattr(model.task.network, "denoise"):
+        if self.image is not None and self.level is not None and not offers(model.task.network, Denoises):
             raise Refusal("level is that of the noise put on test images; image=… is taken as it is: leave one out.")
         x = inputs(model, self.image, self.count)
-        corruption = getattr(model.task, "corruption", None) or self.noise
+        corruption = (model.task.corruption if isinstance(model.task, Reconstruction) else None) or self.noise
         level = corruption.level if self.level is None else self.level
         try:
             corruption.check_level(level)
@@ -66,7 +68,7 @@ class Denoise(Action):
         """name → denoised images."""
         found = {"denoised": model.task.reconstruct(noisy)}
         network = model.task.network
-        by_sampling = hasattr(network, "denoise") and not network.standardised
+        by_sampling = offers(network, Denoises) and not network.standardised
         if by_sampling and isinstance(corruption, SaltAndPepper) and 0 < level < 1:
             found = {"one pass": found["denoised"], "Gibbs": network.denoise(noisy, level / 2)}  # half keep their value
         return found

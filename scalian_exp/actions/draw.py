@@ -9,7 +9,7 @@ from scalian_exp.actions.sample import save_animation
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.drawing import drawing_strip, frames
 from scalian_exp.ranges import PositiveInt
-from scalian_exp.tasks.base import probabilities
+from scalian_exp.tasks.decoding import probabilities
 
 
 class Draw(Action):

@@ -148,7 +148,7 @@ def without(found: Neighbours, own: int) -> Neighbours:
 def described(data: Any, split: str, indices: np.ndarray, names: Sequence[str] | None) -> list[Example]:
     """Examples of a split, by their numbers in it."""
     part = data.splits[split]
-    texts, labels = getattr(part, "texts", None), part.labels
+    texts, labels = part.texts, part.labels
     return [
         Example(
             split,

@@ -22,7 +22,7 @@ from scalian_exp.figures.grids import image_grid, rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import probabilities
+from scalian_exp.tasks.decoding import probabilities
 
 
 class Reconstruct(Action):

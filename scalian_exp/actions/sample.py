@@ -15,7 +15,9 @@ from scalian_exp.figures.drawing import frames
 from scalian_exp.figures.grids import image_grid, tile
 from scalian_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Seed
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import probabilities
+from scalian_exp.tasks.capabilities import DrawsInSteps, SamplesByChain, SamplesByPixel, SamplesOfClass
+from scalian_exp.tasks.decoding import probabilities
+from scalian_exp.tasks.offers import offers
 
 STEPS_A_FRAME = 20
 """of Gibbs sampling"""
@@ -47,25 +49,25 @@ class Sample(Action):
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
         network = model.task.network
-        classes = getattr(network, "num_classes", 0) if hasattr(network, "sample_of") else 0
+        classes = network.num_classes if offers(network, SamplesOfClass) else 0
         if self.label is not None and self.label >= classes:
             known = f"it knows the labels 0 to {classes - 1}" if classes else "this model knows no labels"
             raise Refusal(f"label={self.label}: {known}; leave label out, or give one that it knows.")
-        check_room(model, self.count * (self.frames if hasattr(network, "chain") else 1))
+        check_room(model, self.count * (self.frames if offers(network, SamplesByChain) else 1))
         torch.manual_seed(self.seed)
-        if hasattr(network, "pixel_by_pixel"):
+        if offers(network, SamplesByPixel):
             nothing = torch.zeros(self.count, *network.shape, device=model.task.device)
             images = completed_by(
                 network, nothing, torch.zeros_like(nothing[:, :1], dtype=torch.bool), self.temperature
             )
             return [save_figure(image_grid(images), folder / "samples.png")]
         refuse_temperature(self.temperature)
-        if hasattr(network, "drawing"):
+        if offers(network, DrawsInSteps):
             drawing = network.drawing(network.prior(self.count))
             canvases = probabilities(drawing.canvases)
             still = save_figure(image_grid(canvases[-1]), folder / "samples.png")
             return [still, save_animation(frames(canvases, drawing.write), folder / "drawing.gif", scale=1)]
-        if not hasattr(network, "chain"):
+        if not offers(network, SamplesByChain):
             return [save_figure(image_grid(network.sample(self.count)), folder / "samples.png")]
         labels = None
         if self.label is not None:

@@ -13,6 +13,9 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from scalian_exp.checkpoint import load
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.capabilities import Encodes, Samples
+from scalian_exp.tasks.classification import Classification
+from scalian_exp.tasks.offers import offers
 
 CHUNK = 500
 """samples drawn at once"""
@@ -23,12 +26,12 @@ SEED = 0
 class Features(nn.Module):
     """A classifier's features, as torchmetrics asks for them."""
 
-    def __init__(self, classifier: nn.Module, num_features: int):
+    def __init__(self, classifier: Any, num_features: int):
         super().__init__()
         self.classifier, self.num_features = classifier, num_features
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier.encode(x)  # type: ignore[operator]
+        return self.classifier.encode(x)
 
 
 class SampleQuality(pl.Callback):
@@ -55,10 +58,13 @@ class SampleQuality(pl.Callback):
             raise Refusal(f"There is no judge {judge}; give a run of model=classifier on the same data set.")
         loaded = load(judge, trust=trust)
         self.facts = loaded.config["dataset"]
-        if not hasattr(loaded.task.network, "head"):
+        if not (isinstance(loaded.task, Classification) and offers(loaded.task.network, Encodes)):
             raise Refusal(f"{judge} is a {type(loaded.task.network).__name__}; judge by a run of model=classifier.")
-        self.classifier = loaded.task.network
-        self.metric = FrechetInceptionDistance(Features(self.classifier, self.classifier.head.in_features))
+        self.classifier: Any = loaded.task.network
+        example = torch.zeros(1, self.facts["in_channels"], *self.facts["image_size"])
+        with torch.no_grad():
+            features = self.classifier.encode(example).shape[1]
+        self.metric = FrechetInceptionDistance(Features(self.classifier, features))
 
     def check(self, task: Any, data: Any) -> None:
         """Called before the run folder is claimed.
@@ -66,7 +72,7 @@ class SampleQuality(pl.Callback):
         Raises:
             Refusal: if the network can't sample, or the judge learned from another data set.
         """
-        if not hasattr(task.network, "sample"):
+        if not offers(task.network, Samples):
             raise Refusal(
                 f"callbacks=sample_quality needs a network that samples, and {type(task.network).__name__} doesn't; "
                 "use callbacks=default."

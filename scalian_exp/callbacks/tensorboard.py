@@ -12,6 +12,8 @@ from torch.utils.tensorboard.summary import hparams
 
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.ranges import PositiveInt
+from scalian_exp.tasks.capabilities import Encodes
+from scalian_exp.tasks.offers import offers
 
 SHOWN = ("model", "loss", "dataset", "seed")
 """the parts of a config that the HPARAMS tab lists"""
@@ -79,7 +81,7 @@ class Projector(pl.Callback):
         self.labels: list[int] = []
 
     def on_test_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
-        if not hasattr(task.network, "encode") or "image" not in batch:
+        if not offers(task.network, Encodes) or "image" not in batch:
             return
         share = max(1, self.examples // int(trainer.num_test_batches[0]))
         images = batch["image"][:share]

@@ -4,7 +4,7 @@ Batches are dicts: name → tensor whose first dimension is the batch.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -33,6 +33,8 @@ class Batched(Dataset[Examples], ABC):
 
     labels: Any = None
     """class numbers of all examples (N,), where they have one each"""
+    texts: Sequence[str] | None = None
+    """the texts themselves, where examples are texts"""
 
     @abstractmethod
     def __getitem__(self, indices: Tensor) -> Examples: ...
@@ -68,6 +70,8 @@ class Data(pl.LightningDataModule):
 
     noun: ClassVar = "examples"
     """what they are, for sentences"""
+    class_names: Sequence[str] | None = None
+    """names of the classes that the files tell, once `setup` has run; None if they tell none"""
 
     def __init__(self, batch_size: PositiveInt, num_workers: NonNegativeInt = 0):
         super().__init__()
@@ -114,6 +118,20 @@ class Data(pl.LightningDataModule):
         dtype: Any = self.trainer.lightning_module.dtype if self.trainer is not None else torch.float32
         return dtype
 
+    @property
+    def overfits(self) -> bool:
+        """Whether a few batches are to be learned by heart (trainer.overfit_batches)."""
+        trainer: Any = self.trainer
+        return trainer is not None and trainer.overfit_batches > 0
+
+    def prepare(self, batch: Examples) -> Examples:
+        """A stored batch, already on its device, as the network takes it."""
+        return batch
+
+    def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
+        """Lightning's hook: what it hands to the task."""
+        return self.prepare(batch)
+
     def loader(
         self, split: str, shuffle: bool = False, shared: bool = False, training: bool = False
     ) -> DataLoader[Examples]:
@@ -150,11 +168,10 @@ class Data(pl.LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[Examples]:
-        always_the_same = getattr(self.trainer, "overfit_batches", 0) > 0
-        return self.loader("train", shuffle=not always_the_same, shared=True, training=True)
+        return self.loader("train", shuffle=not self.overfits, shared=True, training=True)
 
     def val_dataloader(self) -> DataLoader[Examples]:
-        return self.loader("train" if getattr(self.trainer, "overfit_batches", 0) > 0 else "val", shared=True)
+        return self.loader("train" if self.overfits else "val", shared=True)
 
     def test_dataloader(self) -> DataLoader[Examples]:
         return self.loader("test", shared=True)

@@ -120,7 +120,7 @@ class ImageFolder(Images):
         shares = shared_out(everything, self.root, missing, self.held_out)
         paths |= {name: [everything[index] for index in indices] for name, indices in shares.items()}
         refuse_empty(paths, self.root, self.held_out, skipped)
-        self.class_names = sorted({class_of(path, folders["train"]) for path in everything})
+        self.class_names: list[str] = sorted({class_of(path, folders["train"]) for path in everything})
         self.check_classes(folders["train"])
         places = {name: folders.get(name, folders["train"]) for name in paths}
         splits = {name: self.files(files, places[name], self.class_names) for name, files in paths.items()}

@@ -53,6 +53,8 @@ class Images(Data):
         super().__init__(batch_size, num_workers)
         height, width = image_size
         self.shape = (in_channels, height, width)
+        self.training_size = (height, width)
+        """height, width of training images"""
         check_images(1, self.shape)
 
     def check_shape(self, which: str, found: Sequence[int]) -> None:
@@ -69,9 +71,9 @@ class Images(Data):
     @property
     def varied(self) -> bool:
         """Does chance change the examples? While training, unless a few batches are to be learned by heart."""
-        return getattr(self.trainer, "training", False) and not getattr(self.trainer, "overfit_batches", 0)
+        return self.trainer is not None and bool(self.trainer.training) and not self.overfits
 
-    def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
+    def prepare(self, batch: Examples) -> Examples:
         return {**batch, "image": batch["image"].div(255).to(self.dtype)}
 
 
@@ -121,8 +123,8 @@ class InMemoryImages(Images, ABC):
         kept, held = ({name: values[part] for name, values in train.items()} for part in parts)
         return kept, held
 
-    def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
-        batch = super().on_after_batch_transfer(batch, dataloader_idx)
+    def prepare(self, batch: Examples) -> Examples:
+        batch = super().prepare(batch)
         if not self.resample_binary:
             return batch
         grey = batch["image"]

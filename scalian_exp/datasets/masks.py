@@ -58,7 +58,6 @@ class Masks(Images, ABC):
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.augmentation = transforms_of(augmentation or {})
         self.training_size = size_after(self.augmentation, self.shape)
-        """height, width of training images"""
 
     @abstractmethod
     def read(self) -> Mapping[str, Batched]:
@@ -98,12 +97,12 @@ class Masks(Images, ABC):
                 present += (counts > 0) * counts.sum()
         return pixels, present
 
-    def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
+    def prepare(self, batch: Examples) -> Examples:
         image, mask = batch["image"], batch["mask"]
         if self.varied and self.augmentation:
             image, mask = augmented(image, mask, self.augmentation)
         mask = mask.long().masked_fill(mask == VOID_BYTE, VOID)
-        return super().on_after_batch_transfer({**batch, "image": image, "mask": mask}, dataloader_idx)
+        return super().prepare({**batch, "image": image, "mask": mask})
 
 
 def refuse_void(which: str) -> None:

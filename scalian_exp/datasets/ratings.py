@@ -44,7 +44,8 @@ class RatingRows(Batched):
         self.rating, self.target, self.known = rating, target, known
 
     def __getitem__(self, indices: Tensor) -> Examples:
-        return {name: getattr(self, name).index_select(0, indices) for name in ("rating", "target", "known")}
+        tables = {"rating": self.rating, "target": self.target, "known": self.known}
+        return {name: table.index_select(0, indices) for name, table in tables.items()}
 
     def __len__(self) -> int:
         return len(self.rating)
@@ -167,5 +168,5 @@ class Ratings(Data, ABC):
             )
         super().load_state_dict(state_dict)
 
-    def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
+    def prepare(self, batch: Examples) -> Examples:
         return {**batch, "rating": batch["rating"].to(self.dtype), "target": batch["target"].to(self.dtype)}

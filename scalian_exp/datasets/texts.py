@@ -55,8 +55,6 @@ class Texts(Data, ABC):
     def __init__(self, vocabulary_size: PositiveInt = 2000, batch_size: PositiveInt = 128, val_size: PositiveInt = 500):
         super().__init__(batch_size)
         self.vocabulary_size, self.val_size = vocabulary_size, val_size
-        self.class_names: list[str] = []
-        """names of the labels, once `setup` has run"""
         self.vectorizer: Any = None
 
     @abstractmethod
@@ -101,7 +99,7 @@ class Texts(Data, ABC):
             )
         super().load_state_dict(state_dict)
 
-    def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
+    def prepare(self, batch: Examples) -> Examples:
         return {**batch, "text": batch["text"].to(self.dtype)}
 
     def vectors(self, texts: list[str]) -> Any:

@@ -3,7 +3,7 @@
 Missing ratings contribute to no sum. Sums run over a row's ratings, the mean over the rows.
 """
 
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,35 @@ from torch import Tensor, nn
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 Batch = dict[str, Tensor]
+
+
+class RatingEnergy(Protocol):
+    """A Boltzmann machine over the ratings that a row has."""
+
+    def rated(self, ratings: Tensor) -> Any:
+        """The ratings that rows (B, columns) have, in the network's own form."""
+
+    def gibbs(self, rated: Any, steps: int, known: Tensor | None = None) -> Any:
+        """Other states for the same ratings, after so many steps of Gibbs sampling."""
+
+    def free_energy(self, rated: Any, known: Tensor | None = None) -> Tensor:
+        """Free energy of each row, (B,), in nats."""
+
+    def log_probability(self, target: Tensor, ratings: Tensor, known: Tensor | None = None) -> Tensor:
+        """Σ log p over the ratings in `target` (B, columns), given others, `ratings`: (B,)."""
+
+    def deviation(self) -> Tensor:
+        """Σ (w − w̄)² over the weights, a scalar, w̄ being their mean over the columns."""
+
+
+class RatingBound(Protocol):
+    """A latent-variable model of what a row likes."""
+
+    def bound(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, columns) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)) of each row, (B,), in nats."""
+
+    def likes(self, ratings: Tensor) -> Tensor:
+        """1 where a rating (B, columns) says that something is liked, else 0."""
 
 
 def squared_weights(network: nn.Module) -> Tensor:
@@ -33,6 +62,8 @@ class RatingDivergence(nn.Module):
         weight_decay: factor of ½ Σ (w − w̄)², where w̄ is the mean of a weight over all columns: columns with few
             ratings are drawn towards the mean column, while the paper's decay draws them towards 0.
     """
+
+    of_network: ClassVar[type] = RatingEnergy
 
     def __init__(
         self,
@@ -85,6 +116,8 @@ class MultinomialELBO(nn.Module):
         beta: final β.
         warmup_epochs: number of epochs over which β grows.
     """
+
+    of_network: ClassVar[type] = RatingBound
 
     def __init__(self, beta: NonNegativeFloat = 0.2, warmup_epochs: NonNegativeInt = 0):
         super().__init__()

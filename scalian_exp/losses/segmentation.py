@@ -1,11 +1,10 @@
 """Losses of segmentation networks: logits (B, K, H, W), labels (B, H, W) in 0…K−1, void pixels (−100) left out.
 
-All compute in single precision, and give 0 with zero gradients where every pixel is void. Those that weigh classes have
-a method `balance`, which is called once before training.
+All compute in single precision, and give 0 with zero gradients where every pixel is void.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,18 @@ from torch import Tensor, nn
 from scalian_exp.batches import VOID
 from scalian_exp.losses.cross_entropy import shared
 from scalian_exp.ranges import NonNegativeFloat, PositiveInt
+
+
+@runtime_checkable
+class Balanced(Protocol):
+    """Weighs classes by how often they occur; its `balance` is called once, before training."""
+
+    def balance(self, pixels: Tensor, present: Tensor) -> None:
+        """Weigh by the training split: (K,) pixels of each class, (K,) labelled pixels of the images that contain it.
+
+        Raises:
+            ValueError: if no class has a pixel.
+        """
 
 
 def pixel_losses(logits: Tensor, labels: Tensor) -> Tensor:
@@ -147,9 +158,8 @@ class WeightedSum(nn.Module):
 
     def balance(self, pixels: Tensor, present: Tensor) -> None:
         """Balance the classes of both parts, if they support it; see `MedianFrequency.balance`."""
-        parts: list[Any] = [self.first, self.second]
-        for part in parts:
-            if hasattr(part, "balance"):
+        for part in (self.first, self.second):
+            if isinstance(part, Balanced):
                 part.balance(pixels, present)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -7,24 +7,16 @@ are an RBM; below it, every layer generates the next lower one with the weights 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from scalian_exp.distributed.noise import bernoulli
+from scalian_exp.networks.parts.unrolling import Dense, check_units, unrolled
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli, Units
 from scalian_exp.ranges import PositiveInt
-
-
-class Dense(NamedTuple):
-    """Weight and bias that lead from one layer to the next."""
-
-    weight: Tensor
-    """(to, from)"""
-    bias: Tensor
-    """(to,)"""
 
 
 class DeepBeliefNetwork(nn.Module):
@@ -220,6 +212,16 @@ class DeepBeliefNetwork(nn.Module):
         weight = up[0].weight / self.pixel_scale  # takes pixels that are not standardised
         up[0] = Dense(weight, up[0].bias - weight @ self.pixel_mean)
         return [(dense, self.downwards(layer)) for layer, dense in enumerate(up)]
+
+    def weights_for(self, network: nn.Module) -> dict[str, Tensor]:
+        """Weights under the names of a feed-forward network of the same widths, see parts/unrolling.py.
+
+        Raises:
+            ValueError: if its units are of another kind.
+        """
+        weights = unrolled(self.dense_layers(), network, keep_last=self.standardised)
+        check_units([rbm.hidden for rbm in self.rbms], network, weights)
+        return weights
 
     def log_likelihood_bound(self, image: Tensor, log_partition: Tensor) -> Tensor:
         """Estimate a lower bound of log p(v) for each image, (B,), in nats; with one layer it is log p(v) itself.

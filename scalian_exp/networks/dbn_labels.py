@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.dbn import DeepBeliefNetwork, Dense
+from scalian_exp.networks.dbn import DeepBeliefNetwork
+from scalian_exp.networks.parts.unrolling import Dense
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Joined, Softmax
 from scalian_exp.ranges import PositiveInt

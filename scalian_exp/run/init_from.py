@@ -1,8 +1,7 @@
 """Start a network from the matching part of another run's."""
 
 import logging
-from collections.abc import Collection, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,17 @@ from torch import Tensor, nn
 from scalian_exp.checkpoint import data_state_in, load, read
 from scalian_exp.datasets.identity import CLASSES, EXAMPLES
 from scalian_exp.folders import checkpoint_file
-from scalian_exp.networks.dbn import DeepBeliefNetwork
 from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.capabilities import StartsOthers
+from scalian_exp.tasks.offers import offers
 
 log = logging.getLogger(__name__)
 
 
 def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[str] = ()) -> list[str]:
-    """Copy all weights of a run that have the same name and shape here; the others keep their random start. A stack of
-    RBMs starts a feed-forward network of the same widths, see `unrolled`.
+    """Copy all weights of a run that have the same name and shape here; the others keep their random start.
+
+    A run whose network starts others (StartsOthers) gives its weights under this network's names, too.
 
     Args:
         data: what the network is to be trained on, set up already; as far as it keeps in checkpoints what its inputs
@@ -39,9 +40,12 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
         for name, values in contents["state_dict"].items()
         if name.startswith("network.")
     }
-    stack = source if isinstance(source := load(file, trust=trust).task.network, DeepBeliefNetwork) else None
-    if stack is not None:
-        theirs |= unrolled(stack, network)
+    source = load(file, trust=trust).task.network
+    if offers(source, StartsOthers):
+        try:
+            theirs |= source.weights_for(network)
+        except ValueError as error:
+            raise Refusal(f"init_from={run}: {error}") from error
     ours = network.state_dict()
     fits = {name: ours[name].shape == values.shape for name, values in theirs.items() if name in ours}
     torn = {name.rpartition(".")[0] for name, fitting in fits.items() if not fitting}  # no bias without its weight
@@ -52,8 +56,6 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
             f"init_from={run}: nothing of its {other} has the name and shape of anything in {type(network).__name__}"
             f"{difference(theirs, ours)}"
         )
-    if stack is not None:
-        check_units(stack, network, matching, run)
     kept, own = data_state_in(contents), data.state_dict()
     if unlike := [name for name in kept.keys() & own.keys() - {CLASSES, EXAMPLES} if kept[name] != own[name]]:
         raise Refusal(
@@ -75,46 +77,6 @@ def check_classes_of(run: str, data: Any) -> None:
     kept = data_state_in(read(checkpoint_file(Path(run))))
     if CLASSES in kept:
         data.load_state_dict({CLASSES: kept[CLASSES]})
-
-
-def unrolled(stack: DeepBeliefNetwork, network: nn.Module) -> dict[str, Tensor]:
-    """The weights of a stack of RBMs under the names of a network's dense layers: upwards in its encoder, and in its
-    decoder, if it has one, downwards (Hinton & Salakhutdinov 2006, figure 1). What Gaussian units give are no logits:
-    these leave the decoder's last layer alone."""
-    layers, found = stack.dense_layers(), {}
-    for part in ("encoder", "decoder"):
-        names = [
-            name
-            for name, module in network.named_modules()
-            if name.startswith(f"{part}.") and isinstance(module, nn.Linear)
-        ]
-        pairs = list(zip(layers, names if part == "encoder" else reversed(names), strict=False))
-        for (up, down), name in pairs[int(part == "decoder" and stack.standardised) :]:
-            found[f"{name}.weight"], found[f"{name}.bias"] = up if part == "encoder" else down
-    return found
-
-
-def check_units(stack: DeepBeliefNetwork, network: nn.Module, started: Collection[str], run: str) -> None:
-    """
-    Args:
-        started: names of the parameters that are taken from the stack.
-
-    Raises:
-        Refusal: if units of the encoder are of another kind than those of the RBMs that it is to start from.
-    """
-    leaves = [
-        (name, module)
-        for name, module in network.named_modules()
-        if name.startswith("encoder.") and not list(module.children()) and not isinstance(module, nn.Dropout)
-    ]
-    after_dense = [(name, after) for (name, dense), (_, after) in pairwise(leaves) if isinstance(dense, nn.Linear)]
-    for rbm, (layer, (name, found)) in zip(stack.rbms, enumerate(after_dense, start=1), strict=False):
-        wanted = nn.Identity if rbm.hidden.standardised else nn.Sigmoid
-        if f"{name}.weight" in started and not isinstance(found, wanted):
-            raise Refusal(
-                f"init_from={run}: layer {layer} has {type(rbm.hidden).__name__} units there, but "
-                f"{type(found).__name__} here, not {wanted.__name__}; use a stack and a network of the same units."
-            )
 
 
 def difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:

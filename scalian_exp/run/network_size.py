@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from scalian_exp.build import build
 from scalian_exp.memory import check_fits, total
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.devices import world_size
-from scalian_exp.tasks.greedy import LayerByLayer
+from scalian_exp.tasks.data_protocols import Images
+from scalian_exp.tasks.offers import offers
 
 WIDTHS = ("hidden", "channels", "latent_dim", "width", "depth", "layers", "features", "lstm_units", "glimpses")
 """arguments that make a network large"""
@@ -99,9 +100,10 @@ def weights(task: Any) -> int:
 
 def gradients(task: Any) -> int:
     """Bytes of the gradients that are there at once for certain: not where parts of a network take turns."""
-    if task.optimizer is None or not task.automatic_optimization or isinstance(task, LayerByLayer):
+    if task.optimizer is None or not task.automatic_optimization or task.takes_turns:
         return 0
-    sparse = {id(module.weight) for module in task.modules() if getattr(module, "sparse", False)}  # as an Embedding's
+    tables = [module for module in task.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
+    sparse = {id(module.weight) for module in tables if module.sparse}
     return sum(size_of(parameter) for _, parameter in task.trained_parameters() if id(parameter) not in sparse)
 
 
@@ -130,10 +132,10 @@ def activations(task: Any, data: Any, batch_size: int) -> int:
         data: the data module, set up; where it crops training images, its training_size says how.
     """
     with without_traces():
-        x = task.inputs(data.on_after_batch_transfer(data.splits["train"][torch.zeros(1, dtype=torch.long)], 0))
-    shape = (*x.shape[1:2], *data.training_size) if hasattr(data, "training_size") else x.shape[1:]
+        x = task.inputs(data.prepare(data.splits["train"][torch.zeros(1, dtype=torch.long)]))
+    shape = (*x.shape[1:2], *data.training_size) if x.dim() == 4 and offers(data, Images) else x.shape[1:]
     size = batch_size * math.prod(shape) * x.element_size()
-    if size * ACTIVATIONS_MATTER < total() or size > total() or isinstance(task, LayerByLayer):
+    if size * ACTIVATIONS_MATTER < total() or size > total() or task.takes_turns:
         return size
     kept: dict[int, Tensor] = {}
 

@@ -21,6 +21,8 @@ from scalian_exp.folders import CHECKPOINTS
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.devices import check_accelerator, world_size
 from scalian_exp.run.record import announce_interruption
+from scalian_exp.tasks.capabilities import StartsFromData
+from scalian_exp.tasks.offers import offers
 
 BY_HAND = {"gradient_clip_val": None, "accumulate_grad_batches": 1}
 """what Lightning does for tasks with one optimizer only → off"""
@@ -51,11 +53,11 @@ def build_trainer(
         raise Refusal(f"trainer.{by_hand[0]}: {type(task).__name__} steps its optimizers by itself; leave it out here.")
     if world_size(config["trainer"]) > 1 and task.optimizer is None:
         raise Refusal("trainer.devices: this model trains nothing by gradient; use trainer/accelerator=auto.")
-    if "FSDP" in str(config["trainer"].get("strategy")) and hasattr(task.network, "start_from"):
+    if "FSDP" in str(config["trainer"].get("strategy")) and offers(task.network, StartsFromData):
         raise Refusal("trainer/accelerator=fsdp: this network starts from the data, before it is split; use ddp.")
-    offers = {"folder": folder, "dirpath": str(folder / CHECKPOINTS), "monitor": task.monitor, "mode": task.mode}
-    offers |= {"trust": trust, "announce": announce_interruption}
-    callbacks = {name: build(f"callbacks.{name}", node, **offers) for name, node in chosen(config["callbacks"])}
+    given = {"folder": folder, "dirpath": str(folder / CHECKPOINTS), "monitor": task.monitor, "mode": task.mode}
+    given |= {"trust": trust, "announce": announce_interruption}
+    callbacks = {name: build(f"callbacks.{name}", node, **given) for name, node in chosen(config["callbacks"])}
     loggers = [
         build(f"logger.{name}", node, save_dir=str(folder)) for name, node in (config["logger"] or {}).items() if node
     ]

@@ -20,6 +20,8 @@ from scalian_exp.run.endings import ending_cleanly, told_plainly
 from scalian_exp.run.init_from import check_classes_of, start_network_from
 from scalian_exp.run.network_size import check_batch, sketched
 from scalian_exp.run.trainer import build_trainer, check_shares
+from scalian_exp.tasks.data_protocols import check_data
+from scalian_exp.tasks.starting import load_pretrained
 from scalian_exp.trust import modules
 from scalian_exp.vocabulary.training_length import check_lengths, remarks
 
@@ -45,6 +47,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     last = folders.checkpoint(folder, "last", "start")
     sketch = sketched(config) if last is None else None  # before data are downloaded and read
     data = build("dataset", config["dataset"])
+    check_data(data, config["dataset"].get("provides", []))
     with one_at_a_time(config["dataset"].get("root")):
         data.prepare_data()
     data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
@@ -67,7 +70,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             )
         compute_as_trained(task.network, contents)
     else:
-        task.start_network()
+        load_pretrained(task.network)
         if config.get("init_from"):
             start_network_from(task.network, data, config["init_from"], trust)
             task.initialised = True

@@ -1,7 +1,6 @@
 """Train a generator against a discriminator."""
 
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -11,12 +10,13 @@ from torch.optim import Optimizer
 
 from scalian_exp.batches import Batch, batch_size
 from scalian_exp.figures.grids import image_grid
-from scalian_exp.tasks.base import Task
+from scalian_exp.tasks.base import Step, Task
+from scalian_exp.tasks.loss_protocols import AdversarialLoss
+from scalian_exp.tasks.protocols import AdversarialNetwork
 
 
 class Adversarial(Task):
-    """The network offers `generator`, `discriminator`, `noise(count)` and `sample(count)`; the loss offers
-    `discriminator(real, fake)` and `generator(fake)`, of logits.
+    """Each of two networks minimises its own loss of the discriminator's logits.
 
     Every batch is a step of each, so trainer.max_steps counts two a batch. The two losses tell no quality, so the best
     checkpoint is the last; callbacks=sample_quality measures it at the test.
@@ -24,18 +24,11 @@ class Adversarial(Task):
     Logs `d_loss`, `g_loss`, and what the discriminator believes: `d_real` = D(x), `d_fake` = D(G(z)), in [0, 1].
     """
 
-    loss: Any
+    network: AdversarialNetwork
+    loss: AdversarialLoss
     monitor = "val/epochs"
     mode = "max"
     losses = ("d_loss", "g_loss")
-    needed = MappingProxyType(
-        {
-            "generator": "noise → images",
-            "discriminator": "images → logits",
-            "noise": "noise(count) → what the generator starts from",
-            "sample": "sample(count) → images",
-        }
-    )
 
     def __init__(self, network: nn.Module, loss: nn.Module, optimizer: Callable[[Any], Optimizer]):
         super().__init__(network, loss, optimizer)
@@ -65,11 +58,11 @@ class Adversarial(Task):
 
         self.train_means.update(beliefs(d_loss, g_loss, real_logits, fake_logits), len(real))
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, batch: Batch) -> Step:
         fake = self.network.discriminator(self.network.generator(self.inputs(batch)))
         real = self.network.discriminator(batch["image"])
         logs = beliefs(self.loss.discriminator(real, fake), self.loss.generator(fake), real, fake)
-        return logs["d_loss"] + logs["g_loss"], logs
+        return Step(logs["d_loss"] + logs["g_loss"], logs)
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()

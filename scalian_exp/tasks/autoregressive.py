@@ -1,7 +1,6 @@
 """Train a network that gives the probability of every pixel, given those before it, by its exact likelihood."""
 
 import math
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,7 +11,9 @@ from scalian_exp.batches import Batch
 from scalian_exp.figures.grids import heat_map, image_grid, rows_of_images
 from scalian_exp.networks.parts.pixels import are_values
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import Task
+from scalian_exp.tasks.base import Step, Task
+from scalian_exp.tasks.loss_protocols import AutoregressiveLoss
+from scalian_exp.tasks.protocols import AutoregressiveNetwork
 
 
 def check_pixels(network: Any, x: Tensor, whose: str) -> None:
@@ -34,34 +35,26 @@ def check_pixels(network: Any, x: Tensor, whose: str) -> None:
 
 
 class Autoregressive(Task):
-    """The network offers `forward(x) → logits`, `next_pixel`, `pixel_by_pixel`, `sample` and `complete`; see
-    networks/pixel_network.py.
+    """loss(network(x), x), where x are images.
 
     Logs `nll`, the exact −log p(x) in nats per image, and `bits_per_dim`, the same in bits per channel of a pixel.
     """
 
     monitor = "val/nll"
     figure_examples = 32
-    needed = MappingProxyType(
-        {
-            "shape": "(channels, height, width) of its images",
-            "next_pixel": "next_pixel(images) → what was expected of each pixel, and −log p of it",
-            "pixel_by_pixel": "pixel_by_pixel(images, known) → images with one more pixel drawn each time",
-            "sample": "sample(count) → images",
-            "complete": "complete(images, known) → images",
-        }
-    )
+    network: AutoregressiveNetwork
+    loss: AutoregressiveLoss
 
     def check(self, data: Any) -> None:
         super().check(data)
         first = torch.arange(min(100, len(data.splits["val"])))
-        x = data.on_after_batch_transfer(data.splits["val"][first], 0)["image"]
+        x = data.prepare(data.splits["val"][first])["image"]
         check_pixels(self.network, x, f"{type(data).__name__} has")
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, batch: Batch) -> Step:
         x = batch["image"]
         nll = self.loss(self.network(x), x).mean()
-        return nll, {"nll": nll, "bits_per_dim": nll / (math.log(2) * x[0].numel())}
+        return Step(nll, {"nll": nll, "bits_per_dim": nll / (math.log(2) * x[0].numel())})
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
         """Few samples: each figure is drawn after a validation, and pixels come one after the other."""

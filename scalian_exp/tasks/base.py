@@ -1,12 +1,10 @@
 """What all training procedures share: a task says what a step computes, this file does the rest."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pytorch_lightning as pl
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,15 +13,33 @@ from torch.optim.lr_scheduler import LambdaLR
 from scalian_exp.batches import Batch, batch_size
 from scalian_exp.distributed import ranks
 from scalian_exp.metrics.means import Means
-from scalian_exp.networks.parts.exported import Reconstructor
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks import position
+from scalian_exp.tasks.capabilities import HasClasses, StartsFromData
+from scalian_exp.tasks.data_protocols import check_classes
 from scalian_exp.tasks.divergence import diverged, not_finite
-from scalian_exp.tasks.protocols import check_classes, check_offers
+from scalian_exp.tasks.offers import check_parts, offers
+from scalian_exp.tasks.starting import mean_of_inputs
+
+PARTS = {"network": "model.network", "loss": "loss"}
+"""attributes of a task that its class may annotate by a protocol → where the config names them"""
+
+
+class Step(NamedTuple):
+    """What a task computes of a batch."""
+
+    loss: Tensor
+    """a scalar"""
+    logs: dict[str, Tensor]
+    """name → mean over the batch"""
+    outputs: Any = None
+    """the network's, for `test_logs`"""
 
 
 class Task(pl.LightningModule):
     """A network, its loss and its optimizer.
+
+    A subclass annotates `network` and `loss` by the protocols of what it asks of them, see protocols.py.
 
     Args:
         network: what is trained.
@@ -39,19 +55,15 @@ class Task(pl.LightningModule):
     losses: ClassVar[tuple[str, ...]] = ("loss",)
     """what training minimises, as it is logged: a mean that isn't finite ends the run"""
     network: Any
-    """offers what the task's docstring names"""
-    needed: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """attributes and methods without which a network can't be trained so → what they are"""
+    loss: Any
     class_names: Sequence[str] | None = None
-    """what the data set's config calls its classes, for figures"""
-    palette: Sequence[Sequence[int]] | None = None
-    """the data set's own colours of its classes, for figures"""
-    object_class: int | None = None
-    """the class whose connected regions the data set counts as objects"""
+    """what the data set calls its classes, for figures"""
     figure_examples: ClassVar[int] = 1000
     """so many examples the figures can make use of"""
     draws_by_rows: ClassVar[bool] = False
-    """all chance in training comes from draws.py, which wants the same seed in all processes"""
+    """all chance in training comes from distributed/noise.py, which wants the same seed in all processes"""
+    takes_turns: ClassVar[bool] = False
+    """a step trains one part of the network, by gradients of that part alone"""
     initialised = False
     """the network's weights come from another run: they are not to be overwritten"""
     trainer: Any
@@ -66,21 +78,26 @@ class Task(pl.LightningModule):
     ):
         super().__init__()
         self.network, self.loss = network, loss
-        check_offers(network, self.needed, type(self).__name__)
+        check_parts(self, PARTS)
         self.optimizer, self.schedule = optimizer, schedule
         self.samples_per_epoch = 0
         """training samples seen in the last epoch"""
         self.train_means, self.val_means, self.test_means = Means(), Means(), Means()
 
-    def setup(self, stage: str) -> None:
-        self.class_names = self.class_names or getattr(self.trainer.datamodule, "class_names", None)
+    def describe(self, facts: Mapping[str, Any]) -> None:
+        """Take from a data set's config what figures say of its classes."""
+        self.class_names = facts.get("class_names")
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, and what to log of it: name → mean over the batch."""
-        raise TypeError(f"{type(self).__name__} has no step(batch) → (loss, logs)")
+    def name_classes(self, data: Any) -> None:
+        """Take the names of classes that data tell, set up already, where their config has none."""
+        self.class_names = self.class_names or data.class_names
 
-    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
-        """Metrics too slow for every validation: name → mean over the batch."""
+    def step(self, batch: Batch) -> Step:
+        """The loss of a batch, what to log of it, and perhaps the network's outputs."""
+        raise TypeError(f"{type(self).__name__} has no step(batch) → Step(loss, logs)")
+
+    def test_logs(self, batch: Batch, outputs: Any) -> dict[str, Tensor]:
+        """Metrics too slow for every validation: name → mean over the batch; `outputs` are those of `step`."""
         return {}
 
     def val_totals(self) -> dict[str, Tensor]:
@@ -105,38 +122,17 @@ class Task(pl.LightningModule):
             Refusal: if so, as when the network knows another number of classes; or if figures would lack the names of
                 some.
         """
-        check_classes(data, getattr(self.network, "num_classes", None), self.class_names)
-
-    def start_network(self) -> None:
-        """What a fresh run's network starts from, besides chance: pretrained weights, where it wants them.
-
-        Raises:
-            Refusal: if they can't be had.
-        """
-        if getattr(self.network, "pretrained", False):
-            try:
-                self.network.load_pretrained()
-            except ValueError as error:
-                raise Refusal(f"model.network: {error}") from error
+        self.name_classes(data)
+        known = self.network.num_classes if offers(self.network, HasClasses) else None
+        check_classes(data, known, self.class_names)
 
     def inputs(self, batch: Batch) -> Tensor:
         """What the network is called with."""
         return batch["image"]
 
-    @property
-    def exported(self) -> nn.Module:
-        """image (B, C, H, W) → logits of its pixels or of classes, for other runtimes; else an AttributeError."""
-        if hasattr(self.network, "encode") and hasattr(self.network, "decode"):
-            return Reconstructor(self.network)
-        raise AttributeError("neither classes nor a code and its image")
-
     def figures(self, batch: Batch) -> dict[str, Figure]:
         """Pictures of what the network does with these examples: name → figure."""
         return {}
-
-    def decoded(self, codes: Tensor) -> Tensor:
-        """Images in [0, 1] of codes in any precision, for networks that decode to logits."""
-        return probabilities(self.network.decode(codes.to(self.dtype)))
 
     def compiled(self) -> list[nn.Module]:
         """The parts that `compile=true` compiles: those that training calls."""
@@ -147,16 +143,8 @@ class Task(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """A network that can starts from the mean of the training data; a resumed one has started already."""
-        if self.trainer.ckpt_path is None and not self.initialised and hasattr(self.network, "start_from"):
-            self.network.start_from(self.training_mean())
-
-    def training_mean(self, batches: int = 100) -> Tensor:
-        """Mean of the network's inputs over so many batches of training data."""
-        total, count = torch.zeros((), device=self.device), 0
-        for batch in islice(self.trainer.datamodule.train_dataloader(), batches):
-            x = self.inputs(self.trainer.strategy.batch_to_device(batch))
-            total, count = total + x.sum(0), count + len(x)
-        return ranks.all_sum(total) / ranks.all_sum(torch.tensor(count, device=self.device))
+        if self.trainer.ckpt_path is None and not self.initialised and offers(self.network, StartsFromData):
+            self.network.start_from(mean_of_inputs(self))
 
     def on_train_epoch_start(self) -> None:
         """The last epoch is validated, whatever trainer.check_val_every_n_epoch is: it may be the best."""
@@ -164,7 +152,7 @@ class Task(pl.LightningModule):
             self.trainer.check_val_every_n_epoch = 1
 
     def training_step(self, batch: Batch, batch_idx: int) -> Any:
-        loss, logs = self.step(batch)
+        loss, logs, _ = Step(*self.step(batch))
         self.train_means.update({"loss": loss, **logs}, batch_size(batch))
         every = self.trainer.log_every_n_steps
         if every and (self.global_step + 1) % every == 0:
@@ -172,12 +160,12 @@ class Task(pl.LightningModule):
         return loss if self.optimizer is not None else None  # for Lightning: nothing to go back through
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        loss, logs = self.step(batch)
+        loss, logs, _ = Step(*self.step(batch))
         self.val_means.update({"loss": loss, **logs}, batch_size(batch))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        loss, logs = self.step(batch)
-        self.test_means.update({"loss": loss, **logs, **self.test_logs(batch)}, batch_size(batch))
+        loss, logs, outputs = Step(*self.step(batch))
+        self.test_means.update({"loss": loss, **logs, **self.test_logs(batch, outputs)}, batch_size(batch))
 
     def on_train_epoch_end(self) -> None:
         if position.last_batch(self.trainer) or not self.samples_per_epoch:  # see Timing
@@ -240,8 +228,3 @@ class Task(pl.LightningModule):
         schedule = self.schedule
         scheduler = LambdaLR(optimizer, lambda step: schedule(self.progress(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def probabilities(logits: Tensor) -> Tensor:
-    """Pixels in [0, 1], in single precision whatever the network computed in."""
-    return torch.sigmoid(logits.float())

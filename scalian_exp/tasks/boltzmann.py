@@ -13,12 +13,15 @@ from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.metrics.ais import AnnealedImportanceSampling, LogPartition, log_partition
 from scalian_exp.metrics.reliability import doubt
 from scalian_exp.networks.rbm import RBM
+from scalian_exp.tasks.decoding import Decoding
 from scalian_exp.tasks.greedy import LayerByLayer
+from scalian_exp.tasks.loss_protocols import EnergyLoss
+from scalian_exp.tasks.protocols import BoltzmannNetwork
 
 log = logging.getLogger(__name__)
 
 
-class Boltzmann(LayerByLayer):
+class Boltzmann(LayerByLayer, Decoding):
     """A stack of RBMs, `network.rbms`, that take turns; one RBM is a stack of one.
 
     Logs of the RBM whose turn it is, in nats per example:
@@ -31,6 +34,8 @@ class Boltzmann(LayerByLayer):
     lower bound, `log_likelihood_bound_ais`, for the whole stack.
     """
 
+    network: BoltzmannNetwork
+    loss: EnergyLoss
     likelihood: AnnealedImportanceSampling
     """estimates log Z for the test"""
     val_likelihood: AnnealedImportanceSampling
@@ -86,7 +91,7 @@ class Boltzmann(LayerByLayer):
         if problem := doubt({f"test/{name}": float(value) for name, value in self.partition.worth().items()}):
             log.warning("log Z is %s; give model.likelihood.steps more temperatures, or model.likelihood.runs", problem)
 
-    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
+    def test_logs(self, batch: Batch, outputs: None) -> dict[str, Tensor]:
         if self.layers == 1 or not self.finished:
             return {}
         states = bernoulli(batch["image"]) if self.draw_pixels else batch["image"]

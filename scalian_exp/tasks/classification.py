@@ -5,24 +5,27 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from scalian_exp.batches import Batch
 from scalian_exp.figures.classes import confusion_matrix, mistakes
 from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.networks.parts.exported import Recogniser
-from scalian_exp.tasks.base import Task
+from scalian_exp.tasks.base import Step, Task
+from scalian_exp.tasks.loss_protocols import ClassificationLoss
+from scalian_exp.tasks.protocols import ClassificationNetwork
 
 
 class Classification(Task):
-    """loss(network(x), labels); the network offers `forward(x) → logits (B, classes)`, and `encode(x)`, its features,
-    and says its `num_classes`.
+    """loss(network(x), labels), where x are images.
 
     Logs `error`, the share of examples given a wrong class, in [0, 1]; the best checkpoint is that of least error.
     """
 
     monitor = "val/error"
+    network: ClassificationNetwork
+    loss: ClassificationLoss
 
     def __init__(
         self,
@@ -34,12 +37,12 @@ class Classification(Task):
         super().__init__(network, loss, optimizer, schedule)
         self.confusion = Confusion(self.network.num_classes)
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, batch: Batch) -> Step:
         logits, labels = self.network(self.inputs(batch)), batch["label"]
         predicted = logits.argmax(1)
         if not self.training:
             self.confusion.update(predicted, labels)
-        return self.loss(logits, labels), {"error": (predicted != labels).float().mean()}
+        return Step(self.loss(logits, labels), {"error": (predicted != labels).float().mean()})
 
     @property
     def exported(self) -> nn.Module:

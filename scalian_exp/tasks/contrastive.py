@@ -1,7 +1,6 @@
 """Train Boltzmann machines: a restricted one, or a stack of them one after the other."""
 
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,8 +19,10 @@ from scalian_exp.metrics.pseudo_likelihood import pseudo_likelihood
 from scalian_exp.networks.units import Bernoulli
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import probabilities
+from scalian_exp.tasks.base import Step
 from scalian_exp.tasks.boltzmann import Boltzmann
+from scalian_exp.tasks.capabilities import Denoises
+from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.reconstruction import gain_against_noise, psnr
 
 
@@ -50,7 +51,6 @@ class Contrastive(Boltzmann):
     mode = "max"
     figure_examples = 1000
     draws_by_rows = True
-    needed = MappingProxyType({"rbms": "its layers, networks.rbm.RBM each"})
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Contrastive(Boltzmann):
                 raise Refusal("model.draw_pixels=true is for binary units, but these are Gaussian: leave it out.")
             return
         first = torch.arange(min(100, len(data.splits["train"])))
-        image = data.on_after_batch_transfer(data.splits["train"][first], 0)["image"]
+        image = data.prepare(data.splits["train"][first])["image"]
         if not (self.draw_pixels or bool(((image == 0) | (image == 1)).all())):
             raise Refusal(
                 f"{type(data).__name__} has grey pixels, but these units are black or white: use "
@@ -141,13 +141,13 @@ class Contrastive(Boltzmann):
             weights["weight_decay"] = self.weight_decay(progress)
         return super().training_step(batch, batch_idx)
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, batch: Batch) -> Step:
         v, rbm = self.states(batch), self.rbm
         if not self.training:
-            return rbm.free_energy(v).mean(), self.diagnostics(v)
+            return Step(rbm.free_energy(v).mean(), self.diagnostics(v))
         if rbm.centred:
             rbm.recentre(v)
-        return self.loss(rbm, v, int(self.layer), self.progress(self.global_step)).loss, {}
+        return Step(self.loss(rbm, v, int(self.layer), self.progress(self.global_step)).loss, {})
 
     def diagnostics(self, v: Tensor) -> dict[str, Tensor]:
         rbm = self.rbm
@@ -160,15 +160,9 @@ class Contrastive(Boltzmann):
             found["pseudo_likelihood"] = pseudo_likelihood(rbm, v).mean()
         return found
 
-    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
-        return {
-            "psnr_one_pass": psnr(self.reconstruct(batch["image"]), batch["image"]).mean(),
-            **super().test_logs(batch),
-        }
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """One pass up and one down."""
-        return probabilities(self.network(x))
+    def test_logs(self, batch: Batch, outputs: None) -> dict[str, Tensor]:
+        one_pass = psnr(self.reconstruct(batch["image"]), batch["image"]).mean()
+        return {"psnr_one_pass": one_pass, **super().test_logs(batch, outputs)}
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
         layer = int(self.layer)
@@ -181,7 +175,7 @@ class Contrastive(Boltzmann):
             x = batch["image"][:10]
             figures["reconstructions"] = rows_of_images({"input": x, "output": self.reconstruct(x)})
             figures["samples"] = image_grid(self.network.sample(64).float())
-            if not self.network.standardised:
+            if offers(self.network, Denoises) and not self.network.standardised:
                 figures["psnr_gain"] = gain_against_noise(self.network.denoise, batch["image"][:100])
         return figures
 

@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 from scalian_exp.batches import Batch
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import Task
+from scalian_exp.tasks.base import Step, Task
+from scalian_exp.tasks.protocols import GreedyNetwork
 from scalian_exp.tasks.reconstruction import Reconstruction
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class LayerByLayer(Task):
     so calls `stack` when it is made.
     """
 
+    takes_turns = True
     layers: int
     """how many there are"""
     epochs_per_layer: int
@@ -103,8 +105,7 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
     """Layer k learns to give back its input, which is the code of the layers below, from a corrupted copy (Vincent et
     al. 2010, section 3.4).
 
-    The network offers `layer_encoders` and `layer_decoders`, besides what Reconstruction asks for; the loss is applied
-    to codes, which must lie in [0, 1] as pixels do.
+    The loss is applied to codes, which must lie in [0, 1] as pixels do.
 
     The best checkpoint is that of most `layers_trained`: the finished layers, plus the share of its input's variance
     that the present one explains, so that a later layer always counts more.
@@ -112,6 +113,7 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
 
     monitor = "val/layers_trained"
     mode = "max"
+    network: GreedyNetwork
 
     def __init__(
         self,
@@ -126,7 +128,8 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
         self.stack(len(self.network.layer_encoders), epochs_per_layer)
 
     def compiled(self) -> list[nn.Module]:
-        return [part for part in self.network.modules() if isinstance(part, nn.Linear)]
+        layers = [*self.network.layer_encoders, *self.network.layer_decoders]
+        return [part for layer in layers for part in layer.modules() if isinstance(part, nn.Linear)]
 
     def below(self, batch: Batch, layer: int) -> Tensor:
         codes = batch["image"].flatten(1)
@@ -134,7 +137,7 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
             codes = encoder(codes)
         return codes
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, batch: Batch) -> Step:
         layer = int(self.layer)
         clean = self.layer_input(batch)
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
@@ -142,10 +145,12 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
         logits = self.network.layer_decoders[layer](self.network.layer_encoders[layer](corrupted))
         loss = self.loss(logits, clean)
         if self.training:
-            return loss, {}
+            return Step(loss, {})
         error = (torch.sigmoid(logits) - clean).square().sum()
         explained = 1 - error / (clean - clean.mean(0)).square().sum().clamp_min(1e-12)
-        return loss, {"layers_trained": layer + explained.clamp(0, 0.999)}
+        return Step(loss, {"layers_trained": layer + explained.clamp(0, 0.999)})
 
-    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
-        return {**self.errors(self.network(batch["image"]), batch["image"]), **super().test_logs(batch)}
+    def test_logs(self, batch: Batch, outputs: Any) -> dict[str, Tensor]:
+        """Those of the whole stack: a step runs one layer alone."""
+        logits = self.network(batch["image"])
+        return {**self.errors(logits, batch["image"]), **super().test_logs(batch, logits)}

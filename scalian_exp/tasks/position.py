@@ -4,6 +4,9 @@ from typing import Any
 
 from pytorch_lightning.loops import _Loop
 from pytorch_lightning.trainer import call
+from torch.utils.data import DataLoader
+
+from scalian_exp.datasets.base import BatchesInOrder, ShuffledBatches
 
 
 def batches_done(trainer: Any) -> int:
@@ -76,11 +79,12 @@ def go_on_with_epoch(trainer: Any) -> None:
 
 def skip_batches(trainer: Any, count: int) -> None:
     """Let the present epoch begin after so many batches of its order."""
-    sampler: Any = getattr(trainer.train_dataloader, "sampler", None)
+    loader = trainer.train_dataloader
+    sampler = loader.sampler if isinstance(loader, DataLoader) else None
     fetcher = trainer.fit_loop._data_fetcher
-    if hasattr(sampler, "skip"):
+    if isinstance(sampler, BatchesInOrder | ShuffledBatches):
         sampler.skip = count
-        if hasattr(sampler, "set_epoch"):
+        if isinstance(sampler, ShuffledBatches):
             sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
         iter(fetcher)  # anew: loaders' processes have begun already, perhaps with another epoch's order
     else:  # a data module of one's own

@@ -1,45 +1,188 @@
-"""What tasks ask of networks and data sets, refused in a sentence where it is missing."""
+"""What each task asks of its network: one protocol a task.
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+A task names its protocol by annotating `network`; a network that lacks a member is refused, with the member's name,
+before any data are read. Nothing needs to be inherited from here: a network with methods of these names will do.
+Tensors are float unless something else is said; images are (B, C, H, W) in [0, 1].
+What a network may offer besides is in capabilities.py, what losses are called with in loss_protocols.py, and what data
+provide in data_protocols.py. docs/contracts.md is written from these files.
+"""
 
-from scalian_exp.refusal import Refusal
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from scalian_exp.tasks.capabilities import (
+    Classifies,
+    Completes,
+    HasClasses,
+    HasFilters,
+    Samples,
+    SamplesByPixel,
+    SamplesOfClass,
+    TrainedByLayers,
+)
 
 
-def check_offers(network: Any, needed: Mapping[str, str], whose: str) -> None:
-    """Check that a network has all attributes and methods that a task needs of it.
+class Network(Protocol):
+    """A torch.nn.Module, called with what the task takes from a batch."""
 
-    Args:
-        needed: their names → what they are.
-        whose: the task's name.
-
-    Raises:
-        Refusal: if some are missing.
-    """
-    if missing := [f"{name}, {meaning}" for name, meaning in needed.items() if not hasattr(network, name)]:
-        raise Refusal(
-            f"{type(network).__name__} (model.network) lacks what {whose} needs of a network: {'; '.join(missing)}. "
-            "Add it to the class."
-        )
+    def __call__(self, *inputs: Any) -> Any:
+        """torch.nn.Module's, which calls `forward`."""
 
 
-def check_classes(data: Any, known: int | None, names: Sequence[str] | None) -> None:
-    """Check the classes of a data module that is set up.
+class ReconstructionNetwork(Network, Protocol):
+    """An autoencoder of images."""
 
-    Args:
-        known: how many a network tells apart; None for a network of no classes.
-        names: what they are called in figures.
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes (B, D) of images (B, C, H, W)."""
 
-    Raises:
-        Refusal: if the data has another number of classes, or not each has a name of its own.
-    """
-    found, called = data.classes_found, type(data).__name__
-    if known is not None and found != known:
-        raise Refusal(f"{called} has {found} classes, but dataset.num_classes is {known}; correct it.")
-    if names is not None and len(names) < found:
-        raise Refusal(
-            f"{called} has {found} classes, but dataset.class_names has {len(names)} names; name them all, or none "
-            "(dataset.class_names=null)."
-        )
-    if names is not None and len(set(names)) < len(names):
-        raise Refusal(f"dataset.class_names={list(names)}: two classes have the same name; change one.")
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits of the pixels, (B, C, H, W), for codes (B, D); their sigmoid is the image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the pixels, (B, C, H, W), for images (B, C, H, W): usually decode(encode(x))."""
+
+
+class GreedyNetwork(ReconstructionNetwork, Protocol):
+    """An autoencoder whose layers are trained one after the other, from the image upwards."""
+
+    @property
+    def layer_encoders(self) -> Sequence[nn.Module]:
+        """The encoder of each layer: vectors (B, D) → codes (B, D') in [0, 1]."""
+
+    @property
+    def layer_decoders(self) -> Sequence[nn.Module]:
+        """The decoder of each layer: codes (B, D') → logits (B, D) of its encoder's input."""
+
+
+class TextNetwork(Network, Protocol):
+    """An autoencoder of texts, as weights of the vocabulary's V words."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes (B, D) of word weights (B, V)."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits of the words, (B, V), for codes (B, D)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the words, (B, V), for word weights (B, V)."""
+
+
+class VariationalNetwork(Network, Samples, Protocol):
+    """A latent-variable model p(x|z) p(z) with an approximate posterior q(z|x); KL and log p in nats."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the pixels, (B, C, H, W), for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)) of each latent (B, L)."""
+
+    def importance(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        """Logits (samples, B, C, H, W) for z ~ q(z|x), and log p(z) − log q(z|x) of each z, (samples, B)."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes (B, D) of images, without noise: the posterior's mean."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits of the pixels, (B, C, H, W), for codes (B, D)."""
+
+
+class AdversarialNetwork(Network, Samples, Protocol):
+    """A generator and a discriminator."""
+
+    @property
+    def generator(self) -> nn.Module:
+        """Module: noise (B, D) → images (B, C, H, W) in [0, 1]."""
+
+    @property
+    def discriminator(self) -> nn.Module:
+        """Module: images (B, C, H, W) → logits (B,) of being real."""
+
+    def noise(self, count: int) -> Tensor:
+        """What the generator starts from, (count, D), drawn anew."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The generator's images for noise (B, D)."""
+
+
+class AutoregressiveNetwork(Network, Samples, SamplesByPixel, Completes, Protocol):
+    """The probability of each pixel given those before it, row by row; parts/pixel_network.py is a base class."""
+
+    @property
+    def levels(self) -> int:
+        """How many values a channel of a pixel can take; they lie evenly in [0, 1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of images: (B, C, H, W) for 2 levels, else (B, levels, C, H, W)."""
+
+    def next_pixel(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The value expected at each pixel, in [0, 1], and −log p of the one that came, in nats; each (B, C, H, W)."""
+
+
+class BoltzmannNetwork(ReconstructionNetwork, Samples, HasFilters, Protocol):
+    """A stack of restricted Boltzmann machines (RBMs) over images; a single one is a stack of one."""
+
+    @property
+    def standardised(self) -> bool:
+        """Whether the lowest units see pixels as multiples of their standard deviation (Gaussian units)."""
+
+    def standardise(self, mean: Tensor, deviation: Tensor) -> None:
+        """Keep the training pixels' mean and standard deviation, (C·H·W,) each, if `standardised`."""
+
+    def means_above(self, image: Tensor, layer: int) -> Tensor:
+        """Mean states (B, D) of the units below RBM number `layer`; of the last layer's for layer = len(rbms)."""
+
+    def seen_by_top(self, states: Tensor, labels: Tensor | None = None) -> Tensor:
+        """States of the top RBM's visible units, for those below it (B, D) and perhaps class numbers (B,)."""
+
+    def log_likelihood_bound(self, image: Tensor, log_partition: Tensor) -> Tensor:
+        """A lower bound of log p(v), (B,), in nats, given the top RBM's log Z."""
+
+
+class UpDownNetwork(BoltzmannNetwork, Classifies, SamplesOfClass, TrainedByLayers, Protocol):
+    """A stack of RBMs whose top one also sees labels, with weights of its own for each direction."""
+
+    @property
+    def untied(self) -> Tensor:
+        """Whether both directions have weights of their own already: a bool tensor without dimensions."""
+
+    def untie(self) -> None:
+        """Give the way down a copy of the weights of the way up."""
+
+    def input_below(self, layer: int, h: Tensor) -> Tensor:
+        """Total input (B, D) of the units below RBM number `layer`, from the states above it."""
+
+
+class RatingNetwork(Network, Protocol):
+    """Predictions for all columns of a table, from the ratings of a row; 0 means that there is no rating."""
+
+    @property
+    def columns(self) -> int:
+        """How many columns a row has: items, or users where rows are items."""
+
+    @property
+    def predicts_ratings(self) -> bool:
+        """Whether its outputs are ratings; else they are only scores to rank by."""
+
+    def forward(self, ratings: Tensor) -> Tensor:
+        """Predictions (B, columns) for rows of ratings (B, columns)."""
+
+
+class SegmentationNetwork(Network, Protocol):
+    """The class of every pixel, for images of any size."""
+
+    @property
+    def total_stride(self) -> int:
+        """The stride of its deepest map, in pixels."""
+
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
+        """Logits (B, K, H, W) of images (B, C, H, W), or a dict of them.
+
+        The dict has `out`, the logits, and in training perhaps `aux`, those of an auxiliary head, and `presence`,
+        logits (B, K) of each class being in the image.
+        """
+
+
+class ClassificationNetwork(Network, HasClasses, Protocol):
+    """One class for each example."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes) of images (B, C, H, W)."""

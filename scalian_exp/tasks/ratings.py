@@ -1,7 +1,6 @@
 """Train a network to predict ratings, or to rank what a user may like."""
 
 from collections.abc import Callable, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,17 +14,18 @@ from scalian_exp.figures.recommendation import feature_titles, item_map
 from scalian_exp.metrics import recommendation
 from scalian_exp.networks.ratings import RatingBias
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import Task
+from scalian_exp.tasks.base import Step, Task
+from scalian_exp.tasks.capabilities import Conditional, HasFeatures, StartsFromRatings
+from scalian_exp.tasks.loss_protocols import AsksOfNetwork, RatingLoss
+from scalian_exp.tasks.offers import check_offers, offers
+from scalian_exp.tasks.protocols import RatingNetwork
 
 RANKED = {"ndcg": 10, "recall": 20}
 """among so many recommended items"""
 
 
 class Ratings(Task):
-    """loss(network, batch, epoch); the network offers `forward(ratings) → predictions`, both (B, columns), says with
-    `predicts_ratings` whether these are ratings or only scores to rank by, and may offer `start_from(ratings)`, all
-    training rows at once. One that is `conditional` also takes which pairs are rated at all. Those that have features
-    offer `codes(ratings)` and `effects()`, see networks/ratings.py.
+    """loss(network, batch, epoch), where the network predicts ratings, or scores to rank by, from rows of ratings.
 
     Of a row or column without training ratings nothing can be known: there damped means stand in. Predictions are cut
     to the scale.
@@ -44,9 +44,8 @@ class Ratings(Task):
 
     monitor = "val/rmse"
     figure_examples = 1
-    needed = MappingProxyType(
-        {"columns": "how many items it rates", "predicts_ratings": "whether its outputs are ratings, or only scores"}
-    )
+    network: RatingNetwork
+    loss: RatingLoss
 
     def __init__(
         self,
@@ -58,6 +57,8 @@ class Ratings(Task):
         schedule: Callable[[float], float] | None = None,
     ):
         super().__init__(network, loss, optimizer, schedule)
+        if offers(loss, AsksOfNetwork):
+            check_offers(network, loss.of_network, "model.network", type(loss).__name__)
         self.shift = above_zero(levels)
         """what ratings in batches have more than those that users know"""
         self.levels, self.liked = [level + self.shift for level in levels], liked + self.shift
@@ -91,11 +92,16 @@ class Ratings(Task):
             return
         ratings = self.trainer.datamodule.splits["train"].rating.to(self.device)
         self.means.start_from(ratings)
-        if not self.initialised and hasattr(self.network, "start_from"):
+        if not self.initialised and offers(self.network, StartsFromRatings):
             self.network.start_from(ratings)
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.loss(self.network, batch, self.current_epoch if self.training else None), {}
+    def step(self, batch: Batch) -> Step:
+        return Step(self.loss(self.network, batch, self.current_epoch if self.training else None), {})
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the network wants to know which pairs are rated at all."""
+        return offers(self.network, Conditional) and self.network.conditional
 
     def scores(self, ratings: Tensor, known: Tensor | None = None) -> Tensor:
         """What the network says of all columns for rows of ratings, (B, columns), in at least single precision; of
@@ -104,8 +110,7 @@ class Ratings(Task):
         Args:
             known: which pairs are rated at all, for a conditional network; those in `ratings` if None.
         """
-        conditional = getattr(self.network, "conditional", False)
-        found = self.network(ratings, known) if conditional else self.network(ratings)
+        found = self.network(ratings, known) if self.conditional else self.network(ratings)
         found = found.to(torch.promote_types(found.dtype, torch.float32))
         if not self.network.predicts_ratings:
             return found
@@ -119,7 +124,7 @@ class Ratings(Task):
     def gather(self, batch: Batch) -> None:
         ratings = batch["rating"]
         blind = self.scores(ratings)
-        told = self.scores(ratings, batch["known"]) if getattr(self.network, "conditional", False) else blind
+        told = self.scores(ratings, batch["known"]) if self.conditional else blind
         self.gathered.append((ratings > 0, batch["target"].float(), told, blind))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -169,7 +174,7 @@ class Ratings(Task):
         """Of a network with features: how much each stands for each item (items, F), and each user's share in them
         (users, F), both as deviations from the mean. Where rows are users, an item's are `effects`, a user's `codes`;
         where they are items, the other way round. None without features."""
-        if not hasattr(self.network, "codes"):
+        if not offers(self.network, HasFeatures):
             return None
         table = data.splits["test"].rating.to(self.device, self.dtype)
         codes = self.network.codes(table).float()

@@ -1,7 +1,6 @@
 """Train a network to give its input back."""
 
 from collections.abc import Callable, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,7 +15,10 @@ from scalian_exp.figures.grids import rows_of_images
 from scalian_exp.figures.latent import latent_map
 from scalian_exp.networks.corruptions import SaltAndPepper
 from scalian_exp.ranges import NonNegativeFloat
-from scalian_exp.tasks.base import Task, probabilities
+from scalian_exp.tasks.base import Step
+from scalian_exp.tasks.decoding import Decoding, probabilities
+from scalian_exp.tasks.loss_protocols import ReconstructionLoss
+from scalian_exp.tasks.protocols import ReconstructionNetwork
 
 
 def psnr(image: Tensor, clean: Tensor) -> Tensor:
@@ -37,9 +39,8 @@ def gain_against_noise(denoise: Callable[[Tensor, float], Tensor], x: Tensor) ->
     return curve(levels, gains, "noise level", "PSNR gained, dB")
 
 
-class Reconstruction(Task):
-    """loss(network(corruption(x)), x); the network offers `encode`, `decode`, which gives logits of the pixels, and
-    `forward`, one after the other.
+class Reconstruction(Decoding):
+    """loss(network(corruption(x)), x), where x are images.
 
     Whatever the loss, the best checkpoint is that of least squared error, so that losses can be compared.
 
@@ -52,7 +53,8 @@ class Reconstruction(Task):
     """
 
     monitor = "val/squared_error"
-    needed = MappingProxyType({"encode": "encode(images) → codes", "decode": "decode(codes) → logits of pixels"})
+    network: ReconstructionNetwork
+    loss: ReconstructionLoss
     corruption: Any
 
     def __init__(
@@ -70,12 +72,12 @@ class Reconstruction(Task):
         for level in self.noise_levels:
             self.corruption.check_level(level)
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, batch: Batch) -> Step:
         clean = batch["image"]
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
         logits = self.network(corrupted)
         loss = self.loss(logits, clean)
-        return loss, {} if self.training else self.errors(logits, clean)
+        return Step(loss, {} if self.training else self.errors(logits, clean), logits)
 
     def errors(self, logits: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """The error whose name is the paper's, and two relatives."""
@@ -86,12 +88,12 @@ class Reconstruction(Task):
             "psnr": psnr(probabilities(logits), clean).mean(),
         }
 
-    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
+    def test_logs(self, batch: Batch, outputs: Tensor) -> dict[str, Tensor]:
         x = batch["image"]
         gains = {f"psnr_gain_{level:g}": self.psnr_gain(x, level).mean() for level in self.noise_levels}
         if min(x.shape[-2:]) < 6:  # smaller than half of SSIM's window
             return gains
-        output, x = self.reconstruct(batch["image"]), batch["image"].float()
+        output, x = probabilities(outputs), x.float()
         with torch.autocast(x.device.type, enabled=False):  # it subtracts squares: nothing for 16 bits
             similarity = structural_similarity_index_measure(output, x, data_range=1.0)
         return {**gains, "ssim": torch.as_tensor(similarity)}
@@ -100,9 +102,6 @@ class Reconstruction(Task):
         """Decibels of each image that the output is closer to the clean image than the corrupted input, (B,)."""
         corrupted = self.corruption(x, level)
         return psnr(self.reconstruct(corrupted), x) - psnr(corrupted.clamp(0, 1), x)
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        return probabilities(self.network(x))
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
         x = batch["image"]

@@ -1,7 +1,6 @@
 """Train a network to name the class of every pixel."""
 
-from collections.abc import Callable
-from types import MappingProxyType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,20 +12,19 @@ from torch.optim import Optimizer
 from scalian_exp.batches import Batch
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.segmentation import iou_bars, segmentations
+from scalian_exp.losses.segmentation import Balanced
 from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.metrics.segmentation import boundary_f1, ious, present, rand_error, scores
 from scalian_exp.networks.parts.exported import Recogniser, class_logits
 from scalian_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.base import Task
+from scalian_exp.tasks.base import Step, Task
+from scalian_exp.tasks.loss_protocols import SegmentationLoss
+from scalian_exp.tasks.protocols import SegmentationNetwork
 
 
 class Segmentation(Task):
     """loss(logits (B, K, H, W), labels (B, H, W)); void pixels, −100, count nowhere.
-
-    The network's `forward(x)` gives logits of the image's size, or a dict: `out`, and in training perhaps `aux`, the
-    logits of an auxiliary head, and `presence`, logits (B, K) of each class being in the image. It says its
-    `total_stride`, and may have a `backbone`.
 
     Logs mean IoU and its relatives from one confusion matrix over the split; the best checkpoint is that of largest
     mean IoU. The test adds boundary F1, and with a CRF the same metrics behind it, `crf_…`.
@@ -41,9 +39,13 @@ class Segmentation(Task):
 
     monitor = "val/miou"
     mode = "max"
-    needed = MappingProxyType({"total_stride": "the stride of its deepest map in pixels, a whole number"})
-    loss: Any
+    network: SegmentationNetwork
+    loss: SegmentationLoss
     figure_examples = 6
+    palette: Sequence[Sequence[int]] | None = None
+    """the data set's own colours of its classes, for figures"""
+    object_class: int | None = None
+    """the class whose connected regions the data set counts as objects"""
 
     def __init__(
         self,
@@ -62,6 +64,10 @@ class Segmentation(Task):
         self.num_classes, self.head_lr, self.decay_biases = num_classes, head_lr, decay_biases
         self.aux_weight, self.presence_weight, self.crf = aux_weight, presence_weight, crf
         self.confusion, self.crf_confusion = Confusion(num_classes), Confusion(num_classes)
+
+    def describe(self, facts: Mapping[str, Any]) -> None:
+        super().describe(facts)
+        self.palette, self.object_class = facts.get("palette"), facts.get("object_class")
 
     def check_size(self, data: Any) -> None:
         height, width = data.training_size
@@ -83,7 +89,7 @@ class Segmentation(Task):
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
-        if self.trainer.ckpt_path is None and hasattr(self.loss, "balance"):
+        if self.trainer.ckpt_path is None and isinstance(self.loss, Balanced):
             try:
                 self.loss.balance(*self.trainer.datamodule.class_pixels())
             except ValueError as error:
@@ -111,21 +117,20 @@ class Segmentation(Task):
     def exported(self) -> nn.Module:
         return Recogniser(self.network)
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, batch: Batch) -> Step:
         labels, outputs = batch["mask"], self.network(self.inputs(batch))
         if not isinstance(outputs, dict):
             outputs = {"out": outputs}
         loss = self.loss(outputs["out"], labels)
         if not self.training:
-            predicted = outputs["out"].argmax(1)
-            self.confusion.update(predicted, labels)
-            return loss, self.tested(outputs["out"], predicted, batch) if self.trainer.testing else {}
+            self.confusion.update(outputs["out"].argmax(1), labels)
+            return Step(loss, {}, outputs["out"])
         if "aux" in outputs:
             loss = loss + self.aux_weight * self.loss(outputs["aux"], labels)
         if "presence" in outputs:
             there, presence = present(labels, self.num_classes), outputs["presence"].float()
             loss = loss + self.presence_weight * F.binary_cross_entropy_with_logits(presence, there.float())
-        return loss, {}
+        return Step(loss, {})
 
     def val_totals(self) -> dict[str, Tensor]:
         return self.totals(self.confusion)
@@ -136,11 +141,10 @@ class Segmentation(Task):
         confusion.reset()
         return {name: value.float() for name, value in values.items()}
 
-    def tested(self, logits: Tensor, predicted: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """What only the test tells."""
-        logs = self.shapes(predicted, batch["mask"])
+    def test_logs(self, batch: Batch, outputs: Tensor) -> dict[str, Tensor]:
+        logs = self.shapes(outputs.argmax(1), batch["mask"])
         if self.crf is not None:
-            refined = self.crf(logits, batch["image"]).argmax(1)
+            refined = self.crf(outputs, batch["image"]).argmax(1)
             self.crf_confusion.update(refined, batch["mask"])
             logs |= {f"crf_{name}": value for name, value in self.shapes(refined, batch["mask"]).items()}
         return logs

@@ -4,24 +4,27 @@ import torch
 from torch import Tensor
 
 from scalian_exp.batches import Batch
-from scalian_exp.tasks.base import Task
+from scalian_exp.tasks.base import Step, Task
+from scalian_exp.tasks.loss_protocols import TextLoss
+from scalian_exp.tasks.protocols import TextNetwork
 
 
 class TextReconstruction(Task):
-    """loss(network(x), x) on word weights; the network offers `encode`, `decode`, which gives logits of the words, and
-    `forward`, one after the other.
+    """loss(network(x), x), where x are weights of words.
 
     Logs `perplexity`, e to the loss: among so many words, weighted as the inputs are, the network still hesitates.
     """
 
     monitor = "val/loss"
+    network: TextNetwork
+    loss: TextLoss
 
     def inputs(self, batch: Batch) -> Tensor:
         return batch["text"]
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, batch: Batch) -> Step:
         loss = self.loss(self.network(self.inputs(batch)), self.inputs(batch))
-        return loss, {}
+        return Step(loss, {})
 
     def test_totals(self) -> dict[str, Tensor]:
         return {"perplexity": torch.exp(self.test_means.compute()["loss"])}

@@ -14,16 +14,17 @@ from scalian_exp.batches import Batch
 from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.grids import image_grid, rows_of_images
-from scalian_exp.losses.contrastive import ContrastiveLoss
 from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.networks.dbn import log_probability
-from scalian_exp.networks.dbn_labels import LabelledDBN
-from scalian_exp.tasks.base import Task, probabilities
+from scalian_exp.tasks.base import Step
+from scalian_exp.tasks.decoding import Decoding
+from scalian_exp.tasks.loss_protocols import EnergyLoss
+from scalian_exp.tasks.protocols import UpDownNetwork
 
 log = logging.getLogger(__name__)
 
 
-class UpDown(Task):
+class UpDown(Decoding):
     """The up-down algorithm (Hinton, Osindero & Teh 2006, appendix B), a contrastive wake-sleep, as one loss:
     - wake: states drawn upwards by the recognition weights teach the generative ones to give the states below;
     - the top RBM, whose visible units are the upper states and the label, learns by the contrastive loss;
@@ -35,19 +36,19 @@ class UpDown(Task):
 
     monitor = "val/error"
     draws_by_rows = True
-    network: LabelledDBN
-    loss: ContrastiveLoss
+    network: UpDownNetwork
+    loss: EnergyLoss
 
     def __init__(
         self,
-        network: LabelledDBN,
-        loss: ContrastiveLoss,
+        network: nn.Module,
+        loss: nn.Module,
         optimizer: Callable[[Any], Optimizer],
         schedule: Callable[[float], float] | None = None,
     ):
         super().__init__(network, loss, optimizer, schedule)
-        loss.attach([network.rbms[-1]])
-        self.confusion = Confusion(network.num_classes)
+        self.loss.attach([self.network.rbms[-1]])
+        self.confusion = Confusion(self.network.num_classes)
 
     def compiled(self) -> list[nn.Module]:
         """Nothing: a step is a handful of matrix products, with random numbers between them."""
@@ -63,14 +64,14 @@ class UpDown(Task):
             if not rbm.started:
                 rbm.visible_mean.fill_(0.5)
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, batch: Batch) -> Step:
         labels = batch["label"]
         if self.training:
-            return self.up_down(bernoulli(batch["image"].flatten(1)), labels), {}
+            return Step(self.up_down(bernoulli(batch["image"].flatten(1)), labels), {})
         logits = self.network.classify(batch["image"])
         predicted = logits.argmax(1)
         self.confusion.update(predicted, labels)
-        return F.cross_entropy(logits, labels), {"error": (predicted != labels).float().mean()}
+        return Step(F.cross_entropy(logits, labels), {"error": (predicted != labels).float().mean()})
 
     def up_down(self, v: Tensor, labels: Tensor) -> Tensor:
         """The loss of visible states (B, D) and their class numbers (B,)."""
@@ -94,10 +95,6 @@ class UpDown(Task):
 
     def on_test_epoch_start(self) -> None:
         self.confusion.reset()
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """One pass up and one down."""
-        return probabilities(self.network(x))
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
         """The confusion matrix is that of the whole split."""

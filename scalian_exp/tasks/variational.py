@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,17 +15,19 @@ from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.figures.latent import latent_map
 from scalian_exp.metrics.latents import ActiveUnits
 from scalian_exp.ranges import NonNegativeInt
-from scalian_exp.tasks.base import Task, probabilities
+from scalian_exp.tasks.base import Step
+from scalian_exp.tasks.capabilities import DrawsInSteps
+from scalian_exp.tasks.decoding import Decoding, probabilities
+from scalian_exp.tasks.loss_protocols import VariationalLoss
+from scalian_exp.tasks.offers import offers
+from scalian_exp.tasks.protocols import VariationalNetwork
 
 CHUNK = 2**21
 """elements of the logits that the importance-weighted bound holds at once: they stay in the processor's cache"""
 
 
-class Variational(Task):
-    """The network offers `forward(x) → (logits, kl)`, `importance(x, samples)`, `encode`, `decode` and `sample`.
-
-    One whose codes are drawn in several steps, `steps`, orders kl by them, and offers `drawing(codes)` and
-    `prior(count)`: how images come about, and codes to start from.
+class Variational(Decoding):
+    """loss(logits, kl, x), where the network gives logits and KL for images x.
 
     The best checkpoint is the one of least loss, β and all: it is what was trained.
 
@@ -36,15 +37,8 @@ class Variational(Task):
     """
 
     monitor = "val/loss"
-    needed = MappingProxyType(
-        {
-            "importance": "importance(x, samples) → log weights",
-            "encode": "encode(x) → codes",
-            "decode": "decode(codes) → logits of pixels",
-            "sample": "sample(count) → images",
-        }
-    )
-    loss: Any
+    network: VariationalNetwork
+    loss: VariationalLoss
 
     def __init__(
         self,
@@ -58,21 +52,18 @@ class Variational(Task):
         self.importance_samples = importance_samples
         self.active_units = ActiveUnits()
 
-    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, batch: Batch) -> Step:
         x = batch["image"]
         logits, kl = self.network(x)
         terms = self.loss(logits, kl, x, self.current_epoch if self.training else None)
         bound = terms.reconstruction + terms.kl
         logs = {"neg_elbo": bound, "reconstruction": terms.reconstruction, "kl": terms.kl}
-        if not self.training and hasattr(self.network, "steps"):
-            logs |= {f"kl/step_{i:02}": value for i, value in enumerate(self.kl_by_step(kl), start=1)}
-        return terms.loss, logs
+        if not self.training and offers(self.network, DrawsInSteps):
+            by_step = kl_by_step(kl, self.network.steps)
+            logs |= {f"kl/step_{i:02}": value for i, value in enumerate(by_step, start=1)}
+        return Step(terms.loss, logs)
 
-    def kl_by_step(self, kl: Tensor) -> Tensor:
-        """KL of each latent (B, T·latents) → of each step, the mean over the batch (T,)."""
-        return kl.unflatten(1, (self.network.steps, -1)).sum(2).mean(0)
-
-    def test_logs(self, batch: Batch) -> dict[str, Tensor]:
+    def test_logs(self, batch: Batch, outputs: None) -> dict[str, Tensor]:
         x = batch["image"]
         self.active_units.update(self.network.encode(x))
         if self.importance_samples == 0:
@@ -107,13 +98,22 @@ class Variational(Task):
             "samples": image_grid(self.network.sample(64).float()),
             "latent_map": latent_map(codes, batch.get("label"), self.decoded, names=self.class_names),
         }
-        return figures | self.figures_of_steps(x) if hasattr(self.network, "steps") else figures
+        if not offers(self.network, DrawsInSteps):
+            return figures
+        return figures | figures_of_steps(self.network, x)
 
-    def figures_of_steps(self, x: Tensor) -> dict[str, Figure]:
-        copied, invented = self.network.drawing(self.network.encode(x[:8])), self.network.drawing(self.network.prior(8))
-        copies, inventions = probabilities(copied.canvases), probabilities(invented.canvases)
-        return {
-            "drawing_of_images": drawing_strip(copies, copied.write, copied.read, x[:8]),
-            "drawing_of_samples": drawing_strip(inventions, invented.write),
-            "kl_by_step": bars_by_step(self.kl_by_step(self.network(x)[1]), "KL, nats per image"),
-        }
+
+def kl_by_step(kl: Tensor, steps: int) -> Tensor:
+    """KL of each latent (B, steps·latents) → of each step, the mean over the batch (steps,)."""
+    return kl.unflatten(1, (steps, -1)).sum(2).mean(0)
+
+
+def figures_of_steps(network: Any, x: Tensor) -> dict[str, Figure]:
+    """Pictures of how a network that draws in steps copies images (B, C, H, W), and invents some."""
+    copied, invented = network.drawing(network.encode(x[:8])), network.drawing(network.prior(8))
+    copies, inventions = probabilities(copied.canvases), probabilities(invented.canvases)
+    return {
+        "drawing_of_images": drawing_strip(copies, copied.write, copied.read, x[:8]),
+        "drawing_of_samples": drawing_strip(inventions, invented.write),
+        "kl_by_step": bars_by_step(kl_by_step(network(x)[1], network.steps), "KL, nats per image"),
+    }

@@ -137,7 +137,7 @@ def test_only_training_examples_are_augmented_and_never_those_to_overfit() -> No
         (None, (32, 32)),
     ):
         data.trainer = trainer  # type: ignore[assignment]
-        batch = data.on_after_batch_transfer(dict(raw), 0)
+        batch = data.prepare(dict(raw))
         assert batch["image"].shape == (4, 3, *size)
         assert batch["mask"].shape == (4, *size)
         assert batch["mask"].dtype == torch.int64

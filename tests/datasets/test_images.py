@@ -69,7 +69,7 @@ def test_images_and_labels_stay_together() -> None:
 def test_pixels_become_floats_in_the_unit_range() -> None:
     data = Numbered(1, [1, 2], val_size=200)
     raw = {"image": torch.tensor([[[[0, 255]]]], dtype=torch.uint8)}
-    assert data.on_after_batch_transfer(raw, 0)["image"].tolist() == [[[[0.0, 1.0]]]]
+    assert data.prepare(raw)["image"].tolist() == [[[[0.0, 1.0]]]]
 
 
 def test_each_epoch_has_its_order_and_each_seed_its_own() -> None:
@@ -173,7 +173,7 @@ def test_dynamic_binarisation_draws_training_anew_and_evaluation_once(tmp_path: 
 
     first.trainer = Training()  # type: ignore[assignment]
     batch = next(iter(first.train_dataloader()))
-    x, y = (first.on_after_batch_transfer(dict(batch), 0)["image"] for _ in range(2))
+    x, y = (first.prepare(dict(batch))["image"] for _ in range(2))
     assert set(x.unique().tolist()) == {0.0, 1.0}
     assert not torch.equal(x, y)
 

@@ -85,7 +85,7 @@ def test_images_and_masks_of_any_size_stay_aligned(
     palette = [[10, 0, 0], [0, 20, 0], [0, 0, 30]] if colours else None
     data = folder(tmp_path, image_size=[24, 24], fit=fit, palette=palette)
     data.setup()
-    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    batch = data.prepare(next(iter(data.train_dataloader())))
     assert batch["image"].shape == (1, 3, 24, 24)
     grey, label = batch["image"][0].mean(0) * 255, batch["mask"][0]
     wrong = (grey - 100 * label.clamp_min(0)).abs() > 25

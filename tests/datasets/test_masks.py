@@ -36,7 +36,7 @@ class Given(Masks):
 def test_batches_are_floats_and_classes_and_void_is_what_torch_ignores() -> None:
     data = Given(1, [2, 2], num_classes=3, ignore_index=7)
     data.setup()
-    batch = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
+    batch = data.prepare(next(iter(data.val_dataloader())))
     assert batch["image"].flatten(1).tolist() == [[0.0] * 4, [1.0] * 4]
     assert batch["mask"].tolist() == [[[0, 1], [2, -100]]] * 2
     assert batch["mask"].dtype == torch.int64

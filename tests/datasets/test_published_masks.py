@@ -184,7 +184,7 @@ def test_layouts_numbers_and_splits(
         assert isinstance(part, MaskFiles)
         files[split] = {image for image, _ in part.pairs}
         assert len(files[split]) == size
-        batch = data.on_after_batch_transfer(part[torch.arange(size)], 0)
+        batch = data.prepare(part[torch.arange(size)])
         assert batch["mask"].tolist() == [[row] * 10] * size
         assert batch["image"].shape == (size, 3, 10, 20)
     assert not files["train"] & files["val"]

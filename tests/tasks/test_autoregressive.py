@@ -70,7 +70,7 @@ def test_the_metrics_are_in_nats_an_image_and_bits_a_dimension(run: Path, model:
     assert metrics["test/loss"] == metrics["test/nll"]
     x = torch.randint(0, 2, (4, 1, 6, 8)).float()
     with torch.no_grad():
-        loss, logs = model.task.step({"image": x})
+        loss, logs, _ = model.task.step({"image": x})
         by_hand = torch.distributions.Bernoulli(logits=model.task.network(x)).log_prob(x)
     assert float(loss) == pytest.approx(-float(by_hand.sum()) / 4, rel=1e-5)
     assert set(logs) == {"nll", "bits_per_dim"}

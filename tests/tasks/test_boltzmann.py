@@ -32,7 +32,6 @@ from scalian_exp.networks.dbn import DeepBeliefNetwork
 from scalian_exp.networks.dbn_labels import LabelledDBN
 from scalian_exp.networks.units import Bernoulli, Gaussian, Softmax
 from scalian_exp.refusal import Refusal
-from scalian_exp.run.init_from import unrolled
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train
 from scalian_exp.vocabulary.options import options
@@ -103,7 +102,7 @@ def test_centring_keeps_offsets_near_the_means(tmp_path: Path) -> None:
     train(tiny("rbm", "model.network.centred=true"), tmp_path)
     rbm = load(tmp_path).task.network.rbms[0]
     data = data_of(load(tmp_path))
-    v = data.on_after_batch_transfer(data.splits["train"][torch.arange(48)], 0)["image"].flatten(1)
+    v = data.prepare(data.splits["train"][torch.arange(48)])["image"].flatten(1)
     torch.testing.assert_close(rbm.visible_offset, v.mean(0), rtol=0, atol=1e-5)
     with torch.no_grad():
         rbm.weight.normal_()
@@ -186,7 +185,7 @@ def test_a_stack_untied_unrolls_into_both_its_ways() -> None:
         for parameter in stack.parameters():
             parameter.normal_()
     network = DenseAutoencoder(1, [2, 2], [3], 2, torch.nn.Sigmoid, torch.nn.Sigmoid)
-    network.load_state_dict(unrolled(stack, network))
+    network.load_state_dict(stack.weights_for(network))
     codes, images = torch.rand(5, 2), torch.rand(5, 1, 2, 2)
     torch.testing.assert_close(network.encode(images), stack.encode(images))
     torch.testing.assert_close(torch.sigmoid(network.decode(codes)), torch.sigmoid(stack.decode(codes)))
@@ -216,7 +215,7 @@ def test_unrolling_takes_offsets_into_account() -> None:
         if name.startswith("rbms"):
             tensor.copy_(torch.randn(tensor.shape))
     network = DenseAutoencoder(1, [2, 2], [3], 2, torch.nn.Sigmoid, torch.nn.Sigmoid)
-    network.load_state_dict(unrolled(stack, network))
+    network.load_state_dict(stack.weights_for(network))
     images = torch.rand(5, 1, 2, 2)
     torch.testing.assert_close(torch.sigmoid(network(images)), torch.sigmoid(stack(images)), rtol=0, atol=1e-5)
 
@@ -232,10 +231,10 @@ def test_unrolling_takes_standardised_pixels_and_labels_into_account() -> None:
             for parameter in stack.parameters():
                 parameter.normal_()
         network = DenseAutoencoder(1, [2, 2], [3], 2, torch.nn.Sigmoid, torch.nn.Sigmoid)
-        weights = unrolled(stack, network)
+        weights = stack.weights_for(network)
         network.load_state_dict(weights, strict=False)
         torch.testing.assert_close(network.encode(images), stack.encode(images), rtol=0, atol=1e-5)
-    assert "decoder.1.weight" not in unrolled(gaussian, network)
+    assert "decoder.1.weight" not in gaussian.weights_for(network)
     assert "decoder.1.weight" in weights
 
 

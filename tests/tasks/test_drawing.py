@@ -37,13 +37,13 @@ def test_the_kl_of_steps_adds_up_and_figures_show_the_steps(run: Path) -> None:
     }
     data = build("dataset", model.config["dataset"])
     data.setup("test")
-    batch = data.on_after_batch_transfer(data.splits["test"][torch.arange(20)], 0)
+    batch = data.prepare(data.splits["test"][torch.arange(20)])
     with torch.no_grad():
-        _, logs = model.task.step(batch)
+        logs = model.task.step(batch).logs
     by_step = [logs[f"kl/step_0{i}"] for i in (1, 2, 3)]
     torch.testing.assert_close(sum(by_step), logs["kl"])
     model.task.train()
-    assert not any("step" in name for name in model.task.step(batch)[1])
+    assert not any("step" in name for name in model.task.step(batch).logs)
 
 
 def test_steps_of_the_kl_are_those_of_their_glimpses() -> None:

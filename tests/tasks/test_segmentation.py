@@ -90,9 +90,9 @@ def test_heads_and_auxiliary_losses_add_up() -> None:
     config = tiny("fastfcn", "model.aux_weight=0.3", "model.presence_weight=0.7")
     task, data = build_task(config).train(), build("dataset", config["dataset"])
     data.setup()
-    batch = data.on_after_batch_transfer(data.splits["train"][torch.arange(4)], 0)
+    batch = data.prepare(data.splits["train"][torch.arange(4)])
     torch.manual_seed(0)
-    total, _ = task.step(batch)
+    total = task.step(batch).loss
     torch.manual_seed(0)
     outputs = task.network(batch["image"])
     there = torch.zeros(4, 4)

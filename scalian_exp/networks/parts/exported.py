@@ -17,9 +17,9 @@ class Reconstructor(nn.Module):
         return self.network.decode(self.network.encode(image))
 
 
-def class_logits(network: nn.Module, image: Tensor) -> Tensor:
+def class_logits(network: Any, image: Tensor) -> Tensor:
     """Return the class logits of a network whose output is either these or a dict with them under "out"."""
-    output: Any = network(image)
+    output = network(image)
     logits: Tensor = output["out"] if isinstance(output, dict) else output
     return logits
 
@@ -27,7 +27,7 @@ def class_logits(network: nn.Module, image: Tensor) -> Tensor:
 class Recogniser(nn.Module):
     """Classification of images (B, C, H, W): logits (B, K), or (B, K, H, W) for every pixel."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):
         super().__init__()
         self.network = network
 

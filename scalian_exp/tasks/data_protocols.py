@@ -1,0 +1,180 @@
+"""What a data module offers, and what each word of `provides` in its config promises.
+
+A data set's config lists what it `provides`; models and losses list what they need of it in `fits.needs`. The words are
+compared before anything is read. `datasets.base.Data` and its subclasses offer all this; a module of one's own derives
+from one of them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from scalian_exp.batches import Batch
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.offers import described, lacking
+
+
+class DataModule(Protocol):
+    """A LightningDataModule that is asked for whole batches: dicts of tensors whose first dimension is the batch."""
+
+    @property
+    def batch_size(self) -> int:
+        """Examples a step, of all processes together."""
+
+    @property
+    def splits(self) -> Mapping[str, Any]:
+        """`train`, `val` and `test`, once `setup` has run; a tensor of indices gives a batch as it is stored."""
+
+    @property
+    def classes_found(self) -> int:
+        """How many classes the labels of all splits have; 0 without labels."""
+
+    @property
+    def class_names(self) -> Sequence[str] | None:
+        """Names of the classes that the files tell, once `setup` has run; None if they tell none."""
+
+    def prepare_data(self) -> None:
+        """Download what is missing; called in one process."""
+
+    def setup(self, stage: str) -> None:
+        """Read the splits; may be called twice."""
+
+    def loader(self, split: str, shuffle: bool = False) -> Iterable[Batch]:
+        """The batches of a split as they are stored, each with `index` (B,), the examples' places in it."""
+
+    def prepare(self, batch: Batch) -> Batch:
+        """A stored batch, already on its device, as the network takes it."""
+
+
+class Images(Protocol):
+    """`image` (B, C, H, W), float."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+
+    @property
+    def training_size(self) -> tuple[int, int]:
+        """Height and width of training images, which may be crops."""
+
+
+class Labels(Protocol):
+    """`label` (B,), int64: the class of each example, 0 … K−1."""
+
+
+class UnitRange(Protocol):
+    """Pixels lie in [0, 1]."""
+
+
+class Binary(Protocol):
+    """Pixels are 0 or 1."""
+
+
+class Levels(Protocol):
+    """A channel of a pixel takes `dataset.levels` values, evenly spread over [0, 1]."""
+
+
+class Masks(Protocol):
+    """`mask` (B, H, W), int64: the class of each pixel, 0 … K−1, or −100 where it is void."""
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of classes."""
+
+    def class_pixels(self) -> tuple[Tensor, Tensor]:
+        """Of the training split: pixels of each class (K,), and labelled pixels of the images that contain it (K,)."""
+
+
+class Texts(Protocol):
+    """`text` (B, V), float: TF-IDF weights of the vocabulary's words, rows of length 1."""
+
+    def vector(self, text: str) -> Tensor:
+        """A text of a user's, (1, V)."""
+
+
+class Ratings(Protocol):
+    """`rating` (B, M), what a prediction may see, and `target` (B, M), what it is scored on; 0 where there is none.
+
+    `known` (B, M), bool, says which pairs are rated in any split.
+    """
+
+    @property
+    def rows(self) -> str:
+        """What a row is of: `users` or `items`."""
+
+    @property
+    def users(self) -> int:
+        """How many users there are, at least."""
+
+    @property
+    def items(self) -> int:
+        """How many items there are, at least."""
+
+    @property
+    def titles(self) -> Sequence[str]:
+        """What the items are called, once `setup` has run."""
+
+    @property
+    def genres(self) -> Sequence[str]:
+        """The first genre of each item, where they are known."""
+
+    def by_user(self, table: Tensor) -> Tensor:
+        """A table (N, M) with users as rows."""
+
+
+PROVIDES: Mapping[str, type] = MappingProxyType(
+    {
+        "images": Images,
+        "labels": Labels,
+        "unit_range": UnitRange,
+        "binary": Binary,
+        "levels": Levels,
+        "masks": Masks,
+        "texts": Texts,
+        "ratings": Ratings,
+    }
+)
+"""words of `provides` → what they promise"""
+
+
+def check_data(data: Any, provides: Sequence[str]) -> None:
+    """Refuse a data module that lacks what the frame asks for, or what its config says that it provides.
+
+    Raises:
+        Refusal: if something is missing; it says what each missing member is.
+    """
+    if missing := lacking(data, DataModule):
+        raise Refusal(
+            f"{type(data).__name__} (dataset) lacks what is asked of a data module: {described(DataModule, missing)}. "
+            "Add it to the class, or derive that from scalian_exp.datasets.base.Data."
+        )
+    for word in provides:
+        if word in PROVIDES and (missing := lacking(data, PROVIDES[word])):
+            raise Refusal(
+                f"{type(data).__name__} (dataset) lacks what is asked of data that provide {word}: "
+                f"{described(PROVIDES[word], missing)}. Add it to the class, or take {word} out of dataset.provides."
+            )
+
+
+def check_classes(data: Any, known: int | None, names: Sequence[str] | None) -> None:
+    """Check the classes of a data module that is set up.
+
+    Args:
+        known: how many a network tells apart; None for a network of no classes.
+        names: what they are called in figures.
+
+    Raises:
+        Refusal: if the data has another number of classes, or not each has a name of its own.
+    """
+    found, called = data.classes_found, type(data).__name__
+    if known is not None and found != known:
+        raise Refusal(f"{called} has {found} classes, but dataset.num_classes is {known}; correct it.")
+    if names is not None and len(names) < found:
+        raise Refusal(
+            f"{called} has {found} classes, but dataset.class_names has {len(names)} names; name them all, or none "
+            "(dataset.class_names=null)."
+        )
+    if names is not None and len(set(names)) < len(names):
+        raise Refusal(f"dataset.class_names={list(names)}: two classes have the same name; change one.")

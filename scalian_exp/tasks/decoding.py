@@ -1,0 +1,29 @@
+"""What tasks share whose network encodes images and decodes codes."""
+
+import torch
+from torch import Tensor, nn
+
+from scalian_exp.networks.parts.exported import Reconstructor
+from scalian_exp.tasks.base import Task
+
+
+class Decoding(Task):
+    """A task whose network offers `encode(images)` and `decode(codes)`, which gives logits of the pixels."""
+
+    @property
+    def exported(self) -> nn.Module:
+        """Module for other runtimes: image (B, C, H, W) → logits of its pixels, without noise."""
+        return Reconstructor(self.network)
+
+    def decoded(self, codes: Tensor) -> Tensor:
+        """Images in [0, 1] of codes (B, D) in any precision."""
+        return probabilities(self.network.decode(codes.to(self.dtype)))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Images in [0, 1] that the network makes of images (B, C, H, W)."""
+        return probabilities(self.network(x))
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Pixels in [0, 1], in single precision whatever the network computed in."""
+    return torch.sigmoid(logits.float())

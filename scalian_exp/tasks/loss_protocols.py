@@ -1,0 +1,101 @@
+"""What each task calls its loss with: one protocol a task, and what a loss may offer besides.
+
+Losses are torch modules, called as `loss(…)`; a task names the protocol of its own by annotating `loss`. Logits come
+from the network, in any precision; what is returned is in nats where it is a likelihood.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from scalian_exp.batches import Batch
+from scalian_exp.networks.rbm import RBM
+
+
+class Loss(Protocol):
+    """A torch.nn.Module, called with what the task hands it."""
+
+    def __call__(self, *values: Any) -> Any:
+        """torch.nn.Module's, which calls `forward`."""
+
+
+class ReconstructionLoss(Loss, Protocol):
+    """How far a reconstruction is from the input without its corruption."""
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss, a scalar, of logits against values in [0, 1], (B, C, H, W); (B, D) in layer-by-layer training."""
+
+
+class TextLoss(Loss, Protocol):
+    """How far predicted words are from a text's."""
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss, a scalar, of logits (B, V) against word weights (B, V); perplexity is e to its mean."""
+
+
+class VariationalLoss(Loss, Protocol):
+    """An evidence lower bound with the sign turned."""
+
+    @property
+    def likelihood(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Module: logits (…, B, C, H, W) and images (B, C, H, W) → log p(x|z), (…, B)."""
+
+    def forward(self, logits: Tensor, kl: Tensor, x: Tensor, epoch: int | None = None) -> Any:
+        """`loss`, `reconstruction` and `kl`, means over the batch; `epoch` counts from 0, None outside training."""
+
+
+class AdversarialLoss(Protocol):
+    """What each of two networks minimises."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss, a scalar, of its logits (B,) for real and for generated images."""
+
+    def generator(self, fake: Tensor) -> Tensor:
+        """The generator's loss, a scalar, of the discriminator's logits (B,) for generated images."""
+
+
+class AutoregressiveLoss(Loss, Protocol):
+    """An exact likelihood."""
+
+    def forward(self, logits: Tensor, x: Tensor) -> Tensor:
+        """−log p of each image, (B,), in nats, from the network's logits."""
+
+
+class EnergyLoss(Loss, Protocol):
+    """A loss whose gradient is that of an RBM's log-likelihood, or near it."""
+
+    def attach(self, rbms: Sequence[RBM]) -> None:
+        """Make what has to be kept for each RBM, as chains, before weights are loaded."""
+
+    def forward(self, rbm: RBM, v: Tensor, layer: int = 0, progress: float = 0.0) -> Any:
+        """`loss`, a scalar, and `negative`, states (chains, D), for data (B, D) and a progress in [0, 1]."""
+
+
+class RatingLoss(Loss, Protocol):
+    """How badly a network predicts or ranks what is rated."""
+
+    def forward(self, network: Any, batch: Batch, epoch: int | None = None) -> Tensor:
+        """The loss, a scalar, of a network on a batch; `epoch` counts from 0, None outside training."""
+
+
+class AsksOfNetwork(Protocol):
+    """Computes with more of a network than its outputs, as rating losses may."""
+
+    @property
+    def of_network(self) -> type:
+        """A protocol: what the network must offer for this loss."""
+
+
+class SegmentationLoss(Loss, Protocol):
+    """How badly each pixel is classified; void pixels, −100, count nowhere."""
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss, a scalar, of logits (B, K, H, W) against class numbers (B, H, W)."""
+
+
+class ClassificationLoss(Loss, Protocol):
+    """How badly each example is classified."""
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss, a scalar, of logits (B, num_classes) against class numbers (B,)."""

@@ -1,0 +1,56 @@
+"""How the parameters of a task's network are trained: optimizer, learning rate, clipping."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from scalian_exp.refusal import Refusal
+
+
+class Optimised(pl.LightningModule):
+    """A LightningModule whose `network` one optimizer trains, at a learning rate that a schedule may change."""
+
+    trainer: Any
+    network: Any
+    optimizer: Any
+    """the parameters → an optimizer; None if nothing is trained by gradient"""
+    schedule: Callable[[float], float] | None
+    """progress of the training, 0 to 1 → factor of the learning rate, asked before every step"""
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Lightning refuses to clip for any fused optimizer in mixed precision, but only float16 scales gradients, and
+        checks.py refuses that one."""
+        if gradient_clip_val and self.optimizer is not None:
+            clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
+            clip(self.network.parameters(), gradient_clip_val)
+
+    def progress(self, step: int) -> float:
+        """How far the training is at an optimizer's step, in [0, 1]: what schedules are asked for."""
+        return min(step / self.trainer.estimated_stepping_batches, 1.0)
+
+    def make_optimizer(self) -> Optimizer:
+        """The optimizer of all that is to be trained."""
+        return self.optimizer([parameter for _, parameter in self.trained_parameters()])
+
+    def trained_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """The network's parameters that gradients are to change, with their names."""
+        return [(name, parameter) for name, parameter in self.network.named_parameters() if parameter.requires_grad]
+
+    def configure_optimizers(self) -> Any:
+        if self.optimizer is None:
+            return None
+        try:
+            optimizer = self.make_optimizer()
+        except ValueError as error:  # LBFGS takes no groups of parameters, which some tasks give
+            raise Refusal(f"model.optimizer: {error}; use another one here.") from error
+        if self.schedule is None:
+            return optimizer
+        schedule = self.schedule
+        scheduler = LambdaLR(optimizer, lambda step: schedule(self.progress(step)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,0 +1,34 @@
+"""What the network of a fresh run starts from, besides chance: published weights, and what the data are on average."""
+
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalian_exp.distributed import ranks
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.capabilities import Pretrained
+from scalian_exp.tasks.offers import offers
+
+
+def load_pretrained(network: Any) -> None:
+    """Give a network its published weights, if it is to start from some.
+
+    Raises:
+        Refusal: if they can't be had.
+    """
+    if offers(network, Pretrained) and network.pretrained:
+        try:
+            network.load_pretrained()
+        except ValueError as error:
+            raise Refusal(f"model.network: {error}") from error
+
+
+def mean_of_inputs(task: Any, batches: int = 100) -> Tensor:
+    """Average a network's inputs over so many batches of training data, of all processes."""
+    total, count = torch.zeros((), device=task.device), 0
+    for batch in islice(task.trainer.datamodule.train_dataloader(), batches):
+        x = task.inputs(task.trainer.strategy.batch_to_device(batch))
+        total, count = total + x.sum(0), count + len(x)
+    return ranks.all_sum(total) / ranks.all_sum(torch.tensor(count, device=task.device))

@@ -1,0 +1,155 @@
+"""Write docs/contracts.md from the protocols of scalian_exp/tasks: `python scripts/contracts.py > docs/contracts.md`.
+
+tests/tasks/test_contracts.py holds the page to it.
+"""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from scalian_exp.losses import ratings as rating_losses
+from scalian_exp.losses.segmentation import Balanced
+from scalian_exp.tasks import capabilities, data_protocols, loss_protocols
+from scalian_exp.tasks.adversarial import Adversarial
+from scalian_exp.tasks.autoregressive import Autoregressive
+from scalian_exp.tasks.classification import Classification
+from scalian_exp.tasks.contrastive import Contrastive
+from scalian_exp.tasks.greedy import GreedyReconstruction
+from scalian_exp.tasks.offers import asked_by, is_protocol, members, signature
+from scalian_exp.tasks.ratings import Ratings
+from scalian_exp.tasks.reconstruction import Reconstruction
+from scalian_exp.tasks.segmentation import Segmentation
+from scalian_exp.tasks.text import TextReconstruction
+from scalian_exp.tasks.up_down import UpDown
+from scalian_exp.tasks.variational import Variational
+
+TASKS = {
+    Reconstruction: "reconstruction",
+    GreedyReconstruction: "reconstruction",
+    Variational: "variational",
+    Adversarial: "adversarial",
+    Autoregressive: "autoregressive",
+    Contrastive: "contrastive",
+    UpDown: "up_down",
+    Ratings: "rating_regression, rating_energy or ranking",
+    Segmentation: "segmentation",
+    Classification: "classification",
+    TextReconstruction: "text_reconstruction",
+}
+"""each task → what `fits.task` of its models says"""
+
+HEAD = """# Contracts: what a network, a loss and a data set offer
+
+<!-- Written by scripts/contracts.py from the protocols in scalian_exp/tasks; change those, then run it again. -->
+
+A task trains any network that offers what the task's protocol lists, whatever class it is and wherever it lies. Nothing
+is registered, and nothing needs to be inherited but `torch.nn.Module`: methods of the right names will do. What is
+missing is refused before any data are read, in a sentence that names it.
+
+Images are (B, C, H, W), batch, channels, height, width, float in [0, 1]. Likelihoods and KL are in nats. D is the
+length of a code, K the number of classes, V that of words. *Logits* are numbers before a sigmoid or a softmax.
+
+## Your own network
+
+In a folder of your own, say `mine/`, two files are enough. `mine/halfway.py`:
+
+```python
+from torch import Tensor, nn
+
+class Halfway(nn.Module):  # what task reconstruction asks for: encode, decode, forward
+    def __init__(self, in_channels: int, image_size: list[int], latent_dim: int):
+        super().__init__()
+        shape = (in_channels, *image_size)
+        pixels = in_channels * image_size[0] * image_size[1]
+        self.encode = nn.Sequential(nn.Flatten(), nn.Linear(pixels, latent_dim))
+        self.decode = nn.Sequential(nn.Linear(latent_dim, pixels), nn.Unflatten(1, shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+```
+
+`mine/configs/model/halfway.yaml`:
+
+```yaml
+# @package _global_
+defaults:
+  - override /dataset: fashion_mnist_sample
+  - override /loss: mse
+
+model:
+  _target_: scalian_exp.tasks.reconstruction.Reconstruction # the task that trains it
+  fits: { task: reconstruction, needs: [images] } # the losses that it suits, and what it needs of the data
+  network:
+    _target_: halfway.Halfway
+    in_channels: ${dataset.in_channels}
+    image_size: ${dataset.image_size}
+    latent_dim: 16
+  optimizer:
+    _target_: torch.optim.Adam
+    _partial_: true
+    lr: 1e-3
+```
+
+```bash
+cd mine
+scalian-train 'hydra.searchpath=[file://configs]' model=halfway
+scalian-apply run=<run folder> action=reconstruct trust=halfway
+```
+
+A task of your own derives from `scalian_exp.tasks.base.Task`, states `monitor` and `mode`, computes `step(batch)`, and
+annotates `network` and `loss` by protocols of its own, which are then checked in the same way.
+"""
+
+
+def text(documented: Any) -> str:
+    """A docstring as one line, without the sections on arguments and errors."""
+    lines = (inspect.getdoc(documented) or "").split("\n\nRaises:")[0].split("\n\nArgs:")[0]
+    return " ".join(lines.split()).replace("|", "\\|")
+
+
+def table(protocol: type, left_out: tuple[str, ...] = ()) -> Iterator[str]:
+    """Rows of a protocol's members, under a header; nothing if it has none."""
+    listed = {name: member for name, member in members(protocol).items() if name not in left_out}
+    if listed:
+        yield from ("", "| member | meaning |", "|---|---|")
+    for name, member in listed.items():
+        yield f"| `{signature(name, member)}` | {text(member)} |"
+
+
+def protocols_in(module: Any) -> list[type]:
+    """The protocols that a module defines, in its order."""
+    return [found for found in vars(module).values() if is_protocol(found) and found.__module__ == module.__name__]
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [*HEAD.splitlines(), "", "## What each task asks of its network and its loss"]
+    for task, words in TASKS.items():
+        network, loss = asked_by(task, "network"), asked_by(task, "loss")
+        assert network is not None
+        assert loss is not None
+        lines += ["", f"### {task.__name__}", "", f"`{task.__module__}.{task.__name__}`, `fits.task`: {words}."]
+        lines += ["", f"**The network**, {network.__name__}: {text(network)}", *table(network)]
+        lines += ["", f"**The loss**, {loss.__name__}: {text(loss)}", *table(loss)]
+    lines += ["", "## What a network may offer besides", ""]
+    lines += ["Asked for where it is of use, and done without elsewhere."]
+    for protocol in protocols_in(capabilities):
+        lines += ["", f"**{protocol.__name__}**: {text(protocol)}", *table(protocol)]
+    lines += ["", "## What a loss may offer besides"]
+    for protocol in (Balanced, loss_protocols.AsksOfNetwork, *protocols_in(rating_losses)):
+        lines += ["", f"**{protocol.__name__}**: {text(protocol)}", *table(protocol)]
+    lines += ["", "## What data offer", "", text(data_protocols.DataModule), *table(data_protocols.DataModule)]
+    lines += ["", "A data set's config lists in `provides` what its batches hold and what is true of them; models and"]
+    lines += ["losses list in `fits.needs` what they need of it. The words:", ""]
+    lines += ["| word | what it promises | the data module then offers |", "|---|---|---|"]
+    for word, protocol in data_protocols.PROVIDES.items():
+        offered = ", ".join(f"`{signature(name, member)}`" for name, member in members(protocol).items())
+        lines.append(f"| `{word}` | {text(protocol)} | {offered} |")
+    for word, protocol in data_protocols.PROVIDES.items():
+        if members(protocol):
+            lines += ["", f"**{word}**", *table(protocol)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
