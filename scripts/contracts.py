@@ -56,6 +56,7 @@ In a folder of your own, say `mine/`, two files are enough. `mine/halfway.py`:
 ```python
 from torch import Tensor, nn
 
+
 class Halfway(nn.Module):  # what task reconstruction asks for: encode, decode, forward
     def __init__(self, in_channels: int, image_size: list[int], latent_dim: int):
         super().__init__()
