@@ -4,21 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
-import pytorch_lightning as pl
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from scalian_exp.batches import Batch, batch_size
 from scalian_exp.distributed import ranks
 from scalian_exp.metrics.means import Means
-from scalian_exp.refusal import Refusal
 from scalian_exp.tasks import position
 from scalian_exp.tasks.capabilities import HasClasses, StartsFromData
 from scalian_exp.tasks.data_protocols import check_classes
 from scalian_exp.tasks.divergence import diverged, not_finite
 from scalian_exp.tasks.offers import check_parts, offers
+from scalian_exp.tasks.optimisation import Optimised
 from scalian_exp.tasks.starting import mean_of_inputs
 
 PARTS = {"network": "model.network", "loss": "loss"}
@@ -36,7 +34,7 @@ class Step(NamedTuple):
     """the network's, for `test_logs`"""
 
 
-class Task(pl.LightningModule):
+class Task(Optimised):
     """A network, its loss and its optimizer.
 
     A subclass annotates `network` and `loss` by the protocols of what it asks of them, see protocols.py.
@@ -54,7 +52,6 @@ class Task(pl.LightningModule):
     mode: ClassVar[str] = "min"
     losses: ClassVar[tuple[str, ...]] = ("loss",)
     """what training minimises, as it is logged: a mean that isn't finite ends the run"""
-    network: Any
     loss: Any
     class_names: Sequence[str] | None = None
     """what the data set calls its classes, for figures"""
@@ -66,8 +63,6 @@ class Task(pl.LightningModule):
     """a step trains one part of the network, by gradients of that part alone"""
     initialised = False
     """the network's weights come from another run: they are not to be overwritten"""
-    trainer: Any
-    optimizer: Any
 
     def __init__(
         self,
@@ -78,8 +73,8 @@ class Task(pl.LightningModule):
     ):
         super().__init__()
         self.network, self.loss = network, loss
-        check_parts(self, PARTS)
         self.optimizer, self.schedule = optimizer, schedule
+        check_parts(self, PARTS)
         self.samples_per_epoch = 0
         """training samples seen in the last epoch"""
         self.train_means, self.val_means, self.test_means = Means(), Means(), Means()
@@ -194,37 +189,3 @@ class Task(pl.LightningModule):
             raise diverged(f"train/{found[0]}", self.trainer)
         for name, value in values.items():
             self.log(f"{split}/{name}", value, prog_bar=f"{split}/{name}" == self.monitor)
-
-    def configure_gradient_clipping(
-        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
-    ) -> None:
-        """Lightning refuses to clip for any fused optimizer in mixed precision, but only float16 scales gradients, and
-        checks.py refuses that one."""
-        if gradient_clip_val and self.optimizer is not None:
-            clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
-            clip(self.network.parameters(), gradient_clip_val)
-
-    def progress(self, step: int) -> float:
-        """How far the training is at an optimizer's step, in [0, 1]: what schedules are asked for."""
-        return min(step / self.trainer.estimated_stepping_batches, 1.0)
-
-    def make_optimizer(self) -> Optimizer:
-        """The optimizer of all that is to be trained."""
-        return self.optimizer([parameter for _, parameter in self.trained_parameters()])
-
-    def trained_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """The network's parameters that gradients are to change, with their names."""
-        return [(name, parameter) for name, parameter in self.network.named_parameters() if parameter.requires_grad]
-
-    def configure_optimizers(self) -> Any:
-        if self.optimizer is None:
-            return None
-        try:
-            optimizer = self.make_optimizer()
-        except ValueError as error:  # LBFGS takes no groups of parameters, which some tasks give
-            raise Refusal(f"model.optimizer: {error}; use another one here.") from error
-        if self.schedule is None:
-            return optimizer
-        schedule = self.schedule
-        scheduler = LambdaLR(optimizer, lambda step: schedule(self.progress(step)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
