@@ -4,9 +4,9 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -31,6 +31,14 @@ OF_TRAINING = {
     "pytorch-lightning_version": str,
 }
 """what Lightning goes on from"""
+
+
+@runtime_checkable
+class Implies(Protocol):
+    """A part of a network that takes an argument which earlier versions lacked, and keeps it under its own name."""
+
+    implied: Mapping[str, Any]
+    """each such argument → what it was before it could be given"""
 
 
 class Loaded(NamedTuple):
@@ -146,15 +154,9 @@ def load(path: str | Path, device: str | torch.device = "cpu", trust: str | Sequ
 
 
 def implied_by(network: nn.Module) -> dict[str, Any]:
-    """What each part of a network does about the arguments that earlier versions lacked: its path and the name → value.
-
-    Classes name such arguments in `implied`: name → what it was before it could be given.
-    """
-    return {
-        f"{path}.{name}": getattr(module, name)
-        for path, module in network.named_modules()
-        for name in getattr(module, "implied", ())
-    }
+    """What each part of a network does about the arguments that earlier versions lacked: path.name → value."""
+    parts = [(path, module) for path, module in network.named_modules() if isinstance(module, Implies)]
+    return {f"{path}.{name}": getattr(module, name) for path, module in parts for name in module.implied}
 
 
 def compute_as_trained(network: nn.Module, contents: dict[str, Any]) -> None:
@@ -163,7 +165,7 @@ def compute_as_trained(network: nn.Module, contents: dict[str, Any]) -> None:
     kept = contents["scalian_exp"].get("implied")
     stated = set(keys_of(contents["scalian_exp"]["config"]["model"]))
     for path, module in network.named_modules():
-        for name, then in getattr(module, "implied", {}).items():
+        for name, then in module.implied.items() if isinstance(module, Implies) else ():
             if name not in stated:
                 value = kept.get(f"{path}.{name}") if isinstance(kept, dict) else None
                 setattr(module, name, value if type(value) is type(then) else then)

@@ -163,11 +163,14 @@ def with_unsaid(before: Any, now: Any) -> Any:
         return [with_unsaid(*pair) for pair in zip(before, now, strict=True)]
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return before
+    from scalian_exp.checkpoint import Implies
+
     unsaid: dict[str, Any] = {}
     if (new := now.keys() - before.keys()) and before.get("_target_") == now.get("_target_"):
         target = class_of(now)
         takes = inspect.signature(target).parameters if target else {}
-        meant = {name: takes[name].default for name in new & takes.keys()} | getattr(target, "implied", {})
+        meant = {name: takes[name].default for name in new & takes.keys()}
+        meant |= target.implied if isinstance(target, Implies) else {}
         unsaid = {name: value for name, value in meant.items() if name in new and value is not inspect.Parameter.empty}
     return unsaid | {key: with_unsaid(value, now.get(key)) for key, value in before.items()}
 
