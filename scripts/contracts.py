@@ -104,17 +104,21 @@ annotates `network` and `loss` by protocols of its own, which are then checked i
 
 def text(documented: Any) -> str:
     """A docstring as one line, without the sections on arguments and errors."""
-    lines = (inspect.getdoc(documented) or "").split("\n\nRaises:")[0].split("\n\nArgs:")[0]
-    return " ".join(lines.split()).replace("|", "\\|")
+    return " ".join((inspect.getdoc(documented) or "").split("\n\nRaises:")[0].split("\n\nArgs:")[0].split())
 
 
-def table(protocol: type, left_out: tuple[str, ...] = ()) -> Iterator[str]:
-    """Rows of a protocol's members, under a header; nothing if it has none."""
-    listed = {name: member for name, member in members(protocol).items() if name not in left_out}
+def row(*cells: str) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def table(protocol: type) -> Iterator[str]:
+    """Rows of a protocol's members, `forward` first, under a header; nothing if it has none."""
+    listed = dict(sorted(members(protocol).items(), key=lambda item: item[0] != "forward"))
     if listed:
         yield from ("", "| member | meaning |", "|---|---|")
     for name, member in listed.items():
-        yield f"| `{signature(name, member)}` | {text(member)} |"
+        yield row(f"`{signature(name, member)}`", text(member))
 
 
 def protocols_in(module: Any) -> list[type]:
@@ -145,7 +149,7 @@ def page() -> str:
     lines += ["| word | what it promises | the data module then offers |", "|---|---|---|"]
     for word, protocol in data_protocols.PROVIDES.items():
         offered = ", ".join(f"`{signature(name, member)}`" for name, member in members(protocol).items())
-        lines.append(f"| `{word}` | {text(protocol)} | {offered} |")
+        lines.append(row(f"`{word}`", text(protocol), offered))
     for word, protocol in data_protocols.PROVIDES.items():
         if members(protocol):
             lines += ["", f"**{word}**", *table(protocol)]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.networks.parts.unrolling import Dense, check_units, unrolled
 from scalian_exp.networks.rbm import RBM
-from scalian_exp.networks.units import Bernoulli, Units
+from scalian_exp.networks.units import Bernoulli, Units, log_probability
 from scalian_exp.ranges import PositiveInt
 
 
@@ -243,8 +243,3 @@ class DeepBeliefNetwork(nn.Module):
         """Return the free energy (B,) of states of the units below the top RBM's hidden units."""
         energy: Tensor = self.rbms[-1].free_energy(states)
         return energy
-
-
-def log_probability(units: Units, x: Tensor, states: Tensor) -> Tensor:
-    """Return the log-probability of states given their total inputs, summed over the layer."""
-    return (x * states).sum(-1) - units.base(states) - units.cumulant(x)

@@ -143,3 +143,8 @@ class Joined(Units):
     def base(self, states: Tensor) -> Tensor:
         """Return the sum of both kinds' `base`."""
         return self.first.base(states[..., : self.size]) + self.second.base(states[..., self.size :])
+
+
+def log_probability(units: Units, x: Tensor, states: Tensor) -> Tensor:
+    """Log-probability of states (…, D) given their units' total inputs (…, D), summed over the layer: (…,)."""
+    return (x * states).sum(-1) - units.base(states) - units.cumulant(x)

@@ -121,6 +121,10 @@ class BoltzmannNetwork(ReconstructionNetwork, Samples, HasFilters, Protocol):
     """A stack of restricted Boltzmann machines (RBMs) over images; a single one is a stack of one."""
 
     @property
+    def rbms(self) -> Any:
+        """The RBMs, from the image upwards: a ModuleList of networks.rbm.RBM."""
+
+    @property
     def standardised(self) -> bool:
         """Whether the lowest units see pixels as multiples of their standard deviation (Gaussian units)."""
 

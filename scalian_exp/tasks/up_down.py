@@ -15,7 +15,7 @@ from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.metrics.confusion import Confusion
-from scalian_exp.networks.dbn import log_probability
+from scalian_exp.networks.units import log_probability
 from scalian_exp.tasks.base import Step
 from scalian_exp.tasks.decoding import Decoding
 from scalian_exp.tasks.loss_protocols import EnergyLoss
