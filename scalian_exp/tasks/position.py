@@ -6,7 +6,7 @@ from pytorch_lightning.loops import _Loop
 from pytorch_lightning.trainer import call
 from torch.utils.data import DataLoader
 
-from scalian_exp.datasets.base import BatchesInOrder, ShuffledBatches
+from scalian_exp.datasets.order import BatchesInOrder, ShuffledBatches
 
 
 def batches_done(trainer: Any) -> int:
