@@ -68,7 +68,7 @@ def test_activations_are_those_that_the_backward_pass_needs(monkeypatch: pytest.
 def test_more_than_memory_holds_is_refused_with_the_bytes(
     model: str, overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("memory", "network_size"):
+    for module in ("memory", "run.network_size"):
         monkeypatch.setattr(f"scalian_exp.{module}.total", lambda: 16 * 10**9)
     with pytest.raises(Refusal, match=r"would take at least [\d.]+ [GTPE]B of memory, but this machine has 16 GB"):
         train(tiny(model, *overrides), tmp_path / "run")
@@ -190,30 +190,10 @@ def test_all_memory_is_the_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         check_images(3, (1, 25, 5))
 
 
-@pytest.mark.parametrize(
-    ("model", "lacking"),
-    [
-        ("unet", "total_stride"),
-        ("vae", "importance"),
-        ("gan", "discriminator"),
-        ("rbm", "rbms"),
-        ("pixelcnn", "sample"),
-    ],
-)
-def test_a_network_that_lacks_what_its_task_needs_is_refused_before_the_data_are_read(
-    model: str, lacking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tiny(model)
-    config["model"]["network"] = {"_target_": "torch.nn.Identity"}
-    monkeypatch.setattr("scalian_exp.train.one_at_a_time", lambda _: pytest.fail("data were asked for"))
-    with pytest.raises(Refusal, match=rf"Identity \(model.network\) lacks what \w+ needs of a network.*{lacking}"):
-        train(config, tmp_path / "run")
-
-
 def test_a_stride_beyond_the_images_is_refused_before_the_network_takes_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scalian_exp.build.build_task", lambda _: pytest.fail("the network was built"))
+    monkeypatch.setattr("scalian_exp.run.training.build_task", lambda _: pytest.fail("the network was built"))
     with pytest.raises(Refusal, match=r"32×48 pixels are too small for UNet.*stride of 256"):
         train(tiny("unet", "model.network.depth=8", "dataset.image_size=[32,48]"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
