@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 from commands import invoke
-from conftest import names, tiny
+from tools import names, tiny
 from torch import Tensor, nn
 
 from scalian_exp.refusal import Refusal
