@@ -1,4 +1,4 @@
-"""Experiments with neural encoder-decoder networks: model × dataset × loss × trainer.
+"""Experiments with neural encoder-decoder networks, composed as model × dataset × loss × trainer.
 
 from scalian_exp import compose, load, load_data, train
 

@@ -1,6 +1,6 @@
-"""The Python API: compose, train, load, load_data; `from scalian_exp import compose` imports them from here.
+"""The Python API: `from scalian_exp import compose, train, load, load_data`.
 
-Torch and Hydra are imported by the functions that need them: the package is imported with every command.
+Each function imports torch and Hydra itself, because every command imports this package and most need neither.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def compose(*overrides: str) -> dict[str, Any]:
-    """Compose an experiment: the resolved config that `scalian-train <overrides>` trains, as plain data.
+    """Compose the resolved config that `scalian-train <overrides>` would train, as plain data.
 
     Args:
-        overrides: as on the command line, "model=vae" or "loss.beta=4".
+        overrides: as on the command line, such as "model=vae" or "loss.beta=4".
 
     Raises:
-        Refusal: if there is no such option, or the parts don't fit together; its sentence says what would.
+        Refusal: if an option doesn't exist or the parts don't fit together; the message names one that does.
     """
     from scalian_exp.commandline.experiment import checked, composed
 
@@ -28,19 +28,20 @@ def compose(*overrides: str) -> dict[str, Any]:
 
 
 def train(config: dict[str, Any], folder: str | Path) -> dict[str, Any]:
-    """Train what a config describes, in as many processes as it says, and test it.
+    """Train and test the experiment that a config describes, in as many processes as it asks for.
 
     Args:
-        config: what `compose` returned; its values may have been changed.
-        folder: the run folder, made if it is missing. Where it holds a run of this very config, a finished one is kept,
-            and one that was interrupted goes on.
+        config: what `compose` returned; you may change its values first.
+        folder: the run folder, created if it is missing. If it already holds a run of this very config, a finished run
+            is kept and an interrupted one is resumed.
 
     Returns:
-        What metrics.json in the folder holds: all test metrics, `best`, the monitored validation metric, time, size.
+        The contents of the folder's metrics.json: all test metrics, `best` (the monitored validation metric), time and
+        network size.
 
     Raises:
-        Refusal: if something in the config or the data can't work, or the folder holds another run.
-        SystemExit: after Ctrl-C, with a checkpoint saved.
+        Refusal: if the config or the data can't work, or the folder holds a run of another config.
+        SystemExit: after Ctrl-C, once a checkpoint has been saved.
     """
     from scalian_exp import folders
     from scalian_exp.refusal import Refusal
@@ -63,15 +64,15 @@ def load(path: str | Path, device: "str | torch.device" = "cpu", trust: str | Se
     """Rebuild a trained model from a run folder or a checkpoint, without its configs.
 
     Args:
-        path: of a run folder, whose best checkpoint is taken, or of a .ckpt file.
-        device: where the network is to compute, "cuda:0" for instance.
-        trust: packages of others that the checkpoint may name, as ["halves"]: your own network's.
+        path: a run folder, of which the best checkpoint is loaded, or a .ckpt file.
+        device: where the network computes, such as "cuda:0".
+        trust: third-party packages that the checkpoint may name, such as ["halves"] for your own network.
 
     Returns:
         `task` (the Lightning module, in evaluation mode), `network`, `config`, `folder` and more.
 
     Raises:
-        Refusal: if there is no such checkpoint, it is damaged, or names code that isn't trusted.
+        Refusal: if there is no such checkpoint, it is damaged, or it names code that isn't trusted.
     """
     from scalian_exp import checkpoint
 
@@ -79,14 +80,17 @@ def load(path: str | Path, device: "str | torch.device" = "cpu", trust: str | Se
 
 
 def load_data(source: "dict[str, Any] | Loaded") -> Any:
-    """Build the data module of a config or of a trained model: data downloaded if need be, read, and split.
+    """Build the data module of a config or of a trained model, with its data downloaded, read and split.
+
+    Args:
+        source: what `compose` or `load` returned.
 
     Returns:
-        A module whose `train_dataloader()`, `val_dataloader()` and `test_dataloader()` give batches, and whose
+        A module whose `train_dataloader()`, `val_dataloader()` and `test_dataloader()` yield batches, and whose
         `splits` maps "train", "val" and "test" to the examples.
 
     Raises:
-        Refusal: if the data can't be had.
+        Refusal: if the data can't be downloaded or read.
     """
     from scalian_exp.build import build
 

@@ -1,6 +1,6 @@
-"""Use a trained run: `scalian-apply run=outputs/vae_mnist/<time> action=sample`; `scalian-apply --help` lists actions.
+"""Apply an action to a trained run: `scalian-apply run=outputs/vae_mnist/<time> action=sample`.
 
-Results lie in <run folder>/<action>/<time>; nothing of the run itself is changed.
+`scalian-apply --help` lists the actions. Results go to <run folder>/<action>/<time>; the run itself is never changed.
 """
 
 import sys
@@ -21,7 +21,7 @@ from scalian_exp.vocabulary.grammar import literal, sweeping
 from scalian_exp.vocabulary.options import options
 
 THROUGH_THE_TOP = {"encode", "complete", "sample"}
-"""what a network offers by its last layer"""
+"""needs that a stack of layers meets only once its last layer is trained"""
 
 
 @failures_refused()
@@ -29,7 +29,7 @@ def apply(config: dict[str, Any]) -> None:
     """Run an action on a trained model.
 
     Raises:
-        Refusal: if the model doesn't offer what the action needs, or an input can't be used.
+        Refusal: if the model doesn't offer what the action needs, or can't use an input.
     """
     from scalian_exp.actions.action import Action
     from scalian_exp.build import build
@@ -45,7 +45,7 @@ def apply(config: dict[str, Any]) -> None:
         find_data_at(model.config["dataset"], root)
     name, node = config["name"], config["action"]
     if missing := lacks(model, node["needs"]):
-        offered = [other for other, said in options("action").items() if not lacks(model, said.get("needs", []))]
+        offered = [other for other, option in options("action").items() if not lacks(model, option.get("needs", []))]
         raise Refusal(
             f"action={name} needs {' and '.join(missing)}, which {type(model.task.network).__name__} and its data "
             f"don't offer; this run can do action={'|'.join(offered)}."
@@ -54,8 +54,8 @@ def apply(config: dict[str, Any]) -> None:
     untrained = network.layers_untrained if offers(network, TrainedByLayers) else 0
     if untrained and THROUGH_THE_TOP & set(node["needs"]):
         raise Refusal(
-            f"The upper {untrained} of this stack's layers have not been trained yet, and action={name} goes through "
-            f"the top; go on with {command_to_resume(model.folder)} trainer.max_epochs=…."
+            f"The upper {untrained} of this stack's layers have not been trained yet, and action={name} needs them; "
+            f"go on with {command_to_resume(model.folder)} trainer.max_epochs=…."
         )
     action: Action = build("action", node)
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
@@ -66,7 +66,7 @@ def apply(config: dict[str, Any]) -> None:
 
 
 def lacks(model: Any, needs: list[str]) -> list[str]:
-    """Those needs of an action that neither the network nor its task offers, nor the data provides."""
+    """Return the needs of an action that neither the network nor its task offers, nor the data provides."""
     from scalian_exp.tasks.offers import has
 
     provided = model.config["dataset"].get("provides", [])
@@ -75,7 +75,7 @@ def lacks(model: Any, needs: list[str]) -> list[str]:
 
 
 def job(config: DictConfig) -> None:
-    """One job of Hydra's."""
+    """Run the action of one Hydra job."""
     from hydra.core.hydra_config import HydraConfig
 
     if added := [
@@ -87,18 +87,18 @@ def job(config: DictConfig) -> None:
     if plain["run"] is None:
         raise Refusal("Say which run: run=<run folder or checkpoint>.")
     if isinstance(plain["run"], list | dict):
-        raise Refusal(f"run={plain['run']}: say one run folder or checkpoint; -m run=a,b goes over several.")
+        raise Refusal(f"run={plain['run']}: give one run folder or checkpoint; -m run=a,b applies it to several.")
     check_arguments({"action": plain["action"]})
     apply({**plain, "name": HydraConfig.get().runtime.choices["action"]})
 
 
 def main() -> None:
-    """The command `scalian-apply`."""
+    """Run the command `scalian-apply`."""
     if app.saying(sys.argv[1:], "trust="):
         app.find_own_modules()
     several = sweeping(sys.argv)
     sys.argv[1:] = [spelt_out(app.as_list(said), several) for said in sys.argv[1:]]
-    with TemporaryDirectory() as scratch:  # Hydra's multirun.yaml would replace that of a sweep if one starts there
+    with TemporaryDirectory() as scratch:  # in the current folder, Hydra's multirun.yaml could replace a sweep's
         sys.argv[1:] += [f"hydra.sweep.dir={literal(scratch)}"] if several else []
         app.run(job, "apply", not_taken)
 

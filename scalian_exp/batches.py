@@ -1,4 +1,4 @@
-"""The batch contract: what a batch is and what the numbers in it mean, for datasets and networks alike. No torch."""
+"""The batch contract between datasets and networks: what a batch is and what its numbers mean. No torch."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,24 +7,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Batch = dict[str, "Tensor"]
-"""name → one tensor of all examples, which are its rows: image, label, mask, ratings …"""
+"""maps image, label, mask, ratings … to one tensor each, whose rows are the examples"""
 VOID = -100
-"""the class number of pixels that no loss counts: torch's own, which F.cross_entropy gives 0"""
+"""class index of pixels that no loss counts: torch's default `ignore_index`"""
 VOID_BYTE = 255
-"""void in masks of uint8"""
+"""value of void pixels in uint8 masks"""
 
 
 def batch_size(batch: Batch) -> int:
-    """The number of examples in a batch."""
+    """Return the number of examples in a batch."""
     return len(next(iter(batch.values())))
 
 
 def called(names: Sequence[str] | None, index: int) -> str:
-    """The name of a class; its number where the data set has no names."""
+    """Return the name of a class, or its index if the data set has no names."""
     return names[index] if names else str(index)
 
 
 def above_zero(levels: Sequence[float]) -> float:
-    """What is added to all ratings of a table, where 0 means that there is none: so much that the lowest level is 1, or
-    nothing if all are above 0 anyway."""
+    """Return the offset that makes all rating levels positive, since 0 marks a missing rating in a table.
+
+    It moves the lowest level to 1; it is 0 if all levels are positive anyway.
+    """
     return max(0.0, 1.0 - levels[0]) if levels[0] <= 0 else 0.0

@@ -1,4 +1,4 @@
-"""Config nodes → objects."""
+"""Build objects from config nodes."""
 
 import inspect
 from functools import partial
@@ -16,22 +16,22 @@ from scalian_exp.vocabulary.facts import FACTS
 
 HYDRAS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 MISTAKES = (Refusal, ValueError, OSError, MisconfigurationException, ImportError)
-"""what constructors raise when a config is at fault"""
+"""exceptions that constructors raise when the config is at fault"""
 
 
 def located(path: str) -> Any:
-    """The class or function that a dotted path names; the modules on the way are imported.
+    """Import the class or function that a dotted path names.
 
     Raises:
-        Refusal: if there is none.
+        Refusal: if it doesn't exist.
     """
     try:
         top, *rest = path.split(".")
-        found, name = import_module(top), top
+        target, name = import_module(top), top
         for part in rest:
             name = f"{name}.{part}"
-            found = getattr(found, part) if hasattr(found, part) else import_module(name)
-        return found
+            target = getattr(target, part) if hasattr(target, part) else import_module(name)
+        return target
     except ModuleNotFoundError as error:
         advice = "" if find_spec(top) else f" Start from the folder of {top}.py, or add it to PYTHONPATH."
         raise Refusal(f"There is no {path}: {one_line(error)}.{advice}") from error
@@ -40,14 +40,19 @@ def located(path: str) -> Any:
 
 
 def build(path: str, node: dict[str, Any], **offers: Any) -> Any:
-    """Build a node of a config, with those offers that its target takes and the node doesn't give.
+    """Build the object that a config node describes.
 
-    Words and facts that are there for others to read are left out unless the target asks for them. The node is plain
-    data: nothing in it is interpolated. What its keys mean is what Hydra's `instantiate` says; that isn't called, as it
-    would resolve interpolations, and from Hydra 1.5 on wants a list of all that a user's configs may name.
+    Keys that other parts of the program read (such as `provides`) are left out unless the target takes them. The node
+    is plain data without interpolations. Its keys have the meaning of Hydra's `instantiate`, which isn't used because
+    it would resolve interpolations, and from Hydra 1.5 on needs a list of everything that a user's configs may name.
+
+    Args:
+        path: where the node is in the config, for messages.
+        node: the node, with its `_target_`.
+        offers: further arguments, passed if the target takes them and the node doesn't give them.
 
     Raises:
-        Refusal: if the target can't be found, or refuses its arguments.
+        Refusal: if the target doesn't exist, or refuses its arguments.
     """
     try:
         target = located(node["_target_"])
@@ -64,7 +69,7 @@ def build(path: str, node: dict[str, Any], **offers: Any) -> Any:
 
 
 def called(target: Any, node: dict[str, Any], more: dict[str, Any]) -> Any:
-    """A target with the arguments of its node, whose own nodes are built first, and more arguments as they are."""
+    """Call a target with the arguments of its node, in which nested nodes are built first, and with `more` as it is."""
     make = built if node.get("_recursive_", True) else (lambda value: value)
     arguments = {name: make(value) for name, value in node.items() if name not in HYDRAS}
     positional = [make(value) for value in node.get("_args_", [])]
@@ -75,22 +80,23 @@ def called(target: Any, node: dict[str, Any], more: dict[str, Any]) -> Any:
 
 
 def check_call(target: Any, positional: list[Any], named: dict[str, Any], partly: bool) -> None:
-    """
+    """Refuse arguments that a target doesn't take, and calls that lack one it needs.
+
     Raises:
-        Refusal: if the target doesn't take these arguments, or needs others.
+        Refusal: if the call doesn't match the target's signature.
     """
     try:
         takes = inspect.signature(target)
-    except ValueError:  # some written in C don't tell
+    except ValueError:  # some functions written in C have no signature
         return
     try:
         (takes.bind_partial if partly else takes.bind)(*positional, **named)
     except TypeError as error:
-        raise Refusal(f"{getattr(target, '__name__', target)} can't be called so: {one_line(error)}.") from error
+        raise Refusal(f"{getattr(target, '__name__', target)} can't be called like this: {one_line(error)}.") from error
 
 
 def built(value: Any) -> Any:
-    """A value of a config, in which nodes have become objects."""
+    """Return a config value with its nodes replaced by the objects that they describe."""
     if isinstance(value, list):
         return [built(item) for item in value]
     if not isinstance(value, dict):
@@ -101,21 +107,22 @@ def built(value: Any) -> Any:
 
 
 def one_line(error: BaseException) -> str:
+    """Return an exception's message on one line."""
     return " ".join(str(error).split())
 
 
 def build_task(config: dict[str, Any]) -> Any:
-    """The task of a resolved config: its network, loss and optimizer.
+    """Build the task of a resolved config, with its network, loss and optimizer.
 
     Raises:
-        Refusal: if a part refuses its arguments.
+        Refusal: if one of them refuses its arguments.
     """
     task = build("model", config["model"], loss=build("loss", config["loss"]))
     task.describe(config["dataset"])
     if task.optimizer is None:
         return task
     try:
-        task.optimizer([nn.Parameter(torch.zeros(1))])  # so that a bad learning rate is told before training
+        task.optimizer([nn.Parameter(torch.zeros(1))])  # so that a bad learning rate is refused before training
     except (ValueError, TypeError) as error:
         raise Refusal(f"model.optimizer: {one_line(error)}.") from error
     return task

@@ -1,4 +1,4 @@
-"""A trained model from nothing but its checkpoint."""
+"""Load a trained model from nothing but its checkpoint."""
 
 import pickle
 import struct
@@ -22,26 +22,28 @@ UNREADABLE = (
     *(RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError),
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
 )
-"""what torch.load raises, depending on where a file breaks off"""
+"""exceptions of torch.load, depending on where a file is cut off"""
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, NotImplementedError, EOFError, ValueError)
-"""what reading a zip file raises, depending on where it is damaged"""
+"""exceptions of reading a zip file, depending on where it is damaged"""
 
 OF_TRAINING = {
     **{"epoch": int, "global_step": int, "optimizer_states": list, "lr_schedulers": list, "callbacks": dict},
     "pytorch-lightning_version": str,
 }
-"""what Lightning goes on from"""
+"""entries that Lightning needs in order to resume"""
 
 
 @runtime_checkable
 class Implies(Protocol):
-    """A part of a network that takes an argument which earlier versions lacked, and keeps it under its own name."""
+    """A part of a network with arguments that earlier versions lacked, each kept in an attribute of its name."""
 
     implied: Mapping[str, Any]
-    """each such argument → what it was before it could be given"""
+    """maps each such argument to the fixed value that earlier versions used"""
 
 
 class Loaded(NamedTuple):
+    """A trained model, rebuilt from its checkpoint."""
+
     task: Any
     """the Lightning module, in evaluation mode; `task.network` is the network"""
     config: dict[str, Any]
@@ -50,58 +52,61 @@ class Loaded(NamedTuple):
     folder: Path
     """its run folder"""
     data_state: dict[str, Any]
-    """what the data module kept in the checkpoint"""
+    """the data module's state in the checkpoint"""
     trust: tuple[str, ...] = ()
-    """packages of others that the file may name"""
+    """third-party packages that the file may name"""
 
     @property
     def network(self) -> Any:
-        """The network itself, as `task.network`."""
+        """The task's network."""
         return self.task.network
 
 
 def check_intact(file: Path) -> None:
-    """Compare all that a checkpoint holds, weights and config, with its checksums: 0.3 s for 500 MB.
+    """Verify the checksums of all weights and of the config in a checkpoint: 0.3 s for 500 MB.
 
-    torch files each tensor with a CRC-32, and doesn't look at it again.
+    torch writes a CRC-32 with each tensor, but never checks it.
 
     Raises:
-        Refusal: if it has changed since it was written, or isn't a checkpoint.
+        Refusal: if the file has changed since it was written, or isn't a checkpoint.
     """
     check_regular(file, "use another one of the run")
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
     except DAMAGED as error:
-        raise Refusal(f"{file} is truncated or no PyTorch checkpoint; use another one of the run.") from error
+        raise Refusal(f"{file} is truncated or not a PyTorch checkpoint; use another one of the run.") from error
     if damaged is not None:
         raise Refusal(
-            f"{file} is damaged: {damaged} differs from its checksum, so its weights are not those that were trained; "
-            "use another one of the run, or a copy."
+            f"{file} is damaged: {damaged} doesn't match its checksum, so the weights are not the ones that were "
+            "trained; use another checkpoint of the run, or a copy."
         )
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The contents of a checkpoint of ours; only tensors and plain data are unpickled.
+    """Read a checkpoint of this package, unpickling only tensors and plain data.
 
     Raises:
-        Refusal: if it is truncated or damaged, or something else.
+        Refusal: if the file is truncated, damaged, or not a checkpoint of this package.
     """
     check_intact(file)
     try:
         contents = torch.load(file, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        raise Refusal(f"{file} is truncated or no PyTorch checkpoint; use another one of the run.") from error
+        raise Refusal(f"{file} is truncated or not a PyTorch checkpoint; use another one of the run.") from error
     match contents:
         case {"scalian_exp": {"config": dict(config)}, "state_dict": dict()}:
             contents["scalian_exp"]["config"] = check_config(config, str(file), "use another one of the run")
             return contents
-    raise Refusal(f"{file} was not written by scalian_exp: its own config is not in it, so nothing can be rebuilt.")
+    raise Refusal(f"{file} was not written by scalian_exp: it holds no config, so nothing can be rebuilt from it.")
 
 
 def check_progress(contents: dict[str, Any], file: Path, trainer: dict[str, Any]) -> None:
-    """Refuse to resume a checkpoint that doesn't tell where its training stopped, or has more epochs or steps than
-    wanted."""
+    """Refuse to resume a checkpoint without training progress, or with more epochs or steps than the trainer's limits.
+
+    Raises:
+        Refusal: saying which limit to raise, or how to start a new run from the weights.
+    """
     match contents:
         case {"loops": {"fit_loop": {"epoch_progress": {"current": {"ready": int(started)}}}}} if all(
             isinstance(contents.get(name), kind) for name, kind in OF_TRAINING.items()
@@ -109,33 +114,37 @@ def check_progress(contents: dict[str, Any], file: Path, trainer: dict[str, Any]
             pass
         case _:
             raise Refusal(
-                f"{file} can't be resumed: it doesn't tell where its training stopped; start a new run from its "
-                f"weights, init_from={file}."
+                f"{file} can't be resumed: it doesn't say where its training stopped; start a new run from its "
+                f"weights with init_from={file}."
             )
     most = trainer["max_epochs"]
     if most is not None and -1 < most < started:
         raise Refusal(
-            f"This run has {started} epochs already, and trainer.max_epochs={most} counts them; give {started} or more."
+            f"This run has trained {started} epochs already, which count towards trainer.max_epochs={most}; "
+            f"give {started} or more."
         )
     steps, most = contents["global_step"], trainer.get("max_steps", -1)
     if -1 < most < steps:
         raise Refusal(
-            f"This run has {steps} steps already, and trainer.max_steps={most} counts them; give {steps} or more, or "
-            "-1 for no limit."
+            f"This run has trained {steps} steps already, which count towards trainer.max_steps={most}; "
+            f"give {steps} or more, or -1 for no limit."
         )
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", trust: str | Sequence[str] = ()) -> Loaded:
-    """Rebuild a model from a checkpoint or a run folder, without its configs.
+    """Rebuild a trained model from a run folder or a checkpoint, without its configs.
 
-    A stranger's file can use memory and time, and nothing else: tensors and plain data are all that is unpickled, and
-    the networks, losses and optimizers that it may name are those of this package and of torch.
+    An untrusted file can cost memory and time, but do no other harm: only tensors and plain data are unpickled, and it
+    may name only the networks, losses and optimizers of this package and of torch.
 
     Args:
-        trust: packages of others that the checkpoint may name too, as ["halves"]: your own network's, for instance.
+        path: a run folder, of which the best checkpoint is loaded, or a .ckpt file.
+        device: where the network computes.
+        trust: third-party packages that the checkpoint may name too, such as ["halves"] for your own network.
 
     Raises:
-        Refusal: if there is no such checkpoint, it is truncated, damaged or foreign, or names code that isn't trusted.
+        Refusal: if there is no such checkpoint, it is truncated, damaged or not one of this package, or it names code
+            that isn't trusted.
     """
     file, trust = checkpoint_file(Path(path)), modules(trust)
     contents = read(file)
@@ -154,14 +163,16 @@ def load(path: str | Path, device: str | torch.device = "cpu", trust: str | Sequ
 
 
 def implied_by(network: nn.Module) -> dict[str, Any]:
-    """What each part of a network does about the arguments that earlier versions lacked: path.name → value."""
+    """Map "<module path>.<argument>" to its value, for all arguments of a network that earlier versions lacked."""
     parts = [(path, module) for path, module in network.named_modules() if isinstance(module, Implies)]
     return {f"{path}.{name}": getattr(module, name) for path, module in parts for name in module.implied}
 
 
 def compute_as_trained(network: nn.Module, contents: dict[str, Any]) -> None:
-    """Let a rebuilt network compute what it did when a checkpoint's weights were learned, where its config doesn't say:
-    what the checkpoint kept of `implied_by`, or, if an earlier version wrote it, what was the only way then."""
+    """Restore arguments that a checkpoint's config doesn't mention, so that the network computes as it was trained.
+
+    They take the values of `implied_by` in the checkpoint or, if an earlier version wrote it, the value fixed then.
+    """
     kept = contents["scalian_exp"].get("implied")
     stated = set(keys_of(contents["scalian_exp"]["config"]["model"]))
     for path, module in network.named_modules():
@@ -172,14 +183,14 @@ def compute_as_trained(network: nn.Module, contents: dict[str, Any]) -> None:
 
 
 def keys_of(node: Any) -> Iterator[str]:
-    """All keys of a nested config."""
+    """Yield all keys of a nested config."""
     for name, value in node.items() if isinstance(node, dict) else ():
         yield name
         yield from keys_of(value)
 
 
 def data_state_in(contents: dict[str, Any]) -> dict[str, Any]:
-    """What the data module kept in a checkpoint; Lightning files it under the name of its class."""
+    """Return the data module's state in a checkpoint, which Lightning stores under the name of its class."""
     target = contents["scalian_exp"]["config"]["dataset"]["_target_"]
     state = contents.get(target.rpartition(".")[2])
     return state if isinstance(state, dict) else {}

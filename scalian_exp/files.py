@@ -1,4 +1,4 @@
-"""Reading and writing files that can be damaged, missing or unwritable: refused in one sentence, never half-written."""
+"""Read and write files safely: problems are refused in one sentence, and no file is ever left half-written."""
 
 import errno
 import json
@@ -35,51 +35,51 @@ REASONS = {
     errno.ETXTBSY: "it is in use by something else; try again later, or choose another place",
     errno.ESTALE: "the network disk has lost it; try again",
     errno.EINVAL: "the file system doesn't allow this name; choose another one",
-    errno.ENXIO: "this is no regular file; choose another path",
+    errno.ENXIO: "this is not a regular file; choose another path",
 }
-"""errno → what is wrong, and what to do"""
+"""maps errno to what is wrong and what to do"""
 OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ESTALE}
-"""those that speak for themselves where writing to an open file fails, which tells no name"""
+"""errors that can be explained without a file name, which is unknown when writing to an open file fails"""
 TORCH_WRITES = re.compile(
     "PytorchStreamWriter failed|unexpected pos \\d+ vs|basic_ios::clear|"
     "Parent directory (?P<parent>.*) does not exist|File (?P<file>.*) cannot be opened"
 )
-"""what torch.save's RuntimeErrors say where a file can't be written: it swallows the errno"""
+"""messages of torch.save's RuntimeErrors when a file can't be written: it swallows the errno"""
 ALLOCATIONS = re.compile(
     "tried to allocate \\d+ bytes|Storage size calculation overflowed|Overflow when unpacking long"
 )
-"""what torch's RuntimeErrors say where memory is too small, or an address too short"""
+"""messages of torch's RuntimeErrors when memory is too small or an address overflows"""
 FULL = 2**20
-"""free bytes below which that was for want of space"""
+"""with fewer free bytes, the disk counts as full"""
 MOST_VALUES = 1_000_000
-"""values in a YAML file, aliases counted as often as they are used"""
+"""limit on the values in a YAML file, aliases counted as often as they are used"""
 
 
 def reason(error: BaseException) -> str | None:
-    """Explain in one sentence why a file couldn't be read or written, or memory had; None for other exceptions."""
+    """Explain in one sentence why a file or memory operation failed; return None for other exceptions."""
     if isinstance(error, OSError) and error.errno in REASONS:
         names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
         text = REASONS[error.errno]
         if names:
-            return f"{names[-1]}: {text}."  # a second name is where a temporary file was to go
+            return f"{names[-1]}: {text}."  # a second name is the destination of a temporary file
         return f"{text[0].upper()}{text[1:]}." if error.errno in OF_THE_DISK else None
     if isinstance(error, RuntimeError) and (match := TORCH_WRITES.search(str(error))):
         inner = next((e for e in (error.__cause__, error.__context__) if isinstance(e, OSError)), None)
-        if inner is not None and (told := reason(inner)):
-            return told
+        if inner is not None and (explanation := reason(inner)):
+            return explanation
         where = match["parent"] or match["file"] or "A checkpoint"
-        return f"{where} can't be written; is the disk full, or the folder read-only or gone? Mend that and try again."
+        return f"{where} can't be written; is the disk full, or the folder read-only or gone? Fix that and try again."
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and ALLOCATIONS.search(str(error))):
-        return "The memory is too small for this; take fewer or smaller examples at once, or a smaller network."
+        return "There is not enough memory for this; use fewer or smaller examples at once, or a smaller network."
     return None
 
 
 @contextmanager
 def failures_refused() -> Iterator[None]:
-    """Turn failures of files and of memory into sentences; also usable as a decorator.
+    """Turn file system and memory errors into a Refusal; also usable as a decorator.
 
     Raises:
-        Refusal: instead of what the file system raised, torch.save, or an allocation larger than the memory.
+        Refusal: in place of the errors of the file system, of torch.save, or of an allocation that is too large.
     """
     try:
         yield
@@ -91,12 +91,12 @@ def failures_refused() -> Iterator[None]:
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """Write a file whole or not at all: yields a temporary path beside it, which replaces it at the end.
+    """Write a file atomically: yield a temporary path beside it, which replaces the file at the end.
 
-    The temporary file has a unique name, and is removed if anything fails. The folder is made when needed.
+    The temporary file has a unique name and is removed if anything fails. The folder is created if needed.
 
     Raises:
-        OSError: if something other than a regular file lies there, such as /dev/null, which would be replaced for all.
+        OSError: if the path is something other than a regular file, such as /dev/null, which must not be replaced.
     """
     if file.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
@@ -119,38 +119,40 @@ def replacing(file: Path) -> Iterator[Path]:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text file whole or not at all; its folder is made when needed."""
+    """Write a text file atomically; create its folder if needed."""
     with replacing(file) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def check_regular(file: Path, advice: str) -> None:
-    """Refuse a FIFO, a device or a folder where a file is about to be read: opening a FIFO would wait for ever.
+    """Refuse a FIFO, a device or a folder where a file is about to be read: opening a FIFO would wait forever.
 
     Args:
-        advice: what to do; ends the sentence.
+        file: its path, which may be missing.
+        advice: what to do; ends the message.
 
     Raises:
-        Refusal: if something lies there that is no regular file.
+        Refusal: if it is something other than a regular file.
     """
     if file.exists() and not file.is_file():
-        raise Refusal(f"{file} is no regular file; {advice}.")
+        raise Refusal(f"{file} is not a regular file; {advice}.")
 
 
 def read_text(file: Path, advice: str = "restore it from a copy") -> str:
     """Read a UTF-8 text file.
 
     Args:
-        advice: what to do if it can't be read; ends the sentence.
+        file: its path.
+        advice: what to do if it can't be read; ends the message.
 
     Raises:
-        Refusal: if it is missing, no regular file, unreadable, or no text.
+        Refusal: if it is missing, unreadable, not a regular file, or not text.
     """
     try:
         check_regular(file, advice)
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise Refusal(f"{file} is damaged: it is no text; {advice}.") from error
+        raise Refusal(f"{file} is damaged: it is not text; {advice}.") from error
     except OSError as error:
         raise Refusal(reason(error) or f"{file} can't be read ({error.strerror}); {advice}.") from error
 
@@ -159,29 +161,31 @@ def read_json(file: Path, shape: type = dict, advice: str = "restore it from a c
     """Read a JSON file.
 
     Args:
+        file: its path.
         shape: type of its outermost value.
-        advice: what to do if it is damaged; ends the sentence.
+        advice: what to do if it is damaged; ends the message.
 
     Raises:
-        Refusal: if it is missing, unreadable, no JSON, or of another shape.
+        Refusal: if it is missing, unreadable, not JSON, or of another type.
     """
     text = read_text(file, advice)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Refusal(f"{file} is damaged: it is {'no JSON' if text.strip() else 'empty'}; {advice}.") from error
+        raise Refusal(f"{file} is damaged: it is {'not JSON' if text.strip() else 'empty'}; {advice}.") from error
     return of_shape(file, value, shape, advice)
 
 
 def read_yaml(file: Path, shape: type = dict, advice: str = "restore it from a copy") -> Any:
-    """Read a YAML file of plain data: no tags, no references in a circle.
+    """Read a YAML file of plain data, without tags or circular references.
 
     Args:
+        file: its path.
         shape: type of its outermost value.
-        advice: what to do if it is damaged; ends the sentence.
+        advice: what to do if it is damaged; ends the message.
 
     Raises:
-        Refusal: if it is missing, unreadable, no YAML of plain data, or of another shape.
+        Refusal: if it is missing, unreadable, not plain YAML, or of another type.
     """
     text = read_text(file, advice)
     try:
@@ -189,30 +193,36 @@ def read_yaml(file: Path, shape: type = dict, advice: str = "restore it from a c
         if values_in(value, {}) > MOST_VALUES:
             raise ValueError("too many values")
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise Refusal(f"{file} is damaged: it is no YAML of plain values; {advice}.") from error
+        raise Refusal(f"{file} is damaged: it is not YAML of plain values; {advice}.") from error
     return of_shape(file, value, shape, advice)
 
 
 def of_shape(file: Path, value: Any, shape: type, advice: str) -> Any:
+    """Return the value read from a file if it has the expected type.
+
+    Raises:
+        Refusal: if it has another type.
+    """
     if isinstance(value, shape):
         return value
-    found = "empty" if value is None else "not names with values" if shape is dict else "no list"
-    raise Refusal(f"{file} is damaged: it is {found}; {advice}.")
+    problem = "empty" if value is None else "not names with values" if shape is dict else "not a list"
+    raise Refusal(f"{file} is damaged: it is {problem}; {advice}.")
 
 
 def values_in(value: Any, counts: dict[int, int]) -> int:
-    """Count the values of nested lists and dictionaries, those behind an alias each time it is used.
+    """Count the values in nested lists and dictionaries; a value behind an alias counts each time the alias is used.
 
     Args:
-        counts: id of a list or dictionary → its count so far; 0 while it is being counted.
+        value: a list, a dictionary or a plain value.
+        counts: maps the id of a list or dictionary to its count; 0 while it is being counted.
 
     Raises:
-        ValueError: if something contains itself.
-        TypeError: if there is something other than numbers, texts, true, false and null.
+        ValueError: if a list or dictionary contains itself.
+        TypeError: if a value is neither a number, a string, true, false nor null.
     """
     if not isinstance(value, list | dict):
         if not isinstance(value, str | int | float | None):
-            raise TypeError(f"{type(value).__name__} is no plain value")
+            raise TypeError(f"{type(value).__name__} is not a plain value")
         return 1
     if id(value) in counts:
         if not counts[id(value)]:

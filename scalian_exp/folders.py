@@ -1,4 +1,4 @@
-"""What lies in a run's and in a sweep's folder. No torch."""
+"""The files in the folders of runs and sweeps: their names, and what they say about a run's progress. No torch."""
 
 import os
 import re
@@ -17,39 +17,39 @@ CHECKPOINTS = "checkpoints"
 BEST, LAST, START = (f"{CHECKPOINTS}/{name}.ckpt" for name in ("best", "last", "start"))
 CURVES, FIGURES = "csv/metrics.csv", "figures"
 ERROR = "error.txt"
-"""why a sweep's job failed"""
+"""says why a job of a sweep failed"""
 OVERRIDES, COMPOSED, CHOICES = (f".hydra/{name}.yaml" for name in ("overrides", "config", "hydra"))
-"""what Hydra writes of a run: the overrides it was started with, what they compose, and the choice of each group"""
+"""what Hydra writes for a run: its overrides, the config they compose, and the option chosen in each config group"""
 MULTIRUN = "multirun.yaml"
 BEFORE = ".multirun.yaml"
-"""multirun.yaml as it was, while a resume lets Hydra write it anew, which no kill may cut short"""
+"""a copy of multirun.yaml, kept while a resumed sweep lets Hydra rewrite it, in case that is killed half-way"""
 STUDY, DATABASE = "study.json", "study.db"
-"""of a search: where its trials are kept and what prunes them, for callbacks of the jobs; and the trials"""
+"""files of a search: its storage and pruner, which callbacks of the jobs read, and the database of its trials"""
 PRUNED = "pruned"
-"""attribute of a trial whose job was ended early"""
+"""attribute of a trial whose job was stopped early"""
 TABLE, MEANS, MARKDOWN, PAGE = "summary.csv", "summary_means.csv", "summary.md", "report.html"
-"""of a sweep: its jobs, their means over repetitions, both as Markdown, and the page of scalian-report"""
+"""files of a sweep: its jobs, their means over repetitions, both as Markdown, and the page of scalian-report"""
 PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
-"""what files.replacing calls a file that is being written"""
+"""name of the temporary file while files.replacing writes a file"""
 
 
 class State(Enum):
-    """How far the run in a folder has come; a kill at any moment leaves one of these."""
+    """How far the run in a folder has come; a process killed at any moment leaves one of these states."""
 
     NONE = "no run"
-    """no config.yaml: the folder is new, or its start was killed before the run began"""
+    """no config.yaml: the folder is new, or the process was killed before the run began"""
     CLAIMED = "claimed"
-    """no checkpoint yet: the run goes on from its beginning"""
+    """no checkpoint yet: resuming starts from the beginning"""
     STARTED = "started"
-    """start.ckpt and perhaps best.ckpt: it goes on from before its first step"""
+    """start.ckpt and perhaps best.ckpt: resuming starts from before the first step"""
     SAVED = "saved"
-    """last.ckpt: it goes on from there"""
+    """last.ckpt: resuming continues from there"""
     FINISHED = "finished"
     """metrics.json holds its results"""
 
 
 def state(folder: Path) -> State:
-    """The state of the run in a folder."""
+    """Return the state of the run in a folder."""
     if not (folder / CONFIG).is_file():
         return State.NONE
     if status(folder) == "finished":
@@ -60,13 +60,13 @@ def state(folder: Path) -> State:
 
 
 def goes_on(folder: Path) -> bool:
-    """Can the run in a folder be resumed? Not from best.ckpt alone, which no kill leaves: others were removed."""
+    """Return whether the run in a folder can be resumed; not if best.ckpt is all that is left of its checkpoints."""
     resumable = checkpoint(folder, "last", "start") or not checkpoint(folder, "best")
     return state(folder) is not State.NONE and bool(resumable)
 
 
 def status(folder: Path) -> object:
-    """What metrics.json says of how the run ended; None if it is missing or damaged."""
+    """Return how the run ended according to metrics.json; None if the file is missing or damaged."""
     try:
         return read_json(folder / METRICS).get("status")
     except Refusal:
@@ -74,12 +74,12 @@ def status(folder: Path) -> object:
 
 
 def checkpoint(folder: Path, *names: str) -> Path | None:
-    """The first of these checkpoints that a run folder has, as "best", "last"."""
+    """Return the first existing checkpoint of a run folder among these names, such as "best", "last"."""
     return next((file for name in names if (file := folder / CHECKPOINTS / f"{name}.ckpt").exists()), None)
 
 
 def checkpoint_file(path: Path) -> Path:
-    """The checkpoint that a path means: itself, or the best one of a run folder, else its last.
+    """Return the checkpoint that a path refers to: the file itself, or a run folder's best or else last checkpoint.
 
     Raises:
         Refusal: if there is none.
@@ -93,28 +93,28 @@ def checkpoint_file(path: Path) -> Path:
 
 
 def results(folder: Path) -> list[str]:
-    """Names of files in a folder that a run writes, relative to it. Without config.yaml they are no run's."""
+    """Return the files in a folder that look like a run's results, relative to it, whether or not it has a config."""
     patterns = (METRICS, "checkpoints/*.ckpt", "csv/metrics.csv", "figures/*.png")
     return [str(file.relative_to(folder)) for pattern in patterns for file in sorted(folder.glob(pattern))]
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The run folders in a folder, such as a sweep's; Hydra's own .hydra is none."""
+    """Return the run folders directly inside a folder, such as a sweep's; hidden ones like .hydra don't count."""
     return sorted(file.parent for file in folder.glob(f"[!.]*/{CONFIG}"))
 
 
 def multirun(folder: Path) -> Path:
-    """The file that tells how the sweep in a folder was started."""
+    """Return the file that records how the sweep in a folder was started."""
     before = folder / BEFORE
     return before if before.is_file() else folder / MULTIRUN
 
 
 FROM_HERE = {"dirpath", "save_dir", "default_root_dir"}
-"""arguments of Lightning's that take a relative path from the current folder, not from the run's"""
+"""Lightning's arguments whose relative paths start from the current folder instead of the run folder"""
 
 
 def leads_out(key: str, text: str, folder: Path) -> bool:
-    """Is a config's text at this key an address, or a path that lies outside of a run's folder?"""
+    """Return whether a config's string at this key is a URL, or a path outside the run folder."""
     start = Path() if key.rpartition(".")[2] in FROM_HERE else folder
     if re.match(r"[A-Za-z][\w+.-]*:\S", text):
         return True
@@ -124,22 +124,22 @@ def leads_out(key: str, text: str, folder: Path) -> bool:
 
 
 def check_links(folder: Path) -> None:
-    """Refuse symbolic links that lead out of a folder in which files are going to be written: it may be a stranger's.
+    """Refuse symbolic links that lead out of a folder, before files of an untrusted run are written through them.
 
     Raises:
-        Refusal: if there is one.
+        Refusal: if there is such a link.
     """
     for place, folders, files in os.walk(folder):
         for path in (Path(place, name) for name in folders + files):
-            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(folder.resolve()):  # a loop stays
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(folder.resolve()):  # not a loop
                 raise Refusal(
-                    f"{path} is a link out of the folder, to {path.readlink()}, which would be written to; put a "
-                    "copy in its place, or remove it."
+                    f"{path} is a link out of the folder, to {path.readlink()}, which would be overwritten; replace "
+                    "it by a copy, or remove it."
                 )
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove the half-written files that a killed process has left in a run folder."""
+    """Remove temporary files that a killed process left in a run folder."""
     for place in (folder, folder / CHECKPOINTS, (folder / CURVES).parent):
         for file in place.glob(".*.part"):
             if PART.fullmatch(file.name):
@@ -147,25 +147,25 @@ def remove_parts(folder: Path) -> None:
 
 
 def is_run(folder: Path) -> bool:
-    """Is the folder a run's, or that of a sweep's job, even one that failed before it began?"""
+    """Return whether a folder belongs to a run or to a job of a sweep, even one that failed before it began."""
     return (folder / CONFIG).is_file() or (folder / OVERRIDES).is_file()
 
 
 def jobs_of(folder: Path) -> list[Path]:
-    """The folder itself if it is a run's, else the runs in it, a sweep's in the order of its jobs."""
+    """Return the folder itself if it is a run folder, else the run folders in it, ordered by job number."""
     if is_run(folder):
         return [folder]
     return sorted(filter(is_run, folder.glob("[!.]*")), key=lambda run: (job_number(run), run))
 
 
 def job_number(folder: Path) -> int:
-    """The number at the beginning of a job's folder; 0 of other runs."""
+    """Return the number at the beginning of a job folder's name, or 0 if there is none."""
     number = folder.name.partition("_")[0]
     return int(number) if number.isdecimal() else 0
 
 
 def make_new(folder: Path) -> Path:
-    """Make a folder that doesn't exist yet: this one, else `<folder>_2` and so on, which is returned."""
+    """Create and return a folder that doesn't exist yet: this one, else `<folder>_2` and so on."""
     for number in count(1):
         path = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         with suppress(FileExistsError):
@@ -176,7 +176,7 @@ def make_new(folder: Path) -> Path:
 
 @contextmanager
 def results_in(folder: Path) -> Iterator[Path]:
-    """Make a new folder for results, of this name or a similar one. If something fails, what was made is removed."""
+    """Create a new folder for results, of this name or a numbered one, and remove it if the block fails."""
     missing = [path for path in folder.parents if not path.exists()]
     new = make_new(folder)
     try:

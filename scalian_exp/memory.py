@@ -1,4 +1,4 @@
-"""How much memory there is. What doesn't fit is refused beforehand: the kernel would kill the process in silence."""
+"""Available memory, and checks that refuse what doesn't fit, before the kernel kills the process without a word."""
 
 import math
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 from scalian_exp.refusal import Refusal
 
 CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""where Linux says how much memory a container may use"""
+"""files in which Linux reports a container's memory limit"""
 MACHINE = "/proc/meminfo"
-"""where Linux says how much swap space there is"""
+"""file in which Linux reports the swap space"""
 
 
 def total() -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's if that is less; and swap space."""
+    """Return the bytes of memory that this process may use: the machine's or its container's, plus swap space."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in CONTAINERS:
         with suppress(OSError, ValueError):  # no such file, or "max"
@@ -24,7 +24,7 @@ def total() -> int:
 
 
 def swap() -> int:
-    """Bytes of swap space, as far as Linux tells."""
+    """Return the bytes of swap space; 0 where the system doesn't report them."""
     with suppress(OSError):
         for line in Path(MACHINE).read_text().splitlines():
             if line.startswith("SwapTotal:"):
@@ -33,13 +33,13 @@ def swap() -> int:
 
 
 def check_fits(size: float, what: str, advice: str, room: tuple[float, str] | None = None) -> None:
-    """Refuse what is larger than the memory it goes to.
+    """Refuse something that doesn't fit in memory.
 
     Args:
-        size: bytes that it takes at least.
-        what: begins the sentence.
-        advice: ends it.
-        room: bytes of that memory, and whose it is; None for all of this machine's.
+        size: lower bound on its size in bytes.
+        what: its name, which begins the message.
+        advice: what to do instead, which ends the message.
+        room: size of the memory in bytes and the name of its owner; None for all memory of this machine.
 
     Raises:
         Refusal: if it doesn't fit.
@@ -50,7 +50,7 @@ def check_fits(size: float, what: str, advice: str, room: tuple[float, str] | No
 
 
 def amount(size: float) -> str:
-    """Bytes for people to read."""
+    """Format a number of bytes for people to read."""
     power = min(int(math.log10(max(size, 1))) // 3, 6)
     return f"{size / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB')[power]} of memory"
 
@@ -59,12 +59,12 @@ def check_images(count: int, shape: Sequence[int], bytes_each: int = 4) -> None:
     """Refuse images that don't fit in memory together.
 
     Args:
-        count: images in memory at once.
-        shape: of one: channels, height, width.
-        bytes_each: of a pixel's channel.
+        count: number of images in memory at once.
+        shape: shape of one image (C, H, W).
+        bytes_each: bytes per channel of a pixel.
 
     Raises:
-        Refusal: if they are more than all memory.
+        Refusal: if they need more than all memory.
     """
     size = count * math.prod(shape) * bytes_each
     what = f"{count} images" if count > 1 else "One image"

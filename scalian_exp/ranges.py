@@ -1,6 +1,6 @@
-"""Types that say which numbers make sense; checks.py reads them from signatures and refuses the others.
+"""Types for numbers with a valid range, which vocabulary/checks.py reads from signatures to check configs.
 
-For Python and mypy they are plain numbers, so a network that uses them works anywhere.
+Python and mypy see plain int and float, so networks that use them work anywhere.
 """
 
 PositiveInt = int
@@ -17,7 +17,7 @@ Fraction = float
 """0 ≤ x ≤ 1"""
 
 LARGEST = 2**31 - 1
-"""of counts: no machine holds more of anything that we count"""
+"""upper limit of counts: no machine holds more of anything that is counted here"""
 LIMITS: dict[str, tuple[type, float, float, str]] = {
     "PositiveInt": (int, 1, LARGEST, "a whole number from 1"),
     "NonNegativeInt": (int, 0, LARGEST, "a whole number from 0"),
@@ -26,4 +26,4 @@ LIMITS: dict[str, tuple[type, float, float, str]] = {
     "NonNegativeFloat": (float, 0, float("inf"), "a number from 0"),
     "Fraction": (float, 0, 1, "a number from 0 to 1"),
 }
-"""name → (type, smallest, largest, words)"""
+"""maps a type's name to (Python type, minimum, maximum, description for messages)"""

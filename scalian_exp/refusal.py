@@ -1,7 +1,7 @@
-"""The one exception for a user's mistake."""
+"""The exception for mistakes of the user."""
 
 from hydra.errors import CompactHydraException
 
 
 class Refusal(CompactHydraException):
-    """Something that can't work, told in one sentence that says what to do instead; never shown with a traceback."""
+    """A mistake of the user, explained in one sentence that says what to do instead; shown without a traceback."""

@@ -1,5 +1,7 @@
-"""Compare runs: `scalian-report <sweep or runs…>` makes one HTML page of them, `scalian-report likelihoods <runs…>`
-prints how probable each model finds the test images."""
+"""Compare runs: `scalian-report <sweep or runs…>` writes one HTML page about them.
+
+`scalian-report likelihoods <runs…>` prints how probable each model finds the test images.
+"""
 
 import argparse
 from pathlib import Path
@@ -10,19 +12,19 @@ from scalian_exp.folders import PAGE
 LIKELIHOODS = "likelihoods"
 
 
-def report(said: list[str], out: str | None) -> None:
-    """What the command does, once its words are known."""
-    if said[0] == LIKELIHOODS:
+def report(names: list[str], out: str | None) -> None:
+    """Write the page about the runs in these folders, or print likelihoods if that is the first name."""
+    if names[0] == LIKELIHOODS:
         from scalian_exp.results.likelihoods import print_likelihoods
         from scalian_exp.results.page import runs_in
 
-        print_likelihoods(runs_in(map(Path, said[1:])))
+        print_likelihoods(runs_in(map(Path, names[1:])))
         return
     from scalian_exp.commandline.shell import shown
     from scalian_exp.files import write_text
     from scalian_exp.results.page import page, runs_in
 
-    paths = [Path(path) for path in said]
+    paths = [Path(name) for name in names]
     file = Path(out) if out else (paths[0] if len(paths) == 1 else Path()) / PAGE
     title = paths[0].resolve().name if len(paths) == 1 else f"{paths[0].name} and others"
     write_text(file, page(runs_in(paths), title))
@@ -30,10 +32,12 @@ def report(said: list[str], out: str | None) -> None:
 
 
 def main() -> None:
-    """The command `scalian-report`."""
+    """Run the command `scalian-report`."""
     parser = argparse.ArgumentParser("scalian-report", description=__doc__)
     parser.add_argument("runs", nargs="+", help=f"a sweep's folder or run folders; or {LIKELIHOODS} and run folders")
-    parser.add_argument("--out", help="the page's file; report.html in the folder by default, of several in this one")
+    parser.add_argument(
+        "--out", help="file to write; by default report.html in the folder, or here for several folders"
+    )
     arguments = parser.parse_args()
     if arguments.runs == [LIKELIHOODS]:
         parser.error("likelihoods of which runs? Name their folders.")

@@ -1,4 +1,4 @@
-"""What runs and sweeps have written about themselves, read again: damaged files are refused in a sentence. No torch."""
+"""Read the files that runs and sweeps write about themselves, and refuse damaged ones in a sentence. No torch."""
 
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,27 @@ from scalian_exp.vocabulary.moved import todays_config, todays_path
 from scalian_exp.vocabulary.nodes import texts
 
 SECTIONS = ("model", "loss", "dataset")
-"""parts of a config with a _target_"""
+"""parts of a config that have a _target_"""
 ROOT = {"seed": int, "compile": bool, "channels_last": bool, "test": bool, "trainer": dict, "callbacks": dict}
-"""what else a training can't do without"""
+"""further keys that a training needs, with their types"""
 KINDS = {int: "a whole number", bool: "true or false", dict: "a mapping"}
 OF_HYDRA = "copy it from another run's .hydra, or leave this run out"
 
 
 def check_config(config: Any, where: str, advice: str, training: bool = False) -> dict[str, Any]:
-    """Check that a stored config has the parts that every run's has, and call its classes what they are called today.
+    """Check that a stored config has all parts of a run's config, and update renamed classes in it.
 
     Args:
-        where: the file; begins the sentence.
-        advice: what to do if something is missing; ends it.
-        training: it is to be trained on, not only to be loaded.
+        config: as read from the file.
+        where: the file, which begins the message.
+        advice: what to do if something is missing, which ends the message.
+        training: whether the run is to be resumed, not just loaded.
 
     Raises:
-        Refusal: if a part is missing, or something else.
+        Refusal: if a part is missing or of another type.
     """
     if not isinstance(config, dict):
-        raise Refusal(f"{where} is damaged: it is no config; {advice}.")
+        raise Refusal(f"{where} is damaged: it is not a config; {advice}.")
     config = todays_config(config)
     for name in SECTIONS:
         node = config.get(name)
@@ -48,7 +49,7 @@ def check_config(config: Any, where: str, advice: str, training: bool = False) -
 
 
 def check_buildable(config: dict[str, Any], file: Path, *groups: str) -> None:
-    """Check that the classes of today take the arguments that a checkpoint's config has for them.
+    """Check that today's classes accept the arguments in a checkpoint's config.
 
     Raises:
         Refusal: if an argument is unknown, missing or of the wrong type.
@@ -61,10 +62,11 @@ def check_buildable(config: dict[str, Any], file: Path, *groups: str) -> None:
 
 
 def read_config(folder: Path, training: bool = False) -> dict[str, Any]:
-    """The resolved config in a run folder.
+    """Read the resolved config of a run.
 
     Args:
-        training: it is to be trained on.
+        folder: the run folder.
+        training: whether the run is to be resumed, not just loaded.
 
     Raises:
         Refusal: if it is missing or damaged.
@@ -74,13 +76,13 @@ def read_config(folder: Path, training: bool = False) -> dict[str, Any]:
     config = check_config(read_yaml(file, advice=advice), str(file), advice, training)
     if references := [path for path, text in texts("config", config) if "${" in text]:
         raise Refusal(
-            f"{file} is damaged: {references[0]} refers to something else, and runs keep plain data; {advice}."
+            f"{file} is damaged: {references[0]} is an interpolation, but a run's config is plain data; {advice}."
         )
     return config
 
 
 def read_overrides(folder: Path) -> list[str]:
-    """The overrides that a run was started with.
+    """Read the overrides that a run was started with.
 
     Raises:
         Refusal: if they are missing or damaged.
@@ -88,16 +90,18 @@ def read_overrides(folder: Path) -> list[str]:
     file = folder / OVERRIDES
     overrides: list[str] = read_yaml(file, list, OF_HYDRA)
     if not all(isinstance(override, str) for override in overrides):
-        raise Refusal(f"{file} is damaged: it is no list of overrides; {OF_HYDRA}.")
+        raise Refusal(f"{file} is damaged: it is not a list of overrides; {OF_HYDRA}.")
     return [todays_path(override) for override in overrides]
 
 
 def read_hydra(folder: Path) -> dict[str, Any] | None:
-    """What Hydra wrote of a run: `mode`, `runtime.choices` (config group → chosen option), and more; None if it wrote
-    nothing.
+    """Read what Hydra recorded about a run: `mode`, `runtime.choices` (config group → chosen option) and more.
+
+    Returns:
+        Hydra's own config, or None if there is no such file.
 
     Raises:
-        Refusal: if it is damaged.
+        Refusal: if the file is damaged.
     """
     file = folder / CHOICES
     if not file.exists() and not file.is_symlink():
@@ -105,26 +109,26 @@ def read_hydra(folder: Path) -> dict[str, Any] | None:
     node = read_yaml(file, advice=OF_HYDRA).get("hydra")
     match node:
         case {"mode": _, "overrides": {"hydra": [*_]}, "runtime": {"choices": {"callbacks": _, "model": _}}}:
-            found: dict[str, Any] = node
-            return found
-    raise Refusal(f"{file} is damaged: it doesn't tell what was chosen; {OF_HYDRA}.")
+            record: dict[str, Any] = node
+            return record
+    raise Refusal(f"{file} is damaged: it doesn't say which options were chosen; {OF_HYDRA}.")
 
 
 def metrics_of(folder: Path) -> dict[str, Any]:
-    """What metrics.json of a run folder says; nothing if there is none.
+    """Read the metrics.json of a run folder; return an empty dictionary if there is none.
 
     Raises:
-        Refusal: if it is damaged.
+        Refusal: if the file is damaged.
     """
-    file, advice = folder / METRICS, "delete it, and resume the run to write it anew"
+    file, advice = folder / METRICS, "delete it, and resume the run to write it again"
     if not file.exists() and not file.is_symlink():
         return {}
     metrics: dict[str, Any] = read_json(file, dict, advice)
-    plain = all(isinstance(value, int | float | None) for name, value in metrics.items() if name not in WORDS)
+    plain = all(isinstance(value, int | float | None) for name, value in metrics.items() if name not in STRINGS)
     if not isinstance(metrics.get("status"), str) or not isinstance(metrics.get("monitor", ""), str) or not plain:
-        raise Refusal(f"{file} is damaged: it must hold a status and numbers; {advice}.")
+        raise Refusal(f"{file} is damaged: it must contain a status and numbers; {advice}.")
     return metrics
 
 
-WORDS = {"status", "monitor"}
-"""metrics that are no numbers"""
+STRINGS = {"status", "monitor"}
+"""entries of metrics.json that are strings"""

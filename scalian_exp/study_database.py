@@ -1,4 +1,4 @@
-"""The database that keeps a search's trials: where it lies, and how its failures are told. No torch."""
+"""The database that stores the trials of a search: its URL, and its failures as sentences. No torch."""
 
 import os
 import re
@@ -12,24 +12,24 @@ from scalian_exp.refusal import Refusal
 SQLITE = "sqlite:///"
 REASONS = {
     "database or disk is full": "no space is left on the disk; free some and go on by sweep.resume=…",
-    "unable to open database file": "the file can't be opened; is its folder read-only or gone, or something in its "
-    "place? Mend that, or choose another folder",
+    "unable to open database file": "the file can't be opened; is its folder read-only or gone, or something else in "
+    "its place? Fix that, or choose another folder",
     "readonly database": "it is read-only; change its permissions, or choose another folder",
     "disk I/O error": "the disk reports an error; check it, or choose another place",
     "database is locked": "another process writes to it; wait until it ends, and go on by sweep.resume=…",
     "not a database": "it is damaged; restore it from a copy, or start a new search",
     "malformed": "it is damaged; restore it from a copy, or start a new search",
 }
-"""part of what SQLite says → what is wrong, and what to do"""
+"""maps part of SQLite's message to what is wrong and what to do"""
 
 
 def database_of(folder: Path) -> str:
-    """The URL of the database in a search's folder."""
+    """Return the URL of the database in a search's folder."""
     return f"{SQLITE}{folder.absolute() / DATABASE}"
 
 
 def lies_in(folder: Path, storage: object) -> bool:
-    """Is it the URL of the database in a search's folder, whatever links lead there?"""
+    """Return whether a storage is the database in a search's own folder, with symbolic links followed."""
     if not isinstance(storage, str) or not storage.startswith(SQLITE):
         return False
     return os.path.realpath(storage.removeprefix(SQLITE)) == os.path.realpath(folder / DATABASE)
@@ -37,10 +37,10 @@ def lies_in(folder: Path, storage: object) -> bool:
 
 @contextmanager
 def database_failures_refused(storage: str) -> Iterator[None]:
-    """Turn failures of a search's database into sentences.
+    """Turn errors of a search's database into a Refusal.
 
     Raises:
-        Refusal: instead of what the database raised.
+        Refusal: in place of the errors of SQLAlchemy and Optuna.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
@@ -48,8 +48,8 @@ def database_failures_refused(storage: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        said = " ".join(map(str, (error, error.__cause__)))
-        known = (text for part, text in REASONS.items() if part in said)
-        text = next(known, f"{str(error).splitlines()[0].rstrip('.')}; mend that and go on by sweep.resume=…")
+        message = " ".join(map(str, (error, error.__cause__)))
+        known = (text for part, text in REASONS.items() if part in message)
+        text = next(known, f"{str(error).splitlines()[0].rstrip('.')}; fix that and go on by sweep.resume=…")
         place = re.sub(r"://[^@/]*@", "://", storage).removeprefix(SQLITE)  # without a password
-        raise Refusal(f"{place}, which keeps the search's trials: {text}.") from error
+        raise Refusal(f"{place}, which stores the search's trials: {text}.") from error

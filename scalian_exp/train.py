@@ -1,7 +1,7 @@
-"""Train a network: `scalian-train model=vae dataset=mnist loss.beta=4`; `scalian-train --help` lists the words.
+"""Train a network: `scalian-train model=vae dataset=mnist loss.beta=4`; `scalian-train --help` lists the options.
 
-compose (Hydra) → check → build → fit → test → record. A job is one function of its resolved config and its run folder:
-called again on the same folder, it goes on where it stopped.
+compose (Hydra) → check → build → fit → test → record. A job is a function of its resolved config and its run folder:
+called again on the same folder, it continues where it stopped.
 """
 
 import logging
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def job(config: DictConfig) -> float | None:
-    """One job of Hydra's: its best monitored value, for sweepers that search; never a test metric."""
+    """Run one Hydra job and return its best monitored validation value, which a search optimizes."""
     from scalian_exp.stored import metrics_of
 
     check_job_folder()
@@ -42,55 +42,58 @@ def job(config: DictConfig) -> float | None:
 
 
 def go_on_with_run() -> None:
+    """Resume the run that `resume=<folder>` names."""
     config, folder = resumed(sys.argv[1:])
     locks.check_free(locks.real(folder).parent)  # it may be one of a sweep's jobs
     processes.launch(config, folder)
 
 
 def go_on_with_sweep() -> None:
+    """Resume the sweep that `sweep.resume=<folder>` names."""
     sys.argv[1:] = resumed_sweep(sys.argv[1:])
     run_jobs()
 
 
 def run_jobs() -> None:
-    """Hand the command line to Hydra: one job, or a sweep of them."""
+    """Hand the command line to Hydra, which runs one job or a sweep."""
     with ending_sweep():
         app.run(job, "train")
 
 
 def resumes(arguments: list[str]) -> bool:
-    """Do they go on with a run?
+    """Return whether the command line resumes a run.
 
     Raises:
-        SystemExit: if they also ask for something else.
+        SystemExit: if it also asks for something that a resumed run can't do.
     """
-    said = any(argument.startswith("resume=") and argument != "resume=null" for argument in arguments)
+    resuming = any(argument.startswith("resume=") and argument != "resume=null" for argument in arguments)
     flags = [argument for argument in arguments if argument.startswith("-")]
-    if said and not {"-m", "--multirun"}.isdisjoint(flags):
-        sys.exit("resume=… goes on with one run: leave -m out; a whole sweep goes on by sweep.resume=<its folder>.")
-    if said and flags and {"-h", "--help"}.isdisjoint(flags):
-        sys.exit(f"resume=… goes on with a run as it is: leave {flags[0]} out.")
-    return said and not flags
+    if resuming and not {"-m", "--multirun"}.isdisjoint(flags):
+        sys.exit("resume=… resumes one run: leave -m out; sweep.resume=<its folder> resumes a whole sweep.")
+    if resuming and flags and {"-h", "--help"}.isdisjoint(flags):
+        sys.exit(f"resume=… resumes a run as it is: leave {flags[0]} out.")
+    return resuming and not flags
 
 
 def main() -> None:
-    """The command `scalian-train`."""
+    """Run the command `scalian-train`."""
     overrides = sys.argv[1:] = [app.as_list(argument) for argument in sys.argv[1:]]
     if not app.saying(overrides, "resume=", f"{KEY}=") or app.saying(overrides, "trust=", "hydra.searchpath="):
         app.find_own_modules()
     with locks.all_released():
         if resumes(sys.argv[1:]):
             app.with_sentences(go_on_with_run)
-        elif any(said.startswith(f"{KEY}=") for said in sys.argv[1:]):
+        elif any(override.startswith(f"{KEY}=") for override in sys.argv[1:]):
             app.with_sentences(go_on_with_sweep)
         else:
             run_jobs()
 
 
 class TrainingModule(ModuleType):
-    """This module: calling it trains, as `scalian_exp.train(config, folder)` did before somebody imported it."""
+    """A callable module: `scalian_exp.train(config, folder)` still trains after `import scalian_exp.train`."""
 
     def __call__(self, config: dict[str, Any], folder: str | Path) -> dict[str, Any]:
+        """Train and test the experiment that a config describes; see `scalian_exp.api.train`."""
         return train(config, folder)
 
 

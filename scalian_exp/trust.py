@@ -1,8 +1,8 @@
-"""Whose code a file may run: what a checkpoint or a run folder names is built only if it is harmless, or trusted.
+"""Decide whose code a file may run: classes named in a checkpoint or run folder are built only if harmless or trusted.
 
-A config that a user composes may name any class or function. One that comes out of a file may be a stranger's: there,
-each place takes a class of a few packages, derived from what belongs there. Other packages have to be named by
-`trust=…`. It is the object that counts, and where it is defined: `scalian_exp.checkpoint.torch.load` is torch's.
+A config that a user composes may name any class or function. A config read from a file may come from anyone, so there
+each key takes only classes of a few packages, derived from the base class that belongs there. Other packages have to be
+named by `trust=…`. What counts is where the object is defined: `scalian_exp.checkpoint.torch.load` belongs to torch.
 """
 
 import re
@@ -30,46 +30,41 @@ PUBLIC = (
     "pytorch_lightning",
     "optuna.pruners",
 )
-"""what a file's names may begin with: only modules of these are imported to see what a name stands for"""
+"""packages whose modules may be imported to look up a name in a file"""
 FUNCTIONS = {"scalian_exp.callbacks.progress.progress"}
-"""the only functions that our own configs name"""
+"""the only functions that this package's configs name"""
 DEPENDENCIES = {
-    *(
-        "torch",
-        "torchvision",
-        "torchmetrics",
-        "pytorch_lightning",
-        "lightning",
-        "lightning_fabric",
-        "lightning_utilities",
-    ),
+    *("torch", "torchvision", "torchmetrics"),
+    *("pytorch_lightning", "lightning", "lightning_fabric", "lightning_utilities"),
     *("numpy", "scipy", "sympy", "sklearn", "pandas", "networkx", "matplotlib", "PIL", "jinja2", "yaml", "antlr4"),
     *("hydra", "omegaconf", "fsspec", "filelock", "joblib", "cloudpickle", "optuna", "sqlalchemy", "alembic", "mlflow"),
     *("submitit", "ray", "litdata", "onnx", "onnxruntime", "onnxscript", "tensorboard", "pip", "setuptools"),
 }
-"""what is installed with this package, and offers any file the means to do harm: it isn't trusted as a whole"""
+"""packages installed with this one, through which a file could do harm, so that none can be trusted as a whole"""
 VOUCHED = "torchvision.models"
-"""the only functions of these packages that may be trusted: they make networks"""
+"""the only functions of these packages that may be trusted: they build networks"""
 OF_NUMBERS = ("aggregation", "classification", "clustering", "nominal", "regression", "retrieval", "segmentation")
-"""the metrics of torchmetrics that fetch no weights from the network"""
+"""modules of torchmetrics whose metrics download no weights"""
 OURS = tuple(f"scalian_exp.{package}" for package in ("networks", "losses", "metrics", "schedules"))
 PARTS = (*OURS, "torch.nn", *(f"torchmetrics.{kind}" for kind in OF_NUMBERS))
 LOGGERS = (
     "scalian_exp.callbacks",
     *(f"pytorch_lightning.loggers.{module}" for module in ("tensorboard", "csv_logs", "mlflow")),
 )
-"""the loggers that write where they are told to; others send what they log to a server of their own"""
+"""loggers that write only where the config says; others send what they log to their own server"""
 
 
 class Place(NamedTuple):
+    """A position in a config and the classes that a file may name there."""
+
     path: str
-    """regular expression of where it is in a config"""
+    """regular expression of the position"""
     base: str
-    """the class from which one that stands there is derived"""
+    """base class of what may be built there"""
     packages: tuple[str, ...]
-    """where it is defined"""
+    """packages in which those classes are defined"""
     others: tuple[str, ...] = ()
-    """packages of which any class may stand there"""
+    """packages of which any class is allowed"""
 
 
 PLACES = (
@@ -86,45 +81,48 @@ PLACES = (
     Place(r"pruner", "optuna.pruners.BasePruner", ("optuna.pruners",)),
     Place(r"logger\.\w+", "pytorch_lightning.loggers.Logger", LOGGERS),
 )
-"""what a file's config may build; of several places that a path is in, the first counts"""
+"""all positions where a file's config may build something; the first that matches a path counts"""
 BUILT = ("model", "loss", "dataset", "trainer", "callbacks", "logger")
 WRITING = ("trainer", "callbacks", "logger")
-"""the groups whose texts may be names of files to write"""
+"""groups whose strings may name files to write"""
 READ = {"judge"}
 """arguments that name a file to read"""
 
 
-def modules(said: Any) -> tuple[str, ...]:
-    """The packages that `trust=…` names: none, one, several with commas between, or a list.
+def modules(trust: Any) -> tuple[str, ...]:
+    """Return the packages that `trust=…` names: None, one name, several separated by commas, or a list.
 
     Raises:
-        Refusal: if there are no such names, or one of Python's own library, or of a package that this one depends on.
+        Refusal: if it isn't a package name, or names part of Python's library or a dependency of this package.
     """
-    names = [name.strip() for name in said.split(",")] if isinstance(said, str) else said or []
+    names = [name.strip() for name in trust.split(",")] if isinstance(trust, str) else trust or []
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) and importable(name) for name in names):
-        raise Refusal(f"trust must be the name of a package or a list of them, as trust=halves, not {said!r}.")
+        raise Refusal(f"trust must be the name of a package or a list of them, as trust=halves, not {trust!r}.")
     if own := [name for name in names if name.partition(".")[0] in sys.stdlib_module_names]:
-        raise Refusal(f"trust={own[0]} is part of Python, which has no networks; name the package of the network.")
+        raise Refusal(f"trust={own[0]} is part of Python, which has no networks; name the network's package.")
     if own := [name for name in names if harmful(name)]:
-        raise Refusal(f"trust={own[0]} could do anything a file asks for; name the package of the network itself.")
+        raise Refusal(f"trust={own[0]} could do anything that a file asks for; name the network's own package.")
     return tuple(names)
 
 
 def harmful(name: str) -> bool:
-    """Is a name a dependency of ours, and in none of its packages that a file may name?"""
+    """Return whether a name belongs to a dependency of this package, outside the modules that a file may name."""
     return name.partition(".")[0] in DEPENDENCIES and not within(name, (*PUBLIC, VOUCHED))
 
 
 def importable(path: str) -> bool:
+    """Return whether a string is a dotted path of Python names."""
     return all(part.isidentifier() for part in path.split("."))
 
 
 class Objection(NamedTuple):
+    """The reason why a value of a file's config isn't accepted."""
+
     path: str
-    """where it is in the config"""
+    """the value's position in the config"""
     reason: str
     advice: str
-    """an argument that allows it; nothing if there is none"""
+    """an argument that allows it, or an empty string if there is none"""
 
 
 def check_origin(
@@ -135,47 +133,48 @@ def check_origin(
     folder: Path | None = None,
     said: Collection[str] = (),
 ) -> None:
-    """Judge a config that comes out of a file, before anything of it is built.
+    """Check a config that was read from a file, before anything in it is built.
 
     Args:
-        file: where it comes from, for the sentence.
-        trust: the packages that the user trusts.
-        groups: the parts of the config that are going to be built.
-        folder: the run folder, if the run goes on there: whatever its trainer writes has to lie in it.
-        said: keys whose values are the user's own.
+        config: the resolved config.
+        file: where it comes from, for the message.
+        trust: packages that the user trusts.
+        groups: parts of the config that are going to be built.
+        folder: the run folder if the run is resumed there; its trainer may then write only inside it.
+        said: keys whose values the user has given, which are accepted.
 
     Raises:
-        Refusal: if the config names code of others that isn't trusted, or a place outside of the folder.
+        Refusal: if the config names code that isn't trusted, or a path outside the folder.
     """
-    for found in objections(config, trust, groups, folder):
-        if any(found.path == key or found.path.startswith((f"{key}.", f"{key}[")) for key in said):
+    for objection in objections(config, trust, groups, folder):
+        if any(objection.path == key or objection.path.startswith((f"{key}.", f"{key}[")) for key in said):
             continue
-        raise Refusal(f"{found.path} in {file} {found.reason}")
+        raise Refusal(f"{objection.path} in {file} {objection.reason}")
 
 
 def arguments_to_resume(config: dict[str, Any], folder: Path) -> list[str]:
-    """What `resume=<folder>` needs beside it, because a run of others could do harm by it."""
-    advice = {found.advice: None for found in objections(config, (), BUILT, folder) if found.advice}
+    """Return the arguments that `resume=<folder>` needs beside it, to allow what a file may not decide by itself."""
+    advice = {objection.advice: None for objection in objections(config, (), BUILT, folder) if objection.advice}
     trusted = [argument.partition("=")[2] for argument in advice if argument.startswith("trust=")]
     others = [argument for argument in advice if not argument.startswith("trust=")]
     return [*([f"trust=[{','.join(trusted)}]"] if len(trusted) > 1 else [f"trust={name}" for name in trusted]), *others]
 
 
 def check_study(folder: Path, trust: Sequence[str]) -> None:
-    """Judge what a search's folder says of its trials, one of which goes on alone.
+    """Check the pruner and the database that a search's folder names, before one of its trials is resumed alone.
 
     Raises:
-        Refusal: if it names a pruner of others, or a database that lies elsewhere.
+        Refusal: if the pruner isn't trusted, or the database lies outside the folder.
     """
     file = folder / STUDY
     if not file.exists():
         return
     study = read_json(file)
-    if (pruner := study.get("pruner")) and (found := objection("pruner", pruner.get("_target_"), trust)):
-        raise Refusal(f"The pruner in {file} {found.reason}")
+    if (pruner := study.get("pruner")) and (objection := objection_to_target("pruner", pruner.get("_target_"), trust)):
+        raise Refusal(f"The pruner in {file} {objection.reason}")
     if not lies_in(folder, study.get("storage")):
         raise Refusal(
-            f"{file} names a database that lies elsewhere; go on with the whole search: "
+            f"{file} names a database outside its folder; resume the whole search instead: "
             f"{command_to_resume(folder, 'sweep.resume')}"
         )
 
@@ -183,60 +182,65 @@ def check_study(folder: Path, trust: Sequence[str]) -> None:
 def objections(
     config: dict[str, Any], trust: Sequence[str], groups: Collection[str], folder: Path | None
 ) -> Iterator[Objection]:
+    """Yield all reasons why a file's config isn't accepted; see `check_origin` for the arguments."""
     for group in groups:
         for path, node in targets(group, config.get(group)):
-            if found := objection(path, node["_target_"], trust):
-                yield found
+            if objection := objection_to_target(path, node["_target_"], trust):
+                yield objection
     if folder is None:
         return
     for group in WRITING:
         for path, text in texts(group, config.get(group)):
             if path.rpartition(".")[2] not in READ and leads_out(path, text, folder):
                 again = f"{path}={literal(text)}"
-                reason = f"is {text}, outside of the run's folder; if that is what you want, add {shlex.quote(again)}"
+                reason = f"is {text}, outside the run folder; if that is what you want, add {shlex.quote(again)}"
                 yield Objection(path, reason, again)
 
 
-def objection(path: str, target: Any, trust: Sequence[str]) -> Objection | None:
-    """What is wrong with a name at this place of a config; None if nothing is."""
+def objection_to_target(path: str, target: Any, trust: Sequence[str]) -> Objection | None:
+    """Return the reason why a file may not name this target at this position of a config; None if it may."""
     place = next((place for place in PLACES if re.fullmatch(place.path, path)), None)
     if not isinstance(target, str) or not importable(target):
         return Objection(path, f"names no class: {target!r}; this file is broken.", "")
     if not within(target, (*PUBLIC, *trust)):
         return foreign(path, target, target.partition(".")[0])
-    found = located(target)
-    home = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
-    if within(home, trust) and may_stand(found, home, place):
+    item = located(target)
+    home = f"{getattr(item, '__module__', '')}.{getattr(item, '__qualname__', '')}"
+    if within(home, trust) and trusted_item_fits(item, home, place):
         return None
     if place is None or not within(home, PUBLIC):
         return Objection(path, f"names {target}, which does not belong there; don't use this file.", "")
     if home in FUNCTIONS and within(home, place.packages):
         return None
-    if not isinstance(found, type) or not (issubclass(found, located(place.base)) or within(home, place.others)):
-        return Objection(path, f"names {target}, which is no {place.base}; don't use this file.", "")
+    if not isinstance(item, type) or not (issubclass(item, located(place.base)) or within(home, place.others)):
+        return Objection(path, f"names {target}, which is not a {place.base}; don't use this file.", "")
     return None if within(home, place.packages) else foreign(path, target, home.rpartition(".")[0])
 
 
-def may_stand(found: Any, home: str, place: Place | None) -> bool:
-    """May something of a trusted package be built there? A class must fit the place, unless it is a part of something
-    else; a function must be neither ours nor a dependency's."""
-    if not isinstance(found, type):
+def trusted_item_fits(item: Any, home: str, place: Place | None) -> bool:
+    """Return whether an object of a trusted package may be built at this place.
+
+    A class must derive from the place's base class unless it is a nested part; a function must belong neither to this
+    package nor to one of its dependencies.
+    """
+    if not isinstance(item, type):
         return within(home, [VOUCHED]) or home.partition(".")[0] not in {*DEPENDENCIES, "scalian_exp"}
-    return place is None or place.path.endswith(".+") or issubclass(found, located(place.base))
+    return place is None or place.path.endswith(".+") or issubclass(item, located(place.base))
 
 
 def foreign(path: str, target: str, module: str) -> Objection:
-    """The objection to code of a package that nobody vouches for."""
+    """Object to code of a package that isn't trusted, and advise how to trust it unless it could do harm."""
     if module.partition(".")[0] in sys.stdlib_module_names:
         return Objection(path, f"names {target}, which is part of Python and could do harm; don't use this file.", "")
     if harmful(module) or harmful(target):
         return Objection(path, f"names {target}, which could do harm; don't use this file.", "")
     reason = (
-        f"names {target}: code that could do anything. If you know the file and {module}, add trust={module} "
+        f"names {target}, whose code could do anything. If you trust the file and {module}, add trust={module} "
         f"(in Python: trust=[{module!r}])."
     )
     return Objection(path, reason, f"trust={module}")
 
 
 def within(name: str, packages: Collection[str]) -> bool:
+    """Return whether a dotted name is one of these packages or lies in one."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)

@@ -47,12 +47,12 @@ def test_a_long_name_leaves_room_for_the_temporary_one(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("", "is empty"),
-        ("{", "no JSON|no YAML"),
+        ("{", "not JSON|not YAML"),
         ("[1, 2]", "not names with values"),
         ("5", "not names with values"),
         ("null", "is empty"),
-        ("[" * 5000, "no JSON|no YAML"),
-        (b"\xff\x00\x80", "no text|no YAML"),
+        ("[" * 5000, "not JSON|not YAML"),
+        (b"\xff\x00\x80", "not text|not YAML"),
     ],
 )
 def test_damaged_files_are_refused_by_name(text: str | bytes, sentence: str, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_damaged_files_are_refused_by_name(text: str | bytes, sentence: str, tmp
 def test_yaml_that_is_no_plain_data_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
-    with pytest.raises(Refusal, match="no YAML of plain values"):
+    with pytest.raises(Refusal, match="not YAML of plain values"):
         read_yaml(file)
 
 
@@ -99,7 +99,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to("nothing")
     (tmp_path / "file").write_text("")
-    names = {"fifo": "no regular file", "": "no regular file", "loop": "round in a circle", "dangling": "no such file"}
+    names = {"fifo": "a regular file", "": "a regular file", "loop": "round in a circle", "dangling": "no such file"}
     for name, sentence in {**names, "file/below": "file is in the way", "a" * 300: "too long"}.items():
         with pytest.raises(Refusal, match=sentence):
             read_text(tmp_path / name)
@@ -145,5 +145,5 @@ def test_bugs_keep_their_traces() -> None:
 def test_nothing_waits_for_what_nobody_writes(reading: Callable[[Path], Any], tmp_path: Path) -> None:
     file = tmp_path / "named.pipe"
     os.mkfifo(file)
-    with pytest.raises(Refusal, match=r"named\.pipe is no regular file; \w+"):
+    with pytest.raises(Refusal, match=r"named\.pipe is not a regular file; \w+"):
         reading(file)

@@ -227,13 +227,13 @@ def run_folder(folder: Path, config: dict[str, Any]) -> Path:
 
 OF_THE_TRAINER: list[tuple[str, Any, str]] = [
     ("callbacks.x", {"_target_": "os.system", "command": f"touch {MARKER}"}, "part of Python"),
-    ("callbacks.x", {"_target_": "scalian_exp.files.write_text", "file": MARKER, "text": "x"}, "no pytorch_lightning"),
+    ("callbacks.x", {"_target_": "scalian_exp.files.write_text", "file": MARKER, "text": "x"}, "not a pytorch_light"),
     (
         "callbacks.x",
         {"_target_": "torch.load", "f": "evil.pt", "weights_only": False},
         "could do harm; don't use this file",
     ),
-    ("callbacks.x", {"_target_": "torch.nn.ReLU"}, "no pytorch_lightning.Callback"),
+    ("callbacks.x", {"_target_": "torch.nn.ReLU"}, "not a pytorch_lightning.Callback"),
     ("callbacks.x", {"_target_": "scalian_exp.callbacks.figures.Figures", "folder": "/tmp"}, "callbacks.x.folder=/tmp"),
     (
         "callbacks.x",
@@ -245,8 +245,8 @@ OF_THE_TRAINER: list[tuple[str, Any, str]] = [
     ),
     ("callbacks.best.dirpath", "/somewhere/else", "add callbacks.best.dirpath=/somewhere/else"),
     ("callbacks.best.filename", "../../else", r"add callbacks.best.filename=\.\./\.\./else"),
-    ("callbacks.best.dirpath", "~/else", "outside of the run's folder"),
-    ("callbacks.best.dirpath", "$HOME/else", "outside of the run's folder"),
+    ("callbacks.best.dirpath", "~/else", "outside the run folder"),
+    ("callbacks.best.dirpath", "$HOME/else", "outside the run folder"),
     ("logger", {"x": {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "/else"}}, "logger.x.save_dir"),
     ("logger", {"x": {"_target_": "pytorch_lightning.loggers.WandbLogger"}}, "trust=pytorch_lightning.loggers.wandb"),
     (
@@ -255,7 +255,7 @@ OF_THE_TRAINER: list[tuple[str, Any, str]] = [
         "add logger.x.tracking_uri=http://evil:80",
     ),
     ("trainer._target_", "os.system", "part of Python"),
-    ("trainer.default_root_dir", "/", "outside of the run's folder"),
+    ("trainer.default_root_dir", "/", "outside the run folder"),
     (
         "trainer.plugins",
         [{"_target_": "pytorch_lightning.plugins.TorchCheckpointIO"}],

@@ -70,7 +70,7 @@ def test_only_checkpoints_are_removed(tmp_path: Path) -> None:
 def test_a_formatted_name_stays_in_the_folder(tmp_path: Path) -> None:
     name = f"{ord('/'):c}".join(["", *tmp_path.parts[1:], "evil.ckpt"])  # of "{step:c}tmp{step:c}…" at step 47
     path = str(Path(tmp_path / "run/checkpoints", name))
-    with pytest.raises(Refusal, match="outside of the run's folder"):
+    with pytest.raises(Refusal, match="outside the run folder"):
         AtomicCheckpoints(tmp_path / "run").save_checkpoint({}, path)
     assert not (tmp_path / "evil.ckpt").exists()
 
@@ -106,5 +106,5 @@ def test_a_relative_folder_of_checkpoints_begins_where_one_is(
     if place == "run/checkpoints":
         assert resumed(["resume=run"])[1] == Path("run")
     else:
-        with pytest.raises(Refusal, match="outside of the run's folder"):
+        with pytest.raises(Refusal, match="outside the run folder"):
             resumed(["resume=run"])

@@ -42,7 +42,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         """
         if not self.holds(Path(path)):
             raise Refusal(
-                f"{path} is outside of the run's folder; choose a plain callbacks.….filename, and say where else "
+                f"{path} is outside the run folder; choose a plain callbacks.….filename, and say where else "
                 "checkpoints are to lie by callbacks.….dirpath=…"
             )
         wanted = torch.serialization.get_crc32_options()

@@ -117,14 +117,16 @@ def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
     """
     from hydra import compose
 
-    from scalian_exp.trust import modules, objection
+    from scalian_exp.trust import modules, objection_to_target
 
     for job in runs_in(sweep):
         if not read_text(job / OVERRIDES):
             continue  # killed when Hydra was about to write it anew, and now it does
         composed = compose(config_name, read_overrides(job))
         now = resolved(composed)
-        if objection("dataset", now["dataset"]["_target_"], modules(trust)) is None:  # its class will be asked
+        if (
+            objection_to_target("dataset", now["dataset"]["_target_"], modules(trust)) is None
+        ):  # asks its class
             now = with_found(composed, now)
         now.pop("trust", None)  # no run keeps what is trusted
         before = in_todays_words(read_config(job, training=True), now)

@@ -62,7 +62,7 @@ def objection_to_hydras(said: str) -> str:
 
 def objection_to(said: str, folder: Path, trust: Any) -> str:
     """Why an override of an experiment shouldn't be taken from a stranger; nothing if it may be."""
-    from scalian_exp.trust import WRITING, modules, objection  # which import torch
+    from scalian_exp.trust import WRITING, modules, objection_to_target  # which import torch
 
     override = read(said)
     if override is None:
@@ -77,7 +77,7 @@ def objection_to(said: str, folder: Path, trust: Any) -> str:
     for value in values_of(override):
         nodes = [(key.removesuffix(TARGET), {"_target_": value})] if key.endswith(TARGET) else [*targets(key, value)]
         for path, node in nodes:
-            if found := objection(path, node["_target_"], modules(trust)):
+            if found := objection_to_target(path, node["_target_"], modules(trust)):
                 return f"that {found.reason.rstrip('.')}"
         for path, text in texts(key, value) if key.partition(".")[0] in WRITING else ():
             if not path.endswith(".judge") and leads_out(path, text, folder):

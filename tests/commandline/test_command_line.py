@@ -62,8 +62,8 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["-m", "seed=range(1,3,0)"], "seed=range(1,3,0) can't be swept over"),
         (["-m", "seed=interval(0,1)"], "interval(…) is for searches: add hydra/sweeper=optuna"),
         (["seed=interval(0,1)"], "needs -m."),
-        (["-m", "resume=x"], "resume=… goes on with one run: leave -m out"),
-        (["resume=x", "--cfg", "job"], "resume=… goes on with a run as it is: leave --cfg out."),
+        (["-m", "resume=x"], "resume=… resumes one run: leave -m out"),
+        (["resume=x", "--cfg", "job"], "resume=… resumes a run as it is: leave --cfg out."),
         (["resume="], "resume= has no path after it"),
         (["=3"], "=3 has no word before its ="),
         (
@@ -400,5 +400,6 @@ def test_a_training_that_has_reached_its_steps_stays_as_it_is_when_resumed(tmp_p
     before = (tmp_path / "run/config.yaml").read_bytes()
     result = command("resume=run", "trainer.max_steps=5", cwd=tmp_path)
     assert result.returncode == 1
-    assert "This run has 6 steps already, and trainer.max_steps=5 counts them; give 6 or more" in result.stderr
+    sentence = "This run has trained 6 steps already, which count towards trainer.max_steps=5; give 6 or more"
+    assert sentence in result.stderr
     assert (tmp_path / "run/config.yaml").read_bytes() == before

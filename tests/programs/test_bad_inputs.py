@@ -134,7 +134,7 @@ TABLE: list[tuple[str, str, str]] = [
     (APPLY, "run=nowhere", "neither a checkpoint nor a run folder"),
     (APPLY, "run=5", "neither a checkpoint nor a run folder"),
     (APPLY, "run=[a,b]", "neither a checkpoint"),
-    (APPLY, "run=file", "no PyTorch checkpoint"),
+    (APPLY, "run=file", "not a PyTorch checkpoint"),
     (APPLY, "run=fifo", "fifo"),
     (APPLY, "run=loop", "loop"),
     (APPLY, f"run={'n' * 300}", "name is too long"),
@@ -168,7 +168,7 @@ TABLE: list[tuple[str, str, str]] = [
     (REPORT, "run --out file/page.html", "exists already"),
     (REPORT, f"run --out {'n' * 300}", "name is too long"),
     (REPORT, "run --out .", "folder"),
-    (REPORT, "run --out fifo", "no regular file"),
+    (REPORT, "run --out fifo", "not a regular file"),
 ]
 
 

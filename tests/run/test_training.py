@@ -367,8 +367,8 @@ def test_a_schedule_reaches_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda file: file.write_bytes(file.read_bytes()[:1000]), "truncated or no PyTorch checkpoint"),
-        (lambda file: file.write_text("hello"), "truncated or no PyTorch checkpoint"),
+        (lambda file: file.write_bytes(file.read_bytes()[:1000]), "truncated or not a PyTorch checkpoint"),
+        (lambda file: file.write_text("hello"), "truncated or not a PyTorch checkpoint"),
         (lambda file: torch.save({"state_dict": {}}, file), "not written by scalian_exp"),
         (lambda file: torch.save([1, 2], file), "not written by scalian_exp"),
     ],

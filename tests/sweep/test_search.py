@@ -85,7 +85,7 @@ def test_a_database_that_cannot_be_used_is_told(blocked: str, sentence: str, tmp
         if blocked == "a full disk":
             event.remove(Engine, "connect", no_more_pages)
     assert result.returncode == 1
-    assert f"{file}, which keeps the search's trials: {sentence}" in result.stderr
+    assert f"{file}, which stores the search's trials: {sentence}" in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
 
 
@@ -174,5 +174,5 @@ def test_a_database_is_its_searchs_whatever_links_lead_there(tmp_path: Path) -> 
         check_study(gone_on, ())
     for elsewhere in ("postgresql://host/study", f"sqlite:///{tmp_path}/study.db", None):
         (real / STUDY).write_text(json.dumps({"storage": elsewhere, "study_name": "s", "pruner": None}))
-        with pytest.raises(Refusal, match="names a database that lies elsewhere"):
+        with pytest.raises(Refusal, match="names a database outside its folder"):
             check_study(real, ())
