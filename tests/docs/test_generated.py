@@ -53,8 +53,6 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target, anchor in re.findall(r"\]\((?!http)([^)#\s]*)(?:#([^)]+))?\)", text):
         file = page.parent / target if target else page
-        if target.endswith("contracts.md") and not file.exists():
-            continue  # comes with the contracts
         assert file.exists(), target
         if anchor:
             assert anchor in anchors(file), f"{target}#{anchor}"
