@@ -7,7 +7,7 @@ DOCS := $(VENV)/.docs
 RAY := .venv-ray
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all check dashboard benchmark docs
+.PHONY: help train test test-all coverage check dashboard benchmark docs
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ train: $(READY) ## train a VAE on the embedded images: two minutes on any machin
 
 test: $(READY) ## run the tests, some minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+coverage: $(READY) ## run the tests and list what none of them reaches
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --cov --cov-report=term
 
 $(RAY)/.ready: pyproject.toml
 	@echo "Installing into $(RAY): Ray's launcher wants another cloudpickle than joblib's."
