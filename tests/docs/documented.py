@@ -42,7 +42,10 @@ def commands(program: str) -> list[Command]:
 
 
 def jobs(arguments: list[str]) -> list[list[str]]:
-    """The overrides of each job of a sweep, or of the one job; flags and what only a search can choose are left out."""
+    """The overrides of the jobs of a sweep, or of the one job; flags and what only a search can choose are left out.
+
+    Every option of a group is tried, and the first of several values.
+    """
     flags, choices = {"-m", "--multirun", "--help", "--cfg", "job"}, []
     for argument in arguments:
         if argument in flags:
@@ -51,5 +54,8 @@ def jobs(arguments: list[str]) -> list[list[str]]:
         if not override.is_sweep_override():
             choices.append([argument])
         elif override.is_discrete_sweep():
-            choices.append([f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()])
+            key, values = override.key_or_group, list(override.sweep_string_iterator())
+            choices.append(
+                [f"{key}={value}" for value in (values if (ROOT / "configs" / key).is_dir() else values[:1])]
+            )
     return [list(job) for job in product(*choices)]
