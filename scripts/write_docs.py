@@ -32,6 +32,8 @@ FLOORS = (
 WITHOUT_COMMENT = {"_target_", "_partial_", "_recursive_"}
 NOT_SHOWN = {"fits", "provides", "needs", "defaults", "hydra"}
 """read by checks, not set by users"""
+INTERNAL = {"hydra/job_logging", "model/base", "model/replaced"}
+"""groups that other files read"""
 GROUPS = {
     "model": "What is trained, and by which procedure. Each names its natural data set and loss.",
     "dataset": "What it is trained on.",
@@ -86,10 +88,21 @@ def keys(file: Path) -> Iterator[tuple[str, str, str]]:
     yield from walk(root, "") if root is not None else ()
 
 
-def starts_from(file: Path) -> list[str]:
-    """Options of the same group from which an option inherits."""
+def bases(file: Path) -> Iterator[tuple[Path, str]]:
+    """The files of the same group that an option inherits from, each with its name there."""
     node = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    return [item for item in node.get("defaults", []) if isinstance(item, str) and item != "_self_"]
+    for item in node.get("defaults", []):
+        base = file.parent / f"{item}.yaml"
+        if isinstance(item, str) and item != "_self_" and base.is_file():
+            yield base, item
+
+
+def all_keys(file: Path) -> dict[str, tuple[str, str, str]]:
+    """Path → row of all keys of an option, those that it inherits first."""
+    rows: dict[str, tuple[str, str, str]] = {}
+    for base, _ in bases(file):
+        rows |= all_keys(base)
+    return rows | {row[0]: row for row in keys(file)}
 
 
 def cell(text: str) -> str:
@@ -108,9 +121,11 @@ def described(file: Path, group: str) -> list[str]:
     prefix = "" if package or group.partition("/")[0] in ("action", "hydra") else f"{group.partition('/')[0]}."
     if "/" in group and not package:
         prefix = f"{group.replace('/', '.')}." if not group.startswith("trainer/") else "trainer."
-    base = starts_from(file)
-    inherited = [f"Starts from {' and '.join(f'`{name}`' for name in base)}.", ""] if base else []
-    return [f"### `{file.stem}`", "", header(file), "", *inherited, *table(list(keys(file)), prefix)]
+    if header(file).startswith("Old name of"):
+        return [f"### `{file.stem}`", "", header(file), ""]
+    inherited = [name for _, name in bases(file) if not name.startswith("base/")]
+    origin = [f"As {' and '.join(f'`{name}`' for name in inherited)}, with these values:", ""] if inherited else []
+    return [f"### `{file.stem}`", "", header(file), "", *origin, *table(list(all_keys(file).values()), prefix)]
 
 
 def words() -> str:
@@ -131,7 +146,7 @@ def words() -> str:
     for top, meaning in GROUPS.items():
         for folder in sorted({file.parent for file in (CONFIGS / top).rglob("*.yaml")}):
             group = str(folder.relative_to(CONFIGS))
-            if group == "hydra/job_logging":
+            if group in INTERNAL:
                 continue
             lines += [f"## `{group}=`", "", *([meaning, ""] if group == top else [])]
             names = " · ".join(f"[`{file.stem}`](#{anchor(group, file)})" for file in sorted(folder.glob("*.yaml")))
