@@ -25,8 +25,11 @@ from scalian_exp.memory import amount
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 
-LARGEST = 2**29
-"""probabilities, of all classes at all pixels that the network sees: they are held at once, in 2 GB"""
+LARGEST = 700_000_000
+"""bytes that are held at once for all pixels which the network sees, or twice what a training image needs if that is
+more: with an image of 6000×4000 pixels and what Python imports that makes 1.5 GB"""
+CRF_BYTES, CRF_BYTES_PER_CLASS = 550, 19
+"""that the CRF needs for each pixel of a photo, measured; of noise up to a half more"""
 LARGEST_IMAGE = 2**27
 """pixels of the image itself, which is held in 8 bits"""
 MOST_OVERLAP = 0.9
@@ -126,10 +129,13 @@ class Segment(Action):
         alike = min if model.config["dataset"].get("fit") == "pad" else max
         factor = self.scale or alike(trained[0] / height, trained[1] / width)
         size = (max(1, round(height * factor)), max(1, round(width * factor)))
-        if (values := size[0] * size[1] * model.task.num_classes) > LARGEST:
+        each = bytes_each(model.task.num_classes, model.task.crf is not None)
+        most = max(LARGEST, 2 * trained[0] * trained[1] * each)
+        if (needed := size[0] * size[1] * each) > most:
             raise Refusal(
                 f"The network would see {size[0]}×{size[1]} pixels, whose probabilities of {model.task.num_classes} "
-                f"classes take {amount(4 * values)}, and {amount(4 * LARGEST)} is the most; take a smaller scale."
+                f"classes{' and CRF' * (model.task.crf is not None)} take {amount(needed)}, and {amount(most)} is the "
+                "most; take a smaller scale."
             )
         if height * width > LARGEST_IMAGE:
             raise Refusal(f"The image has {height}×{width} pixels, more than memory may hold; take a smaller image.")
@@ -148,6 +154,11 @@ class Segment(Action):
                 total[..., rows, columns] += weight * F.softmax(logits, 1)
                 weights[..., rows, columns] += weight
         return total.div_(weights)
+
+
+def bytes_each(classes: int, crf: bool) -> int:
+    """Return how much memory a pixel takes: its probabilities and the sum of its weights, and what the CRF needs."""
+    return 4 * (classes + 1) + crf * (CRF_BYTES + CRF_BYTES_PER_CLASS * classes)
 
 
 def spans(side: int, size: int, overlap: float) -> Iterator[slice]:

@@ -8,6 +8,7 @@ import tracemalloc
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -187,6 +188,30 @@ def test_a_scale_beyond_memory_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="take a smaller scale"):
         Segment(scale=500.0).run(load(run), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("classes", "crf", "scale", "refused"),
+    [
+        (4, False, 1.0, None),
+        (11, False, 1.0, r"4000×6000 pixels, whose probabilities of 11 classes take 1\.15 GB of memory, and 700 MB"),
+        (4, True, 1.0, r"4000×6000 pixels, whose probabilities of 4 classes and CRF take 15\.5 GB of memory"),
+        (11, True, None, None),
+    ],
+)
+def test_a_large_photo_is_seen_whole_as_far_as_memory_goes(
+    classes: int, crf: bool, scale: float | None, refused: str | None
+) -> None:
+    """What is refused would need more than 1.5 GB in all."""
+    task = SimpleNamespace(num_classes=classes, crf=object() if crf else None)
+    model: Any = SimpleNamespace(task=task, config={"dataset": {"image_size": [40, 60]}})
+    photo = torch.zeros(1, dtype=torch.uint8).expand(1, 3, 4000, 6000)  # of one byte
+    if refused is None:
+        seen = Segment(scale=scale).scaled(model, photo)
+        assert tuple(seen.shape[2:]) == ((40, 60) if scale is None else (4000, 6000))
+    else:
+        with pytest.raises(Refusal, match=refused):
+            Segment(scale=scale).scaled(model, photo)
 
 
 def test_pixelwise_logits_are_exported(run: Path, tmp_path: Path) -> None:
