@@ -23,7 +23,7 @@ class Terms(NamedTuple):
     """Terms of a contrastive loss."""
 
     loss: Tensor
-    """what is minimised"""
+    """the value to minimise"""
     negative: Tensor
     """v⁻, (chains, visible)"""
 

@@ -37,7 +37,7 @@ class LogPartition(NamedTuple):
     reverse_effective_runs: Tensor
     """effective number of reverse runs; NaN without them"""
     reliable: Tensor
-    """bool: enough effective runs, and no reverse runs that contradict; these may be few if they give more"""
+    """bool: enough effective runs, and reverse runs don't contradict; even few of them do if they give much more"""
 
     @property
     def kind(self) -> Literal["exact", "ais"]:
@@ -72,7 +72,7 @@ class LogMean(NamedTuple):
     arm: Tensor
     """how far the logarithm of the expectation may lie on either side, in nats; infinite if unknown"""
     effective: Tensor
-    """number of equal numbers whose mean would be equally certain, (Σw)² / Σw²"""
+    """number of equal values whose mean would be as certain, (Σw)² / Σw²"""
 
 
 def log_mean(log_weights: Tensor) -> LogMean:
