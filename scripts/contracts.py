@@ -1,7 +1,4 @@
-"""Write docs/contracts.md from the protocols of scalian_exp/tasks: `python scripts/contracts.py > docs/contracts.md`.
-
-tests/tasks/test_contracts.py holds the page to it.
-"""
+"""The text of docs/contracts.md, from the protocols of scalian_exp/tasks; scripts/write_docs.py writes it."""
 
 import inspect
 from collections.abc import Iterator
@@ -40,7 +37,7 @@ TASKS = {
 
 HEAD = """# Contracts: what a network, a loss and a data set offer
 
-<!-- Written by scripts/contracts.py from the protocols in scalian_exp/tasks; change those, then run it again. -->
+<!-- Written by scripts/write_docs.py from the protocols in scalian_exp/tasks. -->
 
 A task trains any network that offers what the task's protocol lists, whatever class it is and wherever it lies. Nothing
 is registered, and nothing needs to be inherited but `torch.nn.Module`: methods of the right names will do. What is
@@ -51,13 +48,14 @@ length of a code, K the number of classes, V that of words. *Logits* are numbers
 
 ## Your own network
 
-In a folder of your own, say `mine/`, two files are enough. `mine/halfway.py`:
+In a folder of your own, this is a whole network for task `Reconstruction`, which asks for `encode`, `decode` and
+`forward`:
 
 ```python
 from torch import Tensor, nn
 
 
-class Halfway(nn.Module):  # what task reconstruction asks for: encode, decode, forward
+class Halfway(nn.Module):
     def __init__(self, in_channels: int, image_size: list[int], latent_dim: int):
         super().__init__()
         shape = (in_channels, *image_size)
@@ -69,33 +67,7 @@ class Halfway(nn.Module):  # what task reconstruction asks for: encode, decode, 
         return self.decode(self.encode(x))
 ```
 
-`mine/configs/model/halfway.yaml`:
-
-```yaml
-# @package _global_
-defaults:
-  - override /dataset: fashion_mnist_sample
-  - override /loss: mse
-
-model:
-  _target_: scalian_exp.tasks.reconstruction.Reconstruction # the task that trains it
-  fits: { task: reconstruction, needs: [images] } # the losses that it suits, and what it needs of the data
-  network:
-    _target_: halfway.Halfway
-    in_channels: ${dataset.in_channels}
-    image_size: ${dataset.image_size}
-    latent_dim: 16
-  optimizer:
-    _target_: torch.optim.Adam
-    _partial_: true
-    lr: 1e-3
-```
-
-```bash
-cd mine
-scalian-train 'hydra.searchpath=[file://configs]' model=halfway
-scalian-apply run=<run folder> action=reconstruct trust=halfway
-```
+A config names it by its import path, as [your network](your_network.md) shows step by step.
 
 A task of your own derives from `scalian_exp.tasks.base.Task`, states `monitor` and `mode`, computes `step(batch)`, and
 annotates `network` and `loss` by protocols of its own, which are then checked in the same way.
@@ -154,7 +126,3 @@ def page() -> str:
         if members(protocol):
             lines += ["", f"**{word}**", *table(protocol)]
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(page(), end="")

@@ -1,5 +1,6 @@
 """Write the generated parts of the documentation: `python scripts/write_docs.py` (make docs calls it).
 
+- docs/contracts.md: what tasks ask of networks, losses and data, by scripts/contracts.py.
 - docs/words.md: every option of every config group, with its keys, from the comments in configs/.
 - the package's floors in README.md and docs/design.md, from scripts/floors.py.
 - code blocks whose opening line has a title, which repeat the file of that name.
@@ -10,7 +11,9 @@ tests/docs/test_generated.py fails where one of them is no longer true.
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -160,13 +163,18 @@ def anchor(group: str, file: Path) -> str:
     return f"{group.replace('/', '-')}-{file.stem}"
 
 
-def drawings() -> dict[str, str]:
-    """The package's floors, from scripts/floors.py: `floors` with what each room imports, `rooms` in short."""
+def beside(name: str) -> Any:
+    """Another module of scripts/."""
     sys.path.insert(0, str(ROOT / "scripts"))
     try:
-        import floors
+        return import_module(name)
     finally:
         sys.path.pop(0)
+
+
+def drawings() -> dict[str, str]:
+    """The package's floors, from scripts/floors.py: `floors` with what each room imports, `rooms` in short."""
+    floors = beside("floors")
     rows = [
         [f"`{name}/`" if (floors.PACKAGE / name).is_dir() else f"`{name}`" for name in row] for row in floors.FLOORS
     ]
@@ -188,6 +196,7 @@ def generated() -> dict[Path, str]:
         text = DRAWN.sub(lambda found: f"<!-- {found[1]} -->\n\n{drawn[found[1]]}\n\n<!-- end -->\n", text)
         texts[file] = TITLED.sub(lambda m: m[1] + (ROOT / m[2]).read_text(encoding="utf-8").rstrip() + m[3], text)
     texts[ROOT / "docs/words.md"] = words()
+    texts[ROOT / "docs/contracts.md"] = beside("contracts").page()
     return texts
 
 
