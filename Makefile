@@ -50,7 +50,6 @@ $(DOCS): $(READY)
 
 docs: $(DOCS) ## build the documentation into site/
 	$(BIN)/python scripts/write_docs.py
-	$(BIN)/python scripts/contracts.py > docs/contracts.md
 	$(BIN)/zensical build --clean --strict
 
 dashboard: $(READY) ## show all runs in TensorBoard

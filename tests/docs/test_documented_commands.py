@@ -32,8 +32,6 @@ def test_training_commands_compose(command: Command) -> None:
     arguments = [argument for argument in command.words[1:] if not argument.startswith(RESUMING)]
     own = next((argument for argument in arguments if argument.startswith("hydra.searchpath=")), None)
     for job in jobs([argument for argument in arguments if argument != own]):
-        if own == "hydra.searchpath=[file://configs]":
-            pytest.skip("a folder that the page makes; tests/tasks/test_contracts.py does so")
         overrides = [f"hydra.searchpath=[file://{ROOT}/docs/own_network/configs]"] if own else []
         scalian_exp.compose(*overrides, *job)
 
