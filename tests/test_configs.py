@@ -55,9 +55,10 @@ def test_every_experiment_composes(experiment: str) -> None:
 
 @pytest.mark.parametrize("group", ["model", "dataset", "loss", "trainer", "callbacks", "logger", "experiment", "sweep"])
 def test_every_option_composes_alone(group: str) -> None:
+    """Composing raises where a default is missing or an override fits nothing."""
     for name in names(group):
         if (group, name) != ("trainer", "base"):
-            assert composed(f"{group}={name}") is not None
+            composed(f"{group}={name}")
 
 
 def test_yaml_is_plain() -> None:

@@ -124,9 +124,7 @@ def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
             continue  # killed when Hydra was about to write it anew, and now it does
         composed = compose(config_name, read_overrides(job))
         now = resolved(composed)
-        if (
-            objection_to_target("dataset", now["dataset"]["_target_"], modules(trust)) is None
-        ):  # asks its class
+        if objection_to_target("dataset", now["dataset"]["_target_"], modules(trust)) is None:  # asks its class
             now = with_found(composed, now)
         now.pop("trust", None)  # no run keeps what is trusted
         before = in_todays_words(read_config(job, training=True), now)

@@ -222,7 +222,7 @@ def test_overfitting_trains_and_validates_on_one_batch(resampled: bool) -> None:
     trainer.fit(build_task(config), data)
     assert len(seen) == 6
     assert all(torch.equal(images, seen[0]) for images in seen)
-    assert set(seen[0].unique().tolist()) == {0.0, 1.0} or not resampled
+    assert (set(seen[0].unique().tolist()) == {0.0, 1.0}) is resampled
 
 
 def test_early_stopping_stops(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_a_run_folder_holds_all_that_a_reader_needs(tmp_path: Path) -> None:
     assert torch.__version__.startswith(environment["packages"]["torch"])
     assert environment["seed"] == 0
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
-    assert metrics["test/active_units"] >= 0
+    assert metrics["test/active_units"] in (0, 1, 2)  # of two
     for name in ("test/neg_elbo", "test/nll_bound_iw3", "parameters", "seconds_per_epoch"):
         assert metrics[name] > 0
     assert metrics["samples_per_second"] > 0

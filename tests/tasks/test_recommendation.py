@@ -175,9 +175,13 @@ def test_plane_keeps_the_two_widest_directions() -> None:
 
 def test_figures_of_diverged_and_of_few() -> None:
     counts = torch.ones(3, dtype=torch.long)
-    assert feature_titles(torch.randn(3, 1), ["a", "b", "c"], counts, [0])
-    assert item_map(torch.full((3, 2), math.nan), ["a", "b", "c"], [], counts)
-    assert item_map(torch.randn(3, 2), ["a", "b", "c"], [], counts)
+    (axes,) = feature_titles(torch.tensor([[2.0], [-1.0], [1.0]]), ["a", "b", "c"], counts, [0]).axes
+    assert [text.get_text() for text in axes.texts] == ["a", "b"]  # one a side, of three
+    assert [bar.get_width() for bar in axes.patches] == [1, -0.5]
+    (axes,) = item_map(torch.full((3, 2), math.nan), ["a", "b", "c"], [], counts).axes
+    assert "diverged" in axes.get_title()
+    (axes,) = item_map(torch.randn(3, 2), ["a", "b", "c"], [], counts).axes
+    assert len(axes.collections[0].get_offsets()) == 3
 
 
 TITLES = [
