@@ -1,4 +1,4 @@
-"""What all data shares: named splits, and batches that are asked for whole, in an order that a resumed run repeats.
+"""Base classes of all data: named splits, fetched a batch at a time, in an order that a resumed run repeats.
 
 Batches are dicts: name → tensor whose first dimension is the batch.
 """
@@ -18,23 +18,23 @@ from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
 SPLIT_SEED = 0
-"""splits are facts of a data set: they don't change with the seed of a run"""
+"""Seed of all splits: they belong to the data set and don't change with the seed of a run."""
 
 Examples = dict[str, Tensor]
 
 
-def as_it_is(batch: Any) -> Any:
-    """What is left to do for a batch that comes whole."""
+def identity_collate(batch: Any) -> Any:
+    """Return the batch unchanged: the sampler already yields whole batches."""
     return batch
 
 
 class Batched(Dataset[Examples], ABC):
-    """A data set that is asked for whole batches, by tensors of indices."""
+    """A data set indexed by tensors of indices (B,), which returns a whole batch at once."""
 
     labels: Any = None
-    """class numbers of all examples (N,), where they have one each"""
+    """Class index of each example (N,), where each has one."""
     texts: Sequence[str] | None = None
-    """the texts themselves, where examples are texts"""
+    """The texts themselves, if examples are texts."""
 
     @abstractmethod
     def __getitem__(self, indices: Tensor) -> Examples: ...
@@ -43,12 +43,12 @@ class Batched(Dataset[Examples], ABC):
     def __len__(self) -> int: ...
 
     def order(self, generator: torch.Generator) -> Tensor:
-        """All indices as a training epoch takes them."""
+        """Return all indices (N,) in the order of a training epoch; shuffled uniformly unless overridden."""
         return torch.randperm(len(self), generator=generator)
 
 
 class Indexed(Dataset[Examples]):
-    """The same batches, which also say where in the split their examples stand: `index` (B,)."""
+    """Add `index` (B,), the examples' positions in the split, to the batches of a data set."""
 
     def __init__(self, data: Batched):
         self.data = data
@@ -61,45 +61,46 @@ class Indexed(Dataset[Examples]):
 
 
 class Data(pl.LightningDataModule):
-    """Train, val and test.
+    """Base class of data modules with the splits train, val and test.
 
     Args:
-        batch_size: examples a step, of all processes together; also at validation and test.
-        num_workers: processes that prepare batches; 0 prepares them in the main one.
+        batch_size: examples per step, over all processes together; also for validation and test.
+        num_workers: processes that prepare batches; 0 prepares them in the main process.
     """
 
     noun: ClassVar = "examples"
-    """what they are, for sentences"""
+    """What the examples are called in messages."""
     class_names: Sequence[str] | None = None
-    """names of the classes that the files tell, once `setup` has run; None if they tell none"""
+    """Names of the classes, as the files give them; None before `setup`, or if the files don't name them."""
 
     def __init__(self, batch_size: PositiveInt, num_workers: NonNegativeInt = 0):
         super().__init__()
         self.batch_size, self.num_workers = batch_size, num_workers
         self.splits: dict[str, Batched] = {}
-        """train, val and test, once `setup` has run"""
+        """The splits train, val and test; empty until `setup` has run."""
         self.identity: dict[str, Any] = {}
-        """what checkpoints keep of data that may change between two starts, once `setup` has run: see identity.py"""
+        """Fingerprint of data that may change between runs, stored in checkpoints; see identity.py. Set by `setup`."""
 
     @classmethod
     def found(cls, node: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003
-        """Values of a config that its files tell: name → value, for all that are `auto`, and others that go with them.
+        """Infer from the data's files every config value that is `auto`, and any that depend on it: name → value.
 
-        Asked once a start, before anything is built: models may refer to them.
+        Called once per run before anything is built, because models may refer to these values.
 
         Args:
-            node: the config of the data set, with interpolations resolved.
+            node: the data set's config, with interpolations resolved.
         """
         return {}
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the identity of the data, for the checkpoint."""
         return self.identity
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Compare the data with what a checkpoint keeps of a run's; what it doesn't keep may be anything.
+        """Check that the data is what a checkpoint was trained on, as far as the checkpoint records it.
 
         Raises:
-            Refusal: if the classes or splits are others.
+            Refusal: if the classes or splits differ.
         """
         where = str(getattr(self, "root", None) or type(self).__name__)
         if CLASSES in self.identity:
@@ -108,43 +109,44 @@ class Data(pl.LightningDataModule):
 
     @property
     def classes_found(self) -> int:
-        """How many classes the labels of all splits have: one more than the highest; 0 without labels."""
+        """Number of classes in the labels of all splits: the highest label plus one; 0 without labels."""
         parts = [part.labels for part in self.splits.values() if part.labels is not None]
         return max((1 + int(torch.as_tensor(labels).max()) for labels in parts), default=0)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The network's: bfloat16 with trainer.precision=bf16-true."""
+        """Floating-point type of the network's inputs: bfloat16 with trainer.precision=bf16-true."""
         dtype: Any = self.trainer.lightning_module.dtype if self.trainer is not None else torch.float32
         return dtype
 
     @property
     def overfits(self) -> bool:
-        """Whether a few batches are to be learned by heart (trainer.overfit_batches)."""
+        """Whether training is to overfit a few batches (trainer.overfit_batches)."""
         trainer: Any = self.trainer
         return trainer is not None and trainer.overfit_batches > 0
 
     def prepare(self, batch: Examples) -> Examples:
-        """A stored batch, already on its device, as the network takes it."""
+        """Convert a stored batch, already on its device, to what the network takes; unchanged unless overridden."""
         return batch
 
     def on_after_batch_transfer(self, batch: Examples, dataloader_idx: int) -> Examples:
-        """Lightning's hook: what it hands to the task."""
+        """Prepare a batch before Lightning passes it to the task."""
         return self.prepare(batch)
 
     def loader(
         self, split: str, shuffle: bool = False, shared: bool = False, training: bool = False
     ) -> DataLoader[Examples]:
-        """Batches of a split.
+        """Return a loader of a split's batches.
 
         Args:
-            shuffle: in the order of the training's present epoch.
-            shared: only this process's share of each.
-            training: even shares also without shuffling.
+            split: train, val or test.
+            shuffle: use the order of the current training epoch.
+            shared: return only this process's share of each batch.
+            training: make the shares equally large even without shuffling.
         """
         data = self.splits[split]
-        # trainer.current_epoch is still one too low when a resumed training makes its loaders, whose processes begin
-        # at once.
+        # trainer.current_epoch is still one too low when a resumed run makes its loaders, and their worker processes
+        # start at once.
         progress: Any = self.trainer.fit_loop.epoch_progress.current if self.trainer is not None else None
         epoch = progress.processed if progress is not None else 0
         which = (self.trainer.global_rank, self.trainer.world_size) if shared and self.trainer is not None else (0, 1)
@@ -157,52 +159,55 @@ class Data(pl.LightningDataModule):
         return DataLoader(
             Indexed(data),
             batch_size=None,  # the sampler's index tensors are batches already
-            collate_fn=as_it_is,
+            collate_fn=identity_collate,
             sampler=batches,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            # Its own generator: an iterator draws a number when made, which is before an epoch's seeding in a resumed
-            # run and after it in others.
+            # A separate generator: an iterator draws a number when it is created, which is before the epoch is seeded
+            # in a resumed run and after it otherwise.
             generator=torch.Generator().manual_seed(epoch),
         )
 
     def train_dataloader(self) -> DataLoader[Examples]:
+        """Return the training batches, shuffled unless trainer.overfit_batches is set."""
         return self.loader("train", shuffle=not self.overfits, shared=True, training=True)
 
     def val_dataloader(self) -> DataLoader[Examples]:
+        """Return the validation batches; with trainer.overfit_batches, those of the training split."""
         return self.loader("train" if self.overfits else "val", shared=True)
 
     def test_dataloader(self) -> DataLoader[Examples]:
+        """Return the test batches."""
         return self.loader("test", shared=True)
 
 
 def held_out(size: int, val_size: int) -> tuple[Tensor, Tensor]:
-    """Indices of training and validation examples, disjoint, sorted, the same for every seed of a run.
+    """Split `size` examples into sorted indices for training and for validation, the same for every run's seed.
 
     Raises:
-        Refusal: if one of the two would be empty.
+        Refusal: if either part would be empty.
     """
     if not 0 < val_size < size:
         raise Refusal(
-            f"dataset.val_size={val_size} must leave some of the {size} training examples and take some; "
-            + (f"give a number from 1 to {size - 1}." if size > 1 else "there must be two at least.")
+            f"dataset.val_size={val_size} must take some of the {size} training examples and leave some; "
+            + (f"give a number from 1 to {size - 1}." if size > 1 else "there must be at least two.")
         )
     order = shuffled(size)
     return order[val_size:].sort().values, order[:val_size].sort().values
 
 
 def subset(size: int, train_size: int) -> Tensor:
-    """Indices of `train_size` of the training examples, a smaller draw being part of a larger one.
+    """Draw the indices of `train_size` training examples; a smaller draw is a subset of a larger one.
 
     Raises:
-        Refusal: if there are not so many.
+        Refusal: if there are fewer than `train_size`.
     """
     if train_size > size:
-        raise Refusal(f"dataset.train_size={train_size} is more than the {size} training images there are.")
+        raise Refusal(f"dataset.train_size={train_size} is more than the {size} training images available.")
     return shuffled(size)[:train_size]
 
 
 def shuffled(size: int) -> Tensor:
-    """All indices, in an order that is the same for every seed of a run."""
+    """Return all indices (size,) in a random order that is the same for every run's seed."""
     return torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))

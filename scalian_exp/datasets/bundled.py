@@ -1,4 +1,4 @@
-"""Data sets that come with the installation."""
+"""Data sets that are installed with the package or its dependencies."""
 
 from importlib.resources import files
 
@@ -10,9 +10,10 @@ from scalian_exp.datasets.images import InMemoryImages
 
 
 class FashionMNISTSample(InMemoryImages):
-    """The first 600 training and 100 test images of each class of Fashion-MNIST, inside this package."""
+    """Fashion-MNIST's first 600 training and 100 test images of each class, shipped inside this package."""
 
     def read(self) -> dict[str, Examples]:
+        """Read the images and labels from the package."""
         with (files("scalian_exp.datasets") / "samples/fashion_mnist.npz").open("rb") as file:
             arrays = np.load(file)
             return {
@@ -28,6 +29,7 @@ class Digits(InMemoryImages):
     """scikit-learn's 1,797 digits of 8×8 pixels in 17 grey levels; every fifth is a test image."""
 
     def read(self) -> dict[str, Examples]:
+        """Load the digits from scikit-learn and scale them to 0 … 255."""
         from sklearn.datasets import load_digits
 
         digits = load_digits()

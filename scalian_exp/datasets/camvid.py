@@ -1,4 +1,4 @@
-"""CamVid, as SegNet split it."""
+"""CamVid with SegNet's splits."""
 
 import shutil
 import zipfile
@@ -12,8 +12,8 @@ from scalian_exp.datasets.published_masks import Pairs, PublishedMasks
 class CamVid(PublishedMasks):
     """Street scenes from a driving car (Brostow et al. 2009), 367/101/233 frames of 360×480 pixels, 11 classes.
 
-    The split and the files are those of SegNet (Badrinarayanan et al. 2017, arXiv:1511.00561). Frames of a split follow
-    one another, so they are far less varied than their number says.
+    Files and splits are SegNet's (Badrinarayanan et al. 2017, arXiv:1511.00561). The frames of a split are consecutive,
+    so they are far less varied than their number suggests.
     """
 
     folder = "CamVid"
@@ -24,6 +24,7 @@ class CamVid(PublishedMasks):
     md5 = "aeadec5873c39346db02199699774b16"
 
     def download(self, folder: Path) -> None:
+        """Download SegNet's repository and extract its CamVid images."""
         archive = folder.with_suffix(".zip")
         retrieve_any(sources(self.url), archive)
         with zipfile.ZipFile(archive) as content:
@@ -36,6 +37,7 @@ class CamVid(PublishedMasks):
                         shutil.copyfileobj(source, file)
 
     def pairs(self, folder: Path) -> dict[str, Pairs]:
+        """Return the frames of each split, sorted by name, with their masks."""
         return {
             split: [(image, folder / f"{split}annot" / image.name) for image in sorted((folder / split).glob("*.png"))]
             for split in self.sizes

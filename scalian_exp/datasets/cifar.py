@@ -1,4 +1,4 @@
-"""CIFAR-10, as torchvision lays it out on disk."""
+"""CIFAR-10 in torchvision's layout on disk."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +13,10 @@ from scalian_exp.refusal import Refusal
 
 
 class CIFAR10(InMemoryImages):
-    """Photographs of 32×32 pixels (Krizhevsky 2009): 50,000 training images, of which val_size are held out; 10,000
-    test."""
+    """Photographs of 32×32 pixels in 10 classes (Krizhevsky 2009): 50,000 for training and 10,000 for the test.
+
+    `val_size` of the training images are held out for validation.
+    """
 
     def __init__(
         self,
@@ -28,6 +30,11 @@ class CIFAR10(InMemoryImages):
         self.root = root
 
     def read(self) -> dict[str, Examples]:
+        """Read both published splits, downloading them if they are missing.
+
+        Raises:
+            Refusal: if the files are missing or broken and can't be downloaded.
+        """
         splits = {}
         for split in ("train", "test"):
             try:

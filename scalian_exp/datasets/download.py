@@ -1,4 +1,4 @@
-"""Files from the network: checked by hash, whole or not at all, and not twice at a time."""
+"""Downloads: verified by hash, complete or absent, and never the same file twice at once."""
 
 import glob
 import hashlib
@@ -21,17 +21,17 @@ from scalian_exp.files import check_regular
 from scalian_exp.refusal import Refusal
 
 TIMEOUT = 60
-"""seconds without an answer"""
+"""Seconds to wait for an answer."""
 STALE = 600
-"""seconds after which a download that doesn't grow is dead"""
+"""Seconds after which a download that doesn't grow is considered dead."""
 HOST = platform.node() or "localhost"
 ENCRYPTED = ("https://", "file://")
-"""what addresses of downloads begin with; a file of this machine needs no encryption"""
+"""Accepted prefixes of download addresses; a local file needs no encryption."""
 
 
 @contextmanager
 def one_at_a_time(root: str | None) -> Iterator[None]:
-    """Of all processes of this machine only one prepares the data in a folder; the others wait until it has."""
+    """Let only one process of this machine prepare the data in a folder; the others wait until it is done."""
     if root is None:
         yield
         return
@@ -41,6 +41,7 @@ def one_at_a_time(root: str | None) -> Iterator[None]:
 
 
 def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     check_regular(file, "remove it")
     digest = hashlib.sha256()
     with file.open("rb") as stream:
@@ -50,24 +51,26 @@ def sha256_of(file: Path) -> str:
 
 
 def sources(address: str, *mirrors: str) -> list[str]:
-    """Where a file can be had, in this order; the Internet Archive's copy is the last resort."""
+    """Return the addresses to try for a file, in order; the Internet Archive's copy comes last."""
     archived = f"https://web.archive.org/web/2024id_/{address}"
     return [address, *mirrors, *([archived] if address.startswith("https:") else [])]
 
 
 def fetch(urls: Sequence[str], target: Path, sha256: str) -> None:
-    """Download a file to `target` unless it is there.
+    """Download a file to `target` unless it is already there.
 
     Args:
-        urls: addresses of the same file; each is tried until what arrives has the hash.
+        urls: addresses of the same file, tried in turn until a download has the expected hash.
+        target: where the file goes.
+        sha256: the expected hash, in hexadecimal.
 
     Raises:
-        Refusal: if none of them has it, or if what lies there is something else.
+        Refusal: if no address delivers the file, or if `target` is a different file.
     """
     remove_parts(target)
     if target.exists():
         if sha256_of(target) != sha256:
-            raise Refusal(f"{target} is broken or another file; delete it, and the next start downloads it again.")
+            raise Refusal(f"{target} is broken or another file; delete it, and the next run downloads it again.")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
@@ -78,20 +81,23 @@ def fetch(urls: Sequence[str], target: Path, sha256: str) -> None:
             if sha256_of(part) == sha256:
                 part.replace(target)
                 return
-            reasons.append(f"{url}: what came has another hash")
+            reasons.append(f"{url}: the download has another hash")
         except (OSError, HTTPException) as error:
             reasons.append(f"{url}: {error}")
         finally:
             part.unlink(missing_ok=True)
     raise Refusal(
-        f"{target} is missing and could not be downloaded ({'; '.join(reasons)}); put the file there yourself, or say "
-        "with dataset.root where it lies."
+        f"{target} is missing and could not be downloaded ({'; '.join(reasons)}); put the file there yourself, or set "
+        "dataset.root to the folder that has it."
     )
 
 
 def remove_parts(target: Path) -> None:
-    """Remove what killed downloads of a file have left. On this machine no other is at work (`one_at_a_time`); those of
-    other machines that share the folder stay while they grow."""
+    """Remove the partial files of interrupted downloads.
+
+    On this machine no other download is running (see `one_at_a_time`); partial files of other machines that share the
+    folder are kept while they grow.
+    """
     for part in target.parent.glob(f"{glob.escape(target.name)}.*part"):
         other = re.fullmatch(r"(.+)\.[0-9a-f]{32}\.part", part.name.removeprefix(f"{target.name}."))
         growing = other and other[1] != HOST and time.time() - part.stat().st_mtime < STALE
@@ -100,10 +106,10 @@ def remove_parts(target: Path) -> None:
 
 
 def retrieve(url: str, target: Path) -> None:
-    """Download a file, without any check of what arrives.
+    """Download a file without verifying its content.
 
     Raises:
-        OSError: if it can't be had, or the address is not encrypted.
+        OSError: if the download fails, or the address is not encrypted.
     """
     if not url.startswith(ENCRYPTED):
         raise OSError("this address is not https")
@@ -113,10 +119,10 @@ def retrieve(url: str, target: Path) -> None:
 
 
 def retrieve_any(urls: Sequence[str], target: Path) -> None:
-    """The same from the first of several addresses that has it.
+    """Download a file from the first address that delivers it, without verifying its content.
 
     Raises:
-        OSError: what the first one raised, if none has it.
+        OSError: the first address's error, if all of them fail.
     """
     first: Exception | None = None
     for url in urls:
@@ -128,11 +134,12 @@ def retrieve_any(urls: Sequence[str], target: Path) -> None:
 
 
 class OnlyEncrypted(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect to an address that is not encrypted."""
+    """Redirect handler that refuses addresses without encryption."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """Follow a redirect to an https address; raise OSError for any other."""
         if not newurl.startswith("https:"):
-            raise OSError(f"it leads to {newurl}, which is not https")
+            raise OSError(f"it redirects to {newurl}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -1,4 +1,4 @@
-"""Made-up data, for tests and first tries."""
+"""Synthetic images and masks, for tests and first experiments."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ from scalian_exp.ranges import NonNegativeInt, PositiveInt
 
 
 class FakeImages(InMemoryImages):
-    """Noise with a bright bar whose height is the class; any size, for tests and first tries."""
+    """Noise images with a bright bar whose vertical position is the class, for tests and first experiments."""
 
     def __init__(
         self,
@@ -32,11 +32,13 @@ class FakeImages(InMemoryImages):
         self.sizes = {"train": train_size, "test": test_size}
 
     def read(self) -> dict[str, Examples]:
+        """Generate the training and test images, the same for every run's seed."""
         check_images(sum(self.sizes.values()), self.shape)
         generator = torch.Generator().manual_seed(SPLIT_SEED)
         return {split: self.examples(size, generator) for split, size in self.sizes.items()}
 
     def examples(self, size: int, generator: torch.Generator) -> Examples:
+        """Generate images (size, C, H, W), uint8, and their labels (size,)."""
         labels = torch.arange(size) % self.num_classes
         images = torch.rand(size, *self.shape, generator=generator) * 0.4
         for image, label in zip(images, labels.tolist(), strict=True):
@@ -48,9 +50,9 @@ class FakeImages(InMemoryImages):
 
 
 class FakeMasks(Masks):
-    """Noise with rectangles, the brighter the higher their class; class 0 is around them. For tests and first tries.
+    """Noise images with a rectangle for each class, brighter the higher the class, on a background of class 0.
 
-    Where the data has an ignore_index, the top left pixels of every image are void.
+    With an ignore_index, the top left pixels of every image are void.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class FakeMasks(Masks):
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
 
     def read(self) -> Mapping[str, TensorBatches]:
+        """Generate the three splits, the same for every run's seed."""
         check_images(sum(self.sizes.values()), self.shape)
         generator = torch.Generator().manual_seed(SPLIT_SEED)
         return {split: self.examples(size, generator) for split, size in self.sizes.items()}
 
     def examples(self, size: int, generator: torch.Generator) -> TensorBatches:
+        """Generate images (size, C, H, W) and masks (size, H, W), uint8."""
         _, height, width = self.shape
         labels = torch.zeros(size, height, width, dtype=torch.uint8)
         for label in labels:

@@ -1,4 +1,4 @@
-"""Scenes put together from the Fashion-MNIST images that come with the package: segmentation without a download."""
+"""Scenes composed of the Fashion-MNIST images shipped with the package: segmentation without a download."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,12 +19,12 @@ Array = np.ndarray[Any, Any]
 
 
 class FashionScenes(Masks):
-    """Three to six light garments, tinted, on darker textured grounds in colours; class 0 is the ground.
+    """Scenes of three to six tinted garments on darker textured backgrounds, which are class 0.
 
-    A garment is as high as 7/24 to 5/12 of the image's shorter side (28 to 40 pixels of 96). It lies where, of ten
-    places, it hides least of those before it: garments overlap, but few become unrecognisable. A split's scenes show
-    garments of its own: test scenes those of the sample's test images, validation scenes 1,000 of the training images
-    that no training scene shows. The scenes are always the same.
+    A garment's side is 7/24 to 5/12 of the image's shorter side (28 to 40 pixels of 96). Of ten random places it takes
+    the one that hides least of the earlier garments: garments overlap, but few become unrecognisable. Splits share no
+    garment: test scenes show the sample's test images, validation scenes 1,000 training images that no training scene
+    shows. The scenes are the same for every run's seed.
     """
 
     def __init__(
@@ -43,11 +43,12 @@ class FashionScenes(Masks):
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
 
     def read(self) -> Mapping[str, TensorBatches]:
+        """Compose the scenes of the three splits."""
         sample = FashionMNISTSample(1, [28, 28]).read()
-        kept, held = held_out(len(sample["train"]["label"]), 1000)
+        train, val = held_out(len(sample["train"]["label"]), 1000)
         garments = {
-            "train": {name: values[kept] for name, values in sample["train"].items()},
-            "val": {name: values[held] for name, values in sample["train"].items()},
+            "train": {name: values[train] for name, values in sample["train"].items()},
+            "val": {name: values[val] for name, values in sample["train"].items()},
             "test": sample["test"],
         }
         return {
@@ -56,27 +57,28 @@ class FashionScenes(Masks):
         }
 
     def scenes(self, garments: Examples, size: int, rng: Generator) -> TensorBatches:
+        """Compose `size` scenes: images (size, 3, H, W) and masks (size, H, W), uint8."""
         images, labels = garments["image"].squeeze(1).numpy(), garments["label"].numpy()
         drawn = [self.scene(images, labels, rng) for _ in range(size)]
         canvases, masks = (np.stack(arrays) for arrays in zip(*drawn, strict=True))
         return TensorBatches({"image": torch.from_numpy(canvases).permute(0, 3, 1, 2), "mask": torch.from_numpy(masks)})
 
     def scene(self, images: Array, labels: Array, rng: Generator) -> tuple[Array, Array]:
-        """uint8 (H, W, 3) and (H, W)."""
+        """Compose one scene: an image (H, W, 3) and its mask (H, W), uint8."""
         _, height, width = self.shape
         canvas, mask = ground(height, width, rng), np.zeros((height, width), np.uint8)
         for index in rng.integers(len(images), size=rng.integers(3, 7)):
             side = round(min(height, width) * rng.uniform(7 / 24, 5 / 12))
             top, left = free_place(mask, side, rng)
             grey = np.asarray(Image.fromarray(images[index]).resize((side, side), Image.Resampling.BILINEAR)) / 255
-            here, garment = (slice(top, top + side), slice(left, left + side)), grey > 0.15
-            canvas[here][garment] = (grey[..., None] * rng.uniform(0.6, 1, 3))[garment]
-            mask[here][garment] = labels[index] + 1
+            square, garment = (slice(top, top + side), slice(left, left + side)), grey > 0.15
+            canvas[square][garment] = (grey[..., None] * rng.uniform(0.6, 1, 3))[garment]
+            mask[square][garment] = labels[index] + 1
         return (canvas * 255).astype(np.uint8), mask
 
 
 def free_place(mask: Array, side: int, rng: Generator, places: int = 10) -> tuple[int, int]:
-    """Top and left of that square, of so many random ones, which has the fewest pixels of other classes than 0."""
+    """Return top and left of the random square, out of `places`, that has the fewest pixels of classes above 0."""
     height, width = mask.shape
     tops, lefts = rng.integers(height - side + 1, size=places), rng.integers(width - side + 1, size=places)
     covered = [np.count_nonzero(mask[y : y + side, x : x + side]) for y, x in zip(tops, lefts, strict=True)]
@@ -85,7 +87,7 @@ def free_place(mask: Array, side: int, rng: Generator, places: int = 10) -> tupl
 
 
 def ground(height: int, width: int, rng: Generator) -> Array:
-    """A gradient, stripes or smooth noise between two colours, grainy; (H, W, 3) in [0, 1]."""
+    """Draw a background (H, W, 3) in [0, 1]: a gradient, stripes or smooth noise between two colours, with grain."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:height, :width] / max(height, width)
     along = np.cos(angle) * x + np.sin(angle) * y

@@ -1,4 +1,4 @@
-"""Anybody's own images, streamed from a folder."""
+"""Your own images, streamed from a folder."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,16 +28,17 @@ from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
 LOOSE = ""
-"""class of images that lie in no class's folder"""
+"""Class of images that lie in no class folder."""
 
 
 class Files(Batched):
-    """Image files, read when asked for.
+    """Labelled image files, read when a batch asks for them.
 
     Args:
-        pictures: files, or pages of such.
-        labels: number of each one's class.
+        pictures: files, or pages of multi-page files.
+        labels: class index of each picture.
         shape: channels, height, width of the images.
+        fit: crop or resize to this shape.
         background: red, green, blue behind transparent pixels.
     """
 
@@ -57,6 +58,7 @@ class Files(Batched):
         return [picture.path for picture in self.pictures]
 
     def image(self, index: int) -> Tensor:
+        """Read one image, uint8 (C, H, W)."""
         path, frame = self.pictures[index]
         return read_image(path, self.shape, self.fit, self.background, frame)
 
@@ -69,20 +71,20 @@ class Files(Batched):
 
 
 class ImageFolder(Images):
-    """root/<class>/*.png, or images in root itself as one class; or root/train, root/val and root/test of such.
+    """Your own images: root/<class>/*.png, images directly in root, or either layout in root/train, val and test.
 
-    A split that has no folder of its own is a part of the training files, chosen by their names. Each page of a stack
-    or animation is an image, and all of one file are in one split.
+    A split without a folder takes part of the training files, chosen by their names. Each page of a stack or animation
+    is an image, and all pages of a file are in the same split.
 
     Args:
         root: the folder.
         fit: crop or resize images to image_size.
         background: red, green, blue behind transparent pixels.
-        held_out: part of the images for validation, and as many for the test.
-        num_classes: how many subfolders there should be, for classifiers.
+        held_out: fraction of the images for validation, and the same fraction for the test.
+        num_classes: expected number of class folders, for classifiers.
 
     Raises:
-        Refusal: if the folder is missing, holds too few images, or if a file in it is no image.
+        Refusal: if the folder is missing or has too few images, or if a file in it is not an image.
     """
 
     def __init__(
@@ -105,9 +107,14 @@ class ImageFolder(Images):
         self.root, self.fit, self.held_out, self.num_classes = Path(root), fit, held_out, num_classes
         self.background = background
         if not self.root.is_dir():
-            raise Refusal(f"There is no folder {root}; say with dataset.root where your images lie.")
+            raise Refusal(f"There is no folder {root}; set dataset.root to the folder of your images.")
 
     def setup(self, stage: str | None = None) -> None:
+        """List the files, assign them to splits and classes, and print a summary.
+
+        Raises:
+            Refusal: if a split has no images, or the class folders are not as configured.
+        """
         if self.splits:
             return
         skipped: Counter[str] = Counter()
@@ -125,41 +132,42 @@ class ImageFolder(Images):
         places = {name: folders.get(name, folders["train"]) for name in paths}
         splits = {name: self.files(files, places[name], self.class_names) for name, files in paths.items()}
         self.identity = {EXAMPLES: {name: identity_of(part.pictures, places[name]) for name, part in splits.items()}}
-        if self.num_classes is not None:  # else no output stands for a class
+        if self.num_classes is not None:  # otherwise no output of the network depends on the classes
             self.identity[CLASSES] = self.class_names
         self.splits = {**splits}
         self.tell(skipped)
 
     def files(self, paths: list[Path], folder: Path, classes: list[str]) -> Files:
-        """The pictures of files below a folder, with the numbers of their classes.
+        """Return the pictures in these files below a folder, labelled with their class indices.
 
         Raises:
-            Refusal: if a class is not among the training images', or if a file is no image.
+            Refusal: if a class has no training images, or if a file is not an image.
         """
         names = [class_of(path, folder) for path in paths]
         if unknown := sorted(set(names) - set(classes)):
-            which = f"a class {unknown[0]!r}" if unknown[0] != LOOSE else "images in no class's folder"
-            raise Refusal(f"{folder} has {which} that the training images haven't; add some there or remove it.")
-        found = pictures(paths)
-        labels = [classes.index(name) for name, pages in zip(names, found, strict=True) for _ in pages]
-        return Files([page for pages in found for page in pages], labels, self.shape, self.fit, self.background)
+            which = f"a class {unknown[0]!r}" if unknown[0] != LOOSE else "images outside of class folders"
+            raise Refusal(f"{folder} has {which} that the training images lack; add some there or remove it.")
+        by_file = pictures(paths)
+        labels = [classes.index(name) for name, pages in zip(names, by_file, strict=True) for _ in pages]
+        return Files([page for pages in by_file for page in pages], labels, self.shape, self.fit, self.background)
 
     def check_classes(self, folder: Path) -> None:
-        """
+        """Check that the class folders agree with num_classes.
+
         Raises:
-            Refusal: if the folders of classes are not what num_classes says.
+            Refusal: if they don't.
         """
         if self.num_classes is None:
             return
         if self.class_names == [LOOSE]:
             raise Refusal(
-                f"{self.root} has no subfolders, so its images have no classes; put those of each class into a folder "
-                "of its own, or leave dataset.num_classes out."
+                f"{self.root} has no subfolders, so its images have no classes; put the images of each class into a "
+                "folder of their own, or leave dataset.num_classes out."
             )
         if LOOSE in self.class_names:
             raise Refusal(
-                f"{folder} has images beside the folders of classes ({listed(self.class_names[1:])}); put each into "
-                "its class's folder, or take them away."
+                f"{folder} has images beside the class folders ({listed(self.class_names[1:])}); put each into its "
+                "class folder, or remove them."
             )
         if self.num_classes != len(self.class_names):
             raise Refusal(
@@ -168,7 +176,7 @@ class ImageFolder(Images):
             )
 
     def tell(self, skipped: Counter[str]) -> None:
-        """Print what was found."""
+        """Print the number of images per split and class, and the files left out."""
         names, what = [name or "in no folder" for name in self.class_names], "images"
         if len(names) > 1:
             labels = Counter(label for part in self.splits.values() for label in part.labels)
@@ -178,5 +186,5 @@ class ImageFolder(Images):
 
 
 def class_of(path: Path, folder: Path) -> str:
-    """The subfolder in which a file lies, or LOOSE."""
+    """Return the name of the subfolder that contains a file, or LOOSE."""
     return path.relative_to(folder).parts[0] if path.parent != folder else LOOSE

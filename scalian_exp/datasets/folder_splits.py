@@ -1,6 +1,6 @@
-"""A user's folder of images: which files it holds, and which of them train, validate and test.
+"""List the images in a user's folder and assign them to the splits train, val and test.
 
-What is there is understood or refused; what is left out is counted, for a line that says so.
+A folder's layout is either recognised or refused; files left out are counted and reported.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-"""name of a folder, in small letters → the split that it holds"""
-OF_OTHERS = {
+"""Lower-case folder name → split that the folder holds."""
+SYSTEM_FILES = {
     "__MACOSX",
     "@eaDir",
     "$RECYCLE.BIN",
@@ -33,68 +33,72 @@ OF_OTHERS = {
     "Thumbs.db",
     "desktop.ini",
 }
-"""what systems leave in folders"""
+"""Files and folders that operating systems create."""
 
 
 def is_hidden(name: str) -> bool:
-    return name.startswith(".") or name in OF_OTHERS
+    """Return whether a file or folder is hidden or belongs to the operating system."""
+    return name.startswith(".") or name in SYSTEM_FILES
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder; links last, so that a file is found where it is rather than where a link leads to it."""
-    with os.scandir(folder) as found:
-        return sorted(found, key=lambda entry: (entry.is_symlink(), entry.name))
+    """Return a folder's entries sorted by name, links last: a file is listed where it lies, not where a link points."""
+    with os.scandir(folder) as content:
+        return sorted(content, key=lambda entry: (entry.is_symlink(), entry.name))
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder, and links to folders, without hidden ones."""
+    """Return the visible subfolders of a folder, links to folders included."""
     return sorted(Path(entry) for entry in entries(folder) if entry.is_dir() and not is_hidden(entry.name))
 
 
 def image_files(folder: Path, skipped: Counter[str]) -> list[Path]:
-    """All image files below a folder, sorted. Links are followed; what links lead to again is left out.
+    """Return all image files below a folder, sorted; links are followed, but no folder is read twice.
 
     Args:
-        skipped: counts what is left out, by its reason.
+        folder: the folder to search.
+        skipped: counts the entries left out, by reason; updated in place.
     """
     return sorted(below(folder, {folder.resolve()}, skipped))
 
 
 def below(folder: Path, visited: set[Path], skipped: Counter[str]) -> Iterator[Path]:
+    """Yield the image files below a folder, skipping real paths in `visited`; updates `visited` and `skipped`."""
     for entry in entries(folder):
         path, suffix = Path(entry), Path(entry.name).suffix.lower()
         if is_hidden(entry.name):
             skipped["hidden"] += 1
         elif entry.is_dir():
             if (real := path.resolve()) in visited:
-                skipped["link to a folder that is read already"] += 1
+                skipped["link to a folder that was already read"] += 1
                 continue
             visited.add(real)
             yield from below(path, visited, skipped)
         elif suffix not in SUFFIXES:
-            skipped[f"{suffix or 'without suffix'} (no image format that is read)"] += 1
-        elif entry.is_file() or not path.exists():  # a broken link is told when it is opened
+            skipped[f"{suffix or 'without suffix'} (not a supported image format)"] += 1
+        elif entry.is_file() or not path.exists():  # a broken link is refused when it is opened
             yield path
         else:
-            skipped["no regular file"] += 1
+            skipped["not a regular file"] += 1
 
 
 def given_splits(root: Path, skipped: Counter[str]) -> dict[str, Path]:
-    """train, and perhaps val and test → their folders; without any, the root itself is train.
+    """Return the split folders in a root: train, and val and test where present; without any, the root itself is train.
 
     Args:
-        skipped: counts images that lie beside the folders, as a preview does.
+        root: the folder to search.
+        skipped: counts images that lie beside the split folders, such as a preview; updated in place.
 
     Raises:
-        Refusal: if there are such folders but none to train on, two for one split, or other folders of images beside
-            them; or folders of similar names, as seg_train and seg_test.
+        Refusal: if there are split folders but none to train on, two for one split, or other folders of images beside
+            them; or folders with names that resemble splits, such as seg_train and seg_test.
     """
     given: dict[str, Path] = {}
     folders, others = subfolders(root), list[str]()
     alone = not any(SPLITS.get(folder.name.lower()) == "train" for folder in folders)
     for folder in folders:
         name = folder.name.lower()
-        split = None if name == "dev" and alone else SPLITS.get(name)  # it may be a class, as beside prod and staging
+        split = None if name == "dev" and alone else SPLITS.get(name)  # may be a class, next to prod and staging
         if split is None:
             others += [folder.name] if has_images(folder) else []
         elif split in given:
@@ -104,13 +108,13 @@ def given_splits(root: Path, skipped: Counter[str]) -> dict[str, Path]:
     names = listed(folder.name for folder in given.values())
     if given and others:
         raise Refusal(
-            f"{root} has {listed(others)} beside {names}, which may be splits or classes; put all that is to be "
-            f"trained on into {root / 'train'}, classes as subfolders of it, and what belongs to no split elsewhere."
+            f"{root} has {listed(others)} beside {names}, which may be splits or classes; put everything to train on "
+            f"into {root / 'train'}, with classes as its subfolders, and what belongs to no split elsewhere."
         )
     if given and "train" not in given:
         raise Refusal(f"{root} has {names}, but no folder train; add it, or rename {min(given.values()).name}.")
     if len({folder.resolve() for folder in given.values()}) < len(given):
-        raise Refusal(f"Some of {names} in {root} are links to one folder; give each split images of its own.")
+        raise Refusal(f"Some of {names} in {root} are links to the same folder; give each split its own images.")
     if not given:
         refuse_similar(
             root, f"rename them to train, val and test, or, if they are classes, put them into {root / 'train'}"
@@ -122,14 +126,15 @@ def given_splits(root: Path, skipped: Counter[str]) -> dict[str, Path]:
 
 
 def has_images(folder: Path) -> bool:
-    """Does an image file lie below a folder? The first one found is enough."""
+    """Return whether a folder contains an image file at any depth; stops at the first one."""
     return any(below(folder, {folder.resolve()}, Counter()))
 
 
 def refuse_similar(folder: Path, advice: str) -> None:
-    """
+    """Refuse a folder whose subfolders look like splits without having their exact names.
+
     Raises:
-        Refusal: if subfolders look like one to train on and one to measure on.
+        Refusal: with this advice, if one subfolder looks like a training split and another like a held-out one.
     """
     similar = {path.name: split for path in subfolders(folder) if (split := split_in(path.name))}
     if "train" in similar.values() and len({*similar.values()}) > 1:
@@ -137,33 +142,35 @@ def refuse_similar(folder: Path, advice: str) -> None:
 
 
 def split_in(name: str) -> str | None:
-    """The split that a folder's name speaks of: train for seg_train, TrainImages, training_set or train2017."""
+    """Return the split that a folder's name suggests: train for seg_train, TrainImages, training_set or train2017."""
     parts = [part.lower().removesuffix("set") for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
-    found = {SPLITS[part] for part in parts if part in SPLITS}
-    return found.pop() if len(found) == 1 else None
+    splits = {SPLITS[part] for part in parts if part in SPLITS}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def refuse_splits_below(root: Path) -> None:
-    """
+    """Refuse a root with the splits one level too deep, where each subfolder would be taken for a class.
+
     Raises:
-        Refusal: if a subfolder, which would be a class, has folders that look like splits.
+        Refusal: if a subfolder has folders that look like splits.
     """
     for folder in subfolders(root):
-        refuse_similar(folder, f"if they are, give {folder} as dataset.root; else rename them")
+        refuse_similar(folder, f"if they are, give {folder} as dataset.root; otherwise rename them")
 
 
 def is_image(name: str) -> bool:
+    """Return whether a file's name has the suffix of a supported image format."""
     return not is_hidden(name) and Path(name).suffix.lower() in SUFFIXES
 
 
 def listed(names: Iterator[str] | Collection[str], most: int = 4) -> str:
-    """Some names, for a sentence."""
+    """Join names for a message; from the fifth on they are only counted."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def place(path: Path, root: Path) -> float:
-    """Where an image stands between 0 and 1, by its name alone: when images come or go, the others stay in their split.
+    """Return an image's position in [0, 1), by its name alone: adding or removing images doesn't move the others.
 
     With a random order, repairing a folder would move training images into the test split of a resumed run.
     """
@@ -172,13 +179,13 @@ def place(path: Path, root: Path) -> float:
 
 
 def shared_out(paths: list[Path], root: Path, missing: Sequence[str], share: float) -> dict[str, list[int]]:
-    """Indices of files for every missing split, chosen by their names, and under train those that are left."""
+    """Return the indices of a share of the files for each missing split, by their names, and of the rest for train."""
     rest = sorted(range(len(paths)), key=lambda index: place(paths[index], root))
     shares, end = {}, 0.0
     for name in missing:
         end += share
         taken = [index for index in rest if place(paths[index], root) < end]
-        taken = taken or rest[: share > 0]  # of few images at least one
+        taken = taken or rest[: share > 0]  # at least one, however few images there are
         shares[name], rest = sorted(taken), rest[len(taken) :]
     return {**shares, "train": sorted(rest)}
 
@@ -187,39 +194,40 @@ def refuse_empty(splits: Mapping[str, Sized], root: Path, share: float, skipped:
     """Refuse a folder that leaves a split without images.
 
     Raises:
-        Refusal: if a split is without images.
+        Refusal: if a split has no images.
     """
     if empty := [name for name in ("train", "val", "test") if not splits.get(name)]:
         raise Refusal(
-            f"{root} leaves no images for {' and '.join(empty)}; it needs more images (.png, .jpg, .tif, and what else "
-            f"Pillow reads; pages of one file stay in one split), or another dataset.held_out (now {share})."
-            + (f" Left out were {counted(skipped)}." if skipped else "")
+            f"{root} leaves no images for {' and '.join(empty)}; it needs more images (.png, .jpg, .tif, or any other "
+            "format that Pillow reads; the pages of a file stay in one split), or another dataset.held_out (now "
+            f"{share})." + (f" Left out: {counted(skipped)}." if skipped else "")
         )
 
 
 def pictures(paths: Sequence[Path]) -> list[list[Picture]]:
-    """The pictures in each file: one, or each page of a stack.
+    """Return the pictures in each file: one, or every page of a stack.
 
     Raises:
-        Refusal: if a file is no image.
+        Refusal: if a file is not an image.
     """
     with ThreadPoolExecutor() as pool:
         frames = list(pool.map(pages, paths))
-    return [[Picture(path, frame) for frame in found] for path, found in zip(paths, frames, strict=True)]
+    return [[Picture(path, frame) for frame in numbers] for path, numbers in zip(paths, frames, strict=True)]
 
 
 def identity_of(pictures: Iterable[Picture], folder: Path) -> dict[str, Any]:
-    """What tells a split's pictures from others: their names below its folder, which may be moved."""
+    """Return the identity of a split's pictures: based on their paths below its folder, so the folder may be moved."""
     return identity([f"{path.relative_to(folder).as_posix()}#{frame}" for path, frame in pictures])
 
 
 def counted(numbers: Mapping[str, int]) -> str:
+    """Format counts for a message: "3 hidden, 1 .txt"."""
     return ", ".join(f"{number} {what}" for what, number in numbers.items())
 
 
 @rank_zero_only
 def tell(root: Path, what: str, splits: Mapping[str, Sized], skipped: Counter[str], more: str = "") -> None:
-    """Print what was found in a folder, in the main process."""
+    """Print a folder's split sizes and what was left out; only in the main process."""
     sizes = ", ".join(f"{name} {len(splits[name])}" for name in ("train", "val", "test"))
     print(f"{'data':<12} {root}: {what}: {sizes}{more}")
     if skipped:

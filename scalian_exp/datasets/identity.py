@@ -1,8 +1,7 @@
-"""What tells a run's data from others: kept in its checkpoints, so that it goes on with the same.
+"""Fingerprints of a run's data, stored in its checkpoints, so that a run never resumes on other data unnoticed.
 
-What a network's inputs and outputs stand for must be the same wherever its weights are used. Its splits must be the
-same only where its training goes on: to evaluate a run on data that grew, or on others of the same classes, is all
-right.
+The meaning of a network's inputs and outputs must match wherever its weights are used. The splits must match only when
+training resumes: a run may be evaluated on data that has grown, or on other data with the same classes.
 """
 
 import hashlib
@@ -12,29 +11,30 @@ from typing import Any
 from scalian_exp.refusal import Refusal
 
 CLASSES, EXAMPLES = "classes", "splits"
-"""entries that say nothing about a network's inputs: the classes' names in order; split → `identity`"""
+"""Entries unrelated to a network's inputs: the class names in order; split → `identity`."""
 SPOKEN = {"train": "training", "val": "validation", "test": "test"}
 
 
 def hash_of(value: Sequence[Any]) -> str:
-    """A hash of texts and numbers in their order."""
+    """Return the SHA-256 of a sequence of texts and numbers, which depends on their order."""
     return hashlib.sha256(repr(value).encode()).hexdigest()
 
 
 def identity(names: Sequence[str]) -> dict[str, Any]:
-    """What tells a split's examples from others: how many they are, and a hash of their names, or of what they are."""
+    """Return the fingerprint of a split: its size and a hash of the examples' names (or contents)."""
     return {"size": len(names), "hash": hash_of(names)}
 
 
 def check_classes(then: Any, now: list[str], where: str) -> None:
-    """Refuse classes that a network's outputs don't stand for.
+    """Refuse data whose classes are not those that the network learned.
 
     Args:
-        then: what a checkpoint keeps.
-        where: in which data the classes of now are.
+        then: the checkpoint's entry for the classes; anything but a list is ignored.
+        now: the class names of the data.
+        where: where the data lies, for the message.
 
     Raises:
-        Refusal: if the classes are not the same.
+        Refusal: if the classes differ.
     """
     if then == now or not isinstance(then, list):
         return
@@ -42,18 +42,18 @@ def check_classes(then: Any, now: list[str], where: str) -> None:
     parts = [f"without {', '.join(map(str, lacking))}"] * bool(lacking) + [f"with {', '.join(new)}"] * bool(new)
     raise Refusal(
         f"{where} has other classes than this run learned ({' and '.join(parts)}), so the network's outputs would be "
-        "taken for what they are not; give the classes their old names, or say where the same classes lie: "
-        "dataset.root=…"
+        "misread; give the classes their old names, or set dataset.root=… to data with the same classes."
     )
 
 
 def check_splits(then: Any, now: Mapping[str, dict[str, Any]], where: str, what: str) -> None:
-    """Refuse to go on with other examples than a run began with.
+    """Refuse to resume a run on splits other than those it began with.
 
     Args:
-        then: what a checkpoint keeps.
-        where: in which data the splits of now are.
-        what: the examples are, as images.
+        then: the checkpoint's entry for the splits; anything but a dict is ignored.
+        now: split → identity of the data.
+        where: where the data lies, for the message.
+        what: what the examples are called in the message, such as images.
 
     Raises:
         Refusal: if a split has other examples now.
@@ -61,14 +61,14 @@ def check_splits(then: Any, now: Mapping[str, dict[str, Any]], where: str, what:
     if not isinstance(then, dict):
         return
     changes = []
-    for name, found in now.items():
+    for name, current in now.items():
         match then.get(name):
-            case {"size": size, "hash": kept} if kept != found["hash"]:
-                same = ", but not the same" if size == found["size"] else ""
-                changes.append(f"for {SPOKEN.get(name, name)} {size} then, {found['size']} now{same}")
+            case {"size": size, "hash": old} if old != current["hash"]:
+                same = ", but not the same ones" if size == current["size"] else ""
+                changes.append(f"for {SPOKEN.get(name, name)} {size} then, {current['size']} now{same}")
     if changes:
         raise Refusal(
             f"The {what} in {where} are not those that this run began with ({'; '.join(changes)}): put the old "
-            "files back under their names (another may stand in for a broken one), say by dataset.root=… where they "
-            "lie now, or start a new run, from these weights by init_from=<this run's folder>."
+            "files back under their old names (another file may replace a broken one), set dataset.root=… to the "
+            "folder that has them now, or start a new run, from these weights with init_from=<this run's folder>."
         )

@@ -1,6 +1,6 @@
-"""Image files as everything here reads them: images to train on, masks, and what an action is given.
+"""Read image files: images to train on, masks, and images given to actions.
 
-What is read is what a viewer shows: upright, transparent pixels on a background, 16 bits scaled to 8, one page of a
+Images are read as a viewer shows them: upright, transparent pixels on a background, 16 bits scaled to 8, one page of a
 stack or animation at a time.
 """
 
@@ -22,18 +22,18 @@ from scalian_exp.refusal import Refusal
 Fit = Literal["crop", "resize", "pad"]
 WHITE = (255, 255, 255)
 LARGEST, MAXVAL = "scalian_exp largest", "scalian_exp maxval"
-"""in Image.info: the largest value that a pixel can have, and what Pillow has scaled to it"""
+"""Keys in Image.info: the largest possible pixel value, and the value in the file that Pillow scales to it."""
 NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-"""formats that Pillow recognises but can't decode, and EPS, for which it runs another program"""
+"""Formats that Pillow recognises but can't decode, and EPS, for which it runs another program."""
 ONE_PICTURE = {"MPO", "PSD"}
-"""formats whose further frames are previews, gain maps or layers"""
+"""Formats whose further frames are previews, gain maps or layers."""
 BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError)
 
 Image.init()
 FORMATS = sorted(Image.OPEN.keys() - NOT_READ, key=lambda name: (name not in ("JPEG", "PNG"), name))
-"""in the order in which they are tried: the usual ones first"""
+"""Formats in the order in which they are tried, the common ones first."""
 SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO")}
-"""of the files that are taken for images, in small letters"""
+"""Lower-case suffixes of the files taken for images."""
 
 
 class Picture(NamedTuple):
@@ -45,19 +45,19 @@ class Picture(NamedTuple):
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn whatever Pillow raises on a file that it can't read into a sentence.
+    """Turn any error of Pillow's about an unreadable file into a Refusal.
 
     Raises:
-        Refusal: instead of whatever Pillow raises on a file that it can't read.
+        Refusal: if the file is missing, not a regular file, or can't be read.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a FIFO would be waited for
-        raise Refusal(f"{path} is no regular file; give an image file.")
+    if path.exists() and not (path.is_file() or path.is_dir()):  # opening a FIFO would wait forever
+        raise Refusal(f"{path} is not a regular file; give an image file.")
     try:
         yield
     except FileNotFoundError as error:
         raise Refusal(f"There is no image file {path}.") from error
     except IsADirectoryError as error:
-        raise Refusal(f"{path} is a folder, not an image; give a file in it.") from error
+        raise Refusal(f"{path} is a folder, not an image; give a file inside it.") from error
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise Refusal(f"{path} has more pixels than Pillow reads ({most:,}); scale it down or cut it.") from error
@@ -67,12 +67,12 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def pages(path: Path) -> list[int]:
-    """The frames of a file that are pictures of their own: pages of a TIFF stack, frames of an animation.
+    """Return the frame numbers of a file's separate pictures: pages of a TIFF stack, frames of an animation.
 
-    Smaller copies, masks and previews are none. Only headers are read.
+    Smaller copies, masks and previews are left out. Only headers are read.
 
     Raises:
-        Refusal: if the file is no image.
+        Refusal: if the file is not an image.
     """
     with readable(path), Image.open(path, formats=FORMATS) as image:
         count = getattr(image, "n_frames", 1)
@@ -86,17 +86,17 @@ def pages(path: Path) -> list[int]:
 
 
 def is_accessory(tiff: Image.Image, frame: int) -> bool:
-    """Is a TIFF's page a smaller copy or a transparency mask of another? Tag 254, bits 0 and 2."""
+    """Return whether a TIFF page is a smaller copy or transparency mask of another (tag 254, bits 0 and 2)."""
     tiff.seek(frame)
     kind: int = tiff.tag_v2.get(254, 0)  # type: ignore[attr-defined]
     return bool(kind & 0b101)
 
 
 def chosen(name: str) -> Picture:
-    """The picture that a user names: a file, or `stack.tif#3` for one of its pages, counted from 0.
+    """Parse the name of a picture: a file, or `stack.tif#3` for one of its pages, counted from 0.
 
     Raises:
-        Refusal: if there is no such page, or several and none is named.
+        Refusal: if there is no such page, or if there are several and none is named.
     """
     path, hash_mark, number = name.rpartition("#")
     if Path(name).exists() or not hash_mark or not number.isdecimal():
@@ -106,16 +106,16 @@ def chosen(name: str) -> Picture:
     if number and int(number) > last:
         raise Refusal(f"{path} has no page {number}; its pages are counted from 0 to {last}.")
     if last and not number:
-        raise Refusal(f"{path} has {last + 1} pages; say which one, counted from 0: '{path}#0' to '{path}#{last}'.")
+        raise Refusal(f"{path} has {last + 1} pages; choose one, counted from 0: '{path}#0' to '{path}#{last}'.")
     return Picture(Path(path), frames[int(number or 0)])
 
 
 @contextmanager
 def opened(path: Path, frame: int = 0) -> Iterator[Image.Image]:
-    """A picture, decoded and upright.
+    """Open a picture, decoded and upright.
 
     Raises:
-        Refusal: if the file is no readable image, or if the block raises a ValueError about it.
+        Refusal: if the file is not a readable image, or if the with block raises a ValueError.
     """
     with readable(path):
         with Image.open(path, formats=FORMATS) as image:
@@ -124,7 +124,7 @@ def opened(path: Path, frame: int = 0) -> Iterator[Image.Image]:
             facts = facts_of(image)
             restore_palette(image)
             image.load()
-        ImageOps.exif_transpose(image, in_place=True)  # a large picture isn't copied where it is upright
+        ImageOps.exif_transpose(image, in_place=True)  # in place, so that an upright picture isn't copied
         image.info.update(facts)
     try:
         yield image
@@ -133,34 +133,36 @@ def opened(path: Path, frame: int = 0) -> Iterator[Image.Image]:
 
 
 def facts_of(image: Image.Image) -> dict[str, Any]:
-    """What only the opened file tells of its values: LARGEST, MAXVAL, and which value is transparent, scaled as Pillow
-    scales pixels but not this number."""
-    found: dict[str, Any] = {}
+    """Return what is known about pixel values only before decoding: LARGEST, MAXVAL and the transparent value.
+
+    The transparent value is scaled like the pixels: Pillow scales those, but not this number.
+    """
+    facts: dict[str, Any] = {}
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         bits = image.tag_v2.get(258, (16,))[0] if image.format == "TIFF" else 16  # type: ignore[attr-defined]
-        found[LARGEST] = 2 ** int(bits) - 1
+        facts[LARGEST] = 2 ** int(bits) - 1
     tiles: Any = getattr(image, "tile", None)
     layout = tiles[0].args if tiles else None
     if image.format == "PPM" and isinstance(layout, tuple) and isinstance(layout[-1], int):
-        found[MAXVAL] = layout[-1]
+        facts[MAXVAL] = layout[-1]
     hidden = image.info.get("transparency")
     if layout in ("L;2", "L;4") and isinstance(hidden, int):
-        found["transparency"] = hidden * {"L;2": 85, "L;4": 17}[layout]
+        facts["transparency"] = hidden * {"L;2": 85, "L;4": 17}[layout]
     if layout == "RGB;16B" and isinstance(hidden, tuple):
-        found["transparency"] = tuple(value >> 8 for value in hidden)
-    return found
+        facts["transparency"] = tuple(value >> 8 for value in hidden)
+    return facts
 
 
 def in_eight_bits(image: Image.Image) -> Image.Image:
-    """Grey images of up to 16 bits scaled to 8; Pillow would clip them to white.
+    """Scale grey images of up to 16 bits to 8, where Pillow would clip them to white; others stay as they are.
 
     Raises:
-        ValueError: if the pixels are of 32 bits, whose range nobody knows.
+        ValueError: if the pixels have 32 bits, whose range is unknown.
     """
     largest = image.info.get(LARGEST, 65535 if image.mode.startswith("I;16") else None)
     if largest is None:
         if image.mode in ("I", "F"):
-            raise ValueError(f"its pixels are of 32 bits (mode {image.mode}); save it with 8 or 16")
+            raise ValueError(f"its pixels have 32 bits (mode {image.mode}); save it with 8 or 16")
         return image
     values = np.asarray(image).astype(np.int64)
     scaled = Image.fromarray((values * 256 // (largest + 1)).clip(0, 255).astype(np.uint8))
@@ -170,7 +172,7 @@ def in_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def on_background(image: Image.Image, background: Sequence[int] = WHITE) -> Image.Image:
-    """An image of 8 bits without transparent pixels: what they hide is replaced by the background."""
+    """Composite an 8-bit image with transparency onto a background colour."""
     if not image.has_transparency_data:
         return image
     ground = Image.new("RGBA", image.size, (*background, 255))
@@ -178,12 +180,12 @@ def on_background(image: Image.Image, background: Sequence[int] = WHITE) -> Imag
 
 
 def seen(image: Image.Image, channels: int, background: Sequence[int] = WHITE) -> Image.Image:
-    """An image as a viewer shows it, of its own size: grey (L) with one channel, else in colours (RGB).
+    """Convert an image to what a viewer shows, at its original size: grey (L) with one channel, otherwise RGB.
 
-    Transparency goes before anything is scaled, so that hidden colours don't bleed into edges.
+    Transparency is removed before any scaling, so that hidden colours don't bleed into edges.
 
     Raises:
-        ValueError: if its range of values is unknown.
+        ValueError: if the range of its values is unknown.
     """
     flat = on_background(in_eight_bits(image), background)
     if flat.mode == "LAB":
@@ -193,10 +195,10 @@ def seen(image: Image.Image, channels: int, background: Sequence[int] = WHITE) -
 
 
 def fitted(image: Image.Image, size: tuple[int, int], fit: Fit, resampling: Image.Resampling, fill: int) -> Image.Image:
-    """An image of the wanted (width, height).
+    """Bring an image to a size (width, height).
 
-    crop: scaled until it covers the wanted size, then cut at the centre. resize: scaled to it, proportions lost. pad:
-    scaled until it fits inside, the rest filled.
+    crop: scale it to cover the size, then crop the centre. resize: scale it to the size, ignoring proportions. pad:
+    scale it to fit inside, and fill the rest.
     """
     if fit == "pad":
         return ImageOps.pad(image, size, resampling, color=fill)
@@ -205,7 +207,7 @@ def fitted(image: Image.Image, size: tuple[int, int], fit: Fit, resampling: Imag
 
 
 def pixels(image: Image.Image, shape: tuple[int, int, int], fit: Fit, background: Sequence[int] = WHITE) -> Tensor:
-    """An image as uint8 (C, H, W) of the wanted shape, grey or in colours."""
+    """Convert an image to a uint8 tensor of this shape (C, H, W), grey or RGB."""
     channels, height, width = shape
     flat = seen(image, channels, background)
     return pil_to_tensor(fitted(flat, (width, height), fit, Image.Resampling.BILINEAR, fill=0))
@@ -214,10 +216,10 @@ def pixels(image: Image.Image, shape: tuple[int, int, int], fit: Fit, background
 def read_image(
     path: Path, shape: tuple[int, int, int], fit: Fit, background: Sequence[int] = WHITE, frame: int = 0
 ) -> Tensor:
-    """A picture as uint8 (C, H, W) of the wanted shape.
+    """Read a picture as a uint8 tensor of this shape (C, H, W), grey or RGB.
 
     Raises:
-        Refusal: if the file is no readable image.
+        Refusal: if the file is not a readable image.
     """
     with opened(path, frame) as image:
         return pixels(image, shape, fit, background)

@@ -1,4 +1,4 @@
-"""Images for training: in memory as one uint8 tensor, or whatever a subclass streams.
+"""Base classes of image data: held in memory as one uint8 tensor, or streamed by a subclass.
 
 Batches are dicts: image (B, C, H, W), float in [0, 1], and label (B,), int64, where the data set has labels.
 """
@@ -18,13 +18,13 @@ from scalian_exp.refusal import Refusal
 
 
 class TensorBatches(Batched):
-    """Examples in memory: no Python per sample."""
+    """Examples held in memory as tensors; a batch is gathered without Python code per example."""
 
     def __init__(self, examples: Examples):
         self.examples, self.labels = examples, examples.get("label")
 
     def __getitem__(self, indices: Tensor) -> Examples:
-        # index_select gathers small rows four times as fast as indexing does
+        # index_select gathers small rows four times as fast as indexing
         return {name: values.index_select(0, indices) for name, values in self.examples.items()}
 
     def __len__(self) -> int:
@@ -32,13 +32,13 @@ class TensorBatches(Batched):
 
 
 class Images(Data):
-    """What all image data shares: pixels travel as uint8 and become floats on the device.
+    """Base class of image data: pixels are transferred as uint8 and converted to floats on the device.
 
     Args:
-        in_channels: 1 grey, 3 colours.
+        in_channels: 1 for grey, 3 for RGB.
         image_size: height, width.
-        batch_size: images a step; also at validation and test.
-        num_workers: processes that prepare batches; 0 prepares them in the main one.
+        batch_size: images per step, over all processes together; also for validation and test.
+        num_workers: processes that prepare batches; 0 prepares them in the main process.
     """
 
     noun: ClassVar = "images"
@@ -54,36 +54,38 @@ class Images(Data):
         height, width = image_size
         self.shape = (in_channels, height, width)
         self.training_size = (height, width)
-        """height, width of training images"""
+        """Height and width of training images, after any augmentation."""
         check_images(1, self.shape)
 
-    def check_shape(self, which: str, found: Sequence[int]) -> None:
-        """
+    def check_shape(self, which: str, actual: Sequence[int]) -> None:
+        """Check that images have the config's shape.
+
         Raises:
-            Refusal: if images are not of the config's shape.
+            Refusal: if they don't.
         """
-        if tuple(found) != self.shape:
+        if tuple(actual) != self.shape:
             raise Refusal(
-                f"{which} are {tuple(found)} (channels, height, width), but the config says {self.shape}; "
+                f"{which} are {tuple(actual)} (channels, height, width), but the config says {self.shape}; "
                 "correct dataset.in_channels and dataset.image_size."
             )
 
     @property
     def varied(self) -> bool:
-        """Does chance change the examples? While training, unless a few batches are to be learned by heart."""
+        """Whether examples are randomly augmented: in training, unless trainer.overfit_batches is set."""
         return self.trainer is not None and bool(self.trainer.training) and not self.overfits
 
     def prepare(self, batch: Examples) -> Examples:
+        """Convert pixels from uint8 to floats in [0, 1], on the device."""
         return {**batch, "image": batch["image"].div(255).to(self.dtype)}
 
 
 class InMemoryImages(Images, ABC):
-    """Images that fit in memory; a subclass reads them.
+    """Base class of images that fit in memory; subclasses implement `read`.
 
     Args:
-        val_size: training images held out for validation, where the data set has no validation split of its own.
-        resample_binary: every training batch gets new binary pixels, drawn with the grey values as probabilities;
-            validation and test images are drawn once, always the same (Burda et al. 2016).
+        val_size: training images held out for validation, where the data set has no validation split.
+        resample_binary: draw new binary pixels for every training batch, with the grey values as probabilities;
+            validation and test images are drawn once, the same for every run (Burda et al. 2016).
     """
 
     def __init__(
@@ -99,9 +101,14 @@ class InMemoryImages(Images, ABC):
 
     @abstractmethod
     def read(self) -> dict[str, Examples]:
-        """train, test and perhaps val → image (N, C, H, W) uint8 and perhaps label (N,) int64."""
+        """Return the splits train, test and optionally val: image (N, C, H, W) uint8, optionally label (N,) int64."""
 
     def setup(self, stage: str | None = None) -> None:
+        """Read the images, hold out a validation split if there is none, and binarise held-out images if asked to.
+
+        Raises:
+            Refusal: if images don't have the config's shape, or val_size is not possible.
+        """
         if self.splits:
             return
         splits = self.read()
@@ -118,17 +125,18 @@ class InMemoryImages(Images, ABC):
         self.splits = {name: TensorBatches(examples) for name, examples in splits.items()}
 
     def hold_out(self, train: Examples) -> tuple[Examples, Examples]:
-        """Training and validation examples."""
+        """Split the training examples into those to train on and those held out for validation."""
         parts = held_out(len(train["image"]), self.val_size)
-        kept, held = ({name: values[part] for name, values in train.items()} for part in parts)
-        return kept, held
+        remaining, held = ({name: values[part] for name, values in train.items()} for part in parts)
+        return remaining, held
 
     def prepare(self, batch: Examples) -> Examples:
+        """Convert pixels to floats in [0, 1]; with resample_binary, then draw binary pixels."""
         batch = super().prepare(batch)
         if not self.resample_binary:
             return batch
         grey = batch["image"]
         if self.varied:
             return {**batch, "image": bernoulli(grey)}
-        generator = torch.Generator(grey.device).manual_seed(SPLIT_SEED)  # always the same; binary pixels stay
+        generator = torch.Generator(grey.device).manual_seed(SPLIT_SEED)  # fixed draws; pixels that are binary stay
         return {**batch, "image": torch.bernoulli(grey, generator=generator)}

@@ -1,4 +1,4 @@
-"""Neuronal membranes under the electron microscope."""
+"""The ISBI 2012 challenge: neuronal membranes in electron micrographs."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -8,10 +8,10 @@ from scalian_exp.datasets.published_masks import Pairs, PublishedMasks
 
 
 class ISBI2012(PublishedMasks):
-    """30 slices of 512×512 pixels through a fly's nerve cord (Cardona et al. 2010; Arganda-Carreras et al. 2015).
+    """Thirty slices of 512×512 pixels through a fly's nerve cord (Cardona et al. 2010; Arganda-Carreras et al. 2015).
 
-    The challenge's test labels are secret, so 21 slices train, the next 3 validate and the last 6 test: neighbours are
-    alike, hence no random choice.
+    The challenge's test labels are secret, so the first 21 slices are for training, the next 3 for validation and the
+    last 6 for the test. The choice isn't random because neighbouring slices are alike.
     """
 
     folder = "ISBI2012"
@@ -23,10 +23,13 @@ class ISBI2012(PublishedMasks):
     md5 = "8b658c4c8728594c055b661205426754"
 
     def download(self, folder: Path) -> None:
+        """Download the slices and their labels one by one."""
         for path in (path for pairs in self.pairs(folder).values() for pair in pairs for path in pair):
             retrieve_any(sources(f"{self.url}/{path.relative_to(folder).as_posix()}"), path)
 
     def pairs(self, folder: Path) -> dict[str, Pairs]:
+        """Return the slices of each split, in their order in the tissue, with their labels."""
+
         def pair(number: int) -> tuple[Path, Path]:
             return folder / f"train/image/{number}.png", folder / f"train/label/{number}.png"
 

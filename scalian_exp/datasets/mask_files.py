@@ -20,11 +20,13 @@ from scalian_exp.refusal import Refusal
 
 
 class MaskFiles(Batched):
-    """Pairs of an image and a mask file, read when asked for and brought to one shape.
+    """Pairs of an image and a mask file, read when a batch asks for them and brought to one shape.
 
     Args:
-        pictures: files, or pages of such: images and their masks.
+        pictures: images and their masks: files, or pages of multi-page files.
         shape: channels, height, width of the images.
+        fit: crop, resize or pad (with void) to this shape.
+        classes: decoder of the mask files.
         background: red, green, blue behind transparent pixels.
     """
 
@@ -46,10 +48,10 @@ class MaskFiles(Batched):
         return [(image.path, mask.path) for image, mask in self.pictures]
 
     def opened(self, pair: tuple[Picture, Picture]) -> tuple[Image.Image, Reading]:
-        """An image, grey or in colours, and the classes of its pixels; both of the files' size.
+        """Open a pair at the files' size: the image, grey or RGB, and the classes of its pixels.
 
         Raises:
-            Refusal: if a file can't be read, has numbers that are no classes, or if their sizes differ.
+            Refusal: if a file can't be read, has numbers that denote no class, or if the sizes differ.
         """
         with opened(*pair[0]) as picture:
             image = seen(picture, self.shape[0], self.background)
@@ -60,7 +62,7 @@ class MaskFiles(Batched):
             return image, self.classes(mask, pair[1].path)
 
     def example(self, pair: tuple[Picture, Picture]) -> tuple[Tensor, Tensor]:
-        """uint8 (C, H, W) and (H, W): the image smoothed when scaled, the mask by its nearest pixels."""
+        """Read a pair as uint8 image (C, H, W), scaled bilinearly, and mask (H, W), scaled to nearest pixels."""
         image, mask = self.opened(pair)
         size = (self.shape[2], self.shape[1])
         x = fitted(image, size, self.fit, Image.Resampling.BILINEAR, fill=0)
@@ -71,23 +73,26 @@ class MaskFiles(Batched):
         return batch_of([self.example(self.pictures[index]) for index in indices.tolist()])
 
     def check(self) -> list[Checked]:
-        """Read every file once.
+        """Read every pair once and summarise its mask.
 
         Raises:
-            Refusal: if anything is wrong with one.
+            Refusal: if a pair can't be used.
         """
         with ThreadPoolExecutor() as pool:
             return list(pool.map(self.checked, self.pictures))
 
     def checked(self, pair: tuple[Picture, Picture]) -> Checked:
+        """Read a pair and summarise its mask."""
         classes, by, legend = self.opened(pair)[1]
         return Checked(pair[1].path, set(np.unique(classes).tolist()), by, legend)
 
     def in_memory(self) -> TensorBatches:
+        """Read all pairs into memory."""
         with ThreadPoolExecutor() as pool:
             return TensorBatches(batch_of(list(pool.map(self.example, self.pictures))))
 
     def subset(self, indices: list[int]) -> "MaskFiles":
+        """Return the pairs at these indices as a data set."""
         chosen = [self.pictures[index] for index in indices]
         return MaskFiles(chosen, self.shape, self.fit, self.classes, self.background)
 
@@ -96,5 +101,6 @@ class MaskFiles(Batched):
 
 
 def batch_of(examples: list[tuple[Tensor, Tensor]]) -> Examples:
+    """Collate pairs into image (B, C, H, W) and mask (B, H, W)."""
     images, labels = zip(*examples, strict=True)
     return {"image": torch.stack(images), "mask": torch.stack(labels)}

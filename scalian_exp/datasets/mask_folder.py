@@ -1,4 +1,4 @@
-"""Anybody's own images and masks, streamed from a folder."""
+"""Your own images and masks, streamed from a folder."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,35 +22,35 @@ from scalian_exp.datasets.identity import EXAMPLES
 from scalian_exp.datasets.image_files import WHITE
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_files import MaskFiles
-from scalian_exp.datasets.mask_readings import Checked, numbers_said, refuse_disagreement
+from scalian_exp.datasets.mask_readings import Checked, legend_of, refuse_disagreement
 from scalian_exp.datasets.masks import Masks, refuse_void
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
 IMAGES = ("images", "image", "imgs", "img")
 MASKS = ("masks", "mask", "labels", "label", "annotations", "segmentations")
-"""names of folders, in small letters"""
+"""Lower-case names of the folders of images and of masks."""
 
 
 class MaskFolder(Masks):
-    """root/images and root/masks with files of the same names but for suffixes; or root/train, val and test of such.
+    """Your own images and masks: root/images and root/masks, or both folders in each of root/train, val and test.
 
-    Splits may also lie in images/train and masks/train, and so on. Of a stack, each page is an image, and the pages of
-    the mask file are their masks. A split that has no folder of its own is a part of the training files, chosen by
-    their names. Masks have one channel of class numbers, black and white for two classes, colours, or a palette: read
-    by its colours where they are in `palette`, black and white, or grey, else by its numbers.
-    Every file is read once before training: what is wrong with one is told then, not in an hour.
+    An image and its mask have the same name up to the suffix. Splits may also lie in images/train and masks/train, and
+    so on. Each page of a stack is an image, masked by the same page of the mask file. A split without a folder takes
+    part of the training files, chosen by their names. Masks have one channel of class numbers, black and white for two
+    classes, colours, or a palette: decoded by its colours where they are in `palette`, black and white, or grey,
+    otherwise by its numbers. Every file is read once before training, so that a bad one is reported at once.
 
     Args:
         root: the folder.
-        palette: colours of the classes, in the order of their numbers; masks in colours are read by it. With
-            ignore_index equal to num_classes it can have one more, void's.
+        palette: the classes' colours, in the order of their numbers, by which masks in colours are decoded. With
+            ignore_index equal to num_classes, void's colour may follow.
         fit: crop, resize or pad (with void) images to image_size.
-        held_out: part of the images for validation, and as many for the test.
+        held_out: fraction of the images for validation, and the same fraction for the test.
         background: red, green, blue behind transparent pixels.
 
     Raises:
-        Refusal: if the folder is missing or holds too few images, or if a file is not what it should be.
+        Refusal: if the folder is missing or has too few images, or if a file can't be used.
     """
 
     def __init__(
@@ -71,15 +71,20 @@ class MaskFolder(Masks):
         super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size, num_workers)
         self.root, self.fit, self.held_out, self.background = Path(root), fit, held_out, background
         if not self.root.is_dir():
-            raise Refusal(f"There is no folder {root}; say with dataset.root where your images and masks lie.")
+            raise Refusal(f"There is no folder {root}; set dataset.root to the folder of your images and masks.")
         colours = {num_classes, num_classes + 1} if ignore_index == num_classes else {num_classes}
         if palette is not None and len(palette) not in colours:
             raise Refusal(f"dataset.palette has {len(palette)} colours for {num_classes} classes; correct it.")
         if palette is not None and len({tuple(colour) for colour in palette}) < len(palette):
-            raise Refusal("dataset.palette has a colour twice; give every class its own.")
+            raise Refusal("dataset.palette has a colour twice; give every class a different one.")
         self.classes = Classes(num_classes, ignore_index, palette, background=background)
 
     def read(self) -> Mapping[str, MaskFiles]:
+        """Pair the files, assign them to splits, check every pair, and print a summary.
+
+        Raises:
+            Refusal: if files can't be paired or used, or a split has no images.
+        """
         skipped: Counter[str] = Counter()
         folders = folders_of_pairs(self.root, skipped)
         pairs = {name: pairs_in(*parts, skipped) for name, parts in folders.items()}
@@ -94,21 +99,21 @@ class MaskFolder(Masks):
         places = {name: folders.get(name, folders["train"])[0] for name in splits}
         images = {name: [image for image, _ in files.pictures] for name, files in splits.items()}
         self.identity = {EXAMPLES: {name: identity_of(images[name], places[name]) for name in splits}}
-        legend = numbers_said(mask for part in masks.values() for mask in part)
+        legend = legend_of(mask for part in masks.values() for mask in part)
         tell(self.root, "images with masks", splits, skipped, f"; classes by palette: {legend}" if legend else "")
         return splits
 
     def check_masks(self, masks: Mapping[str, list[Checked]]) -> None:
-        """Check that masks agree with one another, and that each split has something to learn or measure.
+        """Check that masks agree with each other, and that each split has labelled pixels.
 
         Raises:
-            Refusal: if files contradict one another, or if a split has no pixel that counts.
+            Refusal: if files contradict each other, if a split is entirely void, or if only one class occurs.
         """
         every = [mask for part in masks.values() for mask in part]
         refuse_disagreement(every, self.ignore_index)
         if self.ignore_index == 255 and set().union(*(mask.classes for mask in every)) == {0, VOID_BYTE}:
             raise Refusal(
-                f"No mask in {self.root} has a pixel of class 1, as 255 is void there; if white is class 1, say "
+                f"No mask in {self.root} has a pixel of class 1, because 255 is void there; if white is class 1, set "
                 "dataset.ignore_index=null."
             )
         for name, part in masks.items():
@@ -116,15 +121,15 @@ class MaskFolder(Masks):
                 refuse_void(f"{self.root}: all masks for {name}")
         if len(only := set().union(*(mask.classes for mask in every)) - {VOID_BYTE}) == 1:
             raise Refusal(
-                f"The masks in {self.root} are of class {only.pop()} alone, so there is nothing to learn; correct "
-                "them, or say by dataset.palette which colour is which class."
+                f"The masks in {self.root} contain only class {only.pop()}, so there is nothing to learn; correct "
+                "them, or give the classes' colours with dataset.palette."
             )
 
     def files(self, pairs: list[tuple[Path, Path]]) -> MaskFiles:
-        """All pages of these files.
+        """Pair all pages of these image and mask files.
 
         Raises:
-            Refusal: if a file is no image, or a mask has more or fewer pages than its image.
+            Refusal: if a file is not an image, or a mask has more or fewer pages than its image.
         """
         images, masks = (pictures(paths) for paths in zip(*pairs, strict=True))
         for image, mask in zip(images, masks, strict=True):
@@ -138,10 +143,10 @@ class MaskFolder(Masks):
 
 
 def folders_of_pairs(root: Path, skipped: Counter[str]) -> dict[str, tuple[Path, Path]]:
-    """train, and perhaps val and test → their folders of images and of masks: train/images or images/train.
+    """Return each split's folders of images and of masks, laid out as train/images or images/train.
 
     Raises:
-        Refusal: if it isn't clear which these are.
+        Refusal: if the layout is ambiguous or incomplete.
     """
     splits = given_splits(root, skipped)
     if splits != {"train": root}:
@@ -153,44 +158,45 @@ def folders_of_pairs(root: Path, skipped: Counter[str]) -> dict[str, tuple[Path,
 
 
 def part(folder: Path, names: tuple[str, ...]) -> Path:
-    """The subfolder that has one of these names.
+    """Return the subfolder that has one of these names.
 
     Raises:
         Refusal: if there is none, or more than one.
     """
-    found = [path for path in subfolders(folder) if path.name.lower() in names]
-    if not found:
+    matches = [path for path in subfolders(folder) if path.name.lower() in names]
+    if not matches:
         raise Refusal(
-            f"There is no folder {folder / names[0]}; images and masks of the same names lie in images/ and masks/."
+            f"There is no folder {folder / names[0]}; put images and masks of the same names into images/ and masks/."
         )
-    if len(found) > 1:
-        raise Refusal(f"{folder} has {found[0].name} and {found[1].name}: which has the {names[0]}? Rename the other.")
-    return found[0]
+    if len(matches) > 1:
+        names_of_both = f"{matches[0].name} and {matches[1].name}"
+        raise Refusal(f"{folder} has {names_of_both}: which has the {names[0]}? Rename the other.")
+    return matches[0]
 
 
 def pairs_in(images: Path, masks: Path, skipped: Counter[str]) -> list[tuple[Path, Path]]:
-    """Files of the same names below two folders.
+    """Pair the image and mask files of the same names below two folders.
 
     Raises:
-        Refusal: if a partner is missing.
+        Refusal: if a file has no partner.
     """
     pairs = named(images, skipped), named(masks, skipped)
-    for here, there, folder, name in ((*pairs, masks, "mask"), (*pairs[::-1], images, "image")):
-        if alone := sorted(here.keys() - there.keys()):
-            raise Refusal(f"{here[alone[0]]} has no {name} of its name in {folder}; add or remove one.")
+    for files, partners, folder, kind in ((*pairs, masks, "mask"), (*pairs[::-1], images, "image")):
+        if alone := sorted(files.keys() - partners.keys()):
+            raise Refusal(f"{files[alone[0]]} has no {kind} of the same name in {folder}; add or remove one.")
     return [(pairs[0][name], pairs[1][name]) for name in sorted(pairs[0])]
 
 
 def named(folder: Path, skipped: Counter[str]) -> dict[str, Path]:
-    """Path below the folder, without its suffix → image file.
+    """Return the image files below a folder by their relative path without its suffix.
 
     Raises:
-        Refusal: if a name stands for two files.
+        Refusal: if two files differ only in their suffix.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in image_files(folder, skipped):
         name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            raise Refusal(f"{found[name]} and {path.name} have the same name; rename one of them.")
-        found[name] = path
-    return found
+        if name in files:
+            raise Refusal(f"{files[name]} and {path.name} have the same name; rename one of them.")
+        files[name] = path
+    return files

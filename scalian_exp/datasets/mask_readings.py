@@ -1,4 +1,4 @@
-"""How a mask file was read, and whether the files of a data set agree in it."""
+"""Decide how to read a mask file, and check that all files of a data set are read alike."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,66 +15,69 @@ from scalian_exp.refusal import Refusal
 UNKNOWN = -1
 Colour = tuple[int, ...]
 BLACK: Colour = (0, 0, 0)
-ADVICE = "say which colour is which class: dataset.palette=[[red,green,blue],…], or save masks of class numbers"
+ADVICE = "give the classes' colours: dataset.palette=[[red,green,blue],…], or save masks of class numbers"
 Array = np.ndarray[Any, Any]
 
 
 class Reading(NamedTuple):
-    """The classes in a mask file, and how they were found."""
+    """The classes in a mask file, and what they were decoded from."""
 
     classes: np.ndarray[Any, np.dtype[np.uint8]]
-    """(H, W), VOID_BYTE where the file says so"""
+    """Class of each pixel (H, W); VOID_BYTE for void."""
     by: Literal["numbers", "colours", "either"]
-    """what counted; either, where both say the same or there is no choice"""
+    """What the classes were decoded from; either, if both agree or there is no choice."""
     legend: dict[int, Colour]
-    """number → colour, where the numbers of an indexed file counted"""
+    """Number → colour, if the numbers of an indexed file were used."""
 
 
 class Checked(NamedTuple):
-    """What was found in a mask file."""
+    """Summary of a mask file: which classes it has, and what they were decoded from."""
 
     path: Path
     classes: set[int]
-    """void is VOID_BYTE"""
+    """The classes that occur; void is VOID_BYTE."""
     by: str
+    """What the classes were decoded from: numbers, colours or either."""
     legend: dict[int, Colour]
-    """as in Reading"""
+    """Number → colour, if the numbers of an indexed file were used."""
 
 
 def decide(
     by_number: Array, by_colour: Array | None, prefer_colours: bool
 ) -> tuple[Array, Literal["numbers", "colours", "either"]] | None:
-    """The classes of a file's values, (n,), from two readings that can both have UNKNOWN; None if neither will do.
+    """Choose between two readings of a file's n values; None if neither is complete.
 
     Args:
-        prefer_colours: where both will do and differ, colours count.
+        by_number: classes (n,) by number, UNKNOWN where a number denotes none.
+        by_colour: classes (n,) by colour, likewise; None if colours carry no information.
+        prefer_colours: colours win where both readings are complete and differ.
     """
-    numbers_do = not (by_number == UNKNOWN).any()
+    numbers_complete = not (by_number == UNKNOWN).any()
     if by_colour is None:
-        return (by_number, "either") if numbers_do else None
+        return (by_number, "either") if numbers_complete else None
     known = by_colour != UNKNOWN
     agree = bool((by_colour == by_number)[known].all())
-    if known.all() and (prefer_colours or not numbers_do):
-        return by_colour, "either" if numbers_do and agree else "colours"
-    if numbers_do and (agree or not prefer_colours):
+    if known.all() and (prefer_colours or not numbers_complete):
+        return by_colour, "either" if numbers_complete and agree else "colours"
+    if numbers_complete and (agree or not prefer_colours):
         return by_number, "either" if agree else "numbers"
     return None
 
 
 def all_grey(colours: Iterable[Colour]) -> bool:
-    """Tell whether each colour has as much red as green and blue."""
+    """Return whether every colour is a grey."""
     return all(len(set(colour)) == 1 for colour in colours)
 
 
 def used(numbers: Array) -> Array:
-    """The different values of an array, ascending."""
+    """Return the distinct values of an array, ascending."""
     if numbers.dtype == np.uint8:
         return np.flatnonzero(np.bincount(numbers.ravel(), minlength=256))
     return np.unique(numbers)
 
 
 def looked_up(numbers: Array, values: Array, classes: Array) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The classes (n,) of ascending values (n,), at each number of an array."""
+    """Replace each number of an array by its class, given ascending values (n,) and their classes (n,)."""
     if numbers.dtype == np.uint8:
         table = np.zeros(256, dtype=np.uint8)
         table[values] = classes
@@ -83,13 +86,13 @@ def looked_up(numbers: Array, values: Array, classes: Array) -> np.ndarray[Any, 
 
 
 def numbers_of(mask: Image.Image) -> Array:
-    """The values of a file with one channel, as they stand in it.
+    """Return the values of a file with one channel, exactly as they are stored.
 
     Raises:
-        ValueError: if these are fractions.
+        ValueError: if they are fractions.
     """
     if mask.mode == "F":
-        raise ValueError("its pixels are fractions; save whole numbers")
+        raise ValueError("its pixels are fractions; save integers")
     numbers = np.asarray(mask)
     if numbers.dtype == np.bool_:
         return numbers.astype(np.uint8)
@@ -99,7 +102,7 @@ def numbers_of(mask: Image.Image) -> Array:
 
 
 def palette_of(mask: Image.Image, background: Sequence[int]) -> list[Colour]:
-    """The colours of an indexed file as they are seen: transparent ones but black are the background."""
+    """Return the visible colours of an indexed file: on the background where transparent, except transparent black."""
     parts = mask.getpalette("RGBA") or [part for n in range(256) for part in (n, n, n, 255)]
     colours = np.array(parts).reshape(-1, 4)
     hidden = mask.info.get("transparency")
@@ -114,15 +117,16 @@ def palette_of(mask: Image.Image, background: Sequence[int]) -> list[Colour]:
 
 
 def refuse_disagreement(masks: Iterable[Checked], void: int | None = None) -> None:
-    """Refuse masks that contradict one another.
+    """Refuse masks that contradict each other.
 
     Args:
-        void: the number in the files that is no class's.
+        masks: summaries of all files.
+        void: the number in the files that denotes void.
 
     Raises:
-        Refusal: if some files of a data set can be read by numbers only and others by colours only, if palettes of
-            files that are read by numbers say different things, or if their colours look as if a program had ordered
-            them: greys that don't rise with their numbers, or black that isn't the first class.
+        Refusal: if some files can only be decoded by numbers and others only by colours, if the palettes of files
+            decoded by numbers differ, or if their colours seem to be ordered by a program: greys that don't increase
+            with their numbers, or black that isn't the first class.
     """
     first: dict[str, Path] = {}
     colours: dict[int, tuple[Colour, Path]] = {}
@@ -131,29 +135,29 @@ def refuse_disagreement(masks: Iterable[Checked], void: int | None = None) -> No
         first.setdefault(by, path)
         times = Counter(legend.values())
         for number, colour in legend.items():
-            shown, other = colours.setdefault(number, (colour, path))
-            meant, another = numbers.setdefault(colour, (number, path)) if times[colour] == 1 else (number, path)
-            if shown != colour:
+            first_colour, other = colours.setdefault(number, (colour, path))
+            first_number, another = numbers.setdefault(colour, (number, path)) if times[colour] == 1 else (number, path)
+            if first_colour != colour:
                 raise Refusal(
-                    f"The palettes of {other} and {path} disagree: the number {number} is {list(shown)} in the one and "
-                    f"{list(colour)} in the other; {ADVICE}."
+                    f"The palettes of {other} and {path} disagree: the number {number} is {list(first_colour)} in the "
+                    f"first and {list(colour)} in the second; {ADVICE}."
                 )
-            if meant != number:
+            if first_number != number:
                 raise Refusal(
-                    f"The palettes of {another} and {path} disagree: {list(colour)} is the number {meant} in the one "
-                    f"and {number} in the other; {ADVICE}."
+                    f"The palettes of {another} and {path} disagree: {list(colour)} is the number {first_number} in "
+                    f"the first and {number} in the second; {ADVICE}."
                 )
     if "numbers" in first and "colours" in first:
         raise Refusal(
-            f"{first['colours']} says the classes by the colours of its palette, but {first['numbers']} by numbers; "
+            f"{first['colours']} encodes the classes in the colours of its palette, but {first['numbers']} in numbers; "
             f"{ADVICE}."
         )
     shades = [colours[number][0] for number in sorted(colours) if number != void]
     if all_grey(shades) and any(a > b for a, b in pairwise(shades)):
         order = ", ".join(str(list(shade)) for shade in shades[:5])
         raise Refusal(
-            f"The palette of {colours[min(colours)][1]} has greys that don't rise with their numbers ({order}), so the "
-            f"greys may be the classes, or the numbers; {ADVICE}."
+            f"The palette of {colours[min(colours)][1]} has greys that don't increase with their numbers ({order}), so "
+            f"either the greys or the numbers may be the classes; {ADVICE}."
         )
     black = [number for number, (colour, _) in colours.items() if colour == BLACK and number != void]
     if black and 0 not in black:
@@ -163,8 +167,8 @@ def refuse_disagreement(masks: Iterable[Checked], void: int | None = None) -> No
         )
 
 
-def numbers_said(masks: Iterable[Checked]) -> str:
-    """Return which number has which colour, where masks with a palette are read by their numbers; "" if none is."""
+def legend_of(masks: Iterable[Checked]) -> str:
+    """List the colour of each number in indexed masks decoded by number, for a message; "" if there are none."""
     colours = {number: colour for mask in masks for number, colour in mask.legend.items()}
     if all_grey(colours.values()):
         return ""

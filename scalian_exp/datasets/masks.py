@@ -1,8 +1,7 @@
-"""Images with a class for every pixel.
+"""Base class of segmentation data: images with a class for every pixel.
 
 Batches are dicts: image (B, C, H, W), float in [0, 1], and mask (B, H, W), int64, 0 … K−1, or −100 where a pixel is
-void: torch's own ignored index, whatever number the files use. On their way to the device masks are uint8, and void is
-255.
+void (torch's ignore_index, whatever number the files use). Until they are on the device, masks are uint8 with void 255.
 """
 
 from abc import ABC, abstractmethod
@@ -21,12 +20,13 @@ from scalian_exp.refusal import Refusal
 
 
 class Masks(Images, ABC):
-    """What all such data shares; a subclass reads its splits.
+    """Base class of images with masks; subclasses implement `read`.
 
     Args:
-        num_classes: K, at most 254.
-        ignore_index: what the files call void.
-        augmentation: name → what changes image and mask alike while training, in this order, each example by itself.
+        num_classes: K, 2 to 254.
+        ignore_index: number of void in the files.
+        augmentation: name → transform of an image together with its mask, applied in this order in training, to each
+            example independently.
 
     Raises:
         Refusal: if void is a class, or if augmentation leaves images of different sizes.
@@ -45,15 +45,15 @@ class Masks(Images, ABC):
         super().__init__(in_channels, image_size, batch_size, num_workers)
         if not 2 <= num_classes < VOID_BYTE:
             raise Refusal(
-                f"dataset.num_classes={num_classes}: masks have 2 to {VOID_BYTE - 1} classes, what is around the "
-                "objects being one."
+                f"dataset.num_classes={num_classes}: masks have 2 to {VOID_BYTE - 1} classes, counting the background "
+                "as one."
             )
         if ignore_index is not None and ignore_index > VOID_BYTE:
             raise Refusal(f"dataset.ignore_index={ignore_index}: masks are read with 8 bits, 0 to {VOID_BYTE}.")
         if ignore_index is not None and ignore_index < num_classes:
             raise Refusal(
-                f"dataset.ignore_index={ignore_index} is one of the classes, 0 to {num_classes - 1}; void needs a "
-                "number of its own, or null if there is none."
+                f"dataset.ignore_index={ignore_index} is one of the classes, 0 to {num_classes - 1}; give void another "
+                "number, or null if there is none."
             )
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.augmentation = transforms_of(augmentation or {})
@@ -61,9 +61,14 @@ class Masks(Images, ABC):
 
     @abstractmethod
     def read(self) -> Mapping[str, Batched]:
-        """train, val and test → image (B, C, H, W) and mask (B, H, W), uint8."""
+        """Return the splits train, val and test, whose batches have image (B, C, H, W) and mask (B, H, W), uint8."""
 
     def setup(self, stage: str | None = None) -> None:
+        """Read the splits, and check those in memory.
+
+        Raises:
+            Refusal: if the examples don't match the config.
+        """
         if self.splits:
             return
         splits = self.read()
@@ -73,22 +78,22 @@ class Masks(Images, ABC):
         self.splits = dict(splits)
 
     def check(self, split: str, examples: Examples) -> None:
-        """Check masks before training.
+        """Check examples in memory against the config.
 
         Raises:
-            Refusal: if the examples are not what the config says.
+            Refusal: if they have another shape, only void, or too many classes.
         """
         self.check_shape(f"The {split} images of {type(self).__name__}", examples["image"].shape[1:])
         if bool((examples["mask"] == VOID_BYTE).all()):
             refuse_void(f"The {split} masks of {type(self).__name__}")
-        if (highest := int((examples["mask"] + 1).max()) - 1) >= self.num_classes:  # void became 0: 255 + 1 overflows
+        if (highest := int((examples["mask"] + 1).max()) - 1) >= self.num_classes:  # void: 255 + 1 = 0
             raise Refusal(
                 f"The {split} masks of {type(self).__name__} have the class {highest}, but dataset.num_classes is "
                 f"{self.num_classes} (0 to {self.num_classes - 1}); correct it."
             )
 
     def class_pixels(self) -> tuple[Tensor, Tensor]:
-        """Of the training split: (K,) pixels of each class, (K,) labelled pixels of the images that contain it."""
+        """Count the training pixels of each class (K,), and the labelled pixels of the images containing it (K,)."""
         pixels, present = torch.zeros(2, self.num_classes, dtype=torch.long)
         for batch in self.loader("train"):
             for mask in batch["mask"]:
@@ -98,6 +103,7 @@ class Masks(Images, ABC):
         return pixels, present
 
     def prepare(self, batch: Examples) -> Examples:
+        """Augment in training, then convert image to floats in [0, 1] and mask to int64 with void −100."""
         image, mask = batch["image"], batch["mask"]
         if self.varied and self.augmentation:
             image, mask = augmented(image, mask, self.augmentation)
@@ -106,10 +112,10 @@ class Masks(Images, ABC):
 
 
 def refuse_void(which: str) -> None:
-    """Refuse masks in which no pixel counts.
+    """Refuse masks in which every pixel is void.
 
     Raises:
-        Refusal: always; of masks in which no pixel has a class.
+        Refusal: always.
     """
     raise Refusal(
         f"{which} are void everywhere, so there is nothing to learn or to measure; give masks with classes, or correct "

@@ -1,4 +1,4 @@
-"""MNIST and its relatives, as torchvision lays them out on disk."""
+"""MNIST, Fashion-MNIST and binarised MNIST."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,10 @@ from scalian_exp.refusal import Refusal
 
 
 class PublishedMNIST(datasets.MNIST):
-    """torchvision's reader, of the four published files only: it would rather take what older versions left in
-    processed/, which are pickles of unknown origin."""
+    """torchvision's MNIST reader, restricted to the four published files.
+
+    torchvision itself would prefer the files of its older versions in processed/, which are pickles of unknown origin.
+    """
 
     mirrors: ClassVar = [
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -30,11 +32,12 @@ class PublishedMNIST(datasets.MNIST):
 
     @property
     def raw_folder(self) -> str:
+        """Folder of the four published files."""
         return str(Path(self.root) / "MNIST/raw")
 
 
 class PublishedFashionMNIST(datasets.FashionMNIST):
-    """The same of Fashion-MNIST."""
+    """torchvision's Fashion-MNIST reader, restricted to the four published files."""
 
     mirrors: ClassVar = [
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
@@ -46,6 +49,7 @@ class PublishedFashionMNIST(datasets.FashionMNIST):
 
     @property
     def raw_folder(self) -> str:
+        """Folder of the four published files."""
         return str(Path(self.root) / "FashionMNIST/raw")
 
 
@@ -53,7 +57,7 @@ class MNIST(InMemoryImages):
     """Handwritten digits (LeCun et al. 1998): 60,000 training images, of which val_size are held out; 10,000 test.
 
     Args:
-        train_size: train on so many of the others, drawn once; null takes all.
+        train_size: number of the remaining images to train on, the same ones for every run; null takes all.
     """
 
     source: type[datasets.MNIST] = PublishedMNIST
@@ -73,6 +77,11 @@ class MNIST(InMemoryImages):
         self.root, self.train_size = root, train_size
 
     def read(self) -> dict[str, Examples]:
+        """Read both published splits, downloading them if they are missing.
+
+        Raises:
+            Refusal: if the files are missing or broken and can't be downloaded.
+        """
         folder = Path(self.root) / self.name / "raw"
         splits = {}
         for split in ("train", "test"):
@@ -88,28 +97,29 @@ class MNIST(InMemoryImages):
         return splits
 
     def hold_out(self, train: Examples) -> tuple[Examples, Examples]:
-        kept, held = super().hold_out(train)
+        """Hold out validation images, then draw `train_size` of the others."""
+        remaining, held = super().hold_out(train)
         if self.train_size is None:
-            return kept, held
-        chosen = subset(len(kept["image"]), self.train_size)
-        return {name: values[chosen] for name, values in kept.items()}, held
+            return remaining, held
+        chosen = subset(len(remaining["image"]), self.train_size)
+        return {name: values[chosen] for name, values in remaining.items()}, held
 
 
 class FashionMNIST(MNIST):
-    """Clothes (Xiao et al. 2017, arXiv:1708.07747), in MNIST's format."""
+    """Photographs of clothes (Xiao et al. 2017, arXiv:1708.07747) in MNIST's format and numbers."""
 
     source = PublishedFashionMNIST
     name = "FashionMNIST"
 
 
 class BinarizedMNIST(InMemoryImages):
-    """The fixed binarisation (Salakhutdinov & Murray 2008; Larochelle's files): 50,000/10,000/10,000, no labels.
+    """MNIST in Larochelle's fixed binarisation (Salakhutdinov & Murray 2008): 50,000/10,000/10,000, unlabelled.
 
-    The test file is sorted by digit: a likelihood over a prefix of it means nothing. Of the validation file the last
-    `val_size` images are held out; the others join the training set.
+    The test file is sorted by digit, so a likelihood over a prefix of it means nothing. The last `val_size` images of
+    the validation file are held out; the others join the training set.
 
     Args:
-        train_size: train on so many, drawn once; null takes all.
+        train_size: number of images to train on, the same ones for every run; null takes all.
     """
 
     url = "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
@@ -118,7 +128,7 @@ class BinarizedMNIST(InMemoryImages):
         "valid": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
         "test": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
     }
-    """SHA-256"""
+    """SHA-256 of each file."""
 
     def __init__(
         self,
@@ -133,25 +143,32 @@ class BinarizedMNIST(InMemoryImages):
         self.root, self.train_size = root, train_size
 
     def file(self, part: str) -> Path:
+        """Return the path of the file of train, valid or test."""
         return Path(self.root) / "BinarizedMNIST" / f"binarized_mnist_{part}.amat"
 
     def prepare_data(self) -> None:
+        """Download missing files."""
         for part, sha256 in self.hashes.items():
             fetch(sources(self.url + self.file(part).name), self.file(part), sha256)
 
     def read(self) -> dict[str, Examples]:
+        """Read the three files and divide their images into splits.
+
+        Raises:
+            Refusal: if val_size or train_size exceeds the number of images.
+        """
         train, valid, test = (self.images(part) for part in ("train", "valid", "test"))
         if self.val_size > len(valid):
             raise Refusal(
-                f"dataset.val_size={self.val_size} is more than the {len(valid)} validation images there are."
+                f"dataset.val_size={self.val_size} is more than the {len(valid)} validation images available."
             )
         joined, held = valid[: len(valid) - self.val_size], valid[len(valid) - self.val_size :]
-        kept = torch.cat([train, joined])
+        train = torch.cat([train, joined])
         if self.train_size is not None:
-            kept = kept[subset(len(kept), self.train_size)]
-        return {"train": {"image": kept}, "val": {"image": held}, "test": {"image": test}}
+            train = train[subset(len(train), self.train_size)]
+        return {"train": {"image": train}, "val": {"image": held}, "test": {"image": test}}
 
     def images(self, part: str) -> Tensor:
-        """All images of a file, (N, 1, 28, 28) uint8, 0 or 255."""
+        """Read all images of a file, (N, 1, 28, 28) uint8, 0 or 255."""
         text = np.fromfile(self.file(part), dtype=np.uint8)  # "0 1 0 … 0\n": a digit, then one separator
         return torch.from_numpy(text[::2] - ord("0")).view(-1, 1, 28, 28) * 255

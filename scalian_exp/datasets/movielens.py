@@ -1,7 +1,7 @@
-"""MovieLens (Harper & Konstan 2015, "The MovieLens datasets", ACM TiiS 5), as GroupLens lays it out on disk.
+"""MovieLens (Harper & Konstan 2015, "The MovieLens datasets", ACM TiiS 5), in GroupLens' layout on disk.
 
-GroupLens' terms, in each set's README: for research; publications acknowledge the data set; neither redistribution nor
-commercial use without permission (the latest ones may be redistributed under the same terms); no endorsement.
+GroupLens' terms, in each set's README: research use; publications acknowledge the data set; neither redistribution nor
+commercial use without permission (the "latest" sets may be redistributed under the same terms); no endorsement.
 """
 
 import shutil
@@ -22,22 +22,23 @@ GENRES = (
     *("", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy"),
     *("Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
-"""what the flags in MovieLens 100k's u.item stand for"""
+"""Genres of the flags in MovieLens 100k's u.item, in order."""
 
 
 class MovieLens(Ratings):
-    """A folder of GroupLens' below the root; downloaded where there is none.
+    """Base class of the MovieLens data sets, downloaded from GroupLens if their folder is missing.
 
     Args:
-        root: the folder in which the data set's own folder lies.
+        root: the folder that contains the data set's folder.
     """
 
     url = "https://files.grouplens.org/datasets/movielens/"
     archive: ClassVar[str]
-    """name of the zip file and of the folder in it"""
+    """Name of the zip file and of the folder in it."""
     sha256: ClassVar[str]
+    """SHA-256 of the zip file."""
     published: ClassVar[Mapping[str, int]]
-    """file → the ratings, of different pairs, that it was published with"""
+    """File → number of ratings in it as published, each of a different pair of user and item."""
 
     def __init__(
         self,
@@ -56,9 +57,11 @@ class MovieLens(Ratings):
 
     @property
     def folder(self) -> Path:
+        """Folder of the data set's files."""
         return self.root / self.archive
 
     def prepare_data(self) -> None:
+        """Download and unpack the data set if its folder is missing."""
         file = self.root / f"{self.archive}.zip"
         if self.folder.is_dir():
             remove_parts(file)
@@ -67,34 +70,36 @@ class MovieLens(Ratings):
         extract(file, self.folder)
 
     def complete(self, file: str, lines: Sequence[Line], users: dict[str, int], items: dict[str, int]) -> Triples:
-        """All ratings of a file, by number.
+        """Convert all lines of a file to ratings by number, and check that the file is complete.
 
         Raises:
-            Refusal: if there are more or fewer than when it was published, or if a line is none of the set's.
+            Refusal: if there are more or fewer ratings than published, or if a line is not a valid rating.
         """
         ratings = triples(lines, users, items, self.scale)
         different, wanted = len(ratings.values), self.published.get(file)
         if wanted is not None and not different == len(lines) == wanted:
             raise Refusal(
                 f"{self.folder / file} has {len(lines)} ratings, {different} of them of different pairs, not the "
-                f"{wanted} that were published; delete {self.folder}, and the next start downloads it, or train on "
-                "files of your own by dataset=ratings_csv."
+                f"{wanted} that were published; delete {self.folder}, and the next run downloads it, or train on "
+                "your own file with dataset=ratings_csv."
             )
         return ratings
 
     def with_titles(self, file: str, separator: str, header: bool, films: dict[str, list[str]]) -> RatingSource:
-        """Ratings of the films that anybody rated; films are item → (item, title, genres divided by |).
+        """Read a file's ratings, with titles and genres from `films`: item → [item, title, genres separated by |].
+
+        Films without ratings are left out.
 
         Raises:
-            Refusal: if the file is not complete, or a film is not among these.
+            Refusal: if the file is not complete, or a rated film is not in `films`.
         """
         lines = list(rating_lines(self.folder / file, separator, header))
         users, items = numbered(line.user for line in lines), numbered(line.item for line in lines)
         ratings = self.complete(file, lines, users, items)
         if unknown := [item for item in items if item not in films]:
             raise Refusal(
-                f"{self.folder / file} has ratings of the film {unknown[0]}, which the list of films lacks; delete "
-                f"{self.folder}, and the next start downloads it."
+                f"{self.folder / file} has ratings of the film {unknown[0]}, which is missing from the list of films; "
+                f"delete {self.folder}, and the next run downloads it."
             )
         titles, genres = ([films[item][place] for item in items] for place in (1, 2))
         first = [genre.partition("|")[0] for genre in genres]
@@ -102,7 +107,7 @@ class MovieLens(Ratings):
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Unpack the folder of an archive's that is called as this one: whole or not at all.
+    """Unpack the folder of this name from a zip file, completely or not at all.
 
     Raises:
         Refusal: if the archive is broken, or has no such folder.
@@ -115,17 +120,17 @@ def extract(archive: Path, folder: Path) -> None:
         (part / folder.name).replace(folder)
     except (OSError, zipfile.BadZipFile) as error:
         raise Refusal(
-            f"{archive} can't be unpacked ({error}); delete it, and the next start downloads it again."
+            f"{archive} can't be unpacked ({error}); delete it, and the next run downloads it again."
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 class MovieLens100k(MovieLens):
-    """100,000 ratings of 1,682 films by 943 users, 1997-98. GroupLens' terms: research only, no redistribution.
+    """MovieLens 100k: 100,000 ratings of 1,682 films by 943 users, 1997-98. Research only, no redistribution.
 
     Args:
-        split: u1 … u5, five disjoint fifths as test splits; ua or ub, ten ratings of each user; random.
+        split: the test split: u1 … u5, five disjoint fifths; ua or ub, ten ratings of each user; or random.
     """
 
     archive = "ml-100k"
@@ -155,6 +160,11 @@ class MovieLens100k(MovieLens):
         self.split = split
 
     def read(self) -> RatingSource:
+        """Read the ratings of the chosen split, with the films' titles and first genres.
+
+        Raises:
+            Refusal: if a file is missing, broken or incomplete.
+        """
         films = [fields for _, fields in records(self.folder / "u.item", "|", "latin-1")]
         items = {fields[0]: number for number, fields in enumerate(films)}
         files = ["u.data"] if self.split == "random" else [f"{self.split}.base", f"{self.split}.test"]
@@ -172,30 +182,43 @@ class MovieLens100k(MovieLens):
 
 
 def first_genre(flags: Sequence[str]) -> str:
+    """Return the first genre whose flag is "1", or an empty string."""
     return next((name for name, flag in zip(GENRES, flags, strict=False) if flag == "1"), "")
 
 
 class MovieLens1M(MovieLens):
-    """1,000,209 ratings of 3,706 films by 6,040 users, 2000. GroupLens' terms: research only, no redistribution."""
+    """MovieLens 1M: 1,000,209 ratings of 3,706 films by 6,040 users, 2000. Research only, no redistribution."""
 
     archive = "ml-1m"
     sha256 = "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20"
     published: ClassVar[Mapping[str, int]] = {"ratings.dat": 1_000_209}
 
     def read(self) -> RatingSource:
+        """Read all ratings, with the films' titles and first genres.
+
+        Raises:
+            Refusal: if a file is missing, broken or incomplete.
+        """
         films = {fields[0]: fields for _, fields in records(self.folder / "movies.dat", "::", "latin-1")}
         return self.with_titles("ratings.dat", "::", False, films)
 
 
 class MovieLensLatestSmall(MovieLens):
-    """100,836 ratings in halves of a star, of 9,724 films by 610 users, as of September 2018; GroupLens may renew
-    it, and then the copy in the Internet Archive is taken. GroupLens' terms: research only, redistribution under the
-    same terms."""
+    """MovieLens latest-small of September 2018: 100,836 ratings in half stars of 9,724 films by 610 users.
+
+    If GroupLens publishes a newer version, the Internet Archive's copy is downloaded. Research only, redistribution
+    under the same terms.
+    """
 
     archive = "ml-latest-small"
     sha256 = "696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436"
     published: ClassVar[Mapping[str, int]] = {"ratings.csv": 100_836}
 
     def read(self) -> RatingSource:
+        """Read all ratings, with the films' titles and first genres.
+
+        Raises:
+            Refusal: if a file is missing, broken or incomplete.
+        """
         films = {fields[0]: fields for _, fields in records(self.folder / "movies.csv")}
         return self.with_titles("ratings.csv", ",", True, films)

@@ -1,4 +1,4 @@
-"""20 newsgroups from the published archive itself: the copy that scikit-learn keeps of it is a pickle."""
+"""Read 20 newsgroups from the published archive, because scikit-learn caches it as a pickle."""
 
 import tarfile
 from pathlib import Path
@@ -18,15 +18,17 @@ SHA256 = "8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15c759fa66d95610"
 
 
 class Message(NamedTuple):
+    """A message and the name of its newsgroup."""
+
     text: str
     group: str
 
 
 def archive(root: str) -> Path:
-    """The archive in a folder, downloaded if it is missing.
+    """Return the path of the archive in a folder, downloading it if it is missing.
 
     Raises:
-        Refusal: if it can't be had, or another file is there.
+        Refusal: if the download fails, or a different file has its name.
     """
     file = Path(root) / ARCHIVE
     fetch(URLS, file, SHA256)
@@ -34,13 +36,14 @@ def archive(root: str) -> Path:
 
 
 def messages(file: Path, remove: tuple[str, ...]) -> dict[str, list[Message]]:
-    """train and test, in the order in which scikit-learn gives them.
+    """Read the messages of train and test, in scikit-learn's order.
 
     Args:
-        remove: what is taken out of the texts: headers, footers, quotes.
+        file: the archive.
+        remove: what to remove from the texts: headers, footers, quotes.
 
     Raises:
-        Refusal: if the archive has no such folders.
+        Refusal: if the archive is not that of 20 newsgroups.
     """
     from sklearn.datasets import _twenty_newsgroups as cleaning
 
@@ -59,11 +62,11 @@ def messages(file: Path, remove: tuple[str, ...]) -> dict[str, list[Message]]:
                     text = cleaning.strip_newsgroup_quoting(text)
                 read[split]["/".join(below)] = Message(text, below[0])
     if not all(read.values()):
-        raise Refusal(f"{file} holds no 20 newsgroups; delete it, and the next start downloads it again.")
-    found = {}
+        raise Refusal(f"{file} is not the archive of 20 newsgroups; delete it, and the next run downloads it again.")
+    result = {}
     for split, by_name in read.items():
         order = np.arange(len(by_name))
-        np.random.RandomState(0).shuffle(order)  # scikit-learn's
+        np.random.RandomState(0).shuffle(order)  # scikit-learn's shuffle
         names = sorted(by_name, key=lambda name: name.split("/"))
-        found[split] = [by_name[names[index]] for index in order]
-    return found
+        result[split] = [by_name[names[index]] for index in order]
+    return result

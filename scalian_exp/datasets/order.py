@@ -1,4 +1,4 @@
-"""Which examples each batch has: in the data's order or shuffled, whole or one process's share, and from where on."""
+"""Batch samplers: in the data's order or shuffled, complete or one process's share, resumable within an epoch."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -10,15 +10,19 @@ from torch.utils.data import Sampler, SequentialSampler
 
 
 class BatchesInOrder(SequentialSampler):
-    """Index tensors, one a batch, in the data's order. Lightning replaces all but SequentialSamplers to overfit.
+    """Sampler that yields one index tensor per batch, in the data's order.
+
+    A SequentialSampler, because Lightning replaces any other when trainer.overfit_batches is set.
 
     Args:
-        rank: which of several processes this is; each gets a share of every batch, so that all see each example once.
-        ranks: how many there are.
+        size: number of examples.
+        batch_size: examples per batch, over all processes together.
+        rank: this process's number; each process gets a share of every batch, so that each example is seen once.
+        ranks: number of processes.
     """
 
     skip = 0
-    """so many batches of the next pass are left out: a resumed training has had them"""
+    """Batches to leave out of the next pass, because a resumed run has already trained on them."""
 
     def __init__(self, size: int, batch_size: int, rank: int = 0, ranks: int = 1):
         self.size, self.batch_size, self.rank, self.ranks = size, batch_size, rank, ranks
@@ -29,25 +33,28 @@ class BatchesInOrder(SequentialSampler):
                 yield share
 
     def __len__(self) -> int:
-        whole, rest = divmod(self.size, self.batch_size)
-        return whole + (rest > self.rank)
+        complete, rest = divmod(self.size, self.batch_size)
+        return complete + (rest > self.rank)
 
 
 def even_shares(order: Tensor, batch_size: int, rank: int, ranks: int) -> Iterator[Tensor]:
-    """What a process takes of each batch in training: as many examples as the others. What is left over of the last
-    batch, fewer examples than processes, is left out."""
+    """Yield a process's share of each training batch, equally large for all processes.
+
+    Examples of a batch that can't be divided evenly are left out.
+    """
     for batch in order.split(batch_size):
         if share := len(batch) // ranks:
             yield batch[rank * share : (rank + 1) * share]
 
 
 def number_of_even_shares(size: int, batch_size: int, ranks: int) -> int:
-    whole, rest = divmod(size, batch_size)
-    return whole + (rest >= ranks)
+    """Return how many batches `even_shares` yields."""
+    complete, rest = divmod(size, batch_size)
+    return complete + (rest >= ranks)
 
 
 class EvenBatchesInOrder(BatchesInOrder):
-    """The same for training, in even shares."""
+    """Sampler of training batches in the data's order, in equally large shares for all processes."""
 
     def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
         skip, self.skip = self.skip, 0
@@ -58,22 +65,25 @@ class EvenBatchesInOrder(BatchesInOrder):
 
 
 class ShuffledBatches(Sampler[Tensor]):
-    """Index tensors, one a batch, shuffled by a generator of (seed, epoch): a resumed run sees the same ones.
+    """Sampler that yields one index tensor per batch, shuffled by (seed, epoch): a resumed run sees the same batches.
 
     Args:
-        data: a `Batched` data set, which says how it is shuffled.
-        rank: which of several processes this is; they get even shares.
-        ranks: how many there are.
+        data: a `Batched` data set, whose `order` shuffles it.
+        batch_size: examples per batch, over all processes together.
+        epoch: the epoch of the first pass.
+        rank: this process's number; all processes get equally large shares.
+        ranks: number of processes.
     """
 
     skip = 0
-    """as above"""
+    """Batches to leave out of the next pass, because a resumed run has already trained on them."""
 
     def __init__(self, data: Any, batch_size: int, epoch: int = 0, rank: int = 0, ranks: int = 1):
         self.data, self.batch_size, self.epoch, self.rank, self.ranks = data, batch_size, epoch, rank, ranks
-        self.seed = torch.initial_seed()  # the job's
+        self.seed = torch.initial_seed()  # the seed of the run
 
     def set_epoch(self, epoch: int) -> None:
+        """Shuffle the next pass as in this epoch; called by Lightning."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Tensor]:

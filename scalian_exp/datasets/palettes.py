@@ -1,4 +1,4 @@
-"""Palettes of indexed picture files that Pillow drops, or keeps apart from the pixels."""
+"""Restore the palettes of indexed image files that Pillow drops, or keeps apart from the pixels."""
 
 import struct
 from typing import Any
@@ -7,19 +7,21 @@ from PIL import ImagePalette
 
 
 def restore_palette(image: Any) -> None:
-    """Make Pillow decode an indexed file as such, which it has opened and not loaded yet."""
+    """Make Pillow decode an indexed file as indexed; call between opening and loading it."""
     if image.format in ("BMP", "DIB"):
         restore_greys_of_bmp(image)
     elif image.format == "IM" and image.mode == "L" and (greys := getattr(image, "lut", None)):
-        # Pillow takes the numbers for greys and leaves the greys to whoever knows of them.
+        # Pillow decodes the numbers as greys, and leaves the actual greys in `lut`.
         (tile,) = image.tile
         image.tile = [(*tile[:3], ("P", *tile[3][1:]))]
         image._mode, image.palette = "P", ImagePalette.raw("RGB", bytes(grey for grey in greys for _ in "RGB"))
 
 
 def restore_greys_of_bmp(bmp: Any) -> None:
-    """Pillow drops palettes of black and white, and of the greys 0, 1, 2, …, and then takes the pixels for 1 and 8 bits
-    each, whatever the file has."""
+    """Restore a BMP file's palette of black and white, or of the greys 0, 1, 2, ….
+
+    Pillow drops these palettes and then assumes 1 or 8 bits per pixel, whatever the file has.
+    """
     if bmp.mode not in ("1", "L"):
         return
     start = 14 if bmp.format == "BMP" else 0

@@ -1,4 +1,4 @@
-"""Published images and masks that fit in memory: brought from the network as a whole folder or not at all."""
+"""Base class of published segmentation data that fits in memory, downloaded completely or not at all."""
 
 import hashlib
 import shutil
@@ -28,23 +28,26 @@ Pairs = list[tuple[Path, Path]]
 
 
 class PublishedMasks(Masks):
-    """A folder below `root`, downloaded when absent.
+    """Base class of published images and masks in a folder below `root`, downloaded if it is missing.
 
     Args:
-        image_size: other than the files' size, images are scaled to it, proportions lost.
-        train_size: train on so many of the images, drawn once; null takes all.
+        root: the folder that contains the data set's folder.
+        image_size: height, width; images of another size are resized to it, ignoring proportions.
+        train_size: number of images to train on, the same ones for every run; null takes all.
     """
 
     folder: ClassVar[str]
+    """Name of the data set's folder."""
     url: ClassVar[str]
+    """Where it is downloaded from."""
     layout: ClassVar[str]
-    """what lies in the folder, in words"""
+    """Description of the folder's content, for messages."""
     sizes: ClassVar[Mapping[str, int]]
-    """split → pairs"""
+    """Split → number of pairs."""
     file_size: ClassVar[tuple[int, int]]
-    """width, height of all files"""
+    """Width and height of all files."""
     md5: ClassVar[str]
-    """of all pixels, see `md5_of_pixels`: it doesn't depend on how the files are compressed"""
+    """MD5 of all pixels (see `md5_of_pixels`), independent of how the files are compressed."""
 
     def __init__(
         self,
@@ -62,16 +65,25 @@ class PublishedMasks(Masks):
 
     @abstractmethod
     def download(self, folder: Path) -> None:
-        """Fill a new folder."""
+        """Download all files into a new folder.
+
+        Raises:
+            OSError: if a download fails.
+        """
 
     @abstractmethod
     def pairs(self, folder: Path) -> dict[str, Pairs]:
-        """train, val and test → their images and masks, in the same order everywhere."""
+        """Return the image and mask paths of train, val and test, in the same order on every machine."""
 
     def prepare_data(self) -> None:
-        for left in self.path.parent.glob(f".{self.folder}-*"):  # by a download that was killed
-            if time.time() - left.stat().st_mtime > STALE:
-                shutil.rmtree(left, ignore_errors=True)
+        """Download the folder if it is missing, and verify its pixels.
+
+        Raises:
+            Refusal: if the download fails or differs from what was published.
+        """
+        for leftover in self.path.parent.glob(f".{self.folder}-*"):  # of a download that was killed
+            if time.time() - leftover.stat().st_mtime > STALE:
+                shutil.rmtree(leftover, ignore_errors=True)
         if self.path.exists():
             return
         try:
@@ -80,20 +92,20 @@ class PublishedMasks(Masks):
                 arrived = Path(temporary) / self.folder
                 self.download(arrived)
                 if md5_of_pixels(self.complete(arrived)) != self.md5:
-                    raise ValueError("what came has other pixels")
+                    raise ValueError("the download has other pixels")
                 if not self.path.exists():  # unless another run was faster
                     arrived.rename(self.path)
         except (OSError, HTTPException, BadZipFile, ValueError, Refusal) as error:
             raise Refusal(
                 f"{self.path} is missing and {self.url} could not be downloaded ({error}); put {self.layout} there "
-                "yourself, or say with dataset.root where they lie."
+                "yourself, or set dataset.root to the folder that has them."
             ) from error
 
     def complete(self, folder: Path) -> dict[str, Pairs]:
-        """The pairs of a folder that has all of them.
+        """Return the pairs of a folder after checking that all of them are there.
 
         Raises:
-            ValueError: if files are missing or of another size.
+            ValueError: if files are missing or have another size.
         """
         pairs = self.pairs(folder)
         for name, size in self.sizes.items():
@@ -106,6 +118,11 @@ class PublishedMasks(Masks):
         return pairs
 
     def read(self) -> Mapping[str, TensorBatches]:
+        """Read all pairs into memory; of the training pairs only `train_size`, if given.
+
+        Raises:
+            Refusal: if the folder is not as it was published.
+        """
         classes = Classes(self.num_classes, self.ignore_index)
         try:
             pairs = self.complete(self.path)
@@ -121,12 +138,12 @@ class PublishedMasks(Masks):
         except (OSError, ValueError) as error:
             raise Refusal(
                 f"{self.path} is not as it was published: {error}; put {self.layout} there, or delete the folder, and "
-                "the next start downloads it."
+                "the next run downloads it."
             ) from error
 
 
 def md5_of_pixels(pairs: dict[str, Pairs]) -> str:
-    """Of train's first image, its mask, the second image, …, val's and test's."""
+    """Return the MD5 of all decoded pixels: train's first image, its mask, the second image, …, then val and test."""
     digest = hashlib.md5(usedforsecurity=False)
     for path in (path for name in ("train", "val", "test") for pair in pairs[name] for path in pair):
         with opened(path) as image:

@@ -1,4 +1,4 @@
-"""Ratings read from text files; a broken line is named with its file and number."""
+"""Read ratings from text files; messages about a broken line name its file and number."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,24 +15,25 @@ from scalian_exp.refusal import Refusal
 
 
 class Triples(NamedTuple):
-    """n ratings, by the numbers of their users and items."""
+    """Ratings as three tensors (n,): user indices, item indices and values."""
 
     users: Tensor
     items: Tensor
     values: Tensor
 
     def part(self, indices: Tensor) -> "Triples":
+        """Return the ratings at these indices."""
         return Triples(self.users[indices], self.items[indices], self.values[indices])
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells these ratings from others, see identity.py."""
+        """Fingerprint of these ratings; see identity.py."""
         hashes = [hashlib.sha256(column.numpy().tobytes()).hexdigest() for column in self]
         return {"size": len(self.values), "hash": hash_of(hashes)}
 
 
 def rating_lines(file: Path, separator: str, header: bool = False) -> Iterator[Line]:
-    """The ratings of a file whose lines begin with user, item and rating.
+    """Yield the ratings of a file whose lines begin with user, item and rating.
 
     Raises:
         Refusal: if a line has too few fields, or an empty one.
@@ -42,7 +43,7 @@ def rating_lines(file: Path, separator: str, header: bool = False) -> Iterator[L
             continue
         if len(fields) < 3 or not all(field.strip() for field in fields[:3]):
             raise Refusal(
-                f"{file}, line {number}: {separator.join(fields)!r} has no user, item and rating, divided by "
+                f"{file}, line {number}: {separator.join(fields)!r} lacks a user, item and rating, separated by "
                 f"{separator!r}; repair or remove the line."
             )
         user, item, rating = fields[:3]
@@ -56,39 +57,40 @@ def triples(
     levels: Sequence[float],
     continuous: bool = False,
 ) -> Triples:
-    """Ratings by number, each pair of user and item once: of several the last one counts.
+    """Convert lines to ratings by number; if a pair of user and item occurs again, the last rating counts.
 
     Args:
-        users: name → number.
-        items: the same.
+        lines: the ratings as text.
+        users: name → index.
+        items: name → index.
         levels: the values that a rating can have.
-        continuous: or any between the first and the last.
+        continuous: also allow values between the first and the last level.
 
     Raises:
-        Refusal: if a rating is none of the levels, or somebody or something is unknown.
+        Refusal: if a rating is not allowed, or a user or item is unknown.
     """
-    allowed, found = set(levels), dict[tuple[int, int], float]()
+    allowed, ratings = set(levels), dict[tuple[int, int], float]()
     for line in lines:
         value = number_of(line)
         if value not in allowed and not (continuous and levels[0] <= value <= levels[-1]):
             if continuous:
-                known = f"outside of {levels[0]:g} to {levels[-1]:g}"
+                why = f"outside of {levels[0]:g} to {levels[-1]:g}"
             else:
-                known = f"none of {', '.join(f'{level:g}' for level in levels)}"
+                why = f"none of {', '.join(f'{level:g}' for level in levels)}"
             raise Refusal(
-                f"{line.place}: the rating {line.rating!r} is {known}; "
-                "correct it, or say with dataset.levels which ratings there are (of ratings_csv, auto reads them)."
+                f"{line.place}: the rating {line.rating!r} is {why}; correct it, or set dataset.levels to the possible "
+                "ratings (with dataset=ratings_csv, auto reads them from the file)."
             )
         if line.user not in users or line.item not in items:
             what = f"user {line.user!r}" if line.user not in users else f"item {line.item!r}"
             raise Refusal(f"{line.place}: {what} is not among those that the data set lists; correct the line.")
-        found[users[line.user], items[line.item]] = value
-    numbers = torch.tensor(list(found), dtype=torch.long).view(-1, 2)
-    return Triples(numbers[:, 0], numbers[:, 1], torch.tensor(list(found.values()), dtype=torch.float32))
+        ratings[users[line.user], items[line.item]] = value
+    numbers = torch.tensor(list(ratings), dtype=torch.long).view(-1, 2)
+    return Triples(numbers[:, 0], numbers[:, 1], torch.tensor(list(ratings.values()), dtype=torch.float32))
 
 
 def numbered(names: Iterable[str]) -> dict[str, int]:
-    """name → number, by number where all are numbers, else by name."""
+    """Assign consecutive indices to names, sorted numerically if all are numbers, otherwise alphabetically."""
     distinct = set(names)
     if all(name.isdecimal() for name in distinct):
         return {name: number for number, name in enumerate(sorted(distinct, key=int))}

@@ -1,4 +1,4 @@
-"""Anybody's table of ratings as it stands in a file, and the values that ratings have in it. Imports no torch."""
+"""Read a user's table of ratings and infer which values ratings can have. Imports no torch."""
 
 import math
 from collections.abc import Iterable
@@ -10,26 +10,26 @@ from scalian_exp.refusal import Refusal
 
 COLUMNS = ("user", "item", "rating")
 MOST_LEVELS = 50
-"""different ratings; where there are more, they are points of a scale"""
+"""Most distinct ratings that are taken for levels; more of them are points of a continuous scale."""
 STEPS = 20
-"""into which a scale is divided for models whose ratings are states"""
+"""Steps into which a continuous scale is divided, for models with discrete ratings."""
 
 
 class Line(NamedTuple):
-    """A rating as it stands in a file."""
+    """A rating as text, with its place in the file."""
 
     user: str
     item: str
     rating: str
     place: str
-    """file and line, for sentences"""
+    """File and line, for messages."""
 
 
 def read_csv(file: Path) -> tuple[list[Line], dict[str, str]]:
-    """The lines, and item → its title, the first one given.
+    """Read a table of ratings: its lines, and the titles (item → the first title given for it).
 
     Raises:
-        Refusal: if a column is missing, a line is broken, or there is none.
+        Refusal: if a column is missing, a line is broken, or there are no lines.
     """
     separator = separator_of(file, COLUMNS)
     rows = records(file, separator, quoted=True)
@@ -43,12 +43,12 @@ def read_csv(file: Path) -> tuple[list[Line], dict[str, str]]:
             if len(fields) != len(header):
                 wrong = f"has {len(fields)} fields, but the header names {len(header)} columns"
             raise Refusal(
-                f"{file}, line {number} {wrong}; repair or remove it (text that holds {separator!r} goes in double "
+                f"{file}, line {number} {wrong}; repair or remove it (text that contains {separator!r} goes in double "
                 "quotes)."
             )
-        said = fields[title].strip() if title is not None else ""
+        given_title = fields[title].strip() if title is not None else ""
         name, value = fields[item].strip(), fields[rating].strip()
-        titles[name] = titles.get(name) or said
+        titles[name] = titles.get(name) or given_title
         value = value if separator == "," else value.replace(",", ".")  # as spreadsheets write it in Europe
         lines.append(Line(fields[user].strip(), name, value, f"{file}, line {number}"))
     if not lines:
@@ -57,31 +57,32 @@ def read_csv(file: Path) -> tuple[list[Line], dict[str, str]]:
 
 
 def levels_of(lines: Iterable[Line]) -> tuple[list[float], bool]:
-    """The values that ratings have, ascending, and whether there may be others between them.
+    """Infer the rating levels, ascending, and whether ratings between them are possible.
 
-    Of a few different values each is a level; of many, as where a slider was moved, levels divide their range evenly.
+    Few distinct values are each a level; if there are many, as from a slider, levels divide their range evenly.
 
     Raises:
-        Refusal: if a rating is no number.
+        Refusal: if a rating is not a number.
     """
-    found: set[float] = set()
+    values: set[float] = set()
     for line in lines:
-        found.add(number_of(line))
-    if len(found) <= MOST_LEVELS:
-        return sorted(found), False
-    low, high = min(found), max(found)
+        values.add(number_of(line))
+    if len(values) <= MOST_LEVELS:
+        return sorted(values), False
+    low, high = min(values), max(values)
     return [low, *(low + (high - low) * step / STEPS for step in range(1, STEPS)), high], True
 
 
 def number_of(line: Line) -> float:
-    """
+    """Return a line's rating as a number.
+
     Raises:
-        Refusal: if the rating is no finite number.
+        Refusal: if the rating is not a finite number.
     """
     try:
         value = float(line.rating)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise Refusal(f"{line.place}: the rating {line.rating!r} is no number; correct or remove the line.")
+        raise Refusal(f"{line.place}: the rating {line.rating!r} is not a number; correct or remove the line.")
     return value

@@ -1,9 +1,9 @@
-"""Ratings as a table whose rows are users or items.
+"""Base class of rating data: a table whose rows are users or items.
 
-Batches are dicts of rows: rating (B, M), what a prediction may see, and target (B, M), what it is scored on, float and
-0 where there is none; known (B, M), bool: which pairs are rated in any split, without how. Scales that reach 0 or below
-are shifted above it, see batches.py. In training rating and target are the same; at validation the target is held out
-of the training ratings, and at the test it is the test split's, while rating is all that isn't.
+Batches are dicts of rows: rating (B, M), which a prediction may see, and target (B, M), on which it is scored, both
+float and 0 where there is no rating; known (B, M), bool, whether a pair is rated in any split. Scales that reach 0 or
+below are shifted above it, see batches.py. In training, rating and target are equal. In validation, the target is held
+out of the training ratings. In the test, the target is the test split and rating is everything else.
 """
 
 from abc import ABC, abstractmethod
@@ -24,21 +24,24 @@ from scalian_exp.refusal import Refusal
 
 @dataclass
 class RatingSource:
-    """What a data set's files hold."""
+    """The ratings of a data set's files, with the names of their users and items."""
 
     users: list[str]
-    """their names"""
+    """Names of the users, in the order of their indices."""
     items: list[str]
+    """Names of the items, in the order of their indices."""
     titles: list[str]
+    """Title of each item."""
     train: Triples
+    """Training ratings."""
     test: Triples | None = None
-    """None: part of the training ratings is to be held out"""
+    """Test ratings; None if part of the training ratings is to be held out."""
     genres: list[str] = field(default_factory=list)
-    """the first of each item, where they are known"""
+    """First genre of each item, where they are known."""
 
 
 class RatingRows(Batched):
-    """Rows of the tables (N, M)."""
+    """Rows of the three tables rating, target and known, each (N, M)."""
 
     def __init__(self, rating: Tensor, target: Tensor, known: Tensor):
         self.rating, self.target, self.known = rating, target, known
@@ -52,17 +55,17 @@ class RatingRows(Batched):
 
 
 class Ratings(Data, ABC):
-    """Who rated what how; a subclass reads it.
+    """Base class of ratings of items by users; subclasses implement `read`.
 
     Args:
-        users: how many there are, at least: those that the files lack have no ratings.
-        items: the same.
+        users: number of users; may exceed those in the files, the others have no ratings.
+        items: number of items, likewise.
         levels: the values that a rating can have, ascending.
-        liked: ratings from this one on say that the item was liked.
-        rows: of the table: users or items.
-        batch_size: rows a step.
-        val_share: part of the training ratings that is held out for validation.
-        test_share: part of all ratings that is held out for the test, where the data set has no split of its own.
+        liked: lowest rating that means the item was liked.
+        rows: what the rows of the table are: users or items.
+        batch_size: rows per step.
+        val_share: fraction of the training ratings held out for validation.
+        test_share: fraction of all ratings held out for the test, where the data set has no test split.
     """
 
     noun: ClassVar = "ratings"
@@ -85,34 +88,39 @@ class Ratings(Data, ABC):
             raise Refusal("dataset.levels=[] has no rating; give the values that a rating can have.")
         if liked > levels[-1]:
             raise Refusal(
-                f"dataset.liked={liked:g} is above all dataset.levels={list(levels)}: nothing could be liked; say from "
-                f"which rating on something is: dataset.liked={levels[-1]:g} or less."
+                f"dataset.liked={liked:g} is above all dataset.levels={list(levels)}, so nothing could be liked; set "
+                f"it to the lowest rating of a liked item: dataset.liked={levels[-1]:g} or less."
             )
         self.users, self.items, self.rows, self.scale = users, items, rows, list(levels)
         self.shift = above_zero(levels)
-        """what ratings in the tables have more than those in the files"""
+        """Offset added to the ratings of the files to obtain those in the tables."""
         self.levels, self.liked = [level + self.shift for level in levels], liked + self.shift
-        """as in the tables; `scale` has the levels of the files"""
+        """Levels and threshold in the tables; `scale` has the levels in the files."""
         self.val_share, self.test_share = val_share, test_share
         self.user_names: list[str] = []
-        """once `setup` has run"""
+        """Names of the users, as the lists below: empty until `setup` has run."""
         self.item_names: list[str] = []
         self.titles: list[str] = []
         self.genres: list[str] = []
 
     @abstractmethod
     def read(self) -> RatingSource:
-        """All ratings, and what they are of."""
+        """Read all ratings, with the names of users and items."""
 
     def setup(self, stage: str | None = None) -> None:
+        """Read the ratings, hold out validation (and test) ratings, and build the tables.
+
+        Raises:
+            Refusal: if there are more users or items than configured, or if a split would be empty or overlap.
+        """
         if self.splits:
             return
         source = self.read()
-        for name, found, most in (("users", source.users, self.users), ("items", source.items, self.items)):
-            if len(found) > most:
+        for name, names, most in (("users", source.users, self.users), ("items", source.items, self.items)):
+            if len(names) > most:
                 raise Refusal(
                     f"There are {len(source.users)} users and {len(source.items)} items, but dataset.{name} is {most}; "
-                    f"say dataset.users={max(len(source.users), self.users)} "
+                    f"set dataset.users={max(len(source.users), self.users)} "
                     f"dataset.items={max(len(source.items), self.items)}."
                 )
         self.user_names, self.item_names = source.users, source.items
@@ -125,9 +133,9 @@ class Ratings(Data, ABC):
         seen, held, scored = (self.table(part) for part in (train, val, test))
         known = (seen + held + scored) > 0
         if both := int(((seen + held > 0) & (scored > 0)).sum()):
-            raise Refusal(f"{both} ratings of the test split are among the training ones as well; remove them there.")
+            raise Refusal(f"{both} ratings of the test split are also among the training ratings; remove them there.")
         self.identity = {
-            "users": hash_of(self.user_names),  # which the network's inputs stand for
+            "users": hash_of(self.user_names),  # the meaning of the network's inputs
             "items": hash_of(self.item_names),
             EXAMPLES: {"train": train.identity, "val": val.identity, "test": test.identity},
         }
@@ -138,35 +146,45 @@ class Ratings(Data, ABC):
         }
 
     def parts(self, ratings: Triples, share: float, name: str) -> tuple[Triples, Triples]:
-        """The ratings that are kept, and those held out: the same for every seed of a run."""
+        """Split ratings into those that remain and a share held out, the same for every run's seed.
+
+        Raises:
+            Refusal: if either part would be empty.
+        """
         size = len(ratings.values)
         count = round(share * size)
         if not 0 < count < size:
             raise Refusal(
-                f"dataset.{name}_share={share:g} of {size} ratings must leave some and take some; give another "
+                f"dataset.{name}_share={share:g} of {size} ratings must take some and leave some; give another "
                 "share, or more ratings."
             )
         order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
         return ratings.part(order[count:]), ratings.part(order[:count])
 
     def table(self, ratings: Triples) -> Tensor:
-        """(users, items), or transposed where rows are items; 0 where there is no rating."""
+        """Build the table (users, items), transposed if rows are items; 0 where there is no rating."""
         table = torch.zeros(self.users, self.items)
         table[ratings.users, ratings.items] = ratings.values + self.shift
         return table if self.rows == "users" else table.T.contiguous()
 
     def by_user(self, table: Tensor) -> Tensor:
-        """A table (N, M) with users as rows."""
+        """Return a table (N, M) with users as rows, transposing it if rows are items."""
         return table if self.rows == "users" else table.T
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Check that users, items and splits are those that a checkpoint was trained on.
+
+        Raises:
+            Refusal: if they differ.
+        """
         inputs = ("users", "items")
         if any(state_dict.get(name, self.identity[name]) != self.identity[name] for name in inputs):
             raise Refusal(
-                "The users or items of the ratings have changed since this run began, and its network no longer knows "
-                "which is which; put the old files back, or start a new run."
+                "The users or items of the ratings have changed since this run began, so its network's inputs no "
+                "longer match them; put the old files back, or start a new run."
             )
         super().load_state_dict(state_dict)
 
     def prepare(self, batch: Examples) -> Examples:
+        """Convert ratings to the network's floating-point type."""
         return {**batch, "rating": batch["rating"].to(self.dtype), "target": batch["target"].to(self.dtype)}

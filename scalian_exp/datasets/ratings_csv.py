@@ -1,4 +1,4 @@
-"""Anybody's ratings, and made-up ones."""
+"""Your own ratings from a CSV file, and synthetic ones."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,13 +16,14 @@ from scalian_exp.refusal import Refusal
 
 
 class RatingsCSV(Ratings):
-    """<root>/ratings.csv, UTF-8: a header that names the columns user, item, rating and perhaps title, in any order and
-    among others; then a rating a line. Commas, semicolons or tabs divide the columns. If a user rates an item again,
-    the last rating counts. The test split is a random part.
+    """Your own ratings: <root>/ratings.csv with the columns user, item, rating and optionally title.
+
+    The file is UTF-8 and has a header; columns are in any order, others are ignored, and commas, semicolons or tabs
+    separate them. If a user rates an item again, the last rating counts. The test split is drawn at random.
 
     Args:
-        levels: the values that a rating can have, or auto: those in the file, or a scale if they are many.
-        continuous: ratings between the levels are possible too; models whose ratings are states take the nearest.
+        levels: the values that a rating can have, or auto: those in the file, or a continuous scale if they are many.
+        continuous: ratings between the levels are possible; models with discrete ratings round to the nearest level.
 
     Raises:
         Refusal: if the root is a file.
@@ -44,7 +45,7 @@ class RatingsCSV(Ratings):
         self.root = Path(root)
         if self.root.is_file():
             raise Refusal(
-                f"{root} is a file; dataset.root is the folder of ratings.csv: dataset.root={self.root.parent}"
+                f"{root} is a file; set dataset.root to the folder of ratings.csv: dataset.root={self.root.parent}"
             )
         node: dict[str, Any] = {"root": root, "levels": levels, "continuous": continuous}
         if levels == "auto":
@@ -54,13 +55,18 @@ class RatingsCSV(Ratings):
 
     @classmethod
     def found(cls, node: Mapping[str, Any]) -> dict[str, Any]:
-        """The levels in the file, where the config leaves them to it, and whether there are ratings between them."""
+        """Infer `levels` from the file if they are auto, and whether ratings between them are possible."""
         if node["levels"] != "auto":
             return {}
         levels, continuous = levels_of(read_csv(Path(node["root"]) / "ratings.csv")[0])
         return {"levels": levels, "continuous": True} if continuous else {"levels": levels}
 
     def read(self) -> RatingSource:
+        """Read the file and print a summary.
+
+        Raises:
+            Refusal: if the file is missing or broken, or has a rating that is not allowed.
+        """
         file = self.root / "ratings.csv"
         lines, titles = read_csv(file)
         users, items = numbered(line.user for line in lines), numbered(line.item for line in lines)
@@ -70,17 +76,18 @@ class RatingsCSV(Ratings):
 
     @rank_zero_only
     def tell(self, file: Path, users: int, items: int, ratings: int, lines: int) -> None:
-        """Print what was found, in the main process."""
+        """Print the numbers of ratings, items and users; only in the main process."""
         scale = f"{self.scale[0]:g} to {self.scale[-1]:g}"
         print(f"{'data':<12} {file}: {ratings} ratings, {scale}, of {items} items by {users} users")
         if again := lines - ratings:
-            print(f"{'left out':<12} {again} ratings of pairs that come again: the last one counts")
+            print(f"{'left out':<12} {again} ratings of pairs that are rated again: the last rating counts")
 
 
 class FakeRatings(Ratings):
-    """Made-up ratings: there are two kinds of users and two kinds of items, and a user likes those of its own kind."""
+    """Synthetic ratings: users and items are of two kinds each, and users like the items of their kind."""
 
     def read(self) -> RatingSource:
+        """Generate ratings of half of all pairs, the same for every run's seed."""
         generator = torch.Generator().manual_seed(SPLIT_SEED)
         users, items = torch.arange(self.users), torch.arange(self.items)
         own = (users.unsqueeze(1) - items) % 2 == 0

@@ -1,7 +1,7 @@
-"""Data that doesn't fit in memory, in shards: files of some thousand examples, which scripts/make_shards.py writes.
+"""Data larger than memory, in shards: files of several thousand examples, written by scripts/make_shards.py.
 
-The shards are litdata's. WebDataset's tar files can only be read from front to back; litdata's examples are found by
-their number, and so order, resuming and the division among processes are those of all other data.
+The shards have litdata's format. WebDataset's tar files can only be read sequentially; litdata reads examples by index,
+so order, resuming and sharing among processes work as for all other data.
 """
 
 import logging
@@ -25,43 +25,43 @@ from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
 FACTS = "shards.json"
-"""what make_shards.py says of all splits: the images' shape, and how many classes there are"""
-AGAIN = "write the shards again by scripts/make_shards.py"
+"""File in which make_shards.py records the images' shape and the number of classes."""
+AGAIN = "write the shards again with scripts/make_shards.py"
 SPLITS = ("train", "val", "test")
 
 
 PLAIN = {"tensor", "no_header_tensor", "numpy", "no_header_numpy", "int", "float", "bool", "bytes", "str"}
-"""litdata's formats that are numbers and texts; others may be pickles, which can run any code when they are opened"""
+"""litdata's formats of numbers and texts; others may be pickles, which can run arbitrary code when opened."""
 
 
 def plain_index(file: Path) -> dict[str, Any]:
-    """What litdata's index of a split says.
+    """Read litdata's index of a split.
 
     Raises:
-        Refusal: if its examples may be pickles.
+        Refusal: if the index is damaged, or its examples may be pickles.
     """
     index: dict[str, Any] = read_json(file, dict, AGAIN)
     config = index.get("config") or {}
     if not isinstance(config, dict):
-        raise Refusal(f"{file} is damaged: its config is something else; {AGAIN}.")
+        raise Refusal(f"{file} is damaged: its config is not a mapping; {AGAIN}.")
     formats = [str(name).partition(":")[0] for name in config.get("data_format") or []]
     if wrong := [name for name in formats if name not in PLAIN]:
         raise Refusal(
-            f"{file} says that its examples are of the kind {wrong[0]}, which could run code when they are opened; "
+            f"{file} says that its examples have the format {wrong[0]}, which could run code when they are opened; "
             f"{AGAIN}."
         )
     if "__enum__" in str(config.get("data_spec")):
-        raise Refusal(f"{file} names code to be imported; {AGAIN}.")
+        raise Refusal(f"{file} names code to import; {AGAIN}.")
     return index
 
 
 class ShardedExamples(Batched):
-    """A split's examples, read when a batch asks for them.
+    """The examples of a split, read from its shards when a batch asks for them.
 
     Args:
-        folder: of one split.
-        mixed: so many shards are shuffled together. An epoch goes through the shards in random order, and each is read
-            once: disks and buckets like that.
+        folder: the split's folder.
+        mixed: number of shards shuffled together. An epoch visits the shards in random order and reads each once,
+            which suits disks and object stores.
     """
 
     def __init__(self, folder: Path, mixed: int):
@@ -74,15 +74,16 @@ class ShardedExamples(Batched):
         return sum(self.sizes)
 
     def __getitem__(self, indices: Tensor) -> Examples:
-        if self.process != os.getpid():  # a loader's process must not share open files with the one that made it
+        if self.process != os.getpid():  # a worker process must not share open files with its parent
             from litdata import StreamingDataset
 
-            logging.getLogger("litdata").setLevel(logging.ERROR)  # it tells how it reads, of each split anew
+            logging.getLogger("litdata").setLevel(logging.ERROR)  # it logs how it reads, once per split
             self.process, self.stream = os.getpid(), StreamingDataset(str(self.folder))
         examples = [self.stream[index] for index in indices.tolist()]
         return {name: torch.stack([example[name] for example in examples]) for name in examples[0]}
 
     def order(self, generator: torch.Generator) -> Tensor:
+        """Return all indices (N,): shards in random order, examples shuffled within groups of `mixed` shards."""
         ends = list(accumulate(self.sizes))
         shards = [torch.arange(end - size, end) for size, end in zip(self.sizes, ends, strict=True)]
         shuffled = [shards[k] for k in torch.randperm(len(shards), generator=generator).tolist()]
@@ -91,32 +92,32 @@ class ShardedExamples(Batched):
 
 
 def facts_of(root: str | Path) -> dict[str, Any]:
-    """What shards.json says.
+    """Read the images' shape and the number of classes from shards.json.
 
     Raises:
-        Refusal: if litdata is missing, or the folder holds no shards of ours.
+        Refusal: if litdata is missing, or the folder has no shards or a damaged file.
     """
     try:
         import litdata  # noqa: F401
     except ImportError as error:
-        raise Refusal("Shards are read by litdata; install it: pip install 'scalian-exp[shards]'.") from error
+        raise Refusal("Reading shards needs litdata; install it: pip install 'scalian-exp[shards]'.") from error
     missing = [
         name for name in (FACTS, *[f"{split}/index.json" for split in SPLITS]) if not (Path(root) / name).exists()
     ]
     if missing:
-        raise Refusal(f"dataset.root={root} has no {missing[0]}; write shards into it by scripts/make_shards.py.")
+        raise Refusal(f"dataset.root={root} has no {missing[0]}; write shards into it with scripts/make_shards.py.")
     file = Path(root) / FACTS
     match read_json(file, dict, AGAIN):
         case {"image": [int(), int(), int()], "classes": int()} as facts:
             return facts
-    raise Refusal(f"{file} is damaged: it doesn't tell the images' shape and the number of classes; {AGAIN}.")
+    raise Refusal(f"{file} is damaged: it lacks the images' shape or the number of classes; {AGAIN}.")
 
 
 def sizes_of(folder: Path) -> list[int]:
-    """How many examples each shard of a split has.
+    """Return the number of examples in each shard of a split.
 
     Raises:
-        Refusal: if index.json is damaged, a shard is missing or not whole, or they may be pickles.
+        Refusal: if index.json is damaged, a shard is missing or incomplete, or examples may be pickles.
     """
     file = folder / "index.json"
     sizes = []
@@ -127,21 +128,21 @@ def sizes_of(folder: Path) -> list[int]:
             case {"chunk_size": int(size), "filename": str(name)} if size > 0:
                 if not (folder / name).is_file():
                     raise Refusal(f"{folder} has no {name}, which its index.json names; {AGAIN}.")
-                if not (compressed or is_whole(folder / name, size)):
+                if not (compressed or is_complete(folder / name, size)):
                     raise Refusal(
-                        f"{folder / name} is damaged: it doesn't hold {size} examples as its index.json says; copy it "
+                        f"{folder / name} is damaged: it doesn't have the {size} examples of its index.json; copy it "
                         f"again, or {AGAIN}."
                     )
                 sizes.append(size)
             case _:
-                raise Refusal(f"{file} is damaged: it doesn't tell what each shard holds; {AGAIN}.")
+                raise Refusal(f"{file} is damaged: it doesn't say what each shard contains; {AGAIN}.")
     return sizes
 
 
-def is_whole(shard: Path, size: int) -> bool:
-    """Does a shard begin with this number of examples, and end where its own table of their places says?
+def is_complete(shard: Path, size: int) -> bool:
+    """Return whether a shard's header gives this number of examples and matches the length of the file.
 
-    The table is litdata's: little-endian uint32, the number of examples, where each begins, and where the last ends.
+    The header is litdata's: little-endian uint32, the number of examples, where each begins, and where the last ends.
     """
     check_regular(shard, AGAIN)
     header = 4 * (size + 2)
@@ -154,14 +155,14 @@ def is_whole(shard: Path, size: int) -> bool:
 
 
 class Shards(Images):
-    """Images, with labels where the shards have them.
+    """Images in shards, with labels if the shards have them.
 
     Args:
         root: the folder that make_shards.py wrote.
-        mixed: shards that are shuffled together.
+        mixed: number of shards shuffled together.
 
     Raises:
-        Refusal: if there are no such shards, or their images are of another shape.
+        Refusal: if there are no shards, or their images have another shape.
     """
 
     def __init__(
@@ -178,9 +179,15 @@ class Shards(Images):
 
     @property
     def classes_found(self) -> int:
+        """Number of classes, as make_shards.py recorded it."""
         return int(facts_of(self.root)["classes"])
 
     def setup(self, stage: str | None = None) -> None:
+        """Read the shards' indices; examples are read when a batch asks for them.
+
+        Raises:
+            Refusal: if there are no shards, or they are damaged or have another shape.
+        """
         self.check_shape("The shards' images", facts_of(self.root)["image"])
         parts = {name: ShardedExamples(self.root / name, self.mixed) for name in SPLITS}
         self.identity = {EXAMPLES: {name: part.identity for name, part in parts.items()}}
@@ -188,10 +195,14 @@ class Shards(Images):
 
 
 class MaskShards(Masks):
-    """Images with masks, as Shards.
+    """Images with masks in shards.
+
+    Args:
+        root: the folder that make_shards.py wrote.
+        mixed: number of shards shuffled together.
 
     Raises:
-        Refusal: as there.
+        Refusal: if there are no shards, or their images have another shape.
     """
 
     def __init__(
@@ -210,6 +221,11 @@ class MaskShards(Masks):
         self.root, self.mixed = Path(root), mixed
 
     def read(self) -> Mapping[str, Batched]:
+        """Read the shards' indices; examples are read when a batch asks for them.
+
+        Raises:
+            Refusal: if the shards are damaged, have another shape, or too many classes.
+        """
         facts = facts_of(self.root)
         self.check_shape("The shards' images", facts["image"])
         if facts["classes"] > self.num_classes:

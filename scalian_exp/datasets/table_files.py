@@ -1,4 +1,4 @@
-"""Tables in text files: their separator, their header, their records. Imports no torch."""
+"""Read tables in text files: separator, header and records. Imports no torch."""
 
 import csv
 import sys
@@ -10,20 +10,22 @@ from scalian_exp.refusal import Refusal
 
 SEPARATORS = (",", ";", "\t", "|")
 REGULAR = "put the table itself there"
-"""what to do about a FIFO in its place"""
+"""Advice for a FIFO in place of a table."""
 
 
 def records(
     file: Path, separator: str = ",", encoding: str = "utf-8-sig", quoted: bool | None = None
 ) -> Iterator[tuple[int, list[str]]]:
-    """Number and fields of each line of a file, blank lines left out.
+    """Yield the number and fields of each line of a file, skipping blank lines.
 
     Args:
-        separator: of one character or more.
-        quoted: whether fields may be in double quotes; null: where commas separate them.
+        file: the table.
+        separator: one or more characters between fields.
+        encoding: the file's text encoding.
+        quoted: whether fields may be in double quotes; by default only if commas separate them.
 
     Raises:
-        Refusal: if there is no such file, or it can't be read, or if a quote isn't closed in its line.
+        Refusal: if the file is missing or can't be read, or if a quote isn't closed within its line.
     """
     last = 0
     mark = separator if len(separator) == 1 else "\t"
@@ -35,7 +37,7 @@ def records(
             lines = stream if len(separator) == 1 else (line.replace(separator, "\t") for line in stream)
             reader = csv.reader(lines, delimiter=mark, quoting=quoting)  # type: ignore[arg-type]
             for fields in reader:
-                if reader.line_num > last + 1:  # else all lines up to the next quote would be one title
+                if reader.line_num > last + 1:  # otherwise all lines up to the next quote would be one field
                     raise Refusal(
                         f"{file}, line {last + 1} opens a double quote that it doesn't close; repair the line."
                     )
@@ -43,29 +45,29 @@ def records(
                 if fields:
                     yield last, fields
     except FileNotFoundError as error:
-        raise Refusal(f"There is no file {file}; put it there, or say with dataset.root where it lies.") from error
+        raise Refusal(f"There is no file {file}; put it there, or set dataset.root to its folder.") from error
     except (OSError, UnicodeError, csv.Error) as error:
         raise Refusal(unreadable(file, error, encoding)) from error
 
 
 def unreadable(file: Path, error: Exception, encoding: str = "utf-8-sig") -> str:
-    """What to do about a file that is no text."""
+    """Return the message about a file that can't be decoded as text."""
     wanted = encoding.removesuffix("-sig").upper()
-    return f"{file} can't be read ({error}); it should be a text file in {wanted}: save it so."
+    return f"{file} can't be read ({error}); save it as a text file in {wanted}."
 
 
 def separator_of(file: Path, columns: Sequence[str]) -> str:
-    """What separates the fields of a table whose first line names columns: a comma, semicolon, tab or bar.
+    """Return the separator of a table whose first line names its columns: a comma, semicolon, tab or bar.
 
     Raises:
-        Refusal: if the first line lacks a column, whatever separates them, or if the file can't be read.
+        Refusal: if the first line lacks a column with every separator, or if the file can't be read.
     """
     check_regular(file, REGULAR)
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             first = next((line for line in stream if line.strip()), "").strip("\r\n")
     except FileNotFoundError as error:
-        raise Refusal(f"There is no file {file}; put it there, or say with dataset.root where it lies.") from error
+        raise Refusal(f"There is no file {file}; put it there, or set dataset.root to its folder.") from error
     except (OSError, UnicodeError) as error:
         raise Refusal(unreadable(file, error)) from error
     headers = {mark: next(csv.reader([first], delimiter=mark), []) for mark in SEPARATORS}
@@ -73,11 +75,11 @@ def separator_of(file: Path, columns: Sequence[str]) -> str:
     if missing := [name for name in columns if name not in names(header)]:
         raise Refusal(
             f"{file} has no column {' and '.join(missing)}; its first line has {', '.join(header) or 'none'}: name the "
-            f"columns there, {','.join(columns)}, separated by commas, semicolons or tabs."
+            f"columns in the first line, {','.join(columns)}, separated by commas, semicolons or tabs."
         )
     return mark
 
 
 def names(header: Sequence[str]) -> list[str]:
-    """The columns that a header names, in small letters."""
+    """Return the column names in a header, stripped and in lower case."""
     return [name.strip().lower() for name in header]

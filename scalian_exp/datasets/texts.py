@@ -1,6 +1,6 @@
-"""Texts as TF-IDF vectors, sparse until a batch is asked for.
+"""Documents as TF-IDF vectors, stored as a sparse matrix and made dense a batch at a time.
 
-Batches are dicts: text (B, vocabulary_size), float, rows of length 1; label (B,), int64.
+Batches are dicts: text (B, vocabulary_size), float, rows of Euclidean length 1; label (B,), int64.
 """
 
 import csv
@@ -23,12 +23,14 @@ from scalian_exp.refusal import Refusal
 
 
 class Documents(NamedTuple):
+    """Texts and the names of their classes, in the same order."""
+
     texts: list[str]
     labels: list[str]
 
 
 class SparseTexts(Batched):
-    """Rows of a sparse matrix (N, V), dense by the batch."""
+    """Rows of a sparse matrix (N, V), made dense a batch at a time."""
 
     def __init__(self, matrix: Any, labels: Tensor, texts: list[str]):
         self.matrix, self.labels, self.texts = matrix, labels, texts
@@ -42,11 +44,13 @@ class SparseTexts(Batched):
 
 
 class Texts(Data, ABC):
-    """The most frequent words of the training documents make the vocabulary; English stop words are left out.
+    """Base class of text data; subclasses implement `read`.
+
+    The vocabulary is the most frequent words of the training documents, without English stop words.
 
     Args:
-        vocabulary_size: words; fewer if the documents don't have so many, the vectors then end in zeros.
-        batch_size: documents a step.
+        vocabulary_size: number of words; if the documents have fewer, the vectors end in zeros.
+        batch_size: documents per step, over all processes together.
         val_size: training documents held out for validation.
     """
 
@@ -59,9 +63,10 @@ class Texts(Data, ABC):
 
     @abstractmethod
     def read(self) -> dict[str, Documents]:
-        """train and test."""
+        """Return the documents of train and test."""
 
     def setup(self, stage: str | None = None) -> None:
+        """Read the documents, hold out a validation split, and fit the vocabulary to the training documents."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         if self.splits:
@@ -76,7 +81,7 @@ class Texts(Data, ABC):
         try:
             self.vectorizer.fit(parts["train"].texts)
         except ValueError as error:
-            raise Refusal(f"There is no vocabulary in these texts ({error}); give texts of some words.") from error
+            raise Refusal(f"These texts yield no vocabulary ({error}); give texts with more words.") from error
         self.class_names = sorted({label for part in parts.values() for label in part.labels})
         number = {name: index for index, name in enumerate(self.class_names)}
         self.splits = {
@@ -85,52 +90,55 @@ class Texts(Data, ABC):
             )
             for name, part in parts.items()
         }
-        words = sorted(self.vectorizer.vocabulary_.items())  # which the network's inputs stand for
+        words = sorted(self.vectorizer.vocabulary_.items())  # the meaning of the network's inputs
         self.identity = {
             "vocabulary": hash_of(words),
             EXAMPLES: {name: identity(part.texts) for name, part in parts.items()},
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse a vocabulary or splits other than those that a checkpoint was trained on."""
         if state_dict.get("vocabulary", self.identity["vocabulary"]) != self.identity["vocabulary"]:
             raise Refusal(
-                "The training texts have changed since this run began, and their words no longer are those that the "
-                "network learned; put the old texts back, or start a new run."
+                "The training texts have changed since this run began, so their vocabulary is no longer the one that "
+                "the network learned; put the old texts back, or start a new run."
             )
         super().load_state_dict(state_dict)
 
     def prepare(self, batch: Examples) -> Examples:
+        """Convert vectors to the network's floating-point type."""
         return {**batch, "text": batch["text"].to(self.dtype)}
 
     def vectors(self, texts: list[str]) -> Any:
-        """Sparse (N, vocabulary_size); a document of unknown words only is a row of zeros."""
+        """Vectorise texts as a sparse matrix (N, vocabulary_size); texts without known words are rows of zeros."""
         matrix = self.vectorizer.transform(texts)
         matrix.resize(len(texts), self.vocabulary_size)
         return matrix
 
     def vector(self, text: str) -> Tensor:
-        """One text of a user's, (1, vocabulary_size).
+        """Vectorise one text of the user's, (1, vocabulary_size).
 
         Raises:
-            Refusal: if no word of it is known.
+            Refusal: if it is empty or has no known word.
         """
         if not text.strip():
             raise Refusal("The text is empty; give some words: text='…'.")
         matrix = self.vectors([text])
         if matrix.nnz == 0:
             raise Refusal(
-                f"None of the words of {text!r} is among the {len(self.vectorizer.vocabulary_)} that were learned; "
+                f"None of the words in {text!r} is among the {len(self.vectorizer.vocabulary_)} of the vocabulary; "
                 "give other words, or train with a larger dataset.vocabulary_size."
             )
         return torch.from_numpy(matrix.toarray())
 
 
 def subset(documents: Documents, indices: list[int]) -> Documents:
+    """Return the documents at these indices."""
     return Documents([documents.texts[i] for i in indices], [documents.labels[i] for i in indices])
 
 
 class TextsOnDisk(Texts, ABC):
-    """Texts that lie below a folder, `root`."""
+    """Base class of texts in files in the folder `root`."""
 
     def __init__(
         self,
@@ -144,27 +152,30 @@ class TextsOnDisk(Texts, ABC):
 
 
 class TextCSV(TextsOnDisk):
-    """Anybody's texts: files with the columns label and text, <root>/train.csv and <root>/test.csv. Commas, semicolons
-    or tabs divide the columns.
+    """Your own texts: <root>/train.csv and <root>/test.csv with the columns label and text.
 
-    Raises:
-        Refusal: if the root is a file.
+    Commas, semicolons or tabs separate the columns.
     """
 
     def read(self) -> dict[str, Documents]:
+        """Read both files.
+
+        Raises:
+            Refusal: if the root is a file, or a file is missing or broken.
+        """
         if Path(self.root).is_file():
             raise Refusal(
-                f"{self.root} is a file; dataset.root is the folder of train.csv and test.csv: "
+                f"{self.root} is a file; set dataset.root to the folder of train.csv and test.csv: "
                 f"{word('dataset.root', Path(self.root).parent)}"
             )
         return {split: read_csv(Path(self.root) / f"{split}.csv") for split in ("train", "test")}
 
 
 def read_csv(file: Path) -> Documents:
-    """A table with a header that names the columns label and text, among others perhaps.
+    """Read a table whose header names the columns label and text; other columns are ignored.
 
     Raises:
-        Refusal: if there is no such file, a column is missing, or a text is empty.
+        Refusal: if the file or a column is missing, or if a text or label is empty.
     """
     separator = separator_of(file, ("label", "text"))
     csv.field_size_limit(sys.maxsize)
@@ -186,10 +197,10 @@ def read_csv(file: Path) -> Documents:
 
 
 class Newsgroups(TextsOnDisk):
-    """20 newsgroups, split by date, as published: <root>/20news-bydate.tar.gz, downloaded if it is missing.
+    """20 newsgroups with the published split by date: <root>/20news-bydate.tar.gz, downloaded if it is missing.
 
     Args:
-        remove: what is taken out of the messages: headers, footers, quotes.
+        remove: what to remove from the messages: headers, footers, quotes.
     """
 
     def __init__(
@@ -204,25 +215,29 @@ class Newsgroups(TextsOnDisk):
         self.remove = tuple(remove or ())
 
     def prepare_data(self) -> None:
+        """Download the archive if it is missing."""
         archive(self.root)
 
     def read(self) -> dict[str, Documents]:
-        read = messages(archive(self.root), self.remove)
+        """Read the messages of both published splits, labelled with their newsgroups."""
+        splits = messages(archive(self.root), self.remove)
         return {
             split: Documents([message.text for message in part], [message.group for message in part])
-            for split, part in read.items()
+            for split, part in splits.items()
         }
 
 
 class FakeTexts(Texts):
-    """Made-up documents of four topics: half of a document's words are its topic's, half anybody's."""
+    """Synthetic documents on four topics: half of a document's words are specific to its topic, half are common."""
 
     def read(self) -> dict[str, Documents]:
+        """Generate 80 training and 20 test documents, the same for every run's seed."""
         rng = np.random.default_rng(SPLIT_SEED)
         return {split: fake_documents(size, rng) for split, size in (("train", 80), ("test", 20))}
 
 
 def fake_documents(size: int, rng: np.random.Generator) -> Documents:
+    """Generate documents of 20 words whose topics alternate."""
     topics = [f"topic{index % 4}" for index in range(size)]
     own = [[f"{topic}word{i}" for i in rng.integers(0, 10, 10)] for topic in topics]
     common = [[f"word{i}" for i in rng.integers(0, 20, 10)] for _ in topics]

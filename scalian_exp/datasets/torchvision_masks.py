@@ -1,4 +1,4 @@
-"""Larger published images and masks, where torchvision lays them; streamed from their files."""
+"""Larger published segmentation data in torchvision's layout on disk, streamed from its files."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -20,21 +20,21 @@ from scalian_exp.refusal import Refusal
 
 
 class StreamedMasks(Masks):
-    """Two splits on disk: the first is for training, and val_size images of it for validation; the second is the test.
+    """Base class of published data with two splits: one for training and validation, the other for the test.
 
     Args:
-        root: the folder below which the data set has its own.
+        root: the folder that contains the data set's folder.
         fit: crop, resize or pad (with void) images to image_size.
         val_size: training images held out for validation.
 
     Raises:
-        Refusal: if files are missing and can't be downloaded, or if they are not what they should be.
+        Refusal: if files are missing and can't be downloaded, or if they can't be used.
     """
 
     advice: ClassVar[str]
-    """what to put where"""
+    """Which files to put where, for messages."""
     numbers: ClassVar[Mapping[int, int] | None] = None
-    """number in the files → class, where they differ"""
+    """Number in the files → class, where they differ."""
 
     def __init__(
         self,
@@ -54,15 +54,21 @@ class StreamedMasks(Masks):
 
     @abstractmethod
     def paths(self, test: bool) -> Sequence[tuple[str | Path, str | Path]]:
-        """Images and masks for training, or for the test."""
+        """Return the paths of images and masks of the test split or of the training split, downloading if needed."""
 
     def read(self) -> Mapping[str, MaskFiles]:
+        """List the files of both splits and hold out a validation split."""
         classes = Classes(self.num_classes, self.ignore_index, numbers=self.numbers)
         train, test = (MaskFiles(self.pairs(part), self.shape, self.fit, classes) for part in (False, True))
-        kept, held = held_out(len(train), self.val_size)
-        return {"train": train.subset(kept.tolist()), "val": train.subset(held.tolist()), "test": test}
+        remaining, held = held_out(len(train), self.val_size)
+        return {"train": train.subset(remaining.tolist()), "val": train.subset(held.tolist()), "test": test}
 
     def pairs(self, test: bool) -> list[tuple[Picture, Picture]]:
+        """Return the sorted pairs of a split.
+
+        Raises:
+            Refusal: if files are missing or broken and can't be downloaded.
+        """
         try:
             pairs = sorted((Picture(Path(image)), Picture(Path(mask))) for image, mask in self.paths(test))
         except (OSError, RuntimeError, ValueError, EOFError, TarError, BadZipFile) as error:
@@ -77,18 +83,19 @@ class StreamedMasks(Masks):
 
 
 class VOC2012(StreamedMasks):
-    """Everyday photographs with 20 kinds of things and the background (Everingham et al. 2010): 1,464 and 1,449."""
+    """PASCAL VOC 2012: photographs of 20 object classes and background (Everingham et al. 2010), 1,464 + 1,449."""
 
     advice = "put VOCdevkit/VOC2012 of VOCtrainval_11-May-2012.tar there (delete what a broken download left)"
 
     def paths(self, test: bool) -> Sequence[tuple[str | Path, str | Path]]:
+        """Return the pairs of VOC's train split, or of its val split for the test."""
         present = (self.root / "VOCdevkit/VOC2012").is_dir()  # torchvision would unpack it each time
         voc = datasets.VOCSegmentation(str(self.root), image_set="val" if test else "train", download=not present)
         return list(zip(voc.images, voc.masks, strict=True))
 
 
 class OxfordPets(StreamedMasks):
-    """Cats and dogs (Parkhi et al. 2012), 3,680 and 3,669 photographs: pet, ground, border between."""
+    """Oxford-IIIT Pets: photographs of cats and dogs (Parkhi et al. 2012), 3,680 + 3,669; pet, background, border."""
 
     advice = (
         "put images.tar.gz and annotations.tar.gz of https://www.robots.ox.ac.uk/~vgg/data/pets there, unpacked into "
@@ -97,6 +104,7 @@ class OxfordPets(StreamedMasks):
     numbers: ClassVar[Mapping[int, int]] = {1: 0, 2: 1, 3: 2}
 
     def paths(self, test: bool) -> Sequence[tuple[str | Path, str | Path]]:
+        """Return the pairs of the trainval split, or of the test split."""
         split = "test" if test else "trainval"
         datasets.OxfordIIITPet(str(self.root), split, download=True)
         folder = self.root / "oxford-iiit-pet"
@@ -105,7 +113,7 @@ class OxfordPets(StreamedMasks):
 
 
 class Cityscapes(StreamedMasks):
-    """Streets of 50 cities (Cordts et al. 2016, arXiv:1604.01685), fine annotations: 2,975 frames and 500."""
+    """Cityscapes: street scenes of 50 cities (Cordts et al. 2016, arXiv:1604.01685), fine annotations, 2,975 + 500."""
 
     advice = (
         "it can't be downloaded without an account: get gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip from "
@@ -116,6 +124,7 @@ class Cityscapes(StreamedMasks):
     }
 
     def paths(self, test: bool) -> Sequence[tuple[str | Path, str | Path]]:
+        """Return the pairs of the train split, or of the val split for the test (test labels are not public)."""
         split = "val" if test else "train"
         city = datasets.Cityscapes(str(self.root / "cityscapes"), split, mode="fine", target_type="semantic")
         return [(image, target) for image, (target,) in zip(city.images, city.targets, strict=True)]

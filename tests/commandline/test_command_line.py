@@ -42,7 +42,7 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["model.network.latent_dim=-1"], "must be a whole number from 1, not -1"),
         (["model=autoencoder", "loss=elbo"], "use loss=bce|l1|mse"),
         (["dataset=image_folder"], "dataset.root has no value yet"),
-        (["dataset=image_folder", "dataset.root=nowhere"], "nowhere; say with dataset.root where your images lie"),
+        (["dataset=image_folder", "dataset.root=nowhere"], "nowhere; set dataset.root to the folder of your images"),
         (["model=conv_vae", "model.network.channels=[8,8,8,8,8]"], "use at most 4 levels here"),
         (["model=conv_vae", "dataset=digits", "model.network.channels=[8,8,8,8]"], "use at most 3 levels here"),
         (["loss.beta=[1"], "loss.beta=[1 can't be read; an override is word=option or path.to.value=value"),
@@ -80,7 +80,7 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["model/crf=default"], "is chosen by model/crf=…; leave it out, or choose a model that has it."),
         (["model.optimizer.lr=-1"], "nvalid learning rate"),
         (["trainer.precision=7"], "trainer.precision must be one of 64, 32, 16, transformer-engine, "),
-        (["dataset.val_size=6000"], "dataset.val_size=6000 must leave some of the 6000 training examples"),
+        (["dataset.val_size=6000"], "dataset.val_size=6000 must take some of the 6000 training examples"),
         (["dataset.image_size=[14,14]"], "correct dataset.in_channels and dataset.image_size"),
         (["model.network._target_=nowhere.Net"], "No module named 'nowhere'"),
         (["trainer/accelerator=mps"], "trainer/accelerator=mps: torch finds no such device"),
@@ -369,7 +369,7 @@ def test_data_that_has_moved_is_found_by_apply_and_resume(tmp_path: Path) -> Non
     assert trained.returncode == 0, trained.stderr
     (tmp_path / "old").rename(tmp_path / "my = new")
     lost = command("run=r", "action=evaluate", cwd=tmp_path, module="apply")
-    assert "say with dataset.root where your images lie" in lost.stderr
+    assert "set dataset.root to the folder of your images" in lost.stderr
     moved = "dataset.root=my = new"
     again = command("run=r", "action=evaluate", moved, cwd=tmp_path, module="apply")
     assert again.returncode == 0, again.stderr

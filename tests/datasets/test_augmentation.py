@@ -185,9 +185,9 @@ def test_a_trainers_batches_are_augmented_anew_each_epoch_and_the_same_with_the_
 
 
 def test_sizes_that_make_no_batch_and_things_that_are_no_transforms_are_refused() -> None:
-    with pytest.raises(Refusal, match=r"different sizes.*let a crop be its last step"):
+    with pytest.raises(Refusal, match=r"different sizes.*make a crop the last step"):
         FakeMasks(3, [32, 32], augmentation={"crop": RandomCrop([16, 16]), "scale": RandomScale()})
-    with pytest.raises(Refusal, match=r"'flip', which is no transform.*dataset/augmentation=\[crop,flip\]"):
+    with pytest.raises(Refusal, match=r"'flip', which is not an image transform.*dataset/augmentation=\[crop,flip\]"):
         FakeMasks(3, [32, 32], augmentation="flip")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="low must not be above high"):
         RandomScale(2.0, 1.0)

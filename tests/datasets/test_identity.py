@@ -100,7 +100,7 @@ CHANGES: dict[str, tuple[Callable[[Path], None], Made, Callable[[Path], Any], st
         in_splits,
         images,
         rename("test/test0.png", "test/x.png"),
-        r"began with \(for test 3 then, 3 now, but not the same\): put",
+        r"began with \(for test 3 then, 3 now, but not the same ones\): put",
     ),
     "validation images seen": (
         in_splits,
@@ -110,7 +110,7 @@ CHANGES: dict[str, tuple[Callable[[Path], None], Made, Callable[[Path], Any], st
     ),
     "no folder for validation": (in_splits, images, rename("validation", ".validation"), "for validation 3 then"),
     "other masks": (pairs, masks, both, "The images in"),
-    "a rating": (opinions, ratings, lambda root: opinions(root, 4), r"The ratings in .* now, but not the same"),
+    "a rating": (opinions, ratings, lambda root: opinions(root, 4), r"The ratings in .* now, but not the same ones"),
     "a test text": (
         stories,
         texts,

@@ -124,7 +124,7 @@ def test_a_user_names_a_page(tmp_path: Path) -> None:
     stack[0].save(tmp_path / "one#2.png")
     assert chosen(f"{tmp_path}/a.tif#2") == Picture(tmp_path / "a.tif", 2)
     assert chosen(f"{tmp_path}/one#2.png") == Picture(tmp_path / "one#2.png", 0)
-    with pytest.raises(Refusal, match=r"a.tif has 3 pages; say which one, counted from 0: '.*a.tif#0' to '.*a.tif#2'"):
+    with pytest.raises(Refusal, match=r"a.tif has 3 pages; choose one, counted from 0: '.*a.tif#0' to '.*a.tif#2'"):
         chosen(f"{tmp_path}/a.tif")
     with pytest.raises(Refusal, match=r"a.tif has no page 3"):
         chosen(f"{tmp_path}/a.tif#3")

@@ -275,7 +275,9 @@ def test_image_folder_never_trains_on_the_test_folder(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="class 'fish'"):
         ImageFolder(str(tmp_path), 1, [8, 8]).setup()
     (tmp_path / "train").rename(tmp_path / "learned from")
-    with pytest.raises(Refusal, match=r"has learned from beside test, which may be splits or classes; put all .*train"):
+    with pytest.raises(
+        Refusal, match=r"has learned from beside test, which may be splits or classes; put every.*train"
+    ):
         ImageFolder(str(tmp_path), 1, [8, 8]).setup()
     shutil.rmtree(tmp_path / "learned from")
     with pytest.raises(Refusal, match="no folder train"):
@@ -320,7 +322,7 @@ def test_an_unreadable_image_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(Refusal, match="can't be read as an image"):
         read_image(tmp_path / "a.png", (1, 8, 8), "crop")
-    with pytest.raises(Refusal, match="is a folder, not an image; give a file in it"):
+    with pytest.raises(Refusal, match="is a folder, not an image; give a file inside it"):
         read_image(tmp_path, (1, 8, 8), "crop")
     with pytest.raises(Refusal, match="There is no image file"):
         read_image(tmp_path / "b.png", (1, 8, 8), "crop")

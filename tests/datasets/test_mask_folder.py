@@ -132,14 +132,14 @@ def colour(root: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "arguments", "sentence"),
     [
-        (remove("masks/1.png"), {}, r"images/1.jpg has no mask of its name in .*/masks; add or remove one"),
-        (remove("images/1.jpg"), {}, r"masks/1.png has no image of its name in .*/images"),
+        (remove("masks/1.png"), {}, r"images/1.jpg has no mask of the same name in .*/masks; add or remove one"),
+        (remove("images/1.jpg"), {}, r"masks/1.png has no image of the same name in .*/images"),
         (lambda root: save_pair(root, "sub/4"), {}, None),
         (lambda root: Image.new("L", (20, 10)).save(root / "images/1.png"), {}, r"1.jpg and 1.png have the same name"),
         (lambda root: Image.new("L", (9, 10)).save(root / "masks/1.png"), {}, r"1.jpg has 20×10.*1.png has 9×10"),
         (turn, {}, r"1.jpg has 10×20 pixels, but its mask .*1.png has 20×10"),
         (lambda root: Image.new("L", (20, 10), 7).save(root / "masks/1.png"), {}, r"1.png has the number 7"),
-        (nothing, {"num_classes": 2}, "has the number 2, which is none of the 2 classes"),
+        (nothing, {"num_classes": 2}, "has the number 2, which is not one of the 2 classes"),
         (colour, {}, None),  # grey in three channels
         (lambda root: Image.new("RGB", (20, 10), "red").save(root / "masks/1.png"), {}, r"1.png is in colours"),
         (colour, {"palette": [[0, 0, 0], [1, 1, 1], [3, 3, 3]]}, r"1.png has the colour \[2, 2, 2\]"),
@@ -172,7 +172,7 @@ def test_everything_is_checked_before_training(
 
 
 def test_an_empty_or_missing_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"There is no folder .*nowhere; say with dataset\.root"):
+    with pytest.raises(Refusal, match=r"There is no folder .*nowhere; set dataset\.root"):
         folder(tmp_path / "nowhere")
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()

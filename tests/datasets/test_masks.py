@@ -102,12 +102,12 @@ def test_files_of_every_kind_become_classes(picture: Image.Image, classes: Class
 @pytest.mark.parametrize(
     ("picture", "classes", "sentence"),
     [
-        (mask("L", [0, 1, 3]), Classes(3), "a.png has the number 3, which is none of the 3 classes;"),
-        (mask("L", [0, 4]), Classes(3, 9), r"the number 4, which is none of the 3 classes and not void \(9\)"),
+        (mask("L", [0, 1, 3]), Classes(3), "a.png has the number 3, which is not one of the 3 classes;"),
+        (mask("L", [0, 4]), Classes(3, 9), r"the number 4, which is not one of the 3 classes and not void \(9\)"),
         (mask("L", [0, 1, 255]), Classes(2), "a.png has the number 255"),
         (mask("I;16", [0, 256, 1]), Classes(3), "a.png has the number 256"),
         (mask("L", [0, 1]), Classes(3, numbers={1: 0}), "a.png has the number 0"),
-        (mask("RGB", [0, 5]), Classes(2), r"a.png is in colours; say which class has which: dataset.palette"),
+        (mask("RGB", [0, 5]), Classes(2), r"a.png is in colours; give the classes' colours: dataset.palette"),
         (mask("RGB", [0, 6]), Classes(1, palette=[[0, 0, 0]]), r"a.png has the colour \[6, 0, 12\]"),
     ],
 )

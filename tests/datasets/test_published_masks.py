@@ -69,7 +69,7 @@ def test_a_download_that_fails_or_brings_something_else_leaves_nothing(
     small_camvid(tmp_path, monkeypatch)
     target = tmp_path / "target"
     for name, value, sentence in (
-        ("md5", "0" * 32, "what came has other pixels"),
+        ("md5", "0" * 32, "the download has other pixels"),
         ("sizes", {"train": 4, "val": 1, "test": 2}, "it has 3 images for train, not 4"),
         ("file_size", (9, 6), "has 8×6 pixels, not 9×6"),
         ("url", "file:///nowhere/master.zip", "No such file"),

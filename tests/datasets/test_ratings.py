@@ -141,17 +141,17 @@ def test_a_rating_in_both_splits_is_refused(tmp_path: Path) -> None:
     with (folder / "u1.base").open("a") as file:
         file.write((folder / "u1.test").read_text().splitlines()[0] + "\n")
     data = MovieLens100k(str(tmp_path), 6, 5, LEVELS, val_share=0.25)
-    assert sentence(data) == "1 ratings of the test split are among the training ones as well; remove them there."
+    assert sentence(data) == "1 ratings of the test split are also among the training ratings; remove them there."
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         ("1\t1\t6\t0", "line 25: the rating '6' is none of 1, 2, 3, 4, 5"),
-        ("1\t1\tgood\t0", "line 25: the rating 'good' is no number"),
-        ("1\t1\tnan\t0", "line 25: the rating 'nan' is no number"),
+        ("1\t1\tgood\t0", "line 25: the rating 'good' is not a number"),
+        ("1\t1\tnan\t0", "line 25: the rating 'nan' is not a number"),
         ("1\t99\t4\t0", "line 25: item '99' is not among those"),
-        ("1 1 4 0", "line 25: '1 1 4 0' has no user, item and rating, divided by '\\t'"),
+        ("1 1 4 0", "line 25: '1 1 4 0' lacks a user, item and rating, separated by '\\t'"),
     ],
 )
 def test_a_broken_line_is_named(line: str, said: str, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_missing_files_and_wrong_numbers_are_told(tmp_path: Path) -> None:
         f"There is no file {folder}/u2.base; put it there"
     )
     wrong = sentence(MovieLens100k(str(tmp_path), 4, 5, LEVELS))
-    assert wrong.endswith("but dataset.users is 4; say dataset.users=6 dataset.items=5.")
+    assert wrong.endswith("but dataset.users is 4; set dataset.users=6 dataset.items=5.")
     assert "dataset.val_share=0 of 24" in sentence(MovieLens100k(str(tmp_path), 6, 5, LEVELS, val_share=0.0))
     with pytest.raises(Refusal, match="must be ascending"):
         MovieLens100k(str(tmp_path), 6, 5, [2, 1])
@@ -261,8 +261,8 @@ def test_anybodys_ratings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("user,item\n1,2\n", "has no column rating; its first line has user, item: name the columns there"),
-        ("User;Item\n1;2\n", "has no column rating; its first line has User, Item: name the columns there"),
+        ("user,item\n1,2\n", "has no column rating; its first line has user, item: name the columns in the first line"),
+        ("User;Item\n1;2\n", "has no column rating; its first line has User, Item: name the columns in the first line"),
         ("", "has no column user and item and rating"),
         ("user,item,rating\n", "has no ratings below its header"),
         ("user,item,rating\n1,a,4\n2,b\n", "line 3 has 2 fields, but the header names 3 columns; repair or remove it"),
@@ -270,7 +270,7 @@ def test_anybodys_ratings(tmp_path: Path) -> None:
         ("user,item,rating\n1,a,4\n,b,3\n", "line 3 has an empty user, item or rating"),
         (
             "user,item,rating\n1,a,4\n2,b,7\n",
-            "line 3: the rating '7' is none of 1, 2, 3, 4, 5; correct it, or say with",
+            "line 3: the rating '7' is none of 1, 2, 3, 4, 5; correct it, or set dataset.levels",
         ),
         (
             'user,item,rating,title\n1,a,4,A\n2,b,3,"B\n3,b,2,B\n4,c,2,"C"\n',
@@ -304,7 +304,7 @@ def test_the_last_rating_of_a_pair_counts(tmp_path: Path, capsys: pytest.Capture
     assert torch.equal(table[:3, :2], torch.tensor([[3.0, 0.0], [1.0, 5.0], [0.0, 2.0]]))
     told = capsys.readouterr().out
     assert f"{tmp_path}/ratings.csv: 4 ratings, 1 to 5, of 2 items by 3 users" in told
-    assert "2 ratings of pairs that come again: the last one counts" in told
+    assert "2 ratings of pairs that are rated again: the last rating counts" in told
 
 
 @pytest.mark.parametrize("name", ["u1.base", "u1.test"])
@@ -374,7 +374,7 @@ def test_levels_are_found_in_the_file(tmp_path: Path) -> None:
     assert plain["dataset"]["continuous"] is True
     assert plain["dataset"]["levels"] == plain["model"]["levels"] == plain["model"]["network"]["levels"] == data.scale
     (jester / "ratings.csv").write_text("user,item,rating\n1,2,3\n1,3,good\n")
-    with pytest.raises(Refusal, match=r"line 3: the rating 'good' is no number"):
+    with pytest.raises(Refusal, match=r"line 3: the rating 'good' is not a number"):
         RatingsCSV(str(jester), 20, 12, "auto")
 
 
@@ -392,7 +392,7 @@ def test_a_csv_file_that_is_elsewhere_or_no_text(tmp_path: Path) -> None:
     assert f"There is no file {tmp_path}/ratings.csv" in sentence(RatingsCSV(str(tmp_path), 9, 9, LEVELS))
     (tmp_path / "ratings.csv").write_bytes(b"user,item,rating\n\xff\xfe,1,2\n")
     assert "can't be read" in sentence(RatingsCSV(str(tmp_path), 9, 9, LEVELS))
-    with pytest.raises(Refusal, match="is the folder of ratings"):
+    with pytest.raises(Refusal, match=r"set dataset\.root to the folder of ratings"):
         RatingsCSV(str(tmp_path / "ratings.csv"), 9, 9, LEVELS)
 
 

@@ -125,7 +125,7 @@ def test_a_shard_that_is_not_whole_is_named(tmp_path: Path) -> None:
     assert sizes_of(tmp_path) == [3]
     for damaged in (whole[:-1], whole[:22] + whole[27:], whole + b"0", whole[:9], b"", empty_examples(2)):
         shard.write_bytes(damaged)
-        with pytest.raises(Refusal, match=r"chunk-0-0\.bin is damaged: it doesn't hold 3 examples"):
+        with pytest.raises(Refusal, match=r"chunk-0-0\.bin is damaged: it doesn't have the 3 examples"):
             sizes_of(tmp_path)
 
 

@@ -56,7 +56,7 @@ def test_empty_and_unknown_texts_are_refused(tmp_path: Path) -> None:
     assert data.vector("a red one").count_nonzero() == 1
     with pytest.raises(Refusal, match="The text is empty"):
         data.vector("  ")
-    with pytest.raises(Refusal, match="None of the words of 'blue'"):
+    with pytest.raises(Refusal, match="None of the words in 'blue'"):
         data.vector("blue")
 
 

@@ -224,7 +224,7 @@ def test_nearest_and_probe_from_the_command_line(tmp_path: Path) -> None:
     model = load(tmp_path / "texts")
     expected = model.task.network.encode(data_of(model).vector("topic2word1"))
     assert np.load(file) == pytest.approx(expected.detach().numpy())
-    assert "None of the words of '42'" in no("run=texts", "action=embed", "text=42")
+    assert "None of the words in '42'" in no("run=texts", "action=embed", "text=42")
     assert "not from texts" in no("run=images", "action=embed", "text=hello")
     said = act("run=images", "action=probe", "labels=[20,1000]")
     assert "1000 labels are wanted, but there are 48 training examples: left out." in said
