@@ -102,7 +102,8 @@ def built(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if "_target_" in value:
-        return called(located(value["_target_"]), value, {})
+        own = {name: item for name, item in value.items() if name not in RESERVED - HYDRAS}
+        return called(located(value["_target_"]), own, {})
     return {name: built(item) for name, item in value.items()}
 
 

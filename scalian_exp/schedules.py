@@ -41,6 +41,22 @@ class Exponential:
         return float(self.final**progress)
 
 
+class WarmupCosine:
+    """A linear rise from near 0 to 1 over a share `warmup` of the training, then half a cosine down to `final`.
+
+    Goyal et al. 2017, arXiv:1706.02677 (the rise); Loshchilov & Hutter 2017, arXiv:1608.03983 (the fall). The rise
+    starts at a thousandth: with a factor of 0 the first step would be lost.
+    """
+
+    def __init__(self, warmup: Fraction = 0.05, final: Fraction = 0.0):
+        self.warmup, self.fall = warmup, Cosine(final)
+
+    def __call__(self, progress: float) -> float:
+        if progress < self.warmup:
+            return max(progress / self.warmup, 1e-3)
+        return self.fall((progress - self.warmup) / (1 - self.warmup) if self.warmup < 1 else 0.0)
+
+
 class Switch:
     """Step from one value to another at a point of the training, as the momentum in Hinton 2010, section 9."""
 

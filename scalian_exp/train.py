@@ -77,7 +77,7 @@ def resumes(arguments: list[str]) -> bool:
 
 def main() -> None:
     """Run the command `scalian-train`."""
-    overrides = sys.argv[1:] = [app.as_list(argument) for argument in sys.argv[1:]]
+    overrides = sys.argv[1:] = [app.as_list(argument) for argument in sys.argv[1:]] or ["--help"]
     if not app.saying(overrides, "resume=", f"{KEY}=") or app.saying(overrides, "trust=", "hydra.searchpath="):
         app.find_own_modules()
     with locks.all_released():

@@ -1,14 +1,24 @@
 """Rules that all config files keep."""
 
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
-from tools import composed, names
+from tools import composed, names, option
+from torch.nn import Parameter
 
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.build import build
+from scalian_exp.refusal import Refusal
+from scalian_exp.train import main
+from scalian_exp.vocabulary.choices import check_choices
+from scalian_exp.vocabulary.options import CONFIGS, OLD_NAME, options
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 
@@ -28,9 +38,10 @@ def test_every_value_has_a_comment(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=label)
 def test_every_file_opens_with_what_it_is(file: Path) -> None:
-    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
+    text = file.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("# @package")]
     assert re.match(r"# \S", lines[0])
-    if file.parent.name in ("model", "experiment"):
+    if file.parent.name in ("model", "experiment") and not OLD_NAME.search(text):
         header = "\n".join(line for line in lines if line.startswith("#"))
         assert "command:" in header
         assert re.search(r"expected: .*\d", header), "the score to expect, with a number"
@@ -53,12 +64,115 @@ def test_every_experiment_composes(experiment: str) -> None:
     OmegaConf.resolve(composed(f"experiment={experiment}"))
 
 
+def lacking(node: Any, wanted: dict[str, Any]) -> list[str]:
+    """Keys whose values in a node aren't the wanted ones."""
+    found = []
+    for key, value in wanted.items():
+        own = node.get(key)
+        if lacking(own, value) if isinstance(value, dict) and isinstance(own, dict) else own != value:
+            found.append(key)
+    return found
+
+
 @pytest.mark.parametrize("group", ["model", "dataset", "loss", "trainer", "callbacks", "logger", "experiment", "sweep"])
-def test_every_option_composes_alone(group: str) -> None:
-    """Composing raises where a default is missing or an override fits nothing."""
-    for name in names(group):
-        if (group, name) != ("trainer", "base"):
-            composed(f"{group}={name}")
+def test_every_option_composes_to_what_its_file_says_and_inherits(group: str) -> None:
+    """Hydra follows the defaults lists; `options` does so a second time, without composing."""
+    for name, node in options(group).items():
+        config = OmegaConf.to_container(composed(f"{group}={name}"))
+        wanted = {key: value for key, value in node.items() if key != "hydra"}
+        assert lacking(config.get(group) if group in config and group not in wanted else config, wanted) == [], name
+
+
+OPTIMIZERS = [name for name in names("model/optimizer") if name != "own"]
+
+
+@pytest.mark.parametrize("model", ["rbm", "gan", "tiramisu56", "fcn16s"])
+def test_another_optimizer_comes_without_the_values_of_the_models_own(model: str) -> None:
+    for name in OPTIMIZERS:
+        optimizer = composed(f"model={model}", f"model/optimizer={name}").model.optimizer
+        assert optimizer == option("model/optimizer", name)
+        assert build("o", {**optimizer, "_partial_": False, "params": [Parameter(torch.zeros(1))]})
+
+
+def test_values_given_on_the_command_line_are_those_of_the_chosen_optimizer() -> None:
+    words = ["model=unet", "model/optimizer=sgd", "model/schedule=polynomial", "model.optimizer.lr=0.5"]
+    model = composed(*words).model
+    assert (model.optimizer._target_, model.optimizer.lr, model.optimizer.momentum) == ("torch.optim.SGD", 0.5, 0.9)
+    assert model.schedule == {"_target_": "scalian_exp.schedules.Polynomial", "power": 0.9}
+    assert composed("experiment=vae_mnist", "model/schedule=constant").model.schedule is None
+
+
+def refusal(*overrides: str) -> str:
+    """What is said of a command line; nothing if it is accepted."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", overrides=list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    try:
+        check_choices(config)
+    except Refusal as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=rating_bias", "model/optimizer=adam"], "rating_bias trains nothing by gradient"),
+        (["model=popularity", "model/schedule=cosine"], "popularity trains nothing by gradient"),
+        (["model=gan", "model/schedule=cosine"], "model=gan takes no schedule"),
+        (["model=gan", "model/optimizer=lbfgs"], "leave it out"),
+        (["experiment=rbm_mnist", "model/optimizer=adam"], "here: model.optimizer.lr=…."),
+        (["experiment=camvid_tiramisu67", "model/schedule=linear"], "here: '~model.schedule.final'"),
+        (["experiment=camvid_tiramisu67", "model/schedule=constant"], "here: '~model.schedule'"),
+        (["experiment=mlp_mnist", "model=rating_bias", "dataset=movielens_100k"], "say model/schedule=own"),
+    ],
+)
+def test_a_choice_that_does_not_suit_is_refused(overrides: list[str], message: str) -> None:
+    assert message in refusal(*overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model=gan", "model/optimizer=rmsprop"],
+        ["model=rbm", "model/optimizer=adamw", "model/schedule=warmup_cosine"],
+        ["experiment=rbm_mnist", "model/optimizer=adam", "model.optimizer.lr=1e-3"],
+        ["experiment=rbm_mnist", "model/optimizer=sgd"],
+        ["experiment=camvid_tiramisu67", "model/schedule=linear", "~model.schedule.final"],
+        ["experiment=camvid_tiramisu67", "model/schedule=constant", "~model.schedule"],
+    ],
+)
+def test_a_choice_that_suits_is_accepted(overrides: list[str]) -> None:
+    assert refusal(*overrides) == ""
+
+
+OLD = [file for file in FILES if OLD_NAME.search(file.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("file", OLD, ids=label)
+def test_an_old_name_means_what_the_new_one_means(file: Path) -> None:
+    group = file.parent.name
+    (new,) = re.findall(r"# Old name of (\w+)\.", file.read_text(encoding="utf-8"))
+    assert composed(f"{group}={file.stem}") == composed(f"{group}={new}")
+    assert new in names(group)
+    assert file.stem not in names(group)
+
+
+def test_old_names_are_still_there() -> None:
+    assert {file.stem for file in OLD} == {"binarized_mnist", "mnist_dynamic", "digits", "vae_or_gan"}
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["model=unet", "-h"]])
+def test_help_lists_each_option_once(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["scalian-train", *words])
+    main()
+    page = capsys.readouterr().out
+    for group in ("model", "dataset", "loss", "loss/part", "experiment", "model/optimizer", "model/schedule"):
+        assert f"\n{group}: {', '.join(names(group))}\n" in page
+    assert not re.search(r"\b(binarized_mnist|vae_or_gan|action|hydra|model/base)\b", page)
+    assert ("networks.unet.UNet" in page) == (words == ["model=unet", "-h"])
 
 
 def test_yaml_is_plain() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scalian_exp.schedules import Cosine, Exponential, Polynomial
+from scalian_exp.schedules import Cosine, Exponential, Polynomial, WarmupCosine
 
 
 def test_cosine() -> None:
@@ -18,3 +18,11 @@ def test_polynomial() -> None:
 def test_exponential() -> None:
     """A tenth of the way through 750 epochs, 75 of them have each taken half a per cent."""
     assert Exponential(0.995**750)(0.1) == pytest.approx(0.995**75)
+
+
+def test_warmup_rises_to_one_and_then_falls_as_half_a_cosine() -> None:
+    schedule = WarmupCosine(warmup=0.2, final=0.1)
+    assert [schedule(p) for p in (0.1, 0.2, 0.6, 1.0)] == pytest.approx([0.5, 1.0, 0.55, 0.1])
+    assert 0 < schedule(0.0) < 0.01
+    assert [WarmupCosine(warmup)(1.0) for warmup in (0.0, 0.5, 1.0)] == [0.0, 0.0, 1.0]
+    assert WarmupCosine(0.0)(0.5) == pytest.approx(0.5)

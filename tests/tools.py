@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
 
 from scalian_exp.datasets.images import TensorBatches
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.options import CONFIGS, files, options
 
 TINY = {
     "network.hidden": [8],
@@ -46,8 +45,8 @@ needs_browser = pytest.mark.skipif(
 
 
 def names(group: str) -> list[str]:
-    """All options of a config group, found by listing."""
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+    """All options of a config group, found by listing; old names are left out."""
+    return list(files(group))
 
 
 def composed(*overrides: str) -> Any:
@@ -69,8 +68,7 @@ def fake(model: str) -> str:
 @cache
 def fits(model: str) -> dict[str, Any]:
     """A model's own words: its task and what it needs of the data."""
-    said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))
-    words: dict[str, Any] = said["model"]["fits"]
+    words: dict[str, Any] = option("model", model)["fits"]
     return words
 
 
@@ -91,8 +89,8 @@ def kinds() -> list[Any]:
     network, the slow tests the others."""
     seen, parameters = set(), []
     for model in names("model"):
-        said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
-        kind = (said["_target_"], said["network"]["_target_"])
+        node = option("model", model)
+        kind = (node["_target_"], node["network"]["_target_"])
         parameters.append(pytest.param(model, marks=[pytest.mark.slow] if kind in seen else []))
         seen.add(kind)
     return parameters
@@ -111,8 +109,7 @@ def of_each_kind() -> list[Any]:
 
 def widths(model: str) -> list[str]:
     """Overrides that make a model tiny."""
-    said = yaml.safe_load((CONFIGS / f"model/{model}.yaml").read_text(encoding="utf-8"))["model"]
-    has = OmegaConf.create(said)
+    has = OmegaConf.create(option("model", model))
     return [f"model.{key}={value}" for key, value in TINY.items() if OmegaConf.select(has, key) is not None]
 
 
@@ -133,10 +130,8 @@ def numbered(size: int) -> TensorBatches:
 
 @cache
 def option(group: str, name: str) -> dict[str, Any]:
-    """A config file's own values, nothing composed."""
-    node = yaml.safe_load((CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8"))
-    values: dict[str, Any] = node.get(group, node)
-    return values
+    """What an option's file says and inherits, nothing composed."""
+    return options(group)[name]
 
 
 def fit_together(model: str, dataset: str, loss: str) -> bool:

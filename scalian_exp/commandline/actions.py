@@ -4,7 +4,7 @@ import sys
 from difflib import get_close_matches
 from functools import cache
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from scalian_exp.vocabulary.annotations import expected
 from scalian_exp.vocabulary.checks import RESERVED
@@ -65,6 +65,3 @@ def arguments_of_actions() -> str:
             if key not in RESERVED:
                 lines.append(f"    {key}={default}".ljust(27) + " " + comment)
     return "\n".join(lines)
-
-
-OmegaConf.register_new_resolver("arguments_of_actions", arguments_of_actions, replace=True)

@@ -21,13 +21,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
 
+from scalian_exp.commandline import help
 from scalian_exp.commandline.overrides import check_options, each_for_its_job
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import SWEEP_FLAGS, quoted, read, spelled, sweeping
 from scalian_exp.vocabulary.nodes import leaf_paths
-from scalian_exp.vocabulary.options import CONFIGS, close_to, options
+from scalian_exp.vocabulary.options import CONFIGS, close_to, files
 
 CHOSEN_TWICE = re.compile(r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)")
 """what Hydra says of +model=unet and ++model=unet"""
@@ -58,6 +59,9 @@ def run(
     Args:
         unknown: a key that isn't in the config, and the config → the sentence that says so.
     """
+    if help.asked_for(sys.argv[1:]):
+        with_sentences(lambda: print(help.page(config_name, sys.argv[1:])), unknown)
+        return
     with_sentences(lambda: prepare(sys.argv))
     # Hydra's own handler would add "set HYDRA_FULL_ERROR=1" to every sentence, and cut the traces of real errors.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -145,7 +149,7 @@ def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str
     cause = error.__cause__ or error
     if isinstance(error, MissingConfigException):
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        if group and (known := error.options or list(options(group))):
+        if group and (known := list(files(group)) or error.options):
             close = close_to(name, known)
             advice = f"did you mean {group}={close}?" if close else f"there are: {', '.join(known)}."
             return f"There is no {group}={name}; {advice}" if name else f"{group}= names nothing; {advice}"

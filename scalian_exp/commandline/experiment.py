@@ -14,6 +14,7 @@ from scalian_exp.commandline.app import not_there, sentence
 from scalian_exp.commandline.shell import command, word
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.checks import check_plain, check_words, resolved
+from scalian_exp.vocabulary.choices import check_choices
 from scalian_exp.vocabulary.facts import AUTO
 from scalian_exp.vocabulary.grammar import spelled
 from scalian_exp.vocabulary.options import CONFIGS
@@ -39,6 +40,7 @@ def checked(config: DictConfig) -> dict[str, Any]:
         Refusal: if the experiment can't work.
     """
     check_words(config)
+    check_choices(config)
     plain = with_found(config, resolved(config))
     check_plain(plain)
     check_judges(plain["callbacks"], words_of_data())

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import quoted, read
-from scalian_exp.vocabulary.options import options
+from scalian_exp.vocabulary.options import files
 
 OF_OPTIONS = re.compile("(model|dataset|loss|callbacks)[./]")
 """begins what only some options of a group have"""
@@ -37,7 +37,7 @@ def check_options(arguments: list[str]) -> None:
             raise Refusal(f"{override.input_line}: an experiment has one {group}; {advice}.")
         if isinstance(value, list | dict) or (isinstance(value, str) and value):
             continue  # before the options, whose files take a while to read
-        if known := options(group):
+        if known := files(group):
             told = f"{group}={override.get_value_element_as_str()} is none of {', '.join(known)}"
             raise Refusal(f"{told}; say one, or leave the word out.")
 
@@ -56,7 +56,7 @@ def check_sweeps(overrides: Iterable[str]) -> None:
         except (ValueError, HydraException) as error:
             raise Refusal(f"{override.input_line} can't be swept over: {error}.") from error
         if first is None:
-            known = options(override.key_or_group)
+            known = files(override.key_or_group)
             there = f"; there are {', '.join(known)}" if known else ""
             raise Refusal(f"{override.input_line} stands for no value at all, so nothing would be done{there}.")
 
@@ -68,7 +68,7 @@ def each_for_its_job(arguments: list[str]) -> list[str]:
     sweep have.
     """
     said = {argument: override for argument in arguments if (override := read(argument))}
-    if not any(override.is_sweep_override() and options(override.key_or_group) for override in said.values()):
+    if not any(override.is_sweep_override() and files(override.key_or_group) for override in said.values()):
         return arguments
     plain = {o.input_line for o in said.values() if o.type == OverrideType.CHANGE and not o.is_sweep_override()}
     return [one_valued(said[a]) if a in plain and OF_OPTIONS.match(a) else a for a in arguments]

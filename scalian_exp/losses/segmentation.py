@@ -3,8 +3,8 @@
 All compute in single precision, and give 0 with zero gradients where every pixel is void.
 """
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -143,25 +143,48 @@ class LovaszSoftmax(nn.Module):
         return mean_over_present((errors * steps).sum(1), truth)
 
 
-class WeightedSum(nn.Module):
-    """Sum of two losses, weights[0]·first + weights[1]·second.
+class Sum(nn.Module):
+    """Σ weightᵢ · lossᵢ of any number of named losses.
+
+    Args:
+        part: name → {loss: a loss of logits and labels, weight: its factor}; null drops a part.
+
+    Raises:
+        ValueError: if there is no part, or a weight is negative.
+    """
+
+    def __init__(self, part: Mapping[str, Mapping[str, Any] | None] | None = None):
+        super().__init__()
+        parts = {name: given for name, given in (part or {}).items() if given is not None}
+        if not parts:
+            raise ValueError("A sum needs parts: loss/part=[cross_entropy,dice].")
+        if negative := [name for name, given in parts.items() if not given["weight"] >= 0]:
+            raise ValueError(f"loss.part.{negative[0]}.weight={parts[negative[0]]['weight']} must be a number from 0.")
+        for name, given in parts.items():
+            self.add_module(name, given["loss"])
+        self.factors = {name: float(given["weight"]) for name, given in parts.items()}
+
+    def balance(self, pixels: Tensor, present: Tensor) -> None:
+        """Weigh the classes in those parts that do so; arguments as in MedianFrequency.balance."""
+        for loss in self.children():
+            if isinstance(loss, Balanced):
+                loss.balance(pixels, present)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the weighted sum, a scalar."""
+        terms = [self.factors[name] * loss(logits, labels) for name, loss in self.named_children()]
+        return torch.stack(terms).sum()
+
+
+class WeightedSum(Sum):
+    """weights[0]·first + weights[1]·second: what runs of version 0.1 name.
 
     Raises:
         ValueError: if there aren't two weights.
     """
 
     def __init__(self, first: nn.Module, second: nn.Module, weights: Sequence[NonNegativeFloat]):
-        super().__init__()
         if len(weights) != 2:
             raise ValueError(f"Two losses need two weights, not {len(weights)} (loss.weights).")
-        self.first, self.second, self.weights = first, second, weights
-
-    def balance(self, pixels: Tensor, present: Tensor) -> None:
-        """Balance the classes of both parts, if they support it; see `MedianFrequency.balance`."""
-        for part in (self.first, self.second):
-            if isinstance(part, Balanced):
-                part.balance(pixels, present)
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the weighted sum, a scalar."""
-        return self.weights[0] * self.first(logits, labels) + self.weights[1] * self.second(logits, labels)
+        pair = zip(("first", "second"), (first, second), weights, strict=True)
+        super().__init__({name: {"loss": loss, "weight": weight} for name, loss, weight in pair})

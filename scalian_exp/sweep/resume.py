@@ -171,16 +171,25 @@ def with_unsaid(before: Any, now: Any) -> Any:
         takes = inspect.signature(target).parameters if target else {}
         meant = {name: takes[name].default for name in new & takes.keys()}
         meant |= target.implied if isinstance(target, Implies) else {}
-        unsaid = {name: value for name, value in meant.items() if name in new and value is not inspect.Parameter.empty}
+        unsaid = {
+            name: now[name] if equal(value, now[name]) else value
+            for name, value in meant.items()
+            if name in new and value is not inspect.Parameter.empty
+        }
     return unsaid | {key: with_unsaid(value, now.get(key)) for key, value in before.items()}
 
 
+def equal(default: Any, value: Any) -> bool:
+    """Is a default of a signature, such as 0 or (0.9, 0.999), what a config states as 0.0 or [0.9, 0.999]?"""
+    return bool((list(default) if isinstance(default, tuple) else default) == value)
+
+
 def class_of(node: dict[str, Any] | None) -> Any:
-    """The target of a node that is ours; None of others, which a stranger's folder may name."""
+    """The target of a node, if it is ours or an optimizer of torch: a stranger's folder may name anything."""
     from scalian_exp.build import located
 
     target = str((node or {}).get("_target_"))
-    return located(target) if target.startswith("scalian_exp.") else None
+    return located(target) if target.startswith(("scalian_exp.", "torch.optim.")) else None
 
 
 def differences(before: Any, after: Any, path: str = "") -> list[str]:

@@ -22,7 +22,7 @@ from scalian_exp.folders import MULTIRUN, PRUNED, STUDY
 from scalian_exp.refusal import Refusal
 from scalian_exp.study_database import database_failures_refused, database_of
 from scalian_exp.sweep.search_space import distribution, values
-from scalian_exp.vocabulary.options import options
+from scalian_exp.vocabulary.options import files
 
 
 class Search(Sweeper):
@@ -136,7 +136,7 @@ class Search(Sweeper):
         """The direction of what the task monitors: of the first one, where models are searched for."""
         from scalian_exp.build import located
 
-        first = [f"{key}={found.choices[0]}" for key, found in space.items() if options(key)]
+        first = [f"{key}={found.choices[0]}" for key, found in space.items() if files(key)]
         config = self.hydra_context.config_loader.load_sweep_config(self.config, [*first, *fixed])
         mode: str = located(config.model._target_).mode
         return {"min": "minimize", "max": "maximize"}[mode]

@@ -83,7 +83,7 @@ class Contrastive(Boltzmann):
         if not (self.draw_pixels or bool(((image == 0) | (image == 1)).all())):
             raise Refusal(
                 f"{type(data).__name__} has grey pixels, but these units are black or white: use "
-                "dataset=binarized_mnist or another binary one, model=dbn 'model.network.hidden=[500]', which takes "
+                "dataset=mnist_binarized or another binary one, model=dbn 'model.network.hidden=[500]', which takes "
                 "grey for a probability, or model=rbm_gaussian."
             )
 

@@ -18,9 +18,9 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.annotations import expected
 from scalian_exp.vocabulary.callback_checks import check_callbacks, named_nodes
 from scalian_exp.vocabulary.facts import FACTS, check_facts
-from scalian_exp.vocabulary.grammar import at_home, read
+from scalian_exp.vocabulary.grammar import at_home
 from scalian_exp.vocabulary.nodes import targets
-from scalian_exp.vocabulary.options import choices_of, fitting, options
+from scalian_exp.vocabulary.options import choices_of, fitting, options, task_overrides
 from scalian_exp.vocabulary.signatures import signature
 from scalian_exp.vocabulary.trainer_checks import check_trainer
 
@@ -199,7 +199,7 @@ def set_by(path: str) -> str | None:
     if not HydraConfig.initialized():
         return None
     hydra = HydraConfig.get()
-    if any(override and override.key_or_group == path for override in map(read, hydra.overrides.task)):
+    if any(override.key_or_group == path for override in task_overrides()):
         return None
     for group in ("sweep", "experiment"):
         name = hydra.runtime.choices.get(group)

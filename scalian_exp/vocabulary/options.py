@@ -1,15 +1,18 @@
 """The words that can be said: which options a config group has, and what their files say."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp.vocabulary.grammar import read
 
@@ -17,6 +20,11 @@ PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parent / "configs") if (path / "train.yaml").exists())
 """inside the package in a wheel, beside it in a checkout"""
 SEARCHPATH = "hydra.searchpath"
+OLD_NAME = re.compile(r"\A(# @package.*\n)?# Old name of ")
+"""opens the file of an option's former name"""
+INHERITED = {"base", "replaced"}
+"""names of files and folders that options inherit from, and that aren't options themselves"""
+PACKAGE_HEADER = re.compile(r"\A# @package (\S+)")
 
 
 def folders() -> list[Path]:
@@ -37,21 +45,98 @@ def searchpath() -> list[Path]:
 
 
 def files(group: str) -> dict[str, Path]:
-    """name → file of all options of a group, sorted by name; of several folders that have one, the first counts."""
+    """name → file of all options of a group, sorted by name; of several folders that have one, the first counts.
+
+    Old names of options, which still compose, are left out.
+    """
     found: dict[str, Path] = {}
     for folder in folders():
         for file in (folder / group).glob("*.yaml"):
             found.setdefault(file.stem, file)
-    return dict(sorted(found.items()))
+    names = sorted(found.keys() - INHERITED)
+    return {name: found[name] for name in names if not OLD_NAME.search(found[name].read_text(encoding="utf-8"))}
 
 
 def options(group: str) -> dict[str, dict[str, Any]]:
-    """name → what its file says, as it stands there; sorted by name."""
+    """name → what its file says and inherits, before anything is interpolated; sorted by name."""
     found: dict[str, dict[str, Any]] = {}
-    for name, file in files(group).items():
-        node: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        found[name] = node.get(group, node)
+    for name in files(group):
+        root = inherited(f"{group}/{name}")
+        node: Any = root
+        for part in group.split("/"):
+            node = node.get(part) if isinstance(node, dict) else None
+        found[name] = root if node is None else node
     return found
+
+
+def inherited(config: str) -> dict[str, Any]:
+    """What a config file says on top of the files that its defaults list names, from the root of a config."""
+    found: dict[str, Any] = {}
+    for part in parts(config):
+        found = merged(found, part)
+    return found
+
+
+def parts(config: str) -> Iterator[dict[str, Any]]:
+    """What a config file and those that it inherits from say, each from the root of a config; the last one wins.
+
+    An entry of the defaults list such as `fcn8s` or `/model/optimizer/adam` is inherited from; one that chooses an
+    option of a group (`/model/crf: null`) may be chosen otherwise, and is left out. Nothing if there is no such file.
+    """
+    text, group = text_of(config), config.rpartition("/")[0]
+    own: dict[str, Any] = dict(parsed(text) or {})
+    entries: list[Any] = own.pop("defaults", [])
+    header = PACKAGE_HEADER.search(text)
+    package = header[1] if header else group.replace("/", ".")
+    for name in reversed([] if package == "_global_" else package.split(".")):
+        own = {name: own}
+    for entry in entries if "_self_" in entries else [*entries, "_self_"]:
+        if entry == "_self_":
+            yield own
+        elif isinstance(entry, str) and "@" not in entry:
+            yield from parts(entry[1:] if entry.startswith("/") else f"{group}/{entry}")
+
+
+def text_of(config: str) -> str:
+    """The text of a config file; empty if there is none."""
+    file = next((path for folder in folders() if (path := folder / f"{config}.yaml").exists()), None)
+    return file.read_text(encoding="utf-8") if file else ""
+
+
+def override_in(config: str, group: str) -> str | None:
+    """The option of a group that a config file, or one that it inherits from, chooses by `override /<group>: …`."""
+    entries: list[Any] = (parsed(text_of(config)) or {}).get("defaults", [])
+    for entry in entries:
+        if isinstance(entry, dict) and f"override /{group}" in entry:
+            return str(entry[f"override /{group}"])
+    parents = [entry for entry in entries if isinstance(entry, str) and entry != "_self_" and "@" not in entry]
+    within = config.rpartition("/")[0]
+    chosen = [override_in(name[1:] if name.startswith("/") else f"{within}/{name}", group) for name in parents]
+    return next(filter(None, reversed(chosen)), None)
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Two configs of which the second wins, key by key."""
+    found = dict(below)
+    for key, value in above.items():
+        old = found.get(key)
+        found[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return found
+
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads YAML as OmegaConf does, for which 3e-4 is a number; in C where PyYAML has that, ten times as fast."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d[\d_]*(\.[\d_]*)?[eE][-+]?\d+"), list("-+0123456789")
+)
+
+
+@cache
+def parsed(text: str) -> Any:
+    """What a YAML file says."""
+    return yaml.load(text, Loader)
 
 
 def documented(file: Path, group: str) -> Iterator[tuple[str, str, str]]:
@@ -83,3 +168,9 @@ def choices_of(config: DictConfig) -> dict[str, str]:
     if HydraConfig.initialized():
         return dict(HydraConfig.get().runtime.choices)
     return {str(group): "this one" for group in config}
+
+
+def task_overrides() -> list[Override]:
+    """The overrides that Hydra's present job was given; ${…} in them isn't resolved."""
+    said: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return [override for override in map(read, said) if override]

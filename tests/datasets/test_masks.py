@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
-from tools import composed, names
+from tools import composed, names, option
 from torchvision.datasets import Cityscapes
 
 from scalian_exp.build import build
@@ -20,7 +19,6 @@ from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.masks import Masks
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary.options import CONFIGS
 
 
 class Given(Masks):
@@ -192,16 +190,12 @@ def test_scenes_do_not_depend_on_the_seed_or_on_other_splits() -> None:
     assert torch.equal(scenes[0]["train"], scenes[1]["train"][:2])
 
 
-def said(dataset: str) -> dict:
-    return yaml.safe_load((CONFIGS / f"dataset/{dataset}.yaml").read_text(encoding="utf-8"))
-
-
-WITH_MASKS = [dataset for dataset in names("dataset") if "masks" in said(dataset)["provides"]]
+WITH_MASKS = [dataset for dataset in names("dataset") if "masks" in option("dataset", dataset)["provides"]]
 
 
 @pytest.mark.parametrize("dataset", WITH_MASKS)
 def test_configs_name_and_colour_every_class_and_can_be_built(dataset: str, tmp_path: Path) -> None:
-    facts = said(dataset)
+    facts = option("dataset", dataset)
     if facts.get("class_names"):
         assert len(set(facts["class_names"])) == facts["num_classes"]
     if facts.get("palette"):
@@ -221,7 +215,7 @@ def test_published_colours_are_the_published_ones() -> None:
     def colour(number: int) -> list[int]:
         return [sum((number >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)]
 
-    assert said("voc2012")["palette"] == [colour(number) for number in range(21)]
+    assert option("dataset", "voc2012")["palette"] == [colour(number) for number in range(21)]
     table = {kind.train_id: kind for kind in Cityscapes.classes if kind.train_id not in (-1, 255)}
-    assert said("cityscapes")["class_names"] == [table[number].name for number in range(19)]
-    assert said("cityscapes")["palette"] == [list(table[number].color) for number in range(19)]
+    assert option("dataset", "cityscapes")["class_names"] == [table[number].name for number in range(19)]
+    assert option("dataset", "cityscapes")["palette"] == [list(table[number].color) for number in range(19)]

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from omegaconf import OmegaConf
+from tools import composed
 from torch import Tensor, nn
 
 from scalian_exp.batches import VOID
+from scalian_exp.build import build
 from scalian_exp.losses.border import UNetBorder, nearness
 from scalian_exp.losses.cross_entropy import CrossEntropy
-from scalian_exp.losses.segmentation import Dice, Focal, LovaszSoftmax, MedianFrequency, WeightedSum
+from scalian_exp.losses.segmentation import Dice, Focal, LovaszSoftmax, MedianFrequency, Sum, WeightedSum
 
 CLASSES = 3
 LN2 = math.log(2)
@@ -355,3 +358,24 @@ def test_weighted_sum_balances_its_parts_and_wants_two_weights() -> None:
     torch.testing.assert_close(loss(logits, labels), parts)
     with pytest.raises(ValueError, match=r"two weights, not 3"):
         WeightedSum(Dice(), Focal(), [1.0, 1.0, 1.0])
+
+
+def test_a_sum_adds_its_named_parts() -> None:
+    logits, labels = some_batch()
+    part = {"median": {"loss": MedianFrequency(CLASSES), "weight": 0.5}, "dice": {"loss": Dice(), "weight": 2.0}}
+    torch.testing.assert_close(
+        balanced(Sum({**part, "focal": None}))(logits, labels), balanced(mixed())(logits, labels)
+    )
+    for wrong, message in (
+        ({}, "needs parts"),
+        ({"dice": {"loss": Dice(), "weight": -1}}, r"loss\.part\.dice\.weight"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Sum(wrong)
+
+
+def test_a_sum_is_composed_of_parts_by_name() -> None:
+    said = ["model=unet", "loss=sum", "loss/part=[focal,median_frequency]", "loss.part.focal.weight=3"]
+    loss = build("loss", OmegaConf.to_container(composed(*said).loss, resolve=True))
+    logits, labels = torch.randn(2, 11, 4, 4), torch.randint(11, (2, 4, 4))
+    torch.testing.assert_close(loss(logits, labels), 3 * Focal()(logits, labels) + MedianFrequency(11)(logits, labels))

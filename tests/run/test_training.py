@@ -433,7 +433,7 @@ def test_constructors_refuse_what_they_cannot_build(tmp_path: Path) -> None:
 
 
 def test_interpolated_facts_follow_the_dataset() -> None:
-    assert composed("model=vae", "dataset=digits").model.network.image_size == [8, 8]
+    assert composed("model=vae", "dataset=sklearn_digits").model.network.image_size == [8, 8]
 
 
 def test_what_a_device_cannot_do_is_told_plainly() -> None:

@@ -208,6 +208,18 @@ def test_what_an_earlier_version_left_unsaid_is_no_change_unless_it_meant_anothe
     assert changes(seed=1) == ["seed: nothing → 1"]
 
 
+def test_a_default_of_an_optimizer_that_only_todays_configs_state_is_no_change() -> None:
+    before = {"_target_": "torch.optim.SGD", "lr": 0.1}
+    configs = [{"model": {"optimizer": node}, "callbacks": {}, "logger": {}} for node in (before, before)]
+
+    def changes(**stated: Any) -> list[str]:
+        configs[1] = {**configs[0], "model": {"optimizer": before | stated}}
+        return differences(in_todays_words(configs[0], configs[1]), configs[1])
+
+    assert changes(momentum=0.0, weight_decay=0.0, fused=None) == []
+    assert changes(momentum=0.9) == ["model.optimizer.momentum: 0 → 0.9"]
+
+
 @pytest.mark.slow
 def test_killed_three_times_it_comes_to_the_same_summary(whole: Path, tmp_path: Path) -> None:
     """At its first checkpoint, with a job finished, and when a job has just been given its folder."""

@@ -78,7 +78,7 @@ def test_the_metrics_are_in_nats_an_image_and_bits_a_dimension(run: Path, model:
 
 @pytest.mark.parametrize(
     ("dataset", "levels", "channels"),
-    [("binarized_mnist", 2, 1), ("mnist", 256, 1), ("cifar10", 256, 3), ("digits", 17, 1)],
+    [("mnist_binarized", 2, 1), ("mnist", 256, 1), ("cifar10", 256, 3), ("sklearn_digits", 17, 1)],
 )
 def test_the_data_set_says_what_a_pixel_can_be(dataset: str, levels: int, channels: int) -> None:
     config = OmegaConf.to_container(composed("model=pixelcnn", f"dataset={dataset}"), resolve=True)
@@ -93,7 +93,7 @@ def test_grey_data_for_a_network_of_two_values_is_refused(tmp_path: Path) -> Non
 
 
 def test_digits_have_seventeen_values(tmp_path: Path) -> None:
-    overrides = ["dataset=digits", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1"]
+    overrides = ["dataset=sklearn_digits", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1"]
     metrics = train(tiny("pixelcnn", *overrides, "trainer.limit_test_batches=1"), tmp_path / "run")
     assert 0 < metrics["test/bits_per_dim"] < 6
 

@@ -167,7 +167,7 @@ def test_a_judge_must_fit(tmp_path: Path) -> None:
             r"classifies images of FakeImages, \(1, 16, 16\), but these are of",
         ),
         (
-            tiny("vae", "dataset=digits", "dataset.image_size=[8,8]"),
+            tiny("vae", "dataset=sklearn_digits", "dataset.image_size=[8,8]"),
             r"but these are of Digits, \(1, 8, 8\); judge by a run of model=classifier on the same data set",
         ),
     ):

@@ -1,0 +1,84 @@
+"""Refuses an optimizer or a schedule that doesn't suit the model, or values meant for another one. Imports no torch."""
+
+import logging
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.options import inherited, options, override_in, task_overrides
+from scalian_exp.vocabulary.signatures import signature
+
+log = logging.getLogger(__name__)
+
+OWN = "own"
+"""the option that leaves the choice to the model or the experiment"""
+
+
+def check_choices(config: DictConfig) -> None:
+    """Check the choices of `model/optimizer` and `model/schedule`.
+
+    Raises:
+        Refusal: if the model can't be trained that way, or an experiment's values would carry over to another choice.
+    """
+    if not HydraConfig.initialized():
+        return
+    chosen = dict(HydraConfig.get().runtime.choices)
+    model, experiment = chosen["model"], chosen.get("experiment")
+    given = {override.key_or_group for override in task_overrides()}
+    for part in ("optimizer", "schedule"):
+        option = chosen.get(f"model/{part}") or OWN
+        if option == OWN:
+            continue
+        on_command_line = f"model/{part}" in given
+        remedy = "leave it out" if on_command_line else f"say model/{part}={OWN}"
+        check_suits(config, part, model, f"model/{part}={option}; {remedy}")
+        if on_command_line:
+            own = inherited(f"model/{model}").get("model", {}).get(part) or {}
+            usual = options(f"model/{part}").get(option, {})
+            tell_own_values(config.model.get(part), usual, own, f"model/{part}={option}", model)
+            if experiment:
+                check_carried_over(config.model, part, option, experiment, own, given)
+
+
+def check_suits(config: DictConfig, part: str, model: str, choice: str) -> None:
+    """Is the model trained by gradient, and does its task take an optimizer or a schedule?"""
+    own = options("model").get(model)
+    if own is not None and "optimizer" not in own:
+        raise Refusal(f"model={model} trains nothing by gradient, so there is nothing to do for {choice}.")
+    takes = signature(config.model._target_)
+    if takes and not takes.open and part not in takes.parameters:
+        raise Refusal(f"model={model} takes no {part} ({config.model._target_}), so it can't take {choice}.")
+    target = str((config.model.get("optimizer") or {}).get("_target_", ""))
+    if target.endswith(".LBFGS") and config.model.get("fits", {}).get("task") == "adversarial":
+        raise Refusal(f"model={model} takes single steps, while L-BFGS searches along a line: no {choice}.")
+
+
+def tell_own_values(chosen: Any, usual: dict[str, Any], own: dict[str, Any], choice: str, model: str) -> None:
+    """Say which values the model's own optimizer has, if the same one was chosen with its usual values."""
+    if chosen and chosen.get("_target_") == own.get("_target_"):
+        others = [f"{key}={own[key]}" for key in own if own[key] != usual.get(key) == chosen.get(key)]
+        if others:
+            log.info("%s takes its usual values; those of model=%s are %s", choice, model, " ".join(others))
+
+
+def check_carried_over(
+    model: DictConfig, part: str, option: str, experiment: str, own: dict[str, Any], given: set[str]
+) -> None:
+    """Values that an experiment sets for one optimizer, say its learning rate, mean something else to another."""
+    values = inherited(f"experiment/{experiment}").get("model", {}).get(part)
+    meant = override_in(f"experiment/{experiment}", f"model/{part}")
+    group = options(f"model/{part}")
+    target = (group.get(meant, {}) if meant else own).get("_target_")
+    if not isinstance(values, dict) or (model.get(part) or {}).get("_target_") == target:
+        return
+    left = [key for key in values if given.isdisjoint({f"model.{part}.{key}", f"model.{part}"})]
+    known = group.get(option, {})
+    remedies = [f"model.{part}.{key}=…" if key in known else f"'~model.{part}.{key}'" for key in left]
+    remedy = " ".join(remedies) if "_target_" in known else f"'~model.{part}'"
+    if left:
+        raise Refusal(
+            f"experiment={experiment} sets {' and '.join(f'model.{part}.{key}' for key in left)} for another {part} "
+            f"than model/{part}={option}; say what it is to be here: {remedy}."
+        )
