@@ -1,0 +1,1 @@
+"""Lightning callbacks and loggers, built by configs/callbacks and configs/logger or added by the trainer."""

@@ -1,4 +1,4 @@
-"""A network's kernels launched all at once: CUDA graphs, what `cuda_graphs=true` adds to a training."""
+"""CUDA graphs, which launch all kernels of a network at once: the callback that `cuda_graphs=true` adds."""
 
 from inspect import signature
 from typing import Any
@@ -11,15 +11,14 @@ from scalian_exp.refusal import Refusal
 
 RECORDER: Any = torch.cuda.make_graphed_callables
 BESIDE_OTHERS = {"capture_error_mode": "thread_local"} if "capture_error_mode" in signature(RECORDER).parameters else {}
-"""lets other threads, as those that pin batches, ask for memory meanwhile; older torch can't"""
+"""lets other threads, such as those that pin batches, allocate memory while recording; older torch can't"""
 
 
 class Replayed:
-    """A network's `forward` while it trains. The first call records the kernels of the forward and of the backward
-    pass; each step after it replays them.
+    """A network's `forward` in training that records the kernels of its first call and replays them in later steps.
 
-    A replay overwrites the tensors of the one before, so a second call within a step computes anew, like an input of
-    another shape and whatever is called without gradients.
+    Both the forward and the backward pass are recorded. A replay overwrites the tensors of the one before, so a second
+    call within a step is computed normally, as are inputs of another shape and calls without gradients.
     """
 
     def __init__(self, network: nn.Module):
@@ -27,9 +26,10 @@ class Replayed:
         self.replay: Any = None
         self.kind: list[tuple[torch.Size, torch.dtype, bool]] = []
         self.used = False
-        """in this step"""
+        """whether the recording has been replayed in this step"""
 
     def __call__(self, *inputs: Tensor) -> Any:
+        """Return what the network's forward pass returns for these inputs."""
         if self.used or not (self.network.training and torch.is_grad_enabled()):
             return self.plain(*inputs)
         kind = [(x.shape, x.dtype, x.requires_grad) for x in inputs]
@@ -41,7 +41,7 @@ class Replayed:
         return self.replay(*inputs)
 
     def recorded(self, inputs: tuple[Tensor, ...]) -> Any:
-        """Recording runs the network several times; its statistics and the noise to come stay what they were."""
+        """Record the network, which runs it several times, and restore its buffers and the random state afterwards."""
         buffers, noise = [buffer.clone() for buffer in self.network.buffers()], torch.cuda.get_rng_state()
         self.network.forward = self.plain
         try:
@@ -59,25 +59,31 @@ class Replayed:
 
 
 class CudaGraphs(pl.Callback):
-    """Replays the network's passes in training. Launching a kernel takes some 5 µs, which bounds the speed of a step of
-    thousands of small ones, as those of recurrent networks are."""
+    """Replay the network's passes in training.
+
+    Launching a kernel takes about 5 µs, which limits the speed of steps that consist of thousands of small kernels, as
+    in recurrent networks.
+    """
 
     def check(self, task: Any, data: Any) -> None:
-        """
+        """Refuse data loaders whose threads would disturb the recording.
+
         Raises:
-            Refusal: if other threads would disturb the recording.
+            Refusal: if they would.
         """
         if data.num_workers and not BESIDE_OTHERS:
-            raise Refusal("cuda_graphs=true needs dataset.num_workers=0 with this torch; say so, or leave it out.")
+            raise Refusal("cuda_graphs=true needs dataset.num_workers=0 with this torch; set it, or leave it out.")
 
     def on_train_start(self, trainer: Any, task: Any) -> None:
+        """Replace the network's forward pass by its recording."""
         task.network.forward = self.forward = Replayed(task.network)
 
     def on_train_batch_start(self, trainer: Any, task: Any, batch: Any, batch_idx: int) -> None:
+        """Allow one replay in the new step."""
         self.forward.used = False
 
     def on_after_backward(self, trainer: Any, task: Any) -> None:
-        """Parameters that enter as a sum share one recorded gradient, which clipping would scale once for each."""
+        """Give parameters that share one recorded gradient a copy each, as clipping would otherwise scale it twice."""
         known: set[int] = set()
         for parameter in task.network.parameters():
             if parameter.grad is not None and parameter.grad.data_ptr() in known:
@@ -86,8 +92,10 @@ class CudaGraphs(pl.Callback):
                 known.add(parameter.grad.data_ptr())
 
     def on_train_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Refuse a network whose forward pass the training never calls."""
         if self.forward.replay is None:
             raise Refusal("cuda_graphs=true: training doesn't call this network as a whole; leave it out here.")
 
     def on_train_end(self, trainer: Any, task: Any) -> None:
-        del task.network.forward, self.forward  # its class's is back, and the recorded memory free
+        """Restore the network's own forward pass and free the memory of the recording."""
+        del task.network.forward, self.forward

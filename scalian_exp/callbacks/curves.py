@@ -1,4 +1,4 @@
-"""The curves of a run as a CSV file that no kill damages and no resume leaves a gap in."""
+"""The curves of a run as a CSV file that survives being killed and has no gap after a resume."""
 
 import csv
 import io
@@ -14,14 +14,14 @@ from scalian_exp.files import read_text, write_text
 from scalian_exp.tasks import position
 
 KEY = "csv"
-"""where a checkpoint keeps what lies in the file"""
+"""key of a checkpoint under which the state of the file is stored"""
 
 
 class CSVCurves(Logger):
-    """Appends each logged row to one CSV file, as soon as it is logged.
+    """A logger that appends each row to one CSV file as soon as it is logged.
 
-    Where a row has a new column, the file is replaced by one that has it. Lightning's logger rewrites its file in
-    place, so that a kill can lose all rows.
+    If a row has a new column, the file is replaced atomically by one with that column. Lightning's logger rewrites its
+    file in place, so a killed process can lose all rows.
 
     Args:
         save_dir: the run folder.
@@ -37,21 +37,25 @@ class CSVCurves(Logger):
 
     @property
     def name(self) -> str:
+        """Name of the folder that holds the file."""
         return self._name
 
     @property
     def version(self) -> str:
+        """Empty: a run folder holds one version."""
         return ""
 
     @property
     def save_dir(self) -> str:
+        """Run folder."""
         return self._folder
 
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
-        """Nothing: config.yaml holds them."""
+        """Do nothing, as config.yaml holds the hyperparameters."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append a row to the file."""
         row = {**metrics, "step": self.rows if step is None else step}
         if row.keys() <= {*self.columns}:
             with self.file.open("a", encoding="utf-8", newline="") as file:
@@ -62,25 +66,26 @@ class CSVCurves(Logger):
 
     @rank_zero_only
     def keep(self, rows: int | None, then: dict[str, Any] | None = None) -> None:
-        """Go on after so many rows, of those that an earlier start left, and one more.
+        """Keep the first rows that an earlier start has logged, drop the others, and perhaps add one.
 
         Args:
-            rows: None keeps all.
-            then: the row to add.
+            rows: number of rows to keep; None keeps all.
+            then: a row to add.
 
         Raises:
-            Refusal: if the file is no text.
+            Refusal: if the file is not text.
         """
         self.replace([*self.read()[:rows], *([then] if then else [])])
 
     def read(self) -> list[dict[str, Any]]:
-        """The rows in the file, without one that was cut short."""
+        """Read the rows of the file, except a last one that was cut off."""
         if not self.file.exists():
             return []
         whole, end, _ = read_text(self.file, "remove it to go on without the curves so far").rpartition("\n")
         return [{k: v for k, v in row.items() if k and v} for row in csv.DictReader(io.StringIO(whole + end))]
 
     def replace(self, rows: list[dict[str, Any]]) -> None:
+        """Replace the file by one with these rows."""
         self.columns, self.rows = sorted({name for row in rows for name in row}), len(rows)
         if rows:
             write_text(self.file, as_csv(self.columns, rows))
@@ -89,6 +94,7 @@ class CSVCurves(Logger):
 
 
 def as_csv(columns: list[str], rows: list[dict[str, Any]], header: bool = True) -> str:
+    """Format rows as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     if header:
@@ -98,30 +104,34 @@ def as_csv(columns: list[str], rows: list[dict[str, Any]], header: bool = True) 
 
 
 class ResumableCurves(pl.Callback):
-    """Lets the CSV file of a resumed run look as if there had been no interruption: the rows that were logged after the
-    checkpoint are dropped, since those steps are taken again.
+    """Make the CSV file of a resumed run look as if there had been no interruption.
 
-    The row of an epoch, or of a step, is logged after its checkpoint has been saved, so the checkpoint carries it.
+    Rows that were logged after the checkpoint are dropped, since those steps are repeated. The row of an epoch or step
+    is logged after its checkpoint has been saved, so the checkpoint carries that row.
     """
 
     def __init__(self) -> None:
         self.epoch_ends = False
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Empty the file if the training starts from the beginning."""
         if trainer.ckpt_path is None:
             self.keep(trainer, {"rows": 0})
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Note that an epoch has begun."""
         self.epoch_ends = False
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Note that the epoch's last checkpoint carries its row."""
         self.epoch_ends = True
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Store the number of rows in the file, and the row that is logged next."""
         row: dict[str, Any] | None = None
         logged = position.ends_step(trainer) and not position.accumulating(trainer)
         logged &= bool(trainer._logger_connector.should_update_logs)
-        if (self.epoch_ends or logged) and loggers(trainer):  # in all processes: they may have to add up what they have
+        if (self.epoch_ends or logged) and loggers(trainer):  # in all processes, as metrics may gather from all
             metrics = convert_tensors_to_scalars(trainer._logger_connector.metrics["log"])
             step = trainer.fit_loop.epoch_loop._batches_that_stepped - self.epoch_ends
             row = {"step": step, "epoch": trainer.current_epoch, **metrics} if metrics else None
@@ -129,13 +139,16 @@ class ResumableCurves(pl.Callback):
             checkpoint[KEY] = {"rows": logger.rows, "then": row}
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Cut the file back to the rows that the checkpoint knows."""
         if trainer.state.fn == "fit":
-            self.keep(trainer, checkpoint.get(KEY, {"rows": None}))  # older checkpoints don't say
+            self.keep(trainer, checkpoint.get(KEY, {"rows": None}))  # older checkpoints store nothing
 
-    def keep(self, trainer: Any, kept: dict[str, Any]) -> None:
+    def keep(self, trainer: Any, state: dict[str, Any]) -> None:
+        """Cut the files of all CSV loggers back to a state that a checkpoint stores."""
         for logger in loggers(trainer):
-            logger.keep(**kept)
+            logger.keep(**state)
 
 
 def loggers(trainer: Any) -> list[CSVCurves]:
+    """Return a trainer's CSV loggers."""
     return [logger for logger in trainer.loggers if isinstance(logger, CSVCurves)]

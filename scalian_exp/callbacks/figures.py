@@ -1,4 +1,4 @@
-"""When figures are drawn; a task says which."""
+"""Draw a task's figures during validation and test."""
 
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from scalian_exp.ranges import PositiveInt
 
 
 class Figures(pl.Callback):
-    """Draws the task's figures of examples spread over the whole split (some test sets are sorted by class): PNG files
-    in <run folder>/figures, and images in TensorBoard.
+    """Draw the task's figures as PNG files in <run folder>/figures, and as images in TensorBoard.
+
+    They show examples spread over the whole split, because some test sets are sorted by class.
 
     Args:
         folder: the run folder.
-        every_n_epochs: epochs between figures of the validation split; at the end there are those of the test split.
-        examples: how many examples a task gets to draw, at most.
+        every_n_epochs: epochs between figures of the validation split; the test draws those of the test split.
+        examples: maximum number of examples that a task gets to draw.
     """
 
     def __init__(self, folder: Path, every_n_epochs: PositiveInt = 5, examples: PositiveInt = 1000):
@@ -30,17 +31,18 @@ class Figures(pl.Callback):
         self.gathered: list[dict[str, Any]] = []
 
     def due(self, trainer: Any) -> bool:
+        """Return whether figures are drawn in this epoch."""
         return (trainer.current_epoch + 1) % self.every_n_epochs == 0
 
     def gather(self, task: Any, batch: dict[str, Any], batches: float) -> None:
+        """Keep a batch's share of the examples to draw."""
         wanted = min(self.examples, task.figure_examples)
-        share = -(
-            -wanted // max(1, int(batches) - 1)
-        )  # the last batch may have few; what is too much is left out below
+        # the last batch may have few examples, so that the others take more; `draw` drops the surplus
+        share = -(-wanted // max(1, int(batches) - 1))
         self.gathered.append({name: values[:share] for name, values in batch.items()})
 
     def draw(self, trainer: Any, task: Any, split: str) -> None:
-        """All processes draw, for what a figure shows may be asked of all; one writes."""
+        """Draw the figures in all processes, as they may gather from all, and write them in the first one."""
         if not self.gathered:
             return
         order = torch.randperm(sum(batch_size(b) for b in self.gathered), generator=torch.Generator().manual_seed(0))
@@ -55,25 +57,29 @@ class Figures(pl.Callback):
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             file = folder / f"{split}_{name}.png"
-            with replacing(file) as part:  # not through a link that lies there
+            with replacing(file) as part:  # not through a symbolic link
                 figure.savefig(part, format="png", dpi=100)
             for writer in writers(trainer):
-                # not add_figure, which would draw it once more
+                # not add_figure, which would draw it again
                 pixels = np.asarray(Image.open(file).convert("RGB"))
                 writer.add_image(f"{split}/{name}", pixels, trainer.global_step, dataformats="HWC")
 
     def on_validation_batch_end(
         self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
+        """Gather examples to draw."""
         if self.due(trainer):
             self.gather(task, batch, trainer.num_val_batches[0])
 
     def on_validation_epoch_end(self, trainer: Any, task: Any) -> None:
+        """Draw the figures of the validation split."""
         if self.due(trainer):
             self.draw(trainer, task, "val")
 
     def on_test_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+        """Gather examples to draw."""
         self.gather(task, batch, trainer.num_test_batches[0])
 
     def on_test_epoch_end(self, trainer: Any, task: Any) -> None:
+        """Draw the figures of the test split."""
         self.draw(trainer, task, "test")

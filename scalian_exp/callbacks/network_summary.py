@@ -1,4 +1,4 @@
-"""What is trained: parts, parameters, output sizes, operations."""
+"""Print a table of the network's parts, with their parameters, output sizes and FLOPs."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from scalian_exp.commandline.terminal import display
 
 
 def output_size(output: Any) -> str:
-    """Shapes of whatever a module returns, the batch left out."""
+    """Format the shapes of whatever a module returns, without the batch dimension."""
     if isinstance(output, Tensor):
         return "×".join(map(str, output.shape[1:])) or "1"
     if isinstance(output, dict):
@@ -23,10 +23,10 @@ def output_size(output: Any) -> str:
 
 
 def summary(network: nn.Module, x: Tensor) -> Table:
-    """A table of a network's parts, run on one example (1, …).
+    """Return a table of a network's parts, measured on one example (1, …).
 
-    FLOPs of the forward pass are torch's own count: two for a multiplication with its addition. Parts that the network
-    doesn't call, such as a GAN's discriminator, have none here; they and lists of parts have no output.
+    FLOPs are torch's count for the forward pass: two for each multiply-add. Parts that the network doesn't call, such
+    as a GAN's discriminator, have none; they and lists of parts have no output.
     """
     outputs: dict[str, str] = {}
     parts = {"": network, **dict(network.named_children())}
@@ -48,22 +48,23 @@ def summary(network: nn.Module, x: Tensor) -> Table:
         key, output = (root, outputs[""]) if name == "all" else (f"{root}.{name}", outputs.get(name))
         count = sum(parameter.numel() for parameter in part.parameters())
         operations = flops_of(part, key, flops)
-        told = f"{operations:,}" if operations or output is not None else "–"
-        table.add_row(name, type(part).__name__, f"{count:,}", output or "–", told)
+        cell = f"{operations:,}" if operations or output is not None else "–"
+        table.add_row(name, type(part).__name__, f"{count:,}", output or "–", cell)
     return table
 
 
 def flops_of(part: nn.Module, key: str, flops: dict[str, Any]) -> int:
-    """A part's own count, or, of a list of parts, which nobody calls as a whole, that of all in it."""
+    """Return the FLOPs of a part, or the sum over a list of parts, which isn't called as a whole."""
     if key in flops:
         return sum(flops[key].values())
     return sum(flops_of(child, f"{key}.{name}", flops) for name, child in part.named_children())
 
 
 class NetworkSummary(Callback):
-    """Prints the summary before training."""
+    """Print the network's summary before training."""
 
     def on_fit_start(self, trainer: Any, task: Any) -> None:
+        """Run the network on one training example and print the table."""
         batch = next(iter(trainer.datamodule.train_dataloader()))
         batch = trainer.strategy.batch_to_device({name: values[:1] for name, values in batch.items()})
         was_training = task.training

@@ -1,4 +1,4 @@
-"""Progress on a terminal as a bar, elsewhere as lines."""
+"""Show the progress of a training: a bar on a terminal, one line an epoch elsewhere."""
 
 import sys
 import time
@@ -11,12 +11,12 @@ from scalian_exp.ranges import PositiveInt
 
 
 def progress(refresh_rate: PositiveInt = 20) -> ProgressBar:
-    """Lightning's rich bar, redrawn every so many steps, or one line an epoch where nobody looks at a terminal."""
+    """Return a bar that is redrawn every `refresh_rate` steps, or one line an epoch if stdout isn't a terminal."""
     return Bar(refresh_rate=refresh_rate) if sys.stdout.isatty() else EpochLines()
 
 
 class Bar(RichProgressBar):
-    """Lightning's bar, which would bring its metrics up to date at every step, though it is redrawn at few."""
+    """Lightning's bar, but with metrics updated only when it is redrawn, not at every step."""
 
     def _update_metrics(self, trainer: Any, task: Any) -> None:
         if trainer.global_step % self.refresh_rate == 0 or not trainer.training:
@@ -24,7 +24,7 @@ class Bar(RichProgressBar):
 
 
 class EpochLines(ProgressBar):
-    """One line an epoch: time and the metrics, those of validation where there was one."""
+    """One line an epoch, with its time, its training loss and, if it was validated, its validation metrics."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,35 +32,41 @@ class EpochLines(ProgressBar):
         self.epoch, self.validated = 0, False
 
     def disable(self) -> None:
-        """Nothing to switch off: lines are only printed by the main process."""
+        """Do nothing, as only the main process prints lines anyway."""
 
     def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
+        """Print the previous epoch's line and start the clock."""
         self.print_line(trainer)
         self.start, self.validated = time.perf_counter(), False
 
     def on_epoch_resumed(self, trainer: Any, task: Any) -> None:
+        """Count the time that the epoch took before it was interrupted."""
         self.start = time.perf_counter() - self.before
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the seconds that the current epoch has taken so far."""
         return {"before": time.perf_counter() - self.start}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the seconds that the interrupted epoch had taken."""
         self.before = state_dict["before"]
 
     def on_validation_end(self, trainer: Any, task: Any) -> None:
+        """Note that the epoch has validation metrics."""
         self.validated = True
 
     def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
+        """Stop the clock."""
         self.seconds = time.perf_counter() - self.start
         self.epoch = trainer.current_epoch + 1
 
     def print_line(self, trainer: Any) -> None:
-        """The finished epoch's line; its training metrics are known only when the next hook runs."""
+        """Print the line of a finished epoch, whose training metrics are known only when the next hook runs."""
         if self.epoch and trainer.is_global_zero:
             metrics = trainer.callback_metrics
             shown = [name for name in ("train/loss", "train/layer") if name in metrics]
             shown += [name for name in metrics if self.validated and name.startswith("val/")]
-            shown = [name for name in shown if name.count("/") == 1]  # what is told class by class fills no line
+            shown = [name for name in shown if name.count("/") == 1]  # not the metrics of single classes
             known = {name: float(metrics[name]) for name in metrics}
             marks = {name: " (unreliable)" if remark(name, known) else "" for name in shown}
             values = "  ".join(f"{name} {known[name]:.4g}{marks[name]}" for name in sorted(shown))
@@ -68,4 +74,5 @@ class EpochLines(ProgressBar):
         self.epoch = 0
 
     def on_train_end(self, trainer: Any, task: Any) -> None:
+        """Print the last epoch's line."""
         self.print_line(trainer)

@@ -1,4 +1,4 @@
-"""What makes a checkpoint stand alone and a run resumable."""
+"""Store in each checkpoint what it needs to be loaded alone and resumed, and write it atomically."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,13 +18,13 @@ from scalian_exp.refusal import Refusal
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are replaced whole, whenever the process dies. Lightning's own go through the temporary folder,
-    which may be another file system, and moving between two is no atomic step.
+    """Checkpoint files that are written atomically, with checksums, and refused if damaged.
 
-    They bear checksums, and a damaged one is refused.
+    Lightning writes its own through the temporary folder, which may be on another file system, so that moving them into
+    place isn't atomic.
 
     Args:
-        folders: where checkpoints are written and deleted; a formatted name that leads elsewhere is refused.
+        folders: where checkpoints may be written and deleted; a formatted name that leads elsewhere is refused.
     """
 
     def __init__(self, *folders: Path):
@@ -32,18 +32,19 @@ class AtomicCheckpoints(TorchCheckpointIO):
         self.folders = [folder.resolve() for folder in folders]
 
     def holds(self, file: Path) -> bool:
-        """Does a file lie below one of the folders, links followed?"""
+        """Return whether a file is in one of the folders, with symbolic links followed."""
         return any(file.parent.resolve().is_relative_to(folder) for folder in self.folders)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """
+        """Write a checkpoint atomically, with checksums.
+
         Raises:
             Refusal: if the path leads out of the folders.
         """
         if not self.holds(Path(path)):
             raise Refusal(
-                f"{path} is outside the run folder; choose a plain callbacks.….filename, and say where else "
-                "checkpoints are to lie by callbacks.….dirpath=…"
+                f"{path} is outside the run folder; choose a plain callbacks.….filename, and give another "
+                "folder for checkpoints by callbacks.….dirpath=…"
             )
         wanted = torch.serialization.get_crc32_options()
         torch.serialization.set_crc32_options(True)
@@ -54,18 +55,19 @@ class AtomicCheckpoints(TorchCheckpointIO):
             torch.serialization.set_crc32_options(wanted)
 
     def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Read a checkpoint, after verifying its checksums."""
         check_intact(Path(path))
         return super().load_checkpoint(path, *arguments, **options)
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Delete a regular file in the folders, and nothing else: Lightning's own deletes whole trees."""
+        """Delete a regular file in one of the folders, but nothing else: Lightning's own method deletes whole trees."""
         file = Path(path)
         if self.holds(file) and file.is_file() and not file.is_symlink():
             file.unlink()
 
 
 def folders_of_checkpoints(folder: Path, callbacks: Iterable[pl.Callback]) -> list[Path]:
-    """The run folder, and where these callbacks are told to write."""
+    """Return the run folder and all other folders into which the callbacks write checkpoints."""
     folders = [folder]
     for callback in callbacks:
         if place := getattr(callback, "dirpath", None):
@@ -74,7 +76,7 @@ def folders_of_checkpoints(folder: Path, callbacks: Iterable[pl.Callback]) -> li
 
 
 def agree_on_statistics(task: Any) -> None:
-    """Each process's batch norm has seen its own part of the data; one model is validated and saved."""
+    """Average the statistics of batch norm over all processes, so that one model is validated and saved."""
     if ranks.size() == 1:
         return
     for module in task.modules():
@@ -85,29 +87,37 @@ def agree_on_statistics(task: Any) -> None:
 
 
 class Provenance(pl.Callback):
-    """The resolved config in every checkpoint, and a checkpoint before the first step, start.ckpt, which stays until
-    there is a last one."""
+    """Store the resolved config in every checkpoint, and save start.ckpt before the first step.
+
+    start.ckpt is removed once there is a last.ckpt.
+    """
 
     def __init__(self, config: dict[str, Any], folder: Path, callbacks: dict[str, pl.Callback]):
         self.config, self.folder, self.callbacks = config, folder, callbacks
 
     def on_save_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
+        """Store the config, the callbacks' keys and the network's implied arguments."""
         keys = {name: callback.state_key for name, callback in self.callbacks.items()}
         checkpoint["scalian_exp"] = {"config": self.config, "callbacks": keys, "implied": implied_by(task.network)}
 
     def on_load_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
+        """Adapt the callbacks' states to the arguments that a resumed run has changed."""
         checkpoint["callbacks"] = states_to_restore(checkpoint, self.callbacks, self.config["callbacks"])
 
     def on_train_start(self, trainer: Any, task: Any) -> None:
+        """Save start.ckpt if the training starts from the beginning."""
         if trainer.ckpt_path is None:
             trainer.save_checkpoint(self.folder / START)
 
     def on_validation_start(self, trainer: Any, task: Any) -> None:
+        """Average batch norm's statistics over the processes."""
         agree_on_statistics(task)
 
     def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
+        """Average batch norm's statistics over the processes."""
         agree_on_statistics(task)
 
     def on_train_end(self, trainer: Any, task: Any) -> None:
+        """Remove start.ckpt if there is a last.ckpt."""
         if trainer.is_global_zero and (self.folder / LAST).exists():
             (self.folder / START).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""End the hopeless trials of a search early."""
+"""Stop the unpromising trials of a search early."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from scalian_exp.study_database import database_failures_refused
 
 
 class Pruning(pl.Callback):
-    """Tells the search every validation's value, and ends the training where the search's pruner says so.
+    """Report each validation's value to the search, and end the training if the search's pruner decides so.
 
     Raises:
         Refusal: if the run belongs to no search.
@@ -27,17 +27,17 @@ class Pruning(pl.Callback):
         self.where, self.number = read_json(file), job_number(folder)
 
     def on_validation_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
+        """Report the monitored value, and stop all processes if the trial is pruned."""
         if trainer.sanity_checking:
             return
-        hopeless = self.told(trainer) if trainer.is_global_zero else False
+        hopeless = False
+        if trainer.is_global_zero:
+            with database_failures_refused(self.where["storage"]):
+                hopeless = self.report(trainer)
         trainer.should_stop |= trainer.strategy.broadcast(hopeless)
 
-    def told(self, trainer: Any) -> bool:
-        """Tell the search the value; is the trial to end?"""
-        with database_failures_refused(self.where["storage"]):
-            return self.asked(trainer)
-
-    def asked(self, trainer: Any) -> bool:
+    def report(self, trainer: Any) -> bool:
+        """Report the monitored value to the search, and return whether the pruner ends the trial."""
         import optuna
 
         pruner = built(self.where["pruner"]) or optuna.pruners.NopPruner()

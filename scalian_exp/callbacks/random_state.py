@@ -1,4 +1,4 @@
-"""The state of all random generators, as tensors: what a checkpoint inside an epoch keeps."""
+"""The state of all random generators as tensors, for checkpoints inside an epoch."""
 
 import math
 import random
@@ -11,7 +11,7 @@ State = dict[str, Tensor]
 
 
 def noise_state(device: torch.device) -> State:
-    """Of Python, numpy, torch, and torch on the device, where that is a GPU of NVIDIA."""
+    """Return the random state of Python, numpy, torch and, if the device is an NVIDIA GPU, torch on that device."""
     _, numbers, gauss = random.getstate()
     _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     state = {
@@ -25,7 +25,7 @@ def noise_state(device: torch.device) -> State:
 
 
 def set_noise_state(state: State, device: torch.device) -> None:
-    """Draw from now on what was drawn after `noise_state`."""
+    """Restore a state that `noise_state` returned, so that the same random numbers follow."""
     gauss = float(state["python_gauss"])
     random.setstate((3, tuple(state["python"].tolist()), None if math.isnan(gauss) else gauss))
     *keys, position, has_gauss = state["numpy"].tolist()

@@ -1,4 +1,4 @@
-"""How good samples are, as a classifier of ours sees them."""
+"""Measure the quality of samples with a classifier that was trained on the same data set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,42 +18,43 @@ from scalian_exp.tasks.classification import Classification
 from scalian_exp.tasks.offers import offers
 
 CHUNK = 500
-"""samples drawn at once"""
+"""number of samples drawn at once"""
 SEED = 0
-"""of the samples' noise"""
+"""seed of the samples' noise"""
 
 
 class Features(nn.Module):
-    """A classifier's features, as torchmetrics asks for them."""
+    """A classifier's features in the form that torchmetrics expects."""
 
     def __init__(self, classifier: Any, num_features: int):
         super().__init__()
         self.classifier, self.num_features = classifier, num_features
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to features (B, num_features)."""
         return self.classifier.encode(x)
 
 
 class SampleQuality(pl.Callback):
-    """At the test, compares samples with the whole test split in the features of a classifier.
+    """Compare samples with the whole test split in the feature space of a classifier, during the test.
 
-    `frechet_distance`: between two Gaussians fitted to the features (Heusel et al. 2017, but with our features instead
-    of Inception's: comparable only under the same classifier). `classes_covered`: classes into which the classifier
-    puts at least a tenth of a fair share of the samples. The noise is the same each time.
+    `frechet_distance` is the distance of two Gaussians fitted to the features (Heusel et al. 2017, but with features of
+    the judge instead of Inception: comparable only under the same judge). `classes_covered` is the number of classes to
+    which the judge assigns at least a tenth of a fair share of the samples. The noise is the same each time.
 
     Args:
         judge: a run of model=classifier on the same data set.
-        samples: how many; the distance has a bias that shrinks with them.
-        trust: packages of others that the judge may name.
+        samples: number of samples; the distance has a bias that shrinks with it.
+        trust: third-party packages that the judge may name.
 
     Raises:
-        Refusal: if there is no such judge, or it is no classifier.
+        Refusal: if there is no such judge, or it isn't a classifier.
     """
 
     def __init__(self, judge: str, samples: PositiveInt = 10_000, trust: Sequence[str] = ()):
         self.judge, self.samples = judge, samples
         if samples < 2:
-            raise Refusal(f"samples={samples}: a covariance needs two samples at least, and a useful one thousands.")
+            raise Refusal(f"samples={samples}: a covariance needs at least two samples, and a useful one thousands.")
         if not Path(judge).exists():
             raise Refusal(f"There is no judge {judge}; give a run of model=classifier on the same data set.")
         loaded = load(judge, trust=trust)
@@ -67,7 +68,7 @@ class SampleQuality(pl.Callback):
         self.metric = FrechetInceptionDistance(Features(self.classifier, features))
 
     def check(self, task: Any, data: Any) -> None:
-        """Called before the run folder is claimed.
+        """Refuse networks that can't sample and judges of other data, before the run folder is claimed.
 
         Raises:
             Refusal: if the network can't sample, or the judge learned from another data set.
@@ -86,13 +87,16 @@ class SampleQuality(pl.Callback):
             )
 
     def on_test_start(self, trainer: Any, task: Any) -> None:
+        """Move the judge to the task's device."""
         self.classifier.to(task.device)
         self.metric.to(task.device).reset()
 
     def on_test_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+        """Add the features of test images."""
         self.metric.update(batch["image"].float(), real=True)
 
     def on_test_epoch_end(self, trainer: Any, task: Any) -> None:
+        """Draw samples and log both metrics."""
         counts: Any = 0
         with isolate_rng():
             torch.manual_seed(SEED)

@@ -1,4 +1,4 @@
-"""What callbacks remember in a checkpoint, brought up to date when a run is resumed."""
+"""Update the callbacks' states in a checkpoint when a run is resumed with other arguments or in another folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,23 +7,24 @@ from typing import Any
 from pytorch_lightning import Callback
 
 MEASURE = {"monitor", "mode"}
-"""arguments that say what is measured: what was best by another measure is forgotten"""
+"""arguments that define what is best: if they change, the old state is dropped"""
 PATHS = {"best_model_path", "kth_best_model_path", "last_model_path"}
-"""what ModelCheckpoint remembers of files"""
+"""entries of ModelCheckpoint's state that are paths"""
 
 
 def states_to_restore(
     checkpoint: dict[str, Any], callbacks: Mapping[str, Callback], nodes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The states of a checkpoint's callbacks as these callbacks are to load them.
+    """Return the states of a checkpoint's callbacks in the form that today's callbacks should load.
 
-    Lightning files a state under a key that contains some arguments, and many callbacks restore arguments from it. Here
-    a callback keeps its state when its arguments change, and an argument that was changed counts, whatever the state
-    says. Folders of checkpoints are those of today, wherever the run has been moved from.
+    Lightning stores a state under a key that contains some arguments, and many callbacks restore arguments from it.
+    Here a callback keeps its state when its arguments change, and a changed argument overrides the state. Folders of
+    checkpoints are updated if the run has been moved.
 
     Args:
-        callbacks: name in the config → callback, set up already.
-        nodes: the same names → their arguments in the config.
+        checkpoint: contents of the checkpoint.
+        callbacks: maps names in the config to callbacks that are already set up.
+        nodes: maps the same names to their arguments in the config.
     """
     ours, states = checkpoint["scalian_exp"], dict(checkpoint["callbacks"])
     keys, before = ours.get("callbacks", {}), ours["config"].get("callbacks") or {}
@@ -41,18 +42,20 @@ def states_to_restore(
 
 
 def moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What ModelCheckpoint remembers, with all its paths in this folder: those of the file may be a stranger's, and
-    Lightning deletes what they name."""
+    """Return ModelCheckpoint's state with all paths moved into this folder.
+
+    Lightning deletes the files that they name, which must not be others if the checkpoint isn't trusted.
+    """
     before = state.get("dirpath")
-    found: dict[str, Any] = {key: within(state[key], before, folder) for key in PATHS & state.keys()}
+    updated: dict[str, Any] = {key: within(state[key], before, folder) for key in PATHS & state.keys()}
     if "best_k_models" in state:
         scores = {within(path, before, folder): score for path, score in state["best_k_models"].items()}
-        found["best_k_models"] = {path: score for path, score in scores.items() if path}
-    return {**found, "dirpath": str(folder)}
+        updated["best_k_models"] = {path: score for path, score in scores.items() if path}
+    return {**updated, "dirpath": str(folder)}
 
 
 def within(path: Any, before: Any, folder: Path) -> str:
-    """Where a path of the folder from before lies now: by its name alone if it wasn't below it; "" if it has none."""
+    """Move a path from the folder `before` into `folder`, by its name alone if it wasn't inside; "" if it has none."""
     if not isinstance(path, str) or not path:
         return ""
     old = Path(path)

@@ -1,4 +1,4 @@
-"""Checkpoints between two steps of an epoch, and trainings that go on from there."""
+"""Save checkpoints between two steps of an epoch, and resume trainings from them."""
 
 import time
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from scalian_exp.tasks import position
 
 
 class StepCheckpoints(Checkpoint):
-    """Saves last.ckpt every so many minutes, when a signal ends the training, and where trainer.max_steps or max_time
-    ends it inside an epoch. A run resumed from it goes on with that epoch, to the bit: the rest of its batches in the
-    same order, with the same noise.
+    """Save last.ckpt at intervals, when a signal ends the training, and when a limit ends it inside an epoch.
 
-    Lightning calls callbacks of this kind last: what the others remember is that of the complete step.
+    The limits are trainer.max_steps and max_time. A run resumed from there continues the epoch and computes bit-for-bit
+    the same: the remaining batches in the same order, with the same noise. Lightning calls callbacks of this kind last,
+    so the others' states are those after the complete step.
 
     Args:
         folder: the run folder.
-        announce: (trainer, task, folder, config, batches of the present epoch that are saved) → None: tells the user
-            of an interruption.
-        every_minutes: minutes between saves; null saves at the end of epochs and of the training only.
+        announce: called as (trainer, task, folder, config, saved batches of the current epoch) to report an
+            interruption to the user.
+        every_minutes: minutes between checkpoints; null saves only at the end of epochs and of the training.
     """
 
     def __init__(self, folder: Path, announce: Callable[..., None], every_minutes: PositiveFloat | None = 10):
@@ -35,9 +35,10 @@ class StepCheckpoints(Checkpoint):
         self.interruption = Interruption()
         self.saved_at, self.saved_batch = time.monotonic(), -1
         self.resumed: dict[str, Any] = {}
-        """what the checkpoint that the training goes on from tells of its epoch"""
+        """state of the interrupted epoch in the checkpoint from which the training resumes"""
 
     def on_save_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
+        """Store the noise, the running means and the accumulated gradients of an epoch in progress."""
         if trainer.state.fn != TrainerFn.FITTING or not position.inside_epoch(trainer):
             return
         noise = {
@@ -51,9 +52,11 @@ class StepCheckpoints(Checkpoint):
         }
 
     def on_load_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
+        """Read the state of an interrupted epoch."""
         self.resumed = checkpoint["scalian_exp"].get("epoch", {})
 
     def on_train_start(self, trainer: Any, task: Any) -> None:
+        """Install the signal handlers, and continue an interrupted epoch or begin the next."""
         self.interruption.take()
         self.saved_at = time.monotonic()
         if trainer.ckpt_path is None:
@@ -64,7 +67,7 @@ class StepCheckpoints(Checkpoint):
             position.begin_next_epoch(trainer)
 
     def go_on(self, trainer: Any, task: Any) -> None:
-        """With the rest of an epoch. What begins an epoch is not called again but for those that ask for it."""
+        """Continue an interrupted epoch, calling `on_epoch_resumed` of callbacks instead of the start hooks."""
         position.go_on_with_epoch(trainer)
         for callback in trainer.callbacks:
             if hasattr(callback, "on_epoch_resumed"):
@@ -73,31 +76,35 @@ class StepCheckpoints(Checkpoint):
         for name, gradient in self.resumed["gradients"].items():
             task.get_parameter(name).grad = gradient.to(task.device)
         noise = self.resumed["noise"]
-        if len(noise["torch"]) == ranks.size():  # else the epoch's noise begins anew: more processes draw more of it
+        if len(noise["torch"]) == ranks.size():  # else it starts again, as others draw more or less
             set_noise_state({name: states[ranks.rank()] for name, states in noise.items()}, task.device)
 
     def on_train_batch_start(self, trainer: Any, task: Any, batch: Any, batch_idx: int) -> None:
+        """Delay signals from now on."""
         self.interruption.stepping = True
 
     def on_train_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Save and stop if due, unless a validation or the end of the epoch follows."""
         if position.last_batch(trainer) or position.validation_due(trainer):
             self.interruption.stepping = False
         else:
             self.between_steps(trainer, task)
 
     def on_validation_end(self, trainer: Any, task: Any) -> None:
+        """Save and stop if due, after a validation inside an epoch."""
         inside = not trainer.sanity_checking and position.inside_epoch(trainer)
         if trainer.state.fn == TrainerFn.FITTING and inside and not position.last_batch(trainer):
             self.between_steps(trainer, task)
 
     def between_steps(self, trainer: Any, task: Any) -> None:
-        """
+        """Save a checkpoint if one is due, and stop if a signal was received.
+
         Raises:
-            KeyboardInterrupt: after a signal, in all processes, with everything saved.
+            KeyboardInterrupt: in all processes, once everything has been saved.
         """
         signal, ends = self.interruption.received, position.ends_here(trainer)
         late = self.every_minutes is not None and time.monotonic() > self.saved_at + 60 * self.every_minutes
-        stops, late = (ranks.in_any(here, task.device) for here in (signal is not None, late))
+        stops, late = (ranks.in_any(flag, task.device) for flag in (signal is not None, late))
         if (stops or ends or late) and self.saved_batch != trainer.fit_loop.total_batch_idx:
             trainer.save_checkpoint(self.folder / LAST)
             self.saved_at, self.saved_batch = time.monotonic(), trainer.fit_loop.total_batch_idx
@@ -105,17 +112,19 @@ class StepCheckpoints(Checkpoint):
             self.interruption.stepping = False
             for callback in trainer.checkpoint_callbacks:
                 if isinstance(callback, ModelCheckpoint) and callback.monitor is None:
-                    callback._last_global_step_saved = trainer.global_step  # else it is saved as a complete epoch's
+                    callback._last_global_step_saved = trainer.global_step  # not saved as a complete epoch
         if stops:
             self.interruption.stepping = False
             self.interruption.act(signal)
 
     def on_train_end(self, trainer: Any, task: Any) -> None:
+        """Restore the signal handlers, and count an unfinished epoch as begun."""
         self.interruption.release()
         if not position.last_batch(trainer):
             position.count_as_begun(trainer)
 
     def on_exception(self, trainer: Any, task: Any, exception: BaseException) -> None:
+        """Restore the signal handlers, and announce an interruption."""
         self.interruption.release()
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
             provenance = next(callback for callback in trainer.callbacks if hasattr(callback, "config"))

@@ -1,4 +1,4 @@
-"""TensorBoard's HPARAMS and PROJECTOR tabs."""
+"""Fill TensorBoard's HPARAMS and PROJECTOR tabs."""
 
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from scalian_exp.tasks.capabilities import Encodes
 from scalian_exp.tasks.offers import offers
 
 SHOWN = ("model", "loss", "dataset", "seed")
-"""the parts of a config that the HPARAMS tab lists"""
+"""parts of a config that the HPARAMS tab lists"""
 
 
 def flat(node: Any, path: str = "") -> dict[str, bool | str | float]:
-    """Dotted paths → values that TensorBoard can show."""
+    """Flatten a config to a map from dotted paths to values that TensorBoard can show."""
     if isinstance(node, dict):
         return {key: leaf for name, value in node.items() for key, leaf in flat(value, f"{path}.{name}").items()}
     if isinstance(node, list | type(None)):
@@ -29,14 +29,15 @@ def flat(node: Any, path: str = "") -> dict[str, bool | str | float]:
 
 
 def writers(trainer: Any) -> list[Any]:
-    """Those of the process that writes."""
+    """Return the trainer's TensorBoard writers in the main process; none in the others."""
     loggers = trainer.loggers if trainer.is_global_zero else []
     return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
 
 
 class Hyperparameters(pl.Callback):
-    """Lists model, loss, dataset and seed in the HPARAMS tab, beside the monitored metric's latest value. Jobs of a
-    sweep leave it to the sweep (dashboard.py) what the tab is to show.
+    """List model, loss, dataset and seed in the HPARAMS tab, beside the latest value of the monitored metric.
+
+    In a sweep, results/hparams.py fills the tab for all jobs together.
 
     Args:
         folder: the run folder.
@@ -47,6 +48,7 @@ class Hyperparameters(pl.Callback):
         self.monitor, self.alone = monitor, not (folder.parent / MULTIRUN).exists()
 
     def on_fit_start(self, trainer: Any, task: Any) -> None:
+        """Write the hyperparameters."""
         provenance = next(callback for callback in trainer.callbacks if hasattr(callback, "config"))
         values = flat({name: provenance.config[name] for name in SHOWN})
         for writer in writers(trainer):
@@ -56,7 +58,7 @@ class Hyperparameters(pl.Callback):
 
 
 def thumbnails(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) as small squares with three channels, (N, 3, 32, 32): TensorBoard takes no others."""
+    """Shrink and pad images (N, C, H, W) to squares (N, 3, 32, 32), as TensorBoard requires."""
     count, channels, height, width = images.shape
     side = max(height, width)
     square = F.pad(images, (0, side - width, 0, side - height))
@@ -67,11 +69,11 @@ def thumbnails(images: Tensor) -> Tensor:
 
 
 class Projector(pl.Callback):
-    """Codes of test examples, with their classes and thumbnails, in the PROJECTOR tab.
+    """Show codes of test examples with their classes and thumbnails in the PROJECTOR tab.
 
     Args:
         folder: the run folder.
-        examples: how many codes; the thumbnails of 65,000 fit in the one picture that TensorBoard takes.
+        examples: number of codes; TensorBoard shows at most 65,000, whose thumbnails fit in one picture.
     """
 
     def __init__(self, folder: Path, examples: PositiveInt = 500):
@@ -81,6 +83,7 @@ class Projector(pl.Callback):
         self.labels: list[int] = []
 
     def on_test_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+        """Encode a share of the test images."""
         if not offers(task.network, Encodes) or "image" not in batch:
             return
         share = max(1, self.examples // int(trainer.num_test_batches[0]))
@@ -90,6 +93,7 @@ class Projector(pl.Callback):
         self.labels += batch["label"][:share].tolist() if "label" in batch else [0] * len(images)
 
     def on_test_end(self, trainer: Any, task: Any) -> None:
+        """Write the codes."""
         if self.codes:
             for writer in writers(trainer):
                 writer.add_embedding(

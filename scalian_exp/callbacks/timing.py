@@ -1,4 +1,4 @@
-"""How long training and inference take, and what inference costs."""
+"""Measure the time of training epochs and of inference, and what inference costs."""
 
 import time
 from statistics import median
@@ -12,14 +12,14 @@ from scalian_exp.tasks import position
 
 
 def now(task: Any) -> float:
-    """Seconds, once the device has done what it was given."""
+    """Return the time in seconds, after waiting for the device to finish its work."""
     if task.device.type != "cpu":
         torch.accelerator.synchronize()
     return time.perf_counter()
 
 
 class Timing(pl.Callback):
-    """Seconds of each training epoch, validation not counted; and milliseconds of inference."""
+    """Measure the seconds of each training epoch without validation, and the milliseconds of inference."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -31,40 +31,48 @@ class Timing(pl.Callback):
         """operations and memory of the forward pass, per sample"""
 
     def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
+        """Start the clock."""
         self.start, self.running = now(task), True
 
     def on_epoch_resumed(self, trainer: Any, task: Any) -> None:
+        """Start the clock with the seconds that the epoch took before it was interrupted."""
         self.start, self.running = now(task) - self.before, True
 
     def on_validation_start(self, trainer: Any, task: Any) -> None:
+        """Pause the clock."""
         self.pause = now(task)
 
     def on_validation_end(self, trainer: Any, task: Any) -> None:
+        """Continue the clock."""
         self.start += now(task) - self.pause
 
     def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
+        """Stop the clock."""
         self.running = False
-        if position.last_batch(trainer) or not self.seconds:  # one that is cut short counts where there is no other
+        if position.last_batch(trainer) or not self.seconds:  # an incomplete epoch counts only if there is no other
             self.seconds.append(now(task) - self.start)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the seconds of all epochs, and of the current one so far."""
         return {"seconds": self.seconds, "before": time.perf_counter() - self.start if self.running else 0.0}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the seconds of earlier epochs."""
         self.before = state_dict.get("before", 0.0)
-        self.seconds = self.seconds or list(state_dict["seconds"])  # the test loads the best epoch's, which knows fewer
+        self.seconds = self.seconds or list(state_dict["seconds"])  # the best checkpoint, loaded to test, knows fewer
 
     @property
     def seconds_per_epoch(self) -> float | None:
-        """The median, which a slow first epoch doesn't move; None before the first epoch."""
+        """Median over epochs, which a slow first one doesn't change; None before the first epoch."""
         return median(self.seconds) if self.seconds else None
 
     def on_test_batch_start(self, trainer: Any, task: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+        """Keep the first batch."""
         if batch_idx == 0:
             self.batch = batch
 
     def on_test_end(self, trainer: Any, task: Any) -> None:
-        """The network's forward pass on the first test batch: the median of ten, after two that warm up."""
+        """Time the network's forward pass on the first test batch: the median of ten, after two to warm up."""
         x, self.batch = task.inputs(self.batch), None
         seconds = []
         for _ in range(12):

@@ -1,0 +1,1 @@
+"""Everything between a resolved config and a finished run folder."""

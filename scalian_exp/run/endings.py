@@ -1,4 +1,4 @@
-"""How a training ends: errors of the device told plainly, interruptions with the command that goes on."""
+"""How a training ends early: errors become sentences, and interruptions print the command that resumes the run."""
 
 import signal
 import threading
@@ -17,10 +17,11 @@ from scalian_exp.refusal import Refusal
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
-    """
+def device_failures_refused() -> Iterator[None]:
+    """Turn errors of torch and Lightning that the user can mend into a Refusal.
+
     Raises:
-        Refusal: instead of torch's and Lightning's errors, where what the config asks for can't be done.
+        Refusal: if what the config asks for can't be done on this device, or is too large for it.
     """
     try:
         yield
@@ -28,7 +29,7 @@ def told_plainly() -> Iterator[None]:
         raise Refusal(one_line(error)) from error
     except torch.OutOfMemoryError as error:
         raise Refusal(
-            "The GPU's memory is too small for this; take a smaller dataset.batch_size or trainer.precision=bf16-mixed."
+            "The GPU's memory is too small for this; use a smaller dataset.batch_size or trainer.precision=bf16-mixed."
         ) from error
     except RuntimeError as error:
         if str(error).startswith("Early stopping conditioned on metric"):
@@ -42,15 +43,17 @@ def told_plainly() -> Iterator[None]:
 
 @contextmanager
 def ending_cleanly(folder: Path) -> Iterator[None]:
-    """Exit code 130 after Ctrl-C, as shells expect; Lightning's is 1, and it leaves later Ctrl-Cs ignored. A request to
-    terminate ends as cleanly. Once the run has begun, the command that goes on with it is printed."""
-    # a cluster's launcher has a handler of its own, which puts a job back into its queue
+    """End with exit code 130 after Ctrl-C or SIGTERM, as shells expect, and print the command that resumes the run.
+
+    Lightning would end with 1 and leave later Ctrl-Cs ignored. Nothing is printed if the run had not begun.
+    """
+    # a cluster's launcher may have its own handler, which puts the job back into its queue
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     if ours:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
-    except KeyboardInterrupt:  # before and after Lightning's loops, which handle theirs
+    except KeyboardInterrupt:  # outside Lightning's loops, which handle their own
         if folders.state(folder) is folders.State.NONE:
             raise
         if ranks.rank() == 0:

@@ -1,4 +1,4 @@
-"""Which process works in a run's or a sweep's folder: one at a time; what it made goes if no run begins. No torch."""
+"""Locks on the folders of runs and sweeps: one process at a time, and no traces if no run begins. No torch."""
 
 import errno
 import json
@@ -19,26 +19,27 @@ from scalian_exp.refusal import Refusal
 
 log = logging.getLogger(__name__)
 LOCK, HOLDER = ".lock", ".lock.json"
-"""there while a process works in the folder: what it locks, and who it is"""
+"""files in a folder while a process works there: the lock, and who holds it"""
 NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
-"""how a file system says that it can't lock"""
+"""error codes of file systems that can't lock"""
 READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
-"""why a lock can't be asked: nobody who may not write there either holds it"""
+"""error codes of asking for a lock in a folder where this process may not write"""
 PATIENCE = 0.3
-"""seconds to wait for a lock: another process may be asking for a moment whether it is free"""
+"""seconds to wait for a lock, since another process may hold it briefly to see whether it is free"""
 
 
 class InUse(Refusal):
-    """Another process works in the folder."""
+    """A refusal because another process works in the folder."""
 
 
 class Hold:
-    """A folder that this process works in, and what it has made there before a run begins.
+    """A folder in which this process works, with a record of what was there before.
 
     Args:
-        watched: names of files and folders in it that others, such as Hydra, write before a run begins.
-        lock: keep other processes out.
-        new: take another folder, named after it, if it exists already.
+        folder: its path; the folder is created if it is missing.
+        watched: names of files and folders in it that Hydra and others write before a run begins.
+        lock: whether to keep other processes out.
+        new: whether to take a numbered folder instead if this one exists already.
 
     Raises:
         InUse: if another process works there.
@@ -63,6 +64,7 @@ class Hold:
         self.before = {file: file.read_bytes() for file in self.settings()}
 
     def take(self) -> None:
+        """Lock the folder and write down who holds it."""
         if self.lock is None:
             return
         if not locked(self.lock, self.folder):
@@ -73,22 +75,23 @@ class Hold:
         write_text(self.folder / HOLDER, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now}))
 
     def settings(self) -> list[Path]:
-        """The YAML files in the watched folders."""
+        """Return the YAML files in the watched folders."""
         return [file for path in self.watched for file in path.glob("*.yaml") if file.is_file()]
 
     def release(self) -> None:
-        """Leave the folder. If no run and no sweep has begun in it, it looks as it did before this process came."""
+        """Release the folder; if neither a run nor a sweep has begun in it, restore it to what it was."""
         if not ((self.folder / CONFIG).exists() or (self.folder / MULTIRUN).exists()):
             with suppress(OSError):
                 self.take_back()
         if self.lock is not None:
-            for name in (HOLDER, LOCK):  # while the lock is held: whoever has opened the file sees that it is gone
+            for name in (HOLDER, LOCK):  # still locked: whoever has opened the file sees that it is gone
                 with suppress(OSError):
                     (self.folder / name).unlink()
             self.lock.release()
         self.remove_folders()
 
     def take_back(self) -> None:
+        """Remove watched files that are new, and restore those that have changed."""
         for path in self.new:
             if path.is_dir():
                 shutil.rmtree(path)
@@ -101,20 +104,20 @@ class Hold:
                 file.write_bytes(self.before[file])
 
     def remove_folders(self) -> None:
-        """Those that this process made, unless something lies in them."""
+        """Remove the folders that this process created, unless there is something in them."""
         with suppress(OSError):
             for path in self.missing:
                 path.rmdir()
 
 
 _held: dict[Path, Hold] = {}
-"""The folders in which this process works, by their real paths. This is state of the module because it is state of the
-process: Hydra's callback takes a folder, the job inside Hydra asks for it again, and the command releases it, and
-nothing of ours can be handed from one to the next."""
+"""The folders in which this process works, by their real paths. They are module state because they are state of the
+process: Hydra's callback takes a folder, the job inside Hydra asks for it again, and the command releases it, but Hydra
+lets no object be handed from one to the next."""
 
 
 def locked(lock: FileLock, folder: Path) -> bool:
-    """Take the lock of a folder; False where the file system has no locks.
+    """Take the lock of a folder; return False if the file system has no locks.
 
     Raises:
         InUse: if another process holds it.
@@ -131,16 +134,17 @@ def locked(lock: FileLock, folder: Path) -> bool:
 
 
 def real(folder: Path) -> Path:
-    """The one path of a folder, however it is spelt, and whatever links lead to it."""
-    return Path(os.path.realpath(folder))  # Path.resolve raises a RuntimeError where links lead round in a circle
+    """Return the canonical path of a folder, with symbolic links followed."""
+    return Path(os.path.realpath(folder))  # Path.resolve raises a RuntimeError for circular links
 
 
 def hold(folder: Path, *watched: str, lock: bool = True) -> None:
-    """Work in a folder until `all_released` ends; it is made if it isn't there. Holding it again changes nothing.
+    """Hold a folder until `all_released` ends, creating it if needed; holding it again changes nothing.
 
     Args:
+        folder: its path.
         watched: names of files and folders in it that others write before a run begins.
-        lock: keep other processes out.
+        lock: whether to keep other processes out.
 
     Raises:
         InUse: if another process works there.
@@ -150,7 +154,7 @@ def hold(folder: Path, *watched: str, lock: bool = True) -> None:
 
 
 def hold_new(folder: Path, *watched: str) -> Path:
-    """Hold a folder that doesn't exist yet: this one, else `<folder>_2` and so on, which is returned."""
+    """Create, hold and return a folder that doesn't exist yet: this one, else `<folder>_2` and so on."""
     own = Hold(real(folder.parent) / folder.name, watched, new=True)
     _held[own.folder] = own
     return folder.with_name(own.folder.name)
@@ -158,7 +162,7 @@ def hold_new(folder: Path, *watched: str) -> Path:
 
 @contextmanager
 def held(folder: Path, lock: bool = True) -> Iterator[None]:
-    """Hold a folder for a while, unless this process holds it already.
+    """Hold a folder during a block, unless this process holds it already.
 
     Raises:
         InUse: if another process works there.
@@ -175,7 +179,7 @@ def held(folder: Path, lock: bool = True) -> Iterator[None]:
 
 @contextmanager
 def all_released() -> Iterator[None]:
-    """Release at the end whatever this process holds."""
+    """Release all folders that this process holds when the block ends."""
     try:
         yield
     finally:
@@ -202,10 +206,10 @@ def check_free(folder: Path) -> None:
 
 
 def holder(folder: Path) -> str:
-    """Who works in a folder."""
+    """Describe the process that works in a folder, and what to do about it."""
     try:
         who = read_json(folder / HOLDER)
-        told = f"process {who['pid']} on {who['host']} has worked there since {who['since']}"
+        description = f"process {who['pid']} on {who['host']} has worked there since {who['since']}"
     except (Refusal, KeyError):
-        told = "another process works there"
-    return f"{told}; wait until it ends, or choose another folder"
+        description = "another process works there"
+    return f"{description}; wait until it ends, or choose another folder"

@@ -1,6 +1,6 @@
-"""Whether training a network fits in memory, found out without using any: on torch's meta device.
+"""Check on torch's meta device, without using memory, whether training a network fits in memory.
 
-What is refused would certainly fail: only what a step cannot do without is counted.
+Only what a training step can't do without is counted, so whatever is refused would certainly fail.
 """
 
 import math
@@ -24,27 +24,28 @@ from scalian_exp.tasks.offers import offers
 WIDTHS = ("hidden", "channels", "latent_dim", "width", "depth", "layers", "features", "lstm_units", "glimpses")
 """arguments that make a network large"""
 ACTIVATIONS_MATTER = 2000
-"""activations are measured where so many times the batch would fill the memory"""
+"""activations are estimated only if this many times the batch would fill the memory"""
 UNSUITED = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, AssertionError)
-"""what code raises that needs the values of tensors that have none"""
+"""exceptions of code that needs the values of meta tensors, which have none"""
 
 
 class Sketch(NamedTuple):
-    """A task whose network was built without memory."""
+    """A task whose network was built without memory, on the meta device."""
 
     task: Any
-    """None where it can't be built so"""
+    """the task, or None if it can't be built without memory"""
     advice: str
-    """what makes it smaller"""
+    """what to change to make the network smaller"""
 
 
 def sketched(config: dict[str, Any]) -> Sketch:
-    """Build the network of a resolved config without memory, on torch's meta device, and add up its weights.
+    """Build the network of a resolved config on torch's meta device and check the size of its weights.
+
+    A network that can't be built without memory is not checked.
 
     Raises:
-        Refusal: if the weights are more than this machine's memory, or they and their gradients more than the memory
-            in which they are trained; or if a part lacks what another needs of it. A network that can't be built
-            without memory is not judged.
+        Refusal: if the weights don't fit in this machine's memory, or they and their gradients in that of the device
+            that trains them; or if the parts of the config don't fit together.
     """
     node = config["model"]
     knobs = [f"model.network.{name}" for name in WIDTHS if name in node.get("network", {})]
@@ -53,7 +54,7 @@ def sketched(config: dict[str, Any]) -> Sketch:
         with without_traces(), torch.device("meta"):
             task = build("model", node, loss=build("loss", config["loss"]))
     except (Refusal, *UNSUITED) as error:
-        if isinstance(error.__cause__, Refusal):  # else the want of values may be to blame: the real one will tell
+        if isinstance(error.__cause__, Refusal):  # otherwise meta tensors may be the cause
             raise
         if isinstance(error, RuntimeError) and "overflow" in str(error):  # more elements than 64 bits can count
             check_fits(2.0**64, "This network's weights", advice)
@@ -65,11 +66,16 @@ def sketched(config: dict[str, Any]) -> Sketch:
 
 
 def check_batch(config: dict[str, Any], data: Any, sketch: Sketch) -> None:
-    """Check that data, set up already, suits a sketched network in size, and what a batch takes in training.
+    """Check that a sketched network suits the size of the data's images, and that training on a batch fits in memory.
+
+    Args:
+        config: the resolved config.
+        data: the data module, already set up.
+        sketch: what `sketched` returned.
 
     Raises:
-        Refusal: if images are too small for it, or its weights and a batch's activations are more than the memory in
-            which it is trained.
+        Refusal: if images are too small for the network, or its weights and a batch's activations don't fit in the
+            memory of the device that trains it.
     """
     task, trainer = sketch.task, config["trainer"]
     if task is None:
@@ -82,24 +88,24 @@ def check_batch(config: dict[str, Any], data: Any, sketch: Sketch) -> None:
 
 @contextmanager
 def without_traces() -> Iterator[None]:
-    """What is tried inside warns of nothing and leaves all random generators as they were."""
+    """Suppress warnings during a block and restore all random generators afterwards."""
     with isolate_rng(include_cuda=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def size_of(tensor: Tensor) -> int:
-    """Bytes; of a parameter whose shape its first batch will tell, none."""
+    """Return the bytes of a tensor; 0 for a lazy parameter, whose shape isn't known before the first batch."""
     return 0 if is_lazy(tensor) else tensor.numel() * tensor.element_size()
 
 
 def weights(task: Any) -> int:
-    """Bytes of parameters and buffers, each counted once."""
+    """Return the bytes of all parameters and buffers, each counted once."""
     return sum(map(size_of, task.parameters())) + sum(map(size_of, task.buffers()))
 
 
 def gradients(task: Any) -> int:
-    """Bytes of the gradients that are there at once for certain: not where parts of a network take turns."""
+    """Return the bytes of gradients that certainly exist at once; 0 if the parts of a network are trained in turns."""
     if task.optimizer is None or not task.automatic_optimization or task.takes_turns:
         return 0
     tables = [module for module in task.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
@@ -108,12 +114,12 @@ def gradients(task: Any) -> int:
 
 
 def on_device(size: float, trainer: dict[str, Any]) -> float:
-    """At least so many of these bytes are needed in the precision of training: some may stay in 32 bits."""
+    """Return a lower bound on the bytes needed in the precision of training, in which some may stay at 32 bits."""
     return size / 2 if "16" in str(trainer.get("precision")) else size
 
 
 def room(trainer: dict[str, Any]) -> tuple[float, str]:
-    """Bytes of the memory in which a network is trained, and whose it is; infinity where a strategy may shard it."""
+    """Return the bytes of memory for training and the name of their owner; infinite if the strategy may shard."""
     if "DDP" not in str(trainer.get("strategy", "DDP")):
         return math.inf, "this machine"
     if trainer.get("accelerator") in ("auto", "gpu", "cuda") and torch.cuda.is_available():
@@ -123,13 +129,14 @@ def room(trainer: dict[str, Any]) -> tuple[float, str]:
 
 
 def activations(task: Any, data: Any, batch_size: int) -> int:
-    """Estimate the bytes that a batch's forward pass in training keeps for the backward pass, without memory.
+    """Estimate the bytes that the forward pass of a training batch keeps for the backward pass.
 
-    Where they are few, or the network computes something that needs values, those of the batch alone.
+    It is only the size of the batch itself if that is small, or if the network needs values that meta tensors lack.
 
     Args:
-        task: built on the meta device.
-        data: the data module, set up; where it crops training images, its training_size says how.
+        task: the task, built on the meta device.
+        data: the data module, already set up; if it crops training images, its `training_size` is their size.
+        batch_size: number of examples.
     """
     with without_traces():
         x = task.inputs(data.prepare(data.splits["train"][torch.zeros(1, dtype=torch.long)]))
@@ -157,4 +164,5 @@ def activations(task: Any, data: Any, batch_size: int) -> int:
 
 
 def storages(tensors: Iterable[Tensor]) -> set[int]:
+    """Return the identities of the tensors' storages."""
     return {tensor.untyped_storage()._cdata for tensor in tensors if not is_lazy(tensor)}

@@ -1,7 +1,7 @@
-"""Train in several processes: torch's own launcher starts them inside the job, each with the resolved config.
+"""Train in several processes, which torch's launcher starts inside the job, each with the resolved config.
 
-So there is one run folder a job and one set of logs, in sweeps too. On several machines the same command is started
-once on each, with the same run folder; where torchrun has started the processes already, none is started here.
+That way a job has one run folder and one set of logs, also in a sweep. For several machines, start the same command
+once on each, with the same run folder. If torchrun has started the processes already, none is started here.
 """
 
 import hashlib
@@ -23,59 +23,71 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.run import locks
 
 PORT = 29500
-"""where the machines of one job meet, if neither MASTER_PORT nor the number of SLURM's job tells"""
+"""port at which the machines of one job meet, unless MASTER_PORT is set; SLURM's job number is added"""
 PATIENCE = 60
-"""seconds that a job's processes have when the launcher is told to end: for the step they are in, and to save it"""
+"""seconds that the processes have to finish their step and save it when the launcher is asked to stop"""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-"""those that torch's launcher handles in its own way, and goes on to"""
+"""signals for which torch's launcher installs its own handlers"""
 INTERRUPTED = 130
 """exit code after Ctrl-C"""
 
 
 def launch(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Train as run/training.py does, in as many processes as the config says.
+    """Train as `run.training.train` does, in as many processes as the config asks for, and return the metrics.
 
     Raises:
-        Refusal: as there; or if the machines of a job don't know where to meet.
-        RuntimeError: if a process failed, with what it said last.
+        Refusal: if the config or the data can't work, or the machines of a job don't know where to meet.
+        RuntimeError: if a process failed, with its last message.
         SystemExit: after an interruption.
     """
-    # Else each process warns that a parameter was never unused. Read when torch is imported, by the next line.
+    # Read when torch is imported, by the next line. Otherwise each process warns that no parameter was unused.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from scalian_exp.run.devices import check_accelerator, world_size
 
-    together = world_size(config["trainer"])
-    if (started := os.environ.get("WORLD_SIZE")) and "LOCAL_RANK" in os.environ and int(started) != together:
-        raise Refusal(
-            f"torchrun has started {started} processes, but the config means {together}; say "
-            "trainer/accelerator=ddp_cpu or ddp, trainer.devices=… and perhaps trainer.num_nodes=…"
-        )
-    if (batch := config["dataset"].get("batch_size", 0)) % together:
-        raise Refusal(f"dataset.batch_size={batch} can't be shared evenly by {together} processes; give a multiple.")
-    if together == 1 or "LOCAL_RANK" in os.environ:
+    processes = world_size(config["trainer"])
+    check_processes(config, processes)
+    if processes == 1 or "LOCAL_RANK" in os.environ:
         from scalian_exp.run.training import train
 
         with locks.held(folder, lock=os.environ.get("RANK", "0") == "0"):
             return train(config, folder)
-
-    import torch
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.elastic.rendezvous import RendezvousError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    from scalian_exp.trust import arguments_to_resume
-
     check_accelerator(config["trainer"])
+    results = run_workers(config, folder, processes)
+    if 0 not in results:
+        print(f"this machine's processes have done their part; see {shown(folder)}", flush=True)
+    return results[min(results)]
+
+
+def check_processes(config: dict[str, Any], processes: int) -> None:
+    """Refuse a number of processes that torchrun contradicts, or by which the batch size can't be divided.
+
+    Raises:
+        Refusal: saying what to change.
+    """
+    if (started := os.environ.get("WORLD_SIZE")) and "LOCAL_RANK" in os.environ and int(started) != processes:
+        raise Refusal(
+            f"torchrun has started {started} processes, but the config asks for {processes}; set "
+            "trainer/accelerator=ddp_cpu or ddp, trainer.devices=… and perhaps trainer.num_nodes=…"
+        )
+    if (batch := config["dataset"].get("batch_size", 0)) % processes:
+        raise Refusal(f"dataset.batch_size={batch} can't be shared evenly by {processes} processes; give a multiple.")
+
+
+def run_workers(config: dict[str, Any], folder: Path, processes: int) -> dict[int, dict[str, Any]]:
+    """Start this machine's share of a job's processes, wait for them, and return each rank's metrics."""
+    import torch
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.launcher.api import LaunchConfig
+
     for library in list(logging.root.manager.loggerDict):
         if library.startswith(("torch.distributed", "torch.multiprocessing")):
-            logging.getLogger(library).setLevel(logging.CRITICAL)  # what failed is told below
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(PATIENCE))  # an argument only of the latest torch
+            logging.getLogger(library).setLevel(logging.CRITICAL)  # `supervise` reports failures
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(PATIENCE))  # an argument only in the latest torch
     machines = config["trainer"]["num_nodes"]
-    count = together // machines
+    count = processes // machines
     threads = max(1, torch.get_num_threads() // count)
-    with TemporaryDirectory() as logs, own_signals(), locks.held(folder, lock=machines == 1):
-        launch = LaunchConfig(
+    with TemporaryDirectory() as logs, signals_restored(), locks.held(folder, lock=machines == 1):
+        settings = LaunchConfig(
             min_nodes=machines,
             max_nodes=machines,
             nproc_per_node=count,
@@ -85,37 +97,57 @@ def launch(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=logs),
         )
-        before = written(folder)
         if machines > 1:
-            print(f"waits for {machines} machines to meet at {launch.rdzv_endpoint}", flush=True)
-        try:
-            results: dict[int, dict[str, Any]] = elastic_launch(launch, work)(config, folder, threads)
-        except SignalException as stop:
-            silent = written(folder) == before  # no process has told it, as they do while they train
-            if silent and stop.sigval == signal.SIGTERM and folders.checkpoint(folder, "last", "start"):
-                rest = arguments_to_resume(config, folder)
-                print(f"\nInterrupted; go on with: {command_to_resume(folder, arguments=rest)}", flush=True)
-            raise SystemExit(INTERRUPTED) from None
-        except ChildFailedError as error:
-            raise told(*error.get_first_failure()) from None
-        except RendezvousError as error:
-            raise Refusal(
-                f"The machines of this job did not meet at {launch.rdzv_endpoint} ({error}); start the same command on "
-                "each of them, with the same hydra.run.dir, and MASTER_ADDR=<name of the first>."
-            ) from None
-    if 0 not in results:
-        print(f"this machine's processes have done their part; see {shown(folder)}", flush=True)
-    return results[min(results)]
+            print(f"waits for {machines} machines to meet at {settings.rdzv_endpoint}", flush=True)
+        return supervise(settings, config, folder, threads)
+
+
+def supervise(settings: Any, config: dict[str, Any], folder: Path, threads: int) -> dict[int, dict[str, Any]]:
+    """Run `work` in the processes of torch's launcher, and report how they end.
+
+    Args:
+        settings: the launcher's.
+        config: the resolved config.
+        folder: the run folder.
+        threads: number of threads of each process.
+
+    Raises:
+        Refusal, RuntimeError, SystemExit: as `launch` does.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
+    from torch.distributed.launcher.api import elastic_launch
+
+    from scalian_exp.trust import arguments_to_resume
+
+    before = written(folder)
+    try:
+        results: dict[int, dict[str, Any]] = elastic_launch(settings, work)(config, folder, threads)
+    except SignalException as stop:
+        silent = written(folder) == before  # while they train, the processes report the interruption themselves
+        if silent and stop.sigval == signal.SIGTERM and folders.checkpoint(folder, "last", "start"):
+            rest = arguments_to_resume(config, folder)
+            print(f"\nInterrupted; go on with: {command_to_resume(folder, arguments=rest)}", flush=True)
+        raise SystemExit(INTERRUPTED) from None
+    except ChildFailedError as error:
+        raise error_of(*error.get_first_failure()) from None
+    except RendezvousError as error:
+        raise Refusal(
+            f"The machines of this job did not meet at {settings.rdzv_endpoint} ({error}); start the same command on "
+            "each of them, with the same hydra.run.dir, and MASTER_ADDR=<name of the first>."
+        ) from None
+    return results
 
 
 def work(config: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]:
-    """One of the processes."""
+    """Train in one of the processes that `launch` has started."""
     import torch
 
     from scalian_exp.run.training import train
 
     torch.set_num_threads(threads)
-    multiprocessing.set_start_method(None, force=True)  # of loaders' processes: not "spawn", as this one was started
+    multiprocessing.set_start_method(None, force=True)  # this process was spawned, but data loaders should be forked
     if os.environ["RANK"] == "0":
         handlers: list[logging.Handler] = [
             logging.StreamHandler(),
@@ -123,21 +155,21 @@ def work(config: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]:
         ]
         logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)
     machines = config["trainer"]["num_nodes"]
-    with locks.held(folder, lock=machines > 1 and os.environ["RANK"] == "0"):  # of one machine, the launcher holds it
+    with locks.held(folder, lock=machines > 1 and os.environ["RANK"] == "0"):  # on one machine, the launcher locks it
         return train(config, folder)
 
 
 def written(folder: Path) -> int | None:
-    """When a run's metrics.json was written, in nanoseconds."""
+    """Return when a run's metrics.json was written, in nanoseconds; None if there is none."""
     file = folder / folders.METRICS
     return file.stat().st_mtime_ns if file.exists() else None
 
 
 def meeting_point() -> str:
-    """host:port of the first machine: what MASTER_ADDR says, or SLURM.
+    """Return host:port of a job's first machine, from MASTER_ADDR or else from SLURM.
 
     Raises:
-        Refusal: if neither does.
+        Refusal: if neither is set.
     """
     host = os.environ.get("MASTER_ADDR")
     if host is None and (nodes := os.environ.get("SLURM_JOB_NODELIST")):
@@ -153,8 +185,8 @@ def meeting_point() -> str:
     return f"{host}:{os.environ.get('MASTER_PORT', port)}"
 
 
-def told(rank: int, failure: Any) -> BaseException:
-    """What the first process to fail leaves to say."""
+def error_of(rank: int, failure: Any) -> BaseException:
+    """Return the exception to raise for the first process that failed."""
     if failure.exitcode == INTERRUPTED:
         return SystemExit(INTERRUPTED)
     if isinstance(failure.message, str):
@@ -167,8 +199,8 @@ def told(rank: int, failure: Any) -> BaseException:
 
 
 @contextmanager
-def own_signals() -> Iterator[None]:
-    """Signals mean afterwards what they meant before."""
+def signals_restored() -> Iterator[None]:
+    """Restore the handlers of signals when the block ends."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What a run leaves for its reader: config, environment, metrics, and a table at the end."""
+"""The record of a run: its config, environment and metrics, and the table printed at the end."""
 
 import json
 import logging
@@ -42,21 +42,24 @@ PACKAGES = (
 
 
 def quiet() -> None:
-    """Silence libraries where they say nothing new: notes on hardware, advice on loader processes that doesn't fit data
-    in memory, how an exported network was simplified."""
+    """Silence messages of libraries that don't help here.
+
+    These are notes on hardware, advice on loader processes that doesn't apply to data in memory, and reports of how an
+    exported network was simplified.
+    """
     for library in ("pytorch_lightning", "lightning_fabric", "matplotlib", "onnxscript", "onnx_ir"):
         logging.getLogger(library).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",
-        ".*callbacks used to create the checkpoint need to be provided.*",  # their states are found by name
+        ".*callbacks used to create the checkpoint need to be provided.*",  # their states are matched by name
         ".*your dataloader is not resumable.*",  # its sampler is
         ".*smaller than the logging interval.*",
-        ".*returned `None`.*",  # where nothing is trained by gradient
-        ".*recommended to use `.*sync_dist=True.*",  # what is logged is the same in all processes already
+        ".*returned `None`.*",  # in tasks that train nothing by gradient
+        ".*recommended to use `.*sync_dist=True.*",  # logged values are already the same in all processes
         ".*recommended to use single device strategy.*",  # each process tests its own share
         ".*using a `DistributedSampler`.*",
-        ".*`broadcast_buffers` is deprecated.*",  # its successor is younger than the oldest torch that we take
+        ".*`broadcast_buffers` is deprecated.*",  # the oldest supported torch lacks its successor
         ".*find_unused_parameters=True was specified.*",  # some models need it
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
     ):
@@ -64,7 +67,7 @@ def quiet() -> None:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit and uncommitted changes of the checkout that the code runs from; None in an installed package."""
+    """Return the commit and uncommitted changes of the checkout that the code runs from; None if it is installed."""
     command = ["git", "-C", str(Path(__file__).parent)]
     try:
         subprocess.run(
@@ -80,6 +83,7 @@ def git_state() -> dict[str, Any] | None:
 
 
 def installed(package: str) -> str | None:
+    """Return the installed version of a package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -87,11 +91,11 @@ def installed(package: str) -> str | None:
 
 
 def describe(config: dict[str, Any], folder: Path) -> None:
-    """Write config.yaml, and add this start to environment.json: all that is needed to repeat the run."""
+    """Write config.yaml and add this start to environment.json, so that the run can be repeated."""
     file = folder / ENVIRONMENT
     starts = read_json(file, list, "delete it and start again") if file.exists() else []
     if (folder / METRICS).is_dir():
-        raise Refusal(f"{folder / METRICS} is a folder where the results are to be written; remove it.")
+        raise Refusal(f"{folder / METRICS} is a folder, but the results are written to a file there; remove it.")
     write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
     starts.append(
         {
@@ -109,13 +113,13 @@ def describe(config: dict[str, Any], folder: Path) -> None:
 
 
 def write_metrics(folder: Path, values: dict[str, Any]) -> None:
-    """metrics.json; numbers that JSON has no word for become null."""
+    """Write metrics.json; NaN and infinite values, which JSON doesn't have, become null."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
     write_text(folder / METRICS, json.dumps(finite, indent=2) + "\n")
 
 
-def facts(trainer: Any, task: Any, status: str) -> dict[str, Any]:
-    """Everything about a training but its test metrics."""
+def run_statistics(trainer: Any, task: Any, status: str) -> dict[str, Any]:
+    """Return what metrics.json holds besides the metrics: status, best value, epochs, size, time and cost."""
     timing = next((callback for callback in trainer.callbacks if isinstance(callback, Timing)), Timing())
     seconds, best = timing.seconds_per_epoch, getattr(trainer.checkpoint_callback, "best_model_score", None)
     values = {
@@ -136,8 +140,8 @@ def facts(trainer: Any, task: Any, status: str) -> dict[str, Any]:
 
 
 def conclude(trainer: Any, task: Any, metrics: dict[str, float], folder: Path) -> dict[str, Any]:
-    """Write metrics.json and return it, print it as a table, and say where everything lies."""
-    values = facts(trainer, task, "finished")
+    """Write and return metrics.json, print it as a table, and print the paths of all results."""
+    values = run_statistics(trainer, task, "finished")
     everything = {**metrics, **values}
     if not trainer.is_global_zero:
         return everything
@@ -154,6 +158,7 @@ def conclude(trainer: Any, task: Any, metrics: dict[str, float], folder: Path) -
 
 
 def print_table(title: str, values: Mapping[str, Any]) -> None:
+    """Print metrics as a table of two columns, with remarks on values that few examples make unreliable."""
     table = Table(title=title)
     table.add_column("metric")
     table.add_column("value", justify="right")
@@ -165,10 +170,14 @@ def print_table(title: str, values: Mapping[str, Any]) -> None:
 
 
 def announce_interruption(trainer: Any, task: Any, folder: Path, config: dict[str, Any], batches: int) -> None:
-    """Print the command that goes on, and write the metrics so far.
+    """Print the command that resumes an interrupted run, and write its metrics so far.
 
     Args:
-        batches: how many batches of the present epoch are saved too.
+        trainer: Lightning's trainer.
+        task: the task that it trains.
+        folder: the run folder.
+        config: the resolved config.
+        batches: number of batches of the current epoch that are saved too.
     """
     if kept := folders.checkpoint(folder, "last", "start"):
         wanted = f" of {trainer.max_epochs}" if trainer.max_epochs >= 0 else ""
@@ -183,4 +192,4 @@ def announce_interruption(trainer: Any, task: Any, folder: Path, config: dict[st
         print("\nInterrupted before the first step.", flush=True)
     print(f"Go on with: {command_to_resume(folder, arguments=arguments_to_resume(config, folder))}", flush=True)
     so_far = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    write_metrics(folder, {**so_far, **facts(trainer, task, "interrupted")})
+    write_metrics(folder, {**so_far, **run_statistics(trainer, task, "interrupted")})

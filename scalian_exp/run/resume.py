@@ -1,4 +1,4 @@
-"""Go on with a run: its config, its folder, its last checkpoint."""
+"""Resume a run: read its config, apply the overrides that may change, and explain what can't be resumed."""
 
 import logging
 from pathlib import Path
@@ -19,47 +19,47 @@ from scalian_exp.vocabulary.nodes import leaf_paths
 
 CHANGEABLE_GROUPS = ("trainer.", "callbacks.", "logger.")
 CHANGEABLE = {"test", "compile", "cuda_graphs"}
-"""what may change while the experiment stays the same; an optimizer's values would be the checkpoint's all the same"""
+"""what may change in a resumed run; not an optimizer's values, as the checkpoint would restore the old ones anyway"""
 MISSING = object()
 ROOT = "dataset.root"
-"""where the data lies: it may have been moved"""
+"""where the data lies, which may have been moved"""
 
 
 def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
-    """The config and the folder that `resume=<folder>` and further overrides mean.
+    """Return the config and the folder of the run that `resume=<folder>` and further overrides resume.
 
     Raises:
-        Refusal: if there is no such run, it names code that isn't trusted, or an override would make another experiment
-            of it.
+        Refusal: if there is no such run, it names code that isn't trusted, or an override would turn it into another
+            experiment.
     """
     from scalian_exp.trust import check_origin, check_study, modules  # which import torch
 
     spelt = spelled(overrides)
-    said = OverridesParser.create().parse_overrides(spelt)
+    parsed = OverridesParser.create().parse_overrides(spelt)
     folder = Path(text_of(next(argument for argument in spelt if argument.startswith("resume="))))
     config = stored_config(folder, training=True)
-    trust = modules(next((override.value() for override in said if override.key_or_group == "trust"), None))
+    trust = modules(next((override.value() for override in parsed if override.key_or_group == "trust"), None))
     if not folders.goes_on(folder):
-        raise Refusal(f"{folder} has no checkpoints/last.ckpt to go on from; start a new run.")
+        raise Refusal(f"{folder} has no checkpoints/last.ckpt to resume from; start a new run.")
     folders.check_links(folder)
     if (folder.parent / STUDY).exists():
         folders.check_links(folder.parent)
-    for override in said:
+    for override in parsed:
         key = override.key_or_group
         if key in ("resume", "trust", ROOT):
             continue
         if override.type != OverrideType.CHANGE or not (key in CHANGEABLE or key.startswith(CHANGEABLE_GROUPS)):
             raise Refusal(
-                f"A resumed run keeps its experiment, so it can't take {override.input_line}; single values such as "
-                "trainer.max_epochs=…, callbacks.….…=…, dataset.root=… or test=… may change, whole options may "
-                "not: start a new run."
+                f"A resumed run stays the same experiment, so it can't take {override.input_line}; start a new run. "
+                "Only single values may change, such as trainer.max_epochs=…, callbacks.….…=…, dataset.root=… or "
+                "test=…."
             )
         if key not in CHANGEABLE and OmegaConf.select(config, key, default=MISSING) is MISSING:
             raise Refusal(f"The run in {folder} has no {key}; {nearest(key, [*leaf_paths(config)])}")
         OmegaConf.update(config, key, override.value())
     plain: Any = OmegaConf.to_container(config)
     plain.pop("trust", None)
-    changed = [override.key_or_group for override in said]
+    changed = [override.key_or_group for override in parsed]
     check_origin(plain, folder / CONFIG, trust, folder=folder, said=changed)
     check_study(folder.parent, trust)
     if trust:
@@ -72,10 +72,10 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
 
 
 def stored_config(folder: Path, training: bool = False) -> DictConfig:
-    """The resolved config that lies in a run folder.
+    """Read the resolved config of a run folder.
 
     Raises:
-        Refusal: if none does.
+        Refusal: if the folder holds no run.
     """
     if folders.state(folder) is folders.State.NONE:
         raise Refusal(no_run_in(folder))
@@ -83,26 +83,26 @@ def stored_config(folder: Path, training: bool = False) -> DictConfig:
 
 
 def no_run_in(folder: Path) -> str:
-    """The sentence for a folder without a run, with what to do instead."""
+    """Explain why a folder holds no run that can be resumed, and what to do instead."""
     if jobs := folders.runs_in(folder):
-        return f"{folder} is a folder of {len(jobs)} runs, not of one; go on with one: {command_to_resume(jobs[0])}"
+        return f"{folder} is a folder of {len(jobs)} runs, not a run; resume one of them: {command_to_resume(jobs[0])}"
     if (folder / folders.ERROR).is_file():
-        return f"This job failed before its run began; {folder / folders.ERROR} tells why."
+        return f"This job failed before its run began; {folder / folders.ERROR} says why."
     if (folder.parent / folders.MULTIRUN).is_file() and (folder / ".hydra").is_dir():
         sweep = command_to_resume(folder.parent, "sweep.resume")
-        return f"This job had not begun when its sweep ended; go on with the sweep: {sweep}"
+        return f"This job had not begun when its sweep ended; resume the sweep: {sweep}"
     if (folder / OVERRIDES).is_file():
-        return f"The run in {folder} had not begun when its start ended; start it: {command_to_start(folder)}"
+        return f"The run in {folder} was stopped before it began; start it: {command_to_start(folder)}"
     run = next((place for place in folder.parents if folders.state(place) is not folders.State.NONE), None)
     if folder.is_file() and run is not None:
-        return f"{folder} is a file; runs go on by their folder: {command_to_resume(run)}"
+        return f"{folder} is a file; resume a run by its folder: {command_to_resume(run)}"
     near = ", ".join(map(str, folders.runs_in(folder.parent)[:3]))
-    found = f"; its neighbours with one: {near}" if near else ""
-    return f"{folder} is no run folder: there is no {folders.CONFIG} in it{found}."
+    neighbours = f"; run folders beside it: {near}" if near else ""
+    return f"{folder} is not a run folder: there is no {folders.CONFIG} in it{neighbours}."
 
 
 def command_to_start(folder: Path) -> str:
-    """The command that started a run folder, with this folder."""
+    """Return the command that starts the run of a folder again, in this folder."""
     hydra = (read_hydra(folder) or {}).get("overrides", {})
-    said = [str(given) for given in hydra.get("hydra", []) if "hydra.run.dir=" not in str(given)]
-    return f"{command('scalian-train', *read_overrides(folder), *said)} {word('hydra.run.dir', folder)}"
+    of_hydra = [str(override) for override in hydra.get("hydra", []) if "hydra.run.dir=" not in str(override)]
+    return f"{command('scalian-train', *read_overrides(folder), *of_hydra)} {word('hydra.run.dir', folder)}"

@@ -1,4 +1,4 @@
-"""A trainer for a run folder, and training that can be interrupted and resumed."""
+"""Build Lightning's trainer for a run folder, with the callbacks that make a run resumable."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -25,27 +25,33 @@ from scalian_exp.tasks.capabilities import StartsFromData
 from scalian_exp.tasks.offers import offers
 
 BY_HAND = {"gradient_clip_val": None, "accumulate_grad_batches": 1}
-"""what Lightning does for tasks with one optimizer only → off"""
+"""options that Lightning offers only for tasks with automatic optimization → the value that turns them off"""
 
 
 def build_trainer(
     config: dict[str, Any], task: Any, folder: Path, devices: Any = 1, trust: Sequence[str] = ()
 ) -> pl.Trainer:
-    """Lightning's trainer with the callbacks and loggers of a config, all writing into the run folder, on these
-    devices.
+    """Build Lightning's trainer with a config's callbacks and loggers, all of which write into the run folder.
 
     Args:
-        trust: packages of others that the judge of samples may name.
+        config: the resolved config.
+        task: the task to train.
+        folder: the run folder.
+        devices: as Lightning takes them.
+        trust: third-party packages that the judge of samples may name.
+
+    Raises:
+        Refusal: if the config asks for a device, strategy, callback or logger that can't be used here.
     """
     check_accelerator(config["trainer"])
     if isinstance(devices, list) and not torch.accelerator.is_available():
         raise Refusal(f"trainer.devices={devices}: a CPU has no index; leave trainer.devices out.")
     if not torch.cuda.is_available():
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else each optimizer step looks for NVIDIA's library anew: 0.3 ms
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # or each optimizer step looks for NVIDIA's library again: 0.3 ms
     if config["channels_last"]:
         task.network.to(memory_format=torch.channels_last)
     if config["compile"]:
-        torch.compiler.reset()  # in a sweep, jobs share the limit of compilations
+        torch.compiler.reset()  # the jobs of a sweep would share one limit on compilations
         for part in task.compiled():
             part.compile()
     by_hand = [name for name, off in BY_HAND.items() if config["trainer"].get(name) not in (None, off)]
@@ -82,21 +88,21 @@ def build_trainer(
 
 
 def refuse_others(group: str, parts: Iterable[Any], kind: type) -> None:
-    """
+    """Refuse callbacks or loggers that don't derive from Lightning's base class.
+
     Raises:
-        Refusal: if a part is of another kind than its place wants.
+        Refusal: if one doesn't.
     """
     for part in parts:
         if not isinstance(part, kind):
-            raise Refusal(
-                f"{group}: a {type(part).__name__} is no {kind.__name__} of Lightning's; name one by _target_."
-            )
+            raise Refusal(f"{group}: {type(part).__name__} is not a Lightning {kind.__name__}; name one by _target_.")
 
 
 def check_shares(trainer: dict[str, Any], data: Any) -> None:
-    """
+    """Refuse data with a split that has fewer examples than there are processes.
+
     Raises:
-        Refusal: if some of the processes would find nothing to do in a split.
+        Refusal: if there is such a split.
     """
     together = world_size(trainer)
     if (least := min(len(split) for split in data.splits.values())) < together:
@@ -104,5 +110,5 @@ def check_shares(trainer: dict[str, Any], data: Any) -> None:
 
 
 def chosen(nodes: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Those that say what they are: an experiment may also set values of callbacks that are left out."""
+    """Return the nodes with a _target_; the others are values that an experiment sets for callbacks it leaves out."""
     return [(name, node) for name, node in nodes.items() if node and "_target_" in node]

@@ -1,6 +1,6 @@
-"""One training, from its resolved config: build → fit → test → record.
+"""Train one resolved config in this process: build → fit → test → record.
 
-A job is one function of its config and its run folder: called again on the same folder, it goes on where it stopped.
+A job is a function of its config and its run folder: called again on the same folder, it continues where it stopped.
 """
 
 import logging
@@ -16,7 +16,7 @@ from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
 from scalian_exp.run import record
 from scalian_exp.run.devices import devices_of
-from scalian_exp.run.endings import ending_cleanly, told_plainly
+from scalian_exp.run.endings import device_failures_refused, ending_cleanly
 from scalian_exp.run.init_from import check_classes_of, start_network_from
 from scalian_exp.run.network_size import check_batch, sketched
 from scalian_exp.run.trainer import build_trainer, check_shares
@@ -30,27 +30,26 @@ log = logging.getLogger(__name__)
 
 @failures_refused()
 def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Train what a resolved config describes; everything it leaves lies in the run folder.
+    """Train and test the experiment of a resolved config, and write all results into the run folder.
 
     Returns:
-        What metrics.json holds: all test metrics, and `best`, the monitored validation metric,
-        where something was monitored.
+        The contents of metrics.json: all test metrics and, if a validation metric is monitored, its `best` value.
 
     Raises:
-        Refusal: if something in the config or the data can't work.
-        SystemExit: after an interruption, with its checkpoint saved.
+        Refusal: if the config or the data can't work.
+        SystemExit: after an interruption, once a checkpoint has been saved.
     """
     record.quiet()
     trust = modules(config.get("trust"))
-    config = {key: value for key, value in config.items() if key != "trust"}  # what a run keeps can't vouch for itself
+    config = {key: value for key, value in config.items() if key != "trust"}  # a stored run can't vouch for itself
     seed_everything(config["seed"], verbose=False)
     last = folders.checkpoint(folder, "last", "start")
-    sketch = sketched(config) if last is None else None  # before data are downloaded and read
+    sketch = sketched(config) if last is None else None  # before data is downloaded and read
     data = build("dataset", config["dataset"])
     check_data(data, config["dataset"].get("provides", []))
     with one_at_a_time(config["dataset"].get("root")):
         data.prepare_data()
-    data.setup("fit")  # broken data is refused before the run folder is claimed; Lightning's own call finds it done
+    data.setup("fit")  # refuses broken data before the run folder is claimed; Lightning's own call then does nothing
     if sketch is not None:
         check_batch(config, data, sketch)
     task = build_task(config)
@@ -65,9 +64,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         if state := data_state_in(contents):
             data.load_state_dict(state)
         elif data.state_dict():
-            log.info(
-                "An earlier version began this run and didn't keep what its splits were: it goes on with today's splits"
-            )
+            log.info("An earlier version began this run without storing its splits: it continues with today's splits")
         compute_as_trained(task.network, contents)
     else:
         load_pretrained(task.network)
@@ -76,14 +73,14 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             task.initialised = True
             if config["trainer"]["max_epochs"] == 0:
                 check_classes_of(config["init_from"], data)
-                log.info("trainer.max_epochs=0: nothing is trained, the weights of init_from are tested as they are")
+                log.info("trainer.max_epochs=0: nothing is trained; the weights of init_from are tested as they are")
     with devices_of(config["trainer"]) as devices:
         trainer: Any = build_trainer(config, task, folder, devices, trust)
         for callback in trainer.callbacks:
             if hasattr(callback, "check"):
                 callback.check(task, data)
         metrics: dict[str, float] = {}
-        with ending_cleanly(folder), told_plainly():
+        with ending_cleanly(folder), device_failures_refused():
             if trainer.is_global_zero:
                 folders.remove_parts(folder)
                 record.describe(config, folder)

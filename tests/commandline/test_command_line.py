@@ -74,7 +74,7 @@ def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
         (["trainer.strategy=ddp"], "first choose trainer/accelerator=ddp_cpu, ddp, fsdp or multinode"),
         (["model.optimizer.lr=abc"], "model.optimizer.lr must be a number, not 'abc'"),
         (["model=classifier", "dataset=image_folder", "dataset.root=."], "give it: dataset.num_classes=…"),
-        (["resume=nowhere"], "nowhere is no run folder"),
+        (["resume=nowhere"], "nowhere is not a run folder"),
         (["experiment=vae_mnits"], "did you mean experiment=vae_mnist?"),
         (["model=unet", "dataset/augmentation=[crop,flipp]"], "did you mean dataset/augmentation=flip?"),
         (["model/crf=default"], "is chosen by model/crf=…; leave it out, or choose a model that has it."),

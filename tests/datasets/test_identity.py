@@ -215,7 +215,7 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path, caplog: pytest.LogC
     assert invoke(tmp_path, "scalian-apply", "run=run", "action=evaluate")[0] == 0
     with caplog.at_level("INFO"):
         train({**config, "trainer": {**config["trainer"], "max_epochs": 2}}, tmp_path / "run")
-    assert "didn't keep what its splits were" in caplog.text
+    assert "without storing its splits" in caplog.text
     assert read(tmp_path / "run/checkpoints/last.ckpt")["ImageFolder"]["splits"]["train"]["size"] == 7
 
 

@@ -120,7 +120,7 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "init_from=file", "file"),
     (TRAIN, "init_from=fifo", "fifo"),
     (TRAIN, "init_from=5", "neither a checkpoint"),
-    (TRAIN, "resume=nowhere", "no run folder"),
+    (TRAIN, "resume=nowhere", "not a run folder"),
     (TRAIN, "resume=file", "file"),
     (TRAIN, "resume=", "resume"),
     (TRAIN, "resume=run model=unet", "keeps its experiment"),

@@ -46,8 +46,8 @@ def curve(folder: Path, name: str) -> list[float]:
 def test_two_processes_give_the_curve_of_one(model: str, more: list[str], tmp_path: Path) -> None:
     said = [*CURVE, "dataset.batch_size=8", "dataset.test_size=13", "trainer.max_epochs=8", *more]
     one, two = tmp_path / "one", tmp_path / "two"
-    alone = processes.train(tiny(model, *said), one)
-    metrics = processes.train(tiny(model, *said, DDP), two)
+    alone = processes.launch(tiny(model, *said), one)
+    metrics = processes.launch(tiny(model, *said, DDP), two)
     losses = curve(one, "step/loss")
     assert len(losses) >= 20
     assert curve(two, "step/loss") == pytest.approx(losses, rel=1e-5, abs=1e-5)
@@ -76,13 +76,13 @@ def test_machines_must_know_where_to_meet(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     monkeypatch.delenv("SLURM_JOB_NODELIST", raising=False)
     with pytest.raises(Refusal, match="set MASTER_ADDR"):
-        processes.train(tiny("autoencoder", DDP, "trainer.num_nodes=2"), tmp_path / "run")
+        processes.launch(tiny("autoencoder", DDP, "trainer.num_nodes=2"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"dataset\.batch_size=15 can't be shared evenly by 2 processes"):
-        processes.train(tiny("autoencoder", DDP, "dataset.batch_size=15"), tmp_path / "run")
+        processes.launch(tiny("autoencoder", DDP, "dataset.batch_size=15"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -105,9 +105,9 @@ def test_what_processes_cannot_do_is_refused(said: list[str], sentence: str) -> 
 @pytest.mark.slow
 def test_a_resumed_training_in_two_processes_is_the_whole_one(tmp_path: Path) -> None:
     said = ["dataset=fake_images", "trainer/accelerator=ddp_cpu", "test=false"]
-    processes.train(tiny("denoising_autoencoder", *said, "trainer.max_epochs=2"), tmp_path / "whole")
+    processes.launch(tiny("denoising_autoencoder", *said, "trainer.max_epochs=2"), tmp_path / "whole")
     for epochs in (1, 2):
-        processes.train(tiny("denoising_autoencoder", *said, f"trainer.max_epochs={epochs}"), tmp_path / "parts")
+        processes.launch(tiny("denoising_autoencoder", *said, f"trainer.max_epochs={epochs}"), tmp_path / "parts")
     whole, parts = (read(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("whole", "parts"))
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
@@ -196,6 +196,6 @@ def test_every_model_trains_in_two_processes(model: str, tmp_path: Path) -> None
     config = tiny(model, DDP, "callbacks=default", "callbacks.figures.every_n_epochs=1")
     if config["model"].get("optimizer") is None:
         with pytest.raises(Refusal, match="nothing by gradient"):
-            processes.train(config, tmp_path / "run")
+            processes.launch(config, tmp_path / "run")
         return
-    assert processes.train(config, tmp_path / "run")["status"] == "finished"
+    assert processes.launch(config, tmp_path / "run")["status"] == "finished"

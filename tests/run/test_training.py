@@ -21,7 +21,7 @@ from scalian_exp.callbacks.provenance import AtomicCheckpoints
 from scalian_exp.checkpoint import load
 from scalian_exp.commandline.app import refusal_in
 from scalian_exp.refusal import Refusal
-from scalian_exp.run.endings import told_plainly
+from scalian_exp.run.endings import device_failures_refused
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train
 
@@ -387,7 +387,7 @@ def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_resume_refuses_what_it_cannot_do(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match="no run folder"):
+    with pytest.raises(Refusal, match="not a run folder"):
         resumed([f"resume={tmp_path / 'nowhere'}"])
     train(tiny("vae", *ONE_STEP), tmp_path)
     with pytest.raises(Refusal, match=r"did you mean 'trainer.max_epochs'\?"):
@@ -410,7 +410,7 @@ def test_resume_refuses_what_it_cannot_do(tmp_path: Path) -> None:
         train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=2"]))
     assert (tmp_path / "config.yaml").read_bytes() == before
     (tmp_path / "checkpoints/last.ckpt").rename(tmp_path / "kept.ckpt")
-    with pytest.raises(Refusal, match=r"no checkpoints/last.ckpt to go on from"):
+    with pytest.raises(Refusal, match=r"no checkpoints/last.ckpt to resume from"):
         resumed([f"resume={tmp_path}"])
     (tmp_path / "kept.ckpt").rename(tmp_path / "checkpoints/last.ckpt")
     config, folder = resumed([f"resume={tmp_path}"])
@@ -436,15 +436,15 @@ def test_interpolated_facts_follow_the_dataset() -> None:
     assert composed("model=vae", "dataset=sklearn_digits").model.network.image_size == [8, 8]
 
 
-def test_what_a_device_cannot_do_is_told_plainly() -> None:
+def test_what_a_device_cannot_do_is_refused_in_a_sentence() -> None:
     nondeterministic = "cumsum_cuda does not have a deterministic implementation, but you set …"
     for error, sentence in (
-        (torch.OutOfMemoryError("CUDA out of memory."), "take a smaller dataset.batch_size"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "use a smaller dataset.batch_size"),
         (RuntimeError(nondeterministic), "deterministic implementation; use trainer.deterministic=warn"),
     ):
-        with pytest.raises(Refusal, match=sentence), told_plainly():
+        with pytest.raises(Refusal, match=sentence), device_failures_refused():
             raise error
-    with pytest.raises(RuntimeError, match="something else"), told_plainly():
+    with pytest.raises(RuntimeError, match="something else"), device_failures_refused():
         raise RuntimeError("something else")
 
 
