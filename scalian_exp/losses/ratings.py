@@ -15,32 +15,32 @@ Batch = dict[str, Tensor]
 
 
 class RatingEnergy(Protocol):
-    """A Boltzmann machine over the ratings that a row has."""
+    """Boltzmann machine over the ratings that a row has."""
 
     def rated(self, ratings: Tensor) -> Any:
-        """The ratings that rows (B, columns) have, in the network's own form."""
+        """Return the ratings that rows (B, columns) have, in the network's own form."""
 
     def gibbs(self, rated: Any, steps: int, known: Tensor | None = None) -> Any:
-        """Other states for the same ratings, after so many steps of Gibbs sampling."""
+        """Resample the values of the same ratings by `steps` steps of Gibbs sampling."""
 
     def free_energy(self, rated: Any, known: Tensor | None = None) -> Tensor:
-        """Free energy of each row, (B,), in nats."""
+        """Return the free energy of each row, (B,), in nats."""
 
     def log_probability(self, target: Tensor, ratings: Tensor, known: Tensor | None = None) -> Tensor:
-        """Σ log p over the ratings in `target` (B, columns), given others, `ratings`: (B,)."""
+        """Return Σ log p over the ratings in `target` (B, columns), given others, `ratings`: (B,)."""
 
     def deviation(self) -> Tensor:
-        """Σ (w − w̄)² over the weights, a scalar, w̄ being their mean over the columns."""
+        """Return Σ (w − w̄)² over the weights, a scalar, where w̄ is their mean over the columns."""
 
 
 class RatingBound(Protocol):
-    """A latent-variable model of what a row likes."""
+    """Latent-variable model of what a row likes."""
 
     def bound(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, columns) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)) of each row, (B,), in nats."""
+        """Return logits (B, columns) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)) of each row, (B,), in nats."""
 
     def likes(self, ratings: Tensor) -> Tensor:
-        """1 where a rating (B, columns) says that something is liked, else 0."""
+        """Return 1 where a rating (B, columns) counts as a like, else 0."""
 
 
 def squared_weights(network: nn.Module) -> Tensor:

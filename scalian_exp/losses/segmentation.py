@@ -17,10 +17,10 @@ from scalian_exp.ranges import NonNegativeFloat, PositiveInt
 
 @runtime_checkable
 class Balanced(Protocol):
-    """Weighs classes by how often they occur; its `balance` is called once, before training."""
+    """Loss that weighs classes by their frequency; `balance` is called once, before training."""
 
     def balance(self, pixels: Tensor, present: Tensor) -> None:
-        """Weigh by the training split: (K,) pixels of each class, (K,) labelled pixels of the images that contain it.
+        """Set weights from each class's training pixels (K,) and the labelled pixels of the images with it (K,).
 
         Raises:
             ValueError: if no class has a pixel.

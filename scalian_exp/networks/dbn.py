@@ -214,7 +214,7 @@ class DeepBeliefNetwork(nn.Module):
         return [(dense, self.downwards(layer)) for layer, dense in enumerate(up)]
 
     def weights_for(self, network: nn.Module) -> dict[str, Tensor]:
-        """Weights under the names of a feed-forward network of the same widths, see parts/unrolling.py.
+        """Return weights under the names of a feed-forward network of the same widths; see parts/unrolling.py.
 
         Raises:
             ValueError: if its units are of another kind.

@@ -146,5 +146,5 @@ class Joined(Units):
 
 
 def log_probability(units: Units, x: Tensor, states: Tensor) -> Tensor:
-    """Log-probability of states (…, D) given their units' total inputs (…, D), summed over the layer: (…,)."""
+    """Return the log-probability of states (…, D) given their total inputs (…, D), summed over the layer: (…,)."""
     return (x * states).sum(-1) - units.base(states) - units.cumulant(x)

@@ -1,7 +1,7 @@
-"""A feed-forward network that starts from a stack of Boltzmann machines.
+"""Initialisation of a feed-forward network from a stack of Boltzmann machines.
 
 Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks", figure 1: the stack's weights
-go upwards in an encoder, and downwards in its decoder.
+lead upwards in the encoder, and downwards in the decoder.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from scalian_exp.networks.units import Units
 
 
 class Dense(NamedTuple):
-    """The weights from one layer to the next."""
+    """Weight and bias that lead from one layer to the next."""
 
     weight: Tensor
     """(to, from)"""
@@ -23,13 +23,14 @@ class Dense(NamedTuple):
 
 
 def unrolled(layers: Sequence[tuple[Dense, Dense]], network: nn.Module, keep_last: bool = False) -> dict[str, Tensor]:
-    """Weights of a stack under the names of a network's dense layers, in its `encoder` and, if it has one, `decoder`.
+    """Return a stack's weights under the names of the dense layers in a network's `encoder` and, if any, `decoder`.
 
     Args:
-        layers: the way up and the way down through each machine, from the image upwards.
-        keep_last: leave the decoder's last layer as it is: what Gaussian units give are no logits.
+        layers: the dense layers up and down through each machine, from the image upwards.
+        network: the network to initialise.
+        keep_last: leave out the decoder's last layer, because the output of Gaussian units is not logits.
     """
-    found = {}
+    weights = {}
     for part in ("encoder", "decoder"):
         names = [
             name
@@ -38,19 +39,20 @@ def unrolled(layers: Sequence[tuple[Dense, Dense]], network: nn.Module, keep_las
         ]
         pairs = list(zip(layers, names if part == "encoder" else reversed(names), strict=False))
         for (up, down), name in pairs[int(part == "decoder" and keep_last) :]:
-            found[f"{name}.weight"], found[f"{name}.bias"] = up if part == "encoder" else down
-    return found
+            weights[f"{name}.weight"], weights[f"{name}.bias"] = up if part == "encoder" else down
+    return weights
 
 
 def check_units(units: Sequence[Units], network: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Refuse an encoder whose units are of another kind than those whose weights it is to start from.
+    """Refuse an encoder whose units differ in kind from those whose weights would initialise it.
 
     Args:
-        units: hidden units of each layer, from the image upwards.
-        weights: by the network's names; those of another shape there aren't taken.
+        units: hidden units of each layer of the stack, from the image upwards.
+        network: the network to initialise.
+        weights: the stack's weights by the network's names; those of another shape are not used.
 
     Raises:
-        ValueError: if a layer that takes its weights has other units.
+        ValueError: if a layer that would take its weights has other units.
     """
     leaves = [
         (name, module)
