@@ -1,12 +1,12 @@
 """Sweeps that tests start, copy, make up and read."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
 
 import yaml
 from commands import QUICK
+from tools import read_csv
 
 SWEEP = [*QUICK, "model=autoencoder,vae", "seed=0,1", "trainer.max_epochs=3", "hydra.sweep.dir=sweep"]
 OF_THE_CLOCK = {"seconds_per_epoch", "samples_per_second", "inference_ms_per_sample", "activations_mb_per_sample"}
@@ -14,8 +14,7 @@ OF_THE_CLOCK = {"seconds_per_epoch", "samples_per_second", "inference_ms_per_sam
 
 def table(sweep: Path) -> list[dict[str, str]]:
     """summary.csv, without what the clock says."""
-    with (sweep / "summary.csv").open() as file:
-        return [{name: row[name] for name in row if name not in OF_THE_CLOCK} for row in csv.DictReader(file)]
+    return [{name: row[name] for name in row if name not in OF_THE_CLOCK} for row in read_csv(sweep / "summary.csv")]
 
 
 def moved(whole: Path, folder: Path) -> None:

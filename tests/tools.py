@@ -1,5 +1,6 @@
 """What tests share: configs without the command line, tiny versions of every model, comparisons."""
 
+import csv
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -13,6 +14,8 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from scalian_exp.datasets.images import TensorBatches
+from scalian_exp.networks.rbm import RBM
+from scalian_exp.networks.units import Bernoulli
 from scalian_exp.vocabulary.options import CONFIGS, files, options
 
 TINY = {
@@ -143,6 +146,43 @@ def fit_together(model: str, dataset: str, loss: str) -> bool:
 def count(network: nn.Module) -> int:
     """A network's parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def arbitrary_rbm(visible: int = 4, hidden: int = 3, scale: float = 1.0, centred: bool = True) -> RBM:
+    """Return an RBM with random parameters and base rates, and if it is centred random offsets."""
+    rbm = RBM(visible, hidden, Bernoulli(), Bernoulli(), centred)
+    with torch.no_grad():
+        for name, tensor in rbm.state_dict().items():
+            if centred or "offset" not in name:
+                tensor.copy_(scale * torch.randn(tensor.shape))
+        rbm.visible_mean.copy_(torch.rand(visible))
+    return rbm
+
+
+def make_unbeatable(checkpoint: Path) -> None:
+    """Change the best score that a checkpoint remembers to 0, which no later epoch reaches."""
+    contents = torch.load(checkpoint, weights_only=True)
+    for state in contents["callbacks"].values():
+        if state.get("monitor"):
+            state["best_model_score"] = state["kth_value"] = torch.tensor(0.0)
+            state["best_k_models"] = {path: torch.tensor(0.0) for path in state["best_k_models"]}
+    torch.save(contents, checkpoint)
+
+
+class Evil:
+    """An object whose pickle makes a file when it is opened."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.file,)
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file with a header."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:

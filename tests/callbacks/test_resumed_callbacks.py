@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from tools import tiny
+from tools import make_unbeatable, tiny
 
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train
@@ -58,13 +58,8 @@ def test_the_best_score_is_kept_when_arguments_change(changed: list[str], tmp_pa
     """Lightning files it under a key that contains every_n_epochs."""
     config = tiny("autoencoder", *SHORT, "trainer.max_epochs=1", "+callbacks.best.every_n_epochs=1")
     train(config, tmp_path)
-    before, last = best_of(tmp_path), tmp_path / "checkpoints/last.ckpt"
-    contents = torch.load(last, weights_only=True)
-    for state in contents["callbacks"].values():
-        if state.get("monitor"):  # as if the best epoch had been one that can't be reached again
-            state["best_model_score"] = state["kth_value"] = torch.tensor(0.0)
-            state["best_k_models"] = {path: torch.tensor(0.0) for path in state["best_k_models"]}
-    torch.save(contents, last)
+    before = best_of(tmp_path)
+    make_unbeatable(tmp_path / "checkpoints/last.ckpt")
     assert train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=4", *changed]))["best"] == 0.0
     assert best_of(tmp_path) == before
 

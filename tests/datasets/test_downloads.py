@@ -11,6 +11,7 @@ from urllib.request import Request
 
 import pytest
 import torch
+from tools import Evil
 from torchvision import datasets
 
 from scalian_exp.datasets.cifar import CIFAR10
@@ -20,13 +21,6 @@ from scalian_exp.datasets.shards import ShardedExamples
 from scalian_exp.refusal import Refusal
 
 MARKER = "was_here"
-
-
-class Evil:
-    """A pickle that makes a file when it is opened."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (Path(MARKER),)
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +103,7 @@ def test_cifars_pickles_are_opened_by_their_hash_only(tmp_path: Path, monkeypatc
     folder = tmp_path / datasets.CIFAR10.base_folder
     folder.mkdir()
     for name, _ in (*datasets.CIFAR10.train_list, *datasets.CIFAR10.test_list, ("batches.meta", "")):
-        (folder / name).write_bytes(pickle.dumps(Evil()))
+        (folder / name).write_bytes(pickle.dumps(Evil(Path(MARKER))))
     monkeypatch.setattr(datasets.CIFAR10, "url", f"file://{tmp_path}/nothing")
     with pytest.raises(Refusal, match="missing or broken"):
         CIFAR10(str(tmp_path), 3, [32, 32]).setup()

@@ -6,12 +6,12 @@ import io
 import pickle
 import tarfile
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
 from sklearn.datasets import load_files
+from tools import Evil
 
 from scalian_exp.datasets.newsgroups import ARCHIVE, messages
 from scalian_exp.datasets.texts import FakeTexts, Newsgroups, TextCSV
@@ -142,7 +142,9 @@ def test_newsgroups_come_from_the_published_archive(tmp_path: Path, monkeypatch:
         "evil/x/5": "From: d\n\nnothing",
     }
     sha256 = newsgroups_archive(tmp_path / ARCHIVE, made)
-    (tmp_path / "20news-bydate_py3.pkz").write_bytes(codecs.encode(pickle.dumps(Evil(tmp_path)), "zlib_codec"))
+    (tmp_path / "20news-bydate_py3.pkz").write_bytes(
+        codecs.encode(pickle.dumps(Evil(tmp_path / "was_here")), "zlib_codec")
+    )
     remove = ("headers", "footers", "quotes")
     with pytest.raises(Refusal, match="broken or another file; delete it"):
         Newsgroups(str(tmp_path)).setup()
@@ -166,13 +168,3 @@ def test_newsgroups_come_from_the_published_archive(tmp_path: Path, monkeypatch:
         pytest.raises(Refusal, match="could not be downloaded"),
     ):
         Newsgroups(str(tmp_path)).setup()
-
-
-class Evil:
-    """A pickle that makes a file when it is opened."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.folder / "was_here",)

@@ -59,3 +59,8 @@ def jobs(arguments: list[str]) -> list[list[str]]:
                 [f"{key}={value}" for value in (values if (ROOT / "configs" / key).is_dir() else values[:1])]
             )
     return [list(job) for job in product(*choices)]
+
+
+def label(command: Command) -> str:
+    """Return what names a command among the tests: its page and line."""
+    return f"{command.page}: {command.line}"

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from documented import PAGES, PLACEHOLDER, ROOT, Command, commands, jobs
+from documented import PAGES, PLACEHOLDER, ROOT, Command, commands, jobs, label
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -14,10 +14,6 @@ from scalian_exp.vocabulary.checks import check_arguments
 from scalian_exp.vocabulary.options import CONFIGS
 
 RESUMING = ("resume=", "sweep.resume=")
-
-
-def label(command: Command) -> str:
-    return f"{command.page}: {command.line}"
 
 
 def test_there_are_commands_of_every_kind() -> None:

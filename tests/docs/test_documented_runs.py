@@ -10,7 +10,7 @@ from urllib.error import URLError
 
 import pytest
 from commands import invoke
-from documented import PLACEHOLDER, ROOT, Command, commands, jobs
+from documented import PLACEHOLDER, ROOT, Command, commands, jobs, label
 from omegaconf import OmegaConf
 from PIL import Image
 from tools import TINY, tiny
@@ -32,10 +32,6 @@ SMALL = [
 
 def no_network(*_: object, **__: object) -> None:
     raise URLError("no network here")
-
-
-def label(command: Command) -> str:
-    return f"{command.page}: {command.line}"
 
 
 def small(job: list[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 import torch
+from tools import arbitrary_rbm
 from torch import Tensor
 
 from scalian_exp.losses.contrastive import ContrastiveDivergence, PersistentCD
@@ -15,20 +16,9 @@ from scalian_exp.networks.units import Bernoulli, Gaussian
 SEEDS = 24
 
 
-def machine(visible: int, hidden: int, scale: float, centred: bool = False) -> RBM:
-    """Return an RBM with arbitrary parameters, offsets and base rates."""
-    rbm = RBM(visible, hidden, Bernoulli(), Bernoulli(), centred)
-    with torch.no_grad():
-        for name, tensor in rbm.state_dict().items():
-            if centred or "offset" not in name:
-                tensor.copy_(scale * torch.randn(tensor.shape))
-        rbm.visible_mean.copy_(torch.rand(visible))
-    return rbm
-
-
 @pytest.mark.parametrize("centred", [False, True])
 def test_the_partition_function_is_found(centred: bool) -> None:
-    rbm = machine(30, 12, 0.6, centred)
+    rbm = arbitrary_rbm(30, 12, 0.6, centred=centred)
     estimate = AnnealedImportanceSampling(runs=100, steps=(100, 200, 300), gibbs_steps=100)(
         rbm, torch.rand(9, 30).round()
     )
@@ -55,7 +45,7 @@ def test_the_partition_function_of_gaussian_units_is_found() -> None:
 def test_both_directions_are_unbiased_and_their_logarithms_are_off_to_either_side() -> None:
     """Forward estimates of Z are unbiased, as are reverse ones of 1/Z if their runs start at exact samples."""
     runs = 100_000
-    rbm, states = machine(4, 3, 1.5), torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
+    rbm, states = arbitrary_rbm(4, 3, 1.5, centred=False), torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
     rates = rbm.visible.bias(rbm.visible_mean)
     log_ratio = float(exact_log_partition(rbm).value - rbm.visible.cumulant(rates) - 3 * math.log(2))
     betas = [0.0, 0.3, 0.7, 1.0]
@@ -156,7 +146,7 @@ def test_a_rough_estimate_is_unreliable_and_the_truth_lies_between_the_two_direc
     misses = []
     for seed in range(4):
         torch.manual_seed(seed)
-        rbm = machine(60, 12, 2.5)
+        rbm = arbitrary_rbm(60, 12, 2.5, centred=False)
         rbm.visible_mean.fill_(0.5)
         estimate = AnnealedImportanceSampling(steps=(5, 10, 15), gibbs_steps=50)(rbm, torch.rand(100, 60).round())
         exact = float(exact_log_partition(rbm).value)

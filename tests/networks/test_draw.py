@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tools import count
 from torch import Tensor, nn
 from torch.distributions import Normal
 
@@ -24,10 +25,6 @@ def networks(channels: int, size: tuple[int, int], glimpses: int = 3) -> list[Re
         DRAW(channels, size, glimpses, 6, 2, read_size=2, write_size=3),
         DRAWWithoutAttention(channels, size, glimpses, 6, 2),
     ]
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_counts_of_the_paper() -> None:

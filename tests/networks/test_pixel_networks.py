@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tools import count
 from torch import Tensor, nn
 
 from scalian_exp.networks.parts.masked import MaskedConv2d
@@ -68,10 +69,6 @@ def naive() -> ModuleType:
     module = module_from_spec(said)
     said.loader.exec_module(module)
     return module
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_counts_of_the_paper() -> None:

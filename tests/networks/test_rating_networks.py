@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tools import count
 from torch import Tensor
 
 from scalian_exp.losses.ratings import MultinomialELBO
@@ -16,20 +17,16 @@ USERS, ITEMS = 943, 1682
 LEVELS = [1.0, 2.0, 3.0, 4.0, 5.0]
 
 
-def parameters(network: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def test_parameter_counts() -> None:
     """The counts for MovieLens 100k follow from the layers' formulas."""
-    assert parameters(RatingRBM(ITEMS, LEVELS, 100)) == 849_510 == ITEMS * 5 * 100 + ITEMS * 5 + 100
-    assert parameters(RatingRBM(ITEMS, LEVELS, 100, conditional=True)) == 849_510 + 168_200
-    assert parameters(RatingRBM(3706, LEVELS, 100)) == 1_871_630
-    assert parameters(AutoRec(USERS, 500)) == 944_443
-    assert parameters(AutoRec(ITEMS, 500)) == 1_684_182
-    assert parameters(MultVAE(ITEMS, 4.0)) == 2_381_682
-    assert parameters(MatrixFactorisation(ITEMS, 20)) == ITEMS * 21
-    assert parameters(RatingBias(ITEMS)) == 0
+    assert count(RatingRBM(ITEMS, LEVELS, 100)) == 849_510 == ITEMS * 5 * 100 + ITEMS * 5 + 100
+    assert count(RatingRBM(ITEMS, LEVELS, 100, conditional=True)) == 849_510 + 168_200
+    assert count(RatingRBM(3706, LEVELS, 100)) == 1_871_630
+    assert count(AutoRec(USERS, 500)) == 944_443
+    assert count(AutoRec(ITEMS, 500)) == 1_684_182
+    assert count(MultVAE(ITEMS, 4.0)) == 2_381_682
+    assert count(MatrixFactorisation(ITEMS, 20)) == ITEMS * 21
+    assert count(RatingBias(ITEMS)) == 0
 
 
 def table(rows: int = 6, columns: int = 5, share: float = 0.6) -> Tensor:

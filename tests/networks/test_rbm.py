@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tools import arbitrary_rbm
 from torch import Tensor
 
 from scalian_exp.losses.contrastive import ContrastiveDivergence, PersistentCD, Sparsity
@@ -19,19 +20,8 @@ def all_states(size: int) -> Tensor:
     return torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * size)
 
 
-def small(visible: int = 4, hidden: int = 3, scale: float = 1.0, centred: bool = True) -> RBM:
-    """Return an RBM with arbitrary parameters and offsets."""
-    rbm = RBM(visible, hidden, Bernoulli(), Bernoulli(), centred)
-    with torch.no_grad():
-        for name, tensor in rbm.state_dict().items():
-            if centred or "offset" not in name:
-                tensor.copy_(scale * torch.randn(tensor.shape))
-        rbm.visible_mean.copy_(torch.rand(visible))
-    return rbm
-
-
 def test_centred_weights_mean_the_same_in_a_machine_without_offsets() -> None:
-    centred, plain = small(), small(centred=False)
+    centred, plain = arbitrary_rbm(), arbitrary_rbm(centred=False)
     plain.load_state_dict(centred.state_dict())
     expected = torch.logsumexp(log_joint(centred), 1)
     found = -plain.free_energy(all_states(4)) - exact_log_partition(plain).value
@@ -52,14 +42,14 @@ def log_joint(rbm: RBM) -> Tensor:
 
 
 def test_free_energy_and_partition_function_give_the_probabilities() -> None:
-    rbm = small()
+    rbm = arbitrary_rbm()
     log_z = exact_log_partition(rbm).value
     expected = torch.logsumexp(log_joint(rbm), 1)
     torch.testing.assert_close((-rbm.free_energy(all_states(4)) - log_z).float(), expected)
 
 
 def test_conditionals_are_those_of_the_joint() -> None:
-    rbm = small()
+    rbm = arbitrary_rbm()
     joint = log_joint(rbm).exp()
     vs, hs = all_states(4), all_states(3)
     torch.testing.assert_close(rbm.hidden.mean(rbm.hidden_input(vs)), joint @ hs / joint.sum(1, keepdim=True))
@@ -67,7 +57,7 @@ def test_conditionals_are_those_of_the_joint() -> None:
 
 
 def test_the_plain_machine_and_a_recentred_one_have_the_same_distribution() -> None:
-    rbm = small()
+    rbm = arbitrary_rbm()
     before = log_joint(rbm)
     torch.testing.assert_close(log_joint(rbm.plain()), before, rtol=1e-4, atol=1e-5)
     offset = rbm.hidden_offset.clone()
@@ -77,7 +67,7 @@ def test_the_plain_machine_and_a_recentred_one_have_the_same_distribution() -> N
 
 
 def test_gibbs_sampling_leaves_the_distribution_as_it_is() -> None:
-    rbm, vs = small(), all_states(4)
+    rbm, vs = arbitrary_rbm(), all_states(4)
     p = log_joint(rbm).exp().sum(1)
     start = vs[torch.multinomial(p, 40_000, replacement=True)]
     end = rbm.gibbs(start, 3)
@@ -88,7 +78,7 @@ def test_gibbs_sampling_leaves_the_distribution_as_it_is() -> None:
 
 @pytest.mark.parametrize("centred", [False, True])
 def test_the_gradient_of_cd_is_data_minus_reconstruction(centred: bool) -> None:
-    rbm = small(centred=centred)
+    rbm = arbitrary_rbm(centred=centred)
     v = torch.rand(6, 4).round()
     torch.manual_seed(3)
     ContrastiveDivergence(k=1)(rbm, v).loss.backward()
@@ -107,12 +97,12 @@ def test_the_gradient_of_cd_is_data_minus_reconstruction(centred: bool) -> None:
 
 
 def test_with_long_chains_the_gradient_is_that_of_the_likelihood() -> None:
-    rbm, data = small(), torch.bernoulli(torch.tensor([0.1, 0.9, 0.5, 0.3]).expand(20_000, 4))
+    rbm, data = arbitrary_rbm(), torch.bernoulli(torch.tensor([0.1, 0.9, 0.5, 0.3]).expand(20_000, 4))
     loss = PersistentCD(k=100, chains=20_000)
     loss.attach([rbm])
     loss(rbm, data).loss.backward()
     estimated = rbm.weight.grad
-    twin = small()
+    twin = arbitrary_rbm()
     twin.load_state_dict(rbm.state_dict())
     vs, hs = all_states(4), all_states(3)
     negative_energy = torch.stack([torch.stack([-energy(twin, v, h) for h in hs]) for v in vs])
@@ -124,7 +114,7 @@ def test_with_long_chains_the_gradient_is_that_of_the_likelihood() -> None:
 
 
 def test_persistent_chains_go_on_and_belong_to_the_state() -> None:
-    rbm, loss = small(), PersistentCD(chains=5)
+    rbm, loss = arbitrary_rbm(), PersistentCD(chains=5)
     loss.attach([rbm])
     assert loss.state_dict()["hidden_0"].shape == (5, 3)
     v = torch.rand(6, 4).round()
@@ -156,7 +146,7 @@ def test_the_partition_function_of_gaussian_units_is_an_integral() -> None:
 
 
 def test_pseudo_likelihood_is_the_mean_of_the_conditionals() -> None:
-    rbm, vs = small(), all_states(4)
+    rbm, vs = arbitrary_rbm(), all_states(4)
     p = log_joint(rbm).exp().sum(1)
     v = vs[5]
     exact = 0.0
@@ -228,7 +218,7 @@ def test_samples_of_a_stack_have_its_distribution() -> None:
 def test_completion_keeps_what_is_known_and_finds_the_conditional_mean() -> None:
     network = DeepBeliefNetwork(1, [2, 2], [3])
     with torch.no_grad():
-        network.rbms[0].load_state_dict(small(centred=False).state_dict())
+        network.rbms[0].load_state_dict(arbitrary_rbm(centred=False).state_dict())
     rbm = network.rbms[0]
     p, vs = torch.exp(-rbm.free_energy(all_states(4))), all_states(4)
     known = torch.tensor([[True, True], [False, False]])
@@ -260,7 +250,7 @@ def test_completion_draws_labels_that_it_does_not_know() -> None:
 def test_denoising_finds_the_mean_given_noisy_pixels() -> None:
     network = DeepBeliefNetwork(1, [2, 2], [3])
     with torch.no_grad():
-        network.rbms[0].load_state_dict(small(centred=False).state_dict())
+        network.rbms[0].load_state_dict(arbitrary_rbm(centred=False).state_dict())
     vs, flipped = all_states(4), 0.2
     prior = torch.exp(-network.rbms[0].free_energy(vs))
     noisy = torch.tensor([1.0, 0.0, 0.0, 1.0])

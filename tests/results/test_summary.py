@@ -1,6 +1,5 @@
 """Means and deviations over what only repeats a job of a sweep, and what jobs differ in."""
 
-import csv
 import json
 import statistics
 from pathlib import Path
@@ -10,17 +9,13 @@ import yaml
 from sweeps import write_sweep
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tools import read_csv
 
 from scalian_exp.results.hparams import compare_jobs
 from scalian_exp.results.summary import summarise
 
 FOLDS = ["dataset.split=u1", "dataset.split=u2", "dataset.split=u3"]
 VALUES = {"a": [1.0, 2.0, 4.0], "b": [3.0, 5.0, None]}
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_means_over_folds_for_each_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,8 +26,8 @@ def test_means_over_folds_for_each_model(tmp_path: Path, capsys: pytest.CaptureF
     ]
     write_sweep(tmp_path, jobs, ["seed", "dataset.split"])
     assert summarise(tmp_path, "go on") == 1
-    assert len(rows(tmp_path / "summary.csv")) == 6
-    first, second = rows(tmp_path / "summary_means.csv")
+    assert len(read_csv(tmp_path / "summary.csv")) == 6
+    first, second = read_csv(tmp_path / "summary_means.csv")
     assert (first["model"], first["jobs"], second["model"], second["jobs"]) == ("a", "3", "b", "2")
     assert float(first["test/rmse"]) == pytest.approx(7 / 3)
     assert float(first["test/rmse ±"]) == pytest.approx(statistics.stdev([1, 2, 4]))
@@ -48,7 +43,7 @@ def test_one_group_if_nothing_else_was_swept(tmp_path: Path) -> None:
         tmp_path, [([fold], value) for fold, value in zip(FOLDS, (1.0, 2.0, 3.0), strict=True)], ["dataset.split"]
     )
     assert summarise(tmp_path, "go on") == 0
-    (line,) = rows(tmp_path / "summary_means.csv")
+    (line,) = read_csv(tmp_path / "summary_means.csv")
     assert (line["jobs"], float(line["test/rmse"]), float(line["test/rmse ±"])) == ("3", 2, 1)
 
 

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from PIL import Image
-from tools import composed, fake, fit_together, kinds, names, of_each_kind, option, partnered, tiny
+from tools import composed, fake, fit_together, kinds, make_unbeatable, names, of_each_kind, option, partnered, tiny
 
 from scalian_exp.actions.evaluate import Evaluate
 from scalian_exp.build import build, build_task
@@ -257,12 +257,7 @@ def test_a_moved_run_still_knows_its_best_score(tmp_path: Path, monkeypatch: pyt
     train(tiny("vae", "trainer.max_epochs=2", "test=false"), tmp_path / "here")
     (tmp_path / "here").rename(tmp_path / "there")
     last, best = (tmp_path / f"there/checkpoints/{name}.ckpt" for name in ("last", "best"))
-    contents = torch.load(last, weights_only=True)
-    for state in contents["callbacks"].values():
-        if state.get("monitor"):  # as if the best epoch had been one that can't be reached again
-            state["best_model_score"] = state["kth_value"] = torch.tensor(0.0)
-            state["best_k_models"] = {path: torch.tensor(0.0) for path in state["best_k_models"]}
-    torch.save(contents, last)
+    make_unbeatable(last)
     before = best.read_bytes()
     assert train(*resumed(["resume=there", "trainer.max_epochs=3"]))["best"] == 0.0
     assert best.read_bytes() == before

@@ -1,6 +1,5 @@
 """Metrics of recommendation by hand, the task on made-up ratings, and what `action=recommend` says."""
 
-import csv
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tools import fits, names, tiny
+from tools import fits, names, read_csv, tiny
 from torch import Tensor
 
 from scalian_exp.actions.action import data_of
@@ -224,17 +223,12 @@ def test_other_titles_have_their_sentence(said: str, sentence: str) -> None:
     assert str(caught.value) == sentence
 
 
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
 @pytest.mark.parametrize("model", MODELS)
 def test_a_new_user_is_recommended_what_its_kind_likes(model: str, runs: dict[str, Any], tmp_path: Path) -> None:
     loaded, _ = runs[model]
     action = Recommend("Drama 1; drama 3;Drama 5;Drama 7", None if model in RANKERS else "Comedy 2;Comedy 4", n=5)
     files = action.run(loaded, tmp_path)
-    found = rows(files[0])
+    found = read_csv(files[0])
     assert [row["rank"] for row in found] == list("12345")
     assert not {"Drama 1", "Drama 3"} & {row["title"] for row in found}
     assert model in RANKERS or "Comedy 2" not in {row["title"] for row in found}
@@ -242,7 +236,7 @@ def test_a_new_user_is_recommended_what_its_kind_likes(model: str, runs: dict[st
         assert len(files) == 1
         return
     assert sum(row["title"].startswith("Drama") for row in found) >= 4
-    features = rows(files[1])
+    features = read_csv(files[1])
     assert 1 <= len(features) <= 3
     if model != "multvae":
         ratings = [float(row["predicted rating"]) for row in found]
@@ -260,7 +254,7 @@ def test_an_old_user_gets_the_best_of_what_is_new(model: str, runs: dict[str, An
     with torch.no_grad():
         scores = data.by_user(loaded.task.scores(data.splits["test"].rating))[6]
     expected = [data.titles[item] for item in scores.argsort(descending=True).tolist() if not seen[item]][:4]
-    found = rows(Recommend(user="7", n=4).run(loaded, tmp_path)[0])
+    found = read_csv(Recommend(user="7", n=4).run(loaded, tmp_path)[0])
     assert [row["title"] for row in found] == expected
 
 
@@ -322,7 +316,7 @@ def test_room_for_more_users_and_items_changes_no_score(model: str, tmp_path: Pa
         config = tiny(model, "dataset=ratings_csv", f"dataset.root={tmp_path}", *sizes, "callbacks=default")
         found.append(train(config, tmp_path / f"run{items}"))
     files = Recommend(liked="3").run(load(tmp_path / "run40"), tmp_path / "out")
-    assert {row["title"] for row in rows(files[0])} < {str(item) for item in range(1, 10)}
+    assert {row["title"] for row in read_csv(files[0])} < {str(item) for item in range(1, 10)}
     if model == "rating_bias":  # the other two start from other weights
         names = [name for name in found[0] if name.startswith("test/") and name != "test/loss"]  # a mean over all rows
         assert {name: found[1][name] for name in names} == pytest.approx({name: found[0][name] for name in names})

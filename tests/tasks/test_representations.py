@@ -1,6 +1,5 @@
 """Codes as the start of another network, one layer after the other, and what they are compared by."""
 
-import csv
 import json
 import math
 import re
@@ -16,7 +15,7 @@ from commands import command
 from PIL import Image
 from scipy import sparse
 from scipy.linalg import sqrtm
-from tools import numbered, tiny
+from tools import numbered, read_csv, tiny
 
 from scalian_exp.actions.action import data_of, examples, image_from, save_image, spread
 from scalian_exp.actions.probe import standardised
@@ -175,11 +174,6 @@ def test_a_judge_must_fit(tmp_path: Path) -> None:
         with pytest.raises(Refusal, match=sentence):
             train(said, tmp_path / "refused")
         assert not (tmp_path / "refused").exists()
-
-
-def read_csv(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_nearest_and_probe_from_the_command_line(tmp_path: Path) -> None:
