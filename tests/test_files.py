@@ -12,7 +12,7 @@ import torch
 
 from scalian_exp.checkpoint import check_intact
 from scalian_exp.datasets.download import sha256_of
-from scalian_exp.datasets.shards import is_whole
+from scalian_exp.datasets.shards import is_complete
 from scalian_exp.datasets.table_files import records, separator_of
 from scalian_exp.files import failures_refused, read_json, read_text, read_yaml, reason, replacing, write_text
 from scalian_exp.refusal import Refusal
@@ -137,7 +137,7 @@ def test_bugs_keep_their_traces() -> None:
         check_intact,
         read_text,
         sha256_of,
-        lambda file: is_whole(file, 1),
+        lambda file: is_complete(file, 1),
         lambda file: list(records(file)),
         lambda file: separator_of(file, ["a"]),
     ],
