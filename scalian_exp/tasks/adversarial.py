@@ -16,7 +16,7 @@ from scalian_exp.tasks.protocols import AdversarialNetwork
 
 
 class Adversarial(Task):
-    """Each of two networks minimises its own loss of the discriminator's logits.
+    """Trains a generator against a discriminator, each by its own loss of the discriminator's logits.
 
     Every batch is a step of each, so trainer.max_steps counts two a batch. The two losses tell no quality, so the best
     checkpoint is the last; callbacks=sample_quality measures it at the test.
@@ -35,9 +35,11 @@ class Adversarial(Task):
         self.automatic_optimization = False
 
     def inputs(self, batch: Batch) -> Tensor:
+        """Draw noise for the generator, one row an example."""
         return self.network.noise(batch_size(batch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Make a step of the discriminator, then one of the generator, on the same generated images."""
         real, fake = batch["image"], self.network.generator(self.inputs(batch))
         discriminating, generating = self.optimizers()  # type: ignore[attr-defined]
 
@@ -59,27 +61,33 @@ class Adversarial(Task):
         self.train_means.update(beliefs(d_loss, g_loss, real_logits, fake_logits), len(real))
 
     def step(self, batch: Batch) -> Step:
+        """Compute both losses without training; their sum is the loss that is logged."""
         fake = self.network.discriminator(self.network.generator(self.inputs(batch)))
         real = self.network.discriminator(batch["image"])
         logs = beliefs(self.loss.discriminator(real, fake), self.loss.generator(fake), real, fake)
         return Step(logs["d_loss"] + logs["g_loss"], logs)
 
     def on_validation_epoch_end(self) -> None:
+        """Log the number of epochs, by which the best checkpoint is the last."""
         super().on_validation_epoch_end()
         self.log(self.monitor, float(self.current_epoch + 1))
 
     def compiled(self) -> list[nn.Module]:
+        """Return generator and discriminator."""
         return [self.network.generator, self.network.discriminator]
 
     def configure_optimizers(self) -> list[Optimizer]:
+        """Return an optimizer for the discriminator and one for the generator."""
         return [
             self.optimizer(list(part.parameters())) for part in (self.network.discriminator, self.network.generator)
         ]
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
+        """Draw samples."""
         return {"samples": image_grid(self.network.sample(64).float())}
 
 
 def beliefs(d_loss: Tensor, g_loss: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """Return both losses, and the mean probabilities of being real for logits (B,) of real and of generated images."""
     d_real, d_fake = torch.sigmoid(real).mean(), torch.sigmoid(fake).mean()
     return {"d_loss": d_loss, "g_loss": g_loss, "d_real": d_real, "d_fake": d_fake}

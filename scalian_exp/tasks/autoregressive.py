@@ -22,9 +22,9 @@ def check_pixels(network: Any, x: Tensor, whose: str) -> None:
     Raises:
         Refusal: if they have another shape, or pixels of other values than the network knows.
     """
-    if (found := tuple(x.shape[1:])) != network.shape:
+    if (shape := tuple(x.shape[1:])) != network.shape:
         raise Refusal(
-            f"{whose} {found} (channels, height, width), but the network's images are {network.shape}; give such."
+            f"{whose} {shape} (channels, height, width), but the network's images are {network.shape}; give such."
         )
     if not are_values(x, network.levels):
         known = "black or white" if network.levels == 2 else f"of {network.levels} values"
@@ -35,7 +35,7 @@ def check_pixels(network: Any, x: Tensor, whose: str) -> None:
 
 
 class Autoregressive(Task):
-    """loss(network(x), x), where x are images.
+    """Trains a network of pixels by their exact likelihood, loss(network(x), x), where x are images.
 
     Logs `nll`, the exact −log p(x) in nats per image, and `bits_per_dim`, the same in bits per channel of a pixel.
     """
@@ -46,18 +46,23 @@ class Autoregressive(Task):
     loss: AutoregressiveLoss
 
     def check(self, data: Any) -> None:
+        """Refuse, besides what other tasks refuse, images of another shape or with other values than the network's."""
         super().check(data)
         first = torch.arange(min(100, len(data.splits["val"])))
         x = data.prepare(data.splits["val"][first])["image"]
         check_pixels(self.network, x, f"{type(data).__name__} has")
 
     def step(self, batch: Batch) -> Step:
+        """Compute −log p(x), in nats per image and in bits per dimension."""
         x = batch["image"]
         nll = self.loss(self.network(x), x).mean()
         return Step(nll, {"nll": nll, "bits_per_dim": nll / (math.log(2) * x[0].numel())})
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
-        """Few samples: each figure is drawn after a validation, and pixels come one after the other."""
+        """Draw samples, completions of lower halves, and the bits that each pixel costs.
+
+        Samples are few: figures are drawn after each validation, and pixels come one after the other.
+        """
         x = batch["image"]
         whole = x[:8]
         known = torch.ones_like(whole[:, :1], dtype=torch.bool)

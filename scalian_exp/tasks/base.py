@@ -1,4 +1,4 @@
-"""What all training procedures share: a task says what a step computes, this file does the rest."""
+"""The base of all training procedures: a task says what a step computes, this file does the rest."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -24,7 +24,7 @@ PARTS = {"network": "model.network", "loss": "loss"}
 
 
 class Step(NamedTuple):
-    """What a task computes of a batch."""
+    """A task's results for one batch."""
 
     loss: Tensor
     """a scalar"""
@@ -51,12 +51,12 @@ class Task(Optimised):
     """the validation metric by which the best checkpoint is chosen"""
     mode: ClassVar[str] = "min"
     losses: ClassVar[tuple[str, ...]] = ("loss",)
-    """what training minimises, as it is logged: a mean that isn't finite ends the run"""
+    """names under which the losses that training minimises are logged: a mean that isn't finite ends the run"""
     loss: Any
     class_names: Sequence[str] | None = None
-    """what the data set calls its classes, for figures"""
+    """names of the data set's classes, for figures"""
     figure_examples: ClassVar[int] = 1000
-    """so many examples the figures can make use of"""
+    """how many examples the figures can make use of"""
     draws_by_rows: ClassVar[bool] = False
     """all chance in training comes from distributed/noise.py, which wants the same seed in all processes"""
     takes_turns: ClassVar[bool] = False
@@ -80,27 +80,27 @@ class Task(Optimised):
         self.train_means, self.val_means, self.test_means = Means(), Means(), Means()
 
     def describe(self, facts: Mapping[str, Any]) -> None:
-        """Take from a data set's config what figures say of its classes."""
+        """Take the names of classes from a data set's config."""
         self.class_names = facts.get("class_names")
 
     def name_classes(self, data: Any) -> None:
-        """Take the names of classes that data tell, set up already, where their config has none."""
+        """Take the names of classes from data, set up already, where their config has none."""
         self.class_names = self.class_names or data.class_names
 
     def step(self, batch: Batch) -> Step:
-        """The loss of a batch, what to log of it, and perhaps the network's outputs."""
+        """Return the loss of a batch, what to log of it, and perhaps the network's outputs."""
         raise TypeError(f"{type(self).__name__} has no step(batch) → Step(loss, logs)")
 
     def test_logs(self, batch: Batch, outputs: Any) -> dict[str, Tensor]:
-        """Metrics too slow for every validation: name → mean over the batch; `outputs` are those of `step`."""
+        """Return metrics too slow for every validation: name → mean over the batch; `outputs` are those of `step`."""
         return {}
 
     def val_totals(self) -> dict[str, Tensor]:
-        """Metrics over the whole validation split, which no mean over batches gives."""
+        """Return metrics over the validation split that aren't means over batches, and reset them."""
         return {}
 
     def test_totals(self) -> dict[str, Tensor]:
-        """The same over the test split."""
+        """Return metrics over the test split that aren't means over batches, and reset them."""
         return {}
 
     def check_size(self, data: Any) -> None:
@@ -122,31 +122,33 @@ class Task(Optimised):
         check_classes(data, known, self.class_names)
 
     def inputs(self, batch: Batch) -> Tensor:
-        """What the network is called with."""
+        """Return what the network is called with."""
         return batch["image"]
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
-        """Pictures of what the network does with these examples: name → figure."""
+        """Draw what the network does with these examples: name → figure."""
         return {}
 
     def compiled(self) -> list[nn.Module]:
-        """The parts that `compile=true` compiles: those that training calls."""
+        """Return the modules that `compile=true` compiles: those that training calls."""
         return [self.network]
 
     def forward(self, x: Tensor) -> Any:
+        """Call the network."""
         return self.network(x)
 
     def on_fit_start(self) -> None:
-        """A network that can starts from the mean of the training data; a resumed one has started already."""
+        """Start a network that can from the mean of the training data, unless it is resumed or has weights already."""
         if self.trainer.ckpt_path is None and not self.initialised and offers(self.network, StartsFromData):
             self.network.start_from(mean_of_inputs(self))
 
     def on_train_epoch_start(self) -> None:
-        """The last epoch is validated, whatever trainer.check_val_every_n_epoch is: it may be the best."""
+        """Validate after the last epoch, whatever trainer.check_val_every_n_epoch is: it may be the best."""
         if self.current_epoch + 1 == self.trainer.max_epochs and self.trainer.check_val_every_n_epoch is not None:
             self.trainer.check_val_every_n_epoch = 1
 
     def training_step(self, batch: Batch, batch_idx: int) -> Any:
+        """Return the loss of a batch, and log it."""
         loss, logs, _ = Step(*self.step(batch))
         self.train_means.update({"loss": loss, **logs}, batch_size(batch))
         every = self.trainer.log_every_n_steps
@@ -155,14 +157,17 @@ class Task(Optimised):
         return loss if self.optimizer is not None else None  # for Lightning: nothing to go back through
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the validation's means."""
         loss, logs, _ = Step(*self.step(batch))
         self.val_means.update({"loss": loss, **logs}, batch_size(batch))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the test's means."""
         loss, logs, outputs = Step(*self.step(batch))
         self.test_means.update({"loss": loss, **logs, **self.test_logs(batch, outputs)}, batch_size(batch))
 
     def on_train_epoch_end(self) -> None:
+        """Log the training's means and the learning rate."""
         if position.last_batch(self.trainer) or not self.samples_per_epoch:  # see Timing
             self.samples_per_epoch = self.train_means.count * ranks.size()
         self.log_means("train", self.train_means)
@@ -170,13 +175,15 @@ class Task(Optimised):
             self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_validation_epoch_end(self) -> None:
+        """Log the validation's means and totals."""
         self.log_means("val", self.val_means, self.val_totals())
 
     def on_test_epoch_end(self) -> None:
+        """Log the test's means and totals."""
         self.log_means("test", self.test_means, self.test_totals())
 
     def log_means(self, split: str, means: Means, totals: Mapping[str, Tensor] = MappingProxyType({})) -> None:
-        """Log the split's means over all processes, and the totals; start the means anew.
+        """Log the split's means over all processes, and the totals; reset the means.
 
         Raises:
             Refusal: if the training has diverged.
@@ -185,7 +192,7 @@ class Task(Optimised):
             name: ranks.from_first(value) for name, value in (means.compute() | dict(totals)).items()
         }  # draws differ
         means.reset()
-        if split == "train" and (found := not_finite({name: values[name] for name in self.losses if name in values})):
-            raise diverged(f"train/{found[0]}", self.trainer)
+        if split == "train" and (broken := not_finite({name: values[name] for name in self.losses if name in values})):
+            raise diverged(f"train/{broken[0]}", self.trainer)
         for name, value in values.items():
             self.log(f"{split}/{name}", value, prog_bar=f"{split}/{name}" == self.monitor)

@@ -29,9 +29,9 @@ class Boltzmann(LayerByLayer, Decoding):
       with `ais_effective_runs` and `ais_reliable`, 1 or 0.
     - `free_energy_gap`: mean F of validation examples less that of training examples; it grows with overfitting.
 
-    The test adds `log_partition`, the same by reverse runs that start at training examples, and the likelihood's
-    interval, `log_likelihood_ais_low` and `_high`. For a stack whose last layer has had its turn, the likelihood is a
-    lower bound, `log_likelihood_bound_ais`, for the whole stack.
+    The test adds `log_partition`, estimates also by reverse runs that start at training examples, and gives the
+    likelihood's interval, `log_likelihood_ais_low` and `_high`. For a stack whose last layer has had its turn, the
+    likelihood is a lower bound, `log_likelihood_bound_ais`, for the whole stack.
     """
 
     network: BoltzmannNetwork
@@ -39,21 +39,22 @@ class Boltzmann(LayerByLayer, Decoding):
     likelihood: AnnealedImportanceSampling
     """estimates log Z for the test"""
     val_likelihood: AnnealedImportanceSampling
-    """the same for every validation, without reverse runs"""
+    """estimates log Z for every validation, without reverse runs"""
     draw_pixels: bool
     """grey pixels are probabilities of states that are drawn too"""
 
     @abstractmethod
     def states(self, batch: Batch) -> Tensor:
-        """What the present RBM sees, (B, visible)."""
+        """Return the visible states (B, D) from which the present RBM learns."""
 
     @property
     def rbm(self) -> RBM:
-        """The one whose turn it is."""
+        """The RBM whose turn it is."""
         rbm: RBM = self.network.rbms[int(self.layer)]
         return rbm
 
     def val_totals(self) -> dict[str, Tensor]:
+        """Return the log-likelihood, the free-energy gap and the number of epochs trained."""
         free_energy = self.val_means.compute()["free_energy"]
         partition = log_partition(self.rbm, self.val_likelihood)
         return {
@@ -64,43 +65,46 @@ class Boltzmann(LayerByLayer, Decoding):
         }
 
     def training_free_energy(self, batches: int = 20) -> Tensor:
-        """Mean over some of the training data, drawn as an epoch's are."""
+        """Return the mean free energy over some batches of the training data, drawn as an epoch's are."""
         loader = islice(self.trainer.datamodule.loader("train", shuffle=True), batches)
         states = [self.states(self.trainer.strategy.batch_to_device(batch)) for batch in loader]
         return self.rbm.free_energy(torch.cat(states)).mean()
 
     def training_states(self, count: int) -> Tensor:
-        """States of the present RBM's visible units for so many training examples, spread over the data."""
+        """Return states of the present RBM's visible units for training examples spread over the data, (count, D)."""
         data = self.trainer.datamodule.splits["train"]
         parts = (torch.arange(count) * len(data) // count).split(100)
         return torch.cat([self.states(self.trainer.strategy.batch_to_device(data[part])) for part in parts])
 
     @property
     def finished(self) -> bool:
-        """Has the last layer had a turn?"""
+        """Whether the last layer has had its turn."""
         return int(self.layer) == self.layers - 1
 
     @property
     def measured(self) -> str:
-        """What the test's likelihood is called."""
+        """The name of the test's likelihood."""
         return f"log_likelihood_{'bound_' if self.layers > 1 else ''}{self.partition.kind}"
 
     def on_test_start(self) -> None:
-        found = log_partition(self.rbm, self.likelihood, self.training_states(self.likelihood.runs))
-        self.partition = LogPartition(*[ranks.from_first(value) for value in found])
+        """Estimate log Z once for all test batches."""
+        estimate = log_partition(self.rbm, self.likelihood, self.training_states(self.likelihood.runs))
+        self.partition = LogPartition(*[ranks.from_first(value) for value in estimate])
         if problem := doubt({f"test/{name}": float(value) for name, value in self.partition.worth().items()}):
             log.warning("log Z is %s; give model.likelihood.steps more temperatures, or model.likelihood.runs", problem)
 
     def test_logs(self, batch: Batch, outputs: None) -> dict[str, Tensor]:
+        """Return the lower bound of the log-likelihood of a finished stack."""
         if self.layers == 1 or not self.finished:
             return {}
         states = bernoulli(batch["image"]) if self.draw_pixels else batch["image"]
         return {self.measured: self.network.log_likelihood_bound(states, self.partition.value).mean()}
 
     def test_totals(self) -> dict[str, Tensor]:
+        """Return log Z, and the likelihood with its interval."""
         partition, means = self.partition, self.test_means.compute()
-        found = {"log_partition": partition.value, **partition.worth()}
+        totals = {"log_partition": partition.value, **partition.worth()}
         if not self.finished:
-            return found
+            return totals
         value = means[self.measured] if self.layers > 1 else -means["free_energy"] - partition.value
-        return {**partition.interval(self.measured, value), **found}
+        return {**partition.interval(self.measured, value), **totals}

@@ -1,4 +1,4 @@
-"""What a network may offer besides what its task needs, and what is done with it then.
+"""Optional capabilities of networks: protocols of what they may offer besides what their task needs.
 
 `offers(network, StartsFromData)` of offers.py asks for one. The names are those by which actions say what they need.
 """
@@ -31,14 +31,14 @@ class Pretrained(Protocol):
         """Whether it is to start from them."""
 
     def load_pretrained(self) -> None:
-        """Load the weights; a ValueError, whose message says what to do, if they can't be had."""
+        """Load the weights; raise a ValueError, whose message says what to do, if they can't be had."""
 
 
 class StartsOthers(Protocol):
     """Can start networks of other kinds by `init_from`, besides what has the same name and shape in both."""
 
     def weights_for(self, network: nn.Module) -> dict[str, Tensor]:
-        """Weights under the other network's names; a ValueError if they would mean something else there."""
+        """Return weights under the other network's names; raise a ValueError if they would mean something else."""
 
 
 class OnBackbone(Protocol):
@@ -53,7 +53,7 @@ class Encodes(Protocol):
     """Has codes: for actions embed, nearest and probe, and TensorBoard's projector."""
 
     def encode(self, x: Tensor) -> Tensor:
-        """Codes (B, D) of the network's inputs."""
+        """Return codes (B, D) of the network's inputs."""
 
 
 class HasClasses(Protocol):
@@ -68,45 +68,45 @@ class Classifies(HasClasses, Protocol):
     """Names classes, though `forward` gives something else: for action classify."""
 
     def classify(self, image: Tensor) -> Tensor:
-        """Logits of the classes, (B, num_classes)."""
+        """Return logits of the classes, (B, num_classes)."""
 
 
 class DrawsInSteps(Protocol):
-    """A variational network with several latent vectors, one a step; its KL and its codes are ordered by steps."""
+    """Draws images in several steps, each with a latent vector of its own; KL and codes are ordered by steps."""
 
     @property
     def steps(self) -> int:
         """How many steps there are."""
 
     def drawing(self, codes: Tensor) -> Any:
-        """How images come about: `canvases`, logits (T, B, C, H, W); boxes `read` and `write`, (T, B, 4), of each step.
+        """Return how images come about: `canvases`, logits (T, B, C, H, W), and boxes `read` and `write`, (T, B, 4).
 
         A box is left, top, right, bottom in pixels; `read` and `write` are None where a step sees everything.
         """
 
     def prior(self, count: int) -> Tensor:
-        """Codes (count, D) drawn from p(z)."""
+        """Draw codes (count, D) from p(z)."""
 
 
 class Samples(Protocol):
     """Draws new images: for action sample and callbacks=sample_quality."""
 
     def sample(self, count: int) -> Tensor:
-        """New images (count, C, H, W) in [0, 1]."""
+        """Draw new images (count, C, H, W) in [0, 1]."""
 
 
 class SamplesOfClass(HasClasses, Protocol):
     """Draws images of a chosen class: for action sample with label=…."""
 
     def sample_of(self, labels: Tensor) -> Tensor:
-        """Images (B, C, H, W) of class numbers (B,)."""
+        """Draw images (B, C, H, W) of class numbers (B,)."""
 
 
 class SamplesByChain(Protocol):
     """Draws images by a Markov chain, which action sample shows as an animation."""
 
     def chain(self, count: int, steps: int, every: int, labels: Tensor | None = None) -> Iterator[Tensor]:
-        """Yields images (count, C, H, W) every so many of `steps` steps; `labels` (count,) holds their classes."""
+        """Yield images (count, C, H, W) after each `every` of `steps` steps; `labels` (count,) fixes their classes."""
 
 
 class SamplesByPixel(Protocol):
@@ -121,14 +121,14 @@ class SamplesByPixel(Protocol):
         """How many times `pixel_by_pixel` yields an image."""
 
     def pixel_by_pixel(self, x: Tensor, known: Tensor, temperature: float = 1.0) -> Iterator[Tensor]:
-        """Yields images (B, C, H, W) as their unknown pixels are drawn; `known` is bool (B, 1, H, W)."""
+        """Yield images (B, C, H, W) as their unknown pixels are drawn; `known` is bool (B, 1, H, W)."""
 
 
 class Completes(Protocol):
     """Fills in missing pixels: for action complete."""
 
     def complete(self, x: Tensor, known: Tensor) -> Tensor:
-        """Images (B, C, H, W) whose unknown pixels are filled in; `known` is bool (B, 1, H, W)."""
+        """Fill in the unknown pixels of images (B, C, H, W); `known` is bool (B, 1, H, W)."""
 
 
 class Denoises(Protocol):
@@ -139,7 +139,7 @@ class Denoises(Protocol):
         """Whether its units aren't binary, so that salt-and-pepper noise means nothing to them."""
 
     def denoise(self, image: Tensor, flipped: float) -> Tensor:
-        """The mean of the clean images (B, C, H, W), given noisy ones, whose pixels flipped with that probability."""
+        """Estimate clean images (B, C, H, W) from noisy ones, each of whose pixels flipped with that probability."""
 
 
 class TrainedByLayers(Protocol):
@@ -154,7 +154,7 @@ class CodesOfLayers(Protocol):
     """Has a code for each layer: for action compare_features."""
 
     def layer_codes(self, x: Tensor) -> list[Tensor]:
-        """Codes (B, D) of each layer, from the image upwards."""
+        """Return codes (B, D) of each layer, from the image upwards."""
 
 
 class HasFilters(Protocol):
@@ -165,17 +165,17 @@ class HasFilters(Protocol):
         """The layers, from the image upwards."""
 
     def filters(self, layer: int) -> Tensor:
-        """What each hidden unit of a layer adds to the image, (units, C, H, W), in any range."""
+        """Return what each hidden unit of a layer adds to the image, (units, C, H, W), in any range."""
 
 
 class HasFeatures(Protocol):
     """Describes rows and columns of ratings by the same features: for action recommend and the maps of items."""
 
     def codes(self, ratings: Tensor) -> Tensor:
-        """The features of rows (B, columns): (B, F)."""
+        """Return the features (B, F) of rows (B, columns)."""
 
     def effects(self) -> Tensor:
-        """How much each feature raises the prediction of each column, (columns, F)."""
+        """Return how much each feature raises the prediction of each column, (columns, F)."""
 
 
 class Conditional(Protocol):
@@ -186,4 +186,4 @@ class Conditional(Protocol):
         """Whether it is to know."""
 
     def forward(self, ratings: Tensor, known: Tensor | None = None) -> Tensor:
-        """Predictions (B, columns); `known`, bool (B, columns), says which pairs are rated in any split."""
+        """Map ratings (B, columns) to predictions; `known`, bool (B, columns), marks the pairs rated in any split."""

@@ -18,7 +18,7 @@ from scalian_exp.tasks.protocols import ClassificationNetwork
 
 
 class Classification(Task):
-    """loss(network(x), labels), where x are images.
+    """Trains a classifier by loss(network(x), labels), where x are images.
 
     Logs `error`, the share of examples given a wrong class, in [0, 1]; the best checkpoint is that of least error.
     """
@@ -38,6 +38,7 @@ class Classification(Task):
         self.confusion = Confusion(self.network.num_classes)
 
     def step(self, batch: Batch) -> Step:
+        """Compute the loss of logits against labels, and the error."""
         logits, labels = self.network(self.inputs(batch)), batch["label"]
         predicted = logits.argmax(1)
         if not self.training:
@@ -46,16 +47,19 @@ class Classification(Task):
 
     @property
     def exported(self) -> nn.Module:
+        """The network for other runtimes: image (B, C, H, W) → logits (B, num_classes)."""
         return Recogniser(self.network)
 
     def on_validation_epoch_start(self) -> None:
+        """Empty the confusion matrix."""
         self.confusion.reset()
 
     def on_test_epoch_start(self) -> None:
+        """Empty the confusion matrix."""
         self.confusion.reset()
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
-        """The confusion matrix of the whole split, and mistakes among these examples."""
+        """Draw the confusion matrix of all examples so far, and mistakes among these."""
         probabilities = torch.softmax(self.network(self.inputs(batch)).float(), 1)
         figures = {"confusion": confusion_matrix(self.confusion.compute(), self.class_names)}
         if (probabilities.argmax(1) != batch["label"]).any() and "image" in batch:

@@ -27,9 +27,10 @@ from scalian_exp.tasks.reconstruction import gain_against_noise, psnr
 
 
 class Contrastive(Boltzmann):
-    """A stack of RBMs, `network.rbms`, each trained for `epochs_per_layer` epochs on states drawn anew at each step by
-    the probabilities that the one below gives; what is left of trainer.max_epochs goes to the last. One RBM is a stack
-    of one.
+    """Trains a stack of RBMs, `network.rbms`, one after the other; one RBM is a stack of one.
+
+    Each is trained for `epochs_per_layer` epochs, on states drawn anew at each step by the probabilities that the one
+    below gives; what is left of trainer.max_epochs goes to the last.
 
     The best checkpoint is the latest: the quick estimates of validations flatter models whose chains mix badly, and no
     other cheap figure says how good a model is.
@@ -42,9 +43,9 @@ class Contrastive(Boltzmann):
     Args:
         draw_pixels: grey pixels are probabilities of states that are drawn too; else they must be black or white.
         momentum: progress of a layer's training, 0 to 1 → momentum of the optimizer.
-        weight_decay: the same for the decay of the weights; biases have none.
+        weight_decay: progress of a layer's training, 0 to 1 → decay of the weights; biases have none.
         likelihood: estimates log Z for the test.
-        val_likelihood: the same for every validation, without reverse runs: fewer temperatures, higher likelihoods.
+        val_likelihood: estimates it for every validation, without reverse runs: fewer temperatures, higher likelihoods.
     """
 
     monitor = "val/epochs_trained"
@@ -73,6 +74,7 @@ class Contrastive(Boltzmann):
         loss.attach(self.network.rbms)
 
     def check(self, data: Any) -> None:
+        """Refuse, besides what other tasks refuse, grey pixels for binary units that take no probabilities."""
         super().check(data)
         if self.network.standardised:
             if self.draw_pixels:
@@ -88,33 +90,36 @@ class Contrastive(Boltzmann):
             )
 
     def below(self, batch: Batch, layer: int) -> Tensor:
+        """Return mean states (B, D) of the units below a layer."""
         return self.network.means_above(batch["image"], layer)
 
     def states(self, batch: Batch) -> Tensor:
-        """What the present RBM learns from: the data, or states drawn from the units below."""
+        """Return what the present RBM learns from: the data, or states drawn from the units below."""
         means = self.means(batch)
         return bernoulli(means) if self.draw_pixels or int(self.layer) > 0 else means
 
     def means(self, batch: Batch) -> Tensor:
-        """The probabilities of those states; of labels they are 0 or 1."""
+        """Return the probabilities of those states, (B, D); of labels they are 0 or 1."""
         below = self.layer_input(batch)
         top: Tensor = self.network.seen_by_top(below, batch.get("label")) if self.finished else below
         return top
 
     def on_fit_start(self) -> None:
+        """Give Gaussian units the pixels' mean and standard deviation, unless they are known already."""
         super().on_fit_start()
         if self.trainer.ckpt_path is None and not self.initialised and self.network.standardised:
             mean, square = self.moments(lambda batch: batch["image"].flatten(1))
             self.network.standardise(mean, (square - mean.square()).clamp_min(0).sqrt())
 
     def on_train_epoch_start(self) -> None:
+        """Start an RBM whose turn begins from the mean of its inputs."""
         super().on_train_epoch_start()
         if not self.rbm.started:
             self.rbm.start_from(self.moments(self.means)[0])
 
     @torch.no_grad()
     def moments(self, values: Callable[[Batch], Tensor]) -> tuple[Tensor, Tensor]:
-        """Mean and mean square over the training data of what is made of a batch, (B, D) → (D,) each."""
+        """Return mean and mean square over the training data of what is computed of a batch, (B, D) → (D,) each."""
         sums = torch.zeros((), device=self.device)
         count = 0
         with torch.random.fork_rng():  # where pixels are drawn, the epoch's noise is not touched
@@ -125,6 +130,7 @@ class Contrastive(Boltzmann):
         return mean, square
 
     def make_optimizer(self) -> Optimizer:
+        """Make an optimizer whose weight decay leaves biases alone."""
         weights = [rbm.weight for rbm in self.network.rbms]
         biases = [bias for rbm in self.network.rbms for bias in (rbm.visible_bias, rbm.hidden_bias)]
         optimizer = self.optimizer([{"params": weights}, {"params": biases, "weight_decay": 0.0}])
@@ -133,6 +139,7 @@ class Contrastive(Boltzmann):
         return optimizer
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Set momentum and weight decay by the layer's progress, then train."""
         progress = self.progress(self.global_step)
         weights, biases = self.trainer.optimizers[0].param_groups
         if self.momentum is not None:
@@ -142,6 +149,7 @@ class Contrastive(Boltzmann):
         return super().training_step(batch, batch_idx)
 
     def step(self, batch: Batch) -> Step:
+        """Compute the contrastive loss in training, else the free energy and diagnostics."""
         v, rbm = self.states(batch), self.rbm
         if not self.training:
             return Step(rbm.free_energy(v).mean(), self.diagnostics(v))
@@ -150,21 +158,24 @@ class Contrastive(Boltzmann):
         return Step(self.loss(rbm, v, int(self.layer), self.progress(self.global_step)).loss, {})
 
     def diagnostics(self, v: Tensor) -> dict[str, Tensor]:
+        """Return free energy, reconstruction error and, for binary units, the pseudo-likelihood."""
         rbm = self.rbm
         again = rbm.visible.mean(rbm.visible_input(rbm.hidden_sample(v)))
-        found = {
+        logs = {
             "free_energy": rbm.free_energy(v).mean(),
             "reconstruction_error": (again - v).square().sum(1).mean(),
         }
         if isinstance(rbm.visible, Bernoulli):
-            found["pseudo_likelihood"] = pseudo_likelihood(rbm, v).mean()
-        return found
+            logs["pseudo_likelihood"] = pseudo_likelihood(rbm, v).mean()
+        return logs
 
     def test_logs(self, batch: Batch, outputs: None) -> dict[str, Tensor]:
+        """Return the PSNR of a pass up and down, and the likelihood's bound."""
         one_pass = psnr(self.reconstruct(batch["image"]), batch["image"]).mean()
         return {"psnr_one_pass": one_pass, **super().test_logs(batch, outputs)}
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
+        """Draw filters and activity of the present layer; of a finished stack also reconstructions and samples."""
         layer = int(self.layer)
         title = f"layer {layer + 1} of {self.layers}" if self.layers > 1 else ""
         figures = {
@@ -180,10 +191,13 @@ class Contrastive(Boltzmann):
         return figures
 
     def compiled(self) -> list[nn.Module]:
-        """Nothing: a step is a handful of matrix products, with random numbers between them."""
+        """Return nothing: a step is a handful of matrix products, with random numbers between them."""
         return []
 
     def activity(self, batch: Batch) -> Tensor:
-        """Hidden probabilities (1, 1, examples, hidden): white or black columns are dead units (Hinton 2010, 16.1)."""
+        """Return hidden probabilities as an image (1, 1, examples, hidden).
+
+        White or black columns are dead units (Hinton 2010, section 16.1).
+        """
         means = self.network.means_above(batch["image"][:100], int(self.layer) + 1)
         return means[None, None, :, :200].float()

@@ -1,4 +1,4 @@
-"""What a data module offers, and what each word of `provides` in its config promises.
+"""Protocols of data: what each data module offers, and what each word of `provides` in its config promises.
 
 A data set's config lists what it `provides`; models and losses list what they need of it in `fits.needs`. The words are
 compared before anything is read. `datasets.base.Data` and its subclasses offer all this; a module of one's own derives
@@ -42,10 +42,10 @@ class DataModule(Protocol):
         """Read the splits; may be called twice."""
 
     def loader(self, split: str, shuffle: bool = False) -> Iterable[Batch]:
-        """The batches of a split as they are stored, each with `index` (B,), the examples' places in it."""
+        """Return the batches of a split as they are stored, each with `index` (B,), the examples' places in it."""
 
     def prepare(self, batch: Batch) -> Batch:
-        """A stored batch, already on its device, as the network takes it."""
+        """Turn a stored batch, already on its device, into what the network takes."""
 
 
 class Images(Protocol):
@@ -84,14 +84,14 @@ class Masks(Protocol):
         """K, the number of classes."""
 
     def class_pixels(self) -> tuple[Tensor, Tensor]:
-        """Of the training split: pixels of each class (K,), and labelled pixels of the images that contain it (K,)."""
+        """Count each class's pixels in the training split, (K,), and the labelled pixels of images with it, (K,)."""
 
 
 class Texts(Protocol):
     """`text` (B, V), float: TF-IDF weights of the vocabulary's words, rows of length 1."""
 
     def vector(self, text: str) -> Tensor:
-        """A text of a user's, (1, V)."""
+        """Return a user's text as weights (1, V)."""
 
 
 class Ratings(Protocol):
@@ -102,7 +102,7 @@ class Ratings(Protocol):
 
     @property
     def rows(self) -> str:
-        """What a row is of: `users` or `items`."""
+        """`users` or `items`: what each row of the table stands for."""
 
     @property
     def users(self) -> int:
@@ -114,14 +114,14 @@ class Ratings(Protocol):
 
     @property
     def titles(self) -> Sequence[str]:
-        """What the items are called, once `setup` has run."""
+        """Titles of the items, once `setup` has run."""
 
     @property
     def genres(self) -> Sequence[str]:
         """The first genre of each item, where they are known."""
 
     def by_user(self, table: Tensor) -> Tensor:
-        """A table (N, M) with users as rows."""
+        """Return a table (N, M) with users as rows."""
 
 
 PROVIDES: Mapping[str, type] = MappingProxyType(
@@ -141,6 +141,10 @@ PROVIDES: Mapping[str, type] = MappingProxyType(
 
 def check_data(data: Any, provides: Sequence[str]) -> None:
     """Refuse a data module that lacks what the frame asks for, or what its config says that it provides.
+
+    Args:
+        data: the data module, not set up yet.
+        provides: words of its config.
 
     Raises:
         Refusal: if something is missing; it says what each missing member is.
@@ -162,18 +166,19 @@ def check_classes(data: Any, known: int | None, names: Sequence[str] | None) -> 
     """Check the classes of a data module that is set up.
 
     Args:
-        known: how many a network tells apart; None for a network of no classes.
+        data: the data module.
+        known: how many classes the network tells apart; None for a network of no classes.
         names: what they are called in figures.
 
     Raises:
-        Refusal: if the data has another number of classes, or not each has a name of its own.
+        Refusal: if the data have another number of classes, or some class has no name of its own.
     """
-    found, called = data.classes_found, type(data).__name__
-    if known is not None and found != known:
-        raise Refusal(f"{called} has {found} classes, but dataset.num_classes is {known}; correct it.")
-    if names is not None and len(names) < found:
+    count, called = data.classes_found, type(data).__name__
+    if known is not None and count != known:
+        raise Refusal(f"{called} has {count} classes, but dataset.num_classes is {known}; correct it.")
+    if names is not None and len(names) < count:
         raise Refusal(
-            f"{called} has {found} classes, but dataset.class_names has {len(names)} names; name them all, or none "
+            f"{called} has {count} classes, but dataset.class_names has {len(names)} names; name them all, or none "
             "(dataset.class_names=null)."
         )
     if names is not None and len(set(names)) < len(names):

@@ -1,4 +1,4 @@
-"""What tasks share whose network encodes images and decodes codes."""
+"""The base of tasks whose network encodes images and decodes codes."""
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +12,18 @@ class Decoding(Task):
 
     @property
     def exported(self) -> nn.Module:
-        """Module for other runtimes: image (B, C, H, W) → logits of its pixels, without noise."""
+        """The network for other runtimes: image (B, C, H, W) → logits of its pixels, without noise."""
         return Reconstructor(self.network)
 
     def decoded(self, codes: Tensor) -> Tensor:
-        """Images in [0, 1] of codes (B, D) in any precision."""
+        """Decode codes (B, D), in any precision, to images in [0, 1]."""
         return probabilities(self.network.decode(codes.to(self.dtype)))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Images in [0, 1] that the network makes of images (B, C, H, W)."""
+        """Reconstruct images (B, C, H, W), in [0, 1]."""
         return probabilities(self.network(x))
 
 
 def probabilities(logits: Tensor) -> Tensor:
-    """Pixels in [0, 1], in single precision whatever the network computed in."""
+    """Turn logits into pixels in [0, 1], in single precision whatever the network computed in."""
     return torch.sigmoid(logits.float())

@@ -28,14 +28,14 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def stored_values(tensor: Tensor) -> Tensor:
-    """The values that a tensor stores: all of a dense one's."""
+    """Return the values that a tensor stores: all of them for a dense one."""
     if tensor.layout == torch.sparse_coo:
         return tensor.coalesce().values()
     return tensor if tensor.layout == torch.strided else tensor.values()
 
 
 def diverged(what: str, trainer: Any) -> Refusal:
-    """The end of a run that has diverged: what is NaN or infinite, what is kept, what helps."""
+    """Return the refusal that ends a diverged run: what is NaN or infinite, what is kept, what helps."""
     folder = Path(trainer.default_root_dir)
     last = LAST if (folder / LAST).exists() else START
     kept = {BEST: "the best", last: "the last good one"}

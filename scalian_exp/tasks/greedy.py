@@ -20,11 +20,12 @@ log = logging.getLogger(__name__)
 
 
 class LayerByLayer(Task):
-    """`epochs_per_layer` epochs for each layer; what is left of trainer.max_epochs goes to the last one.
+    """Trains the layers of a stack in turn, each for `epochs_per_layer` epochs.
 
-    Of several layers, `train/layer` is logged: whose turn it is, counted from 1.
+    What is left of trainer.max_epochs goes to the last layer. With several layers, `train/layer` is logged: whose turn
+    it is, counted from 1.
 
-    What the layers below make of the training data is computed once, when a layer's turn comes. A task that is trained
+    Outputs of the layers below are computed once for all training data, when a layer's turn comes. A task that trains
     so calls `stack` when it is made.
     """
 
@@ -40,21 +41,23 @@ class LayerByLayer(Task):
     """the layer that they are for; the first one's are the data themselves"""
 
     def stack(self, layers: int, epochs_per_layer: int) -> None:
+        """Say how many layers there are, and how long each is trained; called once, by the constructor."""
         self.layers, self.epochs_per_layer = layers, epochs_per_layer
         self.register_buffer("layer", torch.tensor(0))
 
     @abstractmethod
     def below(self, batch: Batch, layer: int) -> Tensor:
-        """What a layer learns from, (B, D): the data, encoded by the layers below."""
+        """Return what a layer learns from, (B, D): the data, encoded by the layers below."""
 
     def layer_input(self, batch: Batch) -> Tensor:
-        """The same for the present layer; of training batches it has been computed already."""
+        """Return what the present layer learns from, (B, D); of training batches it has been computed already."""
         if self.gathered is not None and self.training:
             return self.gathered.index_select(0, batch["index"])
         with torch.no_grad():
             return self.below(batch, int(self.layer))
 
     def on_fit_start(self) -> None:
+        """Refuse an endless training of several layers, and say how many layers a short one reaches."""
         super().on_fit_start()
         epochs = self.trainer.max_epochs
         if epochs == -1 and self.layers > 1:
@@ -68,6 +71,7 @@ class LayerByLayer(Task):
             )
 
     def on_train_epoch_start(self) -> None:
+        """Find out whose turn it is, and compute its inputs when the turn begins."""
         super().on_train_epoch_start()
         layer = min(self.current_epoch // self.epochs_per_layer, self.layers - 1)
         self.layer.fill_(layer)
@@ -76,21 +80,23 @@ class LayerByLayer(Task):
         if layer != self.gathered_for:
             self.gathered, self.gathered_for = self.gather(layer), layer
             begins = self.current_epoch == layer * self.epochs_per_layer
-            told = (self.current_epoch + 1, layer + 1, self.layers, "begins" if begins else "goes on")
-            log.info("epoch %d: layer %d of %d %s", *told)
+            position = (self.current_epoch + 1, layer + 1, self.layers, "begins" if begins else "goes on")
+            log.info("epoch %d: layer %d of %d %s", *position)
 
     @torch.no_grad()
     def gather(self, layer: int) -> Tensor:
+        """Compute a layer's inputs for all training data, (N, D)."""
         batches = self.trainer.datamodule.loader("train")
         with torch.random.fork_rng():
             torch.manual_seed(layer)  # pixels that are drawn are the same ones in a resumed run
             return torch.cat([self.below(self.trainer.strategy.batch_to_device(batch), layer) for batch in batches])
 
     def on_fit_end(self) -> None:
+        """Free the layer's inputs."""
         self.gathered, self.gathered_for = None, 0
 
     def progress(self, step: int) -> float:
-        """Of the present layer's training: schedules start anew with each layer."""
+        """Return the progress of the present layer's training: schedules start anew with each layer."""
         if self.trainer.max_epochs == -1:  # one layer, see on_fit_start
             return super().progress(step)
         _ = self.trainer.estimated_stepping_batches  # makes the loader, whose length is the next number
@@ -102,10 +108,9 @@ class LayerByLayer(Task):
 
 
 class GreedyReconstruction(LayerByLayer, Reconstruction):
-    """Layer k learns to give back its input, which is the code of the layers below, from a corrupted copy (Vincent et
-    al. 2010, section 3.4).
+    """Trains each layer to reconstruct its input, the code of the layers below, from a corrupted copy.
 
-    The loss is applied to codes, which must lie in [0, 1] as pixels do.
+    Vincent et al. 2010, section 3.4. The loss is applied to codes, which must lie in [0, 1] as pixels do.
 
     The best checkpoint is that of most `layers_trained`: the finished layers, plus the share of its input's variance
     that the present one explains, so that a later layer always counts more.
@@ -128,16 +133,19 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
         self.stack(len(self.network.layer_encoders), epochs_per_layer)
 
     def compiled(self) -> list[nn.Module]:
+        """Return the dense layers: training never calls the stack as a whole."""
         layers = [*self.network.layer_encoders, *self.network.layer_decoders]
         return [part for layer in layers for part in layer.modules() if isinstance(part, nn.Linear)]
 
     def below(self, batch: Batch, layer: int) -> Tensor:
+        """Encode images by the layers below a layer, (B, D)."""
         codes = batch["image"].flatten(1)
         for encoder in self.network.layer_encoders[:layer]:
             codes = encoder(codes)
         return codes
 
     def step(self, batch: Batch) -> Step:
+        """Compute the present layer's loss; outside training also how much of the stack is trained."""
         layer = int(self.layer)
         clean = self.layer_input(batch)
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
@@ -151,6 +159,6 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
         return Step(loss, {"layers_trained": layer + explained.clamp(0, 0.999)})
 
     def test_logs(self, batch: Batch, outputs: Any) -> dict[str, Tensor]:
-        """Those of the whole stack: a step runs one layer alone."""
+        """Return the errors of the whole stack: `step` runs one layer alone."""
         logits = self.network(batch["image"])
         return {**self.errors(logits, batch["image"]), **super().test_logs(batch, logits)}

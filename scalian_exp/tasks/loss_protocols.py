@@ -1,4 +1,4 @@
-"""What each task calls its loss with: one protocol a task, and what a loss may offer besides.
+"""Protocols of losses: how each task calls its own, and what a loss may offer besides.
 
 Losses are torch modules, called as `loss(…)`; a task names the protocol of its own by annotating `loss`. Logits come
 from the network, in any precision; what is returned is in nats where it is a likelihood.
@@ -17,49 +17,49 @@ class Loss(Protocol):
     """A torch.nn.Module, called with what the task hands it."""
 
     def __call__(self, *values: Any) -> Any:
-        """torch.nn.Module's, which calls `forward`."""
+        """Call `forward`, as torch.nn.Module does."""
 
 
 class ReconstructionLoss(Loss, Protocol):
     """How far a reconstruction is from the input without its corruption."""
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss, a scalar, of logits against values in [0, 1], (B, C, H, W); (B, D) in layer-by-layer training."""
+        """Return the loss, a scalar, of logits and targets in [0, 1], both (B, C, H, W), or (B, D) for one layer."""
 
 
 class TextLoss(Loss, Protocol):
     """How far predicted words are from a text's."""
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss, a scalar, of logits (B, V) against word weights (B, V); perplexity is e to its mean."""
+        """Return the loss, a scalar, of logits and word weights, both (B, V); e to its mean is the perplexity."""
 
 
 class VariationalLoss(Loss, Protocol):
-    """An evidence lower bound with the sign turned."""
+    """A negative evidence lower bound."""
 
     @property
     def likelihood(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Module: logits (…, B, C, H, W) and images (B, C, H, W) → log p(x|z), (…, B)."""
 
     def forward(self, logits: Tensor, kl: Tensor, x: Tensor, epoch: int | None = None) -> Any:
-        """`loss`, `reconstruction` and `kl`, means over the batch; `epoch` counts from 0, None outside training."""
+        """Return `loss`, `reconstruction` and `kl`, batch means; `epoch` counts from 0, None outside training."""
 
 
 class AdversarialLoss(Protocol):
-    """What each of two networks minimises."""
+    """Two losses, one for the generator and one for the discriminator."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss, a scalar, of its logits (B,) for real and for generated images."""
+        """Return the discriminator's loss, a scalar, of its logits (B,) for real and for generated images."""
 
     def generator(self, fake: Tensor) -> Tensor:
-        """The generator's loss, a scalar, of the discriminator's logits (B,) for generated images."""
+        """Return the generator's loss, a scalar, of the discriminator's logits (B,) for generated images."""
 
 
 class AutoregressiveLoss(Loss, Protocol):
     """An exact likelihood."""
 
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
-        """−log p of each image, (B,), in nats, from the network's logits."""
+        """Return −log p of each image, (B,), in nats, from the network's logits."""
 
 
 class EnergyLoss(Loss, Protocol):
@@ -69,14 +69,14 @@ class EnergyLoss(Loss, Protocol):
         """Make what has to be kept for each RBM, as chains, before weights are loaded."""
 
     def forward(self, rbm: RBM, v: Tensor, layer: int = 0, progress: float = 0.0) -> Any:
-        """`loss`, a scalar, and `negative`, states (chains, D), for data (B, D) and a progress in [0, 1]."""
+        """Return `loss`, a scalar, and `negative`, states (chains, D), for data (B, D) and a progress in [0, 1]."""
 
 
 class RatingLoss(Loss, Protocol):
     """How badly a network predicts or ranks what is rated."""
 
     def forward(self, network: Any, batch: Batch, epoch: int | None = None) -> Tensor:
-        """The loss, a scalar, of a network on a batch; `epoch` counts from 0, None outside training."""
+        """Return the loss, a scalar, of a network on a batch; `epoch` counts from 0, None outside training."""
 
 
 class AsksOfNetwork(Protocol):
@@ -91,11 +91,11 @@ class SegmentationLoss(Loss, Protocol):
     """How badly each pixel is classified; void pixels, −100, count nowhere."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss, a scalar, of logits (B, K, H, W) against class numbers (B, H, W)."""
+        """Return the loss, a scalar, of logits (B, K, H, W) and class numbers (B, H, W)."""
 
 
 class ClassificationLoss(Loss, Protocol):
     """How badly each example is classified."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss, a scalar, of logits (B, num_classes) against class numbers (B,)."""
+        """Return the loss, a scalar, of logits (B, num_classes) and class numbers (B,)."""

@@ -16,13 +16,13 @@ from scalian_exp.refusal import Refusal
 P = TypeVar("P")
 
 
-def is_protocol(found: Any) -> bool:
-    """Whether this is a class that derives from typing.Protocol by name."""
-    return isinstance(found, type) and Protocol in found.__bases__
+def is_protocol(candidate: Any) -> bool:
+    """Return whether this is a class that derives from typing.Protocol by name."""
+    return isinstance(candidate, type) and Protocol in candidate.__bases__
 
 
 def members(protocol: type) -> dict[str, Any]:
-    """Functions and properties that a protocol and those it extends list, by name, in their order."""
+    """Return the functions and properties that a protocol and those it extends list, by name, in their order."""
     listed: dict[str, Any] = {}
     for cls in reversed(protocol.__mro__):
         if cls not in (object, Generic, Protocol):
@@ -32,7 +32,7 @@ def members(protocol: type) -> dict[str, Any]:
 
 
 def signature(name: str, member: Any) -> str:
-    """How a member is used: `sample(count)`, or `steps` for a property."""
+    """Return how a member is used: `sample(count)`, or `steps` for a property."""
     if isinstance(member, property):
         return name
     parameters = [parameter for parameter in inspect.signature(member).parameters.values() if parameter.name != "self"]
@@ -40,18 +40,19 @@ def signature(name: str, member: Any) -> str:
 
 
 def described(protocol: type, names: list[str]) -> str:
-    """Members of a protocol, each with what the first sentence of its docstring says, for the middle of a sentence."""
+    """Describe members of a protocol by the first sentences of their docstrings, for the middle of a sentence."""
     listed = members(protocol)
     parts = []
     for name in names:
         first = (inspect.getdoc(listed[name]) or "").partition("\n\n")[0].replace("\n", " ").removesuffix(".")
+        first = first.removeprefix("Return ")
         meaning = first if first[:2].isupper() else first[:1].lower() + first[1:]
         parts.append(f"{signature(name, listed[name])}, {meaning}".removesuffix(", "))
     return "; ".join(parts)
 
 
 def has(thing: Any, name: str) -> bool:
-    """Whether an object has an attribute that is more than what torch.nn.Module leaves to be written.
+    """Return whether an object has an attribute that is more than what torch.nn.Module leaves to be written.
 
     Properties are not evaluated: a network on the meta device has no values.
     """
@@ -62,17 +63,17 @@ def has(thing: Any, name: str) -> bool:
 
 
 def lacking(thing: Any, protocol: type) -> list[str]:
-    """Names of a protocol's members that an object lacks."""
+    """Return the names of a protocol's members that an object lacks."""
     return [name for name in members(protocol) if not has(thing, name)]
 
 
 def offers(thing: Any, protocol: type[P]) -> TypeGuard[P]:
-    """Whether an object has all that a protocol lists."""
+    """Return whether an object has all that a protocol lists."""
     return not lacking(thing, protocol)
 
 
 def asked_by(task: type, part: str) -> type | None:
-    """The protocol by which a task annotates its `network` or its `loss`; None if it asks for nothing."""
+    """Return the protocol by which a task annotates its `network` or its `loss`; None if it asks for nothing."""
     for cls in task.__mro__:
         if part in (annotations := inspect.get_annotations(cls, eval_str=True)):
             return annotations[part] if is_protocol(annotations[part]) else None
@@ -83,6 +84,7 @@ def check_offers(thing: Any, protocol: type | None, place: str, whose: str) -> N
     """Refuse an object that lacks something.
 
     Args:
+        thing: the network or the loss.
         protocol: what it must offer; None for nothing.
         place: where the config names it, as `model.network`.
         whose: who needs it.
@@ -102,6 +104,7 @@ def check_parts(task: Any, places: Mapping[str, str]) -> None:
     """Refuse a task whose parts lack what its class annotates them with.
 
     Args:
+        task: the task, with its parts.
         places: attribute of the task → where the config names it.
 
     Raises:

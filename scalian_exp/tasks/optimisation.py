@@ -24,25 +24,29 @@ class Optimised(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Lightning refuses to clip for any fused optimizer in mixed precision, but only float16 scales gradients, and
-        checks.py refuses that one."""
+        """Clip gradients by value or by norm.
+
+        Lightning refuses to clip for any fused optimizer in mixed precision, but only float16 scales gradients, which
+        is refused before training starts.
+        """
         if gradient_clip_val and self.optimizer is not None:
             clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
             clip(self.network.parameters(), gradient_clip_val)
 
     def progress(self, step: int) -> float:
-        """How far the training is at an optimizer's step, in [0, 1]: what schedules are asked for."""
+        """Return how far the training is at an optimizer's step, in [0, 1]: what schedules are asked for."""
         return min(step / self.trainer.estimated_stepping_batches, 1.0)
 
     def make_optimizer(self) -> Optimizer:
-        """The optimizer of all that is to be trained."""
+        """Make the optimizer of all parameters that are trained."""
         return self.optimizer([parameter for _, parameter in self.trained_parameters()])
 
     def trained_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """The network's parameters that gradients are to change, with their names."""
+        """Return the network's parameters that gradients change, with their names."""
         return [(name, parameter) for name, parameter in self.network.named_parameters() if parameter.requires_grad]
 
     def configure_optimizers(self) -> Any:
+        """Return the optimizer, and its learning rate's schedule, if there is one."""
         if self.optimizer is None:
             return None
         try:

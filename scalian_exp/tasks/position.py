@@ -10,42 +10,44 @@ from scalian_exp.datasets.order import BatchesInOrder, ShuffledBatches
 
 
 def batches_done(trainer: Any) -> int:
-    """Batches of the present epoch that have been trained on."""
+    """Return how many batches of the present epoch have been trained on."""
     return int(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
 
 
 def epochs_done(trainer: Any) -> int:
-    """Epochs that are complete. Lightning's own number is one less where a resumed training had trainer.max_steps
-    already, and so nothing begins."""
+    """Return how many epochs are complete.
+
+    Lightning's own number is one less where a resumed training had trainer.max_steps already, and so nothing begins.
+    """
     return int(trainer.fit_loop.epoch_progress.current.processed)
 
 
 def last_batch(trainer: Any) -> bool:
-    """Was that batch the epoch's last one?"""
+    """Return whether the present batch is the epoch's last one."""
     progress = trainer.fit_loop.epoch_loop.batch_progress
     return bool(progress.is_last_batch or progress.current.ready >= trainer.num_training_batches)
 
 
 def inside_epoch(trainer: Any) -> bool:
-    """Has an epoch begun that has not ended? So it is in a checkpoint that was saved between two of its steps."""
+    """Return whether an epoch has begun that hasn't ended, as in a checkpoint saved between two of its steps."""
     epochs = trainer.fit_loop.epoch_progress.current
     return bool(epochs.ready != epochs.processed)
 
 
 def ends_step(trainer: Any) -> bool:
-    """Is the step done, but not yet logged, as where on_train_batch_end is called?"""
+    """Return whether the step is done but not yet logged, as where on_train_batch_end is called."""
     batches = trainer.fit_loop.epoch_loop.batch_progress.current
     return inside_epoch(trainer) and bool(batches.completed < batches.processed)
 
 
 def ends_here(trainer: Any) -> bool:
-    """Is the training to end after this step, whether its epoch is complete or not?"""
+    """Return whether the training ends after this step, whether its epoch is complete or not."""
     enough = -1 < trainer.max_steps <= trainer.global_step
     return bool(enough or (trainer.should_stop and trainer.fit_loop._can_stop_early))
 
 
 def validation_due(trainer: Any) -> bool:
-    """Does a validation follow this batch inside the epoch, as trainer.val_check_interval wants it?"""
+    """Return whether a validation follows this batch inside the epoch, as trainer.val_check_interval wants it."""
     loop, every = trainer.fit_loop.epoch_loop, trainer.val_check_batch
     if every in (None, float("inf")) or not loop._should_check_val_epoch():
         return False
@@ -54,13 +56,15 @@ def validation_due(trainer: Any) -> bool:
 
 
 def accumulating(trainer: Any) -> bool:
-    """Are there gradients that wait for those of further batches?"""
+    """Return whether there are gradients that wait for those of further batches."""
     return bool(trainer.lightning_module.automatic_optimization and trainer.fit_loop.epoch_loop._should_accumulate())
 
 
 def begin_next_epoch(trainer: Any) -> None:
-    """Resume from the end of an epoch as Lightning does without trainer.max_steps; with it, it would take the epoch for
-    one that is to be finished, and leave the next one out."""
+    """Resume from the end of an epoch as Lightning does without trainer.max_steps.
+
+    With it, Lightning would take the epoch for one that is to be finished, and leave the next one out.
+    """
     loop = trainer.fit_loop
     _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
     for each in (loop, loop.epoch_loop, loop.epoch_loop.val_loop):
@@ -72,13 +76,15 @@ def begin_next_epoch(trainer: Any) -> None:
 
 def go_on_with_epoch(trainer: Any) -> None:
     """Resume inside an epoch: its order goes on after the batches that are done, and the task starts the epoch again.
-    Lightning's counters are right already."""
+
+    Lightning's counters are right already.
+    """
     skip_batches(trainer, batches_done(trainer))
     call._call_lightning_module_hook(trainer, "on_train_epoch_start")
 
 
 def skip_batches(trainer: Any, count: int) -> None:
-    """Let the present epoch begin after so many batches of its order."""
+    """Let the present epoch begin after this many batches of its order."""
     loader = trainer.train_dataloader
     sampler = loader.sampler if isinstance(loader, DataLoader) else None
     fetcher = trainer.fit_loop._data_fetcher

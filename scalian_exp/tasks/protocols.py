@@ -1,8 +1,8 @@
-"""What each task asks of its network: one protocol a task.
+"""Protocols of networks: what each task asks of its own.
 
 A task names its protocol by annotating `network`; a network that lacks a member is refused, with the member's name,
 before any data are read. Nothing needs to be inherited from here: a network with methods of these names will do.
-Tensors are float unless something else is said; images are (B, C, H, W) in [0, 1].
+Tensors are float unless stated otherwise; images are (B, C, H, W) in [0, 1].
 What a network may offer besides is in capabilities.py, what losses are called with in loss_protocols.py, and what data
 provide in data_protocols.py. docs/contracts.md is written from these files.
 """
@@ -28,20 +28,20 @@ class Network(Protocol):
     """A torch.nn.Module, called with what the task takes from a batch."""
 
     def __call__(self, *inputs: Any) -> Any:
-        """torch.nn.Module's, which calls `forward`."""
+        """Call `forward`, as torch.nn.Module does."""
 
 
 class ReconstructionNetwork(Network, Protocol):
     """An autoencoder of images."""
 
     def encode(self, x: Tensor) -> Tensor:
-        """Codes (B, D) of images (B, C, H, W)."""
+        """Map images (B, C, H, W) to codes (B, D)."""
 
     def decode(self, z: Tensor) -> Tensor:
-        """Logits of the pixels, (B, C, H, W), for codes (B, D); their sigmoid is the image."""
+        """Map codes (B, D) to logits of the pixels, (B, C, H, W); their sigmoid is the image."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of the pixels, (B, C, H, W), for images (B, C, H, W): usually decode(encode(x))."""
+        """Map images (B, C, H, W) to logits of the pixels, the same shape: usually decode(encode(x))."""
 
 
 class GreedyNetwork(ReconstructionNetwork, Protocol):
@@ -60,29 +60,29 @@ class TextNetwork(Network, Protocol):
     """An autoencoder of texts, as weights of the vocabulary's V words."""
 
     def encode(self, x: Tensor) -> Tensor:
-        """Codes (B, D) of word weights (B, V)."""
+        """Map word weights (B, V) to codes (B, D)."""
 
     def decode(self, z: Tensor) -> Tensor:
-        """Logits of the words, (B, V), for codes (B, D)."""
+        """Map codes (B, D) to logits of the words, (B, V)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of the words, (B, V), for word weights (B, V)."""
+        """Map word weights (B, V) to logits of the words, (B, V)."""
 
 
 class VariationalNetwork(Network, Samples, Protocol):
     """A latent-variable model p(x|z) p(z) with an approximate posterior q(z|x); KL and log p in nats."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the pixels, (B, C, H, W), for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)) of each latent (B, L)."""
+        """Return logits of the pixels for one z ~ q(z|x), (B, C, H, W), and KL(q(z|x) ‖ p(z)) of each latent (B, L)."""
 
     def importance(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-        """Logits (samples, B, C, H, W) for z ~ q(z|x), and log p(z) − log q(z|x) of each z, (samples, B)."""
+        """Return logits (samples, B, C, H, W) for z ~ q(z|x), and log p(z) − log q(z|x) of each z, (samples, B)."""
 
     def encode(self, x: Tensor) -> Tensor:
-        """Codes (B, D) of images, without noise: the posterior's mean."""
+        """Map images (B, C, H, W) to codes (B, D), without noise: the posterior's mean."""
 
     def decode(self, z: Tensor) -> Tensor:
-        """Logits of the pixels, (B, C, H, W), for codes (B, D)."""
+        """Map codes (B, D) to logits of the pixels, (B, C, H, W)."""
 
 
 class AdversarialNetwork(Network, Samples, Protocol):
@@ -97,10 +97,10 @@ class AdversarialNetwork(Network, Samples, Protocol):
         """Module: images (B, C, H, W) → logits (B,) of being real."""
 
     def noise(self, count: int) -> Tensor:
-        """What the generator starts from, (count, D), drawn anew."""
+        """Draw inputs of the generator, (count, D)."""
 
     def forward(self, z: Tensor) -> Tensor:
-        """The generator's images for noise (B, D)."""
+        """Map noise (B, D) to images, as the generator does."""
 
 
 class AutoregressiveNetwork(Network, Samples, SamplesByPixel, Completes, Protocol):
@@ -111,10 +111,10 @@ class AutoregressiveNetwork(Network, Samples, SamplesByPixel, Completes, Protoco
         """How many values a channel of a pixel can take; they lie evenly in [0, 1]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of images: (B, C, H, W) for 2 levels, else (B, levels, C, H, W)."""
+        """Map images to logits: (B, C, H, W) for 2 levels, else (B, levels, C, H, W)."""
 
     def next_pixel(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The value expected at each pixel, in [0, 1], and −log p of the one that came, in nats; each (B, C, H, W)."""
+        """Return each pixel's expected value, in [0, 1], and −log p of the actual one, in nats; each (B, C, H, W)."""
 
 
 class BoltzmannNetwork(ReconstructionNetwork, Samples, HasFilters, Protocol):
@@ -132,13 +132,13 @@ class BoltzmannNetwork(ReconstructionNetwork, Samples, HasFilters, Protocol):
         """Keep the training pixels' mean and standard deviation, (C·H·W,) each, if `standardised`."""
 
     def means_above(self, image: Tensor, layer: int) -> Tensor:
-        """Mean states (B, D) of the units below RBM number `layer`; of the last layer's for layer = len(rbms)."""
+        """Return mean states (B, D) of the units below RBM number `layer`; len(rbms) gives the top layer's."""
 
     def seen_by_top(self, states: Tensor, labels: Tensor | None = None) -> Tensor:
-        """States of the top RBM's visible units, for those below it (B, D) and perhaps class numbers (B,)."""
+        """Return states of the top RBM's visible units, for those below it (B, D) and perhaps class numbers (B,)."""
 
     def log_likelihood_bound(self, image: Tensor, log_partition: Tensor) -> Tensor:
-        """A lower bound of log p(v), (B,), in nats, given the top RBM's log Z."""
+        """Estimate a lower bound of log p(v), (B,), in nats, given the top RBM's log Z."""
 
 
 class UpDownNetwork(BoltzmannNetwork, Classifies, SamplesOfClass, TrainedByLayers, Protocol):
@@ -152,7 +152,7 @@ class UpDownNetwork(BoltzmannNetwork, Classifies, SamplesOfClass, TrainedByLayer
         """Give the way down a copy of the weights of the way up."""
 
     def input_below(self, layer: int, h: Tensor) -> Tensor:
-        """Total input (B, D) of the units below RBM number `layer`, from the states above it."""
+        """Return the total input (B, D) of the units below RBM number `layer`, from the states above it."""
 
 
 class RatingNetwork(Network, Protocol):
@@ -167,7 +167,7 @@ class RatingNetwork(Network, Protocol):
         """Whether its outputs are ratings; else they are only scores to rank by."""
 
     def forward(self, ratings: Tensor) -> Tensor:
-        """Predictions (B, columns) for rows of ratings (B, columns)."""
+        """Map rows of ratings (B, columns) to predictions, the same shape."""
 
 
 class SegmentationNetwork(Network, Protocol):
@@ -178,7 +178,7 @@ class SegmentationNetwork(Network, Protocol):
         """The stride of its deepest map, in pixels."""
 
     def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
-        """Logits (B, K, H, W) of images (B, C, H, W), or a dict of them.
+        """Map images (B, C, H, W) to logits (B, K, H, W), or to a dict of logits.
 
         The dict has `out`, the logits, and in training perhaps `aux`, those of an auxiliary head, and `presence`,
         logits (B, K) of each class being in the image.
@@ -189,4 +189,4 @@ class ClassificationNetwork(Network, HasClasses, Protocol):
     """One class for each example."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, num_classes) of images (B, C, H, W)."""
+        """Map images (B, C, H, W) to logits (B, num_classes)."""

@@ -25,15 +25,15 @@ RANKED = {"ndcg": 10, "recall": 20}
 
 
 class Ratings(Task):
-    """loss(network, batch, epoch), where the network predicts ratings, or scores to rank by, from rows of ratings.
+    """Trains a recommender by loss(network, batch, epoch), to predict ratings, or scores to rank by.
 
-    Of a row or column without training ratings nothing can be known: there damped means stand in. Predictions are cut
-    to the scale.
+    Damped means stand in for rows and columns without training ratings. Predictions are cut to the scale.
 
     Logs `rmse` and `mae`, over ratings; `ndcg_at_10` and `recall_at_20`, means over users, where an item is relevant if
     its rating says that it was liked, and candidates are all items but those of the user's training ratings;
-    `catalogue_coverage_at_10`; at the test `coverage`, `cold_users`, `cold_items`. A conditional network is told for
-    `rmse` which pairs are rated (as the paper does), for rankings it isn't: it would know the answer.
+    `catalogue_coverage_at_10`; at the test `coverage`, `cold_users`, `cold_items`. For `rmse`,
+    a conditional network knows which pairs are rated (as in the paper); for rankings it doesn't: it would know the
+    answer.
 
     The best checkpoint is that of least `rmse`; of a network that only ranks, which has none, of largest `ndcg_at_10`.
 
@@ -60,7 +60,7 @@ class Ratings(Task):
         if offers(loss, AsksOfNetwork):
             check_offers(network, loss.of_network, "model.network", type(loss).__name__)
         self.shift = above_zero(levels)
-        """what ratings in batches have more than those that users know"""
+        """added to the ratings that users know, to give those in batches"""
         self.levels, self.liked = [level + self.shift for level in levels], liked + self.shift
         self.means = RatingBias(self.network.columns)
         self.gathered: list[tuple[Tensor, ...]] = []
@@ -68,6 +68,7 @@ class Ratings(Task):
             self.monitor, self.mode = "val/ndcg_at_10", "max"  # type: ignore[misc]
 
     def check(self, data: Any) -> None:
+        """Refuse, besides what other tasks refuse, tables of another width, and splits that can't score a ranking."""
         super().check(data)
         columns = data.items if data.rows == "users" else data.users
         if columns != self.network.columns:
@@ -85,9 +86,11 @@ class Ratings(Task):
                 )
 
     def inputs(self, batch: Batch) -> Tensor:
+        """Return rows of ratings, (B, columns)."""
         return batch["rating"]
 
     def on_fit_start(self) -> None:
+        """Start the damped means, and a network that can, from all training ratings."""
         if self.trainer.ckpt_path is not None:
             return
         ratings = self.trainer.datamodule.splits["train"].rating.to(self.device)
@@ -96,6 +99,7 @@ class Ratings(Task):
             self.network.start_from(ratings)
 
     def step(self, batch: Batch) -> Step:
+        """Compute the loss of a batch."""
         return Step(self.loss(self.network, batch, self.current_epoch if self.training else None), {})
 
     @property
@@ -104,76 +108,94 @@ class Ratings(Task):
         return offers(self.network, Conditional) and self.network.conditional
 
     def scores(self, ratings: Tensor, known: Tensor | None = None) -> Tensor:
-        """What the network says of all columns for rows of ratings, (B, columns), in at least single precision; of
-        networks that predict ratings, ratings, which may be off the scale still: so they rank without ties at its end.
+        """Return predictions for all columns of rows of ratings, (B, columns), in at least single precision.
+
+        Ratings may be off the scale still: so they rank without ties at its end. Damped means stand in for rows and
+        columns without training ratings.
 
         Args:
+            ratings: (B, columns), 0 where there is none.
             known: which pairs are rated at all, for a conditional network; those in `ratings` if None.
         """
-        found = self.network(ratings, known) if self.conditional else self.network(ratings)
-        found = found.to(torch.promote_types(found.dtype, torch.float32))
+        scores = self.network(ratings, known) if self.conditional else self.network(ratings)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         if not self.network.predicts_ratings:
-            return found
+            return scores
         cold = ~(ratings > 0).any(1, keepdim=True) | (self.means.column_count == 0)
-        stand_in = self.means(ratings).to(found.dtype)
-        return torch.where(cold, stand_in, found)
+        stand_in = self.means(ratings).to(scores.dtype)
+        return torch.where(cold, stand_in, scores)
 
     def on_scale(self, ratings: Tensor) -> Tensor:
+        """Cut predicted ratings to the scale."""
         return ratings.clamp(self.levels[0], self.levels[-1])
 
     def gather(self, batch: Batch) -> None:
+        """Keep a batch's predictions for metrics over the whole split."""
         ratings = batch["rating"]
         blind = self.scores(ratings)
-        told = self.scores(ratings, batch["known"]) if self.conditional else blind
-        self.gathered.append((ratings > 0, batch["target"].float(), told, blind))
+        informed = self.scores(ratings, batch["known"]) if self.conditional else blind
+        self.gathered.append((ratings > 0, batch["target"].float(), informed, blind))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the validation's means, and keep its predictions."""
         super().validation_step(batch, batch_idx)
         self.gather(batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the test's means, and keep its predictions."""
         super().test_step(batch, batch_idx)
         self.gather(batch)
 
     def on_validation_epoch_start(self) -> None:
+        """Forget the predictions of another split."""
         self.gathered = []
 
     def on_test_epoch_start(self) -> None:
+        """Forget the predictions of another split."""
         self.gathered = []
 
     def tables(self) -> list[Tensor]:
-        """What was gathered, with users as rows: what was seen, what is scored, predictions that were told which pairs
-        are rated, and those that were not."""
+        """Return four tables of users' rows: seen, targets, predictions with and without knowing the rated pairs.
+
+        They are gathered from all processes and batches, and forgotten here.
+        """
         tables = [ranks.gather_rows(torch.cat(parts)) for parts in zip(*self.gathered, strict=True)]
         self.gathered = []
         return tables if self.trainer.datamodule.rows == "users" else [table.T for table in tables]
 
     def totals(self, *tables: Tensor) -> dict[str, Tensor]:
-        """Of what `tables` gives; users and items without ratings, as those that fill up the table, are left out."""
+        """Return errors and rankings of the tables that `tables` returns.
+
+        Users and items without ratings, as those that fill up the table, are left out.
+        """
         rated = tables[0] | (tables[1] > 0)
-        seen, target, told, blind = (table[rated.any(1)][:, rated.any(0)] for table in tables)
+        seen, target, informed, blind = (table[rated.any(1)][:, rated.any(0)] for table in tables)
         relevant = target >= self.liked
         best = {name: recommendation.ranked(blind, seen, k) for name, k in RANKED.items()}
-        found = recommendation.errors(self.on_scale(told), target) if self.network.predicts_ratings else {}
+        errors = recommendation.errors(self.on_scale(informed), target) if self.network.predicts_ratings else {}
         return {
-            **found,
+            **errors,
             "ndcg_at_10": recommendation.ndcg(best["ndcg"], relevant).float(),
             "recall_at_20": recommendation.recall(best["recall"], relevant).float(),
             "catalogue_coverage_at_10": recommendation.catalogue_coverage(best["ndcg"], seen),
         }
 
     def val_totals(self) -> dict[str, Tensor]:
+        """Return errors and rankings over the validation split."""
         return self.totals(*self.tables())
 
     def test_totals(self) -> dict[str, Tensor]:
-        seen, target, told, blind = self.tables()
-        return {**self.totals(seen, target, told, blind), **recommendation.cold_start(seen, target)}
+        """Return errors and rankings over the test split, and how many users and items start cold."""
+        seen, target, informed, blind = self.tables()
+        return {**self.totals(seen, target, informed, blind), **recommendation.cold_start(seen, target)}
 
     @torch.no_grad()
     def features(self, data: Any) -> tuple[Tensor, Tensor] | None:
-        """Of a network with features: how much each stands for each item (items, F), and each user's share in them
-        (users, F), both as deviations from the mean. Where rows are users, an item's are `effects`, a user's `codes`;
-        where they are items, the other way round. None without features."""
+        """Return how much each feature stands for each item (items, F), and each user's share in them (users, F).
+
+        Both are deviations from the mean. Where rows are users, an item's are `effects`, a user's `codes`; where they
+        are items, the other way round. None for a network without features.
+        """
         if not offers(self.network, HasFeatures):
             return None
         table = data.splits["test"].rating.to(self.device, self.dtype)
@@ -182,13 +204,15 @@ class Ratings(Task):
         return (effects, codes) if data.rows == "users" else (codes, effects)
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
-        """What each of the strongest features likes and dislikes, and a map of the items; at the test only, for to draw
-        them takes as long as some epochs."""
+        """Draw what each of the strongest features likes and dislikes, and a map of the items; at the test only.
+
+        Drawing them takes as long as several epochs.
+        """
         data = self.trainer.datamodule
-        found = self.features(data) if self.trainer.testing else None
-        if found is None:
+        features = self.features(data) if self.trainer.testing else None
+        if features is None:
             return {}
-        items, users = found
+        items, users = features
         counts = (data.by_user(data.splits["test"].rating) > 0).sum(0)
         strength = items.std(0) * users.std(0)
         best = strength.argsort(descending=True)[:12].cpu()

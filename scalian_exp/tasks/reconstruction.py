@@ -22,15 +22,16 @@ from scalian_exp.tasks.protocols import ReconstructionNetwork
 
 
 def psnr(image: Tensor, clean: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each image in [0, 1], (B,), in decibels; at most 100."""
+    """Compute the peak signal-to-noise ratio of each image in [0, 1], (B,), in decibels; at most 100."""
     return -10 * (image - clean).float().square().flatten(1).mean(1).clamp_min(1e-10).log10()
 
 
 def gain_against_noise(denoise: Callable[[Tensor, float], Tensor], x: Tensor) -> Figure:
-    """Decibels gained on images in [0, 1] at several levels of salt-and-pepper noise.
+    """Draw the decibels gained on images at several levels of salt-and-pepper noise.
 
     Args:
-        denoise: noisy images, and the probability that a pixel was turned over → images.
+        denoise: noisy images, and the probability that a pixel was flipped → images.
+        x: images (B, C, H, W) in [0, 1].
     """
     levels, gains = [0.1, 0.3, 0.5], []
     for level in levels:
@@ -40,7 +41,7 @@ def gain_against_noise(denoise: Callable[[Tensor, float], Tensor], x: Tensor) ->
 
 
 class Reconstruction(Decoding):
-    """loss(network(corruption(x)), x), where x are images.
+    """Trains an autoencoder by loss(network(corruption(x)), x), where x are images.
 
     Whatever the loss, the best checkpoint is that of least squared error, so that losses can be compared.
 
@@ -73,6 +74,7 @@ class Reconstruction(Decoding):
             self.corruption.check_level(level)
 
     def step(self, batch: Batch) -> Step:
+        """Compute the loss of what is made of a corrupted image, against the clean one; errors outside training."""
         clean = batch["image"]
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
         logits = self.network(corrupted)
@@ -80,7 +82,7 @@ class Reconstruction(Decoding):
         return Step(loss, {} if self.training else self.errors(logits, clean), logits)
 
     def errors(self, logits: Tensor, clean: Tensor) -> dict[str, Tensor]:
-        """The error whose name is the paper's, and two relatives."""
+        """Return the squared error per image, as papers report it, and per pixel, and the PSNR."""
         squares = (probabilities(logits) - clean).square().flatten(1)
         return {
             "squared_error": squares.sum(1).mean(),  # per image
@@ -89,6 +91,7 @@ class Reconstruction(Decoding):
         }
 
     def test_logs(self, batch: Batch, outputs: Tensor) -> dict[str, Tensor]:
+        """Return the structural similarity, and the PSNR gained at each level of noise."""
         x = batch["image"]
         gains = {f"psnr_gain_{level:g}": self.psnr_gain(x, level).mean() for level in self.noise_levels}
         if min(x.shape[-2:]) < 6:  # smaller than half of SSIM's window
@@ -99,11 +102,12 @@ class Reconstruction(Decoding):
         return {**gains, "ssim": torch.as_tensor(similarity)}
 
     def psnr_gain(self, x: Tensor, level: float) -> Tensor:
-        """Decibels of each image that the output is closer to the clean image than the corrupted input, (B,)."""
+        """Compute by how many decibels the output is closer to the clean image than its corrupted input, (B,)."""
         corrupted = self.corruption(x, level)
         return psnr(self.reconstruct(corrupted), x) - psnr(corrupted.clamp(0, 1), x)
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
+        """Draw reconstructions, a map of the codes, and the PSNR gained over the levels of noise."""
         x = batch["image"]
         seen = x[:10] if self.corruption is None else self.corruption(x[:10])
         rows = {"input": seen, "output": self.reconstruct(seen)}

@@ -24,7 +24,7 @@ from scalian_exp.tasks.protocols import SegmentationNetwork
 
 
 class Segmentation(Task):
-    """loss(logits (B, K, H, W), labels (B, H, W)); void pixels, −100, count nowhere.
+    """Trains a segmentation network by loss(logits (B, K, H, W), labels (B, H, W)); void pixels, −100, don't count.
 
     Logs mean IoU and its relatives from one confusion matrix over the split; the best checkpoint is that of largest
     mean IoU. The test adds boundary F1, and with a CRF the same metrics behind it, `crf_…`.
@@ -66,10 +66,12 @@ class Segmentation(Task):
         self.confusion, self.crf_confusion = Confusion(num_classes), Confusion(num_classes)
 
     def describe(self, facts: Mapping[str, Any]) -> None:
+        """Take class names, colours and the class of objects from a data set's config."""
         super().describe(facts)
         self.palette, self.object_class = facts.get("palette"), facts.get("object_class")
 
     def check_size(self, data: Any) -> None:
+        """Refuse images that aren't larger than the stride of the network's deepest map."""
         height, width = data.training_size
         if min(height, width) <= self.network.total_stride:
             raise Refusal(
@@ -78,9 +80,10 @@ class Segmentation(Task):
             )
 
     def check(self, data: Any) -> None:
+        """Refuse, besides what other tasks refuse, small images, and a CRF that can't be computed."""
         super().check(data)
         self.check_size(data)
-        if self.crf is not None:  # its extents may be beyond what a lattice can hold: better told now than at the test
+        if self.crf is not None:  # a lattice may not hold its extents: better refused now than at the test
             image = data.splits["train"][torch.tensor([0])]["image"] / 255
             try:
                 self.crf(torch.zeros(1, self.num_classes, *image.shape[2:]), image)
@@ -88,6 +91,7 @@ class Segmentation(Task):
                 raise Refusal(f"model.crf: {error}") from error
 
     def on_fit_start(self) -> None:
+        """Let a loss that weighs classes count the training split's pixels."""
         super().on_fit_start()
         if self.trainer.ckpt_path is None and isinstance(self.loss, Balanced):
             try:
@@ -96,6 +100,7 @@ class Segmentation(Task):
                 raise Refusal(str(error)) from error
 
     def make_optimizer(self) -> Optimizer:
+        """Make an optimizer that treats backbone and head, weights and biases apart, where wanted."""
         if self.head_lr == 1 and self.decay_biases:
             return super().make_optimizer()
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
@@ -110,14 +115,16 @@ class Segmentation(Task):
         return optimizer
 
     def logits(self, x: Tensor) -> Tensor:
-        """The network's answer, (B, K, H, W)."""
+        """Return the network's logits, (B, K, H, W), without those of auxiliary heads."""
         return class_logits(self.network, x)
 
     @property
     def exported(self) -> nn.Module:
+        """The network for other runtimes: image (B, C, H, W) → logits (B, K, H, W)."""
         return Recogniser(self.network)
 
     def step(self, batch: Batch) -> Step:
+        """Compute the loss, with those of auxiliary heads in training; else count the confusion matrix."""
         labels, outputs = batch["mask"], self.network(self.inputs(batch))
         if not isinstance(outputs, dict):
             outputs = {"out": outputs}
@@ -133,15 +140,17 @@ class Segmentation(Task):
         return Step(loss, {})
 
     def val_totals(self) -> dict[str, Tensor]:
+        """Return scores over the validation split."""
         return self.totals(self.confusion)
 
     def totals(self, confusion: Confusion) -> dict[str, Tensor]:
-        """Scores over all that was seen; start anew."""
+        """Return scores over all that was counted, and reset the counts."""
         values = scores(confusion.compute(), self.class_names)
         confusion.reset()
         return {name: value.float() for name, value in values.items()}
 
     def test_logs(self, batch: Batch, outputs: Tensor) -> dict[str, Tensor]:
+        """Return metrics of boundaries and objects, also behind the CRF, if there is one."""
         logs = self.shapes(outputs.argmax(1), batch["mask"])
         if self.crf is not None:
             refined = self.crf(outputs, batch["image"]).argmax(1)
@@ -150,17 +159,19 @@ class Segmentation(Task):
         return logs
 
     def shapes(self, predicted: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Metrics of boundaries and objects, image by image."""
+        """Return metrics of boundaries and objects, image by image."""
         values = {"boundary_f1": boundary_f1(predicted, labels, self.num_classes).mean()}
         if self.object_class is not None:
             values["rand_error"] = rand_error(predicted, labels, self.object_class).mean()
         return values
 
     def test_totals(self) -> dict[str, Tensor]:
+        """Return scores over the test split, also behind the CRF, if there is one."""
         refined = self.totals(self.crf_confusion) if self.crf is not None else {}
         return {**self.totals(self.confusion), **{f"crf_{name}": value for name, value in refined.items()}}
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
+        """Draw segmentations, the IoU of each class and the confusion matrix."""
         x, labels = self.inputs(batch)[: self.figure_examples], batch["mask"][: self.figure_examples]
         logits = self.logits(x)
         predicted = logits.argmax(1) if self.crf is None else self.crf(logits, x).argmax(1)

@@ -1,4 +1,4 @@
-"""What the network of a fresh run starts from, besides chance: published weights, and what the data are on average."""
+"""Start the network of a fresh run from published weights, or from the mean of its inputs."""
 
 from itertools import islice
 from typing import Any

@@ -10,7 +10,7 @@ from scalian_exp.tasks.protocols import TextNetwork
 
 
 class TextReconstruction(Task):
-    """loss(network(x), x), where x are weights of words.
+    """Trains an autoencoder of texts by loss(network(x), x), where x are weights of words.
 
     Logs `perplexity`, e to the loss: among so many words, weighted as the inputs are, the network still hesitates.
     """
@@ -20,11 +20,14 @@ class TextReconstruction(Task):
     loss: TextLoss
 
     def inputs(self, batch: Batch) -> Tensor:
+        """Return the batch's word weights, (B, V)."""
         return batch["text"]
 
     def step(self, batch: Batch) -> Step:
+        """Compute the loss of word weights against themselves."""
         loss = self.loss(self.network(self.inputs(batch)), self.inputs(batch))
         return Step(loss, {})
 
     def test_totals(self) -> dict[str, Tensor]:
+        """Return the perplexity."""
         return {"perplexity": torch.exp(self.test_means.compute()["loss"])}

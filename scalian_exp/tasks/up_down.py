@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 
 class UpDown(Decoding):
-    """The up-down algorithm (Hinton, Osindero & Teh 2006, appendix B), a contrastive wake-sleep, as one loss:
+    """Trains by the up-down algorithm (Hinton, Osindero & Teh 2006, appendix B), a contrastive wake-sleep, as one loss.
+
     - wake: states drawn upwards by the recognition weights teach the generative ones to give the states below;
     - the top RBM, whose visible units are the upper states and the label, learns by the contrastive loss;
     - sleep: states drawn downwards from the RBM's negative phase teach the recognition weights to give those above.
@@ -51,10 +52,11 @@ class UpDown(Decoding):
         self.confusion = Confusion(self.network.num_classes)
 
     def compiled(self) -> list[nn.Module]:
-        """Nothing: a step is a handful of matrix products, with random numbers between them."""
+        """Return nothing: a step is a handful of matrix products, with random numbers between them."""
         return []
 
     def on_fit_start(self) -> None:
+        """Give both directions weights of their own, and untrained RBMs a mean to start at."""
         super().on_fit_start()
         if not bool(self.network.untied):
             self.network.untie()
@@ -65,6 +67,7 @@ class UpDown(Decoding):
                 rbm.visible_mean.fill_(0.5)
 
     def step(self, batch: Batch) -> Step:
+        """Compute the up-down loss in training, else the cross-entropy and the error of the labels."""
         labels = batch["label"]
         if self.training:
             return Step(self.up_down(bernoulli(batch["image"].flatten(1)), labels), {})
@@ -74,7 +77,7 @@ class UpDown(Decoding):
         return Step(F.cross_entropy(logits, labels), {"error": (predicted != labels).float().mean()})
 
     def up_down(self, v: Tensor, labels: Tensor) -> Tensor:
-        """The loss of visible states (B, D) and their class numbers (B,)."""
+        """Compute the loss of visible states (B, D) and their class numbers (B,)."""
         *lower, top = self.network.rbms
         wake = v.new_zeros(())
         for layer, rbm in enumerate(lower):
@@ -91,13 +94,15 @@ class UpDown(Decoding):
         return wake + terms.loss + sleep
 
     def on_validation_epoch_start(self) -> None:
+        """Empty the confusion matrix."""
         self.confusion.reset()
 
     def on_test_epoch_start(self) -> None:
+        """Empty the confusion matrix."""
         self.confusion.reset()
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
-        """The confusion matrix is that of the whole split."""
+        """Draw the confusion matrix of all examples so far, samples of each class, and reconstructions."""
         x, labels = batch["image"], torch.arange(self.network.num_classes, device=batch["image"].device)
         drawn = self.network.sample_of(labels.repeat_interleave(10)).float()
         return {

@@ -27,7 +27,7 @@ CHUNK = 2**21
 
 
 class Variational(Decoding):
-    """loss(logits, kl, x), where the network gives logits and KL for images x.
+    """Trains a latent-variable model by loss(logits, kl, x), with the network's logits and KL for images x.
 
     The best checkpoint is the one of least loss, β and all: it is what was trained.
 
@@ -53,6 +53,7 @@ class Variational(Decoding):
         self.active_units = ActiveUnits()
 
     def step(self, batch: Batch) -> Step:
+        """Compute the negative evidence lower bound and its terms."""
         x = batch["image"]
         logits, kl = self.network(x)
         terms = self.loss(logits, kl, x, self.current_epoch if self.training else None)
@@ -64,6 +65,7 @@ class Variational(Decoding):
         return Step(terms.loss, logs)
 
     def test_logs(self, batch: Batch, outputs: None) -> dict[str, Tensor]:
+        """Return the importance-weighted bound, and count active units."""
         x = batch["image"]
         self.active_units.update(self.network.encode(x))
         if self.importance_samples == 0:
@@ -71,13 +73,17 @@ class Variational(Decoding):
         return {f"nll_bound_iw{self.importance_samples}": -self.log_likelihood_bound(x, self.importance_samples).mean()}
 
     def test_totals(self) -> dict[str, Tensor]:
+        """Return the number of active units."""
         active = self.active_units.compute()
         self.active_units.reset()
         return {"active_units": active}
 
     @torch.no_grad()
     def log_likelihood_bound(self, x: Tensor, samples: int) -> Tensor:
-        """log 1/k Σ p(x, z)/q(z|x) over k samples of q, for each image: (B,), in nats; memory doesn't grow with k."""
+        """Estimate log 1/k Σ p(x, z)/q(z|x) by k samples of q for each image: (B,), in nats.
+
+        Memory doesn't grow with k.
+        """
         chunk = max(1, min(samples, CHUNK // x.numel()))
         total = torch.full((len(x),), -math.inf, device=x.device)
         for start in range(0, samples, chunk):
@@ -87,10 +93,11 @@ class Variational(Decoding):
         return total - math.log(samples)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Images decoded from the posterior's mean, not from a sample."""
+        """Decode the posterior's mean of images (B, C, H, W), without noise: images in [0, 1]."""
         return probabilities(self.network.decode(self.network.encode(x)))
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
+        """Draw reconstructions, samples and a map of the codes, and how images come about where it takes steps."""
         x = batch["image"]
         codes = self.network.encode(x)
         figures = {
@@ -104,12 +111,12 @@ class Variational(Decoding):
 
 
 def kl_by_step(kl: Tensor, steps: int) -> Tensor:
-    """KL of each latent (B, steps·latents) → of each step, the mean over the batch (steps,)."""
+    """Sum the KL of each latent (B, steps·latents) over each step; the mean over the batch, (steps,)."""
     return kl.unflatten(1, (steps, -1)).sum(2).mean(0)
 
 
 def figures_of_steps(network: Any, x: Tensor) -> dict[str, Figure]:
-    """Pictures of how a network that draws in steps copies images (B, C, H, W), and invents some."""
+    """Draw how a network that draws in steps copies images (B, C, H, W), and invents some."""
     copied, invented = network.drawing(network.encode(x[:8])), network.drawing(network.prior(8))
     copies, inventions = probabilities(copied.canvases), probabilities(invented.canvases)
     return {
