@@ -203,7 +203,8 @@ def test_the_network_of_the_page_trains(root: Path, tmp_path: Path, monkeypatch:
     changed["model"]["network"] = {"_target_": "halfway.Halfway", "latent_dim": 2, **facts}
     assert train(changed, tmp_path / "run")["status"] == "finished"
     loaded = load(tmp_path / "run", trust="halfway")
-    assert loaded.task.reconstruct(torch.rand(3, 1, 28, 28)).shape == (3, 1, 28, 28)
+    images = torch.rand(3, facts["in_channels"], *facts["image_size"])
+    assert loaded.task.reconstruct(images).shape == images.shape
 
 
 class Giver(nn.Module):
