@@ -154,7 +154,10 @@ class Spelled(ast.NodeTransformer):
 def source(module: str) -> Path | None:
     """The file of a module, found from its top package without importing that."""
     top, *rest = module.split(".")
-    spec = find_spec(top) if top else None
+    try:
+        spec = find_spec(top) if top else None
+    except ValueError:  # a module without a file: a script's or notebook's __main__, or one made by hand
+        return None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     path = Path(spec.origin)
