@@ -47,7 +47,7 @@ def described(protocol: type, names: list[str]) -> str:
         first = (inspect.getdoc(listed[name]) or "").partition("\n\n")[0].replace("\n", " ").removesuffix(".")
         first = first.removeprefix("Return ")
         meaning = first if first[:2].isupper() else first[:1].lower() + first[1:]
-        parts.append(f"{signature(name, listed[name])}, {meaning}".removesuffix(", "))
+        parts.append(f"{signature(name, listed[name])} – {meaning}".removesuffix(" – "))
     return "; ".join(parts)
 
 

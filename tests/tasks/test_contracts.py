@@ -111,8 +111,8 @@ def test_the_refusal_says_what_is_missing() -> None:
     with pytest.raises(Refusal) as refusal:
         contracts.Segmentation(Mine(), nn.CrossEntropyLoss(), lambda _: None, num_classes=2)
     assert str(refusal.value) == (
-        "Mine (model.network) lacks what Segmentation needs of a network: total_stride, the stride of its deepest map, "
-        "in pixels. Add it to the class."
+        "Mine (model.network) lacks what Segmentation needs of a network: total_stride – the stride of its deepest "
+        "map, in pixels. Add it to the class."
     )
 
 
@@ -160,7 +160,7 @@ def test_what_data_provide_is_there() -> None:
     class Mine:
         """As little as a data module can be."""
 
-    with pytest.raises(Refusal, match=r"Mine \(dataset\) lacks what is asked of a data module: batch_size, examples"):
+    with pytest.raises(Refusal, match=r"Mine \(dataset\) lacks what is asked of a data module: batch_size – examples"):
         check_data(Mine(), ["masks"])
     for word, protocol in PROVIDES.items():
         own = type("Own", (Mine,), members(contracts.data_protocols.DataModule))
@@ -174,7 +174,7 @@ def test_data_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pyte
     changed = copy.deepcopy(config("autoencoder"))
     changed["dataset"]["provides"] = [*changed["dataset"]["provides"], "masks"]
     monkeypatch.setattr("scalian_exp.run.training.one_at_a_time", lambda _: pytest.fail("data were asked for"))
-    with pytest.raises(Refusal, match=r"lacks what is asked of data that provide masks: class_pixels\(\), count each"):
+    with pytest.raises(Refusal, match=r"lacks what is asked of data that provide masks: class_pixels\(\) – count each"):
         train(changed, tmp_path / "run")
 
 
