@@ -2,9 +2,11 @@
 
 import ast
 import re
+import sys
 from functools import cache
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -257,6 +259,12 @@ def test_what_a_signature_cannot_tell_is_left_to_python(tmp_path: Path, monkeypa
     assert signature("theirs.Both") is None
     assert list(signature("theirs.Mine").parameters) == ["x"]  # type: ignore[union-attr]
     assert signature("theirs.Net") is not None
+
+
+def test_a_module_without_a_file_has_no_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The `__main__` module of a script or a notebook has no spec."""
+    monkeypatch.setitem(sys.modules, "made_by_hand", ModuleType("made_by_hand"))
+    assert signature("made_by_hand.Net") is None
 
 
 @pytest.mark.parametrize(
