@@ -1,0 +1,1 @@
+"""Actions on trained models, as `scalian-apply` offers them."""

@@ -1,4 +1,4 @@
-"""What all actions share."""
+"""Base class of actions, with the inputs and outputs that they share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -24,18 +24,20 @@ Batch = dict[str, Tensor]
 
 
 class Action(ABC):
-    """Something to do with a trained model."""
+    """Base class of what `scalian-apply` does with a trained model; subclasses implement `run`."""
 
     @abstractmethod
     def run(self, model: Loaded, folder: Path) -> list[Path]:
-        """Do it, write the results into the folder (made when needed), and return their paths."""
+        """Apply the action, write its results into the folder (created if needed), and return their paths."""
 
 
 def data_of(model: Loaded) -> Any:
-    """The data module that a model was trained with, set up. Its examples may be others now, their meaning may not.
+    """Build and set up the data module that a model was trained with.
+
+    Its examples may have changed since, but not the meaning of the network's inputs and outputs.
 
     Raises:
-        Refusal: if the data can't be read, or isn't what the network's inputs and outputs stand for.
+        Refusal: if the data can't be read, or doesn't match the network's inputs and outputs.
     """
     check_origin(model.config, model.file, model.trust, ("dataset",))
     check_buildable(model.config, model.file, "dataset")
@@ -49,49 +51,52 @@ def data_of(model: Loaded) -> Any:
 
 
 def batches(model: Loaded, split: str) -> Iterator[Batch]:
-    """All batches of a split in the data's order, as the network takes them, on its device."""
+    """Yield all batches of a split in the data's order, prepared for the network, on its device."""
     data = data_of(model)
     for batch in data.loader(split):
         yield prepared(model, data, batch)
 
 
 def prepared(model: Loaded, data: Any, batch: Batch) -> Batch:
+    """Move a stored batch to the network's device and prepare it for the network."""
     on_device = {name: values.to(model.task.device) for name, values in batch.items()}
     prepared: Batch = data.prepare(on_device)
     return prepared
 
 
 def examples(model: Loaded, count: int) -> Batch:
-    """Test examples spread evenly over the split, which may be sorted by class."""
+    """Return `count` test examples, spread evenly over the split because it may be sorted by class."""
     return spread(model, data_of(model), count)
 
 
 def spread(model: Loaded, data: Any, count: int) -> Batch:
-    """The same, of a data module that is set up already."""
+    """Return `count` evenly spread test examples of a data module that is already set up; all if there are fewer."""
     size = len(data.splits["test"])
     if count > size:
-        print(f"count={count}: there are {size} test examples, which are all taken.")
+        print(f"count={count}: there are only {size} test examples, and all of them are used.")
         count = size
     return prepared(model, data, data.splits["test"][torch.linspace(0, size - 1, count).round().long()])
 
 
 def check_room(model: Loaded, count: int) -> None:
-    """
+    """Check that memory can hold this number of images of the network's size.
+
     Raises:
-        Refusal: if so many images of the network's size are more than the memory holds.
+        Refusal: if it can't.
     """
     facts = model.config["dataset"]
     check_images(count, (facts["in_channels"], *facts["image_size"]))
 
 
 def image_from(model: Loaded, path: str) -> Tensor:
-    """A user's image file, read as the training's images were: (1, C, H, W) in [0, 1].
+    """Read an image file (1, C, H, W) in [0, 1], the same way as training images are read.
 
     Args:
+        model: the model, whose config gives the shape and how to fit the image to it.
         path: a file, or `stack.tif#3` for one of its pages, counted from 0.
 
     Raises:
-        Refusal: if the file is no readable image.
+        Refusal: if the file is not a readable image.
     """
     from scalian_exp.datasets.image_files import WHITE, chosen, read_image
 
@@ -103,13 +108,16 @@ def image_from(model: Loaded, path: str) -> Tensor:
 
 
 def own_input(model: Loaded, image: str | None, text: str | None, data: Any = None) -> Tensor | None:
-    """A user's image file or text as the network takes it, (1, …); None without one.
+    """Prepare the user's image file or text for the network, (1, …); None if neither is given.
 
     Args:
-        data: the model's, where it is set up already; a text needs it for its vocabulary.
+        model: the model that takes the input.
+        image: an image file.
+        text: a text.
+        data: the model's data module, if it is already set up; a text needs it for the vocabulary.
 
     Raises:
-        Refusal: if the model learned from the other kind, or the input can't be used.
+        Refusal: if the model learned from the other kind of input, or if the input can't be used.
     """
     texts = "texts" in model.config["dataset"]["provides"]
     if text is not None:
@@ -125,18 +133,19 @@ def own_input(model: Loaded, image: str | None, text: str | None, data: Any = No
 
 
 def inputs(model: Loaded, image: str | None, count: int) -> Tensor:
-    """A user's image, or test images."""
+    """Return the user's image, or `count` test images, (B, C, H, W) in [0, 1]."""
     return image_from(model, image) if image is not None else examples(model, count)["image"]
 
 
 def save_image(image: Tensor, file: Path) -> Path:
-    """An image (1, C, H, W) in [0, 1] as a file of its own size."""
+    """Save an image (1, C, H, W) in [0, 1], one pixel per pixel, and return the path."""
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray((to_array(image[0]) * 255).round().astype(np.uint8)).save(file)
     return file
 
 
 def save_figure(figure: Figure, file: Path) -> Path:
+    """Save a figure, creating its folder if needed, and return the path."""
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)
     return file

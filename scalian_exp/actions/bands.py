@@ -1,4 +1,4 @@
-"""Large images in little memory: they stay in 8 bits, and what is computed of them is computed in bands of rows."""
+"""Process large images in little memory: they are stored in 8 bits and processed in bands of rows."""
 
 from collections.abc import Iterator
 
@@ -11,18 +11,18 @@ from torch import Tensor
 from scalian_exp.figures.segmentation import overlaid
 
 BAND = 2**20
-"""pixels of a band"""
+"""Approximate number of pixels in a band."""
 
 
 def bands(height: int, width: int) -> Iterator[slice]:
-    """Slices of rows that cover an image, of about 2²⁰ pixels each."""
+    """Yield slices of rows that cover an image, of about 2²⁰ pixels each."""
     rows = max(1, BAND // width)
     for start in range(0, height, rows):
         yield slice(start, min(start + rows, height))
 
 
 def pixels(image: Image.Image) -> Tensor:
-    """A grey or coloured image of 8 bits → uint8 (C, H, W)."""
+    """Convert an 8-bit grey or RGB image to a uint8 tensor (C, H, W)."""
     width, height = image.size
     values = np.empty((height, width, len(image.getbands())), dtype=np.uint8)
     for rows in bands(height, width):
@@ -31,14 +31,14 @@ def pixels(image: Image.Image) -> Tensor:
 
 
 def unit(x: Tensor) -> Tensor:
-    """Pixels in [0, 1], of 8-bit ones or of what is so already."""
+    """Scale 8-bit pixels to [0, 1]; return other tensors unchanged."""
     return x / 255 if x.dtype == torch.uint8 else x
 
 
 def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """An image (1, C, H, W), in 8 bits or in [0, 1], brought to another size, antialiased: in [0, 1]."""
+    """Resize an image (1, C, H, W), in 8 bits or in [0, 1], with antialiasing; the result is in [0, 1]."""
     height, width = x.shape[-2:]
-    # Both sides are resized one after the other; by the first of them, bands know nothing of each other.
+    # The width is resized first, for which bands of rows are independent of each other, then the height.
     narrowed = [
         F.interpolate(band := unit(x[..., rows, :]), (band.shape[-2], size[1]), mode="bilinear", antialias=True)
         for rows in bands(height, width)
@@ -47,7 +47,7 @@ def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def likeliest(probabilities: Tensor, height: int, width: int) -> Tensor:
-    """Probabilities (1, K, h, w), interpolated bilinearly at an image's pixels → likeliest classes (H, W), uint8."""
+    """Return the most probable classes (H, W), uint8, interpolating probabilities (1, K, h, w) bilinearly."""
     mask = torch.empty(height, width, dtype=torch.uint8, device=probabilities.device)
     for rows in bands(height, width):
         band = rows_at(probabilities, rows, height)
@@ -56,7 +56,7 @@ def likeliest(probabilities: Tensor, height: int, width: int) -> Tensor:
 
 
 def rows_at(x: Tensor, rows: slice, height: int) -> Tensor:
-    """Some rows of a map (…, h, w) that is interpolated to a height, as `align_corners=False` places them."""
+    """Return some rows of a map (…, h, w) interpolated linearly to a height, as with `align_corners=False`."""
     last = x.shape[-2] - 1
     places = (torch.arange(rows.start, rows.stop, device=x.device) + 0.5) * (x.shape[-2] / height) - 0.5
     places = places.clamp(0, last)
@@ -66,7 +66,7 @@ def rows_at(x: Tensor, rows: slice, height: int) -> Tensor:
 
 
 def painted_over(image: Tensor, mask: Tensor, classes: np.ndarray) -> np.ndarray:
-    """A mask's colours over the image (C, H, W), in 8 bits (H, W, 3)."""
+    """Blend the colours of a mask (H, W) into its image (C, H, W); the result is in 8 bits (H, W, 3)."""
     picture = np.empty((*mask.shape, 3), dtype=np.uint8)
     for rows in bands(*mask.shape):
         picture[rows] = overlaid(unit(image[:, rows]), mask[rows], classes) * 255
@@ -74,7 +74,7 @@ def painted_over(image: Tensor, mask: Tensor, classes: np.ndarray) -> np.ndarray
 
 
 def counts(labels: np.ndarray, number: int) -> np.ndarray:
-    """How many pixels of labels (H, W) have each value from 0 to number − 1."""
+    """Count the pixels of labels (H, W) with each value from 0 to number − 1."""
     total = np.zeros(number, dtype=np.int64)
     for rows in bands(*labels.shape):
         total += np.bincount(labels[rows].ravel(), minlength=number)

@@ -1,4 +1,4 @@
-"""What a classifier takes an image for."""
+"""Classify images."""
 
 import csv
 from pathlib import Path
@@ -19,13 +19,14 @@ from scalian_exp.tasks.offers import offers
 
 
 class Classify(Action):
-    """The probability of each class, of an image file or of test images beside the truth: classes.csv, a picture, and a
-    table, the most probable classes first.
+    """Class probabilities of an image file, or of test images beside their true class.
+
+    Writes classes.csv and classes.png and prints a table, the most probable classes first.
 
     Args:
-        image: an image file, scaled and cut as in training; without it, test images.
-        count: how many test images.
-        most: classes that the picture shows of each, the most probable; classes.csv has all.
+        image: an image file, scaled and cropped as in training; without it, test images.
+        count: number of test images.
+        most: number of most probable classes that the figure shows for each image; classes.csv has all.
     """
 
     def __init__(self, image: str | None = None, count: PositiveInt = 10, most: PositiveInt = 5):
@@ -33,6 +34,7 @@ class Classify(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Classify the images and write the table and the figure."""
         data = data_of(model)
         batch = spread(model, data, self.count) if self.image is None else {"image": image_from(model, self.image)}
         names = [called(model.task.class_names, k) for k in range(model.task.network.num_classes)]
@@ -48,11 +50,11 @@ class Classify(Action):
 
 
 Ordered = list[list[tuple[str, float]]]
-"""of each image the classes with their probabilities, the most probable first"""
+"""For each image its classes with their probabilities, the most probable first."""
 
 
 def tell(ordered: Ordered, truths: list[str]) -> None:
-    """All classes of a single image, three of each of several."""
+    """Print all classes of a single image, or the three most probable of each of several."""
     if len(ordered) == 1:
         table = Table("class", "probability")
         for name, probability in ordered[0]:
@@ -60,17 +62,18 @@ def tell(ordered: Ordered, truths: list[str]) -> None:
     else:
         table = Table("image", "truth", "most probable classes")
         for number, (classes, truth) in enumerate(zip(ordered, truths, strict=True)):
-            said = ", ".join(f"{name} {percent(probability)}" for name, probability in classes[:3])
-            table.add_row(str(number), truth, said)
+            best = ", ".join(f"{name} {percent(probability)}" for name, probability in classes[:3])
+            table.add_row(str(number), truth, best)
     display(table)
 
 
 def percent(probability: float) -> str:
+    """Format a probability as a percentage."""
     return f"{100 * probability:.1f} %"
 
 
 def write(file: Path, ordered: Ordered, truths: list[str]) -> Path:
-    """A line for each class of each image."""
+    """Write a CSV file with a line for each class of each image, and return its path."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -82,7 +85,7 @@ def write(file: Path, ordered: Ordered, truths: list[str]) -> Path:
 
 
 def answers(images: Tensor, ordered: Ordered, truths: list[str], most: int) -> Figure:
-    """Each image, under its truth, above bars of its most probable classes."""
+    """Draw each image with its true class, above bars of its most probable classes."""
     columns = min(5, len(images))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(max(4, 2.6 * columns), 4.4 * rows), layout="constrained")

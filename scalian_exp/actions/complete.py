@@ -1,4 +1,4 @@
-"""The missing part of an image, by a model of whole images."""
+"""Complete the missing part of images."""
 
 from pathlib import Path
 from typing import Literal
@@ -20,20 +20,20 @@ from scalian_exp.tasks.reconstruction import psnr
 
 
 class Complete(Action):
-    """Images, what is left of them, and how the model completes them; of an image file also the output, output.png.
+    """Images with a missing part, and the model's completions of them.
 
-    A network that draws pixels one after the other (`pixel_by_pixel`) sees only those that come before: of a missing
-    box it doesn't know what is below.
+    Writes completed.png, and for an image file also output.png, the completed image. A network that draws pixels one
+    after the other (`pixel_by_pixel`) sees only earlier pixels: it doesn't know what is below a missing box.
 
     Args:
         image: an image file; without it, test images.
-        count: how many test images; a figure shows ten of them.
-        region: what is missing: a half, a box in the middle, or pixels at random.
-        share: of the sides of the image that the box takes, or of the pixels at random.
-        mask: instead of a region, an image file of the images' size, white where something is missing.
-        completions: of each image.
-        temperature: of networks that draw pixels one after the other; below 1 they take the more probable values.
-        seed: of the noise.
+        count: number of test images; the figure shows ten of them.
+        region: what is missing: a half, a box in the middle, or random pixels.
+        share: fraction of the image's sides that the box takes, or of the pixels that are missing at random.
+        mask: an image file of the images' size instead of a region, white where pixels are missing.
+        completions: completions per image.
+        temperature: of networks that draw pixel by pixel; values below 1 favour more probable pixels.
+        seed: seed of the noise.
     """
 
     def __init__(
@@ -52,6 +52,11 @@ class Complete(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Complete the images, print the PSNR before and after, and write the pictures.
+
+        Raises:
+            Refusal: if nothing is missing, or the images, mask or temperature don't suit the network.
+        """
         network = model.task.network
         by_pixel = offers(network, SamplesByPixel)
         x = (exact_inputs if by_pixel else inputs)(model, self.image, self.count)
@@ -60,7 +65,7 @@ class Complete(Action):
         known = self.known(x)
         if bool(known.all()):
             raise Refusal(
-                "Nothing is missing: the mask has no white pixel, or the share is too small; give another one."
+                "Nothing is missing: the mask has no white pixel, or the share is too small; give another value."
             )
         left = x * known
         several, all_known = x.repeat(self.completions, 1, 1, 1), known.repeat(self.completions, 1, 1, 1)
@@ -70,8 +75,8 @@ class Complete(Action):
             refuse_temperature(self.temperature)
             completed = network.complete(several, all_known)
         before, after = psnr(left, x).mean(), psnr(completed, several).mean()
-        drawn_ones = ", of what is drawn, not of a mean" if by_pixel else ""
-        print(f"PSNR         {before:.2f} dB → {after:.2f} dB ({len(completed)} completions{drawn_ones})")
+        sampled = ", of samples, not of a mean" if by_pixel else ""
+        print(f"PSNR         {before:.2f} dB → {after:.2f} dB ({len(completed)} completions{sampled})")
         results = completed.split(len(x))
         names = [f"completed {number}" for number in range(1, len(results) + 1)] if len(results) > 1 else ["completed"]
         given = torch.where(known, x, torch.full_like(x, 0.5))  # grey where pixels are missing
@@ -82,7 +87,7 @@ class Complete(Action):
         return files if self.image is None else [*files, save_image(results[0], folder / "output.png")]
 
     def known(self, x: Tensor) -> Tensor:
-        """Which pixels are given, (B, 1, H, W), bool."""
+        """Return which pixels of images (B, C, H, W) are given, (B, 1, H, W), bool."""
         count, _, height, width = x.shape
         known = torch.ones(count, 1, height, width, dtype=torch.bool, device=x.device)
         if self.mask is not None:
@@ -106,7 +111,7 @@ class Complete(Action):
 
 
 def read_mask(path: str, height: int, width: int) -> Tensor:
-    """Where a file is rather white than black, (H, W), bool.
+    """Read a mask file (H, W), bool: true where it is closer to white than to black.
 
     Raises:
         Refusal: if it has another size.
@@ -115,6 +120,6 @@ def read_mask(path: str, height: int, width: int) -> Tensor:
         if image.size != (width, height):
             raise Refusal(
                 f"The mask {path} has {image.size[1]}×{image.size[0]} pixels (height × width), but the images have "
-                f"{height}×{width}; save it in that size."
+                f"{height}×{width}; save it with that size."
             )
         return torch.from_numpy(np.asarray(seen(image, 1)) > 127)

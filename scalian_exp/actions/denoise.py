@@ -1,4 +1,4 @@
-"""Images without their noise."""
+"""Remove noise from images."""
 
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,18 @@ from scalian_exp.tasks.reconstruction import Reconstruction, psnr
 
 
 class Denoise(Action):
-    """Noisy images and what the model makes of them; of an image file also the output alone, output.png.
+    """Noisy images and the model's denoised versions of them.
 
-    A network that offers `denoise`, as deep belief networks do, also gives the mean of the images that explain one with
-    salt-and-pepper noise: that is what output.png shows then.
+    Writes denoised.png, and for an image file also output.png, the denoised image. For salt-and-pepper noise, a network
+    with `denoise`, such as a deep belief network, also gives the posterior mean of the clean image; output.png then
+    shows that.
 
     Args:
-        image: an image file, taken as it is; without it, test images with noise.
-        count: how many test images; a figure shows ten of them.
-        level: of the noise; null is that of the training. Of an image file only networks with `denoise` ask for it.
-        seed: of the noise.
-        noise: that of the images, for models that learned without any.
+        image: an image file, used as it is; without it, test images with added noise.
+        count: number of test images; the figure shows ten of them.
+        level: noise level; null is that of the training. For an image file, only networks with `denoise` use it.
+        seed: seed of the noise.
+        noise: kind of noise, for models trained without any.
     """
 
     def __init__(
@@ -43,8 +44,13 @@ class Denoise(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Denoise the images, print the PSNR of test images before and after, and write the pictures.
+
+        Raises:
+            Refusal: if the level doesn't suit the noise or the input.
+        """
         if self.image is not None and self.level is not None and not offers(model.task.network, Denoises):
-            raise Refusal("level is that of the noise put on test images; image=… is taken as it is: leave one out.")
+            raise Refusal("level is the noise added to test images, but image=… is used as it is: leave one out.")
         x = inputs(model, self.image, self.count)
         corruption = (model.task.corruption if isinstance(model.task, Reconstruction) else None) or self.noise
         level = corruption.level if self.level is None else self.level
@@ -65,10 +71,11 @@ class Denoise(Action):
         return [save_figure(rows_of_images({name: x[:10] for name, x in shown.items()}), folder / "denoised.png")]
 
     def results(self, model: Loaded, noisy: Tensor, corruption: Any, level: float) -> dict[str, Tensor]:
-        """name → denoised images."""
-        found = {"denoised": model.task.reconstruct(noisy)}
+        """Return denoised images by method: one pass through the network and, if it applies, Gibbs sampling."""
+        results = {"denoised": model.task.reconstruct(noisy)}
         network = model.task.network
         by_sampling = offers(network, Denoises) and not network.standardised
         if by_sampling and isinstance(corruption, SaltAndPepper) and 0 < level < 1:
-            found = {"one pass": found["denoised"], "Gibbs": network.denoise(noisy, level / 2)}  # half keep their value
-        return found
+            gibbs = network.denoise(noisy, level / 2)  # half of the affected pixels keep their value by chance
+            results = {"one pass": results["denoised"], "Gibbs": gibbs}
+        return results

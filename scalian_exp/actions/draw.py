@@ -1,4 +1,4 @@
-"""The artist at work: how a network that draws in steps copies an image."""
+"""Show how a network that draws in steps copies an image."""
 
 from pathlib import Path
 
@@ -13,12 +13,14 @@ from scalian_exp.tasks.decoding import probabilities
 
 
 class Draw(Action):
-    """An animated GIF and a picture of the canvas after each step, with the windows that were looked at (green) and
-    written to (red), where the network has any. It follows the means of its posterior, without noise.
+    """Canvas after each step of a network that draws in steps, as a picture and an animated GIF.
+
+    Shows the windows that the network reads (green) and writes (red), if it has any. It follows the posterior means,
+    without noise.
 
     Args:
         image: an image file; without it, test images.
-        count: how many test images.
+        count: number of test images.
     """
 
     def __init__(self, image: str | None = None, count: PositiveInt = 9):
@@ -26,6 +28,7 @@ class Draw(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Draw the images step by step and write drawing.png and drawing.gif."""
         x = inputs(model, self.image, self.count)
         network = model.task.network
         drawing = network.drawing(network.encode(x))

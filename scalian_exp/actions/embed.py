@@ -1,4 +1,4 @@
-"""Codes as files, for other programs."""
+"""Save codes for use in other programs."""
 
 from pathlib import Path
 from typing import Literal
@@ -12,23 +12,24 @@ from scalian_exp.refusal import Refusal
 
 
 class Embed(Action):
-    """codes.npy (N, latent_dim), labels.npy where there are labels, and codes.csv with both.
+    """Codes of a split or of one input: codes.npy (N, latent_dim), labels.npy if there are labels, codes.csv with both.
 
     Args:
-        split: whose codes.
-        image: an image file whose code is wanted instead.
-        text: a text whose code is wanted instead.
+        split: the split to encode.
+        image: an image file to encode instead.
+        text: a text to encode instead.
     """
 
     def __init__(
         self, split: Literal["train", "val", "test"] = "test", image: str | None = None, text: str | None = None
     ):
         if image is not None and text is not None:
-            raise Refusal("Give one of image=… and text=….")
+            raise Refusal("Give either image=… or text=…, not both.")
         self.split, self.image, self.text = split, image, text
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Encode the inputs and write the files."""
         encode = model.task.network.encode
         own = own_input(model, self.image, self.text)
         codes, labels = [] if own is None else [encode(own).float().cpu().numpy()], []

@@ -1,4 +1,4 @@
-"""Test metrics of a trained model, again."""
+"""Recompute the test metrics of a trained model."""
 
 import json
 from pathlib import Path
@@ -14,9 +14,10 @@ from scalian_exp.run.record import print_table
 
 
 class Evaluate(Action):
-    """All test metrics over the whole test split: the same as at the end of training."""
+    """All metrics on the test split, exactly as at the end of training."""
 
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Test the model, print the metrics and write them to metrics.json."""
         trainer = pl.Trainer(
             accelerator=model.task.device.type,
             devices=1 if model.task.device.type == "cpu" else [model.task.device.index or 0],

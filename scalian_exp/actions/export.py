@@ -1,4 +1,4 @@
-"""The network for other runtimes."""
+"""Export a network to ONNX and torch.export."""
 
 import copy
 from pathlib import Path
@@ -13,13 +13,10 @@ from scalian_exp.refusal import Refusal
 
 
 class Export(Action):
-    """network.onnx and network.pt2 (torch.export), each run on test images and compared with the network itself.
+    """Export to network.onnx and network.pt2 (torch.export), each verified against the network on test images.
 
     Args:
         tolerance: largest difference of a logit, relative to the largest logit.
-
-    Raises:
-        Refusal: if the packages for ONNX are missing, or an exported network gives something else.
     """
 
     def __init__(self, tolerance: PositiveFloat = 1e-4):
@@ -27,6 +24,11 @@ class Export(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Export and verify the network.
+
+        Raises:
+            Refusal: if the packages for ONNX are missing, or an exported network gives other results.
+        """
         try:
             import onnxruntime
             import onnxscript  # noqa: F401
@@ -51,7 +53,12 @@ class Export(Action):
         return [folder / "network.pt2", folder / "network.onnx"]
 
     def compare(self, name: str, output: Tensor, expected: Tensor) -> None:
+        """Compare the logits of an exported network with those of the original.
+
+        Raises:
+            Refusal: if they differ by more than the tolerance.
+        """
         difference = float((output - expected).abs().max() / expected.abs().max())
-        if not difference <= self.tolerance:  # a NaN is no agreement
+        if not difference <= self.tolerance:  # also refuses NaN
             raise Refusal(f"{name} differs from the network by {difference:.1e} of its largest logit; don't use it.")
         print(f"{name} agrees with the network to {difference:.1e} of its largest logit.")

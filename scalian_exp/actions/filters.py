@@ -1,4 +1,4 @@
-"""What hidden units look for."""
+"""Show the weights of hidden units as images."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from scalian_exp.ranges import PositiveInt
 
 
 class Filters(Action):
-    """Weights of hidden units as images, a figure for each layer: those of the largest norm.
+    """Weights of the hidden units with the largest norm as images, one figure per layer.
 
     Args:
-        count: units of each layer.
+        count: units shown per layer.
     """
 
     def __init__(self, count: PositiveInt = 100):
@@ -22,6 +22,7 @@ class Filters(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Draw the filters of every layer and write filters_layer_1.png, …."""
         files = []
         for layer in range(len(model.task.network.rbms)):
             filters = model.task.network.filters(layer)

@@ -1,4 +1,4 @@
-"""How probable an image is, and where it surprises."""
+"""Compute the exact likelihood of images, and show which pixels are surprising."""
 
 import math
 from pathlib import Path
@@ -12,16 +12,18 @@ from scalian_exp.figures.grids import rows_of_images
 from scalian_exp.ranges import PositiveInt
 
 CHUNK = 16
-"""images at once"""
+"""Images evaluated at once."""
 
 
 class Likelihood(Action):
-    """−log p of an image, exactly; and of ten at most, a figure of what was expected at every pixel, given those before
-    it (of two values, the probability of white), and of the bits that the pixel cost.
+    """Exact negative log-likelihood of images, and a figure of the model's expectation at every pixel.
+
+    The figure shows, for up to ten images, the expected value of each pixel given the earlier ones (the probability of
+    white for binary images) and the bits that the pixel costs.
 
     Args:
         image: an image file; without it, test images.
-        count: how many test images, spread over the split.
+        count: number of test images, spread over the split.
     """
 
     def __init__(self, image: str | None = None, count: PositiveInt = 10):
@@ -29,6 +31,7 @@ class Likelihood(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Print the mean negative log-likelihood with its standard error, and write the figure."""
         x = exact_inputs(model, self.image, self.count)
         parts = [model.task.network.next_pixel(part) for part in x.split(CHUNK)]
         expected, nats = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -36,7 +39,7 @@ class Likelihood(Action):
         mean, bits = float(each.mean()), float(each.mean()) / math.log(2) / x[0].numel()
         spread = f" ± {float(each.std()) / len(x) ** 0.5:.2f}" if len(x) > 1 else ""
         images = f"{len(x)} images, ± is the mean's standard error" if len(x) > 1 else "1 image"
-        print(f"nll          {mean:.2f}{spread} nats an image, {bits:.3f} bits a dimension ({images})")
+        print(f"nll          {mean:.2f}{spread} nats per image, {bits:.3f} bits per dimension ({images})")
         surprise = nats[:10].sum(1, keepdim=True) / math.log(2)
         most = float(surprise.max())
         pictures = {"image": x[:10], "expected": expected[:10], "bits": surprise / most}

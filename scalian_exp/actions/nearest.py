@@ -1,4 +1,4 @@
-"""The learned examples that are closest to an input, by their codes."""
+"""Find the training examples whose codes are closest to that of an input."""
 
 import csv
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.record import write_metrics
 
-TOLD = 2
-"""queries whose neighbours are printed, where there are several"""
+PRINTED = 2
+"""Number of queries whose neighbours are printed."""
 
 
 class Example(NamedTuple):
-    """What is known of a query or a neighbour; a user's own has no place and no class."""
+    """A query or a neighbour: its split, index, class and text; the user's input has neither split nor class."""
 
     split: str = ""
     number: int | None = None
@@ -36,26 +36,29 @@ class Example(NamedTuple):
 
     @property
     def place(self) -> str:
+        """Split and index, or "yours" for the user's input."""
         return f"{self.split} {self.number}" if self.split else "yours"
 
     @property
     def name(self) -> str:
+        """Split, index and class."""
         return f"{self.place} ({self.label})" if self.label else self.place
 
 
 class Nearest(Action):
-    """Training examples nearest to an image file, a text, or an example of a split; without any of them, to some test
-    examples, and a table of how many of the ten nearest are of the query's class, for codes, for raw inputs and for
-    principal components. An example is never its own neighbour.
+    """Training examples nearest to an image file, a text, or an example of a split.
+
+    Without a query, uses five test examples, and prints the precision among the ten nearest for codes, raw inputs and
+    principal components: the share that belongs to the query's class. An example is never its own neighbour.
 
     Args:
         image: an image file.
         text: a text.
-        index: an example's number in its split.
-        split: of the example.
-        count: neighbours.
+        index: index of an example in its split.
+        split: the split of the example.
+        count: number of neighbours.
         distance: euclidean or cosine.
-        engine: sklearn, or faiss (pip install '.[faiss]'); both exact.
+        engine: sklearn, or faiss (pip install '.[faiss]'); both are exact.
     """
 
     def __init__(
@@ -71,34 +74,39 @@ class Nearest(Action):
         if sum(query is not None for query in (image, text, index)) > 1:
             raise Refusal("Give one query: image=…, text=… or index=….")
         if split == "train" and image is text is index is None:
-            raise Refusal("Of training examples give one: index=….")
+            raise Refusal("With split=train, choose an example: index=….")
         self.image, self.text, self.index, self.split = image, text, index, split
         self.count, self.distance, self.engine = count, distance, engine
 
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Find the neighbours and write nearest.csv, and nearest.png for images.
+
+        Raises:
+            Refusal: if the query can't be used.
+        """
         data = data_of(model)
         x, queries = self.queries(model, data)
         with torch.no_grad():
             codes = model.task.network.encode(x).flatten(1).float().cpu().numpy()
         examples = gather(model, data, "train")
         itself = self.index if self.split == "train" else None
-        found = nearest(examples.codes, codes, self.count + (itself is not None), self.distance, self.engine)
+        result = nearest(examples.codes, codes, self.count + (itself is not None), self.distance, self.engine)
         if itself is not None:
-            found = without(found, itself)
-        neighbours = [described(data, "train", indices, model.task.class_names) for indices in found.indices]
+            result = without(result, itself)
+        neighbours = [described(data, "train", indices, model.task.class_names) for indices in result.indices]
         texts = "texts" in model.config["dataset"]["provides"]
-        files = [write(folder / "nearest.csv", queries, found, neighbours, texts)]
+        files = [write(folder / "nearest.csv", queries, result, neighbours, texts)]
         if texts:
-            tell(queries[:TOLD], found, neighbours)
+            tell(queries[:PRINTED], result, neighbours)
         else:
-            images = prepared(model, data, data.splits["train"][torch.from_numpy(found.indices.ravel())])["image"]
-            files.append(save_figure(picture(x, images, queries, found, neighbours), folder / "nearest.png"))
+            images = prepared(model, data, data.splits["train"][torch.from_numpy(result.indices.ravel())])["image"]
+            files.append(save_figure(picture(x, images, queries, result, neighbours), folder / "nearest.png"))
         if all(query is None for query in (self.image, self.text, self.index)) and examples.labels is not None:
             files.append(self.compare(examples, gather(model, data, "test"), folder, model.task.class_names))
         return files
 
     def queries(self, model: Loaded, data: Any) -> tuple[torch.Tensor, list[Example]]:
-        """Inputs of the network, and what they are."""
+        """Return the queries as inputs of the network, and their descriptions."""
         own = own_input(model, self.image, self.text, data)
         if own is not None:
             return own, [Example(text=self.text or "")]
@@ -110,7 +118,7 @@ class Nearest(Action):
         return model.task.inputs(batch), described(data, self.split, chosen.numpy(), model.task.class_names)
 
     def compare(self, train: Split, test: Split, folder: Path, names: Sequence[str] | None) -> Path:
-        """Precision among the ten nearest, over the whole test split."""
+        """Print and write the precision among the ten nearest, over all test examples and per class."""
         assert train.labels is not None
         assert test.labels is not None
         order = np.random.default_rng(0).permutation(len(train.labels))
@@ -121,32 +129,32 @@ class Nearest(Action):
         }
         median = np.median(train.codes, 0)
         x, y = ((split.codes > median).astype(np.float32) for split in (train, test))
-        hamming = nearest(x[order], y, 10, "euclidean", "sklearn")  # its root, and exact: equal ones stay equal
+        hamming = nearest(x[order], y, 10, "euclidean", "sklearn")  # root of the Hamming distance; ties stay exact
         each[f"bits ({len(median)})"] = precision(hamming.indices, labels, test.labels)
-        title = f"test queries among {len(labels)} training examples; of equally near ones, some at random"
+        title = f"test queries among {len(labels)} training examples; ties broken at random"
         table = Table("precision@10", *each, title=title)
         values: dict[str, float] = {}
         for label in [None, *np.unique(test.labels)]:
-            who = "all" if label is None else called(names, int(label))
+            group = "all" if label is None else called(names, int(label))
             chosen = slice(None) if label is None else test.labels == label
             means = {name: float(scores[chosen].mean()) for name, scores in each.items()}
-            table.add_row(who, *[f"{100 * mean:.1f} %" for mean in means.values()])
-            values |= {f"precision_at_10/{name}/{who}": mean for name, mean in means.items()}
+            table.add_row(group, *[f"{100 * mean:.1f} %" for mean in means.values()])
+            values |= {f"precision_at_10/{name}/{group}": mean for name, mean in means.items()}
         display(table)
         write_metrics(folder, values)
         return folder / METRICS
 
 
-def without(found: Neighbours, own: int) -> Neighbours:
-    """The neighbours of a training example, itself left out: it isn't always the first of equals."""
-    kept = found.indices[0] != own
-    if kept.all():
-        kept[-1] = False
-    return Neighbours(found.distances[:, kept], found.indices[:, kept])
+def without(result: Neighbours, own: int) -> Neighbours:
+    """Remove a training example from its own neighbours; among equally near ones it isn't always the first."""
+    others = result.indices[0] != own
+    if others.all():
+        others[-1] = False
+    return Neighbours(result.distances[:, others], result.indices[:, others])
 
 
 def described(data: Any, split: str, indices: np.ndarray, names: Sequence[str] | None) -> list[Example]:
-    """Examples of a split, by their numbers in it."""
+    """Describe the examples of a split at these indices."""
     part = data.splits[split]
     texts, labels = part.texts, part.labels
     return [
@@ -160,14 +168,14 @@ def described(data: Any, split: str, indices: np.ndarray, names: Sequence[str] |
     ]
 
 
-def write(file: Path, queries: list[Example], found: Neighbours, neighbours: list[list[Example]], texts: bool) -> Path:
-    """A line for each neighbour of each query."""
+def write(file: Path, queries: list[Example], result: Neighbours, neighbours: list[list[Example]], texts: bool) -> Path:
+    """Write a CSV file with a line for each neighbour of each query, and return its path."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         columns = ["query", "split", "index", "query_label", "rank", "training_example", "distance", "label"]
         writer.writerow([*columns, "query_text", "text"] if texts else columns)
-        for number, (query, distances, near) in enumerate(zip(queries, found.distances, neighbours, strict=True)):
+        for number, (query, distances, near) in enumerate(zip(queries, result.distances, neighbours, strict=True)):
             for rank, (distance, example) in enumerate(zip(distances, near, strict=True), start=1):
                 of_query = [number, query.split, query.number, query.label]
                 row = [*of_query, rank, example.number, f"{distance:.6g}", example.label]
@@ -175,9 +183,9 @@ def write(file: Path, queries: list[Example], found: Neighbours, neighbours: lis
     return file
 
 
-def tell(queries: list[Example], found: Neighbours, neighbours: list[list[Example]]) -> None:
-    """The documents themselves, on the terminal."""
-    for query, distances, near in zip(queries, found.distances, neighbours, strict=False):
+def tell(queries: list[Example], result: Neighbours, neighbours: list[list[Example]]) -> None:
+    """Print a table of the texts nearest to each query."""
+    for query, distances, near in zip(queries, result.distances, neighbours, strict=False):
         title = f"nearest to {query.name}: {shortened(query.text, 100)!r}"
         table = Table("distance", "label", "text", title=title, title_justify="left")
         for distance, example in zip(distances, near, strict=True):
@@ -186,7 +194,7 @@ def tell(queries: list[Example], found: Neighbours, neighbours: list[list[Exampl
 
 
 def shortened(text: str, most: int = 200) -> str:
-    """The first words of a text, in one line."""
+    """Shorten a text to one line of at most `most` characters, plus an ellipsis."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[:most] + "…"
 
@@ -195,17 +203,17 @@ def picture(
     inputs: torch.Tensor,
     images: torch.Tensor,
     queries: list[Example],
-    found: Neighbours,
+    result: Neighbours,
     neighbours: list[list[Example]],
 ) -> Figure:
-    """A row for each query: itself, then its neighbours with distance and class."""
-    count = found.indices.shape[1]
+    """Draw a row for each query: the query, then its neighbours with distance and class."""
+    count = result.indices.shape[1]
     figure = Figure(figsize=(1.2 * (count + 1), 1.7 * len(queries)), layout="constrained")
     grid = figure.subplots(len(queries), count + 1, squeeze=False)
     for row, query in enumerate(queries):
         show(grid[row, 0], to_array(inputs[row]), f"{query.place}\n{query.label}".strip())
         for column, example in enumerate(neighbours[row]):
-            title = f"{found.distances[row, column]:.3g}\n{example.label}".strip()
+            title = f"{result.distances[row, column]:.3g}\n{example.label}".strip()
             show(grid[row, column + 1], to_array(images[row * count + column]), title)
         for axes in grid[row]:
             axes.title.set_fontsize("x-small")

@@ -1,4 +1,4 @@
-"""Pictures of what a model does: reconstructions, samples, walks through the latent space."""
+"""Draw reconstructions, interpolations and maps of the latent space."""
 
 from pathlib import Path
 
@@ -26,11 +26,11 @@ from scalian_exp.tasks.decoding import probabilities
 
 
 class Reconstruct(Action):
-    """Images and what the model makes of them; of an image file also the output alone, output.png.
+    """Images and their reconstructions; for an image file also output.png, the reconstruction alone.
 
     Args:
         image: an image file; without it, test images.
-        count: how many test images.
+        count: number of test images.
     """
 
     def __init__(self, image: str | None = None, count: PositiveInt = 10):
@@ -38,6 +38,7 @@ class Reconstruct(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Reconstruct the images and write the pictures."""
         x = inputs(model, self.image, self.count)
         pictures = {"input": x, "output": model.task.reconstruct(x)}
         figure = rows_of_images(pictures) if len(x) > 1 else side_by_side(pictures)
@@ -46,34 +47,36 @@ class Reconstruct(Action):
 
 
 class Interpolate(Action):
-    """A straight walk in the latent space, from one image's code to another's.
+    """Linear interpolation in the latent space, from one image's code to another's.
 
     Args:
         start: an image file; without it, a test image.
         end: an image file; without it, a test image.
-        steps: images a walk, both ends counted.
-        count: walks between test images.
+        steps: images per interpolation, including both ends.
+        count: number of interpolations between test images.
     """
 
     def __init__(
         self, start: str | None = None, end: str | None = None, steps: PositiveInt = 10, count: PositiveInt = 6
     ):
         if (start is None) != (end is None):
-            raise Refusal("A walk has two ends: give both start=… and end=…, or none.")
+            raise Refusal("An interpolation has two ends: give both start=… and end=…, or neither.")
         self.start, self.end, self.steps, self.count = start, end, steps, count
 
     def ends(self, model: Loaded) -> tuple[Tensor, Tensor]:
+        """Return the first and the last images of the interpolations, (B, C, H, W) each."""
         if self.start is not None and self.end is not None:
             return image_from(model, self.start), image_from(model, self.end)
         data = data_of(model)
-        walks = min(self.count, len(data.splits["test"]) // 2)
-        if not walks:
-            raise Refusal("A walk needs two test images, and there is one; give start=… and end=….")
-        x = spread(model, data, 2 * walks)["image"]
+        pairs = min(self.count, len(data.splits["test"]) // 2)
+        if not pairs:
+            raise Refusal("An interpolation needs two test images, but there is only one; give start=… and end=….")
+        x = spread(model, data, 2 * pairs)["image"]
         return x[0::2], x[1::2]
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Decode codes between the ends and write interpolation.png."""
         start, end = self.ends(model)
         check_room(model, len(start) * self.steps)
         network = model.task.network
@@ -81,18 +84,18 @@ class Interpolate(Action):
         codes = torch.lerp(network.encode(start).unsqueeze(1), network.encode(end).unsqueeze(1), weights)
         images = probabilities(network.decode(codes.flatten(0, 1))).unflatten(0, codes.shape[:2])
         rows = torch.cat([start.unsqueeze(1), images, end.unsqueeze(1)], 1)
-        title = "outermost: the images themselves; between: decoded codes"
+        title = "first and last: the images themselves; between: decoded codes"
         return [save_figure(image_grid(rows.flatten(0, 1), rows.shape[1], title), folder / "interpolation.png")]
 
 
 class Traverse(Action):
-    """Each latent varied alone, the others at an image's code: what does it mean?
+    """Decoded images while one latent dimension varies and the others stay at an image's code.
 
     Args:
         image: an image file; without it, a test image.
-        extent: how far, in standard deviations of that latent over the test images, to each side.
-        steps: images a latent.
-        most: latents shown, those of largest standard deviation first.
+        extent: how far to vary to each side, in standard deviations of the dimension over the test images.
+        steps: images per dimension.
+        most: dimensions shown, those with the largest standard deviation first.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class Traverse(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Decode the varied codes and write traversal.png."""
         network = model.task.network
         codes = torch.cat([network.encode(batch["image"]) for batch in batches(model, "test")])
         mean, deviation = codes.mean(0), codes.std(0)
@@ -118,16 +122,16 @@ class Traverse(Action):
             grid[row, :, latent] = mean[latent] + offsets * deviation[latent]
         images = probabilities(network.decode(grid.flatten(0, 1)))
         rows = dict(zip((f"latent {latent}" for latent in chosen.tolist()), images.split(self.steps), strict=True))
-        title = f"each latent alone, from {-self.extent:g} to {self.extent:g} standard deviations around its mean"
+        title = f"one latent at a time, from {-self.extent:g} to {self.extent:g} standard deviations around its mean"
         return [save_figure(rows_of_images(rows, title), folder / "traversal.png")]
 
 
 class LatentMap(Action):
-    """Codes of test images by class, and what the plane they lie in decodes to.
+    """Codes of test images coloured by class, and the images that the plane of the codes decodes to.
 
     Args:
-        count: test images.
-        steps: decoded images a side.
+        count: number of test images.
+        steps: decoded images per side.
     """
 
     def __init__(self, count: PositiveInt = 1000, steps: PositiveInt = 20):
@@ -135,6 +139,7 @@ class LatentMap(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Encode the images and write latent_map.png."""
         check_room(model, self.steps**2)
         batch = examples(model, self.count)
         codes = model.task.network.encode(batch["image"])

@@ -1,4 +1,4 @@
-"""What actions share that draw images pixel by pixel: certain values, progress, and an early end."""
+"""Helpers of actions that draw images pixel by pixel: input checks, progress and interruption."""
 
 import sys
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ from scalian_exp.tasks.autoregressive import check_pixels
 
 
 def refuse_temperature(temperature: float) -> None:
-    """Of a network that has none."""
+    """Refuse a temperature other than 1, for networks that don't draw pixel by pixel."""
     if temperature != 1:
-        raise Refusal("This network draws no pixels one after the other: leave temperature out.")
+        raise Refusal("This network doesn't draw pixels one after the other: leave temperature out.")
 
 
 def exact_inputs(model: Loaded, image: str | None, count: int) -> Tensor:
-    """A user's image or test images, which have to be of the channels and values that the network knows.
+    """Return the user's image or test images, after checking that the network knows their channels and values.
 
     Raises:
-        Refusal: if they aren't.
+        Refusal: if it doesn't.
     """
     network = model.task.network
     if image is not None:
@@ -42,17 +42,17 @@ def exact_inputs(model: Loaded, image: str | None, count: int) -> Tensor:
 
 
 def completed_by(network: Any, x: Tensor, known: Tensor, temperature: float) -> Tensor:
-    """Images whose unknown pixels are drawn; after Ctrl-C, as far as it had come."""
+    """Draw the unknown pixels of images; after Ctrl-C, return what is drawn so far."""
     rows = [torch.where(known, x, torch.zeros_like(x))]
     try:
-        rows += told(network.pixel_by_pixel(x, known, temperature), network.rows_drawn)
+        rows += with_progress(network.pixel_by_pixel(x, known, temperature), network.rows_drawn)
     except KeyboardInterrupt:
         print(f"Interrupted: {len(rows) - 1} of {network.rows_drawn} rows are drawn; the others are left black.")
     return rows[-1]
 
 
-def told(images: Iterator[Tensor], rows: int) -> Iterator[Tensor]:
-    """The same, with a bar on a terminal, and elsewhere with a line four times."""
+def with_progress(images: Iterator[Tensor], rows: int) -> Iterator[Tensor]:
+    """Yield the images, showing progress: a bar on a terminal, otherwise four lines."""
     if sys.stdout.isatty():
         yield from track(images, "drawing", rows)
         return

@@ -1,4 +1,4 @@
-"""What codes are good for: logistic regression on frozen codes, on raw inputs and on principal components."""
+"""Linear probe: logistic regression on frozen codes, on raw inputs and on principal components."""
 
 import csv
 import warnings
@@ -18,40 +18,45 @@ from scalian_exp.ranges import PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 
 MOST_ITERATIONS = 300
-"""of the regression's optimiser"""
+"""Maximum number of iterations of the logistic regression's optimiser."""
 
 
 class Probe(Action):
     """Test error of logistic regression with few and with many labels: probe.csv and a curve.
 
-    Every representation is centred (sparse ones are not) and divided by one number, so that its features' mean square
-    is 1. Features one by one are left as they are: to give principal components equal variances would blow up the least
-    of them. Labelled examples are drawn at random, the same ones for every representation.
+    Every representation is centred (unless it is sparse) and divided by one number, so that the mean square of its
+    features is 1. Features are not scaled individually, because equal variances would amplify the least principal
+    components. Labelled examples are drawn at random, the same ones for every representation.
 
     Args:
-        labels: numbers of labelled training examples; null takes all. Those that the data doesn't have are left out.
-        repeats: draws of labelled examples that are averaged, where not all are taken.
-        inverse_penalty: C of scikit-learn's LogisticRegression, the same for all.
+        labels: numbers of labelled training examples; null takes all. Numbers that exceed the data are left out.
+        repeats: number of random draws to average over, unless all examples are taken.
+        inverse_penalty: C of scikit-learn's LogisticRegression, the same for every representation.
     """
 
     def __init__(
         self, labels: Sequence[PositiveInt | None], repeats: PositiveInt = 3, inverse_penalty: PositiveFloat = 1.0
     ):
         if not labels:
-            raise Refusal("labels=[]: give at least one number of labelled examples, or null for all, as [100,null].")
+            raise Refusal("labels=[]: give at least one number of labelled examples, or null for all: [100,null].")
         self.labels, self.repeats, self.inverse_penalty = labels, repeats, inverse_penalty
 
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Fit all regressions, print a table of test errors, and write probe.csv and probe.png.
+
+        Raises:
+            Refusal: if there are too few training examples for all numbers of labels.
+        """
         data = data_of(model)
         train, test = gather(model, data, "train"), gather(model, data, "test")
-        found = self.representations(model, data, train, test)
-        representations = {name: pair for name, pair in found.items() if not isinstance(pair, str)}
+        candidates = self.representations(model, data, train, test)
+        representations = {name: pair for name, pair in candidates.items() if not isinstance(pair, str)}
         assert train.labels is not None, "the action's config asks for labels"
         assert test.labels is not None
         size = len(train.labels)
         counts = list(dict.fromkeys(size if n is None else n for n in self.labels if n is None or n <= size))
         if too_many := [str(n) for n in self.labels if n is not None and n > size]:
-            missing = f"{', '.join(too_many)} labels are wanted, but there are {size} training examples"
+            missing = f"{', '.join(too_many)} labels were requested, but there are {size} training examples"
             if not counts:
                 raise Refusal(f"{missing}; take fewer (labels=[{size}]).")
             print(f"{missing}: left out.")
@@ -66,24 +71,30 @@ class Probe(Action):
             writer.writeheader()
             writer.writerows(rows)
         table = Table("representation", *[f"{count} labels" for count in counts], title="test error of a linear probe")
-        for name in found:
+        for name in candidates:
             errors = [f"{100 * row['error']:.2f} %" for row in rows if row["representation"] == name]
-            table.add_row(name, *(errors or ["can't be had" for _ in counts]))
+            table.add_row(name, *(errors or ["unavailable" for _ in counts]))
         display(table)
-        for name in found.keys() - representations.keys():
-            print(f"{name}: {found[name]}")
+        for name in candidates.keys() - representations.keys():
+            print(f"{name}: {candidates[name]}")
         return [folder / "probe.csv", save_figure(curve(rows), folder / "probe.png")]
 
     def representations(self, model: Loaded, data: Any, train: Split, test: Split) -> dict[str, tuple[Any, Any] | str]:
-        """name → (training, test) features of what is compared, or a sentence why they can't be had."""
+        """Return the (training, test) features to compare, by name, or a sentence saying why they are unavailable."""
         return {**competitors(train, test)}
 
     def error(self, x: Any, labels: np.ndarray, y: Any, wanted: np.ndarray, count: int) -> float:
+        """Return the test error of regressions on `count` labelled examples, averaged over the random draws."""
         repeats = 1 if count == len(labels) else self.repeats
         draws = [np.random.default_rng(seed).permutation(len(labels))[:count] for seed in range(repeats)]
         return float(np.mean([self.one(x[draw], labels[draw], y, wanted) for draw in draws]))
 
     def one(self, x: Any, labels: np.ndarray, y: Any, wanted: np.ndarray) -> float:
+        """Return the test error on (y, wanted) of one regression fitted to (x, labels).
+
+        Raises:
+            Refusal: if the labels are all of one class.
+        """
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
@@ -92,13 +103,13 @@ class Probe(Action):
         x, y = standardised(x, y)
         model = LogisticRegression(C=self.inverse_penalty, max_iter=MOST_ITERATIONS)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the error has long been settled
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the error has settled long before
             model.fit(x, labels)
         return float((model.predict(y) != wanted).mean())
 
 
 def standardised(x: Any, y: Any) -> tuple[Any, Any]:
-    """Both (N, D), by the first one: centred unless they are sparse, then divided by the root of the mean square."""
+    """Centre x and y, both (N, D), by x's mean unless they are sparse, then divide by x's root mean square."""
     from scipy import sparse
 
     if not sparse.issparse(x):
@@ -109,6 +120,7 @@ def standardised(x: Any, y: Any) -> tuple[Any, Any]:
 
 
 def curve(rows: list[dict[str, Any]]) -> Figure:
+    """Draw the test error over the number of labels, a line for each representation."""
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for name in dict.fromkeys(row["representation"] for row in rows):

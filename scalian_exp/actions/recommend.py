@@ -1,4 +1,4 @@
-"""What somebody may like: an old user, or a new one who names some titles."""
+"""Recommend items to a known user, or to a new one who names some titles."""
 
 import csv
 from pathlib import Path
@@ -17,31 +17,32 @@ from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 
 FEATURES = 3
-"""of a taste, told in titles"""
+"""Number of features by which a taste is described."""
 
 
 class Taste(NamedTuple):
-    """What a model makes of one user."""
+    """A model's predictions for one user."""
 
     scores: Tensor
-    """of all items, (items,)"""
+    """Predicted score of every item, (items,)."""
     weights: Tensor | None
-    """share in each feature, as deviation from the mean user, (F,); None of a model without features"""
+    """Weight of each feature, as deviation from the mean user, (F,); None for models without features."""
 
 
 class Recommend(Action):
-    """A list of what is new to a user, the best first, recommendations.csv; and the features in which the user differs
-    most from others, each by the titles that it likes and dislikes, taste.csv.
+    """Recommendations for a user, and a description of the user's taste.
 
-    What is liked counts as the highest rating, what is disliked as the lowest. Where rows are users, a new user is a
-    row like others. Where rows are items, the columns are the users that were learned, and a new one is taken for
-    another draw from their population: see `conditioned`.
+    Writes recommendations.csv, the unrated items with the highest scores, and taste.csv, the features in which the user
+    differs most from others, each described by titles at both of its ends. Liked titles count as the highest rating and
+    disliked ones as the lowest. If the table's rows are users, a new user is simply another row. If they are items, the
+    columns are the users of the training data, and a new user is treated as another draw from their population: see
+    `conditioned`.
 
     Args:
-        liked: titles, divided by semicolons.
-        disliked: the same.
-        user: instead, the name of a user in the data.
-        n: how many.
+        liked: titles, separated by semicolons.
+        disliked: titles, separated by semicolons.
+        user: the name of a user in the data, instead of titles.
+        n: number of recommendations.
     """
 
     def __init__(
@@ -52,13 +53,18 @@ class Recommend(Action):
         n: PositiveInt = 10,
     ):
         if user is not None and not (liked is None and disliked is None):
-            raise Refusal("user=… is one taste and liked=… or disliked=… another; give one of the two.")
+            raise Refusal("user=… is one taste and liked=… or disliked=… another; give only one of them.")
         if user is None and liked is None and disliked is None:
-            raise Refusal("Say whose taste it is: liked='one title;another' (and disliked=…), or else user=….")
+            raise Refusal("Give the taste of a new user: liked='one title;another' (and disliked=…), or user=….")
         self.liked, self.disliked, self.user, self.n = liked, disliked, user, n
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Score the items, print the tables and write them to recommendations.csv and taste.csv.
+
+        Raises:
+            Refusal: if the user or a title is unknown, or nothing is known of the taste.
+        """
         data, task = data_of(model), model.task
         table = data.by_user(data.splits["test"].rating)
         counts = (table > 0).sum(0)
@@ -70,9 +76,9 @@ class Recommend(Action):
             taste = taste_of_new(task, data, ratings)
         rated = task.network.predicts_ratings
         if not rated and not bool((ratings >= data.liked).any()):
-            raise Refusal("This model learns from likes alone, and there is none: give liked=…, or another user.")
+            raise Refusal("This model learns only from likes, and there is none: give liked=…, or another user.")
         if not rated and self.disliked:
-            print("This model learns from likes alone: disliked=… changes nothing but that these titles are left out.")
+            print("This model learns only from likes: disliked=… merely leaves these titles out.")
         new = (ratings == 0) & (counts > 0)
         best = taste.scores.cpu().masked_fill(~new, -torch.inf).topk(min(self.n, int(new.sum()))).indices.tolist()
         shown = task.on_scale(taste.scores) - task.shift if rated else taste.scores
@@ -82,16 +88,16 @@ class Recommend(Action):
         files = [write(folder / "recommendations.csv", columns, rows)]
         features = task.features(data)
         if features is not None and taste.weights is not None:
-            liking = told(taste.weights.cpu(), features[0].cpu(), counts, data.titles)
-            tell("this taste, by the features in which it differs most from others", FEATURE_COLUMNS, liking)
-            files.append(write(folder / "taste.csv", FEATURE_COLUMNS, liking))
+            description = strongest_features(taste.weights.cpu(), features[0].cpu(), counts, data.titles)
+            tell("this taste, by the features in which it differs most from others", FEATURE_COLUMNS, description)
+            files.append(write(folder / "taste.csv", FEATURE_COLUMNS, description))
         return files
 
     def index(self, data: Any, table: Tensor) -> int:
-        """The number of a user.
+        """Return the index of the user `user`.
 
         Raises:
-            Refusal: if there is none of this name, or without ratings.
+            Refusal: if there is no such user, or one without training ratings.
         """
         if self.user not in data.user_names:
             names = data.user_names
@@ -99,26 +105,31 @@ class Recommend(Action):
         index: int = data.user_names.index(self.user)
         if not bool((table[index] > 0).any()):
             raise Refusal(
-                f"User {self.user} has no ratings but those of the test split, so nothing is known of this taste; give "
-                "liked=… instead."
+                f"User {self.user} has ratings only in the test split, so nothing is known of this taste; give liked=… "
+                "instead."
             )
         return index
 
     def named(self, data: Any, counts: Tensor) -> Tensor:
-        """The ratings of somebody who names titles, (items,)."""
+        """Return the ratings of a new user who names liked and disliked titles, (items,).
+
+        Raises:
+            Refusal: if a title is unknown, ambiguous, or both liked and disliked, or if none is given.
+        """
         ratings = torch.zeros(data.items)
-        for said, level in ((self.liked, data.levels[-1]), (self.disliked, data.levels[0])):
-            for title in (part.strip() for part in (said or "").split(";")):
+        for given, level in ((self.liked, data.levels[-1]), (self.disliked, data.levels[0])):
+            for title in (part.strip() for part in (given or "").split(";")):
                 item = find(title, data.titles, counts.tolist()) if title else None
                 if item is not None and ratings[item] not in (0, level):
-                    raise Refusal(f"{data.titles[item]} is both liked and disliked; decide.")
+                    raise Refusal(f"{data.titles[item]} is both liked and disliked; remove it from one of them.")
                 if item is not None:
                     ratings[item] = level
         if not bool((ratings > 0).any()):
-            raise Refusal("No title is named; give some: liked='one title;another'.")
+            raise Refusal("No title is given; name some: liked='one title;another'.")
         return ratings
 
     def who(self, data: Any, ratings: Tensor) -> str:
+        """Describe the user by some of the titles liked and disliked."""
         liked, disliked = (
             few([data.titles[item] for item in chosen.nonzero().flatten().tolist()])
             for chosen in (ratings >= data.liked, (ratings > 0) & (ratings == data.levels[0]))
@@ -128,25 +139,25 @@ class Recommend(Action):
 
 
 def few(titles: list[str], most: int = 3) -> str:
-    """The first of some titles, and how many more there are."""
+    """Join the first titles and say how many more there are."""
     return ", ".join(titles[:most]) + (f" and {len(titles) - most} more" if len(titles) > most else "")
 
 
 def taste_of_known(task: Any, data: Any, index: int) -> Taste:
-    """Of a user whose ratings the model has learned from."""
+    """Return the taste of a user whose ratings the model has learned from."""
     rows = data.splits["test"].rating.to(task.device, task.dtype)
-    found = task.features(data)
-    weights = None if found is None else found[1][index]
+    features = task.features(data)
+    weights = None if features is None else features[1][index]
     scores = task.scores(rows[index : index + 1])[0] if data.rows == "users" else task.scores(rows)[:, index]
     return Taste(scores, weights)
 
 
 def taste_of_new(task: Any, data: Any, ratings: Tensor) -> Taste:
-    """Of somebody with these ratings, (items,)."""
+    """Return the taste of a new user with these ratings, (items,)."""
     row = ratings.to(task.device, task.dtype).unsqueeze(0)
-    found = task.features(data)
+    features = task.features(data)
     if data.rows == "users":
-        if found is None:
+        if features is None:
             return Taste(task.scores(row)[0], None)
         mean = task.network.codes(data.splits["test"].rating.to(row)).float().mean(0)
         return Taste(task.scores(row)[0], task.network.codes(row)[0].float() - mean)
@@ -155,25 +166,25 @@ def taste_of_new(task: Any, data: Any, ratings: Tensor) -> Taste:
     noise = float((task.scores(validation.rating.to(row)) - target)[target > 0].square().mean())
     items = data.splits["test"].rating.to(row)
     users = (items > 0).any(0)
-    parts = [task.scores(items).T, *([] if found is None else [found[1]])]
+    parts = [task.scores(items).T, *([] if features is None else [features[1]])]
     population = torch.cat([part.double() for part in parts], 1)[users]
     expected = conditioned(population, ratings.nonzero().flatten(), ratings[ratings > 0].double(), noise).float()
-    return Taste(expected[: data.items], None if found is None else expected[data.items :])
+    return Taste(expected[: data.items], None if features is None else expected[data.items :])
 
 
 def conditioned(population: Tensor, observed: Tensor, values: Tensor, noise: float) -> Tensor:
-    """What is to be expected of another member of a population, of whom some numbers were observed.
+    """Return the conditional mean (D,) of a population's new member, given noisy observations of some of its numbers.
 
-    The population is taken for a normal distribution, of its own mean and covariance C; the mean then is
-    mean + C[:, o] (C[o, o] + noise)⁻¹ (values − mean[o]). Where the numbers are linear in some weights of each
-    member, as predicted ratings are in a decoder's, this is ridge regression of the weights, towards their mean and in
-    their own metric.
+    The population is modelled as a normal distribution with its empirical mean and covariance C; the conditional mean
+    is mean + C[:, o] (C[o, o] + noise)⁻¹ (values − mean[o]). If the numbers are linear in weights of each member, as
+    predicted ratings are in a decoder's, this is ridge regression of the weights, towards their mean and in the metric
+    of their covariance.
 
     Args:
-        population: (members, D).
-        observed: which of the D numbers, (n,).
-        values: what they were, (n,).
-        noise: variance of a value around the member's own number.
+        population: the known members' numbers, (members, D).
+        observed: indices of the observed numbers, (n,).
+        values: the observations, (n,).
+        noise: variance of an observation around the true number.
     """
     observed = observed.to(population.device)
     mean = population.mean(0)
@@ -186,14 +197,14 @@ def conditioned(population: Tensor, observed: Tensor, values: Tensor, noise: flo
 FEATURE_COLUMNS = ("feature", "more of", "less of")
 
 
-def told(weights: Tensor, features: Tensor, counts: Tensor, titles: list[str]) -> list[tuple[Any, ...]]:
-    """Number, likes and dislikes of the features in which a taste differs most from the mean one.
+def strongest_features(weights: Tensor, features: Tensor, counts: Tensor, titles: list[str]) -> list[tuple[Any, ...]]:
+    """Return number, likes and dislikes of the features in which a taste differs most from the mean.
 
     Args:
-        weights: the taste's share in each feature, (F,).
-        features: of the items, (items, F).
-        counts: ratings of each item, (items,).
-        titles: of the items.
+        weights: the taste's weight of each feature, (F,).
+        features: features of the items, (items, F).
+        counts: number of ratings of each item, (items,).
+        titles: titles of the items.
     """
     rows: list[tuple[Any, ...]] = []
     for feature in (weights.abs() * features.std(0)).argsort(descending=True)[:FEATURES].tolist():
@@ -203,6 +214,7 @@ def told(weights: Tensor, features: Tensor, counts: Tensor, titles: list[str]) -
 
 
 def tell(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """Print a table."""
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, justify="left" if column in ("title", "more of", "less of") else "right")
@@ -212,6 +224,7 @@ def tell(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> N
 
 
 def write(file: Path, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Path:
+    """Write a table as a CSV file and return its path."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)

@@ -1,4 +1,4 @@
-"""The codes of a data set beside what they compete with: its raw inputs, and as many principal components."""
+"""Gather the codes of a data set, and the representations they compete with: raw inputs and principal components."""
 
 from typing import Any, NamedTuple
 
@@ -10,17 +10,19 @@ from scalian_exp.checkpoint import Loaded
 
 
 class Split(NamedTuple):
+    """Codes, inputs and labels of all examples of a split."""
+
     codes: np.ndarray
-    """(N, latent_dim)"""
+    """Codes (N, latent_dim)."""
     inputs: Any
-    """(N, D), dense or sparse"""
+    """Inputs (N, D), dense or sparse."""
     labels: np.ndarray | None
-    """(N,)"""
+    """Class indices (N,); None without labels."""
 
 
 @torch.no_grad()
 def gather(model: Loaded, data: Any, split: str) -> Split:
-    """Codes, inputs and labels of a whole split, in its order."""
+    """Encode all examples of a split, in its order."""
     from scipy import sparse
 
     codes, inputs, labels = [], [], []
@@ -37,7 +39,7 @@ def gather(model: Loaded, data: Any, split: str) -> Split:
 
 
 def components(train: Any, others: list[Any], count: int) -> list[np.ndarray]:
-    """Principal components of the training inputs, for these and others; of sparse ones truncated SVD, uncentred."""
+    """Project training inputs and others onto the training inputs' principal components; sparse ones uncentred."""
     from scipy import sparse
     from sklearn.decomposition import PCA, TruncatedSVD
 
@@ -47,16 +49,16 @@ def components(train: Any, others: list[Any], count: int) -> list[np.ndarray]:
 
 
 def competitors(train: Split, test: Split) -> dict[str, tuple[Any, Any]]:
-    """name → (training, test) representation: codes, as many components, and the inputs themselves.
+    """Return the (training, test) representations by name: codes, equally many components, and the inputs.
 
-    As many components as inputs would be the inputs, turned: they are left out then.
+    Components are left out if there are as many as inputs, because they would be a rotation of the inputs.
     """
     from scipy import sparse
 
     size, width = train.codes.shape[1], train.inputs.shape[1]
-    found = {f"codes ({size})": (train.codes, test.codes)}
+    result = {f"codes ({size})": (train.codes, test.codes)}
     if size < width:
         name = "svd" if sparse.issparse(train.inputs) else "pca"
         reduced = components(train.inputs, [test.inputs], size)
-        found[f"{name} ({reduced[0].shape[1]})"] = (reduced[0], reduced[1])
-    return {**found, f"inputs ({width})": (train.inputs, test.inputs)}
+        result[f"{name} ({reduced[0].shape[1]})"] = (reduced[0], reduced[1])
+    return {**result, f"inputs ({width})": (train.inputs, test.inputs)}

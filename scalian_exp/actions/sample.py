@@ -1,4 +1,4 @@
-"""New images; of Markov chains and of networks that draw in steps also how they come about."""
+"""Sample new images; for Markov chains and networks that draw in steps, also animate how they form."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,19 +20,20 @@ from scalian_exp.tasks.decoding import probabilities
 from scalian_exp.tasks.offers import offers
 
 STEPS_A_FRAME = 20
-"""of Gibbs sampling"""
+"""Steps of Gibbs sampling per frame of the animation."""
 
 
 class Sample(Action):
-    """New images. Networks that draw by Gibbs sampling, `chain`, also give an animated GIF of it; so do those that draw
-    in steps, `drawing`: the artist at work.
+    """New images drawn from the model.
+
+    Networks that sample with a Markov chain (`chain`) or draw in steps (`drawing`) also give an animated GIF.
 
     Args:
-        count: how many.
-        seed: of the noise.
-        label: the class to draw; null draws any.
-        frames: of the animation of Gibbs sampling, 20 steps of it each; the last one shows the samples.
-        temperature: of networks that draw pixels one after the other; below 1 they take the more probable values.
+        count: number of images.
+        seed: seed of the noise.
+        label: the class to sample; null samples any.
+        frames: frames of the animation of Gibbs sampling, 20 steps each; the last one shows the samples.
+        temperature: of networks that draw pixel by pixel; values below 1 favour more probable pixels.
     """
 
     def __init__(
@@ -48,6 +49,11 @@ class Sample(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Sample the images and write samples.png, and an animation if the network has steps.
+
+        Raises:
+            Refusal: if the network doesn't know the label or has no temperature.
+        """
         network = model.task.network
         classes = network.num_classes if offers(network, SamplesOfClass) else 0
         if self.label is not None and self.label >= classes:
@@ -78,7 +84,7 @@ class Sample(Action):
 
 
 def save_animation(pictures: Iterable[Tensor], file: Path, scale: int = 2) -> Path:
-    """Grids of images (N, C, H, W) in [0, 1], one after the other, a tenth of a second each, the last one a second."""
+    """Save grids of images (N, C, H, W) in [0, 1] as a GIF with 10 frames per second; the last frame lasts a second."""
     stills = []
     for images in pictures:
         array = (tile(images, int(np.ceil(np.sqrt(len(images))))) * 255).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The class of every pixel of an image, and the two coarser answers that follow from it."""
+"""Segment an image, and derive which classes it contains and in which boxes."""
 
 import csv
 from collections.abc import Iterator
@@ -26,20 +26,22 @@ from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, Positive
 from scalian_exp.refusal import Refusal
 
 LARGEST = 700_000_000
-"""bytes that are held at once for all pixels which the network sees, or twice what a training image needs if that is
-more: with an image of 6000×4000 pixels and what Python imports that makes 1.5 GB"""
+"""Most bytes held at once for all pixels that the network sees, unless twice a training image's bytes are more.
+
+With an image of 6000×4000 pixels and Python's imports, that makes 1.5 GB.
+"""
 CRF_BYTES, CRF_BYTES_PER_CLASS = 550, 19
-"""that the CRF needs for each pixel of a photo, measured; of noise up to a half more"""
+"""Bytes that the CRF needs per pixel, measured on photos; noise needs up to half as much again."""
 LARGEST_IMAGE = 2**27
-"""pixels of the image itself, which is held in 8 bits"""
+"""Most pixels of the image itself, which is held in 8 bits."""
 MOST_OVERLAP = 0.9
-"""of tiles: beyond it their number explodes"""
+"""Largest overlap of tiles; beyond it their number explodes."""
 FIGURE_SIDE = 1200
-"""pixels of an image in a figure, where no more can be told apart"""
+"""Side, in pixels, of images in the figure, which can't show more."""
 
 
 class Box(NamedTuple):
-    """A connected region of a class: from top, left to bottom, right, these two excluded."""
+    """Bounding box of a connected region of a class, in pixels; bottom and right are exclusive."""
 
     class_number: int
     top: int
@@ -49,20 +51,20 @@ class Box(NamedTuple):
 
 
 class Segment(Action):
-    """Writes mask.png (class numbers, in colours), overlay.png, boxes.csv, and answers.png: which classes there are, in
-    which boxes, at which pixels: classification, detection and segmentation.
+    """Segmentation of an image, with the classification and detection that follow from it.
 
-    The network sees a file at the scale of its training images: scaled until it covers their size, or fits inside where
-    these were padded; nothing is cut off and proportions stay. The probabilities are brought back to the file's own
-    size.
+    Writes mask.png (class numbers, with a palette), overlay.png, boxes.csv, and answers.png: which classes, in which
+    boxes, at which pixels. The network sees a file at the scale of its training images: scaled to cover their size, or
+    to fit inside if they were padded; nothing is cropped and proportions are kept. The probabilities are resized back
+    to the file's size.
 
     Args:
         image: an image file; without it, a test image.
-        scale: of the file for the network: 1 is its own size; null that of the training images.
-        index: which test image.
-        tile_size: pixels; larger images are cut into overlapping tiles of this side, whose probabilities are averaged.
-        overlap: of neighbouring tiles, as a part of their side, at most 0.9.
-        smallest_region: pixels; smaller ones get no box, nor does what reaches all four edges: a ground.
+        index: index of the test image.
+        scale: scale of the file for the network: 1 is its original size; null that of the training images.
+        tile_size: side in pixels; larger images are divided into overlapping tiles whose probabilities are averaged.
+        overlap: overlap of neighbouring tiles, as a fraction of their side, at most 0.9.
+        smallest_region: pixels; smaller regions get no box, nor does one that reaches all four edges (a background).
     """
 
     def __init__(
@@ -81,13 +83,18 @@ class Segment(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
+        """Segment the image and write the masks, boxes and figure.
+
+        Raises:
+            Refusal: if the image can't be read or is too large.
+        """
         x = self.picture(model)
         seen = self.scaled(model, x)
         if seen.numel() < x.numel():
             sizes = ["×".join(map(str, image.shape[-2:])) for image in (seen, x)]
-            print("The network sees the image at {} of its {} pixels; scale=1 is its own size.".format(*sizes))
+            print("The network sees the image at {} of its {} pixels; scale=1 is its original size.".format(*sizes))
         probabilities = self.probabilities(model, seen)
-        if model.task.crf is not None:  # its extents are pixels of training images
+        if model.task.crf is not None:  # its extents are in pixels of training images
             probabilities = model.task.crf(probabilities.clamp_min(1e-9).log(), unit(seen))
         mask = likeliest(probabilities, *x.shape[-2:]).cpu()
         task, names = model.task, model.task.class_names
@@ -98,20 +105,20 @@ class Segment(Action):
         indexed.putpalette((classes * 255).round().astype(np.uint8).tobytes())
         indexed.save(files[0])
         Image.fromarray(painted_over(x[0], mask, classes)).save(files[1])
-        found = boxes(mask, self.smallest_region)
-        figure = answers(x[0], mask, found, classes, names)
-        return [*files, save_boxes(found, names, folder / "boxes.csv"), save_figure(figure, folder / "answers.png")]
+        regions = boxes(mask, self.smallest_region)
+        figure = answers(x[0], mask, regions, classes, names)
+        return [*files, save_boxes(regions, names, folder / "boxes.csv"), save_figure(figure, folder / "answers.png")]
 
     def picture(self, model: Loaded) -> Tensor:
-        """The image, (1, C, H, W): a file's in 8 bits, a test image in [0, 1]."""
+        """Read the image (1, C, H, W): a file in 8 bits, a test image in [0, 1]."""
         if self.image is not None:
             channels = model.config["dataset"]["in_channels"]
             if channels not in (1, 3):
                 raise Refusal(f"Image files have 1 (grey) or 3 (colours) channels, but this network takes {channels}.")
             background = model.config["dataset"].get("background") or WHITE
             with opened(*chosen(self.image)) as image:
-                whole = pixels(seen(image, channels, background))
-            return whole.unsqueeze(0).to(model.task.device)
+                original = pixels(seen(image, channels, background))
+            return original.unsqueeze(0).to(model.task.device)
         data = data_of(model)
         if self.index >= (size := len(data.splits["test"])):
             raise Refusal(f"index={self.index}: there are {size} test images, counted from 0.")
@@ -119,10 +126,10 @@ class Segment(Action):
         return picture
 
     def scaled(self, model: Loaded, x: Tensor) -> Tensor:
-        """The image as large as the network is used to; as it is where that is its own size, else in [0, 1].
+        """Resize the image to the scale of the training images; unchanged if it has that size, otherwise in [0, 1].
 
         Raises:
-            Refusal: if it is too large then, or was already.
+            Refusal: if it is too large before or after.
         """
         height, width = x.shape[-2:]
         trained = model.config["dataset"]["image_size"]
@@ -134,15 +141,15 @@ class Segment(Action):
         if (needed := size[0] * size[1] * each) > most:
             raise Refusal(
                 f"The network would see {size[0]}×{size[1]} pixels, whose probabilities of {model.task.num_classes} "
-                f"classes{' and CRF' * (model.task.crf is not None)} take {amount(needed)}, and {amount(most)} is the "
-                "most; take a smaller scale."
+                f"classes{' and CRF' * (model.task.crf is not None)} take {amount(needed)}, but at most "
+                f"{amount(most)} are allowed; take a smaller scale."
             )
         if height * width > LARGEST_IMAGE:
             raise Refusal(f"The image has {height}×{width} pixels, more than memory may hold; take a smaller image.")
         return x if size == (height, width) else resized(x, size)
 
     def probabilities(self, model: Loaded, x: Tensor) -> Tensor:
-        """(1, K, H, W); where tiles overlap, the mean, those pixels counting more that are far from a tile's edge."""
+        """Return class probabilities (1, K, H, W), averaged where tiles overlap, with less weight near their edges."""
         height, width = x.shape[-2:]
         total = torch.zeros(1, model.task.num_classes, height, width, device=x.device)
         weights = torch.zeros(1, 1, height, width, device=x.device)
@@ -157,12 +164,12 @@ class Segment(Action):
 
 
 def bytes_each(classes: int, crf: bool) -> int:
-    """Return how much memory a pixel takes: its probabilities and the sum of its weights, and what the CRF needs."""
+    """Return the bytes per pixel: for its probabilities, the sum of its weights, and the CRF."""
     return 4 * (classes + 1) + crf * (CRF_BYTES + CRF_BYTES_PER_CLASS * classes)
 
 
 def spans(side: int, size: int, overlap: float) -> Iterator[slice]:
-    """Slices of at most `size` pixels that cover a side, evenly spread, overlapping by at least that part."""
+    """Yield evenly spread slices of at most `size` pixels that cover a side and overlap by at least this fraction."""
     size = min(size, side)
     step = max(1, int(size * (1 - overlap)))
     count = 1 + -(-(side - size) // step)
@@ -171,31 +178,33 @@ def spans(side: int, size: int, overlap: float) -> Iterator[slice]:
 
 
 def tent(size: int) -> Tensor:
-    """1 at the edges, growing to the middle."""
+    """Return weights (size,) that are 1 at both edges and grow linearly to the middle."""
     places = torch.arange(size)
     return torch.minimum(places, size - 1 - places).float() + 1
 
 
-def save_boxes(found: list[Box], names: list[str] | None, file: Path) -> Path:
-    """A table of boxes, in pixels; what is at bottom and right is no longer inside."""
+def save_boxes(regions: list[Box], names: list[str] | None, file: Path) -> Path:
+    """Write a CSV table of boxes, in pixels, with exclusive bottom and right, and return its path."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["class", *Box._fields[1:]])
-        table.writerows([called(names, box.class_number), *box[1:]] for box in found)
+        table.writerows([called(names, box.class_number), *box[1:]] for box in regions)
     return file
 
 
 def boxes(mask: Tensor, smallest: int) -> list[Box]:
-    """Boxes around the connected regions (of four neighbours) of each class, those of at least so many pixels, and not
-    around what reaches all four edges, most likely a ground."""
+    """Return boxes around the 4-connected regions of each class that have at least `smallest` pixels.
+
+    Leaves out regions that reach all four edges, which are most likely a background.
+    """
     ids = mask.cpu().numpy()
-    there = counts(ids, int(ids.max()) + 1).nonzero()[0].tolist()
-    found = [box for number in there for box in boxes_of(ids, number, smallest)]
-    return [box for box in found if box[1:] != (0, 0, *ids.shape)]
+    present = counts(ids, int(ids.max()) + 1).nonzero()[0].tolist()
+    regions = [box for number in present for box in boxes_of(ids, number, smallest)]
+    return [box for box in regions if box[1:] != (0, 0, *ids.shape)]
 
 
 def boxes_of(ids: np.ndarray, number: int, smallest: int) -> list[Box]:
-    """Boxes around the connected regions of one class."""
+    """Return boxes around the connected regions of one class."""
     regions, count = label(ids == number)
     sizes = counts(regions, count + 1)[1:]
     return [
@@ -205,20 +214,20 @@ def boxes_of(ids: np.ndarray, number: int, smallest: int) -> list[Box]:
     ]
 
 
-def answers(image: Tensor, mask: Tensor, found: list[Box], classes: np.ndarray, names: list[str] | None) -> Figure:
-    """Three answers to "what is there?", side by side."""
+def answers(image: Tensor, mask: Tensor, regions: list[Box], classes: np.ndarray, names: list[str] | None) -> Figure:
+    """Draw classification, detection and segmentation side by side."""
     height, width = mask.shape
     figure = Figure(figsize=(15, 1.8 + 4.4 * height / width), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     shares = counts(mask.numpy(), len(classes)) / mask.numel()
-    there = [k for k in (-shares).argsort(kind="stable").tolist() if shares[k] > 0]
-    words = [f"{called(names, k)}: {100 * float(shares[k]):.0f} %" for k in there[:6] if shares[k] >= 0.01]
+    present = [k for k in (-shares).argsort(kind="stable").tolist() if shares[k] > 0]
+    parts = [f"{called(names, k)}: {100 * float(shares[k]):.0f} %" for k in present[:6] if shares[k] >= 0.01]
     every = -(-max(height, width) // FIGURE_SIDE)
     small, small_mask = unit(image[:, ::every, ::every]), mask[::every, ::every]
-    show(left, to_array(small), "classification: which classes?\n" + ", ".join(words))
+    show(left, to_array(small), "classification: which classes?\n" + ", ".join(parts))
     left.title.set_wrap(True)
-    show(middle, to_array(small), f"detection: in which boxes? (connected regions: {len(found)})", (height, width))
-    for box in found:
+    show(middle, to_array(small), f"detection: in which boxes? (connected regions: {len(regions)})", (height, width))
+    for box in regions:
         size = (box.right - box.left, box.bottom - box.top)
         middle.add_patch(
             Rectangle((box.left - 0.5, box.top - 0.5), *size, fill=False, edgecolor=classes[box.class_number], lw=1.5)
@@ -227,5 +236,5 @@ def answers(image: Tensor, mask: Tensor, found: list[Box], classes: np.ndarray, 
         middle.text(box.left, box.top, called(names, box.class_number), size=6, va="bottom", color=written,
                     bbox={"facecolor": classes[box.class_number], "lw": 0, "pad": 1}, clip_on=True)  # fmt: skip
     show(right, overlaid(small, small_mask, classes), "segmentation: which pixels?")
-    legend(figure, there, classes, names)
+    legend(figure, present, classes, names)
     return figure

@@ -1,4 +1,4 @@
-"""Titles as people write them → items."""
+"""Match titles as people write them to items."""
 
 import re
 import unicodedata
@@ -10,18 +10,20 @@ from scalian_exp.refusal import Refusal
 
 ARTICLES = r"the|a|an|le|la|les|il|el|der|die|das"
 SHOWN = 3
-"""titles that a sentence suggests"""
+"""Most titles suggested in a message."""
 
 
 class Name(NamedTuple):
+    """A title's words and year, normalised for comparison."""
+
     words: str
-    """in small letters, without accents, punctuation and a leading or trailing article"""
+    """Lower case, without accents, punctuation and a leading or trailing article."""
     year: str
-    """or nothing"""
+    """Four digits, or empty."""
 
 
 def name(title: str) -> Name:
-    """ "Matrix, The (1999)" and "the matrix" → the same words."""
+    """Normalise a title: "Matrix, The (1999)" and "the matrix" have the same words."""
     plain = unicodedata.normalize("NFKD", title.casefold())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter)).replace("&", " and ")
     words, year = re.match(r"(.*?)\s*(?:\((\d{4})[^()]*\))?\s*$", plain, re.DOTALL).groups()  # type: ignore[union-attr]
@@ -30,35 +32,35 @@ def name(title: str) -> Name:
     return Name(re.sub(rf"^(?:{ARTICLES}) (?=\S)", "", words), year or "")
 
 
-def find(said: str, titles: Sequence[str], counts: Sequence[float]) -> int:
-    """The item that somebody means: by its words, with or without the year, or by some of them if no other has these.
+def find(query: str, titles: Sequence[str], counts: Sequence[float]) -> int:
+    """Return the item that a query means: by its words, with or without the year, or by some of them if unambiguous.
 
     Args:
-        said: what was written.
-        titles: of all items.
-        counts: ratings of each item: of several with one title, the most rated is meant.
+        query: the title as the user wrote it.
+        titles: titles of all items.
+        counts: number of ratings of each item; among items with the same title, the most rated is meant.
 
     Raises:
-        Refusal: if there is none, with those that are written nearly so; or if there are several.
+        Refusal: if no title matches, suggesting similar ones, or if several do.
     """
-    words, year = name(said)
+    words, year = name(query)
     names = [name(title) for title in titles]
     possible = [item for item, other in enumerate(names) if not year or other.year in ("", year)]
-    found = [item for item in possible if names[item].words == words]
-    if not found and words:
-        found = [item for item in possible if re.search(rf"\b{re.escape(words)}\b", names[item].words)]
-    found.sort(key=lambda item: -counts[item])
-    different = list({names[item]: titles[item] for item in reversed(found)}.values())[::-1]
+    matches = [item for item in possible if names[item].words == words]
+    if not matches and words:
+        matches = [item for item in possible if re.search(rf"\b{re.escape(words)}\b", names[item].words)]
+    matches.sort(key=lambda item: -counts[item])
+    different = list({names[item]: titles[item] for item in reversed(matches)}.values())[::-1]
     if len(different) > 1:
         more = f" and {len(different) - SHOWN} others" if len(different) > SHOWN else ""
-        raise Refusal(f"{said!r} may be {', '.join(different[:SHOWN])}{more}; write which.")
-    if not found:
+        raise Refusal(f"{query!r} may be {', '.join(different[:SHOWN])}{more}; write which one.")
+    if not matches:
         by_words = {other.words: title for other, title in zip(names, titles, strict=True)}
         near = [by_words[close] for close in get_close_matches(words, by_words, n=SHOWN, cutoff=0.75)]
-        advice = f"none of the {len(titles)} is written nearly so."
+        advice = f"none of the {len(titles)} titles is similar."
         if near:
             advice = f"did you mean {' or '.join(near)}?"
-        elif "," in said:
-            advice = "divide titles by semicolons, or correct it."
-        raise Refusal(f"There is no title {said!r}; {advice}")
-    return found[0]
+        elif "," in query:
+            advice = "separate titles by semicolons, or correct it."
+        raise Refusal(f"There is no title {query!r}; {advice}")
+    return matches[0]

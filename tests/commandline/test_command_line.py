@@ -187,7 +187,7 @@ def test_a_run_from_anywhere_and_every_action_on_it(tmp_path: Path) -> None:
     assert "no image file" in sentence(run, "action=reconstruct", "action.image=nowhere.png")
     assert "can't be read as an image" in sentence(run, "action=reconstruct", f"action.image={folder}/metrics.json")
     told = command(run, "action=reconstruct", "count=500", cwd=tmp_path, module="apply")
-    assert "count=500: there are 20 test examples, which are all taken." in told.stdout
+    assert "count=500: there are only 20 test examples, and all of them are used." in told.stdout
     assert "two ends" in sentence(run, "action=interpolate", f"action.start={image}")
     assert "holds a run already" in refused_run(folder, tmp_path)
 
@@ -374,7 +374,7 @@ def test_data_that_has_moved_is_found_by_apply_and_resume(tmp_path: Path) -> Non
     again = command("run=r", "action=evaluate", moved, cwd=tmp_path, module="apply")
     assert again.returncode == 0, again.stderr
     few = command("run=r", "action=reconstruct", moved, cwd=tmp_path, module="apply")
-    assert "test examples, which are all taken" in few.stdout
+    assert "test examples, and all of them are used" in few.stdout
     assert few.returncode == 0
     resumed = command("resume=r", moved, "trainer.max_epochs=2", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr

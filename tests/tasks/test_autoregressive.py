@@ -18,7 +18,7 @@ from torchvision import datasets
 
 from scalian_exp.actions.complete import Complete
 from scalian_exp.actions.likelihood import Likelihood
-from scalian_exp.actions.pixel_by_pixel import told
+from scalian_exp.actions.pixel_by_pixel import with_progress
 from scalian_exp.actions.sample import Sample
 from scalian_exp.build import build_task
 from scalian_exp.checkpoint import Loaded, load
@@ -133,7 +133,7 @@ def test_the_likelihood_of_an_image_is_the_networks(
     with torch.no_grad():
         nll = float(model.task.loss(model.task.network(x), x))
         expected, nats = model.task.network.next_pixel(x)
-    assert f"nll          {nll:.2f} nats an image" in capsys.readouterr().out
+    assert f"nll          {nll:.2f} nats per image" in capsys.readouterr().out
     torch.testing.assert_close(torch.exp(-nats), torch.where(x == 1, expected, 1 - expected))
 
 
@@ -188,7 +188,7 @@ def test_an_interruption_keeps_the_rows_that_are_drawn(
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     images = [torch.zeros(1), torch.ones(1)]
-    assert list(told(iter(images), 2)) == images
+    assert list(with_progress(iter(images), 2)) == images
     assert "row" not in capsys.readouterr().out
 
 

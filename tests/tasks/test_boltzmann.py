@@ -377,7 +377,7 @@ def test_features_are_compared_and_missing_weights_said(
     ]
     assert all(0 <= float(row["error"]) <= 1 for row in rows)
     said = capsys.readouterr().out
-    assert "can't be had" in said
+    assert "unavailable" in said
     assert "ImageNet's ResNet-18: ImageNet weights can't be had (no network)" in said
 
 

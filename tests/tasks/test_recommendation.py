@@ -211,10 +211,10 @@ def test_titles_are_found_as_people_write_them(said: str, item: int) -> None:
     ("said", "sentence"),
     [
         ("Toy Stroy", "There is no title 'Toy Stroy'; did you mean Toy Story (1995)?"),
-        ("Sabrina", "'Sabrina' may be Sabrina (1954), Sabrina (1995); write which."),
+        ("Sabrina", "'Sabrina' may be Sabrina (1954), Sabrina (1995); write which one."),
         ("Fargo (1950)", "There is no title 'Fargo (1950)'; did you mean Fargo (1996)?"),
-        ("Fargo, Twister", "There is no title 'Fargo, Twister'; divide titles by semicolons, or correct it."),
-        ("qqqq", "There is no title 'qqqq'; none of the 11 is written nearly so."),
+        ("Fargo, Twister", "There is no title 'Fargo, Twister'; separate titles by semicolons, or correct it."),
+        ("qqqq", "There is no title 'qqqq'; none of the 11 titles is similar."),
     ],
 )
 def test_other_titles_have_their_sentence(said: str, sentence: str) -> None:
@@ -287,11 +287,14 @@ def test_known_columns_and_a_new_one_with_their_ratings_agree(runs: dict[str, An
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({}, "Say whose taste it is: liked="),
-        ({"liked": "Drama 1", "user": "3"}, "give one of the two"),
+        ({}, "Give the taste of a new user: liked="),
+        ({"liked": "Drama 1", "user": "3"}, "give only one of them"),
         ({"liked": "Drama 1;Dramma 3"}, "There is no title 'Dramma 3'; did you mean Drama 3"),
-        ({"liked": "Drama 1", "disliked": "drama 1"}, "Drama 1 is both liked and disliked; decide."),
-        ({"liked": " ; "}, "No title is named; give some"),
+        (
+            {"liked": "Drama 1", "disliked": "drama 1"},
+            "Drama 1 is both liked and disliked; remove it",
+        ),
+        ({"liked": " ; "}, "No title is given; name some"),
         ({"user": "99"}, "There is no user '99' among the 40, 1 to 40."),
     ],
 )
@@ -336,10 +339,10 @@ def test_a_user_without_ratings_and_one_without_likes_are_refused(runs: dict[str
     index = data.user_names.index("lonely")
     for part in data.splits.values():
         part.rating[index] = 0
-    with pytest.raises(Refusal, match="User lonely has no ratings but those of the test split"):
+    with pytest.raises(Refusal, match="User lonely has ratings only in the test split"):
         Recommend(user="lonely").index(data, data.splits["test"].rating)
     assert loaded.task.network.columns == 8
-    with pytest.raises(Refusal, match="learns from likes alone, and there is none"):
+    with pytest.raises(Refusal, match="learns only from likes, and there is none"):
         Recommend(disliked="Comedy 2").run(runs["multvae"][0], tmp_path / "out")
 
 

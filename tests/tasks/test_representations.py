@@ -221,7 +221,7 @@ def test_nearest_and_probe_from_the_command_line(tmp_path: Path) -> None:
     assert "None of the words in '42'" in no("run=texts", "action=embed", "text=42")
     assert "not from texts" in no("run=images", "action=embed", "text=hello")
     said = act("run=images", "action=probe", "labels=[20,1000]")
-    assert "1000 labels are wanted, but there are 48 training examples: left out." in said
+    assert "1000 labels were requested, but there are 48 training examples: left out." in said
     assert "20 labels" in said
     assert "nearest.png" in act("run=images", "action=nearest", "index=5", "split=train", "count=3")
     (file,) = [path for path in (tmp_path / "images/nearest").glob("*/nearest.csv") if "\n1," not in path.read_text()]
@@ -237,7 +237,7 @@ def test_nearest_and_probe_from_the_command_line(tmp_path: Path) -> None:
     assert "There is no image file" in no("run=images", "action=nearest", "image=a.png")
     (tmp_path / "b.png").write_bytes(b"no image")
     assert "can't be read as an image" in no("run=images", "action=nearest", "image=b.png")
-    assert "labels are wanted" in no("run=images", "action=probe", "labels=[1000]")
+    assert "labels were requested" in no("run=images", "action=probe", "labels=[1000]")
     assert "action=reconstruct needs images" in no("run=texts", "action=reconstruct")
     assert re.search(r"denoised +PSNR .* dB → .* dB \(10 images\)", act("run=images", "action=denoise"))
 
@@ -277,7 +277,7 @@ def test_denoising_reports_what_it_gains(tmp_path: Path) -> None:
         assert "output.png" in said.stdout
         assert np.asarray(Image.open(file))[..., 0] / 255 == pytest.approx(expected[0, 0].numpy(), abs=0.003)
     for arguments, sentence in (
-        (["image=noisy.png", "level=0.5"], "level is that of the noise put on test images"),
+        (["image=noisy.png", "level=0.5"], "level is the noise added to test images"),
         (["level=1.5"], "level 1.5: Masking takes 0 to 1"),
     ):
         refused = command("run=run", "action=denoise", *arguments, cwd=tmp_path, module="apply")
