@@ -1,4 +1,4 @@
-"""Images and masks that change alike."""
+"""Augmentation transforms images and their masks together."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from scalian_exp.refusal import Refusal
 
 
 def painted(count: int = 6, height: int = 20, width: int = 30) -> tuple[Tensor, Tensor]:
-    """Images whose pixels are 20 times their class, in patches of 5×5."""
+    """Make images whose pixels are 20 times their class, in patches of 5×5, and their masks."""
     labels = torch.randint(1, 10, (count, height // 5, width // 5), dtype=torch.uint8)
     labels = labels.repeat_interleave(5, 1).repeat_interleave(5, 2)
     return labels.unsqueeze(1) * 20, labels
@@ -36,7 +36,7 @@ def test_crops_and_flips_move_image_and_mask_alike_and_each_example_by_itself() 
 
 def test_a_crop_larger_than_the_image_has_all_of_it_and_void_around() -> None:
     images, labels = painted()
-    crops, cut = augmented(images, labels, [RandomCrop([26, 24])])  # higher, but less wide
+    crops, cut = augmented(images, labels, [RandomCrop([26, 24])])  # taller, but narrower
     assert cut.shape == (6, 26, 24)
     for crop, mask in zip(crops, cut, strict=True):
         rows = (mask != VOID_BYTE).all(1)
@@ -60,7 +60,7 @@ def test_scaling_smooths_images_and_takes_the_nearest_class() -> None:
     disc = (y.square() + x.square() < 30**2).byte()
     for factor in (0.6, 0.9, 1.1, 1.37):
         image, mask = augmented(disc[None, None] * 255, disc[None], [RandomScale(factor, factor)])
-        for found in (image[0, 0] / 255, mask[0].double()):  # in the middle of the image, both
+        for found in (image[0, 0] / 255, mask[0].double()):  # in the middle of both
             centre = (found.sum(1) @ torch.arange(len(found)).to(found) / found.sum()).item()
             assert centre == pytest.approx((len(found) - 1) / 2, abs=0.2)
     factors = [size_after([RandomScale(0.5, 1.5), RandomCrop([10, 10])], (1, 20, 30))]
@@ -72,7 +72,7 @@ def test_scaling_smooths_images_and_takes_the_nearest_class() -> None:
 
 
 def test_deformation_samples_like_scipy() -> None:
-    """Image by two linear interpolations, mask by the nearest pixel, mirrored at the centre of the outermost ones."""
+    """Compare with a slow twin: bilinear for images, nearest for masks, mirrored at the outermost pixels' centres."""
     image = torch.rand(3, 13, 17)
     mask = torch.randint(0, 9, (13, 17), dtype=torch.uint8)
     displacement = torch.randn(2, 13, 17) * 4
@@ -88,13 +88,13 @@ def test_deformation_samples_like_scipy() -> None:
 
 
 def test_deformation_displaces_the_points_of_a_grid() -> None:
-    """3×3 of them, from corner to corner, normal with the standard deviation that is asked for."""
+    """Check the 3×3 grid points from corner to corner: normal, with the requested standard deviation."""
     move = GridDeformation(sigma=10.0, points=3)
     fields = torch.stack([move.make_params([torch.empty(1, 41, 61)])["displacement"] for _ in range(500)])
     assert fields.shape == (500, 2, 41, 61)
     nodes = fields[:, :, ::20, ::30]
     assert nodes.shape[2:] == (3, 3)
-    assert float(nodes.std()) == pytest.approx(10, rel=0.03)  # of 9,000 numbers: standard error 0.7 %
+    assert float(nodes.std()) == pytest.approx(10, rel=0.03)  # of 9,000 draws: standard error 0.7 %
     correlation = torch.corrcoef(nodes.flatten(1).T) - torch.eye(18)
     assert float(correlation.abs().max()) < 0.2
     steps = fields.diff(dim=3).abs()
@@ -116,7 +116,7 @@ def test_chance_comes_from_the_global_generator_alone() -> None:
 
 
 class Trainer:
-    """What the data asks of one."""
+    """Stand-in for a Trainer, with the attributes that data modules read."""
 
     lightning_module = torch.nn.Linear(1, 1)
     lightning_module.dtype = torch.float32
@@ -146,7 +146,7 @@ def test_only_training_examples_are_augmented_and_never_those_to_overfit() -> No
 
 
 class Recorder(pl.LightningModule):
-    """Keeps the batches that a Trainer gives it."""
+    """Module that records the batches that a Trainer gives it."""
 
     draws_by_rows = False
 

@@ -1,4 +1,4 @@
-"""Downloads and data folders: nothing is kept, and nothing that may be a pickle is opened, unless its hash is known."""
+"""Downloads and data folders: files without a known hash are not kept, and possible pickles are never opened."""
 
 import hashlib
 import json

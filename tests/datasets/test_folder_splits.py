@@ -1,4 +1,4 @@
-"""A user's folder of images is understood as people mean it, or refused; nothing is dropped without a word."""
+"""The layout of a user's image folder is recognised or refused, and files left out are reported."""
 
 import os
 from collections import Counter
@@ -30,7 +30,7 @@ def images(root: Path, **arguments: object) -> ImageFolder:
 
 
 def top_folders(data: ImageFolder) -> dict[str, set[str]]:
-    """The folders of the root in which each split's files lie."""
+    """Return the folders in the root from which each split takes its files."""
     found = {}
     for name, part in data.splits.items():
         assert isinstance(part, Files)
@@ -140,7 +140,7 @@ def test_links_are_followed_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
     save(tmp_path / "root/cat", 20)
     save(tmp_path / "elsewhere/dog", 20)
     (tmp_path / "root/dog").symlink_to(tmp_path / "elsewhere/dog")
-    (tmp_path / "root/cat/again").symlink_to(tmp_path / "root")  # a circle
+    (tmp_path / "root/cat/again").symlink_to(tmp_path / "root")  # a cycle
     (tmp_path / "elsewhere/dog/cats").symlink_to(tmp_path / "root/cat")
     save(tmp_path / "one", 1)
     (tmp_path / "root/cat/linked.png").symlink_to(tmp_path / "one/0.png")

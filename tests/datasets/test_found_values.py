@@ -1,4 +1,4 @@
-"""Values that a config leaves to a data set's files (`auto`): its class finds them."""
+"""Config values that are `auto` are inferred from the data set's files by its class."""
 
 import sys
 from pathlib import Path

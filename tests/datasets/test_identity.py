@@ -1,4 +1,4 @@
-"""A run goes on with the data that it began with, and is used on data of the same meaning."""
+"""A run resumes only on the data it began with, and is applied only to data with the same classes and inputs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ def paint(file: Path, value: int = 0) -> None:
 
 
 def animals(root: Path) -> None:
-    """Two classes of ten images each."""
+    """Save two classes of ten images each."""
     for number in range(10):
         for place, name in enumerate(("cat", "dog")):
             paint(root / name / f"{number}.png", 20 * number + place)
@@ -86,7 +86,7 @@ def rename(old: str, new: str) -> Callable[[Path], Any]:
 
 
 def both(root: Path) -> None:
-    """An image and its mask get another name."""
+    """Rename an image and its mask."""
     for part in ("images", "masks"):
         (root / part / "3.png").rename(root / part / "new.png")
 
@@ -118,7 +118,7 @@ CHANGES: dict[str, tuple[Callable[[Path], None], Made, Callable[[Path], Any], st
         r"texts in .*\(for test 2 then, 2 now, but",
     ),
 }
-"""what was there, as which data, how it changes, and what is said then"""
+"""Name → how to make the files, how to load them, how to change them, and the message then."""
 
 
 def state(made: Made, root: Path) -> tuple[Any, dict[str, Any]]:
@@ -135,12 +135,12 @@ def test_training_goes_on_with_the_same_examples_alone(change: str, tmp_path: Pa
     (tmp_path / "old").rename(tmp_path / "new")
     data, same = state(made, tmp_path / "new")
     assert same == kept
-    data.load_state_dict(kept)  # moved alone
+    data.load_state_dict(kept)  # only moved
     alter(tmp_path / "new")
     data, other = state(made, tmp_path / "new")
     with pytest.raises(Refusal, match=said):
         data.load_state_dict(kept)
-    data.load_state_dict({})  # of a checkpoint that kept nothing
+    data.load_state_dict({})  # from a checkpoint without identity
     data.load_state_dict({name: value for name, value in kept.items() if name != "splits"})
     data.load_state_dict(other)
 
@@ -174,7 +174,7 @@ def test_a_classifier_is_used_on_the_same_classes_alone(tmp_path: Path) -> None:
     for number in range(50):
         paint(tmp_path / f"new/cat/more{number}.png")
     arguments = ["run=run", "action=evaluate", f"dataset.root={tmp_path / 'new'}"]
-    assert invoke(tmp_path, "scalian-apply", *arguments)[0] == 0  # others of the same classes
+    assert invoke(tmp_path, "scalian-apply", *arguments)[0] == 0  # other images with the same classes
 
     (tmp_path / "new/cat").rename(tmp_path / "new/elk")
     code, said = invoke(tmp_path, "scalian-apply", *arguments)
@@ -204,7 +204,7 @@ def test_images_without_classes_to_be_told_may_lie_in_any_folders(tmp_path: Path
 
 
 def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Its checkpoints keep nothing of its data."""
+    """Checkpoints of earlier versions have no identity of the data."""
     in_splits(tmp_path / "photos")
     config = tiny("autoencoder", "dataset=image_folder", f"dataset.root={tmp_path / 'photos'}", *PHOTO)
     with pytest.MonkeyPatch.context() as patch:
@@ -221,7 +221,7 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path, caplog: pytest.LogC
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_image_that_breaks_off_is_named(workers: int, tmp_path: Path) -> None:
-    """Its header is whole, so it isn't met before a batch needs it."""
+    """The header is intact, so the damage is only noticed when a batch needs the image."""
     in_splits(tmp_path / "photos")
     rng = np.random.default_rng(0)
     for file in (tmp_path / "photos").rglob("*.png"):

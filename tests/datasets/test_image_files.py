@@ -1,4 +1,4 @@
-"""What is read of an image file is what a viewer shows."""
+"""Image files are read as a viewer shows them."""
 
 import struct
 import zlib
@@ -17,7 +17,7 @@ from scalian_exp.refusal import Refusal
 
 
 def png(file: Path, bits: int, kind: int, row: bytes, transparent: bytes) -> Path:
-    """Two pixels, of a number of bits that Pillow doesn't write, with a tRNS chunk."""
+    """Write a PNG of two pixels with a tRNS chunk, at a bit depth that Pillow doesn't write."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(name + content))
@@ -30,7 +30,7 @@ def png(file: Path, bits: int, kind: int, row: bytes, transparent: bytes) -> Pat
 
 
 def grey(file: Path, background: tuple[int, int, int] = (255, 255, 255)) -> list[int]:
-    """The two pixels of a file."""
+    """Read the two pixels of a file."""
     return read_image(file, (1, 1, 2), "resize", background).flatten().tolist()
 
 
@@ -43,7 +43,7 @@ def test_what_transparency_hides_is_not_seen(tmp_path: Path) -> None:
         Image.fromarray(disk).save(tmp_path / "disk.png")
         images.append(read_image(tmp_path / "disk.png", (3, 8, 8), "crop", (255, 255, 255)))
     assert all(torch.equal(image, images[0]) for image in images)
-    assert torch.equal(images[0][1], images[0][2])  # green and blue alike: no hidden green in the scaled edges
+    assert torch.equal(images[0][1], images[0][2])  # green equals blue: no hidden green in the scaled edges
     assert images[0][:, 0, 0].tolist() == [255, 255, 255]
     blue = read_image(tmp_path / "disk.png", (3, 32, 32), "crop", (0, 0, 200))
     assert blue[:, 0, 0].tolist() == [0, 0, 200]
@@ -133,7 +133,7 @@ def test_a_user_names_a_page(tmp_path: Path) -> None:
 
 
 def test_an_action_reads_an_image_as_training_did(tmp_path: Path) -> None:
-    picture = np.zeros((10, 20, 4), np.uint8)  # black right of the middle, transparent left of it
+    picture = np.zeros((10, 20, 4), np.uint8)  # black on the right, transparent on the left
     picture[:, 10:, 3] = 255
     Image.fromarray(picture).save(tmp_path / "a.png")
     facts: dict[str, Any] = {"in_channels": 1, "image_size": [4, 4]}
@@ -161,10 +161,10 @@ def test_too_many_pixels_and_half_a_file_are_told_by_name(tmp_path: Path, monkey
     ("bits", "greys"), [(8, [0, 255]), (8, [255, 0]), (4, [0, 255]), (4, [255, 0]), (4, [0, 1, 2]), (8, [0, 1, 2])]
 )
 def test_bitmaps_of_few_greys_are_read_with_their_own_depth(tmp_path: Path, bits: int, greys: list[int]) -> None:
-    """Pillow drops such palettes, and then would read 1 or 8 bits a pixel."""
+    """Pillow drops such palettes and would then read 1 or 8 bits per pixel."""
     numbers = np.random.default_rng(0).integers(0, len(greys), (3, 20))
     rows = b""
-    for row in numbers[::-1]:  # the lowest first, each of whole words
+    for row in numbers[::-1]:  # bottom row first, each padded to 4 bytes
         text = "".join(f"{number:0{bits}b}" for number in row)
         text += "0" * (-len(text) % 32)
         rows += bytes(int(text[start : start + 8], 2) for start in range(0, len(text), 8))

@@ -1,4 +1,4 @@
-"""Splits, batches, files."""
+"""Image data: splits, batches, order and image folders."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,7 @@ from scalian_exp.run.training import train
 
 
 class Numbered(InMemoryImages):
-    """Images that are their own index, as two bytes."""
+    """Data set whose images encode their own index in two bytes."""
 
     def read(self) -> dict[str, dict[str, Tensor]]:
         def numbered(first: int, count: int) -> dict[str, Tensor]:
@@ -48,7 +48,7 @@ def test_splits_are_disjoint_complete_and_the_same_after_a_second_setup() -> Non
     assert {split: labels(data, split) for split in first} == first
     assert [len(first[split]) for split in first] == [800, 200, 300]
     assert sorted(first["train"] + first["val"] + first["test"]) == list(range(1300))
-    torch.manual_seed(99)  # a split is a fact of the data, not of the run
+    torch.manual_seed(99)  # splits depend on the data, not on the run
     again = Numbered(1, [1, 2], val_size=200)
     again.setup()
     assert labels(again, "val") == first["val"]
@@ -244,7 +244,7 @@ def test_image_folder_splits_classes_and_reads_by_batches(tmp_path: Path) -> Non
     data.setup("test")
     paths = {split: {str(path) for path in data.splits[split].paths} for split in ("train", "val", "test")}
     assert sum(map(len, paths.values())) == 40
-    assert all(3 <= len(paths[split]) <= 13 for split in ("val", "test"))  # 8 each, but chance has a part
+    assert all(3 <= len(paths[split]) <= 13 for split in ("val", "test"))  # 8 each on average
     assert len(set.union(*paths.values())) == 40
     batch = next(iter(data.train_dataloader()))
     assert batch["image"].shape == (10, 3, 8, 8)
@@ -267,7 +267,7 @@ def test_image_folder_never_trains_on_the_test_folder(tmp_path: Path) -> None:
     data = ImageFolder(str(tmp_path), 1, [8, 8], num_workers=0, held_out=0.2)
     data.setup()
     assert len(data.splits["train"]) + len(data.splits["val"]) == 20
-    assert 1 <= len(data.splits["val"]) <= 8  # 4 but for chance
+    assert 1 <= len(data.splits["val"]) <= 8  # 4 on average
     assert all("test" in path.parts for path in data.splits["test"].paths)
     assert not any("test" in path.relative_to(tmp_path).parts for path in data.splits["train"].paths)
     assert set(data.splits["test"].labels) == {1}  # dog is the second class of the training images
@@ -329,7 +329,7 @@ def test_an_unreadable_image_is_told(tmp_path: Path) -> None:
 
 
 def test_removing_an_image_leaves_the_others_in_their_splits(tmp_path: Path) -> None:
-    """Else a repaired folder would move training images into the test split of a resumed run."""
+    """Otherwise repairing a folder would move training images into the test split of a resumed run."""
     save_images(tmp_path, 60)
 
     def splits() -> dict[str, set[str]]:
@@ -356,7 +356,7 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
 
 
 def test_training_with_loader_processes_resumes_to_the_bit(tmp_path: Path) -> None:
-    """Their first batches are asked for before the resumed epoch begins."""
+    """Worker processes request their first batches before the resumed epoch begins."""
     (tmp_path / "photos").mkdir()
     for number in range(20):
         Image.fromarray(np.full((8, 8, 3), 10 * number, np.uint8)).save(tmp_path / f"photos/{number}.png")

@@ -1,4 +1,4 @@
-"""Which class a mask file means, whatever program wrote it."""
+"""Mask files are decoded to the classes they mean, whatever program wrote them."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ from scalian_exp.datasets.mask_folder import MaskFolder
 from scalian_exp.refusal import Refusal
 
 VOC = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
-"""the first colours of PASCAL VOC's palette; 224, 224, 192 is its void's, at 255"""
+"""First colours of PASCAL VOC's palette; void is 224, 224, 192, at 255."""
 
 
 def indexed(numbers: list[int], palette: list[list[int]]) -> Image.Image:
@@ -60,7 +60,7 @@ def test_black_is_class_0_wherever_a_program_puts_it_in_its_palette(order: list[
 def test_palettes_of_greys_mean_the_same_in_every_format(
     format: str, numbers: list[int], greys: list[int], classes: list[int] | None, tmp_path: Path
 ) -> None:
-    """Black and white are the classes 0 and 1, and greys that rise with their numbers say nothing else than these."""
+    """Black and white are the classes 0 and 1; greys that increase with their numbers mean the same as the numbers."""
     file = tmp_path / f"mask.{format.lower()}"
     indexed(numbers, [[grey] * 3 for grey in greys]).save(file, format)
     with opened(file) as picture:
@@ -83,7 +83,7 @@ def test_a_black_and_white_mask_is_the_same_from_any_program(values: list[int]) 
         saved(rgb, "GIF"),
         saved(rgb.quantize(2)),
         saved(rgb.quantize(8)),
-        rgb.convert("P"),  # the colours of old browsers
+        rgb.convert("P"),  # the web-safe palette
         rgb.convert("P", palette=Image.Palette.ADAPTIVE, colors=4),
         grey.convert("1"),
         saved(grey.convert("1"), "TIFF"),
@@ -104,9 +104,9 @@ def test_greys_are_class_numbers_in_whatever_order_the_palette_has_them() -> Non
 
 def test_numbers_count_where_colours_say_nothing() -> None:
     picture = saved(indexed([0, 2, 1, 255], [*VOC, *[[9, 9, 9]] * 251, [224, 224, 192]]))
-    for palette in (None, VOC):  # void's colour is in neither
+    for palette in (None, VOC):  # neither has void's colour
         assert found(picture, Classes(4, 255, palette)) == [0, 2, 1, VOID_BYTE]
-    assert found(indexed([0, 1, 2], [[0] * 3, [85] * 3, [170] * 3]), Classes(3)) == [0, 1, 2]  # spread for the eye
+    assert found(indexed([0, 1, 2], [[0] * 3, [85] * 3, [170] * 3]), Classes(3)) == [0, 1, 2]  # spread for visibility
     assert found(indexed([0, 1, 1], [[0, 0, 0], [1, 1, 1]]), Classes(2, palette=[[0, 0, 0], [255, 0, 0]])) == [0, 1, 1]
 
 
@@ -121,7 +121,7 @@ def test_the_palette_of_the_data_set_counts_more_than_numbers() -> None:
 
 
 def test_grey_masks_follow_a_palette_of_greys() -> None:
-    """Else the figures would show the classes in each other's colours."""
+    """Otherwise figures would show classes in each other's colours."""
     white_first = Classes(2, palette=[[255] * 3, [0] * 3])
     assert found(Image.fromarray(np.array([[0, 255]], np.uint8)), white_first) == [1, 0]
     assert found(Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1"), white_first) == [1, 0]
@@ -204,12 +204,12 @@ def test_greys_against_the_order_of_their_numbers_are_refused(tmp_path: Path) ->
     advice = r"0.png has greys that don't increase with their numbers \(\[250, 250, 250\], .*dataset.palette="
     with pytest.raises(Refusal, match=advice):
         save_all(tmp_path / "both", [indexed([0, 1, 1], [light, dark])]).setup()
-    with pytest.raises(Refusal, match=advice):  # in no file alone
+    with pytest.raises(Refusal, match=advice):  # not visible in a single file
         save_all(tmp_path / "each", [indexed([0, 0], [light]), indexed([1, 1], [dark, dark])]).setup()
 
 
 def test_colours_that_a_gif_file_orders_are_no_classes(tmp_path: Path) -> None:
-    """Its writers drop unused colours and sort the others: the numbers of two files needn't mean the same."""
+    """GIF writers drop unused colours and sort the others, so equal numbers in two files may mean different classes."""
     black, red, green = [0] * 3, [200, 0, 0], [0, 200, 0]
     advice = r"the GIF file, so its numbers need not be the classes; .*: dataset\.palette="
     for numbers, palette in (([0, 1], [red, green]), ([0, 1, 2], [black, red, green]), ([1, 0], [red, [255] * 3])):

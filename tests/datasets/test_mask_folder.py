@@ -1,4 +1,4 @@
-"""A folder of images and masks: splits, sizes, and everything that can be wrong with it."""
+"""Folders of images and masks: splits, sizes, and all kinds of broken input."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from scalian_exp.refusal import Refusal
 
 
 def save_pair(folder: Path, name: str, size: tuple[int, int] = (20, 10), colours: bool = False) -> None:
-    """A mask of three rows of classes (0, 1, 2), and an image that is 100 times the class, as JPEG."""
+    """Save a mask with three rows of classes (0, 1, 2), and an image of 100 times the class, as JPEG."""
     width, height = size
     labels = np.repeat(np.arange(height) * 3 // height, width).reshape(height, width).astype(np.uint8)
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def test_pairs_are_held_out_by_their_names(tmp_path: Path) -> None:
     data.setup()
     before = {split: stems(data, split) for split in ("train", "val", "test")}
     assert sum(map(len, before.values())) == len(set.union(*before.values())) == 40
-    assert all(3 <= len(before[split]) <= 14 for split in ("val", "test"))  # 8 each, but for chance
+    assert all(3 <= len(before[split]) <= 14 for split in ("val", "test"))  # 8 each on average
     gone = min(before["train"])
     (tmp_path / f"images/{gone}.jpg").unlink()
     (tmp_path / f"masks/{gone}.png").unlink()
@@ -109,7 +109,7 @@ def test_black_and_white_masks_need_no_more_words(tmp_path: Path) -> None:
 
 
 def nothing(root: Path) -> None:
-    """The arguments are wrong enough."""
+    """Change no file: the arguments alone are wrong."""
 
 
 def remove(name: str) -> Callable[[Path], object]:
@@ -117,7 +117,7 @@ def remove(name: str) -> Callable[[Path], object]:
 
 
 def turn(root: Path) -> None:
-    """An image that a camera held upright, beside a mask that doesn't say so."""
+    """Save an image rotated by its EXIF tag, beside a mask without the tag."""
     with Image.open(root / "images/1.jpg") as image:
         exif = image.getexif()
         exif[0x0112] = 6

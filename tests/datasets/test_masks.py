@@ -1,4 +1,4 @@
-"""A class for every pixel: numbers, splits, and what the configs say of them."""
+"""Segmentation data: class numbers, splits, and the facts in the configs."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from scalian_exp.refusal import Refusal
 
 
 class Given(Masks):
-    """The same two images in every split, with these labels."""
+    """Data with two images in every split, with these labels."""
 
     labels = torch.tensor([[[0, 1], [2, 255]]] * 2, dtype=torch.uint8)
 
@@ -69,7 +69,7 @@ def mask(mode: str, values: list[int]) -> Image.Image:
     if mode == "P":
         picture = Image.fromarray(pixels.astype(np.uint8)).convert("P")
         picture.putdata(values)
-        picture.putpalette([9, 9, 9] * 256)  # colours say nothing: the index counts
+        picture.putpalette([9, 9, 9] * 256)  # equal colours carry no information: numbers count
         return picture
     if mode == "RGB":
         return Image.fromarray(np.stack([pixels, pixels * 0, pixels * 2], -1).astype(np.uint8))
@@ -139,7 +139,7 @@ def test_fake_masks_have_every_class_and_void_where_asked_for() -> None:
 
 
 class Spied(FashionScenes):
-    """Remembers which garments each split was given."""
+    """Scenes that record which garments each split was given."""
 
     def scenes(self, garments: Examples, size: int, rng: np.random.Generator) -> TensorBatches:
         self.given = [*getattr(self, "given", []), {image.numpy().tobytes() for image in garments["image"]}]
@@ -174,7 +174,7 @@ def test_a_garment_lies_where_it_hides_least() -> None:
     mask[:] = 0
     places = {free_place(mask, 10, np.random.default_rng(seed), places=1) for seed in range(200)}
     assert len(places) > 150
-    assert max(places)[0] == 20  # reaches the edges, not beyond
+    assert max(places)[0] == 20  # reaches the edges, but not beyond
     assert max(left for _, left in places) == 40
 
 
@@ -210,7 +210,7 @@ def test_configs_name_and_colour_every_class_and_can_be_built(dataset: str, tmp_
 
 
 def test_published_colours_are_the_published_ones() -> None:
-    """VOC's by its rule (bits of the class, from the highest bit of red, green and blue), Cityscapes' by its table."""
+    """VOC's palette follows its rule (class bits fill red, green and blue from the top), Cityscapes' its table."""
 
     def colour(number: int) -> list[int]:
         return [sum((number >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)]

@@ -1,4 +1,4 @@
-"""Published data sets in miniature: layouts, splits, numbers, downloads."""
+"""Published segmentation data in miniature: layouts, splits, class numbers, downloads."""
 
 import hashlib
 import zipfile
@@ -25,7 +25,7 @@ def save(path: Path, pixels: np.ndarray) -> bytes:
 
 
 def small_camvid(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SegNet's zip with 3, 1 and 2 frames of 8×6 pixels."""
+    """Write a miniature of SegNet's zip: 3, 1 and 2 frames of 8×6 pixels."""
     rng, content = np.random.default_rng(0), b""
     for split, size in (("train", 3), ("val", 1), ("test", 2)):
         for index in range(size):
@@ -85,7 +85,7 @@ def test_a_download_that_fails_or_brings_something_else_leaves_nothing(
 def test_a_folder_that_is_broken_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_camvid(tmp_path, monkeypatch)
     data = CamVid(str(tmp_path), 3, [6, 8], 11, 11)
-    data.prepare_data()  # it is there
+    data.prepare_data()  # the folder exists
     mask = tmp_path / "CamVid/valannot/val_0.png"
     whole = mask.read_bytes()
     for damage, sentence in (

@@ -1,4 +1,4 @@
-"""Ratings from GroupLens' files and anybody's: what they hold, how they are split, which sentence a broken one gets."""
+"""Ratings from GroupLens' and users' files: content, splits, and messages about broken files."""
 
 import hashlib
 import shutil
@@ -28,13 +28,13 @@ PUBLISHED = dict(MovieLens100k.published)
 
 @pytest.fixture(autouse=True)
 def _small_editions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The published sets are smaller here."""
+    """Skip the check for completeness, because the tests' sets are smaller than the published ones."""
     for kind in (MovieLens100k, MovieLens1M, MovieLensLatestSmall):
         monkeypatch.setattr(kind, "published", {})
 
 
 def write_100k(root: Path, test_rating: int = 5) -> Path:
-    """Six users and five films in the format of MovieLens 100k; every fifth rating is a test rating."""
+    """Write six users and five films in the format of MovieLens 100k; every fifth rating is a test rating."""
     folder = root / "ml-100k"
     folder.mkdir(parents=True)
     flags = "|".join("0" for _ in range(18))
@@ -112,7 +112,7 @@ def test_splits_depend_on_no_seed(tmp_path: Path) -> None:
     "model", ["rbm_cf", "rbm_cf_items", "autorec_items", "biased_mf", "rating_bias", "multvae", "popularity"]
 )
 def test_no_rating_of_the_test_split_reaches_training(model: str, tmp_path: Path) -> None:
-    """With all test ratings others, the trained network is the same to the bit."""
+    """Changing all test ratings leaves the trained network bit-for-bit the same."""
     states = []
     for rating in (2, 5):
         write_100k(tmp_path / str(rating), rating)
@@ -121,7 +121,7 @@ def test_no_rating_of_the_test_split_reaches_training(model: str, tmp_path: Path
             f"dataset.root={tmp_path / str(rating)}",
             "dataset.users=6",
             "dataset.items=5",
-            "dataset.liked=2",  # so that something of the few ratings held out for validation is
+            "dataset.liked=2",  # low enough that some of the few validation ratings are liked
         ]
         train(tiny(model, *said, "test=false", "trainer.max_epochs=2"), tmp_path / f"run{rating}")
         states.append(load(tmp_path / f"run{rating}/checkpoints/last.ckpt").task.state_dict())
@@ -133,7 +133,7 @@ def test_a_level_that_nobody_can_like_is_refused() -> None:
         MovieLens100k("nowhere", 6, 5, LEVELS, liked=6)
     with pytest.raises(Refusal, match=r"dataset.levels=\[\] has no rating"):
         MovieLens100k("nowhere", 6, 5, [])
-    MovieLens100k("nowhere", 6, 5, [1], liked=1)  # a like, or nothing
+    MovieLens100k("nowhere", 6, 5, [1], liked=1)  # liked or not rated
 
 
 def test_a_rating_in_both_splits_is_refused(tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_a_split_without_ratings_is_refused(tmp_path: Path) -> None:
 
 
 def many(folder: Path, value: Callable[[int, int], float]) -> Path:
-    """Ratings of 20 users and 12 items."""
+    """Write ratings of 20 users and 12 items."""
     rows = [f"u{u},i{i},{value(u, i):g}" for u in range(20) for i in range(12) if (u * 5 + i * 3) % 4]
     folder.mkdir()
     (folder / "ratings.csv").write_text("user,item,rating\n" + "\n".join(rows))
@@ -338,7 +338,7 @@ def many(folder: Path, value: Callable[[int, int], float]) -> Path:
 
 @pytest.mark.parametrize("model", ["rbm_cf", "rbm_cf_items", "biased_mf", "rating_bias", "autorec_users", "multvae"])
 def test_a_scale_may_begin_anywhere(model: str, tmp_path: Path) -> None:
-    """−2 to 2 are 1 to 5 by another name: nothing but the names may differ."""
+    """A scale from −2 to 2 trains exactly as one from 1 to 5; only the levels' names differ."""
     found = []
     for name, offset in (("above", 0), ("below", -3)):
         root = many(tmp_path / name, lambda u, i, offset=offset: 1 + (u * 7 + i * u) % 5 + offset)  # type: ignore[misc]
@@ -362,7 +362,7 @@ def test_levels_are_found_in_the_file(tmp_path: Path) -> None:
     assert (data.levels[0], data.liked) == (1, 5)
     data.setup()
     table = data.splits["test"].rating + data.splits["test"].target
-    assert sorted(table.unique().tolist()) == list(range(12))  # a rating of 0 is 1 there, and 0 none
+    assert sorted(table.unique().tolist()) == list(range(12))  # there a rating of 0 is 1, and 0 means unrated
     jester = many(tmp_path / "jester", lambda u, i: ((u * 97 + i * 31) % 2001 - 1000) / 100)
     data = RatingsCSV(str(jester), 20, 12, "auto")
     assert (data.scale[0], data.scale[-1], len(data.scale), data.continuous) == (-9.76, 9.98, 21, True)

@@ -1,4 +1,4 @@
-"""Data in shards is the same data, and takes no memory."""
+"""Sharded data equals the original data and doesn't stay in memory."""
 
 import json
 import shutil
@@ -22,13 +22,13 @@ FAKE = ["dataset.in_channels=1", "dataset.image_size=[16,16]"]
 
 
 def written(root: Path, folder: Path, *words: str) -> None:
-    """By the script, in a process of its own, as litdata starts others."""
+    """Run make_shards.py in a subprocess, because litdata starts processes."""
     script = [sys.executable, str(root / "scripts/make_shards.py"), str(folder)]
     subprocess.run([*script, *words], check=True, capture_output=True, timeout=200)
 
 
 def empty_examples(count: int) -> bytes:
-    """A shard of so many examples without a byte each: the number, where each begins, and where the last ends."""
+    """Write a shard of this many empty examples: a header with their number, their offsets and the end."""
     return struct.pack(f"<{count + 2}I", count, *[4 * (count + 2)] * (count + 1))
 
 
@@ -68,7 +68,7 @@ def test_an_epoch_takes_every_example_once_and_few_shards_at_a_time(tmp_path: Pa
     assert order.tolist() != torch.cat([*ShuffledBatches(data, 4, epoch=2)]).tolist()
     (tmp_path / "index.json").write_text(json.dumps({"chunks": shards[::-1]}))
     assert data.identity["size"] == 15
-    assert ShardedExamples(tmp_path, mixed=2).identity != data.identity  # a run doesn't go on with others
+    assert ShardedExamples(tmp_path, mixed=2).identity != data.identity  # so a run won't resume on other shards
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ print(sum(sizes) // 2**20, most - before)
 
 
 def test_a_shard_that_is_not_whole_is_named(tmp_path: Path) -> None:
-    """Cut at its end or inside, lengthened, of another split, empty: seen before anything is trained."""
+    """Shards that are truncated, lengthened, swapped or empty are refused before training."""
     whole = struct.pack("<5I", 3, 20, 24, 28, 32) + bytes(range(12))
     index = {"chunks": [{"chunk_size": 3, "chunk_bytes": len(whole), "filename": "chunk-0-0.bin"}]}
     (tmp_path / "index.json").write_text(json.dumps(index))
@@ -143,7 +143,7 @@ def test_the_shards_that_are_written_are_whole_and_cut_ones_are_refused(shards: 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_data(root: Path, tmp_path: Path) -> None:
-    """A quarter of a gigabyte, read in less than 16 MB. Files that are only mapped are left to the system."""
+    """Reading a quarter of a gigabyte takes less than 16 MB, not counting memory-mapped files."""
     fake = ["dataset=fake_images", "dataset.in_channels=3", "dataset.image_size=[64,64]", "dataset.train_size=22000"]
     written(root, tmp_path / "large", *fake)
     said = subprocess.run([sys.executable, "-c", READ, str(tmp_path / "large")], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Texts as vectors, and what is wrong with a file of them."""
+"""Text data: TF-IDF vectors, splits, and messages about broken files."""
 
 import codecs
 import hashlib
@@ -38,7 +38,7 @@ def test_rows_are_directions_and_splits_disjoint(tmp_path: Path) -> None:
     assert data.class_names == ["a", "b"]
     assert [len(data.splits[split]) for split in ("train", "val", "test")] == [2, 1, 1]
     batch = next(iter(data.loader("train")))
-    assert batch["text"].shape == (2, 8)  # padded: there are not so many words
+    assert batch["text"].shape == (2, 8)  # padded: there are fewer words
     assert torch.allclose(batch["text"].norm(dim=1), torch.ones(2))
     seen = data.splits["train"].texts + data.splits["val"].texts  # type: ignore[attr-defined]
     assert sorted(seen) == ["green, sour apple", "red apple", "red cherry"]
@@ -107,7 +107,7 @@ def test_more_validation_texts_than_texts_are_refused_with_the_numbers_that_woul
 
 
 def test_texts_that_changed_do_not_fit_an_old_run(tmp_path: Path) -> None:
-    """Their columns would stand for other words, and no shape would tell."""
+    """The columns would mean other words, which shapes alone can't reveal."""
     data = texts(csv_folder(tmp_path, GOOD))
     state = data.state_dict()
     again = texts(tmp_path)
@@ -123,7 +123,7 @@ def test_files_of_a_spreadsheet_are_read(tmp_path: Path) -> None:
 
 
 def newsgroups_archive(file: Path, messages: dict[str, str]) -> str:
-    """A miniature of the published archive; returns its hash."""
+    """Write a miniature of the published archive, and return its hash."""
     with tarfile.open(file, "w:gz") as archive:
         for name, text in messages.items():
             member = tarfile.TarInfo(f"20news-bydate-{name}")
@@ -133,7 +133,7 @@ def newsgroups_archive(file: Path, messages: dict[str, str]) -> str:
 
 
 def test_newsgroups_come_from_the_published_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not from scikit-learn's copy, which is a pickle; but it cleans and orders them as scikit-learn does."""
+    """Messages come from the archive, not scikit-learn's pickle, but are cleaned and ordered as by scikit-learn."""
     made = {
         "train/sci.space/1": "From: a@b\n\nrockets fly\n\n-- \nme",
         "train/rec.autos/2": "From: c\n\nmotors turn",
