@@ -21,6 +21,7 @@ from scalian_exp.checkpoint import load
 from scalian_exp.networks.fastfcn import Encoding, FastFCN
 from scalian_exp.networks.parts.exported import class_logits
 from scalian_exp.networks.parts.resampling import by_areas, resized
+from scalian_exp.networks.segnet import SegNet
 
 VARIANTS = {
     "fcn8s": ["model.network.border=true"],
@@ -74,16 +75,25 @@ def averaged(
     dilation: Any = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Tensor:
-    """Pool by means instead of maxima."""
-    assert (dilation, return_indices) == (1, False)
-    return F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad=False)
+) -> Any:
+    """Pool by means instead of maxima; the means come from all places at once."""
+    assert dilation == 1
+    means = F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad=False)
+    return (means, None) if return_indices else means
+
+
+def spread(x: Tensor, places: None, kernel: list[int], output_size: Any) -> Tensor:
+    """Undo `averaged`: copy each mean to all the places that it comes from."""
+    assert places is None
+    copies = x.repeat_interleave(kernel[0], -2).repeat_interleave(kernel[1], -1)
+    rows, columns = (side - copy for side, copy in zip(output_size, copies.shape[-2:], strict=True))
+    return F.pad(copies, (0, columns, 0, rows))
 
 
 def centre(network: Any, size: tuple[int, int], rows: slice, columns: slice) -> tuple[float, float]:
     """Return the centre of the input gradient of some pixels' first logit."""
     x = torch.ones(1, 3, *size, dtype=torch.double, requires_grad=True)
-    with patch("torch.nn.functional.max_pool2d", averaged):
+    with patch("torch.nn.functional.max_pool2d", averaged), patch("torch.nn.functional.max_unpool2d", spread):
         class_logits(network, x)[0, 0, rows, columns].sum().backward()
     assert x.grad is not None
     mass = x.grad[0].sum(0)
@@ -95,7 +105,9 @@ def centre(network: Any, size: tuple[int, int], rows: slice, columns: slice) -> 
 @pytest.mark.parametrize(("model", "overrides"), CASES)
 def test_what_a_pixel_sees_lies_around_it(model: str, overrides: list[str]) -> None:
     network = seeing_centres(build_task(tiny(model, *overrides)).network)
-    copying = any(isinstance(module, nn.ConvTranspose2d) and learned(module) for module in network.modules())
+    copying = isinstance(network, SegNet) or any(
+        isinstance(module, nn.ConvTranspose2d) and learned(module) for module in network.modules()
+    )
     # copies of a unit are right on average over the pixels that share it
     side = network.total_stride if copying else 1
     for size, (top, left) in product(SIZES, PLACES):
