@@ -75,7 +75,7 @@ def test_tiramisus_weight_decay_spares_biases_and_shifts() -> None:
 
 
 def test_slow_backbones_and_spared_biases_go_together() -> None:
-    decay = ["model.head_lr=10", "+model.decay_biases=false", "+model.optimizer.weight_decay=0.5"]
+    decay = ["model.head_lr=10", "+model.decay_biases=false", "model.optimizer.weight_decay=0.5"]
     task = build_task(tiny("deeplab_v3", "model.optimizer.lr=0.01", *decay))
     names = {id(p): name for name, p in task.network.named_parameters()}
     groups = task.make_optimizer().param_groups
