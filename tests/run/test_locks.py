@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -87,6 +88,51 @@ def test_of_starts_at_once_in_one_folder_one_trains(tmp_path: Path) -> None:
     assert sorted(process.returncode for process in both) == [0, 1]
     assert "in use" in "".join(errors) or "holds a run already" in "".join(errors)
     assert len(json.loads((tmp_path / "run/environment.json").read_text())) == 1
+
+
+WAITS = '''
+import time
+from pathlib import Path
+from pytorch_lightning import Callback
+
+class Waits(Callback):
+    """Says that every process trains, and waits for a file before it goes on."""
+
+    def on_train_start(self, trainer, task):
+        Path(f"trains_{trainer.global_rank}").touch()
+        while not Path("go").exists():
+            time.sleep(0.1)
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_processes_that_torchrun_has_started_share_one_lock(tmp_path: Path) -> None:
+    """Starts and resumes in the folder are refused as long as they train, and change nothing there."""
+    (tmp_path / "waits.py").write_text(WAITS)
+    said = [*QUICK, "trainer/accelerator=ddp_cpu", "trainer.devices=2", "test=false", "hydra.run.dir=run"]
+    said += ["+callbacks.waits._target_=waits.Waits"]
+    alone = [sys.executable, "-m", "scalian_exp.train"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", *alone[1:]]
+    first = subprocess.Popen([*torchrun, *said], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not all((tmp_path / f"trains_{rank}").exists() for rank in range(2)):
+            assert first.poll() is None
+            time.sleep(0.1)
+        before = tree(tmp_path)
+        for start in (torchrun, alone):
+            for arguments in (said, ["resume=run", "trust=waits"]):
+                second = subprocess.run([*start, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+                assert second.returncode == 1, second.stderr
+                assert "run is in use: process " in second.stderr, second.stderr
+                assert tree(tmp_path) == before, arguments
+        (tmp_path / "go").touch()
+        assert first.wait() == 0
+    finally:
+        first.kill()
+        first.wait()
+    assert folders.state(tmp_path / "run") is folders.State.FINISHED
+    assert not list((tmp_path / "run").glob(".lock*"))
 
 
 def test_a_lock_outlives_neither_its_process_nor_waits_for_its_children(tmp_path: Path) -> None:
