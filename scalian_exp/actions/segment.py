@@ -93,10 +93,7 @@ class Segment(Action):
         if seen.numel() < x.numel():
             sizes = ["×".join(map(str, image.shape[-2:])) for image in (seen, x)]
             print("The network sees the image at {} of its {} pixels; scale=1 is its original size.".format(*sizes))
-        probabilities = self.probabilities(model, seen)
-        if model.task.crf is not None:  # its extents are in pixels of training images
-            probabilities = model.task.crf(probabilities.clamp_min(1e-9).log(), unit(seen))
-        mask = likeliest(probabilities, *x.shape[-2:]).cpu()
+        mask = self.mask(model, seen, *x.shape[-2:])
         task, names = model.task, model.task.class_names
         classes = colours(task.num_classes, task.palette)
         folder.mkdir(parents=True, exist_ok=True)
@@ -147,6 +144,13 @@ class Segment(Action):
         if height * width > LARGEST_IMAGE:
             raise Refusal(f"The image has {height}×{width} pixels, more than memory may hold; take a smaller image.")
         return x if size == (height, width) else resized(x, size)
+
+    def mask(self, model: Loaded, x: Tensor, height: int, width: int) -> Tensor:
+        """Return the likeliest class of every pixel, uint8 (height, width), of an image as the network sees it."""
+        probabilities = self.probabilities(model, x)
+        if model.task.crf is not None:  # its extents are in pixels of training images
+            probabilities = model.task.crf(probabilities.clamp_min(1e-9).log(), unit(x))
+        return likeliest(probabilities, height, width).cpu()
 
     def probabilities(self, model: Loaded, x: Tensor) -> Tensor:
         """Return class probabilities (1, K, H, W), averaged where tiles overlap, with less weight near their edges."""
@@ -206,12 +210,11 @@ def boxes(mask: Tensor, smallest: int) -> list[Box]:
 def boxes_of(ids: np.ndarray, number: int, smallest: int) -> list[Box]:
     """Return boxes around the connected regions of one class."""
     regions, count = label(ids == number)
-    sizes = counts(regions, count + 1)[1:]
-    return [
-        Box(number, rows.start, columns.start, rows.stop, columns.stop)
-        for (rows, columns), size in zip(find_objects(regions), sizes, strict=True)
-        if size >= smallest
-    ]
+    large = counts(regions, count + 1) >= smallest
+    large[0] = False  # what is of other classes
+    numbers = np.where(large, large.cumsum(), 0).astype(regions.dtype)  # of large regions: small ones may be millions
+    np.take(numbers, regions, out=regions, mode="clip")
+    return [Box(number, rows.start, columns.start, rows.stop, columns.stop) for rows, columns in find_objects(regions)]
 
 
 def answers(image: Tensor, mask: Tensor, regions: list[Box], classes: np.ndarray, names: list[str] | None) -> Figure:
