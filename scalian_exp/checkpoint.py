@@ -110,7 +110,7 @@ def check_progress(contents: dict[str, Any], file: Path, trainer: dict[str, Any]
     match contents:
         case {"loops": {"fit_loop": {"epoch_progress": {"current": {"ready": int(started)}}}}} if all(
             isinstance(contents.get(name), kind) for name, kind in OF_TRAINING.items()
-        ):
+        ) and all(isinstance(state, dict) for state in states_in(contents)):
             pass
         case _:
             raise Refusal(
@@ -129,6 +129,15 @@ def check_progress(contents: dict[str, Any], file: Path, trainer: dict[str, Any]
             f"This run has trained {steps} steps already, which count towards trainer.max_steps={most}; "
             f"give {steps} or more, or -1 for no limit."
         )
+
+
+def states_in(contents: dict[str, Any]) -> Iterator[Any]:
+    """Yield the states of a checkpoint's optimizers and their parts, schedules and callbacks."""
+    yield from contents["lr_schedulers"]
+    yield from contents["callbacks"].values()
+    for state in contents["optimizer_states"]:
+        groups = state.get("param_groups") if isinstance(state, dict) else None
+        yield from (state["state"], *groups) if isinstance(groups, list) and "state" in state else [None]
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", trust: str | Sequence[str] = ()) -> Loaded:
@@ -152,14 +161,23 @@ def load(path: str | Path, device: str | torch.device = "cpu", trust: str | Sequ
     check_origin(config, file, trust, ("model", "loss"))
     check_buildable(config, file, "model", "loss")
     task = build_task(config)
+    load_weights(task, contents, file)
+    folder = file.parent.parent if file.parent.name == CHECKPOINTS else file.parent
+    return Loaded(task.to(device).eval(), config, file, folder, data_state_in(contents), trust)
+
+
+def load_weights(task: nn.Module, contents: dict[str, Any], file: Path) -> None:
+    """Load a checkpoint's weights into the task that its config describes, which then computes as it was trained.
+
+    Raises:
+        Refusal: if they don't fit.
+    """
     try:
         task.load_state_dict(contents["state_dict"])
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         first = str(error).splitlines()[1:2] or [str(error)]
         raise Refusal(f"The weights in {file} don't fit its network any more ({first[0].strip()}).") from error
     compute_as_trained(task.network, contents)
-    folder = file.parent.parent if file.parent.name == CHECKPOINTS else file.parent
-    return Loaded(task.to(device).eval(), config, file, folder, data_state_in(contents), trust)
 
 
 def implied_by(network: nn.Module) -> dict[str, Any]:

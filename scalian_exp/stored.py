@@ -43,7 +43,7 @@ def check_config(config: Any, where: str, advice: str, training: bool = False) -
             raise Refusal(f"{where} is damaged: its {name} must be {KINDS[kind]}; {advice}.")
     if training and "_target_" not in config["trainer"]:
         raise Refusal(f"{where} is damaged: its trainer must be a mapping with _target_; {advice}.")
-    if training and not isinstance(config.get("logger"), dict | None):
+    if training and not isinstance(config.get("logger", "missing"), dict | None):
         raise Refusal(f"{where} is damaged: its logger must be a mapping or null; {advice}.")
     return config
 

@@ -141,7 +141,13 @@ class ResumableCurves(pl.Callback):
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Cut the file back to the rows that the checkpoint knows."""
         if trainer.state.fn == "fit":
-            self.keep(trainer, checkpoint.get(KEY, {"rows": None}))  # older checkpoints store nothing
+            match checkpoint.get(KEY):
+                case {"rows": int() | None, "then": dict() | None} as state:
+                    self.keep(trainer, state)
+                case {"rows": int(rows)}:
+                    self.keep(trainer, {"rows": rows})
+                case _:  # older checkpoints store nothing
+                    self.keep(trainer, {"rows": None})
 
     def keep(self, trainer: Any, state: dict[str, Any]) -> None:
         """Cut the files of all CSV loggers back to a state that a checkpoint stores."""

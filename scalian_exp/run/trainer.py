@@ -64,9 +64,8 @@ def build_trainer(
     given = {"folder": folder, "dirpath": str(folder / CHECKPOINTS), "monitor": task.monitor, "mode": task.mode}
     given |= {"trust": trust, "announce": announce_interruption}
     callbacks = {name: build(f"callbacks.{name}", node, **given) for name, node in chosen(config["callbacks"])}
-    loggers = [
-        build(f"logger.{name}", node, save_dir=str(folder)) for name, node in (config["logger"] or {}).items() if node
-    ]
+    nodes = chosen(config["logger"] or {})
+    loggers = [build(f"logger.{name}", node, save_dir=str(folder)) for name, node in nodes]
     refuse_others("callbacks", callbacks.values(), pl.Callback)
     refuse_others("logger", loggers, Logger)
     frame: list[Any] = [SeededEpochs(config["seed"]), Divergence(), Provenance(config, folder, callbacks), Timing()]
@@ -110,5 +109,5 @@ def check_shares(trainer: dict[str, Any], data: Any) -> None:
 
 
 def chosen(nodes: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the nodes with a _target_; the others are values that an experiment sets for callbacks it leaves out."""
+    """Return the nodes with a _target_; the others are values that an experiment sets for parts that it leaves out."""
     return [(name, node) for name, node in nodes.items() if node and "_target_" in node]

@@ -11,7 +11,7 @@ from pytorch_lightning import seed_everything
 
 from scalian_exp import folders
 from scalian_exp.build import build, build_task
-from scalian_exp.checkpoint import check_progress, compute_as_trained, data_state_in, read
+from scalian_exp.checkpoint import check_progress, data_state_in, load_weights, read
 from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
 from scalian_exp.run import record
@@ -65,7 +65,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             data.load_state_dict(state)
         elif data.state_dict():
             log.info("An earlier version began this run without storing its splits: it continues with today's splits")
-        compute_as_trained(task.network, contents)
+        load_weights(task, contents, last)
     else:
         load_pretrained(task.network)
         if config.get("init_from"):

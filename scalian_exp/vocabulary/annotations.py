@@ -85,7 +85,7 @@ def subscripted(name: str, inner: list[ast.expr]) -> Check:
     if name in MAPPINGS:
         return mapping_of(check_of(inner[-1]))
     if name == "Callable":
-        return lambda value: None if isinstance(value, dict) else "a node with a _target_ and _partial_: true"
+        return lambda value: None if is_built(value) else "a node with a _target_ and _partial_: true"
     return is_node  # a class of somebody's own, such as Loader[int]
 
 
@@ -106,7 +106,7 @@ def named(node: ast.Name | ast.Attribute) -> Check:
     if name == "Tensor":
         return lambda _: ""  # no config can give one
     if name == "Callable":
-        return lambda value: None if isinstance(value, dict) else "a node with a _target_ and _partial_: true"
+        return lambda value: None if is_built(value) else "a node with a _target_ and _partial_: true"
     if node is CLASS or isinstance(node, ast.Attribute):
         return is_node
     raise UnknownAnnotationError(name)
@@ -117,7 +117,7 @@ def anything(_: Any) -> None:
 
 
 def is_node(value: Any) -> str | None:
-    return None if isinstance(value, dict) else "a node with a _target_"
+    return None if is_built(value) else "a node with a _target_"
 
 
 def either(choices: list[ast.expr]) -> Check:

@@ -17,7 +17,7 @@ from tools import composed, fake, fit_together, names, of_each_kind, option, par
 from scalian_exp.commandline.experiment import checked
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.annotations import check_of, expected
-from scalian_exp.vocabulary.checks import check_arguments, check_words
+from scalian_exp.vocabulary.checks import NEEDED, check_arguments, check_words
 from scalian_exp.vocabulary.nodes import targets
 from scalian_exp.vocabulary.options import CONFIGS, options
 from scalian_exp.vocabulary.signatures import signature
@@ -32,6 +32,7 @@ def test_every_triple_is_compatible_or_refused(model: str, monkeypatch: pytest.M
     monkeypatch.setattr("scalian_exp.vocabulary.options.options", OPTIONS)
     for dataset, loss in product(names("dataset"), names("loss")):
         said = {"model": option("model", model), "dataset": option("dataset", dataset), "loss": option("loss", loss)}
+        said = {**dict.fromkeys(NEEDED), **said}
         if fit_together(model, dataset, loss):
             check_words(OmegaConf.create(said))
         else:
@@ -344,6 +345,8 @@ def test_every_annotation_in_use_is_understood() -> None:
         ("Literal[1, 2]", 1, True),
         ("nn.Module", {"_target_": "a.B"}, 3),
         ("Callable", {"_target_": "a.B"}, 3),
+        ("nn.Module", {"_target_": "a.B"}, {"a": 1}),
+        ("Callable", {"_target_": "a.B"}, {"a": 1}),
         ("type[nn.Module]", {"_target_": "a.B"}, 3),
         ("'int | None'", None, "a"),
     ],
