@@ -16,7 +16,7 @@ from torch import nn
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli
-from scalian_exp.vocabulary.options import CONFIGS, files, options
+from scalian_exp.vocabulary.options import CONFIGS, options
 
 TINY = {
     "network.hidden": [8],
@@ -49,7 +49,7 @@ needs_browser = pytest.mark.skipif(
 
 def names(group: str) -> list[str]:
     """All options of a config group, found by listing; old names are left out."""
-    return list(files(group))
+    return list(every_option(group))
 
 
 def composed(*overrides: str) -> Any:
@@ -131,10 +131,15 @@ def numbered(size: int) -> TensorBatches:
     return TensorBatches({"image": torch.arange(size)})
 
 
-@cache
 def option(group: str, name: str) -> dict[str, Any]:
     """What an option's file says and inherits, nothing composed."""
-    return options(group)[name]
+    return every_option(group)[name]
+
+
+@cache
+def every_option(group: str) -> dict[str, dict[str, Any]]:
+    """What the files of a group say and inherit."""
+    return options(group)
 
 
 def fit_together(model: str, dataset: str, loss: str) -> bool:

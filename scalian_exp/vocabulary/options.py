@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -39,7 +40,8 @@ def folders() -> list[Path]:
 
 def searchpath() -> list[Path]:
     """The folders that the command line adds: Hydra keeps them to itself until a config is composed."""
-    said = next((o.value() for o in map(read, sys.argv[1:]) if o and o.key_or_group == SEARCHPATH), None)
+    given = [argument for argument in sys.argv[1:] if SEARCHPATH in argument]  # reading all of them takes a while
+    said = next((o.value() for o in map(read, given) if o and o.key_or_group == SEARCHPATH), None)
     paths = [str(path).removeprefix("file://") for path in said] if isinstance(said, list) else []
     return [Path(path) for path in paths if "://" not in path]
 
@@ -74,7 +76,7 @@ def inherited(config: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in parts(config):
         found = merged(found, part)
-    return found
+    return deepcopy(found)
 
 
 def parts(config: str) -> Iterator[dict[str, Any]]:
