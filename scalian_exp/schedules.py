@@ -52,6 +52,7 @@ class WarmupCosine:
         self.warmup, self.fall = warmup, Cosine(final)
 
     def __call__(self, progress: float) -> float:
+        """Return the factor at a progress in [0, 1]."""
         if progress < self.warmup:
             return max(progress / self.warmup, 1e-3)
         return self.fall((progress - self.warmup) / (1 - self.warmup) if self.warmup < 1 else 0.0)

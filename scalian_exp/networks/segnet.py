@@ -1,5 +1,4 @@
-"""SegNet: Badrinarayanan, Kendall & Cipolla 2017, "A deep convolutional encoder-decoder architecture for image
-segmentation" (IEEE PAMI 39, arXiv:1511.00561)."""
+"""SegNet, which unpools to the encoder's maxima: Badrinarayanan, Kendall & Cipolla 2017 (arXiv:1511.00561)."""
 
 from itertools import pairwise
 

@@ -23,8 +23,10 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
     A run whose network starts others (StartsOthers) gives its weights under this network's names, too.
 
     Args:
+        network: what is initialised.
         data: what the network is to be trained on, set up already; as far as it keeps in checkpoints what its inputs
             stand for, they must stand for the same in the run.
+        run: the other run's folder, or a checkpoint of it.
         trust: packages of others that the run may name.
 
     Returns:
