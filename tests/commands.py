@@ -114,3 +114,14 @@ def process(*arguments: str, cwd: Path, module: str = "train", **environment: st
         timeout=250,
         check=False,
     )
+
+
+def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
+    """The sentence with which a command line is refused: nothing else on stderr, no trace, no run folder."""
+    result = command(*arguments, cwd=cwd, module=module)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(cwd.glob("outputs/*/*")), "a half-made run folder"
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, result.stderr
+    return lines[0]

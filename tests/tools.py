@@ -11,11 +11,11 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from torch import nn
+from torch import Tensor
 
+from scalian_exp.batches import VOID
 from scalian_exp.datasets.images import TensorBatches
-from scalian_exp.networks.rbm import RBM
-from scalian_exp.networks.units import Bernoulli
+from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.options import CONFIGS, options
 
 TINY = {
@@ -148,22 +148,6 @@ def fit_together(model: str, dataset: str, loss: str) -> bool:
     return m["task"] in l["tasks"] and {*m["needs"], *l["needs"]} <= set(d["provides"])
 
 
-def count(network: nn.Module) -> int:
-    """A network's parameters."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def arbitrary_rbm(visible: int = 4, hidden: int = 3, scale: float = 1.0, centred: bool = True) -> RBM:
-    """Return an RBM with random parameters and base rates, and if it is centred random offsets."""
-    rbm = RBM(visible, hidden, Bernoulli(), Bernoulli(), centred)
-    with torch.no_grad():
-        for name, tensor in rbm.state_dict().items():
-            if centred or "offset" not in name:
-                tensor.copy_(scale * torch.randn(tensor.shape))
-        rbm.visible_mean.copy_(torch.rand(visible))
-    return rbm
-
-
 def make_unbeatable(checkpoint: Path) -> None:
     """Change the best score that a checkpoint remembers to 0, which no later epoch reaches."""
     contents = torch.load(checkpoint, weights_only=True)
@@ -221,3 +205,22 @@ def browser(profile: Path) -> Any:
     ):
         options.add_argument(f"--{flag}")
     return webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+
+
+ONE_STEP = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
+
+
+def sentence(data: Any) -> str:
+    """Return the one line with which data refuse to be set up."""
+    with pytest.raises(Refusal) as caught:
+        data.setup()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def some_batch(void: float = 0.3, classes: int = 3) -> tuple[Tensor, Tensor]:
+    """Return logits (2, K, 8, 9) and labels (2, 8, 9), some of which are void."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(classes, (2, 8, 9), generator=generator)
+    labels[torch.rand(2, 8, 9, generator=generator) < void] = VOID
+    return 2 * torch.randn(2, classes, 8, 9, generator=generator), labels

@@ -1,26 +1,20 @@
 """Image data: splits, batches, order and image folders."""
 
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from tools import numbered, tiny
+from tools import numbered
 from torch import Tensor
 
-from scalian_exp.checkpoint import read
 from scalian_exp.datasets.bundled import Digits, FashionMNISTSample
 from scalian_exp.datasets.fake import FakeImages
-from scalian_exp.datasets.folder import ImageFolder
-from scalian_exp.datasets.image_files import read_image
 from scalian_exp.datasets.images import InMemoryImages
 from scalian_exp.datasets.mnist import MNIST, BinarizedMNIST
 from scalian_exp.datasets.order import BatchesInOrder, ShuffledBatches
 from scalian_exp.refusal import Refusal
-from scalian_exp.run.training import train
 
 
 class Numbered(InMemoryImages):
@@ -228,142 +222,3 @@ def test_the_fixed_binarisation_is_read_and_its_files_are_checked(
         "binarized_mnist_train.amat",
         "binarized_mnist_valid.amat",
     ]
-
-
-def save_images(folder: Path, count: int, size: tuple[int, int] = (20, 30)) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for index in range(count):
-        Image.new("RGB", size, (index * 10 % 256, 0, 0)).save(folder / f"{index:03}.png")
-
-
-def test_image_folder_splits_classes_and_reads_by_batches(tmp_path: Path) -> None:
-    for name in ("cat", "dog"):
-        save_images(tmp_path / name, 20)
-    data = ImageFolder(str(tmp_path), 3, [8, 8], batch_size=10, num_workers=0, held_out=0.2)
-    data.setup("fit")
-    data.setup("test")
-    paths = {split: {str(path) for path in data.splits[split].paths} for split in ("train", "val", "test")}
-    assert sum(map(len, paths.values())) == 40
-    assert all(3 <= len(paths[split]) <= 13 for split in ("val", "test"))  # 8 each on average
-    assert len(set.union(*paths.values())) == 40
-    batch = next(iter(data.train_dataloader()))
-    assert batch["image"].shape == (10, 3, 8, 8)
-    assert batch["image"].dtype == torch.uint8
-    assert set(batch["label"].tolist()) <= {0, 1}
-
-
-def test_image_folder_takes_split_folders_as_they_are(tmp_path: Path) -> None:
-    for index, split in enumerate(("train", "val", "test")):
-        save_images(tmp_path / split / "a", index + 1)
-    data = ImageFolder(str(tmp_path), 1, [8, 8], num_workers=0)
-    data.setup()
-    assert [len(data.splits[split]) for split in ("train", "val", "test")] == [1, 2, 3]
-
-
-def test_image_folder_never_trains_on_the_test_folder(tmp_path: Path) -> None:
-    for name in ("cat", "dog"):
-        save_images(tmp_path / "train" / name, 10)
-    save_images(tmp_path / "test" / "dog", 4)
-    data = ImageFolder(str(tmp_path), 1, [8, 8], num_workers=0, held_out=0.2)
-    data.setup()
-    assert len(data.splits["train"]) + len(data.splits["val"]) == 20
-    assert 1 <= len(data.splits["val"]) <= 8  # 4 on average
-    assert all("test" in path.parts for path in data.splits["test"].paths)
-    assert not any("test" in path.relative_to(tmp_path).parts for path in data.splits["train"].paths)
-    assert set(data.splits["test"].labels) == {1}  # dog is the second class of the training images
-    save_images(tmp_path / "test" / "fish", 1)
-    with pytest.raises(Refusal, match="class 'fish'"):
-        ImageFolder(str(tmp_path), 1, [8, 8]).setup()
-    (tmp_path / "train").rename(tmp_path / "learned from")
-    with pytest.raises(
-        Refusal, match=r"has learned from beside test, which may be splits or classes; put every.*train"
-    ):
-        ImageFolder(str(tmp_path), 1, [8, 8]).setup()
-    shutil.rmtree(tmp_path / "learned from")
-    with pytest.raises(Refusal, match="no folder train"):
-        ImageFolder(str(tmp_path), 1, [8, 8]).setup()
-
-
-def test_image_folder_refusals(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"There is no folder .*dataset\.root"):
-        ImageFolder(str(tmp_path / "nowhere"), 3, [8, 8])
-    save_images(tmp_path, 2)
-    with pytest.raises(Refusal, match="needs more images"):
-        ImageFolder(str(tmp_path), 3, [8, 8]).setup()
-    with pytest.raises(Refusal, match="in_channels=2"):
-        ImageFolder(str(tmp_path), 2, [8, 8])
-
-
-def test_the_number_of_classes_must_be_that_of_the_folders(tmp_path: Path) -> None:
-    for name in ("cat", "cow", "dog"):
-        save_images(tmp_path / name, 5)
-    data = ImageFolder(str(tmp_path), 1, [8, 8], num_classes=3)
-    data.setup()
-    assert data.class_names == ["cat", "cow", "dog"]
-    with pytest.raises(Refusal, match=r"3 classes \(cat, cow, dog\), but dataset.num_classes is 2"):
-        ImageFolder(str(tmp_path), 1, [8, 8], num_classes=2).setup()
-    assert data.classes_found == 3
-    with pytest.raises(Refusal, match="has no subfolders, so its images have no classes"):
-        ImageFolder(str(tmp_path / "cat"), 1, [8, 8], num_classes=3).setup()
-    ImageFolder(str(tmp_path / "cat"), 1, [8, 8], held_out=0.3).setup()
-
-
-def test_crop_keeps_proportions_and_resize_does_not(tmp_path: Path) -> None:
-    picture = Image.new("L", (40, 20), 0)
-    picture.paste(255, (10, 0, 30, 20))  # the middle half is white
-    picture.save(tmp_path / "a.png")
-    cropped = read_image(tmp_path / "a.png", (1, 20, 20), "crop")
-    resized = read_image(tmp_path / "a.png", (1, 20, 20), "resize")
-    assert float(cropped.float().mean()) == pytest.approx(255, abs=1)
-    assert float(resized.float().mean()) == pytest.approx(127.5, abs=4)
-
-
-def test_an_unreadable_image_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"no image")
-    with pytest.raises(Refusal, match="can't be read as an image"):
-        read_image(tmp_path / "a.png", (1, 8, 8), "crop")
-    with pytest.raises(Refusal, match="is a folder, not an image; give a file inside it"):
-        read_image(tmp_path, (1, 8, 8), "crop")
-    with pytest.raises(Refusal, match="There is no image file"):
-        read_image(tmp_path / "b.png", (1, 8, 8), "crop")
-
-
-def test_removing_an_image_leaves_the_others_in_their_splits(tmp_path: Path) -> None:
-    """Otherwise repairing a folder would move training images into the test split of a resumed run."""
-    save_images(tmp_path, 60)
-
-    def splits() -> dict[str, set[str]]:
-        data = ImageFolder(str(tmp_path), 1, [8, 8])
-        data.setup()
-        return {name: {path.name for path in part.paths} for name, part in data.splits.items()}  # type: ignore[attr-defined]
-
-    before = splits()
-    assert sum(map(len, before.values())) == 60
-    assert 2 <= len(before["test"]) <= 12
-    gone = sorted(before["train"])[3]
-    (tmp_path / gone).unlink()
-    assert splits() == {**before, "train": before["train"] - {gone}}
-
-
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
-    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
-    Image.fromarray(ramp).save(tmp_path / "a.png")
-    pixels = read_image(tmp_path / "a.png", (1, 8, 8), "crop")
-    assert pixels.flatten().tolist() == (ramp // 256).flatten().tolist()
-    Image.fromarray(ramp.astype(np.int32), mode="I").save(tmp_path / "b.tif")
-    with pytest.raises(Refusal, match="32 bits"):
-        read_image(tmp_path / "b.tif", (1, 8, 8), "crop")
-
-
-def test_training_with_loader_processes_resumes_to_the_bit(tmp_path: Path) -> None:
-    """Worker processes request their first batches before the resumed epoch begins."""
-    (tmp_path / "photos").mkdir()
-    for number in range(20):
-        Image.fromarray(np.full((8, 8, 3), 10 * number, np.uint8)).save(tmp_path / f"photos/{number}.png")
-    photos = ["dataset=image_folder", f"dataset.root={tmp_path / 'photos'}", "dataset.image_size=[8,8]"]
-    words = [*photos, "dataset.num_workers=1", "dataset.batch_size=4", "test=false"]
-    train(tiny("autoencoder", *words, "trainer.max_epochs=2"), tmp_path / "whole")
-    for epochs in (1, 2):
-        train(tiny("autoencoder", *words, f"trainer.max_epochs={epochs}"), tmp_path / "parts")
-    whole, parts = (read(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("whole", "parts"))
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)

@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 import torch
-from tools import arbitrary_rbm
+from small_networks import all_states, arbitrary_rbm
 from torch import Tensor
 
 from scalian_exp.losses.contrastive import ContrastiveDivergence, PersistentCD
@@ -45,7 +45,7 @@ def test_the_partition_function_of_gaussian_units_is_found() -> None:
 def test_both_directions_are_unbiased_and_their_logarithms_are_off_to_either_side() -> None:
     """Forward estimates of Z are unbiased, as are reverse ones of 1/Z if their runs start at exact samples."""
     runs = 100_000
-    rbm, states = arbitrary_rbm(4, 3, 1.5, centred=False), torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
+    rbm, states = arbitrary_rbm(4, 3, 1.5, centred=False), all_states(4)
     rates = rbm.visible.bias(rbm.visible_mean)
     log_ratio = float(exact_log_partition(rbm).value - rbm.visible.cumulant(rates) - 3 * math.log(2))
     betas = [0.0, 0.3, 0.7, 1.0]

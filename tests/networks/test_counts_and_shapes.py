@@ -4,7 +4,8 @@ from itertools import product
 
 import pytest
 import torch
-from tools import count, tiny
+from small_networks import count
+from tools import tiny
 from torch import nn
 
 from scalian_exp.build import build_task

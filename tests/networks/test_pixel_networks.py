@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tools import count
+from small_networks import count
 from torch import Tensor, nn
 
 from scalian_exp.networks.parts.masked import MaskedConv2d

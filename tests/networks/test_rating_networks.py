@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from tools import count
+from small_networks import count
 from torch import Tensor
 
 from scalian_exp.losses.ratings import MultinomialELBO

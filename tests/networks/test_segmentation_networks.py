@@ -1,19 +1,18 @@
 """Parameter counts of the papers, sizes, alignment, and parts against slow twins."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
 import torch.nn.functional as F
-from tools import count
+from small_networks import count
 from torch import Tensor, nn
 
 from scalian_exp.networks.deeplab import DeepLabV2, DeepLabV3, DeepLabV3Plus, LargeFOV, LonelyBatchNorm
-from scalian_exp.networks.fastfcn import JPU, PSP, ASPPHead, EncNet, Encoding, FastFCN
+from scalian_exp.networks.fastfcn import JPU, PSP, ASPPHead, EncNet, FastFCN
 from scalian_exp.networks.fcn import FCN, bilinear
-from scalian_exp.networks.parts.backbones import ResNet
 from scalian_exp.networks.tiramisu import DenseBlock, FCDenseNet
 from scalian_exp.networks.unet import UNet, mirrored
 
@@ -225,89 +224,6 @@ def test_checkpointing_changes_nothing() -> None:
         assert torch.allclose(a, b, atol=1e-6)  # type: ignore[arg-type]
 
 
-def test_resnets_strides_and_torchvisions_names() -> None:
-    from torchvision.models import resnet50
-
-    x = torch.rand(1, 3, 64, 64)
-    for stride, sizes in ((32, [16, 8, 4, 2]), (16, [16, 8, 4, 4]), (8, [16, 8, 8, 8])):
-        assert [f.shape[-1] for f in ResNet(3, 50, 1 / 32, stride)(x)] == sizes  # type: ignore[arg-type]
-    theirs = resnet50(replace_stride_with_dilation=[False, True, True]).eval()
-    ours = ResNet(3, 50, output_stride=8).eval()
-    with patch("torchvision.models.ResNet50_Weights.get_state_dict", return_value=theirs.state_dict()):
-        ours.load_pretrained()
-    y = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(ours.standardise(x)))))
-    for stage in (theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4):
-        y = stage(y)
-    assert torch.allclose(ours(x)[-1], y, atol=1e-4)
-
-
-@pytest.mark.parametrize(("stride", "wanted"), [(16, [2, 4, 8]), (8, [4, 8, 16])])
-def test_v3s_multi_grid(stride: Literal[8, 16], wanted: list[int]) -> None:
-    """Chen et al. 2017, section 3.3: unit rates 1, 2, 4 times the rate of the last stage."""
-    last = DeepLabV3(3, 5, 50, 1 / 32, output_stride=stride).backbone.layer4
-    assert [block.conv2.dilation[0] for block in last] == wanted  # type: ignore[union-attr, operator, index]
-
-
-def test_v2_sums_its_logits() -> None:
-    network = DeepLabV2(3, 5, 50, 1 / 32).eval()
-    x = torch.rand(1, 3, 65, 65)
-    features = network.backbone(x)[-1]
-    wanted = sum(
-        F.conv2d(features, b.weight, b.bias, padding=r, dilation=r)
-        for r, b in zip((6, 12, 18, 24), network.pyramid, strict=True)
-    )  # type: ignore[arg-type]
-    corners = F.interpolate(wanted, (65, 65), mode="bilinear", align_corners=True)  # type: ignore[arg-type]
-    assert torch.allclose(network(x), corners, atol=1e-5)  # the authors' way, for sides of 8·k + 1 pixels
-    network.torchvision_resize = True
-    assert torch.allclose(network(x), F.interpolate(wanted, (65, 65), mode="bilinear"), atol=1e-5)  # type: ignore[arg-type]
-
-
-def test_encoding_against_loops() -> None:
-    """Zhang et al. 2018, eq. 1 and 2, pixel by pixel."""
-    layer = Encoding(3, 4)
-    x = torch.rand(2, 3, 2, 5)
-    wanted = torch.zeros(2, 4, 3)
-    for b in range(2):
-        for i in range(2):
-            for j in range(5):
-                residuals = x[b, :, i, j] - layer.codewords
-                weights = torch.softmax(layer.scale * residuals.square().sum(1), 0)
-                wanted[b] += weights[:, None] * residuals
-    assert torch.allclose(layer(x), wanted, atol=1e-5)
-
-
-def test_jpu_as_the_papers_figure_four() -> None:
-    """Three maps of the finest one's size, seen by separable convolutions of dilation 1, 2, 4 and 8, side by side."""
-    jpu = JPU([8, 16, 32], 6).eval()
-    features = [torch.rand(1, c, s, s) for c, s in ((8, 17), (16, 9), (32, 5))]
-    maps = [reduce(x) for reduce, x in zip(jpu.reduce, features, strict=True)]
-    joined = torch.cat([F.interpolate(m, (17, 17), mode="bilinear", align_corners=True) for m in maps], 1)
-    wanted = []
-    for branch, dilation in zip(jpu.branches, (1, 2, 4, 8), strict=True):
-        (depthwise, norm), (pointwise, last, _) = branch[0], branch[1]  # type: ignore[index]
-        x = F.conv2d(joined, depthwise.weight, padding=dilation, dilation=dilation, groups=18)
-        wanted.append(torch.relu(last(F.conv2d(norm(x), pointwise.weight))))
-    assert torch.allclose(jpu(features), torch.cat(wanted, 1), atol=1e-5)
-
-
-@pytest.mark.parametrize(("stride", "rates"), [(16, [1, 6, 12, 18]), (8, [1, 12, 24, 36])])
-def test_asppss_rates(stride: Literal[8, 16], rates: list[int]) -> None:
-    branches = DeepLabV3(3, 5, 50, 1 / 32, output_stride=stride).aspp.branches
-    assert [branch[0].dilation[0] for branch in branches] == rates  # type: ignore[index]
-
-
-def test_largefov_sees_far_at_stride_8() -> None:
-    network = LargeFOV(3, 5, 1 / 32).eval()
-    x = torch.rand(1, 3, 65, 65)
-    sizes = []
-    fc6: Any = network.backbone[5][0]  # type: ignore[index]
-    fc6.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[-1]))
-    network(x)
-    assert sizes == [9]
-    assert fc6.dilation == (12, 12)
-    assert [layer.dilation[0] for layer in network.backbone[4] if isinstance(layer, nn.Conv2d)] == [2, 2, 2]  # type: ignore[union-attr]
-
-
 @pytest.mark.parametrize("family", [LargeFOV, DeepLabV2, DeepLabV3, DeepLabV3Plus, FastFCN])
 def test_logits_are_enlarged_in_single_precision(family: Any) -> None:
     """Interpolated logits lie between two neighbouring bfloat16 values."""
@@ -324,40 +240,3 @@ def test_batch_norm_of_one_value_takes_what_it_has_learned() -> None:
     layer.running_mean += 1.0  # type: ignore[operator]
     assert torch.allclose(layer(torch.ones(1, 3, 1, 1)), torch.zeros(1, 3, 1, 1), atol=1e-6)
     assert layer(torch.rand(2, 3, 1, 1)).mean().abs() < 1e-5
-
-
-def test_weights_that_cannot_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"model.network.width=1.0"):
-        DeepLabV3(3, 5, width=0.5, pretrained=True)
-    with pytest.raises(ValueError, match="for 3 channels"):
-        FCN(1, 5, pretrained=True)
-    with pytest.raises(ValueError, match="deep stem"):
-        FastFCN(3, 5, pretrained=True)
-
-
-def test_weights_that_cannot_be_had_are_named() -> None:
-    network = LargeFOV(3, 5, pretrained=True)
-    gone = patch("torchvision.models.VGG16_Weights.get_state_dict", side_effect=OSError("no route"))
-    with gone, pytest.raises(ValueError, match=r"vgg16-.*pth"):
-        network.load_pretrained()
-
-
-def test_vgg_weights_go_where_they_belong() -> None:
-    from torchvision.models import vgg16
-
-    theirs = vgg16()
-    ours, large = FCN(3, 5, pretrained=True, border=False).eval(), LargeFOV(3, 5, pretrained=True)
-    with patch("torchvision.models.VGG16_Weights.get_state_dict", return_value=theirs.state_dict()):
-        ours.load_pretrained()
-        large.load_pretrained()
-    z = ours.standardise(torch.rand(1, 3, 64, 64))
-    y = theirs.features(z)
-    for block in ours.backbone:
-        z = F.max_pool2d(block(z), 2, ceil_mode=True)
-    assert torch.allclose(z, y, atol=1e-4)
-    dense = theirs.classifier[0].weight.view(4096, 512, 7, 7)  # type: ignore[operator, union-attr]
-    assert torch.equal(ours.fc6.weight, dense)
-    fc6, fc7 = large.backbone[5][0], large.backbone[5][3]  # type: ignore[index]
-    assert torch.equal(fc6.weight[3, :, 1, 2], dense[12, :, 3, 6])
-    assert torch.equal(fc6.bias, theirs.classifier[0].bias[::4])  # type: ignore[index, arg-type]
-    assert torch.equal(fc7.weight[5, 7, 0, 0], theirs.classifier[3].weight[20, 28])  # type: ignore[index]

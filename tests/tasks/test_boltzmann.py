@@ -1,49 +1,31 @@
 """Training stacks of RBMs, and what is done with them."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from small_networks import STACK, network_after
 from tools import tiny
 
-from scalian_exp.actions.action import data_of, examples
-from scalian_exp.actions.classify import Classify
-from scalian_exp.actions.compare_features import CompareFeatures, as_photos, imagenet_network
-from scalian_exp.actions.complete import Complete
-from scalian_exp.actions.denoise import Denoise
-from scalian_exp.actions.filters import Filters
+from scalian_exp.actions.action import data_of
 from scalian_exp.actions.sample import Sample
 from scalian_exp.apply import apply
-from scalian_exp.batches import called
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.checkpoint import load
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.order import ShuffledBatches
 from scalian_exp.distributed.noise import bernoulli
-from scalian_exp.networks.autoencoder import DenseAutoencoder
-from scalian_exp.networks.corruptions import SaltAndPepper
-from scalian_exp.networks.dbn import DeepBeliefNetwork
 from scalian_exp.networks.dbn_labels import LabelledDBN
-from scalian_exp.networks.units import Bernoulli, Gaussian, Softmax
+from scalian_exp.networks.units import Bernoulli, Softmax
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train
 from scalian_exp.vocabulary.options import options
 
 NOT_OF_LBFGS = ("momentum", "weight_decay", "fused")
-STACK = ["model.network.hidden=[12, 9, 6]", "model.epochs_per_layer=2", "trainer.max_epochs=6"]
-
-
-def network_after(epochs: int, folder: Path, *overrides: str) -> dict[str, torch.Tensor]:
-    train(tiny("dbn", *STACK, *overrides, f"trainer.max_epochs={epochs}"), folder)
-    state: dict[str, torch.Tensor] = load(folder / "checkpoints/last.ckpt").task.network.state_dict()
-    return state
 
 
 def test_only_the_layer_whose_turn_it_is_learns(tmp_path: Path) -> None:
@@ -150,92 +132,11 @@ def test_what_cannot_work_is_refused(overrides: list[str], sentence: str, tmp_pa
         train(tiny("rbm", *overrides), tmp_path / "run")
 
 
-def test_a_stack_unrolls_into_a_classifier_and_an_autoencoder(tmp_path: Path) -> None:
-    network_after(6, tmp_path / "stack")
-    stack = load(tmp_path / "stack").task.network
-    start = [f"init_from={tmp_path / 'stack'}", "model.optimizer.lr=1e-12"]
-    train(tiny("dbn_classifier", "model.network.hidden=[12, 9, 6]", *start), tmp_path / "classifier")
-    images = torch.rand(5, *stack.shape)
-    classifier = load(tmp_path / "classifier").task.network
-    torch.testing.assert_close(classifier.encode(images), stack.encode(images), rtol=0, atol=1e-4)
-    sigmoid = "model.network.activation._target_=torch.nn.Sigmoid"
-    code = "model.network.code_activation._target_=torch.nn.Sigmoid"
-    widths = ["model.network.hidden=[12, 9]", "model.network.latent_dim=6", sigmoid, code, *start]
-    train(tiny("autoencoder", *widths), tmp_path / "autoencoder")
-    autoencoder = load(tmp_path / "autoencoder").task.network
-    torch.testing.assert_close(torch.sigmoid(autoencoder(images)), torch.sigmoid(stack(images)), rtol=0, atol=1e-4)
-
-
-def test_other_units_than_the_stacks_are_refused(tmp_path: Path) -> None:
-    """Logistic weights mean nothing to a ReLU, nor those of a Bernoulli code to a linear one."""
-    network_after(6, tmp_path / "stack")
-    start = ["model.network.hidden=[12, 9]", "model.network.latent_dim=6", f"init_from={tmp_path / 'stack'}"]
-    logistic = "model.network.activation._target_=torch.nn.Sigmoid"
-    linear = "layer 3 has Bernoulli units there, but Identity here"
-    for overrides, sentence in (([], "layer 1 has Bernoulli units there, but ReLU here"), ([logistic], linear)):
-        with pytest.raises(Refusal, match=sentence):
-            train(tiny("autoencoder", *start, *overrides), tmp_path / "run")
-
-
-def test_a_stack_untied_unrolls_into_both_its_ways() -> None:
-    stack = LabelledDBN(1, [2, 2], [3, 2], num_classes=4)
-    stack.rbms[-1].visible_mean.fill_(0.25)
-    stack.untie()
-    with torch.no_grad():
-        for parameter in stack.parameters():
-            parameter.normal_()
-    network = DenseAutoencoder(1, [2, 2], [3], 2, torch.nn.Sigmoid, torch.nn.Sigmoid)
-    network.load_state_dict(stack.weights_for(network))
-    codes, images = torch.rand(5, 2), torch.rand(5, 1, 2, 2)
-    torch.testing.assert_close(network.encode(images), stack.encode(images))
-    torch.testing.assert_close(torch.sigmoid(network.decode(codes)), torch.sigmoid(stack.decode(codes)))
-    lower = stack.generative[0].weight  # (pixels, 3)
-    torch.testing.assert_close(stack.filters(0).flatten(1), lower.T)
-    torch.testing.assert_close(stack.filters(1).flatten(1), stack.rbms[1].weight[:, :3] @ lower.T)
-
-
-def test_nothing_is_drawn_from_an_unfinished_stack(tmp_path: Path) -> None:
-    network_after(2, tmp_path / "stack")
-    said: dict[str, Any] = {"run": str(tmp_path / "stack"), "device": "cpu", "trust": [], "dataset": {"root": None}}
-    for name in ("sample", "complete", "denoise", "embed"):
-        with pytest.raises(Refusal, match="upper 2 of this stack's layers"):
-            apply({**said, "name": name, "action": options("action")[name]})
-
-
 def test_what_began_from_chance_can_be_drawn_from(tmp_path: Path) -> None:
     train(tiny("dbn_up_down"), tmp_path / "run")
     model = load(tmp_path / "run")
     assert model.task.network.layers_untrained == 0
     assert Sample(count=2, frames=1).run(model, tmp_path / "out")
-
-
-def test_unrolling_takes_offsets_into_account() -> None:
-    stack = DeepBeliefNetwork(1, [2, 2], [3, 2], centred=True)
-    for name, tensor in stack.state_dict().items():
-        if name.startswith("rbms"):
-            tensor.copy_(torch.randn(tensor.shape))
-    network = DenseAutoencoder(1, [2, 2], [3], 2, torch.nn.Sigmoid, torch.nn.Sigmoid)
-    network.load_state_dict(stack.weights_for(network))
-    images = torch.rand(5, 1, 2, 2)
-    torch.testing.assert_close(torch.sigmoid(network(images)), torch.sigmoid(stack(images)), rtol=0, atol=1e-5)
-
-
-def test_unrolling_takes_standardised_pixels_and_labels_into_account() -> None:
-    gaussian = DeepBeliefNetwork(1, [2, 2], [3, 2], Gaussian())
-    gaussian.standardise(torch.tensor([0.5, 0.2, 0.1, 0.7]), torch.tensor([0.2, 0.3, 0.4, 0.1]))
-    labelled = LabelledDBN(1, [2, 2], [3, 2], num_classes=4)
-    images = torch.rand(5, 1, 2, 2)
-    for stack in (gaussian, labelled):
-        stack.rbms[-1].visible_mean.fill_(0.25)
-        with torch.no_grad():
-            for parameter in stack.parameters():
-                parameter.normal_()
-        network = DenseAutoencoder(1, [2, 2], [3], 2, torch.nn.Sigmoid, torch.nn.Sigmoid)
-        weights = stack.weights_for(network)
-        network.load_state_dict(weights, strict=False)
-        torch.testing.assert_close(network.encode(images), stack.encode(images), rtol=0, atol=1e-5)
-    assert "decoder.1.weight" not in gaussian.weights_for(network)
-    assert "decoder.1.weight" in weights
 
 
 def test_labels_are_found_by_free_energy_and_held_while_drawing() -> None:
@@ -309,90 +210,6 @@ def test_up_down_learns_the_way_down_and_the_way_up_apart(tmp_path: Path) -> Non
         assert 0 < float((up - tied).abs().max()) < 0.5
         assert 0 < float((down - tied).abs().max()) < 0.5
         assert not torch.equal(up, down)
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("stack") / "run"
-    train(tiny("dbn_labels", "dataset.image_size=[8, 8]", *STACK), folder)
-    return folder
-
-
-def test_a_stack_with_labels_classifies_by_them(stack: Path, tmp_path: Path) -> None:
-    model = load(stack)
-    files = Classify(count=4).run(model, tmp_path)
-    assert [file.name for file in files] == ["classes.csv", "classes.png"]
-    x = examples(model, 4)["image"]
-    energies = model.task.network.free_energies(model.task.network.means_above(x, 2))
-    with files[0].open(newline="", encoding="utf-8") as stream:
-        likeliest = [row["class"] for row in csv.DictReader(stream) if row["rank"] == "1"]
-    assert likeliest == [called(model.task.class_names, k) for k in energies.argmin(1).tolist()]
-
-
-def test_actions_leave_pictures(stack: Path, tmp_path: Path) -> None:
-    model = load(stack)
-    files = Sample(count=4, frames=3, label=2).run(model, tmp_path)
-    with Image.open(files[1]) as animation:
-        assert getattr(animation, "n_frames", 1) == 3
-    files += Filters(count=5).run(model, tmp_path)
-    files += Complete(count=3, region="box").run(model, tmp_path)
-    files += Denoise(SaltAndPepper(0.3), count=3).run(model, tmp_path)
-    assert [file.name for file in files] == [
-        *("samples.png", "chain.gif", "filters_layer_1.png", "filters_layer_2.png", "filters_layer_3.png"),
-        *("completed.png", "denoised.png"),
-    ]
-    assert all(file.is_file() for file in files)
-    with pytest.raises(Refusal, match="labels 0 to 9"):
-        Sample(label=10).run(model, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("region", "missing"),
-    [("bottom", 32), ("top", 32), ("left", 32), ("right", 32), ("box", 16)],
-)
-def test_a_region_is_missing(region: Any, missing: int) -> None:
-    known = Complete(region=region).known(torch.zeros(2, 1, 8, 8))
-    assert int((~known[0]).sum()) == missing
-    if region == "left":
-        assert not known[0, 0, 0, 0]
-        assert known[0, 0, 0, 7]
-
-
-def test_features_are_compared_and_missing_weights_said(
-    stack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unreachable(_: Any) -> None:
-        raise ValueError("ImageNet weights can't be had (no network)")
-
-    monkeypatch.setattr("scalian_exp.actions.compare_features.imagenet_weights", unreachable)
-    CompareFeatures([None]).run(load(stack), tmp_path)
-    with (tmp_path / "probe.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["representation"] for row in rows] == [
-        "layer 1 (12)",
-        "layer 2 (9)",
-        "layer 3 (6)",
-        "pca (48)",
-        "pixels (64)",
-    ]
-    assert all(0 <= float(row["error"]) <= 1 for row in rows)
-    said = capsys.readouterr().out
-    assert "unavailable" in said
-    assert "ImageNet's ResNet-18: ImageNet weights can't be had (no network)" in said
-
-
-def test_transferred_features_are_resnets(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.models import resnet18
-
-    torch.manual_seed(1)
-    whole = resnet18().eval()
-    monkeypatch.setattr("scalian_exp.actions.compare_features.imagenet_weights", lambda _: whole.state_dict())
-    action, model = CompareFeatures([None]), load(stack)
-    features = action.transferred(imagenet_network(), model, data_of(model), "test")
-    images = data_of(model).splits["test"].examples["image"].float() / 255
-    with torch.no_grad():
-        logits = whole.fc(torch.from_numpy(np.asarray(features[:4])))
-        torch.testing.assert_close(logits, whole(as_photos(images[:4])), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,9 @@ from torch import Tensor
 
 from scalian_exp.actions.action import data_of
 from scalian_exp.actions.recommend import Recommend, conditioned, taste_of_new
-from scalian_exp.actions.titles import find
 from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import Loaded, load
 from scalian_exp.figures.recommendation import feature_titles, item_map, plane
-from scalian_exp.metrics import recommendation
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
 
@@ -25,61 +23,6 @@ MODELS = [model for model in names("model") if "ratings" in fits(model)["needs"]
 BASELINES = ("rating_bias", "popularity")
 """closed forms: no features, nothing to learn"""
 RANKERS = ("multvae", "popularity")
-
-
-def test_errors_are_over_ratings_not_over_users() -> None:
-    predicted = torch.tensor([[4.0, 2.0, 3.0], [1.0, 9.0, 9.0]])
-    target = torch.tensor([[5.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
-    found = recommendation.errors(predicted, target)
-    assert float(found["rmse"]) == pytest.approx(math.sqrt((1 + 0 + 4 + 4) / 4))
-    assert float(found["mae"]) == pytest.approx((1 + 0 + 2 + 2) / 4)
-
-
-SCORES = torch.tensor([[0.9, 0.8, 0.7, 0.6, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5], [1.0, 0.0, 0.0, 0.0, 0.0]])
-SEEN = torch.tensor([[1, 0, 0, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]]).bool()
-RELEVANT = torch.tensor([[0, 0, 1, 0, 1], [1, 0, 0, 1, 0], [0, 0, 0, 0, 0]]).bool()
-
-
-def test_rankings_by_hand() -> None:
-    """The first user's list is 1 2 (0 was seen), the second's 3 2 (4 was seen); the third likes nothing and counts
-    nowhere."""
-    best = recommendation.ranked(SCORES, SEEN, 2)
-    assert best[:2].tolist() == [[1, 2], [3, 2]]
-    second, most = 1 / math.log2(3), 1 + 1 / math.log2(3)
-    assert float(recommendation.ndcg(best, RELEVANT)) == pytest.approx((second / most + 1 / most) / 2)
-    assert float(recommendation.recall(best, RELEVANT)) == pytest.approx((1 / 2 + 1 / 2) / 2)
-
-
-def test_recalls_denominator_is_at_most_k() -> None:
-    best, relevant = torch.tensor([[0, 1]]), torch.tensor([[True, True, True, True]])
-    assert float(recommendation.recall(best, relevant)) == 1
-    assert float(recommendation.ndcg(best, relevant)) == 1
-    one = torch.tensor([[False, True, False, False]])
-    assert float(recommendation.recall(best, one)) == 1
-    assert float(recommendation.ndcg(best, one)) == pytest.approx(1 / math.log2(3))
-
-
-def test_ndcg_is_scikit_learns() -> None:
-    from sklearn.metrics import ndcg_score
-
-    scores, relevant = torch.rand(20, 30), torch.rand(20, 30) < 0.2
-    relevant[:, 0] = True  # scikit-learn counts users without any as 0
-    best = recommendation.ranked(scores, torch.zeros(20, 30, dtype=torch.bool), 10)
-    assert float(recommendation.ndcg(best, relevant)) == pytest.approx(ndcg_score(relevant, scores, k=10))
-
-
-def test_coverage_and_cold_starts_by_hand() -> None:
-    best = torch.tensor([[0, 1], [0, 3]])
-    seen = torch.tensor([[False, False, True, True], [False, True, True, True]])  # no candidate was left for one place
-    assert float(recommendation.catalogue_coverage(best, seen)) == pytest.approx(2 / 4)
-    seen = torch.tensor([[1, 0, 0], [0, 0, 0], [1, 0, 0]]).bool()
-    target = torch.tensor([[0.0, 3.0, 1.0], [2.0, 4.0, 0.0], [5.0, 0.0, 0.0]])
-    found = recommendation.cold_start(seen, target)
-    assert {name: float(value) for name, value in found.items()} == {
-        "coverage": pytest.approx(1 / 5),
-        "cold_users": 1,
-        "cold_items": 2,
-    }
 
 
 @pytest.fixture(scope="module")
@@ -181,46 +124,6 @@ def test_figures_of_diverged_and_of_few() -> None:
     assert "diverged" in axes.get_title()
     (axes,) = item_map(torch.randn(3, 2), ["a", "b", "c"], [], counts).axes
     assert len(axes.collections[0].get_offsets()) == 3
-
-
-TITLES = [
-    *("Toy Story (1995)", "Matrix, The (1999)", "Fargo (1996)", "Sabrina (1954)", "Sabrina (1995)", "Star Wars (1977)"),
-    *(
-        "Star Trek: First Contact (1996)",
-        "Belle époque (1992)",
-        "Chasing Amy (1997)",
-        "Chasing Amy (1997)",
-        "Star (1998)",
-    ),
-]
-COUNTS = [1.0] * 9 + [5.0, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("said", "item"),
-    [
-        *(("Toy Story (1995)", 0), ("toy story", 0), ("the matrix", 1), ("Matrix", 1), ("The Matrix (1999)", 1)),
-        *(("sabrina (1995)", 4), ("Belle Epoque", 7), ("chasing amy", 9), ("first contact", 6), ("star", 10)),
-    ],
-)
-def test_titles_are_found_as_people_write_them(said: str, item: int) -> None:
-    assert find(said, TITLES, COUNTS) == item
-
-
-@pytest.mark.parametrize(
-    ("said", "sentence"),
-    [
-        ("Toy Stroy", "There is no title 'Toy Stroy'; did you mean Toy Story (1995)?"),
-        ("Sabrina", "'Sabrina' may be Sabrina (1954), Sabrina (1995); write which one."),
-        ("Fargo (1950)", "There is no title 'Fargo (1950)'; did you mean Fargo (1996)?"),
-        ("Fargo, Twister", "There is no title 'Fargo, Twister'; separate titles by semicolons, or correct it."),
-        ("qqqq", "There is no title 'qqqq'; none of the 11 titles is similar."),
-    ],
-)
-def test_other_titles_have_their_sentence(said: str, sentence: str) -> None:
-    with pytest.raises(Refusal) as caught:
-        find(said, TITLES, COUNTS)
-    assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,0 +1,168 @@
+"""Segmenting images with a trained network, whole, in tiles or in bands."""
+
+import tracemalloc
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from tools import tiny
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from scalian_exp.actions import bands, segment
+from scalian_exp.actions.action import examples
+from scalian_exp.actions.export import Export
+from scalian_exp.actions.segment import Segment, boxes, spans
+from scalian_exp.checkpoint import load
+from scalian_exp.refusal import Refusal
+from scalian_exp.run.training import train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(tiny("unet", "trainer.max_epochs=2"), folder)
+    return folder
+
+
+def test_segment_answers_in_three_ways(run: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(255, size=(70, 101, 3)).astype(np.uint8)).save(tmp_path / "a.png")
+    files = Segment(image=str(tmp_path / "a.png"), tile_size=64).run(load(run), tmp_path / "out")
+    assert [file.name for file in files] == ["mask.png", "overlay.png", "boxes.csv", "answers.png"]
+    assert files[2].read_text().startswith("class,top,left,bottom,right\n")
+    with Image.open(files[0]) as mask, Image.open(files[1]) as overlay:
+        assert mask.size == overlay.size == (101, 70)
+        assert np.asarray(mask).max() < 4
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that is computed, in bytes."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        outputs = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(outputs):
+            if isinstance(tensor, torch.Tensor):
+                self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
+        return outputs
+
+
+def test_a_large_photo_takes_little_memory(run: Path, tmp_path: Path) -> None:
+    """No tensor is larger than the photo in 8 bits, and all arrays together take less than five such photos.
+
+    In single precision one of 6000×4000 pixels takes 288 MB, and probabilities of 11 classes a GB.
+    """
+    height, width = 800, 1200
+    photo = np.random.default_rng(0).integers(255, size=(30, 45, 3)).astype(np.uint8)
+    Image.fromarray(photo).resize((width, height)).save(tmp_path / "photo.png")
+    model = load(run)
+    tracemalloc.start()
+    small = patch.multiple(segment, FIGURE_SIDE=100, save_figure=lambda _, file: file)  # a figure's memory is its own
+    with Largest() as largest, patch.multiple(bands, BAND=2**16), small:
+        Segment(image=str(tmp_path / "photo.png")).run(model, tmp_path / "out")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert largest.bytes <= 3 * height * width
+    assert peak < 5 * 3 * height * width
+
+
+def test_a_scale_beyond_memory_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="take a smaller scale"):
+        Segment(scale=500.0).run(load(run), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("classes", "crf", "scale", "refused"),
+    [
+        (4, False, 1.0, None),
+        (11, False, 1.0, r"4000×6000 pixels, .* of 11 classes take 1\.15 GB of memory, but at most 700 MB"),
+        (4, True, 1.0, r"4000×6000 pixels, whose probabilities of 4 classes and CRF take 15\.5 GB of memory"),
+        (11, True, None, None),
+    ],
+)
+def test_a_large_photo_is_seen_whole_as_far_as_memory_goes(
+    classes: int, crf: bool, scale: float | None, refused: str | None
+) -> None:
+    """What is refused would need more than 1.5 GB in all."""
+    task = SimpleNamespace(num_classes=classes, crf=object() if crf else None)
+    model: Any = SimpleNamespace(task=task, config={"dataset": {"image_size": [40, 60]}})
+    photo = torch.zeros(1, dtype=torch.uint8).expand(1, 3, 4000, 6000)  # of one byte
+    if refused is None:
+        seen = Segment(scale=scale).scaled(model, photo)
+        assert tuple(seen.shape[2:]) == ((40, 60) if scale is None else (4000, 6000))
+    else:
+        with pytest.raises(Refusal, match=refused):
+            Segment(scale=scale).scaled(model, photo)
+
+
+def test_pixelwise_logits_are_exported(run: Path, tmp_path: Path) -> None:
+    """The export compares them with the network's own."""
+    assert {file.name for file in Export().run(load(run), tmp_path)} == {"network.pt2", "network.onnx"}
+
+
+def test_a_file_is_seen_at_the_scale_of_the_training_images(run: Path, tmp_path: Path) -> None:
+    """A test image, saved three times as large, gets the labels that the test gave it."""
+    model = load(run)
+    x = examples(model, 1)["image"]
+    large = F.interpolate(x, scale_factor=3, mode="nearest")[0].permute(1, 2, 0).mul(255).round().byte()
+    Image.fromarray(large.numpy()).save(tmp_path / "large.png")
+    mask, *_ = Segment(image=str(tmp_path / "large.png")).run(model, tmp_path / "out")
+    with torch.no_grad(), Image.open(mask) as found:
+        wanted = F.interpolate(model.task.logits(x).softmax(1), scale_factor=3, mode="bilinear")[0].argmax(0)
+        assert (torch.from_numpy(np.array(found)) == wanted).float().mean() > 0.97
+
+
+def test_a_crf_sees_what_the_network_sees_and_padded_training_images_are_fitted_inside(
+    run: Path, tmp_path: Path
+) -> None:
+    model, sizes = load(run), []
+    height, width = model.config["dataset"]["image_size"]
+    x = torch.rand(1, 3, 4 * height, 2 * width)
+    model.task.crf = lambda logits, image: sizes.append(image.shape[2:]) or logits.softmax(1)
+    with patch.object(Segment, "picture", lambda *_: x):
+        Segment().run(model, tmp_path)
+    assert sizes == [(2 * height, width)]
+    model.config["dataset"]["fit"] = "pad"
+    assert Segment().scaled(model, x).shape[2:] == (height, width // 2)
+    with pytest.raises(Refusal, match="take a smaller image"):
+        Segment().scaled(model, torch.zeros(1).expand(1, 3, 20_000, 20_000))
+
+
+def test_tiles_give_what_the_whole_gives_where_one_is_enough(run: Path) -> None:
+    model, x = load(run), torch.rand(1, 3, 40, 48)
+    with torch.no_grad():
+        whole = Segment(tile_size=64).probabilities(model, x)
+        tiles = Segment(tile_size=24, overlap=0.5).probabilities(model, x)
+        assert torch.allclose(whole, torch.softmax(model.task.logits(x), 1), atol=1e-5)
+    assert torch.allclose(tiles.sum(1), torch.ones(1, 40, 48), atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "size", "overlap"), [(100, 40, 0.25), (40, 40, 0.5), (30, 40, 0.5), (41, 40, 0.9)])
+def test_spans_cover_and_overlap(side: int, size: int, overlap: float) -> None:
+    found = list(spans(side, size, overlap))
+    assert found[0].start == 0
+    assert found[-1].stop == side
+    assert all(s.stop - s.start == min(size, side) for s in found)
+    assert all(a.stop - b.start >= int(overlap * min(size, side)) for a, b in pairwise(found))
+
+
+def test_boxes_surround_regions() -> None:
+    mask = torch.zeros(9, 9, dtype=torch.long)
+    mask[1:3, 2:6] = mask[5:8, 1:3] = 2
+    mask[8, 8] = 1  # too small
+    found = [tuple(box) for box in boxes(mask, smallest=4)]
+    assert found == [(2, 1, 2, 3, 6), (2, 5, 1, 8, 3)]  # the ground has none
+
+
+def test_an_index_beyond_the_test_split_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="there are 8 test images"):
+        Segment(index=8).run(load(run), tmp_path)

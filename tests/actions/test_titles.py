@@ -1,0 +1,45 @@
+"""Titles are found as people write them."""
+
+import pytest
+
+from scalian_exp.actions.titles import find
+from scalian_exp.refusal import Refusal
+
+TITLES = [
+    *("Toy Story (1995)", "Matrix, The (1999)", "Fargo (1996)", "Sabrina (1954)", "Sabrina (1995)", "Star Wars (1977)"),
+    *(
+        "Star Trek: First Contact (1996)",
+        "Belle époque (1992)",
+        "Chasing Amy (1997)",
+        "Chasing Amy (1997)",
+        "Star (1998)",
+    ),
+]
+COUNTS = [1.0] * 9 + [5.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("said", "item"),
+    [
+        *(("Toy Story (1995)", 0), ("toy story", 0), ("the matrix", 1), ("Matrix", 1), ("The Matrix (1999)", 1)),
+        *(("sabrina (1995)", 4), ("Belle Epoque", 7), ("chasing amy", 9), ("first contact", 6), ("star", 10)),
+    ],
+)
+def test_titles_are_found_as_people_write_them(said: str, item: int) -> None:
+    assert find(said, TITLES, COUNTS) == item
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("Toy Stroy", "There is no title 'Toy Stroy'; did you mean Toy Story (1995)?"),
+        ("Sabrina", "'Sabrina' may be Sabrina (1954), Sabrina (1995); write which one."),
+        ("Fargo (1950)", "There is no title 'Fargo (1950)'; did you mean Fargo (1996)?"),
+        ("Fargo, Twister", "There is no title 'Fargo, Twister'; separate titles by semicolons, or correct it."),
+        ("qqqq", "There is no title 'qqqq'; none of the 11 titles is similar."),
+    ],
+)
+def test_other_titles_have_their_sentence(said: str, sentence: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        find(said, TITLES, COUNTS)
+    assert str(caught.value) == sentence

@@ -1,0 +1,65 @@
+"""The distance of samples from data, by a judge's features."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import sqrtm
+from tools import tiny
+
+from scalian_exp.callbacks.sample_quality import SampleQuality
+from scalian_exp.checkpoint import load
+from scalian_exp.refusal import Refusal
+from scalian_exp.run.training import train
+
+
+def test_frechet_distance_is_that_of_two_gaussians(tmp_path: Path) -> None:
+    train(tiny("classifier", "dataset.test_size=60"), tmp_path / "judge")
+    judge = load(tmp_path / "judge").task.network
+    quality = SampleQuality(str(tmp_path / "judge"), samples=80)
+    config = tiny("vae", "dataset.test_size=60")
+    config["callbacks"]["sample_quality"] = {
+        "_target_": "scalian_exp.callbacks.sample_quality.SampleQuality",
+        "judge": str(tmp_path / "judge"),
+        "samples": 80,
+    }
+    metrics = train(config, tmp_path / "vae")
+    assert 0 <= metrics["test/classes_covered"] <= 10
+
+    real, fake = torch.rand(300, 1, 16, 16), torch.rand(300, 1, 16, 16) ** 2
+    quality.metric.update(real, real=True)
+    quality.metric.update(fake, real=False)
+    with torch.no_grad():
+        a, b = (judge.encode(x).double().numpy() for x in (real, fake))
+    covariances = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = np.real(sqrtm(covariances[0] @ covariances[1]))
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
+    assert float(quality.metric.compute()) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+
+
+def test_a_judge_must_fit(tmp_path: Path) -> None:
+    train(tiny("autoencoder", "test=false"), tmp_path / "no_judge")
+    with pytest.raises(Refusal, match="is a DenseAutoencoder; judge by a run of model=classifier"):
+        SampleQuality(str(tmp_path / "no_judge"))
+    train(tiny("classifier", "test=false"), tmp_path / "judge")
+    node = {
+        "_target_": "scalian_exp.callbacks.sample_quality.SampleQuality",
+        "judge": str(tmp_path / "judge"),
+        "samples": 10,
+    }
+    for said, sentence in (
+        (tiny("autoencoder"), "needs a network that samples"),
+        (
+            tiny("vae", "dataset.image_size=[12,12]"),
+            r"classifies images of FakeImages, \(1, 16, 16\), but these are of",
+        ),
+        (
+            tiny("vae", "dataset=sklearn_digits", "dataset.image_size=[8,8]"),
+            r"but these are of Digits, \(1, 8, 8\); judge by a run of model=classifier on the same data set",
+        ),
+    ):
+        said["callbacks"]["sample_quality"] = node
+        with pytest.raises(Refusal, match=sentence):
+            train(said, tmp_path / "refused")
+        assert not (tmp_path / "refused").exists()

@@ -1,0 +1,162 @@
+"""Every compatible pair of options trains a step; every model resumes, loads, compiles and draws its figures."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from tools import (
+    ONE_STEP,
+    fake,
+    fit_together,
+    kinds,
+    names,
+    of_each_kind,
+    option,
+    partnered,
+    tiny,
+)
+
+from scalian_exp.actions.evaluate import Evaluate
+from scalian_exp.build import build_task
+from scalian_exp.checkpoint import load
+from scalian_exp.run.resume import resumed
+from scalian_exp.run.training import train
+
+MODELS = names("model")
+
+
+def partners(model: str, group: str) -> list[str]:
+    """Options of a group that a model can be combined with, its other partner being the natural or the fake one."""
+    if group == "loss":
+        return [loss for loss in names("loss") if fit_together(model, fake(model), loss)]
+    loss = partners(model, "loss")[0]
+    return [data for data in names("dataset") if fit_together(model, data, loss)]
+
+
+def same_kind(dataset: str) -> list[str]:
+    """Fake data of a dataset's shape and words: the real one would need a download."""
+    facts = option("dataset", dataset)
+    if "texts" in facts["provides"]:
+        return ["dataset=fake_texts", f"dataset.vocabulary_size={facts['vocabulary_size']}"]
+    if "masks" in facts["provides"]:
+        classes = ["dataset.num_classes=" + str(facts["num_classes"] or 3)]
+        return ["dataset=fake_masks", f"dataset.in_channels={facts['in_channels']}", *classes]
+    if "ratings" in facts["provides"]:
+        return ["dataset=fake_ratings", f"dataset.levels={facts['levels']}"]
+    overrides = [f"dataset.in_channels={facts['in_channels']}", f"dataset.image_size={facts['image_size']}"]
+    return ["dataset=fake_binary" if "binary" in facts["provides"] else "dataset=fake_images", *overrides]
+
+
+@pytest.mark.parametrize(("model", "loss"), partnered(lambda model: partners(model, "loss")))
+def test_a_step_of_every_model_with_every_loss(model: str, loss: str, tmp_path: Path) -> None:
+    metrics = train(tiny(model, f"loss={loss}", *ONE_STEP), tmp_path)
+    tests = {name: value for name, value in metrics.items() if name.startswith("test/")}
+    assert tests
+    assert all(math.isfinite(value) for value in tests.values())
+    assert metrics["steps"] in (1, 2)  # a GAN's two optimizers take one each
+
+
+def kinds_of_data(model: str) -> list[str]:
+    """One data set of each shape and words that a model can be combined with."""
+    return list({tuple(same_kind(data)): data for data in reversed(partners(model, "dataset"))}.values())
+
+
+@pytest.mark.parametrize(("model", "data"), partnered(kinds_of_data))
+def test_a_step_of_every_model_on_every_kind_of_data(model: str, data: str, tmp_path: Path) -> None:
+    assert train(tiny(model, *same_kind(data), *ONE_STEP), tmp_path)["steps"] in (1, 2)
+
+
+@pytest.mark.parametrize("model", kinds())
+def test_two_epochs_are_one_and_one_resumed_to_the_bit(model: str, tmp_path: Path) -> None:
+    whole = train(tiny(model, "trainer.max_epochs=2"), tmp_path / "whole")
+    train(tiny(model, "trainer.max_epochs=1"), tmp_path / "parts")
+    parts = train(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2"]))
+    states = [load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict() for name in ("whole", "parts")]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    exact = [key for key in whole if "second" not in key and "_ms_" not in key]
+    assert {key: parts[key] for key in exact} == {key: whole[key] for key in exact}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_checkpoint_loads_alone_and_computes_the_same(model: str, tmp_path: Path) -> None:
+    train(tiny(model), tmp_path / "run")
+    (tmp_path / "run/config.yaml").unlink()
+    file = (tmp_path / "run/checkpoints/best.ckpt").rename(tmp_path / "alone.ckpt")
+    loaded = load(file)
+    contents = torch.load(file, weights_only=True)
+    state = loaded.task.state_dict()
+    assert state.keys() == contents["state_dict"].keys()
+    assert all(torch.equal(state[key], contents["state_dict"][key]) for key in state)
+    assert loaded.config["model"]["_target_"].startswith("scalian_exp.tasks.")
+    assert not loaded.task.training
+
+
+@pytest.mark.parametrize("model", kinds())
+def test_evaluating_again_gives_the_same(model: str, tmp_path: Path) -> None:
+    trained = train(tiny(model, "trainer.max_epochs=2"), tmp_path)
+    (file,) = Evaluate().run(load(tmp_path), tmp_path / "again")
+    again = json.loads(file.read_text())
+    assert again == {name: pytest.approx(trained[name]) for name in again}
+    assert again.keys() == {name for name in trained if name.startswith("test/")}
+
+
+def precisions() -> list[Any]:
+    """One for every model, the others for every kind."""
+    models = {"bf16-mixed": kinds(), "bf16-true": of_each_kind(), "64-true": of_each_kind()}
+    return [
+        pytest.param(*each.values, precision, marks=each.marks) for precision in models for each in models[precision]
+    ]
+
+
+@pytest.mark.parametrize(("model", "precision"), precisions())
+def test_options_of_the_device_compose_with_every_model(model: str, precision: str, tmp_path: Path) -> None:
+    options = [f"trainer.precision={precision}", "channels_last=true"]
+    options += ["trainer.gradient_clip_val=1.0"] if build_task(tiny(model)).automatic_optimization else []
+    options += ["callbacks=default", "logger=tensorboard", "callbacks.figures.every_n_epochs=1"]
+    metrics = train(tiny(model, *options, *ONE_STEP), tmp_path)
+    assert math.isfinite(metrics["test/loss"])
+
+
+def compiling(part: torch.nn.Module) -> None:
+    """As `part.compile()`, but where there is no C++ compiler, without the last step that needs one."""
+    part._compiled_call_impl = torch.compile(
+        part._call_impl, backend="inductor" if shutil.which("g++") else "aot_eager"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", kinds())
+def test_compiled_models_learn_what_the_others_do(model: str, tmp_path: Path) -> None:
+    plain = train(tiny(model, *ONE_STEP), tmp_path / "plain")
+    torch._dynamo.utils.counters.clear()
+    with (
+        patch.object(torch.nn.Module, "compile", compiling),
+        patch.object(torch._inductor.config, "fallback_random", True),  # else it draws other numbers
+    ):
+        train(tiny(model, "compile=true", "test=false", *ONE_STEP), tmp_path / "compiled")
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0  # by the training alone
+    (file,) = Evaluate().run(load(tmp_path / "compiled"), tmp_path / "again")
+    assert json.loads(file.read_text())["test/loss"] == pytest.approx(plain["test/loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        ["dataset.image_size=[12,8]"],
+        ["dataset.image_size=[40,70]", "dataset.in_channels=3"],
+        ["dataset.in_channels=2"],
+        ["dataset.val_size=1", "dataset.test_size=1"],
+    ],
+)
+def test_figures_and_thumbnails_of_whatever_comes(unusual: list[str], tmp_path: Path) -> None:
+    """Portraits, two channels, a single image: none ends a training with a trace."""
+    everything = ["callbacks=default", "logger=tensorboard", "callbacks.figures.every_n_epochs=1"]
+    config = tiny("autoencoder", "model.network.latent_dim=3", *everything, *unusual, "trainer.max_epochs=3")
+    assert train(config, tmp_path)["status"] == "finished"
+    assert (tmp_path / "figures/test_latent_map.png").exists()

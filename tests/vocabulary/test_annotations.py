@@ -1,0 +1,137 @@
+"""Signatures read from source, and values compared with their annotations."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scalian_exp.vocabulary.annotations import check_of, expected
+from scalian_exp.vocabulary.nodes import targets
+from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.signatures import signature
+
+
+def test_signatures_follow_imports_and_bases() -> None:
+    adam = signature("torch.optim.Adam")
+    assert adam is not None
+    assert {"params", "lr", "betas", "fused"} <= set(adam.parameters)
+    digits = signature("scalian_exp.datasets.bundled.Digits")  # its __init__ is its base's
+    assert digits is not None
+    assert {"batch_size", "val_size"} <= set(digits.parameters)
+    mse = signature("scalian_exp.losses.reconstruction.SquaredError")  # nn.Module's takes nothing
+    assert mse is not None
+    assert mse.parameters == {}
+    assert signature("no_such_package.Thing") is None
+
+
+def test_what_a_signature_cannot_tell_is_left_to_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "theirs.py").write_text(
+        "from dataclasses import dataclass\nimport torch.nn as nn\n"
+        "class Mixin: pass\nclass Base:\n    def __init__(self, width: int): ...\n"
+        "@dataclass\nclass Data:\n    width: int\nclass Both(Mixin, Base): pass\n"
+        "class Callback:\n    def __init__(self, x): ...\nclass Mine(Callback): pass\nclass Net(nn.Module): pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert signature("theirs.Data") is None
+    assert signature("theirs.Both") is None
+    assert list(signature("theirs.Mine").parameters) == ["x"]  # type: ignore[union-attr]
+    assert signature("theirs.Net") is not None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        ("int", [1, -1], [1.5, True, "1", None]),
+        ("float", [1, 0.5], ["x", False, None]),
+        ("bool", [True], [0, "true"]),
+        ("str | None", ["a", None], [1]),
+        ("Optional[int]", [1, None], ["a"]),
+        ("Union[int, str]", [1, "a"], [1.5]),
+        ("Sequence[int]", [[1, 2], []], [1, ["a"], "ab"]),
+        ("Literal['a', 'b']", ["a"], ["c"]),
+        ("Fraction", [0, 0.5, 1], [-0.1, 1.1, "x"]),
+        ("PositiveFloat", [0.1], [0, -1]),
+        ("SomethingElse", [1, "a", None, {}], []),
+    ],
+)
+def test_values_are_compared_with_annotations(annotation: str, good: list, bad: list) -> None:
+    import ast
+
+    node = ast.parse(annotation, mode="eval").body
+    assert [expected(value, node) for value in good] == [None] * len(good)
+    assert all(expected(value, node) for value in bad)
+
+
+def in_use() -> dict[str, ast.expr]:
+    """The annotations of all parameters of what the configs name, as they are written in the end."""
+    found = {}
+    for file in sorted(CONFIGS.rglob("*.yaml")):
+        for _, node in targets("", yaml.safe_load(file.read_text(encoding="utf-8")) or {}):
+            takes = signature(node["_target_"])
+            for parameter in takes.parameters.values() if takes else ():
+                if parameter.annotation is not None:
+                    found[ast.unparse(parameter.annotation)] = parameter.annotation
+    return found
+
+
+def test_every_annotation_in_use_is_understood() -> None:
+    annotations = in_use()
+    assert len(annotations) > 50
+    for annotation in annotations.values():
+        check_of(annotation)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fitting", "wrong"),
+    [
+        ("Mapping[str, int]", {"a": 1}, {"a": "b"}),
+        ("dict[str, float]", {"a": 1}, [1]),
+        ("dict", {"a": [1]}, 3),
+        ("Dict[str, list[int]]", {"a": [1]}, {"a": [1.5]}),
+        ("tuple[int, int]", [1, 2], [1, 2, 3]),
+        ("tuple[float, ...]", [1, 2.5, 3], [1, "x"]),
+        ("tuple", [1, "a"], "a"),
+        ("list", ["a"], "a"),
+        ("Sequence", [1], 1),
+        ("typing.Sequence[str]", ["a"], [1]),
+        ("Iterable[int] | None", None, "a"),
+        ("Path", "a/b", 3),
+        ("typing.Optional[Path]", None, 3),
+        ("t.Union[int, str]", "a", 1.5),
+        ("Optional[int]", None, "a"),
+        ("Annotated[int, 'metres']", 1, "a"),
+        ("Literal[1, 2]", 1, True),
+        ("nn.Module", {"_target_": "a.B"}, 3),
+        ("Callable", {"_target_": "a.B"}, 3),
+        ("nn.Module", {"_target_": "a.B"}, {"a": 1}),
+        ("Callable", {"_target_": "a.B"}, {"a": 1}),
+        ("type[nn.Module]", {"_target_": "a.B"}, 3),
+        ("'int | None'", None, "a"),
+    ],
+)
+def test_what_an_annotation_takes(annotation: str, fitting: Any, wrong: Any) -> None:
+    node = ast.parse(annotation, mode="eval").body
+    assert expected(fitting, node) is None
+    assert expected(wrong, node)
+
+
+def test_aliases_and_classes_of_ones_own_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kinds.py").write_text("from typing import Union\nclass Thing: ...\nNumber = Union[int, float]\n")
+    (tmp_path / "own.py").write_text(
+        "from typing import TYPE_CHECKING, NewType, TypeVar\n"
+        "if TYPE_CHECKING:\n    from kinds import Thing\n"
+        "from kinds import Number\nSizes = list[Number]\nT = TypeVar('T')\nMetres = NewType('Metres', int)\n"
+        "class Net:\n    def __init__(self, sizes: Sizes, thing: 'Thing | None', metres: Metres, other: T): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    takes = signature("own.Net")
+    assert takes is not None
+    wanted = {name: parameter.annotation for name, parameter in takes.parameters.items()}
+    assert expected([1, 2.5], wanted["sizes"]) is None
+    assert expected(["a"], wanted["sizes"]) == "a list, each a whole number or a number"
+    assert expected({"_target_": "kinds.Thing"}, wanted["thing"]) is None
+    assert expected(3, wanted["thing"]) == "a node with a _target_ or null"
+    assert expected("x", wanted["metres"]) == "a whole number"
+    assert expected("x", wanted["other"]) is None
