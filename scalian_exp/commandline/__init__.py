@@ -1,0 +1,1 @@
+"""The command line: overrides, messages and printed commands around Hydra."""

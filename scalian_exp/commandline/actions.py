@@ -1,4 +1,4 @@
-"""The arguments of scalian-apply: its own, and those of the action that was chosen."""
+"""The arguments of scalian-apply: its own, and those of the chosen action."""
 
 import sys
 from difflib import get_close_matches
@@ -13,16 +13,22 @@ from scalian_exp.vocabulary.options import documented, files, options
 from scalian_exp.vocabulary.signatures import signature
 
 OWN = ("run", "device", "trust", "dataset", "action")
-"""what the command itself takes; all else is the action's"""
+"""arguments of the command itself; all others belong to the action"""
 
 
-def spelt_out(said: str, several: bool) -> str:
-    """`text=…` as `action.text=…`; in quotes what Hydra can't read, would take for a sweep that nobody asked for, or
-    for a number where a text is wanted."""
-    key, equals, value = said.partition("=")
+def spelt_out(argument: str, several: bool) -> str:
+    """Write an action's argument as Hydra needs it: `text=…` as `action.text=…`, in quotes where necessary.
+
+    Quotes are added to values that Hydra can't read, would take for a sweep, or for a number in place of a string.
+
+    Args:
+        argument: as typed.
+        several: whether the command line is a sweep (-m).
+    """
+    key, equals, value = argument.partition("=")
     key = key.removeprefix("action.")
     if not equals or not key.isidentifier() or key in OWN:
-        return said
+        return argument
     if key in texts():
         return f"action.{key}={as_text(value, several)}"
     override = read(f"action.{key}={value}")
@@ -32,31 +38,31 @@ def spelt_out(said: str, several: bool) -> str:
 
 @cache
 def texts() -> set[str]:
-    """The actions' arguments that are texts: a file's name, for instance."""
-    found = set()
+    """Return the names of all actions' arguments that are strings, such as file names."""
+    names = set()
     for node in options("action").values():
         takes = signature(node["_target_"])
         for name, parameter in takes.parameters.items() if takes else ():
             if parameter.annotation and not expected("any", parameter.annotation) and expected(0, parameter.annotation):
-                found.add(name)
-    return found
+                names.add(name)
+    return names
 
 
 def not_taken(key: str, root: DictConfig) -> str:
-    """That an action takes no such argument, and which ones it takes."""
+    """Explain that an action has no such argument, and which ones it has."""
     known = [name for name, node in options("action").items() if node["_target_"] == root.action["_target_"]]
     chosen = [o.value() for o in map(read, sys.argv[1:]) if o and o.key_or_group == "action" and o.value() in known]
     name = [*known, *chosen][-1 if chosen else 0]  # several may share a class
     own = [str(argument) for argument in root.action if argument not in RESERVED]
-    said = key.removeprefix("action.")
-    close = get_close_matches(said, [*own, "run", "device", "trust", "dataset.root"], n=1, cutoff=0.7)
+    argument = key.removeprefix("action.")
+    close = get_close_matches(argument, [*own, "run", "device", "trust", "dataset.root"], n=1, cutoff=0.7)
     advice = f"did you mean {close[0]}? " if close else ""
     takes = f"action={name} takes {', '.join(own) or 'nothing'}, beside run, device, dataset.root and trust"
-    return f"There is no {said} here; {advice}{takes}."
+    return f"There is no {argument} here; {advice}{takes}."
 
 
 def arguments_of_actions() -> str:
-    """Of --help: all actions, each with its arguments, their defaults and what their files say of them."""
+    """Return the list of all actions for --help, with their arguments, defaults and descriptions."""
     lines = []
     for name, file in files("action").items():
         first = file.read_text(encoding="utf-8").partition("\n")[0]

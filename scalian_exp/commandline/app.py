@@ -1,4 +1,4 @@
-"""The command line around Hydra: where configs lie, and how a user's mistake is told."""
+"""The command line around Hydra: run a function on a config, and report mistakes of the user in one sentence."""
 
 import os
 import re
@@ -31,13 +31,13 @@ from scalian_exp.vocabulary.nodes import leaf_paths
 from scalian_exp.vocabulary.options import CONFIGS, close_to, files
 
 CHOSEN_TWICE = re.compile(r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)")
-"""what Hydra says of +model=unet and ++model=unet"""
+"""Hydra's messages about +model=unet and ++model=unet"""
 SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
-"""what only a trainer/accelerator for several processes has"""
+"""keys that exist only with a trainer/accelerator for several processes"""
 
 
 def not_there(key: str, root: DictConfig) -> str:
-    """That an experiment has no such key, and which one is close."""
+    """Explain that an experiment has no such key, and which similar one it has."""
     if key in SEVERAL:
         return f"There is no {key} with one process; first choose trainer/accelerator=ddp_cpu, ddp, fsdp or multinode."
     paths = [path for path in leaf_paths(root) if not path.startswith("hydra.")]
@@ -45,7 +45,7 @@ def not_there(key: str, root: DictConfig) -> str:
     close = get_close_matches(key, paths, n=1, cutoff=0.8) or [
         ends[name] for name in get_close_matches(key.rpartition(".")[2], ends, n=1, cutoff=0.7)
     ]
-    advice = f"did you mean {close[0]}?" if close else f"to add it all the same, say +{key}=…"
+    advice = f"did you mean {close[0]}?" if close else f"to add it anyway, write +{key}=…"
     return f"There is no {key} in this experiment; {advice}"
 
 
@@ -54,10 +54,12 @@ def run(
     config_name: str,
     unknown: Callable[[str, DictConfig], str] = not_there,
 ) -> None:
-    """Hand the command line to Hydra; a user's mistake ends in one sentence and exit code 1.
+    """Hand the command line to Hydra; mistakes of the user end in one sentence and exit code 1.
 
     Args:
-        unknown: a key that isn't in the config, and the config → the sentence that says so.
+        task_function: called with the composed config of each job.
+        config_name: name of the primary config.
+        unknown: returns the sentence about a key that isn't in the config; takes the key and the config.
     """
     if help.asked_for(sys.argv[1:]):
         with_sentences(lambda: print(help.page(config_name, sys.argv[1:])), unknown)
@@ -71,39 +73,39 @@ def run(
 
 
 def permitting() -> AbstractContextManager[Any]:
-    """What Hydra may itself build of a config: from Hydra 1.4 on it has to be told."""
+    """Allow Hydra to build this package's own classes, which Hydra 1.4 and later must be told."""
     whitelist = getattr(hydra.utils, "execution_whitelist", None)
     return nullcontext() if whitelist is None else whitelist(("scalian_exp.*", "hydra_plugins.*"))
 
 
 def prepare(argv: list[str]) -> None:
-    """Put the overrides of a command line, argv[1:], as Hydra is to get them.
+    """Rewrite the overrides of a command line, argv[1:], in the form that Hydra needs.
 
     Raises:
-        Refusal: if one of them can't be meant.
+        Refusal: if one of them can't work.
     """
     argv[1:] = spelled(argv[1:])
     check_options(argv[1:])
     if sweeping(argv):
         if {argument.partition("=")[0] for argument in argv} & {"-c", "--cfg", "-i", "--info"}:
-            raise Refusal("--cfg and --info show one job: leave -m out, and say one value for each word.")
-        words = [argument for argument in argv[1:] if argument not in SWEEP_FLAGS]
-        argv[1:] = ["-m", *each_for_its_job(words)]  # Hydra wants its flags at one place
+            raise Refusal("--cfg and --info show one job: leave -m out, and give one value for each override.")
+        overrides = [argument for argument in argv[1:] if argument not in SWEEP_FLAGS]
+        argv[1:] = ["-m", *each_for_its_job(overrides)]  # Hydra wants its flags in one place
 
 
 def saying(arguments: list[str], *starts: str) -> bool:
-    """Does any of the arguments begin with one of these?"""
+    """Return whether any of the arguments begins with one of these strings."""
     return any(argument.startswith(starts) for argument in arguments)
 
 
 def as_list(argument: str) -> str:
-    """`trust=a,b` as `trust=[a,b]`: several packages are no sweep."""
+    """Write `trust=a,b` as `trust=[a,b]`, because several packages are not a sweep."""
     key, _, names = argument.partition("=")
     return f"trust=[{names}]" if key == "trust" and "," in names and not names.startswith("[") else argument
 
 
 def sweep_begun() -> Path | None:
-    """The folder of the sweep that this process is in."""
+    """Return the folder of the sweep that this process runs; None if it hasn't begun one."""
     if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
         return None
     folder = Path(HydraConfig.get().sweep.dir)
@@ -111,10 +113,10 @@ def sweep_begun() -> Path | None:
 
 
 def find_own_modules() -> None:
-    """Search the folder one starts from for Python modules, last of all: a network of one's own may lie there.
+    """Add the current folder to the end of Python's search path, so that your own networks are found there.
 
-    Where a command only uses what lies in a file, the user has to trust something first. Hydra imports all plugins that
-    it finds, so it looks for them before.
+    Commands that only load files do so only if the user trusts a package. Hydra imports all plugins on the path, so it
+    has to search for them before.
     """
     Plugins.instance()
     if str(Path.cwd()) not in sys.path:
@@ -122,14 +124,14 @@ def find_own_modules() -> None:
 
 
 def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig], str] = not_there) -> None:
-    """Do it; tell a user's mistake in one sentence, with exit code 1."""
+    """Run an action; report mistakes of the user in one sentence, with exit code 1."""
     threading.excepthook = threads_own_failures
     try:
         with failures_refused():
             action()
             sys.stdout.flush()
-    except BrokenPipeError:  # nobody reads on, as in `scalian-apply --help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush fails no more
+    except BrokenPipeError:  # the reader has closed the pipe, as in `scalian-apply --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush doesn't fail again
         sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:  # once training has begun, Lightning handles it
         sys.stderr.write("Interrupted.\n" if sweep_begun() else "Interrupted before anything was done.\n")
@@ -139,28 +141,28 @@ def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig
 
 
 def threads_own_failures(failure: threading.ExceptHookArgs) -> None:
-    """Be silent about a full disk in a thread that writes logs: the main one meets it too, and tells it."""
+    """Ignore file and memory errors in threads that write logs, because the main thread meets and reports them too."""
     if failure.exc_value is None or reason(failure.exc_value) is None:
         threading.__excepthook__(failure)
 
 
 def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str:
-    """What went wrong with a command line, and what would be right."""
+    """Explain in one sentence what is wrong with a command line, and what would be right."""
     cause = error.__cause__ or error
     if isinstance(error, MissingConfigException):
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         if group and (known := list(files(group)) or error.options):
             close = close_to(name, known)
-            advice = f"did you mean {group}={close}?" if close else f"there are: {', '.join(known)}."
+            advice = f"did you mean {group}={close}?" if close else f"choose one of: {', '.join(known)}."
             return f"There is no {group}={name}; {advice}" if name else f"{group}= names nothing; {advice}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return unknown(str(cause.full_key), cause.parent_node._get_root())
-    if found := re.match("Could not override '([^']+)'", str(error)):
-        outer, inner, _ = found[1].partition("/")
+    if match := re.match("Could not override '([^']+)'", str(error)):
+        outer, inner, _ = match[1].partition("/")
         other = f", or choose a {outer} that has it" if inner else ""
-        return f"Nothing in this experiment is chosen by {found[1]}=…; leave it out{other}."
-    if found := CHOSEN_TWICE.match(str(error)):
-        group = found[1] or found[2]
+        return f"Nothing in this experiment is chosen by {match[1]}=…; leave it out{other}."
+    if match := CHOSEN_TWICE.match(str(error)):
+        group = match[1] or match[2]
         return f"{group} is chosen already; to choose another, leave + out: {group}=…"
     if "INTERVAL_SWEEP" in str(error):
         return "interval(…) is for searches: add hydra/sweeper=optuna, or name the values, as 0.1,0.3,1."
@@ -179,21 +181,21 @@ def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str
 
 
 def unread(argument: str) -> str:
-    """That Hydra can't read an override, and how it would be a text, if it looks like one."""
+    """Explain that Hydra can't read an override, and how to quote it if it looks like a string."""
     key, equals, value = argument.partition("=")
     text = f"{key}={quoted(value)}"
     is_text = equals and read(text) and not set("'\"()") & set(value)
-    advice = f"; as a text its value stands in quotes: {shlex.quote(text)}" if is_text else ""
-    rule = "an override is word=option or path.to.value=value, quoted for the shell"
+    advice = f"; if its value is a string, quote it: {shlex.quote(text)}" if is_text else ""
+    rule = "an override is group=option or path.to.value=value, quoted for the shell"
     return f"{argument} can't be read; {rule}{advice}."
 
 
 def unresolved(error: InterpolationResolutionError) -> str:
-    """That a value refers to something that isn't there."""
+    """Explain that a value refers to something that doesn't exist."""
     reason = (error.msg or str(error)).splitlines()[0].rstrip(".")
-    return f"{error.full_key or 'A value'} refers to something that can't be had: {reason}; say what it is."
+    return f"{error.full_key or 'A value'} refers to something that doesn't exist: {reason}; set it."
 
 
 def refusal_in(text: str) -> str:
-    """The sentence alone, where a worker process added its traceback to it."""
+    """Return a refusal's sentence without the traceback that a worker process may have added."""
     return text.rpartition("Refusal: ")[2].strip() if "Original Traceback" in text else text

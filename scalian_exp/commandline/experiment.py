@@ -1,4 +1,4 @@
-"""An experiment from its overrides: composed, completed from the data set's files, and checked."""
+"""Compose an experiment from its overrides, complete it from the data set's files, and check it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from scalian_exp.vocabulary.options import CONFIGS
 
 
 def composed(*overrides: str) -> DictConfig:
-    """The config that a command line means, in a program without one.
+    """Compose the config of `scalian-train <overrides>`, in a program that isn't started by Hydra.
 
     Raises:
         Refusal: if it can't be composed.
@@ -34,7 +34,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def checked(config: DictConfig) -> dict[str, Any]:
-    """Check a composed config, and return it with everything resolved, as plain data.
+    """Check a composed config and return it resolved, as plain data.
 
     Raises:
         Refusal: if the experiment can't work.
@@ -43,13 +43,14 @@ def checked(config: DictConfig) -> dict[str, Any]:
     check_choices(config)
     plain = with_found(config, resolved(config))
     check_plain(plain)
-    check_judges(plain["callbacks"], words_of_data())
+    check_judges(plain["callbacks"], overrides_of_data())
     return plain
 
 
 def with_found(config: DictConfig, plain: dict[str, Any]) -> dict[str, Any]:
-    """The resolved config with what the data set's files say where its values are `auto`, also where models refer to
-    them.
+    """Return the resolved config with values of the data set that are `auto` read from its files.
+
+    Values of the model that refer to them are updated too.
 
     Raises:
         Refusal: if the files can't be read.
@@ -57,13 +58,13 @@ def with_found(config: DictConfig, plain: dict[str, Any]) -> dict[str, Any]:
     found = found_in_files(plain["dataset"])
     if not found:
         return plain
-    with open_dict(config):  # not all of it may have a key of its own
+    with open_dict(config):  # some values may be new keys
         merged: Any = OmegaConf.merge(config, {"dataset": found})
     return resolved(merged)
 
 
 def found_in_files(dataset: dict[str, Any]) -> dict[str, Any]:
-    """What a data set's class says of its values that are `auto`: name → value.
+    """Read the values of a data set that are `auto` from its files, and return them by name.
 
     Raises:
         Refusal: if there is no such class, or its files can't be read.
@@ -76,22 +77,26 @@ def found_in_files(dataset: dict[str, Any]) -> dict[str, Any]:
     return find(dataset) if callable(find) else {}
 
 
-def words_of_data() -> list[str]:
-    """What Hydra was told of the data set: the option, and values of it; nothing where Hydra isn't at work."""
+def overrides_of_data() -> list[str]:
+    """Return the overrides that choose Hydra's current data set and its values; none outside of Hydra."""
     if not HydraConfig.initialized():
         return []
     hydra = HydraConfig.get()
-    values = [said for said in hydra.overrides.task if said.lstrip("+").startswith(("dataset.", "dataset/"))]
+    values = [
+        override for override in hydra.overrides.task if override.lstrip("+").startswith(("dataset.", "dataset/"))
+    ]
     return [f"dataset={hydra.runtime.choices['dataset']}", *values]
 
 
 def check_judges(callbacks: dict[str, Any], data: Sequence[str]) -> None:
-    """
+    """Refuse a callback whose judge doesn't exist.
+
     Args:
-        data: the words that choose the data set.
+        callbacks: the nodes of a config's callbacks.
+        data: the overrides that choose the data set.
 
     Raises:
-        Refusal: if a callback's judge isn't there, with the command that trains it.
+        Refusal: with the command that trains a judge.
     """
     for node in callbacks.values():
         judge = (node or {}).get("judge")

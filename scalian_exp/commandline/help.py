@@ -1,4 +1,4 @@
-"""The text of --help: what can be chosen, and the config that a command line means.
+"""Write the page of --help: all options, and the config that a command line composes.
 
 Hydra's own page composes a config for each config group that it lists, which takes a second.
 """
@@ -16,17 +16,17 @@ from scalian_exp.vocabulary.options import CONFIGS, INHERITED, files, folders
 
 FLAGS = {"-h", "--help"}
 APART = {"hydra", "action"}
-"""groups that scalian-train doesn't offer"""
+"""groups that scalian-train doesn't have"""
 
 
 def asked_for(arguments: list[str]) -> bool:
-    """Is --help asked for, without a flag that only Hydra understands?"""
+    """Return whether the arguments ask for --help, without a flag that only Hydra understands."""
     flags = {argument for argument in arguments if argument.startswith("-")}
     return not FLAGS.isdisjoint(flags) and flags <= FLAGS | SWEEP_FLAGS
 
 
 def page(config_name: str, arguments: list[str]) -> str:
-    """The help page for a command line.
+    """Return the help page for a command line.
 
     Raises:
         HydraException: if the overrides can't be composed.
@@ -39,23 +39,23 @@ def page(config_name: str, arguments: list[str]) -> str:
 
 
 def own_keys(config: object) -> list[str]:
-    """The keys of a composed config that aren't Hydra's own."""
+    """Return the keys of a composed config that aren't Hydra's own."""
     return [str(key) for key in config if key != "hydra"]  # type: ignore[attr-defined]
 
 
 def groups() -> Iterator[str]:
-    """All config groups, sorted, from every folder in which Hydra looks."""
-    found: set[str] = set()
+    """Yield all config groups in order, from every folder in which Hydra looks."""
+    names: set[str] = set()
     for folder in folders():
         for file in folder.rglob("*.yaml"):
             group = file.parent.relative_to(folder)
             if group != Path() and group.parts[0] not in APART and INHERITED.isdisjoint(group.parts):
-                found.add(group.as_posix())
-    yield from sorted(found)
+                names.add(group.as_posix())
+    yield from sorted(names)
 
 
 def options_by_group() -> str:
-    """A line for each config group, with the names of its options."""
+    """Return a line for each config group, with the names of its options."""
     return "\n".join(f"{group}: {', '.join(files(group))}" for group in groups())
 
 

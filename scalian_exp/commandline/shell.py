@@ -1,4 +1,4 @@
-"""Commands and paths as they are printed: each can be pasted into a shell."""
+"""Format commands and paths for printing, so that each can be pasted into a shell."""
 
 import shlex
 import shutil
@@ -11,36 +11,38 @@ from scalian_exp.vocabulary.grammar import literal
 
 
 def word(key: str, value: str | Path) -> str:
-    """`key=value` to be pasted into a shell, with which Hydra reads just this text; a path is shown as typed here."""
+    """Return `key=value` quoted for the shell and for Hydra; a path is shown relative to the current folder."""
     return shlex.quote(f"{key}={literal(shown(value) if isinstance(value, Path) else value)}")
 
 
 def command(name: str, *arguments: str) -> str:
-    """A command to be pasted into a shell.
+    """Return a command that can be pasted into a shell.
 
     Args:
         name: a program of this installation.
-        arguments: as the program is to get them; none is quoted for the shell yet.
+        arguments: as the program should receive them, not yet quoted for the shell.
     """
     return shlex.join([program(name), *arguments])
 
 
 def command_to_resume(folder: Path, key: str = "resume", arguments: Sequence[str] = ()) -> str:
-    """The command that goes on with a run, or by sweep.resume with a sweep.
+    """Return the command that resumes a run, or with sweep.resume a sweep.
 
     Args:
-        arguments: what it needs besides; none is quoted for the shell yet.
+        folder: of the run or sweep.
+        key: resume or sweep.resume.
+        arguments: further arguments, not yet quoted for the shell.
     """
     return " ".join([command("scalian-train"), word(key, folder), *map(shlex.quote, arguments)])
 
 
 def shown(path: Path) -> str:
-    """A path as one would type it here."""
+    """Return a path as you would type it in the current folder."""
     return relative(path.resolve())
 
 
 def relative(path: Path) -> str:
-    """The path from here, if it lies below; never one that a shell or a program takes for something else."""
+    """Return a path relative to the current folder if it is inside, in a form that no shell or program misreads."""
     if not path.is_relative_to(Path.cwd()):
         return str(path)
     inside = str(path.relative_to(Path.cwd()))
@@ -48,27 +50,27 @@ def relative(path: Path) -> str:
 
 
 def program(name: str) -> str:
-    """A program of this installation as one would type it here: its path, where the shell wouldn't find it."""
+    """Return the name of a program of this installation, or its path if the shell wouldn't find it."""
     beside = Path(sys.executable).with_name(name)
     return name if shutil.which(name) or not beside.exists() else relative(beside)
 
 
 def standalone_overrides(overrides: Sequence[str], callbacks: str) -> list[str]:
-    """The overrides that run one job of a sweep on its own.
+    """Return the overrides that run one job of a sweep on its own.
 
-    An experiment or a sweep file may ask for many jobs, and only trials can be pruned.
+    An experiment or a sweep file may ask for many jobs, and only the trials of a search can be pruned.
     """
-    many = any(word.startswith(("sweep=", "experiment=")) for word in overrides)
+    many = any(override.startswith(("sweep=", "experiment=")) for override in overrides)
     return [
-        *(word for word in overrides if word != "callbacks=pruning"),
+        *(override for override in overrides if override != "callbacks=pruning"),
         *(["hydra.mode=RUN"] if many else []),
         *(["callbacks=default"] if callbacks == "pruning" else []),
     ]
 
 
 def overrides_of_run(run: Path) -> list[str]:
-    """The overrides that reproduce a run on its own."""
-    overrides, said = read_overrides(run), read_hydra(run)
-    if said is None or said["mode"] != "MULTIRUN":
+    """Return the overrides that reproduce a run on its own."""
+    overrides, record = read_overrides(run), read_hydra(run)
+    if record is None or record["mode"] != "MULTIRUN":
         return overrides
-    return standalone_overrides(overrides, said["runtime"]["choices"]["callbacks"])
+    return standalone_overrides(overrides, record["runtime"]["choices"]["callbacks"])

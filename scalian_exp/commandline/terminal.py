@@ -1,4 +1,4 @@
-"""What is printed on a terminal: texts stand as they are, a path `[old]` or a class `:dog:` too."""
+"""Print text and tables literally, even if they contain Rich markup such as `[old]` or `:dog:`."""
 
 import sys
 from typing import Any
@@ -6,14 +6,15 @@ from typing import Any
 from rich.console import Console
 
 WIDTH = 160
-"""columns where no terminal says how many it has"""
+"""number of columns if the output is no terminal"""
 
 
 def display(printed: Any, width: int | None = None) -> None:
-    """Print a text in one line, however long, or a Rich table; brackets and colons in them are no markup.
+    """Print a string on one line, however long, or a Rich table, without interpreting markup.
 
     Args:
-        width: columns of a table where the output is no terminal; Rich's own, 80, by default.
+        printed: the string or table.
+        width: columns of a table if the output is no terminal; None for Rich's default, 80.
     """
     console = Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else width)
     console.print(printed, soft_wrap=isinstance(printed, str))

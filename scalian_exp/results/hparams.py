@@ -1,4 +1,4 @@
-"""A sweep in TensorBoard's HPARAMS tab: what its jobs differ in, beside their metrics."""
+"""Show a sweep in TensorBoard's HPARAMS tab: what its jobs differ in, beside their metrics."""
 
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,17 @@ from scalian_exp.folders import CONFIG, runs_in
 
 
 def differing(configs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The flat keys whose values aren't the same in all configs, each with one of its values."""
+    """Return the dotted keys whose values differ between the configs, each with one of its values."""
     jobs = [flat({name: config[name] for name in SHOWN if name in config}) for config in configs]
     every = {key: value for job in jobs for key, value in job.items() if ".fits." not in key}
     return {key: value for key, value in every.items() if len({repr(job.get(key)) for job in jobs}) > 1}
 
 
 def compare_jobs(sweep: Path, metrics: list[str]) -> None:
-    """Write into the sweep's folder what the tab is to show of the jobs below it. TensorBoard takes one such list, any
-    that it finds, and so the jobs write none."""
+    """Write the HPARAMS tab's list of a sweep's jobs into its folder.
+
+    TensorBoard uses one such list, any that it comes across, so the jobs themselves write none.
+    """
     from torch.utils.tensorboard import SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 

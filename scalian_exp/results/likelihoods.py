@@ -1,4 +1,4 @@
-"""Runs beside each other by their likelihood on the same test set; a bound is called a bound."""
+"""Compare runs by their likelihood of the same test images, with bounds and estimates marked as such."""
 
 import math
 import re
@@ -17,23 +17,26 @@ from scalian_exp.run.resume import stored_config
 from scalian_exp.stored import metrics_of, read_hydra
 
 OF_TRAINING = {"batch_size", "val_size", "train_size", "provides", "levels"}
-"""what a data set's config says besides what its test images are"""
+"""keys of a data set's config that don't affect its test images"""
 
 
 class Likelihood(NamedTuple):
+    """A model's −log p(x), exact, bounded or estimated."""
+
     nats: float
-    """−log p(x) per image, or what is known of it"""
+    """−log p(x) per image, or its bound or estimate"""
     sign: str
-    """=, ≤, or ≈ and ≲ where log Z is an estimate"""
+    """= or ≤; ≈ or ≲ if log Z is an estimate"""
     how: str
+    """how it was computed"""
     interval: tuple[float, float] | None = None
-    """what the estimate of log Z leaves open; its upper end is infinite where nothing is known of it"""
+    """interval due to the estimate of log Z; its upper end is infinite if it is unknown"""
     binary: bool = True
-    """it is one of binary pixels only: on grey ones there is no such likelihood"""
+    """whether it is a likelihood only if pixels are binary"""
 
 
 def likelihood(metrics: dict[str, Any]) -> Likelihood | None:
-    """The best that a run's metrics tell of −log p(x); None if they don't."""
+    """Return the best value of −log p(x) among a run's metrics; None if there is none."""
     estimated = "log Z by annealed importance sampling" + (f", {problem}" if (problem := doubt(metrics)) else "")
     importance = {name: m[1] for name in metrics if (m := re.fullmatch(r"test/nll_bound_iw(\d+)", name))}
     for name, sign, how in (
@@ -47,13 +50,13 @@ def likelihood(metrics: dict[str, Any]) -> Likelihood | None:
     ):
         if (value := metrics.get(name)) is not None:
             nats = -value if name.startswith("test/log") else value
-            binary = name != "test/nll"  # which is one of whatever values pixels have
+            binary = name != "test/nll"  # test/nll is a likelihood of any pixel values
             return Likelihood(nats, sign, how, interval(metrics, name, nats) if name.endswith("ais") else None, binary)
     return None
 
 
 def interval(metrics: dict[str, Any], name: str, nats: float) -> tuple[float, float] | None:
-    """What a run's estimate of log Z leaves open of −log p(x); older runs tell the relative standard error of Z."""
+    """Return the interval of −log p(x) due to the estimate of log Z; older runs have only Z's relative error."""
     low, high, error = (metrics.get(key) for key in (f"{name}_high", f"{name}_low", "test/ais_standard_error"))
     if low is not None:
         return -low, math.inf if high is None else -high
@@ -64,23 +67,25 @@ def interval(metrics: dict[str, Any], name: str, nats: float) -> tuple[float, fl
 
 
 def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
-    """What each run is called, several of one model with their folders; its likelihood and metrics; the best first.
+    """Return the name, likelihood and metrics of each run, the best first.
+
+    Runs of the same model have their folders in their names.
 
     Raises:
-        Refusal: if a run has none, its pixels are no binary ones or values, or runs were tested on different images.
+        Refusal: if a run has no likelihood of pixel values, or runs were tested on different images.
     """
-    found, images = [], {}
+    results, images = [], {}
     for run in runs:
         config, metrics = stored_config(run), metrics_of(run)
         if metrics.get("status") != "finished":
-            raise Refusal(f"{run} isn't finished; go on with it: {command_to_resume(run)}")
-        if (told := likelihood(metrics)) is None:
+            raise Refusal(f"{run} isn't finished; resume it: {command_to_resume(run)}")
+        if (result := likelihood(metrics)) is None:
             raise Refusal(f"{run} reports no likelihood; leave it out.")
         provides = config.dataset.get("provides", [])
         kind = str(OmegaConf.select(config, "loss.likelihood._target_", default="Bernoulli"))
-        if told.binary and ("binary" not in provides or not kind.endswith("Bernoulli")):
+        if result.binary and ("binary" not in provides or not kind.endswith("Bernoulli")):
             raise Refusal(
-                f"{run} tells no likelihood of black and white pixels, but of grey ones or a density; leave it out."
+                f"{run} has no likelihood of black and white pixels, but of grey ones or a density; leave it out."
             )
         if config.trainer.get("limit_test_batches", 1.0) not in (None, 1.0):
             raise Refusal(f"{run} was tested on a part of the test images (trainer.limit_test_batches); leave it out.")
@@ -90,17 +95,17 @@ def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
                 f"{run} and {runs[0]} were tested on different images ({images[run]['_target_']} and "
                 f"{images[runs[0]]['_target_']}, or other settings of it); compare runs on the same ones."
             )
-        found.append((model_of(run, config), told, metrics))
-    names = [name for name, _, _ in found]
+        results.append((model_of(run, config), result, metrics))
+    names = [name for name, _, _ in results]
     called = [name if names.count(name) == 1 else f"{name}: {run.name}" for name, run in zip(names, runs, strict=True)]
     return sorted(
-        ((name, told, metrics) for name, (_, told, metrics) in zip(called, found, strict=True)),
+        ((name, result, metrics) for name, (_, result, metrics) in zip(called, results, strict=True)),
         key=lambda row: row[1].nats,
     )
 
 
 def model_of(run: Path, config: Any) -> str:
-    """The model that the command line named, or its network's class."""
+    """Return the experiment or model that the command line named, or else the network's class."""
     if (hydra := read_hydra(run)) is None:
         return str(config.model.network._target_).rpartition(".")[2]
     choices = hydra["runtime"]["choices"]
@@ -108,24 +113,24 @@ def model_of(run: Path, config: Any) -> str:
 
 
 def training_examples(metrics: dict[str, Any]) -> int | None:
-    """How many examples a run learned from; of older runs, which don't say so, how many an epoch had."""
+    """Return the number of a run's training examples; for older runs, the number of examples in an epoch."""
     if (count := metrics.get("training_examples")) is not None:
         return int(count)
     rate, seconds = metrics.get("samples_per_second"), metrics.get("seconds_per_epoch")
     return round(rate * seconds) if rate and seconds else None
 
 
-def as_text(told: Likelihood) -> str:
-    """The figure with its sign and, in brackets, its interval."""
-    if told.interval is None:
-        return f"{told.sign} {told.nats:.2f}"
-    low, high = told.interval
+def as_text(result: Likelihood) -> str:
+    """Format a likelihood with its sign and, in brackets, its interval."""
+    if result.interval is None:
+        return f"{result.sign} {result.nats:.2f}"
+    low, high = result.interval
     upper = "?" if math.isinf(high) else f"{high:.2f}"
-    return f"{told.sign} {told.nats:.2f} ({low:.2f} to {upper})"
+    return f"{result.sign} {result.nats:.2f} ({low:.2f} to {upper})"
 
 
 def print_likelihoods(runs: list[Path]) -> None:
-    """Print the table of runs, best first; jobs of a sweep that failed are left out, with a line that says so.
+    """Print a table of runs, the best first, and a line that names failed jobs, which are left out.
 
     Raises:
         Refusal: if a run can't be compared, or all failed.
@@ -133,16 +138,16 @@ def print_likelihoods(runs: list[Path]) -> None:
     failed = [run for run in runs if (run / ERROR).is_file()]
     runs = [run for run in runs if run not in failed]
     if not runs:
-        raise Refusal(f"All of these jobs failed; {failed[0] / ERROR} tells why the first one did.")
+        raise Refusal(f"All of these jobs failed; {failed[0] / ERROR} says why the first one did.")
     table = Table(title="−log p(x), nats per test image")
     for name in ("model", "nats", "what it is", "training images", "parameters", "training"):
         table.add_column(name, justify="left" if name in ("model", "what it is") else "right", overflow="fold")
-    for model, told, metrics in compared(runs):
+    for model, result, metrics in compared(runs):
         minutes = metrics.get("seconds_per_epoch", 0) * metrics.get("epochs", 0) / 60
         sizes = (training_examples(metrics), metrics["parameters"])
         shown_sizes = ["?" if size is None else f"{size:,}" for size in sizes]
-        table.add_row(model, as_text(told), told.how, *shown_sizes, f"{minutes:.0f} min")
+        table.add_row(model, as_text(result), result.how, *shown_sizes, f"{minutes:.0f} min")
     display(table, WIDTH)
     print(f"runs  {', '.join(shown(run) for run in runs)}")
     if failed:
-        print(f"left out, since they failed: {', '.join(map(shown, failed))}")
+        print(f"left out because they failed: {', '.join(map(shown, failed))}")

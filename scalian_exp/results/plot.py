@@ -1,4 +1,4 @@
-"""Line plots as SVG: curves for a page, drawn without matplotlib, whose import takes longer than the whole page."""
+"""Draw line plots as SVG without matplotlib, whose import takes longer than writing the whole page."""
 
 import math
 from collections.abc import Sequence
@@ -13,30 +13,34 @@ COLOURS = (
 )
 DASHES = ("", "6 3", "2 3")
 TICKS = 5
-"""labels on an axis, about"""
+"""approximate number of labels on an axis"""
 
 Points = Sequence[tuple[float, float]]
 
 
 class Line(NamedTuple):
+    """A line of a plot."""
+
     name: str
     style: Markup
-    """its colour and dashes, as attributes of SVG"""
+    """colour and dashes as SVG attributes"""
     points: Points
 
 
 def style(number: int) -> Markup:
-    """Colour and dashes of line number 0, 1, …: thirty of them look different."""
+    """Return the colour and dashes of line number 0, 1, …, which differ for thirty lines."""
     dash = DASHES[number // len(COLOURS) % len(DASHES)]
     dashes = f' stroke-dasharray="{dash}"' if dash else ""
     return Markup(f'stroke="{COLOURS[number % len(COLOURS)]}"{dashes}')
 
 
 def ticks(low: float, high: float, whole: bool = False) -> list[float]:
-    """Round numbers from low to high, about TICKS of them: multiples of 1, 2 or 5 times a power of ten.
+    """Return about TICKS round numbers from low to high: multiples of 1, 2 or 5 times a power of ten.
 
     Args:
-        whole: the numbers are whole, as epochs are.
+        low: start of the axis.
+        high: end of the axis.
+        whole: whether to return only whole numbers, as for epochs.
     """
     least = (high - low) / TICKS or 1.0
     power = 10 ** math.floor(math.log10(least))
@@ -47,7 +51,7 @@ def ticks(low: float, high: float, whole: bool = False) -> list[float]:
 
 
 def plot(title: str, lines: Sequence[Line], xlabel: str = "epoch") -> Markup:
-    """An SVG of lines over whole numbers, whose names show under the mouse; infinite values and NaN are left out."""
+    """Return an SVG of lines over whole numbers, named in tooltips; NaN and infinite values are left out."""
     finite = [
         line._replace(points=[point for point in line.points if all(map(math.isfinite, point))]) for line in lines
     ]

@@ -1,10 +1,13 @@
-"""The summary of a sweep: one row a job, as a table, summary.csv, summary.md and a plot; and where the sweep went over
-something that only repeats a job (`repeats` in configs/train.yaml), means and deviations, also as summary_means.csv."""
+"""Summarize a sweep with one row a job, as a table on the terminal, summary.csv, summary.md and a plot.
+
+If the sweep goes over something that only repeats a job (`repeats` in configs/train.yaml), there are also means and
+standard deviations, in summary_means.csv.
+"""
 
 import csv
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
@@ -16,6 +19,7 @@ from scalian_exp.results.rows import COSTS, cell_of, comparable, means, read_job
 
 
 def as_csv(table: list[dict[str, Any]]) -> str:
+    """Format rows as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(table[0]))
     writer.writeheader()
@@ -24,7 +28,7 @@ def as_csv(table: list[dict[str, Any]]) -> str:
 
 
 def with_deviations(table: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """The rows of `means` with each deviation beside its mean."""
+    """Return the rows of `means` as text, with each deviation beside its mean."""
     return [
         {
             name: cell_of(row, name) + (f" ± {row[f'{name} ±']:.2g}" if row.get(f"{name} ±") is not None else "")
@@ -36,11 +40,13 @@ def with_deviations(table: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def as_markdown(columns: list[str], rows: list[dict[str, Any]]) -> str:
+    """Format rows as a Markdown table."""
     lines = [columns, ["---"] * len(columns), *[[cell_of(row, name) for name in columns] for row in rows]]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def print_rows(title: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table."""
     printed = Table(title=title)
     for name in columns:
         printed.add_column(name.removeprefix("test/"), justify="right", overflow="fold")
@@ -49,52 +55,97 @@ def print_rows(title: str, columns: list[str], rows: list[dict[str, Any]]) -> No
     display(printed, WIDTH)
 
 
-def summarise(sweep: Path, go_on: str) -> int:
-    """Print and write the summary of a sweep's folder.
+class Summary(NamedTuple):
+    """The tables of a sweep, and the names in them."""
 
-    Args:
-        go_on: the command that goes on with the sweep, if jobs have failed.
+    rows: list[dict[str, Any]]
+    """one a job"""
+    swept: list[str]
+    """keys in which the jobs differ"""
+    kept: list[str]
+    """keys in which more than repetitions differ"""
+    metrics: list[str]
+    """metrics by which the jobs can be compared"""
+    means: list[dict[str, Any]]
+    """one for each group of repetitions; empty if nothing was repeated"""
 
-    Returns:
-        The number of jobs that failed.
-    """
-    from scalian_exp.figures.sweep import sweep_figure, trade_off
-    from scalian_exp.results.hparams import compare_jobs
+    @property
+    def overall(self) -> list[str]:
+        """Metrics without those of single classes, which only the files have."""
+        return [name for name in self.metrics if name.count("/") == 1]
 
-    jobs = read_jobs(sweep)
-    table = rows(jobs)
-    if not table:
-        return 0
-    columns = list(table[0])
-    markdown = as_markdown(columns, table)
-    write_text(sweep / TABLE, as_csv(table))
+    @property
+    def repeated(self) -> str:
+        """Keys over which the means are taken."""
+        return " and ".join(key for key in self.swept if key not in self.kept)
 
-    metrics = comparable(table, swept(jobs))
-    whole = [name for name in metrics if name.count("/") == 1]  # what is told class by class stands in the files
-    lengths = {row["epochs"] for row in table if row["status"] == "finished"}
-    facts = {"status", "seconds_per_epoch", *(["epochs"] if len(lengths) > 1 else [])}  # some may have been ended early
-    shown_columns = [name for name in columns if name in {*facts, *swept(jobs), *whole}]
-    print_rows(f"{len(table)} jobs", shown_columns, table)
-    kept = [key for key in swept(jobs) if key not in repeated(jobs)]
-    averages = means(table, kept, [*whole, *[cost for cost in COSTS if cost in columns]]) if repeated(jobs) else []
-    if averages:
-        over = " and ".join(repeated(jobs))
-        told = with_deviations(averages)
-        print_rows(f"mean ± deviation over {over}", list(told[0]), told)
-        markdown += f"\nMean ± deviation over {over}:\n\n{as_markdown(list(told[0]), told)}"
-        write_text(sweep / MEANS, as_csv(averages))
+
+def summary_of(jobs: list[dict[str, Any]]) -> Summary:
+    """Compute the tables of a sweep from what `read_jobs` returned, at least one job."""
+    table, keys, repeats = rows(jobs), swept(jobs), repeated(jobs)
+    kept = [key for key in keys if key not in repeats]
+    summary = Summary(table, keys, kept, comparable(table, keys), [])
+    averaged = [*summary.overall, *(cost for cost in COSTS if cost in table[0])]
+    return summary._replace(means=means(table, kept, averaged)) if repeats else summary
+
+
+def print_summary(summary: Summary) -> None:
+    """Print the tables, with the columns that help to compare the jobs."""
+    lengths = {row["epochs"] for row in summary.rows if row["status"] == "finished"}
+    columns = {"status", "seconds_per_epoch", *summary.swept, *summary.overall}
+    columns |= {"epochs"} if len(lengths) > 1 else set()  # some jobs may have been stopped early
+    print_rows(f"{len(summary.rows)} jobs", [name for name in summary.rows[0] if name in columns], summary.rows)
+    if summary.means:
+        texts = with_deviations(summary.means)
+        print_rows(f"mean ± deviation over {summary.repeated}", list(texts[0]), texts)
+
+
+def write_summary(summary: Summary, sweep: Path) -> None:
+    """Write the tables into the sweep's folder, as CSV and Markdown."""
+    write_text(sweep / TABLE, as_csv(summary.rows))
+    markdown = as_markdown(list(summary.rows[0]), summary.rows)
+    if summary.means:
+        texts = with_deviations(summary.means)
+        markdown += f"\nMean ± deviation over {summary.repeated}:\n\n{as_markdown(list(texts[0]), texts)}"
+        write_text(sweep / MEANS, as_csv(summary.means))
     write_text(sweep / MARKDOWN, markdown)
-    compare_jobs(sweep, [name.removeprefix("best ") for name in whole])
 
-    drawn, keys = (averages, kept) if len(averages) > 1 else (table, swept(jobs))
-    figures = {"summary": sweep_figure(drawn, keys, whole)}
-    if metrics and any(key.startswith("model") for key in swept(jobs)):
-        metric = tested(table, metrics)
+
+def draw_summary(summary: Summary, sweep: Path) -> None:
+    """Plot the metrics over what was swept and, if models differ, over their costs."""
+    from scalian_exp.figures.sweep import sweep_figure, trade_off
+
+    drawn, keys = (summary.means, summary.kept) if len(summary.means) > 1 else (summary.rows, summary.swept)
+    figures = {"summary": sweep_figure(drawn, keys, summary.overall)}
+    if summary.metrics and any(key.startswith("model") for key in summary.swept):
+        metric = tested(summary.rows, summary.metrics)
         figures |= {f"over_{cost}": trade_off(drawn, keys, metric, cost) for cost in COSTS}
     for name, figure in figures.items():
         if figure is not None:
             figure.savefig(sweep / f"{name}.png", dpi=110)
             print(f"plot      {shown(sweep / f'{name}.png')}")
+
+
+def summarise(sweep: Path, go_on: str) -> int:
+    """Print, write and draw the summary of a sweep's folder.
+
+    Args:
+        sweep: the folder.
+        go_on: the command that resumes the sweep, printed if jobs have failed.
+
+    Returns:
+        The number of jobs that failed or are unfinished.
+    """
+    from scalian_exp.results.hparams import compare_jobs
+
+    jobs = read_jobs(sweep)
+    if not jobs:
+        return 0
+    summary = summary_of(jobs)
+    print_summary(summary)
+    write_summary(summary, sweep)
+    compare_jobs(sweep, [name.removeprefix("best ") for name in summary.overall])
+    draw_summary(summary, sweep)
     print(f"summary   {shown(sweep / TABLE)}, {shown(sweep / MARKDOWN)}")
     print(f"dashboard {command('tensorboard', '--logdir', shown(sweep))}")
     failed = [job for job in jobs if job["outcome"]["status"] != "finished"]

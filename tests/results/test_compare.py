@@ -135,7 +135,7 @@ def test_jobs_that_failed_are_left_out_of_the_table(
     main()
     out = capsys.readouterr().out
     assert "≤ 96.00" in out
-    assert "left out, since they failed" in out
+    assert "left out because they failed" in out
     monkeypatch.setattr("sys.argv", ["scalian-report", "likelihoods", str(failed)])
     with pytest.raises(SystemExit, match="All of these jobs failed"):
         main()

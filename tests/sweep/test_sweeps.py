@@ -157,7 +157,7 @@ def test_an_option_that_is_no_name_is_told() -> None:
     for word, told in (
         ("logger=null", "logger=null is none of csv, default, mlflow, none, tensorboard; say one"),
         ("loss=3", "loss=3 is none of bce, "),
-        ("model/crf=null", "model/crf=null is none of default; say one, or leave the word out"),
+        ("model/crf=null", "model/crf=null is none of default; choose one, or leave model/crf out"),
     ):
         with pytest.raises(Refusal, match=told):
             check_options(["model=unet", word])
