@@ -141,10 +141,10 @@ def test_a_sweeps_folder_says_nothing_harmful(said: str, tmp_path: Path) -> None
     kept["hydra" if said.lstrip("+").startswith("hydra") else "task"].append(said)
     text = yaml.safe_dump({"hydra": {"overrides": kept, "runtime": {"cwd": str(tmp_path)}}})
     (tmp_path / "multirun.yaml").write_text(text)
-    with pytest.raises(Refusal, match="if the sweep is yours, say so again: ") as refused:
+    with pytest.raises(Refusal, match="if the sweep is yours, repeat it: ") as refused:
         resumed_sweep([f"sweep.resume={tmp_path}"])
     assert unharmed()
-    program, *arguments = shlex.split(str(refused.value).partition("again: ")[2])  # what is printed works
+    program, *arguments = shlex.split(str(refused.value).partition("repeat it: ")[2])  # what is printed works
     assert program.endswith("scalian-train")
     assert said in resumed_sweep(arguments)
 

@@ -1,4 +1,4 @@
-"""Folders of a sweep's jobs: their names, and what happens where one can't be made. No torch."""
+"""The folders of a sweep's jobs: their names, and stand-ins for folders that can't be created. No torch."""
 
 import re
 import shutil
@@ -12,17 +12,18 @@ from scalian_exp.files import failures_refused
 from scalian_exp.folders import CHOICES, COMPOSED, OVERRIDES
 
 LONGEST_NAME, MOST_BYTES = 120, 240
-"""characters of a job's folder beside its number, and bytes; file systems take 255 bytes"""
+"""limits on a job folder's name after its number, in characters and bytes; file systems allow 255 bytes"""
 STAND_IN = "without_a_folder"
-"""ends the name of the folder in which a job whose own folder can't be made says so"""
+"""end of the name of the folder that holds the error of a job whose own folder can't be created"""
 SETTINGS = (COMPOSED, CHOICES, OVERRIDES)
-"""what Hydra writes into a job's folder"""
+"""files that Hydra writes into a job's folder"""
 
 
 def name_of(number: int, overrides: str) -> str:
-    """The name of a job's folder: the number keeps it unique, the overrides tell what it is.
+    """Return the name of a job's folder: its number, which makes it unique, and its overrides.
 
-    Nothing in it needs quotes: neither in a shell nor in `run=…` and `resume=…`, where = and , mean something to Hydra.
+    No character in it needs quotes, neither in a shell nor in `run=…` and `resume=…`, where = and , are special to
+    Hydra.
     """
     name = re.sub(r"[^\w.,+-]+", "_", overrides.replace("=", "-")).replace(",", "_")
     name = name[:LONGEST_NAME].encode()[:MOST_BYTES].decode(errors="ignore").rstrip("._-")
@@ -30,9 +31,10 @@ def name_of(number: int, overrides: str) -> str:
 
 
 def job_folder(number: int, overrides: str, sweep: str) -> str:
-    """The folder of a job inside its sweep; it is made here, since a failure of Hydra to make it would end the sweep.
+    """Create a job's folder inside its sweep and return its name.
 
-    Where that fails, it is a stand-in, in which `check_job_folder` refuses to work.
+    If Hydra failed to create it, the sweep would end. If it can't be created here, the name of a stand-in is returned,
+    in which `check_job_folder` refuses to work.
     """
     own = name_of(number, overrides)
     try:
@@ -43,10 +45,10 @@ def job_folder(number: int, overrides: str, sweep: str) -> str:
 
 
 def make(folder: Path) -> None:
-    """Make a job's folder, in which Hydra's settings can be written.
+    """Create a job's folder and check that Hydra's settings can be written there.
 
     Raises:
-        OSError: if that fails.
+        OSError: if they can't.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for file in (folder / name for name in SETTINGS):
@@ -55,16 +57,16 @@ def make(folder: Path) -> None:
 
 
 def stand_in() -> Path:
-    """The stand-in for the folder of the job that Hydra's config is of."""
+    """Return the stand-in for the folder of Hydra's current job."""
     hydra = HydraConfig.get()
     return Path(hydra.sweep.dir) / f"{hydra.job.num}_{STAND_IN}"
 
 
 def check_job_folder() -> None:
-    """Called by the job that Hydra's config is of.
+    """Refuse to run Hydra's current job in a stand-in.
 
     Raises:
-        Refusal: if it is one of a sweep, whose own folder could not be made.
+        Refusal: saying why the job's own folder couldn't be created.
     """
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and Path(hydra.runtime.output_dir).name == stand_in().name:
@@ -73,7 +75,7 @@ def check_job_folder() -> None:
 
 
 def remove_stand_in() -> None:
-    """Remove that of an earlier start, if what was in the way has gone: the job has its own folder."""
+    """Remove the stand-in of an earlier start if the job now has its own folder."""
     if Path(HydraConfig.get().runtime.output_dir).name != stand_in().name and stand_in().is_dir():
         shutil.rmtree(stand_in())
 

@@ -1,4 +1,4 @@
-"""Go on with a sweep: finished jobs are kept, interrupted ones go on, failed and missing ones are done."""
+"""Resume a sweep: keep finished jobs, resume interrupted ones, and run failed and missing ones."""
 
 import inspect
 from pathlib import Path
@@ -20,100 +20,109 @@ from scalian_exp.vocabulary.grammar import literal, read, spelled, text_of
 FLAGS = ("-m", "--multirun")
 KEY = "sweep.resume"
 ROOT, MOVED = "dataset.root", "hydra.callbacks.jobs.root"
-"""where the data lies, and how its new place is told to the jobs: their folders are named after their own overrides"""
+"""the override that says where the data is, and the one that passes its new place on to the jobs without changing the
+names of their folders"""
 OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.callbacks.jobs.resume", MOVED)
-"""what the first start said that this one says anew"""
+"""overrides of the first start that are set again when it is resumed"""
 SHOWN = 5
-"""differences in a sentence"""
+"""maximum number of differences in a message"""
 
 
 def resumed_sweep(arguments: list[str]) -> list[str]:
-    """The command line that goes on with a sweep: that of its start, in the same folder. `sweep.resume=<folder>` is
-    enough; the sweep may be said again, and hydra's own words, such as its launcher, may change, as may dataset.root.
+    """Return the command line that resumes a sweep: that of its start, in the same folder.
+
+    `sweep.resume=<folder>` is enough. The overrides of the sweep may be repeated, and Hydra's own overrides, such as
+    its launcher, may change, as may dataset.root.
 
     Raises:
-        Refusal: if there is no such sweep, or another one is said.
+        Refusal: if there is no such sweep, or the overrides are those of another one.
     """
     arguments = spelled(arguments)
-    folder = Path(text_of(next(said for said in arguments if said.startswith(f"{KEY}="))))
-    again = [said for said in arguments if not said.startswith((f"{KEY}=", "trust=")) and said not in FLAGS]
-    trust = [said for said in arguments if said.startswith("trust=")]
+    folder = Path(text_of(next(override for override in arguments if override.startswith(f"{KEY}="))))
+    again = [override for override in arguments if not override.startswith((f"{KEY}=", "trust="))]
+    again = [override for override in again if override not in FLAGS]
+    trust = [override for override in arguments if override.startswith("trust=")]
     task, hydras = started_with(folder)
     check_links(folder)
-    new = [said for said in again if key_of(said).startswith("hydra")]
-    moved = [said for said in again if key_of(said) == ROOT and said not in task]
-    if any(sweeps(said) for said in [*moved, *(said for said in task if moved and key_of(said) == ROOT)]):
+    new = [override for override in again if key_of(override).startswith("hydra")]
+    moved = [override for override in again if key_of(override) == ROOT and override not in task]
+    before = [override for override in task if moved and key_of(override) == ROOT]
+    if any(sweeps(override) for override in [*moved, *before]):
         raise Refusal(f"The sweep in {folder} goes over {ROOT}; resume its jobs one by one, with {ROOT}=… each.")
     own, then = (
-        each_for_its_job([said for said in words if not (moved and key_of(said) == ROOT)])
-        for words in ([said for said in again if said not in new], task)
+        each_for_its_job([override for override in overrides if not (moved and key_of(override) == ROOT)])
+        for overrides in ([override for override in again if override not in new], task)
     )
     if own and sorted(own) != sorted(then):
         parts = {"only then": sorted({*then} - {*own}), "only now": sorted({*own} - {*then})}
-        told = "; ".join(f"{when}: {' '.join(said)}" for when, said in parts.items() if said)
+        difference = "; ".join(f"{when}: {' '.join(overrides)}" for when, overrides in parts.items() if overrides)
         raise Refusal(
-            f"The sweep in {folder} was another one ({told or 'the same words, but more often'}); start a "
-            f"new one without {KEY}=…, or go on with it by this alone: {command_to_resume(folder, KEY)}"
+            f"The sweep in {folder} was another one ({difference or 'the same overrides, but repeated'}); start a "
+            f"new one without {KEY}=…, or resume it by this alone: {command_to_resume(folder, KEY)}"
         )
-    changed = {key_of(said) for said in new}
-    kept = [said for said in hydras if key_of(said) not in {*changed, *OF_THE_START}]
+    changed = {key_of(override) for override in new}
+    kept = [override for override in hydras if key_of(override) not in {*changed, *OF_THE_START}]
     check_overrides(folder, [] if own else task, kept, trust)
     place = f"hydra.sweep.dir={literal(str(folder))}"
-    data = [f"{MOVED}={literal(text_of(said))}" for said in moved[-1:]]
+    data = [f"{MOVED}={literal(text_of(override))}" for override in moved[-1:]]
     return ["--multirun", *task, *trust, *kept, *new, *data, place, "hydra.callbacks.jobs.resume=true"]
 
 
-def sweeps(said: str) -> bool:
-    override = read(said)
+def sweeps(argument: str) -> bool:
+    """Return whether an override goes over several values."""
+    override = read(argument)
     return override is not None and override.is_sweep_override()
 
 
 def started_with(folder: Path) -> tuple[list[str], list[str]]:
-    """The overrides that a sweep was started with: of the experiment, and of Hydra.
+    """Return the overrides with which a sweep was started: those of the experiment and those of Hydra.
 
     Raises:
-        Refusal: if the folder is no sweep's, or one started from another directory.
+        Refusal: if the folder holds no sweep, or one that was started from another directory.
     """
     file = multirun(folder)
     if not file.is_file():
         if (folder / CONFIG).exists():
-            raise Refusal(f"{folder} holds a single run, not a sweep; go on with it: {command_to_resume(folder)}")
+            raise Refusal(f"{folder} holds a single run, not a sweep; resume it: {command_to_resume(folder)}")
         others = sorted(folder.parent.glob("*/multirun.yaml"))[-3:] if folder.parent.is_dir() else []
         advice = f"; sweeps beside it: {', '.join(str(file.parent) for file in others)}" if others else ""
-        raise Refusal(f"{folder} is no folder of a sweep: there is no multirun.yaml in it{advice}.")
+        raise Refusal(f"{folder} is not a sweep's folder: there is no multirun.yaml in it{advice}.")
     advice = "start a new sweep" if not runs_in(folder) else "resume its jobs one by one, or start a new sweep"
     match read_yaml(file, advice=advice).get("hydra"):
         case {"overrides": {"task": [*task], "hydra": [*hydras]}, "runtime": {"cwd": str(cwd)}}:
             if Path(cwd).exists() and Path(cwd) != Path.cwd():
                 raise Refusal(
-                    f"The sweep in {folder} was started in {cwd}, where its data lies too; go on with it from there."
+                    f"The sweep in {folder} was started in {cwd}, where its data is too; resume it from there."
                 )
-            return [said for said in map(str, task) if key_of(said) != "trust"], [*map(str, hydras)]
-    raise Refusal(f"{file} is damaged: it doesn't tell how the sweep was started; {advice}.")
+            return [override for override in map(str, task) if key_of(override) != "trust"], [*map(str, hydras)]
+    raise Refusal(f"{file} is damaged: it doesn't say how the sweep was started; {advice}.")
 
 
 def command_to_go_on(folder: Path) -> str:
-    """The command that goes on with a sweep of this user's, with all that has to be said again."""
+    """Return the command that resumes a sweep of this user, with all overrides that have to be repeated."""
     if not (folder / MULTIRUN).is_file():
         return command_to_resume(folder, KEY)
     task, hydras = started_with(folder)
-    kept = [said for said in hydras if key_of(said) not in OF_THE_START]
-    data = [f"{ROOT}={literal(text_of(said))}" for said in hydras if key_of(said) == MOVED]
+    kept = [override for override in hydras if key_of(override) not in OF_THE_START]
+    data = [f"{ROOT}={literal(text_of(override))}" for override in hydras if key_of(override) == MOVED]
     return command_to_resume(folder, KEY, [*to_be_repeated(folder, task, kept), *data])
 
 
 def key_of(override: str) -> str:
+    """Return the key or group of an override."""
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
-    """Compare what each job of a sweep was with what its overrides mean now.
+    """Check that the overrides of a sweep's jobs still compose the configs with which they were started.
 
     Args:
-        trust: packages of others that the user trusts.
+        sweep: the sweep's folder.
+        config_name: name of the primary config.
+        trust: third-party packages that the user trusts.
 
     Raises:
-        Refusal: if a config has changed since.
+        Refusal: if a config has changed.
     """
     from hydra import compose
 
@@ -121,12 +130,12 @@ def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
 
     for job in runs_in(sweep):
         if not read_text(job / OVERRIDES):
-            continue  # killed when Hydra was about to write it anew, and now it does
+            continue  # killed while Hydra was rewriting the file, which it now does again
         composed = compose(config_name, read_overrides(job))
         now = resolved(composed)
         if objection_to_target("dataset", now["dataset"]["_target_"], modules(trust)) is None:  # asks its class
             now = with_found(composed, now)
-        now.pop("trust", None)  # no run keeps what is trusted
+        now.pop("trust", None)  # runs don't store what is trusted
         before = in_todays_words(read_config(job, training=True), now)
         if "root" in now["dataset"] and "root" in before["dataset"]:
             before["dataset"]["root"] = now["dataset"]["root"]  # data may be moved
@@ -134,22 +143,23 @@ def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
             more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise Refusal(
                 f"The configs have changed since {job} was started: {'; '.join(changes[:SHOWN])}{more}. Change "
-                "them back to go on; else resume its jobs one by one, or start a new sweep."
+                "them back to resume the sweep; otherwise resume its jobs one by one, or start a new sweep."
             )
 
 
 def in_todays_words(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """What a run was, with what its version's configs couldn't say yet.
+    """Return the config of a run completed by what configs of its version couldn't specify yet.
 
-    Loggers and callbacks that only save may be others now: the training is the same.
+    Today's loggers and callbacks that only save are added, because they don't affect the training.
     """
     then, callbacks = before["callbacks"], now["callbacks"]
     saving = {name: callbacks[name] for name in callbacks.keys() - then.keys() if saves(callbacks[name])}
-    told: dict[str, Any] = with_unsaid({**before, "callbacks": then | saving, "logger": now["logger"]}, now)
-    return told
+    completed: dict[str, Any] = with_unsaid({**before, "callbacks": then | saving, "logger": now["logger"]}, now)
+    return completed
 
 
 def saves(callback: dict[str, Any] | None) -> bool:
+    """Return whether the node of a callback describes one that only saves checkpoints."""
     from pytorch_lightning.callbacks import Checkpoint
 
     target = class_of(callback)
@@ -157,8 +167,10 @@ def saves(callback: dict[str, Any] | None) -> bool:
 
 
 def with_unsaid(before: Any, now: Any) -> Any:
-    """A config with the arguments that only today's states, as they were: what the class says that configs of earlier
-    versions implied, else its default."""
+    """Return a config completed by the arguments that only today's config has, with their values at the time.
+
+    They are the values that the class lists as implied by earlier versions, or else its defaults.
+    """
     if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         return [with_unsaid(*pair) for pair in zip(before, now, strict=True)]
     if not (isinstance(before, dict) and isinstance(now, dict)):
@@ -180,12 +192,12 @@ def with_unsaid(before: Any, now: Any) -> Any:
 
 
 def equal(default: Any, value: Any) -> bool:
-    """Is a default of a signature, such as 0 or (0.9, 0.999), what a config states as 0.0 or [0.9, 0.999]?"""
+    """Return whether a signature's default, such as (0.9, 0.999), equals what a config states, such as [0.9, 0.999]."""
     return bool((list(default) if isinstance(default, tuple) else default) == value)
 
 
 def class_of(node: dict[str, Any] | None) -> Any:
-    """The target of a node, if it is ours or an optimizer of torch: a stranger's folder may name anything."""
+    """Return the class of a node if it belongs to this package or is an optimizer of torch; None for others."""
     from scalian_exp.build import located
 
     target = str((node or {}).get("_target_"))
@@ -193,7 +205,7 @@ def class_of(node: dict[str, Any] | None) -> Any:
 
 
 def differences(before: Any, after: Any, path: str = "") -> list[str]:
-    """`key: value → value` for each leaf that is not the same in two nested dictionaries."""
+    """Return `key: value → value` for each leaf in which two nested dictionaries differ."""
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return [] if yaml.safe_dump(before) == yaml.safe_dump(after) else [f"{path}: {before} → {after}"]
     absent = "nothing"

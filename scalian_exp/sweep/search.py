@@ -1,7 +1,7 @@
-"""Search instead of sweeping over everything: Optuna says what the next jobs are, and is told how they went.
+"""Search with Optuna, which chooses the next jobs from the results of earlier ones, instead of sweeping over all.
 
 Its configs have the keys of hydra-optuna-sweeper, whose stable release needs an Optuna that no longer works with
-today's SQLAlchemy: when it follows, `_target_` in configs/hydra/sweeper/optuna.yaml is all that changes.
+today's SQLAlchemy. Once it is updated, `_target_` in configs/hydra/sweeper/optuna.yaml is all that has to change.
 """
 
 import json
@@ -26,25 +26,25 @@ from scalian_exp.vocabulary.options import files
 
 
 class Search(Sweeper):
-    """Trials one after the other, or `n_jobs` at a time; trial n is job n, and its value is what the job returns: the
-    best validation value that it monitors, never a test metric.
+    """A Hydra sweeper that runs the trials of an Optuna study, one after another or `n_jobs` at a time.
 
-    What a trial is to try depends on the trials that are finished and on its number alone, so that a search which was
-    interrupted comes to the same end. A trial that failed stays open: `sweep.resume=<folder>` does it again.
+    Trial n is job n, and its value is what the job returns: its best monitored validation value, never a test metric.
+    What a trial tries depends only on the finished trials and its number, so an interrupted search ends with the same
+    result. A failed trial stays open until `sweep.resume=<folder>` runs it again.
 
     Args:
         sampler: `_target_` of an Optuna sampler, with its arguments.
-        direction: minimize or maximize; null asks the model's task.
-        storage: URL of the database that keeps the trials; null is a file of SQLite in the sweep's folder.
-        study_name: its name there; null is the folder's name.
-        n_trials: how many in all, but of a grid all; a search that is gone on with counts those that it has.
-        n_jobs: so many at a time, for launchers that start jobs side by side.
-        params: what is searched for, beside what the command line says: override → sweep, as interval(0.1, 1).
-        custom_search_space: import path of a function of (config, trial) that asks the trial for more.
+        direction: minimize or maximize; null takes that of the model's task.
+        storage: URL of the database that stores the trials; null is an SQLite file in the sweep's folder.
+        study_name: the study's name in the database; null is the folder's name.
+        n_trials: total number of trials, including those of a resumed search; a grid always tries all its points.
+        n_jobs: number of trials at a time, for launchers that run jobs in parallel.
+        params: the search space in addition to the command line: override → sweep, such as interval(0.1, 1).
+        custom_search_space: import path of a function of (config, trial) that asks the trial for further parameters.
         pruner: `_target_` of an Optuna pruner, for callbacks=pruning.
 
     Raises:
-        Refusal: if there is nothing to search, or in a way that the sampler can't.
+        Refusal: if there is nothing to search, or the sampler can't search it.
     """
 
     def __init__(
@@ -67,18 +67,20 @@ class Search(Sweeper):
     config: Any
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Create the launcher; called by Hydra."""
         self.config, self.hydra_context = config, hydra_context
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=hydra_context, task_function=task_function
         )
 
     def sweep(self, arguments: list[str]) -> None:
+        """Run the search for a command line; called by Hydra."""
         folder = Path(self.config.hydra.sweep.dir)
         with database_failures_refused(self.storage or database_of(folder)):
             self.search(folder, arguments)
 
     def search(self, folder: Path, arguments: list[str]) -> None:
-        """The whole search, or the rest of it."""
+        """Run the search, or the rest of it if it is resumed."""
         import optuna
 
         from scalian_exp.files import write_text
@@ -91,7 +93,7 @@ class Search(Sweeper):
         study = self.study(folder, space, fixed)
         total = self.n_trials
         if self.sampler._target_.endswith("GridSampler"):
-            total = len(self.new_sampler(space, 0)._all_grids)
+            total = math.prod(len(values(key, searched)) for key, searched in space.items())
         write_text(folder / MULTIRUN, OmegaConf.to_yaml(self.config))
 
         opened = [trial.number for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING])]
@@ -103,23 +105,25 @@ class Search(Sweeper):
         self.conclude(study, folder, fixed)
 
     def space(self, arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
-        """What to search, name → Optuna's distribution, and the overrides that all trials share; the command line wins
-        over `params`."""
+        """Return the search space, as name → Optuna's distribution, and the overrides that all trials share.
+
+        The command line overrides `params`.
+        """
         params: Any = OmegaConf.to_container(self.params, resolve=True) if self.params else {}
-        said = [*overrides(params), *arguments]
-        parsed = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(said)
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        parsed = parser.parse_overrides([*overrides(params), *arguments])
         last = {override.get_key_element(): override for override in parsed}
         swept = {key: distribution(override) for key, override in last.items() if override.is_sweep_override()}
-        space = {key: found for key, found in swept.items() if len(getattr(found, "choices", "several")) > 1}
+        space = {key: searched for key, searched in swept.items() if not has_one_choice(searched)}
         if not (space or self.custom_search_space):
             raise Refusal(
                 "There is nothing to search: give an interval or several values, as loss.beta='interval(0.5,4)'."
             )
         fixed = [f"{key}={o.get_value_element_as_str()}" for key, o in last.items() if key not in swept]
-        return space, [*fixed, *(f"{key}={found.choices[0]}" for key, found in swept.items() if key not in space)]
+        return space, [*fixed, *(f"{key}={only.choices[0]}" for key, only in swept.items() if key not in space)]
 
     def study(self, folder: Path, space: dict[str, Any], fixed: list[str]) -> Any:
-        """That of the folder, made if it isn't there."""
+        """Load the study of a sweep's folder, creating it if needed."""
         import optuna
 
         from scalian_exp.files import read_json, write_text
@@ -133,16 +137,16 @@ class Search(Sweeper):
         return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
 
     def own_direction(self, space: dict[str, Any], fixed: list[str]) -> str:
-        """The direction of what the task monitors: of the first one, where models are searched for."""
+        """Return the direction of the metric that the task monitors; the first model's if models are searched."""
         from scalian_exp.build import located
 
-        first = [f"{key}={found.choices[0]}" for key, found in space.items() if files(key)]
+        first = [f"{key}={searched.choices[0]}" for key, searched in space.items() if files(key)]
         config = self.hydra_context.config_loader.load_sweep_config(self.config, [*first, *fixed])
         mode: str = located(config.model._target_).mode
         return {"min": "minimize", "max": "maximize"}[mode]
 
     def new_sampler(self, space: dict[str, Any], number: int) -> Any:
-        """A sampler whose chance is that of a trial's number."""
+        """Build a sampler whose random numbers depend on a trial's number."""
         from scalian_exp.build import built
 
         sampler: Any = OmegaConf.to_container(self.sampler, resolve=True)
@@ -153,8 +157,10 @@ class Search(Sweeper):
         return built(sampler)
 
     def ask(self, study: Any, space: dict[str, Any]) -> None:
-        """Open the next trial, with all its parameters at once: one killed half-asked could not be gone on with.
-        So a copy of the study is asked."""
+        """Add the next trial to the study, with all its parameters at once.
+
+        They are asked of a copy of the study, because a trial that is killed between two parameters can't be resumed.
+        """
         import optuna
 
         copy = optuna.create_study(directions=study.directions, sampler=self.new_sampler(space, len(study.trials)))
@@ -175,11 +181,11 @@ class Search(Sweeper):
         )
 
     def do(self, study: Any, fixed: list[str], batch: list[int]) -> None:
-        """The jobs of these trials."""
+        """Run the jobs of these trials and report their values to the study."""
         import optuna
 
         runs = [[batch[0]]]
-        for number in batch[1:]:  # a launcher numbers its jobs on from the first one
+        for number in batch[1:]:  # a launcher numbers its jobs consecutively
             if number == runs[-1][-1] + 1:
                 runs[-1].append(number)
             else:
@@ -197,7 +203,7 @@ class Search(Sweeper):
                     study.tell(number, value)
 
     def conclude(self, study: Any, folder: Path, fixed: list[str]) -> None:
-        """Print the best trial and the command that repeats it; draw what mattered."""
+        """Print the best trial and the command that repeats it, and plot the importance of the parameters."""
         import optuna
 
         from scalian_exp.figures.sweep import importances_figure
@@ -210,12 +216,18 @@ class Search(Sweeper):
         print(f"best      trial {best.number} of {len(study.trials)}: {best.value:.5g}")
         print(f"command   {command('scalian-train', *again)}")
         if len({trial.value for trial in finished}) > 1:
-            found = optuna.importance.get_param_importances(
+            importances = optuna.importance.get_param_importances(
                 study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
             )
-            importances_figure(found).savefig(folder / "importances.png", dpi=110)
+            importances_figure(importances).savefig(folder / "importances.png", dpi=110)
             print(f"plot      {shown(folder / 'importances.png')}")
 
 
+def has_one_choice(searched: Any) -> bool:
+    """Return whether a distribution consists of a single value."""
+    return hasattr(searched, "choices") and len(searched.choices) == 1
+
+
 def overrides(params: dict[str, Any]) -> list[str]:
+    """Return parameters as overrides."""
     return [f"{key}={value}" for key, value in params.items()]

@@ -1,4 +1,4 @@
-"""What a search may try, from the words of a command line."""
+"""Turn the sweeps of a command line into the distributions of an Optuna search."""
 
 from typing import Any
 
@@ -8,11 +8,13 @@ from scalian_exp.refusal import Refusal
 
 
 def distribution(override: Override) -> Any:
-    """Of one word of the command line: a,b or choice(a,b), range(1,9,2), interval(0.1,1), int(interval(1,9)) for whole
-    numbers, tag(log,interval(1e-4,1)).
+    """Return the distribution that a swept override describes.
+
+    It may be a,b or choice(a,b), range(1,9,2), interval(0.1,1), int(interval(1,9)) for whole numbers, or
+    tag(log,interval(1e-4,1)).
 
     Raises:
-        Refusal: if Optuna can't search there.
+        Refusal: if Optuna has no such distribution.
     """
     try:
         return distribution_of(override)
@@ -21,6 +23,7 @@ def distribution(override: Override) -> Any:
 
 
 def distribution_of(override: Override) -> Any:
+    """Return the distribution, with Optuna's own errors."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     value: Any = override.value()
@@ -36,20 +39,20 @@ def distribution_of(override: Override) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A choice as Optuna keeps it: words and lists as they are written."""
+    """Return a choice in the form that Optuna stores: quoted strings and lists as they are written."""
     return value if isinstance(value, str | int | float | bool) and not isinstance(value, QuotedString) else str(value)
 
 
 def values(key: str, searched: Any) -> list[Any]:
-    """All values of a distribution, for a grid.
+    """Return all values of a distribution, for a grid.
 
     Raises:
-        Refusal: of an interval of real numbers there are too many.
+        Refusal: if it is an interval of real numbers.
     """
     if hasattr(searched, "choices"):
         return list(searched.choices)
     if isinstance(searched.low, int):
         return list(range(searched.low, searched.high + 1, searched.step))
     raise Refusal(
-        f"A grid can't go over the interval {key}; name its values, as {key}=0.1,0.3,1, or take another sampler."
+        f"A grid can't go over the interval {key}; give its values, as {key}=0.1,0.3,1, or use another sampler."
     )

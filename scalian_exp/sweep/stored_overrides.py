@@ -1,4 +1,4 @@
-"""The overrides that a sweep's folder keeps: which of them a stranger could do harm by."""
+"""Check the overrides stored in a sweep's folder, which could do harm if the folder comes from someone else."""
 
 import re
 from collections.abc import Iterator
@@ -16,16 +16,17 @@ from scalian_exp.vocabulary.options import CONFIGS
 
 HYDRAS_GROUPS = {"hydra/launcher", "hydra/sweeper", "hydra/sweeper/sampler"}
 HYDRAS_TEXTS = {"hydra.sweeper.direction", "hydra.sweeper.study_name", "hydra.launcher.partition"}
-"""what may be a text; other texts may be a launcher's shell commands, a logging handler, a folder of configs"""
+"""keys whose values may be strings; others could be shell commands of a launcher, logging handlers, config folders"""
 TARGET = "._target_"
 
 
 def check_overrides(folder: Path, task: list[str], hydras: list[str], trust: list[str]) -> None:
-    """Judge what a sweep's folder says, before any of it is composed.
+    """Check the overrides stored in a sweep's folder before any of them is composed.
 
     Args:
-        task: the overrides of the experiment, unless the user has repeated them.
-        hydras: those of Hydra that the user hasn't repeated.
+        folder: the sweep's folder.
+        task: overrides of the experiment, unless the user has repeated them.
+        hydras: overrides of Hydra that the user hasn't repeated.
         trust: the user's `trust=…`, if there is one.
 
     Raises:
@@ -33,25 +34,26 @@ def check_overrides(folder: Path, task: list[str], hydras: list[str], trust: lis
     """
     trusted = read(trust[0]) if trust else None
     packages = None if trusted is None else trusted.value()
-    for said in [*hydras, *task]:
-        reason = objection_to_hydras(said) if said in hydras else objection_to(said, folder, packages)
+    for override in [*hydras, *task]:
+        reason = objection_to_hydras(override) if override in hydras else objection_to(override, folder, packages)
         if reason:
             more = [*to_be_repeated(folder, task, hydras, packages), *trust]
             raise Refusal(
-                f"The sweep in {folder} was started with {said}, and {reason}; if the sweep is yours, say so again: "
+                f"The sweep in {folder} was started with {override}, and {reason}; if the sweep is yours, repeat it: "
                 f"{command_to_resume(folder, 'sweep.resume', more)}"
             )
 
 
 def to_be_repeated(folder: Path, task: list[str], hydras: list[str], trust: Any = None) -> list[str]:
-    """What the user has to say again of a sweep's overrides, since nobody else may."""
-    repeated = [said for said in hydras if objection_to_hydras(said)]
-    return [*repeated, *(["-m", *task] if any(objection_to(said, folder, trust) for said in task) else [])]
+    """Return the overrides of a sweep that the user has to repeat, because a file alone may not decide them."""
+    repeated = [override for override in hydras if objection_to_hydras(override)]
+    harmful = any(objection_to(override, folder, trust) for override in task)
+    return [*repeated, *(["-m", *task] if harmful else [])]
 
 
-def objection_to_hydras(said: str) -> str:
-    """Why one of Hydra's own overrides shouldn't be taken from a stranger; nothing if it may be."""
-    override = read(said)
+def objection_to_hydras(argument: str) -> str:
+    """Explain why an override of Hydra may not come from an untrusted file; return an empty string if it may."""
+    override = read(argument)
     if override is not None:
         key, values = override.key_or_group, [] if override.is_delete() else values_of(override)
         named = key in HYDRAS_GROUPS or key in HYDRAS_TEXTS
@@ -60,38 +62,41 @@ def objection_to_hydras(said: str) -> str:
     return "that could run any code"
 
 
-def objection_to(said: str, folder: Path, trust: Any) -> str:
-    """Why an override of an experiment shouldn't be taken from a stranger; nothing if it may be."""
+def objection_to(argument: str, folder: Path, trust: Any) -> str:
+    """Explain why an experiment's override may not come from an untrusted file; return an empty string if it may."""
     from scalian_exp.trust import WRITING, modules, objection_to_target  # which import torch
 
-    override = read(said)
+    override = read(argument)
     if override is None:
         return "that can't be read"
-    if re.search(r"\$\{[^}]*:", said):
+    if re.search(r"\$\{[^}]*:", argument):
         return "that reads the environment or other resolvers"
     if override.is_delete():
         return ""
     key = override.key_or_group
-    if ".." in key.split("/") or ((CONFIGS / key).is_dir() and "/" in str(said.partition("=")[2])):
+    if ".." in key.split("/") or ((CONFIGS / key).is_dir() and "/" in str(argument.partition("=")[2])):
         return "that takes a config from another folder"
     for value in values_of(override):
         nodes = [(key.removesuffix(TARGET), {"_target_": value})] if key.endswith(TARGET) else [*targets(key, value)]
         for path, node in nodes:
-            if found := objection_to_target(path, node["_target_"], modules(trust)):
-                return f"that {found.reason.rstrip('.')}"
+            if objection := objection_to_target(path, node["_target_"], modules(trust)):
+                return f"that {objection.reason.rstrip('.')}"
         for path, text in texts(key, value) if key.partition(".")[0] in WRITING else ():
             if not path.endswith(".judge") and leads_out(path, text, folder):
-                return "its jobs would write outside of the sweep's folder"
+                return "its jobs would write outside the sweep's folder"
     return ""
 
 
 def is_number(value: Any) -> bool:
+    """Return whether a value is a number, true, false or null."""
     return value is None or isinstance(value, bool | int | float)
 
 
 def values_of(override: Override) -> Iterator[Any]:
-    """The value of an override, or all of a sweep's; none of an interval, which has numbers only, or of a glob, which
-    has options of ours."""
+    """Yield the value of an override, or all values of a sweep.
+
+    Intervals and globs yield none, as they contain only numbers or this package's own options.
+    """
     if override.is_interval_sweep() or override.value_type == ValueType.GLOB_CHOICE_SWEEP:
         return
     if not override.is_sweep_override():
@@ -103,5 +108,5 @@ def values_of(override: Override) -> Iterator[Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value without the parser's own kinds of texts."""
+    """Return a value with the parser's own kinds of strings turned into plain ones."""
     return value if is_number(value) or isinstance(value, list | dict) else str(value)

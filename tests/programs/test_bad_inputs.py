@@ -108,7 +108,7 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "hydra.run.dir=loop/run", "round in a circle"),
     (TRAIN, f"hydra.run.dir={'n' * 300}", "name is too long"),
     (TRAIN, "hydra.run.dir=run", "holds a run already"),
-    (TRAIN, "hydra.run.dir=others", "others holds no run, but checkpoints/best.ckpt, which one would replace"),
+    (TRAIN, "hydra.run.dir=others", "others holds no run, but checkpoints/best.ckpt, which a run would overwrite"),
     (TRAIN, "-m seed=1,2 hydra.sweep.subdir=same", "one folder for all jobs"),
     (
         TRAIN,
@@ -125,8 +125,8 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "resume=", "resume"),
     (TRAIN, "resume=run model=unet", "keeps its experiment"),
     (TRAIN, "resume=run trainer.max_epochs=0", "trainer.max_epochs=0"),
-    (TRAIN, "sweep.resume=nowhere", "no folder of a sweep"),
-    (TRAIN, "sweep.resume=run", "holds a single run, not a sweep; go on with it: "),
+    (TRAIN, "sweep.resume=nowhere", "not a sweep's folder"),
+    (TRAIN, "sweep.resume=run", "holds a single run, not a sweep; resume it: "),
     (TRAIN, "callbacks=sample_quality callbacks.sample_quality.judge=nowhere", "There is no judge"),
     (TRAIN, "callbacks=sample_quality", "has no value yet"),
     # apply

@@ -155,7 +155,7 @@ def test_a_job_of_a_sweep_over_options_gets_just_what_was_said(value: str) -> No
 
 def test_an_option_that_is_no_name_is_told() -> None:
     for word, told in (
-        ("logger=null", "logger=null is none of csv, default, mlflow, none, tensorboard; say one"),
+        ("logger=null", "logger=null is none of csv, default, mlflow, none, tensorboard; choose one"),
         ("loss=3", "loss=3 is none of bce, "),
         ("model/crf=null", "model/crf=null is none of default; choose one, or leave model/crf out"),
     ):
