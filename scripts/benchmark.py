@@ -1,10 +1,12 @@
-"""What the frame costs, as ratios measured side by side in one run:  make benchmark
+"""Measure what the framework costs beside a plain training loop, as ratios measured in one run.
 
-Interleaved: some steps of the plain loop run between ours, on the same tensors with the same optimizer, so that a
-machine that slows down slows both. Ours has on what a user sees at every epoch: progress bar, TensorBoard, CSV,
-validation and checkpoints; figures come every fifth epoch and are left out. Only the usual pipeline of PIL images,
-several times slower, runs on its own, after a pass that warms it up, and with torch's own environment.
-The images are made up: time doesn't depend on what they show.
+    make benchmark
+
+The steps of both are interleaved, on the same tensors with the same optimizer, so that a machine that slows down slows
+both. The framework runs with all that a user sees in every epoch: progress bar, TensorBoard, CSV, validation and
+checkpoints, but without figures, which come every fifth epoch. Only the usual pipeline of PIL images, several times
+slower, runs separately, after a warm-up pass and with torch's own environment. The images are random, because time
+doesn't depend on what they show.
 """
 
 import json
@@ -43,11 +45,11 @@ from scalian_exp.vocabulary.options import CONFIGS
 BATCH = 128
 IMAGES = 60_000
 TURN = 5
-"""steps that each of two loops does before the other's turn"""
+"""number of steps of each loop before the other's turn"""
 
 
 def resolved(model: str, images: int) -> dict[str, Any]:
-    """The config of `scalian-train model=… dataset=fake_images`."""
+    """Return the config of `scalian-train model=… dataset=fake_images`."""
     data = f"dataset=fake_images dataset.image_size=[28,28] dataset.batch_size={BATCH} dataset.test_size=1".split()
     sizes = [f"dataset.train_size={images + BATCH}", f"dataset.val_size={BATCH}"]  # one batch of validation
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -61,12 +63,12 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def torch_loss(logits: Tensor, kl: Tensor, x: Tensor) -> Tensor:
-    """The ELBO as one writes it with torch's own cross-entropy."""
+    """Compute the ELBO as written by hand with torch's own cross-entropy."""
     return (F.binary_cross_entropy_with_logits(logits, x, reduction="sum") + kl.sum()) / len(x)
 
 
 def plain_steps(network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, batches: Iterable[Tensor]) -> None:
-    """The loop that one would write by hand."""
+    """Train as in a loop written by hand."""
     network.train()
     for x in batches:
         logits, kl = network(x)
@@ -76,23 +78,24 @@ def plain_steps(network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer
 
 
 def in_memory(images: Tensor) -> Iterator[Tensor]:
-    """Batches without end, shuffled anew for each pass."""
+    """Yield batches without end, reshuffled for each pass."""
     while True:
         for indices in torch.randperm(len(images)).split(BATCH):
             yield images.index_select(0, indices).div(255)
 
 
 class SideBySide(pl.Callback):
-    """Runs a plain loop's steps, with each of some losses, between Lightning's, and adds up what each takes an epoch.
+    """Run the steps of plain loops with several losses between Lightning's, and add up the time of each in an epoch.
 
-    All train the same network by the same optimizer: of two equal ones, one may lie better in memory, worth 5 %.
-    Ours is all the rest of the epoch, from its start to the next one's: validation and checkpoints too.
+    All train the same network with the same optimizer, because of two equal ones one may be placed better in memory,
+    which makes 5 %. The framework's time is the rest of an epoch, from its start to the next one's start, including
+    validation and checkpoints.
     """
 
     def __init__(self, batches: Iterator[Tensor], losses: list[Loss]):
         self.batches, self.losses = batches, losses
         self.epochs: list[list[float]] = []
-        """seconds of each epoch: ours, then the plain loop with each loss"""
+        """seconds of each epoch: the framework, then the plain loop with each loss"""
         self.start, self.plain = 0.0, [0.0 for _ in losses]
 
     def end_epoch(self) -> None:
@@ -116,22 +119,23 @@ class SideBySide(pl.Callback):
 
 
 def drain(batches: Iterable[Any]) -> None:
-    """Take all batches and keep none, as a training does."""
+    """Consume all batches and keep none, as a training does."""
     for _ in batches:
         pass
 
 
 def seconds(action: Callable[[], Any]) -> float:
+    """Return the seconds that an action takes."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def frame(model: str, images: int, epochs: int) -> list[float]:
-    """Seconds an epoch: ours, a plain loop with torch's loss, one with our loss."""
+    """Return the seconds of an epoch: the framework, a plain loop with torch's loss, one with this package's loss."""
     config = resolved(model, images)
     config["trainer"]["max_epochs"] = epochs
-    del config["callbacks"]["figures"]  # they come every fifth epoch
+    del config["callbacks"]["figures"]  # drawn only every fifth epoch
     data, task = build("dataset", config["dataset"]), build_task(config)
     data.setup()
     pixels = data.splits["train"].examples["image"]
@@ -145,7 +149,7 @@ def frame(model: str, images: int, epochs: int) -> list[float]:
 
 
 def write_idx(folder: Path, images: int) -> None:
-    """Made-up files in MNIST's format, for torchvision's own class."""
+    """Write random images in MNIST's file format, for torchvision's own class."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for name, count in (("train", images), ("t10k", 10)):
@@ -157,7 +161,7 @@ def write_idx(folder: Path, images: int) -> None:
 
 
 def usual_pipeline(images: int, workers: int) -> tuple[float, float, float]:
-    """Seconds an epoch of the usual pipeline: data alone, with training; and of our data alone."""
+    """Return the seconds of an epoch: the usual pipeline's data alone, with training, and this package's data alone."""
     config = resolved("vae", images)
     twin, data = build_task(config), build("dataset", config["dataset"])
     data.setup()
@@ -168,18 +172,20 @@ def usual_pipeline(images: int, workers: int) -> tuple[float, float, float]:
         drain(loader)
         alone = seconds(lambda: drain(x for x, _ in loader))
         with patch.dict(os.environ):
-            os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # the environment that a script of one's own finds
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # as in a plain script
             trained = seconds(lambda: plain_steps(twin.network, torch_loss, optimizer, (x for x, _ in loader)))
     ours = median(seconds(lambda: drain(data.prepare(batch) for batch in data.train_dataloader())) for _ in range(5))
     return alone, trained, ours
 
 
 def start_up() -> float:
+    """Return the median seconds of `scalian-train --cfg job`."""
     command = [sys.executable, "-m", "scalian_exp.train", "--cfg", "job"]
     return median(seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(5))
 
 
 def main() -> None:
+    """Print the table of ratios."""
     quiet()
     torch.manual_seed(0)
     vae, vae_plain, vae_same_loss = frame("vae", IMAGES, epochs=8)

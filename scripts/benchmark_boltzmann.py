@@ -1,8 +1,10 @@
-"""What an epoch of a Boltzmann machine costs, beside other ways to train one:  python scripts/benchmark_boltzmann.py
+"""Measure an epoch of a Boltzmann machine beside other ways to train one.
 
-CD-1, 784×500, 60,000 rows, batches of 100. Ours runs in the frame, with progress bar and TensorBoard, without the
-validations, which measure log Z. Some steps of a plain closed-form loop run between ours, and an epoch of BernoulliRBM
-of scikit-learn after each of ours, so that a machine that slows down slows all. Medians. The rows are made up.
+    python scripts/benchmark_boltzmann.py
+
+CD-1, 784×500, 60,000 random rows, batches of 100. The framework runs with progress bar and TensorBoard, but without
+validation, which estimates log Z. Steps of a plain closed-form loop are interleaved, and an epoch of scikit-learn's
+BernoulliRBM follows each of the framework's, so that a machine that slows down slows all. Times are medians.
 """
 
 import os
@@ -32,11 +34,11 @@ from scalian_exp.vocabulary.options import CONFIGS
 
 BATCH, ROWS, HIDDEN, EPOCHS = 100, 60_000, 500, 6
 TURN = 5
-"""steps that each of two loops does before the other's turn"""
+"""number of steps of each loop before the other's turn"""
 
 
 def resolved(*overrides: str) -> dict[str, Any]:
-    """A config of `scalian-train` on made-up binary images, one batch of validation, which comes only at the end."""
+    """Return a config of `scalian-train` on random binary images, validated on one batch at the end only."""
     data = ["dataset=fake_binary", f"dataset.batch_size={BATCH}", f"dataset.train_size={ROWS + BATCH}"]
     rest = [f"dataset.val_size={BATCH}", "dataset.test_size=1", "loss=contrastive_divergence", "~callbacks.summary"]
     brief = ["model.val_likelihood.runs=2", "model.val_likelihood.steps=[1,1,1]", "~callbacks.figures", "~sweep"]
@@ -48,7 +50,7 @@ def resolved(*overrides: str) -> dict[str, Any]:
 
 
 class PlainLoop:
-    """Contrastive divergence as one writes it by hand, without autograd."""
+    """Contrastive divergence written by hand, without autograd."""
 
     def __init__(self, rows: Tensor, hidden: int, lr: float):
         self.rows, self.lr = rows, lr
@@ -57,11 +59,12 @@ class PlainLoop:
         self.batches = self.endless()
 
     def endless(self) -> Any:
+        """Yield the indices of batches without end."""
         while True:
             yield from torch.randperm(len(self.rows)).split(BATCH)
 
     def run(self, steps: int) -> float:
-        """Seconds that so many steps take."""
+        """Return the seconds that this number of steps takes."""
         start = time.perf_counter()
         for indices in islice(self.batches, steps):
             v = self.rows.index_select(0, indices).div(255)
@@ -76,7 +79,7 @@ class PlainLoop:
 
 
 class SideBySide(pl.Callback):
-    """Seconds of each of our epochs, from its start to the next one's, and of the others' in between."""
+    """Measure the framework's epochs, from one's start to the next one's, and the others' epochs in between."""
 
     def __init__(self, plain: PlainLoop | None = None, rows: np.ndarray | None = None):
         self.plain, self.rows = plain, rows
@@ -100,12 +103,13 @@ class SideBySide(pl.Callback):
             self.epochs[-1]["plain"] = self.epochs[-1].get("plain", 0.0) + spent
 
     def medians(self, first: int) -> dict[str, float]:
-        """Over epochs from the first on that count; the last isn't finished by another's start."""
+        """Return the medians over epochs from `first` on, without the last one, whose end isn't measured."""
         whole = self.epochs[first:-1]
         return {name: median(epoch[name] for epoch in whole) for name in whole[0]}
 
 
 def trained(config: dict[str, Any], beside: bool) -> SideBySide:
+    """Train a config and return its times, also those of the others if `beside`."""
     data, task = build("dataset", config["dataset"]), build_task(config)
     data.setup()
     pixels = data.splits["train"].examples["image"].flatten(1)
@@ -121,6 +125,7 @@ def trained(config: dict[str, Any], beside: bool) -> SideBySide:
 
 
 def main() -> None:
+    """Print the table of ratios."""
     quiet()
     torch.manual_seed(0)
     size = ["dataset.image_size=[28,28]", f"trainer.max_epochs={EPOCHS}"]

@@ -1,8 +1,11 @@
-"""The CRF against pydensecrf2, the authors' C++ code, side by side in one run:  python scripts/benchmark_crf.py
+"""Measure the CRF beside pydensecrf2, the authors' C++ code.
 
-A photograph of 360×480 pixels, 12 and 21 classes, 10 iterations, both kernels, all in: building the lattices too. They
-take turns, so that a machine that slows down slows both; medians. Ours uses 1 thread, then 2; theirs knows only one.
-Two threads without two free cores mostly wait for each other: on a busy machine, only the rows of one mean something.
+    python scripts/benchmark_crf.py
+
+A photograph of 360×480 pixels, 12 and 21 classes, 10 iterations, both kernels, including the construction of the
+lattices. Both take turns, so that a machine that slows down slows both; times are medians. The CRF uses 1 thread, then
+2; pydensecrf2 uses one. Two threads without two free cores mostly wait for each other, so that on a busy machine only
+the rows of one thread are meaningful.
 """
 
 import multiprocessing
@@ -34,7 +37,7 @@ ROUNDS = 9
 
 
 def scene(classes: int) -> tuple[Tensor, Tensor]:
-    """Smooth random logits (1, K, H, W) with noise, and a photograph (1, 3, H, W)."""
+    """Return smooth random logits (1, K, H, W) with noise, and a photograph (1, 3, H, W)."""
     photograph = load_sample_image("china.jpg")[:HEIGHT, :WIDTH]
     image = torch.from_numpy(photograph.copy()).permute(2, 0, 1)[None] / 255
     generator = torch.Generator().manual_seed(0)
@@ -44,11 +47,12 @@ def scene(classes: int) -> tuple[Tensor, Tensor]:
 
 
 def ours(logits: Tensor, images: Tensor) -> np.ndarray:
+    """Return the marginals (K, H, W) of this package's CRF."""
     return DenseCRF()(logits, images)[0].numpy()
 
 
 def theirs(logits: Tensor, images: Tensor) -> np.ndarray:
-    """With the same parameters, and the normalisation that is its default."""
+    """Return the marginals (K, H, W) of pydensecrf2, with the same parameters and its default normalisation."""
     classes = logits.shape[1]
     crf = DenseCRF2D(WIDTH, HEIGHT, classes)
     crf.setUnaryEnergy((-logits[0].log_softmax(0)).flatten(1).numpy())
@@ -59,26 +63,27 @@ def theirs(logits: Tensor, images: Tensor) -> np.ndarray:
 
 
 def timed(action: Callable[..., np.ndarray], *arguments: Any) -> tuple[float, np.ndarray]:
+    """Return the seconds that an action takes, and its result."""
     start = time.perf_counter()
     result = action(*arguments)
     return time.perf_counter() - start, result
 
 
 def peak() -> int:
-    """The most memory that this process has held, in kB (Linux)."""
+    """Return the peak memory of this process in kB (Linux)."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0])
 
 
 def megabytes(action: Callable[..., np.ndarray], classes: int) -> float:
-    """What a run adds to the peak memory of a fresh process."""
+    """Return the megabytes that a run adds to the peak memory of a fresh process."""
     arguments, before = scene(classes), peak()
     action(*arguments)
     return (peak() - before) / 1024
 
 
 def side_by_side(classes: int) -> tuple[float, float, float]:
-    """Median seconds of ours and of theirs, and the largest difference between their marginals."""
+    """Return the median seconds of both, and the largest difference between their marginals."""
     arguments = scene(classes)
     pairs = [(timed(ours, *arguments), timed(theirs, *arguments)) for _ in range(ROUNDS)]
     first, second = (median(pair[i][0] for pair in pairs) for i in range(2))
@@ -86,12 +91,13 @@ def side_by_side(classes: int) -> tuple[float, float, float]:
 
 
 def in_fresh_process(threads: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    """OpenMP reads its number of threads once; with one that changes later, threads wait for each other for seconds."""
+    """Call a function in a new process, as OpenMP handles only a number of threads that is set from the start."""
     with patch.dict(os.environ, OMP_NUM_THREADS=str(threads)), multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
 
 def main() -> None:
+    """Print the table of ratios."""
     table = Table(title=f"dense CRF, {HEIGHT}×{WIDTH}, 10 iterations")
     for column in ("classes", "threads", "ours, s", "pydensecrf2, s", "ratio", "wanted", "", "largest ΔQ"):
         table.add_column(column, justify="right")

@@ -1,10 +1,11 @@
-"""A training step of DRAW in the frame, beside a plain loop over the same cells:  python scripts/benchmark_draw.py
+"""Measure a training step of DRAW in the framework beside a plain loop over the same cells.
 
-10 glimpses on 28×28, batches of 128, once with attention and once without. Ours runs in the frame, with progress bar,
-TensorBoard, validation and checkpoints; some steps of the plain loop run between ours, with the cells, heads and
-optimizer of the same network, so that a machine that slows down slows both. It is written as one reads the paper: an
-LSTM's input is put together at each step, filters are made for one side after the other. Medians. The images are made
-up.
+    python scripts/benchmark_draw.py
+
+10 glimpses on random 28×28 images, batches of 128, with and without attention. The framework runs with progress bar,
+TensorBoard, validation and checkpoints. Steps of the plain loop are interleaved, with the cells, heads and optimizer of
+the same network, so that a machine that slows down slows both. The plain loop follows the paper literally: it
+concatenates an LSTM's input at each step and computes the filters of one axis after the other. Times are medians.
 """
 
 import os
@@ -37,7 +38,7 @@ IMAGES, EPOCHS = 5_120, 4
 
 
 def resolved(model: str) -> dict[str, Any]:
-    """The config of `scalian-train` with 10 glimpses on made-up binary images, one batch of validation an epoch."""
+    """Return the config of `scalian-train` with 10 glimpses on random binary images, validated on one batch."""
     data = ["dataset=fake_binary", "dataset.image_size=[28,28]", f"dataset.batch_size={BATCH}", "dataset.test_size=1"]
     sizes = [f"dataset.train_size={IMAGES + BATCH}", f"dataset.val_size={BATCH}", f"trainer.max_epochs={EPOCHS}"]
     network = ["model.network.glimpses=10", "model.network.latent_dim=10", "~callbacks.summary", "~callbacks.figures"]
@@ -48,7 +49,7 @@ def resolved(model: str) -> dict[str, Any]:
 
 
 def filters(parameters: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """F_Y and F_X (B, N, 28), γ (B, 1, 1)."""
+    """Return the filters F_Y and F_X (B, N, 28) and the intensity γ (B, 1, 1)."""
     across, down, log_variance, log_stride, log_intensity = parameters.split(1, 1)
     positions = torch.arange(1, 29, device=parameters.device)
     offsets = torch.arange(size, device=parameters.device) - size / 2 + 0.5
@@ -61,7 +62,7 @@ def filters(parameters: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def bound(network: Any, x: Tensor) -> Tensor:
-    """The negative bound of images (B, 1, 28, 28), glimpse by glimpse."""
+    """Return the negative ELBO of images (B, 1, 28, 28), computed glimpse by glimpse."""
     x = x[:, 0]
     canvas = network.blank.transpose(0, 1).expand_as(x[:, None])[:, 0]
     h_encoder = c_encoder = h_decoder = c_decoder = x.new_zeros(len(x), network.lstm_units)
@@ -89,7 +90,7 @@ def bound(network: Any, x: Tensor) -> Tensor:
 
 
 def plain_steps(network: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[Tensor]) -> None:
-    """The loop that one would write by hand."""
+    """Train as in a loop written by hand."""
     for x in batches:
         optimizer.zero_grad()
         bound(network, x).backward()
@@ -98,7 +99,7 @@ def plain_steps(network: nn.Module, optimizer: torch.optim.Optimizer, batches: I
 
 
 class SideBySide(pl.Callback):
-    """Seconds of each of our epochs, from its start to the next one's, and of the plain loop's as many steps."""
+    """Measure the framework's epochs, from one's start to the next one's, and the same number of plain steps."""
 
     def __init__(self, batches: Iterator[Tensor]):
         self.batches = batches
@@ -124,7 +125,7 @@ class SideBySide(pl.Callback):
 
 
 def seconds_a_step(model: str) -> tuple[float, float]:
-    """Ours and the plain loop's."""
+    """Return the seconds of a step of the framework and of the plain loop."""
     config = resolved(model)
     data, task = build("dataset", config["dataset"]), build_task(config)
     data.setup()
@@ -140,6 +141,7 @@ def seconds_a_step(model: str) -> tuple[float, float]:
 
 
 def main() -> None:
+    """Print the table of ratios."""
     quiet()
     torch.manual_seed(0)
     title = f"milliseconds a step of 10 glimpses, batch {BATCH}, {torch.get_num_threads()} threads"

@@ -1,8 +1,10 @@
-"""What an epoch of a recommender costs, beside one of a library's:  python scripts/benchmark_ratings.py
+"""Measure an epoch of a recommender beside one of Surprise's SVD.
 
-Ours are trained by the frame, validation left out; after each epoch of ours, Surprise's SVD, a matrix factorisation by
-stochastic gradient in compiled code, has one on the same ratings: a machine that slows down slows both. Medians.
-MovieLens 100k (u1), or made-up ratings of its size where it can't be had.
+    python scripts/benchmark_ratings.py
+
+The framework runs without validation. After each of its epochs follows one of Surprise's SVD, a matrix factorisation by
+stochastic gradient descent in compiled code, on the same ratings, so that a machine that slows down slows both. Times
+are medians. The data is MovieLens 100k (u1), or random ratings of its size if it can't be downloaded.
 """
 
 import time
@@ -32,21 +34,22 @@ except ImportError:
 
 EPOCHS = 12
 FACTORS = 100
-"""Surprise's own default, and the RBM's features"""
+"""Surprise's default, and the RBM's features"""
 
 
 def resolved(*overrides: str) -> dict[str, Any]:
-    said = ["callbacks=minimal", "logger=none", "trainer/accelerator=cpu", f"trainer.max_epochs={EPOCHS}", "test=false"]
-    said += [f"trainer.check_val_every_n_epoch={EPOCHS}", "~callbacks.progress", "~callbacks.best", "~callbacks.last"]
+    """Return a config of `scalian-train` without validation, logs and checkpoints."""
+    base = ["callbacks=minimal", "logger=none", "trainer/accelerator=cpu", f"trainer.max_epochs={EPOCHS}", "test=false"]
+    base += [f"trainer.check_val_every_n_epoch={EPOCHS}", "~callbacks.progress", "~callbacks.best", "~callbacks.last"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("train", overrides=[*said, *overrides, "+trainer.enable_checkpointing=false"])
+        config = compose("train", overrides=[*base, *overrides, "+trainer.enable_checkpointing=false"])
     plain: Any = OmegaConf.to_container(config, resolve=True)
     plain["trainer"]["enable_progress_bar"] = False
     return plain
 
 
 class Turns(pl.Callback):
-    """An epoch of Surprise's after each of ours."""
+    """Run and measure an epoch of Surprise after each of the framework's."""
 
     def __init__(self, theirs: Any):
         self.theirs = theirs
@@ -64,14 +67,14 @@ class Turns(pl.Callback):
 
 
 def in_surprise(table: Tensor) -> Any:
-    """The ratings of a table (users, items) as Surprise takes them."""
+    """Convert the ratings of a table (users, items) to Surprise's format."""
     pairs = table.nonzero()
     triples = [(user, item, float(table[user, item]), None) for user, item in pairs.tolist()]
     return surprise.Dataset(surprise.Reader(rating_scale=(1, 5))).construct_trainset(triples)
 
 
 def epochs(*overrides: str) -> tuple[float, float, int]:
-    """Median seconds of an epoch, ours and Surprise's, and how many ratings it has."""
+    """Return the median seconds of an epoch of the framework and of Surprise, and its number of ratings."""
     config = resolved(*overrides)
     data, task = build("dataset", config["dataset"]), build_task(config)
     data.prepare_data()
@@ -87,6 +90,7 @@ def epochs(*overrides: str) -> tuple[float, float, int]:
 
 
 def main() -> None:
+    """Print the table of ratios."""
     quiet()
     torch.manual_seed(0)
     console = Console()
@@ -95,10 +99,9 @@ def main() -> None:
         return
     data = ["dataset=movielens_100k"]
     try:
-        found = build("dataset", resolved("model=rbm_cf_items", *data)["dataset"])
-        found.prepare_data()
+        build("dataset", resolved("model=rbm_cf_items", *data)["dataset"]).prepare_data()
     except Refusal as refusal:
-        console.print(f"{refusal} Made-up ratings of the same size instead.")
+        console.print(f"{refusal} Using random ratings of the same size instead.")
         data = ["dataset=fake_ratings", "dataset.users=943", "dataset.items=1682", "dataset.batch_size=128"]
     rbm = ["model=rbm_cf_items", f"model.network.features={FACTORS}"]
     rows = {

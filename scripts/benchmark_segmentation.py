@@ -1,7 +1,9 @@
-"""What segmentation costs, as ratios measured side by side in one run:  python scripts/benchmark_segmentation.py
+"""Measure what segmentation costs beside other implementations, as ratios measured in one run.
 
-Interleaved: each pair takes turns, so that a machine that slows down slows both; medians. Images are noise: time has
-nothing to do with what they show.
+    python scripts/benchmark_segmentation.py
+
+Each pair takes turns, so that a machine that slows down slows both; times are medians. The images are noise, because
+time doesn't depend on what they show.
 """
 
 import os
@@ -40,7 +42,7 @@ except ImportError:
 
 CLASSES = 12
 STEPS = 24
-"""of ours and of the plain loop's"""
+"""number of steps of the framework and of the plain loop"""
 
 
 def resolved(model: str) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def resolved(model: str) -> dict[str, Any]:
 
 
 class Turns(pl.Callback):
-    """A step of the loop that one would write by hand after each of ours, on the same network and optimizer."""
+    """Run a step of a loop written by hand after each of the framework's, on the same network and optimizer."""
 
     def __init__(self, batches: list[tuple[Tensor, Tensor]]):
         self.batches = batches
@@ -79,7 +81,7 @@ class Turns(pl.Callback):
 
 
 def frame(model: str) -> tuple[float, float]:
-    """Seconds a training step: ours, with bar, TensorBoard and CSV; and the plain loop's."""
+    """Return the seconds of a training step: the framework with bar, TensorBoard and CSV, and the plain loop."""
     config = resolved(model)
     del config["callbacks"]["figures"]
     data, task = build("dataset", config["dataset"]), build_task(config)
@@ -103,7 +105,7 @@ def frame(model: str) -> tuple[float, float]:
 
 
 def side_by_side(first: Callable[[], Any], second: Callable[[], Any], rounds: int = 5) -> tuple[float, float]:
-    """Median seconds of two actions that take turns, after one turn that warms up."""
+    """Return the median seconds of two actions that take turns, after one turn to warm up."""
     times: list[list[float]] = [[], []]
     for _ in range(rounds + 1):
         for action, kept in zip((first, second), times, strict=True):
@@ -114,6 +116,7 @@ def side_by_side(first: Callable[[], Any], second: Callable[[], Any], rounds: in
 
 
 def training(network: nn.Module, x: Tensor, mask: Tensor) -> Callable[[], None]:
+    """Return an action that trains a network for one step."""
     network.train()
 
     def step() -> None:
@@ -124,6 +127,7 @@ def training(network: nn.Module, x: Tensor, mask: Tensor) -> Callable[[], None]:
 
 
 def inference(network: nn.Module, x: Tensor) -> Callable[[], None]:
+    """Return an action that runs a network once."""
     network.eval()
 
     def step() -> None:
@@ -134,6 +138,7 @@ def inference(network: nn.Module, x: Tensor) -> Callable[[], None]:
 
 
 def main() -> None:
+    """Print the table of ratios."""
     quiet()
     torch.manual_seed(0)
     table = Table(title=f"seconds, {torch.get_num_threads()} threads")

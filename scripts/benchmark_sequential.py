@@ -1,8 +1,11 @@
-"""What computing only what is new saves:  python scripts/benchmark_sequential.py
+"""Measure what cached states save in sampling, and diagonals at once in a Diagonal BiLSTM.
 
-Drawing 28×28 images pixel by pixel, with cached states, against a full forward pass for every pixel; and the layer of a
-Diagonal BiLSTM, whose diagonals are computed at once, against the same pixel after pixel. The first is timed on so many
-pixels only, as each costs the same. Both sides take turns, so that a machine that slows down slows both. Medians.
+    python scripts/benchmark_sequential.py
+
+Compared are sampling 28×28 images pixel by pixel with cached states against a full forward pass for every pixel, and
+the layer of a Diagonal BiLSTM, which computes whole diagonals, against the same layer pixel by pixel. The full forward
+passes are timed on the first pixels only, as each costs the same. Both sides take turns, so that a machine that slows
+down slows both. Times are medians.
 """
 
 import time
@@ -26,7 +29,7 @@ SIZE, IMAGES, PIXELS, REPEATS = 28, 16, 14, 5
 def draw_by_whole_images(
     network: PixelByPixel, x: Tensor, known: Tensor, temperature: float, noise: Tensor, most: int | None = None
 ) -> Tensor:
-    """As `pixel_by_pixel`, by a forward pass for every channel of every pixel, or of the first so many pixels."""
+    """Sample as `pixel_by_pixel`, but with a full forward pass for every channel of every pixel or the first pixels."""
     x = torch.where(known, x, torch.zeros_like(x))
     channels, height, width = network.shape
     for place in range(height * width)[:most]:
@@ -42,7 +45,7 @@ def draw_by_whole_images(
 
 
 def lstm_by_pixel(gates: Tensor, neighbours: Callable[[int, int], list[tuple[int, int]]], weights: Tensor) -> Tensor:
-    """States (h, H, W, B) of input-to-state gates (4h, H, W, B), pixel after pixel.
+    """Compute the states (h, H, W, B) of input-to-state gates (4h, H, W, B), pixel by pixel.
 
     Args:
         neighbours: a row and a column → places of the states that come in, those outside being 0; the memory comes from
@@ -68,7 +71,7 @@ def lstm_by_pixel(gates: Tensor, neighbours: Callable[[int, int], list[tuple[int
 
 
 def diagonal_by_pixel(layer: DiagonalBiLSTM, y: Tensor) -> Tensor:
-    """A layer's output for maps (2h, H, W, B)."""
+    """Compute a layer's output for maps (2h, H, W, B), pixel by pixel."""
     both = []
     for direction, convolution in enumerate(layer.inputs):
         seen = y if direction == 0 else y.flip(2)
@@ -82,18 +85,20 @@ def diagonal_by_pixel(layer: DiagonalBiLSTM, y: Tensor) -> Tensor:
 
 
 def seconds(task: Callable[[], object]) -> float:
+    """Return the seconds that a task takes."""
     start = time.perf_counter()
     task()
     return time.perf_counter() - start
 
 
 def compared(ours: Callable[[], object], others: Callable[[], object]) -> tuple[float, float]:
-    """Median seconds of both, in turns, after one of each."""
+    """Return the median seconds of both, which take turns, after one turn to warm up."""
     times = [(seconds(ours), seconds(others)) for _ in range(REPEATS + 1)][1:]
     return median(a for a, _ in times), median(b for _, b in times)
 
 
 def sampling(network: PixelByPixel) -> tuple[float, float]:
+    """Return the seconds of sampling with cached states and with full forward passes."""
     nothing = torch.zeros(IMAGES, *network.shape)
     known, noise = torch.zeros_like(nothing, dtype=torch.bool), torch.rand_like(nothing)
     ours, some = compared(
@@ -104,6 +109,7 @@ def sampling(network: PixelByPixel) -> tuple[float, float]:
 
 
 def main() -> None:
+    """Print the table of ratios."""
     torch.manual_seed(0)
     networks = {
         "Diagonal BiLSTM, 7 layers of 16": PixelRNN(1, [SIZE, SIZE], 2, DiagonalBiLSTM),

@@ -1,9 +1,11 @@
-"""What a sweep costs besides its trainings, and what jobs side by side save:  python scripts/benchmark_sweeps.py
+"""Measure the overhead of a sweep's jobs, and what running jobs in parallel saves.
 
-The time between one job's start and the next one's, where there is next to nothing to train, is a job's overhead:
-config, data, network, folder, TensorBoard, figures, checkpoints, test. The first job also imports torch. The second
-table is of sweeps as whole commands: one job after the other, each on all cores, and two at a time by joblib, which
-divides the cores among them. What that saves depends on how well a model's small operations use two cores.
+    python scripts/benchmark_sweeps.py
+
+With next to nothing to train, the time from one job's start to the next one's is a job's overhead: config, data,
+network, folder, TensorBoard, figures, checkpoints, test. The first job also imports torch. The second table measures
+complete sweeps: one job after another, each on all cores, and two at a time by joblib, which divides the cores among
+them. What that saves depends on how well a model's small operations use two cores.
 """
 
 import os
@@ -21,7 +23,7 @@ from rich.table import Table
 SMALL = ["model=vae", "dataset=fake_images", "trainer.max_epochs=1", "trainer/accelerator=cpu", "seed=0,1,2,3,4,5"]
 LARGE = {
     "vae": ["model=vae", "trainer.max_epochs=40"],
-    # so narrow a network gains little by a second core, and a job of a minute outweighs the start of joblib's processes
+    # a narrow network gains little by a second core, and a job of a minute outweighs the start of joblib's processes
     "unet": [
         *["experiment=fashion_scenes_unet", "model.network.width=0.125"],
         *["trainer.max_epochs=2", "dataset.train_size=2000"],
@@ -32,7 +34,7 @@ PAIR = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
 
 def sweep(folder: Path, *words: str) -> float:
-    """Seconds that the command takes."""
+    """Return the seconds that a sweep's command takes."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "scalian_exp.train", "-m", *words, f"hydra.sweep.dir={folder}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -40,12 +42,13 @@ def sweep(folder: Path, *words: str) -> float:
 
 
 def between_jobs(folder: Path) -> float:
-    """Median of the seconds from each job's start but the first one's to the next job's."""
+    """Return the median seconds from a job's start to the next one's, without the first job."""
     starts = sorted(file.stat().st_mtime for file in folder.glob("*/.hydra/config.yaml"))[1:]
     return median(later - earlier for earlier, later in pairwise(starts))
 
 
 def main() -> None:
+    """Print both tables."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         table = Table(title="a job's overhead in a sweep, after the first")

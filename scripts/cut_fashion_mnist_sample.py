@@ -3,8 +3,8 @@
     apt-get install dataset-fashion-mnist
     python scripts/cut_fashion_mnist_sample.py
 
-Takes the first 600 training and the first 100 test images of each of the ten classes, in the files' order, so that the
-result is the same, byte for byte, wherever it is made.
+It takes the first 600 training and the first 100 test images of each of the ten classes, in the files' order, so that
+the result is the same, byte for byte, wherever it is made.
 """
 
 import gzip
@@ -18,7 +18,7 @@ PER_CLASS = {"train": ("train", 600), "test": ("t10k", 100)}
 
 
 def idx(name: str) -> np.ndarray:
-    """An idx file of bytes: two zero bytes, the type, the number of dimensions, the dimensions, the data."""
+    """Read an idx file of bytes: two zero bytes, the type, the number of dimensions, the dimensions, the data."""
     raw = gzip.decompress((SOURCE / f"{name}.gz").read_bytes())
     dimensions = raw[3]
     shape = np.frombuffer(raw, ">u4", dimensions, offset=4)
@@ -26,6 +26,7 @@ def idx(name: str) -> np.ndarray:
 
 
 def main() -> None:
+    """Write the sample."""
     arrays = {}
     for split, (prefix, count) in PER_CLASS.items():
         images, labels = idx(f"{prefix}-images-idx3-ubyte"), idx(f"{prefix}-labels-idx1-ubyte")

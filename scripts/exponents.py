@@ -1,10 +1,10 @@
-"""How cost grows with what a sweep went over: the slopes of straight lines in double logarithms.
+"""Fit how cost grows with the values of a sweep: the slopes of straight lines in log-log plots.
 
     scalian-train -m model=draw dataset=fake_binary model.network.glimpses=4,8,16,32 trainer.max_epochs=2
     python scripts/exponents.py outputs/multirun/<time>
 
-An exponent of 1 is proportional, 2 quadratic. Of a list, as image_size=[height,width], the product counts. Time is that
-of the training, per sample; operations and memory are those of the forward pass, per sample.
+An exponent of 1 means proportional, 2 quadratic. The size of a list such as image_size=[height,width] is its product.
+Time is that of the training, per sample; operations and memory are those of the forward pass, per sample.
 """
 
 import argparse
@@ -23,11 +23,11 @@ COSTS = {
     "memory": "activations_mb_per_sample",
     "parameters": "parameters",
 }
-"""what is called how in summary.csv; of samples a second the inverse counts"""
+"""maps names to columns of summary.csv; samples a second are inverted"""
 
 
 def size(value: str) -> float:
-    """The number that a swept value means; 0 for a word."""
+    """Return the size of a swept value: its number, the product of a list, or 0 for other values."""
     if re.fullmatch(r"\[[\d., ]+\]", value):
         return math.prod(float(part) for part in value.strip("[]").split(","))
     try:
@@ -37,11 +37,12 @@ def size(value: str) -> float:
 
 
 def exponent(sizes: list[float], costs: list[float]) -> float:
-    """The slope of log cost over log size, by least squares."""
+    """Return the slope of log cost over log size, by least squares."""
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
 def main() -> None:
+    """Print the table of exponents."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", type=Path, help="its folder")
     file = parser.parse_args().sweep / "summary.csv"

@@ -1,4 +1,4 @@
-"""The floors of the package: `python scripts/floors.py` draws which room imports which, as docs/design.md shows it.
+"""Draw the floors of the package with `python scripts/floors.py`, as docs/design.md shows them.
 
 Every import points down, or to a neighbour on the same floor; no module is part of a circle. tests/test_floors.py holds
 the package to it.
@@ -23,13 +23,13 @@ FLOORS = (
 
 
 def modules() -> dict[str, Path]:
-    """Dotted path below the package → file, of all modules but the package itself."""
+    """Map the dotted paths of all modules below the package to their files."""
     files = {".".join(file.relative_to(PACKAGE).with_suffix("").parts): file for file in PACKAGE.rglob("*.py")}
     return {name.removesuffix(".__init__"): file for name, file in sorted(files.items()) if name != "__init__"}
 
 
 def imports(file: Path, known: dict[str, Path]) -> Iterator[str]:
-    """The modules of this package that one imports, anywhere in its file."""
+    """Yield the modules of this package that a file imports anywhere."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == PACKAGE.name:
             within = (node.module or "").partition(".")[2]
@@ -43,22 +43,23 @@ def imports(file: Path, known: dict[str, Path]) -> Iterator[str]:
 
 
 def graph() -> dict[str, set[str]]:
-    """Each module → the modules of this package that it imports."""
+    """Map each module to the modules of this package that it imports."""
     known = modules()
     return {name: set(imports(file, known)) - {""} for name, file in known.items()}
 
 
 def room(module: str) -> str:
+    """Return the room of a module: its folder, or itself at the package's root."""
     return module.partition(".")[0]
 
 
 def floor(module: str) -> int:
-    """The floor of a module's room: 0 at the top."""
+    """Return the floor of a module's room, 0 at the top."""
     return next(number for number, rooms in enumerate(FLOORS) if room(module) in rooms)
 
 
 def drawn() -> str:
-    """The rooms floor by floor, each with the rooms that it imports."""
+    """Return the rooms floor by floor, each with the rooms that it imports."""
     used: dict[str, set[str]] = {name: set() for rooms in FLOORS for name in rooms}
     for module, others in graph().items():
         used[room(module)] |= {room(other) for other in others} - {room(module)}

@@ -1,9 +1,9 @@
-"""Write a data set as shards, which are read as they are needed: for data that doesn't fit in memory.
+"""Write a data set as shards, which are read as needed, for data that doesn't fit in memory.
 
     python scripts/make_shards.py shards dataset=image_folder dataset.root=photos dataset.image_size=[64,64]
     scalian-train model=conv_vae dataset=shards dataset.root=shards
 
-The first word is the folder to write, the others say the data set as for scalian-train.
+The first argument is the folder to write; the others are overrides that choose the data set, as for scalian-train.
 """
 
 import argparse
@@ -30,22 +30,27 @@ from scalian_exp.vocabulary.checks import resolved
 from scalian_exp.vocabulary.options import CONFIGS
 
 BLOCK = 256
-"""examples read at once"""
+"""number of examples read at once"""
 SHARD_BYTES = "32MB"
-"""of a shard: some of them are kept open"""
+"""size of a shard; several are kept open at once"""
 
 
 def examples(data: Batched, start: int) -> Iterator[dict[str, torch.Tensor]]:
-    """A block of a split, one example after the other."""
+    """Yield the examples of a block of a split."""
     batch = data[torch.arange(start, min(start + BLOCK, len(data)))]
     for position in range(len(batch["image"])):
         yield {name: values[position] for name, values in batch.items()}
 
 
 def write(folder: Path, words: list[str]) -> None:
-    """
+    """Write all splits of a data set as shards.
+
+    Args:
+        folder: where to write.
+        words: the overrides that choose the data set.
+
     Raises:
-        Refusal: if the folder isn't empty, or the data set is none of images.
+        Refusal: if the folder isn't empty, or the data set has no images.
     """
     if folder.exists() and any(folder.iterdir()):
         raise Refusal(f"{folder} isn't empty; choose another folder.")
@@ -56,12 +61,12 @@ def write(folder: Path, words: list[str]) -> None:
     data.setup("fit")
     first = data.splits["train"][torch.arange(1)]
     if "image" not in first:
-        raise Refusal("Shards are for images: say a dataset that provides them.")
+        raise Refusal("Shards are for images: choose a dataset that provides them.")
     for name in SPLITS:
         blocks = list(range(0, len(data.splits[name]), BLOCK))
         one_by_one = partial(examples, data.splits[name])
         print(f"{name:6} {len(data.splits[name])} examples", flush=True)
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # litdata has much to say
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # litdata prints a lot
             optimize(one_by_one, blocks, str(folder / name), chunk_bytes=SHARD_BYTES, num_workers=1)
     classes = data.num_classes if "mask" in first else data.classes_found
     channels, height, width = first["image"].shape[1:]
@@ -75,6 +80,7 @@ def write(folder: Path, words: list[str]) -> None:
 
 
 def main() -> None:
+    """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="to write")
     parser.add_argument("words", nargs="+", help="the data set, as for scalian-train")

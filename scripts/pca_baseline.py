@@ -1,4 +1,4 @@
-"""What principal components reach: the squared error per test image that autoencoders are compared with.
+"""Compute the squared error per test image of principal components, as a baseline for autoencoders.
 
     python scripts/pca_baseline.py --dataset mnist --components 30      # 13.87, as Hinton & Salakhutdinov 2006 report
 
@@ -18,7 +18,7 @@ from scalian_exp.vocabulary.options import CONFIGS
 
 
 def squared_error(train: Tensor, test: Tensor, components: int) -> float:
-    """Squared error per image of test vectors (M, D) projected on the first components of training ones (N, D)."""
+    """Return the squared error per test vector (M, D), projected onto the first components of training ones (N, D)."""
     mean = train.mean(0)
     centred = train - mean
     directions = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -components:]
@@ -27,6 +27,7 @@ def squared_error(train: Tensor, test: Tensor, components: int) -> float:
 
 
 def main() -> None:
+    """Print the squared error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="mnist", help="an image data set that fits in memory")
     parser.add_argument("--components", type=int, default=30)

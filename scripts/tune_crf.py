@@ -1,8 +1,10 @@
-"""Search the CRF's parameters on validation images of a run:  python scripts/tune_crf.py <run>
+"""Search the parameters of a CRF on the validation images of a run.
 
-Coarsely, then finely around the best, as Chen et al. 2016 do; the smoothness kernel's weight too, as in images smaller
-than theirs things are thin. Validation images alone decide; the test images are looked at once, at the end. Results: a
-table, and the command that tests the run with this CRF.
+    python scripts/tune_crf.py <run>
+
+The search is coarse first, then fine around the best, as in Chen et al. 2016. It includes the weight of the smoothness
+kernel, because objects are thin in images smaller than theirs. Only validation images decide; the test images are used
+once, at the end. It prints a table, and the command that tests the run with this CRF.
 """
 
 import argparse
@@ -30,15 +32,15 @@ from scalian_exp.vocabulary.grammar import literal
 
 WEIGHTS = (1.0, 3.0, 10.0)
 EXTENTS = (0.02, 0.08)
-"""of the image's diagonal"""
+"""as fractions of the image's diagonal"""
 COLOURS = (4.0, 12.0)
 SMOOTHNESS = (0.3, 3.0)
 TEST_IMAGES = 500
-"""at most: their logits are held in memory"""
+"""maximum number of images, whose logits are held in memory"""
 
 
 class Parameters(NamedTuple):
-    """What is searched, by the names of DenseCRF's arguments."""
+    """The parameters that are searched, under the names of DenseCRF's arguments."""
 
     appearance_weight: float
     appearance_pixels: float
@@ -47,26 +49,30 @@ class Parameters(NamedTuple):
 
     @classmethod
     def of(cls, crf: DenseCRF) -> "Parameters":
+        """Return the parameters of a CRF."""
         return cls(*(getattr(crf, name) for name in cls._fields))
 
     def crf(self) -> DenseCRF:
+        """Return a CRF with these parameters."""
         return DenseCRF(**self._asdict())
 
 
 class Score(NamedTuple):
+    """The quality of predicted masks."""
+
     miou: float
     boundary_f1: float
 
 
 class Answers(NamedTuple):
-    """What a network says about images (N, C, H, W): logits (N, K, H, W); and masks (N, H, W)."""
+    """Images (N, C, H, W) with a network's logits (N, K, H, W) and the true masks (N, H, W)."""
 
     images: Tensor
     logits: Tensor
     masks: Tensor
 
     def score(self, crf: DenseCRF | None) -> Score:
-        """With a CRF behind the network, or without."""
+        """Return the score of the predictions, with a CRF behind the network or without."""
         classes = self.logits.shape[1]
         parts = zip(self.logits.split(8), self.images.split(8), strict=True)
         predicted = torch.cat([(l if crf is None else crf(l, x)).argmax(1) for l, x in parts])  # noqa: E741
@@ -80,7 +86,7 @@ class Answers(NamedTuple):
 
 @torch.no_grad()
 def answers(model: Loaded, split: str, most: int) -> Answers:
-    """Of so many images at most, spread over the split."""
+    """Run a network on at most this number of images, spread over the split."""
     data = data_of(model)
     count = len(data.splits[split])
     chosen = torch.linspace(0, count - 1, min(most, count)).round().long()
@@ -93,13 +99,13 @@ def answers(model: Loaded, split: str, most: int) -> Answers:
 
 
 def around(best: Parameters) -> Iterator[Parameters]:
-    """Each value alone, halved and doubled."""
+    """Yield parameters of which one is halved or doubled."""
     for (name, value), factor in product(best._asdict().items(), (0.5, 2.0)):
         yield best._replace(**{name: value * factor})
 
 
 def search(validation: Answers, diagonal: float) -> Parameters:
-    """Those that score best, by mean IoU, then by boundary F1; the papers' own, where others are no better."""
+    """Return the best parameters by mean IoU, then by boundary F1; the papers' values if none are better."""
     papers = Parameters.of(DenseCRF())
     found: dict[Parameters, Score] = {papers: validation.score(papers.crf())}
     extents = [extent * diagonal for extent in EXTENTS]
@@ -113,6 +119,7 @@ def search(validation: Answers, diagonal: float) -> Parameters:
 
 
 def main() -> None:
+    """Run the search and print its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="a run folder or checkpoint of a segmentation model")
     parser.add_argument("--images", type=int, default=100, help="validation images to search on (default 100)")
@@ -129,7 +136,7 @@ def main() -> None:
     except FileNotFoundError as error:
         raise SystemExit(f"{model.folder} has no .hydra/overrides.yaml: give a run folder, as it was left.") from error
     if not isinstance(model.task, Segmentation):
-        raise SystemExit(f"{arguments.run} is no run of a segmentation model.")
+        raise SystemExit(f"{arguments.run} is not a run of a segmentation model.")
     validation = answers(model, "val", arguments.images)
     height, width = validation.images.shape[-2:]
     diagonal = (height**2 + width**2) ** 0.5
@@ -146,7 +153,7 @@ def main() -> None:
     replaced = ("model/crf", "model.crf", "init_from=", "trainer.max_epochs=", "test=")
     again = [word for word in words if not word.lstrip("+~").startswith(replaced)]
     tuned = ["model/crf=default", *(f"model.crf.{name}={value:.3g}" for name, value in best._asdict().items())]
-    # no epoch more: the run's weights are tested as they are
+    # no further epoch, so that the run's weights are tested as they are
     start = f"init_from={literal(shown(model.file))}"
     print("the run's test with this CRF:", command("scalian-train", *again, *tuned, start, "trainer.max_epochs=0"))
 
