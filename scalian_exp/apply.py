@@ -97,7 +97,7 @@ def main() -> None:
     if app.saying(sys.argv[1:], "trust="):
         app.find_own_modules()
     several = sweeping(sys.argv)
-    sys.argv[1:] = [spelt_out(app.as_list(said), several) for said in sys.argv[1:]]
+    sys.argv[1:] = [spelt_out(app.as_list(argument), several) for argument in sys.argv[1:]]
     with TemporaryDirectory() as scratch:  # in the current folder, Hydra's multirun.yaml could replace a sweep's
         sys.argv[1:] += [f"hydra.sweep.dir={literal(scratch)}"] if several else []
         app.run(job, "apply", not_taken)

@@ -131,7 +131,7 @@ def check_origin(
     trust: Sequence[str],
     groups: Collection[str] = BUILT,
     folder: Path | None = None,
-    said: Collection[str] = (),
+    given: Collection[str] = (),
 ) -> None:
     """Check a config that was read from a file, before anything in it is built.
 
@@ -141,13 +141,13 @@ def check_origin(
         trust: packages that the user trusts.
         groups: parts of the config that are going to be built.
         folder: the run folder if the run is resumed there; its trainer may then write only inside it.
-        said: keys whose values the user has given, which are accepted.
+        given: keys whose values the user has given, which are accepted.
 
     Raises:
         Refusal: if the config names code that isn't trusted, or a path outside the folder.
     """
     for objection in objections(config, trust, groups, folder):
-        if any(objection.path == key or objection.path.startswith((f"{key}.", f"{key}[")) for key in said):
+        if any(objection.path == key or objection.path.startswith((f"{key}.", f"{key}[")) for key in given):
             continue
         raise Refusal(f"{objection.path} in {file} {objection.reason}")
 

@@ -62,7 +62,7 @@ class Summary(NamedTuple):
     """one a job"""
     swept: list[str]
     """keys in which the jobs differ"""
-    kept: list[str]
+    varied: list[str]
     """keys in which more than repetitions differ"""
     metrics: list[str]
     """metrics by which the jobs can be compared"""
@@ -77,16 +77,16 @@ class Summary(NamedTuple):
     @property
     def repeated(self) -> str:
         """Keys over which the means are taken."""
-        return " and ".join(key for key in self.swept if key not in self.kept)
+        return " and ".join(key for key in self.swept if key not in self.varied)
 
 
 def summary_of(jobs: list[dict[str, Any]]) -> Summary:
     """Compute the tables of a sweep from what `read_jobs` returned, at least one job."""
     table, keys, repeats = rows(jobs), swept(jobs), repeated(jobs)
-    kept = [key for key in keys if key not in repeats]
-    summary = Summary(table, keys, kept, comparable(table, keys), [])
+    varied = [key for key in keys if key not in repeats]
+    summary = Summary(table, keys, varied, comparable(table, keys), [])
     averaged = [*summary.overall, *(cost for cost in COSTS if cost in table[0])]
-    return summary._replace(means=means(table, kept, averaged)) if repeats else summary
+    return summary._replace(means=means(table, varied, averaged)) if repeats else summary
 
 
 def print_summary(summary: Summary) -> None:
@@ -115,7 +115,7 @@ def draw_summary(summary: Summary, sweep: Path) -> None:
     """Plot the metrics over what was swept and, if models differ, over their costs."""
     from scalian_exp.figures.sweep import sweep_figure, trade_off
 
-    drawn, keys = (summary.means, summary.kept) if len(summary.means) > 1 else (summary.rows, summary.swept)
+    drawn, keys = (summary.means, summary.varied) if len(summary.means) > 1 else (summary.rows, summary.swept)
     figures = {"summary": sweep_figure(drawn, keys, summary.overall)}
     if summary.metrics and any(key.startswith("model") for key in summary.swept):
         metric = tested(summary.rows, summary.metrics)

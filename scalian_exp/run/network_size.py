@@ -144,10 +144,10 @@ def activations(task: Any, data: Any, batch_size: int) -> int:
     size = batch_size * math.prod(shape) * x.element_size()
     if size * ACTIVATIONS_MATTER < total() or size > total() or task.takes_turns:
         return size
-    kept: dict[int, Tensor] = {}
+    saved: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor
+        saved[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
     known = storages([*task.parameters(), *task.buffers()])
@@ -160,7 +160,7 @@ def activations(task: Any, data: Any, batch_size: int) -> int:
             task.train().network(torch.empty(batch_size, *shape, dtype=x.dtype))
     except UNSUITED:
         return size
-    return sum(tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in known)
+    return sum(tensor.untyped_storage().nbytes() for key, tensor in saved.items() if key not in known)
 
 
 def storages(tensors: Iterable[Tensor]) -> set[int]:

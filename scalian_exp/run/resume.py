@@ -60,7 +60,7 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     plain: Any = OmegaConf.to_container(config)
     plain.pop("trust", None)
     changed = [override.key_or_group for override in parsed]
-    check_origin(plain, folder / CONFIG, trust, folder=folder, said=changed)
+    check_origin(plain, folder / CONFIG, trust, folder=folder, given=changed)
     check_study(folder.parent, trust)
     if trust:
         plain["trust"] = [*trust]
