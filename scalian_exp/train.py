@@ -34,7 +34,7 @@ def job(config: DictConfig) -> float | None:
     check_job_folder()
     plain, folder = checked(config), Path(HydraConfig.get().runtime.output_dir)
     if folders.state(folder) is folders.State.FINISHED:  # in a resumed sweep
-        log.info("%s has finished already and is kept", folder)
+        log.info("kept: %s has finished already", folder)
         return metrics_of(folder).get("best")
     if (root := moved_data()) is not None:
         find_data_at(plain["dataset"], root)
