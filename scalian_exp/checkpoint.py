@@ -166,7 +166,7 @@ def load(path: str | Path, device: str | torch.device = "cpu", trust: str | Sequ
     return Loaded(task.to(device).eval(), config, file, folder, data_state_in(contents), trust)
 
 
-def load_weights(task: nn.Module, contents: dict[str, Any], file: Path) -> None:
+def load_weights(task: Any, contents: dict[str, Any], file: Path) -> None:
     """Load a checkpoint's weights into the task that its config describes, which then computes as it was trained.
 
     Raises:

@@ -142,8 +142,8 @@ class ResumableCurves(pl.Callback):
         """Cut the file back to the rows that the checkpoint knows."""
         if trainer.state.fn == "fit":
             match checkpoint.get(KEY):
-                case {"rows": int() | None, "then": dict() | None} as state:
-                    self.keep(trainer, state)
+                case {"rows": int() | None as rows, "then": dict() | None as then}:
+                    self.keep(trainer, {"rows": rows, "then": then})
                 case {"rows": int(rows)}:
                     self.keep(trainer, {"rows": rows})
                 case _:  # older checkpoints store nothing
