@@ -99,14 +99,17 @@ class SideBySide(pl.Callback):
         self.start, self.plain = 0.0, [0.0 for _ in losses]
 
     def end_epoch(self) -> None:
+        """Record the times of the epoch that ends, if one has begun."""
         if self.start:
             self.epochs.append([time.perf_counter() - self.start - sum(self.plain), *self.plain])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End the previous epoch and restart the clocks."""
         self.end_epoch()
         self.start, self.plain = time.perf_counter(), [0.0 for _ in self.losses]
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Run and time a turn of each plain loop."""
         if batch_idx % TURN == 0:
             for i, loss in enumerate(self.losses):
                 batches = islice(self.batches, min(TURN, trainer.num_training_batches - batch_idx))
@@ -115,6 +118,7 @@ class SideBySide(pl.Callback):
                 self.plain[i] += time.perf_counter() - start
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record the last epoch."""
         self.end_epoch()
 
 

@@ -87,6 +87,7 @@ class SideBySide(pl.Callback):
         self.epochs: list[dict[str, float]] = []
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record the previous epoch's time, and time an epoch of scikit-learn."""
         if self.epochs:
             self.epochs[-1]["ours"] = time.perf_counter() - self.start - sum(self.epochs[-1].values())
         self.epochs.append({})
@@ -98,6 +99,7 @@ class SideBySide(pl.Callback):
             self.epochs[-1]["scikit-learn"] = time.perf_counter() - start
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Run and time a turn of the plain loop."""
         if self.plain is not None and batch_idx % TURN == 0:
             spent = self.plain.run(min(TURN, trainer.num_training_batches - batch_idx))
             self.epochs[-1]["plain"] = self.epochs[-1].get("plain", 0.0) + spent

@@ -107,20 +107,24 @@ class SideBySide(pl.Callback):
         self.epochs: list[tuple[float, float]] = []
 
     def end_epoch(self) -> None:
+        """Record the times of the epoch that ends, if one has begun."""
         if self.start:
             self.epochs.append((time.perf_counter() - self.start - self.plain, self.plain))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End the previous epoch and restart the clocks."""
         self.end_epoch()
         self.start, self.plain = time.perf_counter(), 0.0
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Run and time a turn of the plain loop."""
         if batch_idx % TURN == 0:
             start = time.perf_counter()
             plain_steps(pl_module.network, trainer.optimizers[0], islice(self.batches, TURN))
             self.plain += time.perf_counter() - start
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record the last epoch."""
         self.end_epoch()
 
 

@@ -57,9 +57,11 @@ class Turns(pl.Callback):
         self.seconds: list[tuple[float, float]] = []
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of the framework's epoch."""
         self.start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record the epoch's time, and time an epoch of Surprise."""
         ours = time.perf_counter() - self.start
         start = time.perf_counter()
         surprise.SVD(n_factors=FACTORS, n_epochs=1).fit(self.theirs)

@@ -46,6 +46,7 @@ STEPS = 24
 
 
 def resolved(model: str) -> dict[str, Any]:
+    """Return the config of a small training of a segmentation model on made-up masks."""
     data = (
         f"dataset=fake_masks dataset.image_size=[120,160] dataset.num_classes={CLASSES} dataset.train_size={4 * STEPS}"
     )
@@ -66,6 +67,7 @@ class Turns(pl.Callback):
         self.start = 0.0
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Run and time a step of the plain loop."""
         now = time.perf_counter()
         if self.start:
             self.ours.append(now - self.start)

@@ -45,9 +45,10 @@ def draw_by_whole_images(
 
 
 def lstm_by_pixel(gates: Tensor, neighbours: Callable[[int, int], list[tuple[int, int]]], weights: Tensor) -> Tensor:
-    """Compute the states (h, H, W, B) of input-to-state gates (4h, H, W, B), pixel by pixel.
+    """Compute an LSTM's states (h, H, W, B) from input-to-state gates (4h, H, W, B), pixel by pixel.
 
     Args:
+        gates: input-to-state gates (4h, H, W, B).
         neighbours: a row and a column → places of the states that come in, those outside being 0; the memory comes from
             the first.
         weights: their matrices, (taps, 4h, h).

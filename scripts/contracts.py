@@ -75,17 +75,17 @@ annotates `network` and `loss` by protocols of its own, which are then checked i
 
 
 def text(documented: Any) -> str:
-    """A docstring as one line, without the sections on arguments and errors."""
+    """Join a docstring to one line, without the sections on arguments and errors."""
     return " ".join((inspect.getdoc(documented) or "").split("\n\nRaises:")[0].split("\n\nArgs:")[0].split())
 
 
 def row(*cells: str) -> str:
-    """A row of a table in Markdown."""
+    """Return a row of a Markdown table."""
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def table(protocol: type) -> Iterator[str]:
-    """Rows of a protocol's members, `forward` first, under a header; nothing if it has none."""
+    """Yield the rows of a protocol's members, `forward` first, below a header; nothing if it has none."""
     listed = dict(sorted(members(protocol).items(), key=lambda item: item[0] != "forward"))
     if listed:
         yield from ("", "| member | meaning |", "|---|---|")
@@ -94,12 +94,12 @@ def table(protocol: type) -> Iterator[str]:
 
 
 def protocols_in(module: Any) -> list[type]:
-    """The protocols that a module defines, in its order."""
+    """Return the protocols that a module defines, in its order."""
     return [found for found in vars(module).values() if is_protocol(found) and found.__module__ == module.__name__]
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the text of docs/contracts.md."""
     lines = [*HEAD.splitlines(), "", "## What each task asks of its network and its loss"]
     for task, words in TASKS.items():
         network, loss = asked_by(task, "network"), asked_by(task, "loss")

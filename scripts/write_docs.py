@@ -54,7 +54,7 @@ GROUPS = {
 
 
 def header(file: Path) -> str:
-    """The comment at a config's beginning, as one paragraph a line."""
+    """Return the comment at the top of a config, with one paragraph a line."""
     lines = []
     for line in file.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
@@ -70,7 +70,7 @@ def header(file: Path) -> str:
 
 
 def keys(file: Path) -> Iterator[tuple[str, str, str]]:
-    """Dotted path, default and comment of every key of a config that has a comment."""
+    """Yield dotted path, default and comment of every key of a config that has a comment."""
     text = file.read_text(encoding="utf-8")
     lines = text.splitlines()
 
@@ -92,7 +92,7 @@ def keys(file: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def bases(file: Path) -> Iterator[tuple[Path, str]]:
-    """The files of the same group that an option inherits from, each with its name there."""
+    """Yield the files of the same group that an option inherits from, each with its name there."""
     node = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     for item in node.get("defaults", []):
         base = file.parent / f"{item}.yaml"
@@ -101,7 +101,7 @@ def bases(file: Path) -> Iterator[tuple[Path, str]]:
 
 
 def all_keys(file: Path) -> dict[str, tuple[str, str, str]]:
-    """Path → row of all keys of an option, those that it inherits first."""
+    """Return path → row of all keys of an option, inherited ones first."""
     rows: dict[str, tuple[str, str, str]] = {}
     for base, _ in bases(file):
         rows |= all_keys(base)
@@ -109,17 +109,18 @@ def all_keys(file: Path) -> dict[str, tuple[str, str, str]]:
 
 
 def cell(text: str) -> str:
-    """A text that fits into a cell of a Markdown table."""
+    """Escape a text for a cell of a Markdown table."""
     return text.replace("|", "\\|")
 
 
 def table(rows: list[tuple[str, str, str]], prefix: str) -> list[str]:
+    """Return the lines of a Markdown table of keys; none if there are no rows."""
     shown = [f"| `{prefix}{name}` | `{cell(default)}` | {cell(comment)} |" for name, default, comment in rows]
     return ["| key | default | |", "|---|---|---|", *shown, ""] if shown else []
 
 
 def described(file: Path, group: str) -> list[str]:
-    """The section of one option."""
+    """Return the lines of the section on one option."""
     package = "# @package _global_" in file.read_text(encoding="utf-8")
     prefix = "" if package or group.partition("/")[0] in ("action", "hydra") else f"{group.partition('/')[0]}."
     if "/" in group and not package:
@@ -132,7 +133,7 @@ def described(file: Path, group: str) -> list[str]:
 
 
 def words() -> str:
-    """docs/words.md: all options by group."""
+    """Return the text of docs/words.md: all options by group."""
     lines = [
         "# Options by group",
         "",
@@ -160,11 +161,12 @@ def words() -> str:
 
 
 def anchor(group: str, file: Path) -> str:
+    """Return the id of an option's section in docs/words.md."""
     return f"{group.replace('/', '-')}-{file.stem}"
 
 
 def beside(name: str) -> Any:
-    """Another module of scripts/."""
+    """Import another module of scripts/."""
     sys.path.insert(0, str(ROOT / "scripts"))
     try:
         return import_module(name)
@@ -173,7 +175,7 @@ def beside(name: str) -> Any:
 
 
 def drawings() -> dict[str, str]:
-    """The package's floors, from scripts/floors.py: `floors` with what each room imports, `rooms` in short."""
+    """Return the package's floors, from scripts/floors.py: `floors` with each room's imports, `rooms` in short."""
     floors = beside("floors")
     rows = [
         [f"`{name}/`" if (floors.PACKAGE / name).is_dir() else f"`{name}`" for name in row] for row in floors.FLOORS
@@ -189,7 +191,7 @@ def drawings() -> dict[str, str]:
 
 
 def generated() -> dict[Path, str]:
-    """Each documentation file → its text with the generated parts as they should be."""
+    """Return each documentation file → its text with the generated parts brought up to date."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     texts, drawn = {page: page.read_text(encoding="utf-8") for page in pages}, drawings()
     for file, text in texts.items():

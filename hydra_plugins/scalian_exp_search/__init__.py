@@ -1,0 +1,1 @@
+"""The package in which Hydra finds our sweeper."""

@@ -1,4 +1,4 @@
-"""Which values of a config fit a parameter's annotation, told from its syntax alone."""
+"""Checks of config values against a parameter's annotation, read from its syntax alone."""
 
 import ast
 from collections.abc import Callable
@@ -30,9 +30,10 @@ class UnknownAnnotationError(Exception):
 
 
 def expected(value: Any, annotation: ast.expr | None) -> str | None:
-    """None if a config's value fits an annotation, or if it can't be told; else what would fit, in words.
+    """Return None if a config's value fits an annotation or can't be judged; else a description of what would fit.
 
     Args:
+        value: the value in the resolved config.
         annotation: with aliases replaced by what they stand for, see signatures.py; None where there is none.
     """
     try:
@@ -42,7 +43,8 @@ def expected(value: Any, annotation: ast.expr | None) -> str | None:
 
 
 def check_of(annotation: ast.expr) -> Check:
-    """
+    """Return the check for an annotation.
+
     Raises:
         UnknownAnnotationError: if it isn't understood.
     """
@@ -61,11 +63,12 @@ def check_of(annotation: ast.expr) -> Check:
 
 
 def name_of(node: ast.Name | ast.Attribute) -> str:
-    """`Optional` of Optional, typing.Optional and t.Optional alike."""
+    """Return the last part of a name: `Optional` for Optional, typing.Optional and t.Optional alike."""
     return node.id if isinstance(node, ast.Name) else node.attr
 
 
 def subscripted(name: str, inner: list[ast.expr]) -> Check:
+    """Return the check for a subscripted annotation, such as list[int]."""
     if name == "Optional":
         return either([inner[0], ast.Constant(None)])
     if name == "Union":
@@ -90,6 +93,7 @@ def subscripted(name: str, inner: list[ast.expr]) -> Check:
 
 
 def named(node: ast.Name | ast.Attribute) -> Check:
+    """Return the check for an annotation that is a plain name, such as int."""
     name = name_of(node)
     if name in ANYTHING:
         return anything
@@ -113,14 +117,16 @@ def named(node: ast.Name | ast.Attribute) -> Check:
 
 
 def anything(_: Any) -> None:
-    """Every value fits."""
+    """Accept every value."""
 
 
 def is_node(value: Any) -> str | None:
+    """Accept a node with a `_target_`, from which an object is built."""
     return None if is_built(value) else "a node with a _target_"
 
 
 def either(choices: list[ast.expr]) -> Check:
+    """Return a check that accepts what at least one of several annotations accepts."""
     checks = [check_of(choice) for choice in choices]
 
     def check(value: Any) -> str | None:
@@ -136,6 +142,8 @@ def either(choices: list[ast.expr]) -> Check:
 
 
 def list_of(each: Check) -> Check:
+    """Return a check that accepts lists whose items all pass another check."""
+
     def check(value: Any) -> str | None:
         if is_built(value):
             return None
@@ -147,6 +155,8 @@ def list_of(each: Check) -> Check:
 
 
 def tuple_of(each: list[Check]) -> Check:
+    """Return a check that accepts lists of a fixed length, with one check for each item."""
+
     def check(value: Any) -> str | None:
         if is_built(value):
             return None
@@ -159,6 +169,8 @@ def tuple_of(each: list[Check]) -> Check:
 
 
 def mapping_of(each: Check) -> Check:
+    """Return a check that accepts mappings whose values all pass another check."""
+
     def check(value: Any) -> str | None:
         if is_built(value):
             return None
@@ -170,6 +182,8 @@ def mapping_of(each: Check) -> Check:
 
 
 def within(kind: type, low: float, high: float, words: str) -> Check:
+    """Return a check that accepts numbers of a type from `low` to `high`, both included."""
+
     def check(value: Any) -> str | None:
         if not is_a(value, kind):
             return words
@@ -180,12 +194,15 @@ def within(kind: type, low: float, high: float, words: str) -> Check:
 
 
 def is_built(value: Any) -> bool:
-    """Is it a node from which anything may be built?"""
+    """Return whether a value is a node with a `_target_`, from which an object is built."""
     return isinstance(value, dict) and "_target_" in value
 
 
 def is_a(value: Any, kind: type) -> bool:
-    """Is a config's value of a type? Integers are numbers too; NaN, infinity and integers beyond 64 bits are none."""
+    """Return whether a config's value has a type.
+
+    Integers count as floats too; NaN, infinity and integers beyond 64 bits fit no type.
+    """
     if isinstance(value, bool):
         return kind is bool
     if kind in (int, float):
@@ -194,5 +211,5 @@ def is_a(value: Any, kind: type) -> bool:
 
 
 def plainly(value: Any) -> str:
-    """A value as YAML has it."""
+    """Write a value as in YAML: true and false in lower case."""
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""Refuses what cannot work in callbacks.*. Imports no torch."""
+"""Checks of the callbacks in a config. Imports no torch."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from scalian_exp.refusal import Refusal
 
 
 def named_nodes(config: dict[str, Any], group: str) -> dict[str, dict[str, Any]]:
-    """The callbacks or loggers of a config by their names, without those that are null.
+    """Return the callbacks or loggers of a config by name, without those that are null.
 
     Raises:
         Refusal: if one of them is something else than a mapping.
@@ -20,8 +20,7 @@ def named_nodes(config: dict[str, Any], group: str) -> dict[str, dict[str, Any]]
 
 
 def check_callbacks(callbacks: dict[str, Any]) -> None:
-    """Several checkpoints need several names: a fixed one would be replaced, the best by the second best. Nobody can be
-    patient for less than no validation.
+    """Check that a patience isn't negative, and that no checkpoint overwrites another of the same callback.
 
     Raises:
         Refusal: if a callback keeps several under one name, or ends the training before it begins.

@@ -72,7 +72,7 @@ def find_data_at(dataset: dict[str, Any], root: str) -> None:
 
 
 def check_plain(config: dict[str, Any]) -> None:
-    """What a resolved config alone can tell.
+    """Check everything that a resolved config shows by itself.
 
     Raises:
         Refusal: if an argument or a value can't work.
@@ -119,15 +119,17 @@ def check_words(config: DictConfig) -> None:
 
 
 def words(node: dict[str, Any], key: str) -> list[str]:
+    """Return what a model's or loss's config lists under `fits.<key>`."""
     return node.get("fits", {}).get(key, [])
 
 
 def assignments(group: str, names: list[str]) -> str:
+    """Write the options of a group that would fit, as in `loss=bce|mse`."""
     return f"{group}={'|'.join(names)}" if names else f"another {group} (none here fits)"
 
 
 def check_arguments(config: dict[str, Any]) -> None:
-    """Every target takes the arguments that it is given, and their values have the right type."""
+    """Check that every target takes the arguments that it is given, with values of the right type."""
     for group, node in config.items():
         for path, target in targets(group, node):
             allowed = FACTS if path == "dataset" else set()
@@ -135,7 +137,7 @@ def check_arguments(config: dict[str, Any]) -> None:
 
 
 def check_root(config: dict[str, Any]) -> None:
-    """The values that belong to no group."""
+    """Check the values at the root of a config, which belong to no group."""
     for name, annotation in {  # a run of an older version may lack one
         "seed": "Seed",
         "compile": "bool",
@@ -151,7 +153,7 @@ def check_root(config: dict[str, Any]) -> None:
 
 
 def check_graphs(config: dict[str, Any]) -> None:
-    """Recorded passes know one way of computing, and one step's gradients."""
+    """Check that CUDA graphs aren't combined with compilation, several processes or accumulated gradients."""
     if not config.get("cuda_graphs"):
         return
     if config.get("compile"):
@@ -163,6 +165,7 @@ def check_graphs(config: dict[str, Any]) -> None:
 
 
 def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: set[str]) -> None:
+    """Check the arguments of one node with a `_target_`."""
     if not isinstance(node["_target_"], str):
         raise Refusal(f"{path}._target_ must be the name of a class, not {node['_target_']!r}.")
     takes = signature(node["_target_"])
@@ -195,7 +198,7 @@ def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: se
 
 
 def set_by(path: str) -> str | None:
-    """The experiment or sweep whose file sets a value; None if the command line does, or neither."""
+    """Return the experiment or sweep whose file sets a value; None if the command line does, or neither."""
     if not HydraConfig.initialized():
         return None
     hydra = HydraConfig.get()
@@ -209,7 +212,7 @@ def set_by(path: str) -> str | None:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Advice for a misspelt name."""
+    """Return advice for a misspelt argument: the most similar known name, or all of them."""
     if close := get_close_matches(name, known, n=1, cutoff=0.6):
         return f"did you mean '{close[0]}'?"
     return f"it takes {', '.join(known) or 'none'}."

@@ -43,7 +43,7 @@ def check_choices(config: DictConfig) -> None:
 
 
 def check_suits(config: DictConfig, part: str, model: str, choice: str) -> None:
-    """Is the model trained by gradient, and does its task take an optimizer or a schedule?"""
+    """Check that the model is trained by gradient, and that its task takes an optimizer or a schedule."""
     own = options("model").get(model)
     if own is not None and "optimizer" not in own:
         raise Refusal(f"model={model} trains nothing by gradient, so there is nothing to do for {choice}.")
@@ -56,7 +56,7 @@ def check_suits(config: DictConfig, part: str, model: str, choice: str) -> None:
 
 
 def tell_own_values(chosen: Any, usual: dict[str, Any], own: dict[str, Any], choice: str, model: str) -> None:
-    """Say which values the model's own optimizer has, if the same one was chosen with its usual values."""
+    """Log which values the model's own optimizer has, if the same one was chosen with its usual values."""
     if chosen and chosen.get("_target_") == own.get("_target_"):
         others = [f"{key}={own[key]}" for key in own if own[key] != usual.get(key) == chosen.get(key)]
         if others:
@@ -66,7 +66,10 @@ def tell_own_values(chosen: Any, usual: dict[str, Any], own: dict[str, Any], cho
 def check_carried_over(
     model: DictConfig, part: str, option: str, experiment: str, own: dict[str, Any], given: set[str]
 ) -> None:
-    """Values that an experiment sets for one optimizer, say its learning rate, mean something else to another."""
+    """Check that values that an experiment sets for one optimizer or schedule don't carry over to another.
+
+    A learning rate, for instance, means something else to another optimizer.
+    """
     values = inherited(f"experiment/{experiment}").get("model", {}).get(part)
     meant = override_in(f"experiment/{experiment}", f"model/{part}")
     group = options(f"model/{part}")

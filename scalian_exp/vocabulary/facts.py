@@ -1,4 +1,4 @@
-"""What a data set's config says of its examples, for models, losses and figures to read."""
+"""Facts about a data set's examples that its config states for models, losses and figures."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ AUTO = "auto"
 
 
 def check_facts(dataset: dict[str, Any]) -> None:
-    """What a data set's config says of its classes agrees with itself."""
+    """Check that a data set's image size, palette and class names are valid and agree with its number of classes."""
     size = dataset.get("image_size")
     if isinstance(size, list) and not (len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
         raise Refusal(f"dataset.image_size must be two whole numbers, height and width, as [96,128], not {size}.")
@@ -49,7 +49,7 @@ def check_facts(dataset: dict[str, Any]) -> None:
 
 
 def is_colour(colour: Any) -> bool:
-    """Red, green and blue, as bytes."""
+    """Return whether a value is a colour: red, green and blue from 0 to 255."""
     return (
         isinstance(colour, list) and len(colour) == 3 and all(type(part) is int and 0 <= part <= 255 for part in colour)
     )

@@ -19,7 +19,7 @@ PATHS = re.compile(r"run|resume|init_from|outputs|sweep\.resume|(.+\.)?(root|jud
 
 
 def read(argument: str) -> Override | None:
-    """Parse an override; None for flags, and for what Hydra will itself refuse."""
+    """Parse an override; return None for flags, and for what Hydra will itself refuse."""
     try:
         return OverridesParser.create().parse_override(argument)
     except HydraException:
@@ -27,17 +27,20 @@ def read(argument: str) -> Override | None:
 
 
 def is_path(key: str) -> bool:
+    """Return whether the value of a key is a path."""
     return PATHS.fullmatch(key) is not None
 
 
 def sweeping(arguments: list[str]) -> bool:
+    """Return whether a command line asks for a sweep (-m or --multirun)."""
     return not SWEEP_FLAGS.isdisjoint(arguments)
 
 
 def spelled(arguments: list[str], is_text: Callable[[str], bool] = is_path) -> list[str]:
-    """A command line on which values that are texts, as paths are, stand as Hydra's grammar wants them.
+    """Quote the values of a command line that are texts, such as paths, so that Hydra reads them as meant.
 
     Args:
+        arguments: the command line, one argument an item.
         is_text: key → is its value a text? Others stay as they are.
 
     Raises:
@@ -55,10 +58,13 @@ def spelled(arguments: list[str], is_text: Callable[[str], bool] = is_path) -> l
 
 
 def as_text(value: str, several: bool) -> str:
-    """The same value such that Hydra reads a text: in quotes where it would see a number, a list, or nothing at all in
-    it. Quotes and escapes that are there already keep their meaning, and so do null and ${…}; ~ is the home directory.
+    """Write a value so that Hydra reads it as a text.
+
+    It is quoted where Hydra would read a number, a list, or nothing at all. Existing quotes and escapes keep their
+    meaning, and so do null and ${…}; ~ becomes the home directory.
 
     Args:
+        value: the value as typed on the command line.
         several: may a,b be two texts, as in a sweep?
     """
     override = read(f"text={value}")
@@ -79,17 +85,17 @@ def as_text(value: str, several: bool) -> str:
 
 
 def at_home(path: str) -> str:
-    """The path with a leading ~ or ~user replaced by that home directory, if there is one."""
+    """Replace a leading ~ or ~user of a path by that home directory, if there is one."""
     return os.path.expanduser(path)  # noqa: PTH111  (pathlib's raises RuntimeError for an unknown user)
 
 
 def quoted(text: str) -> str:
-    """A text in Hydra's quotes."""
+    """Put a text in Hydra's quotes."""
     return QuotedString(text, Quote.single if '"' in text else Quote.double).with_quotes()
 
 
 def literal(text: str) -> str:
-    """A text as a value for Hydra, in quotes where it needs them; ${ in it refers to nothing."""
+    """Write a text as a value for Hydra, quoted where necessary, and with ${ escaped."""
     override = read(f"text={text}")
     if override and not override.is_sweep_override() and override.value() == text and "${" not in text:
         return text
@@ -97,7 +103,7 @@ def literal(text: str) -> str:
 
 
 def text_of(argument: str) -> str:
-    """The text that an override gives, without quotes and escapes.
+    """Return the text that an override gives, without quotes and escapes.
 
     Raises:
         HydraException: if Hydra can't read it.

@@ -1,4 +1,4 @@
-"""Where classes that older configs name lie today: runs of earlier versions go on loading. No torch."""
+"""Today's paths of classes that older configs name, so that runs of earlier versions still load. No torch."""
 
 import re
 from typing import Any
@@ -17,12 +17,12 @@ OLD = re.compile("|".join(rf"\b{re.escape(path)}\b" for path in MOVED))
 
 
 def todays_path(text: str) -> str:
-    """A text, such as a `_target_` or an override with one, in which old paths have become today's."""
+    """Replace the old paths in a text, such as a `_target_` or an override with one, by today's."""
     return OLD.sub(lambda found: MOVED[found[0]], text)
 
 
 def todays_config(node: Any) -> Any:
-    """A config in which the `_target_` of every node is today's."""
+    """Replace the old path in the `_target_` of every node of a config by today's."""
     if isinstance(node, list):
         return [todays_config(value) for value in node]
     if not isinstance(node, dict):

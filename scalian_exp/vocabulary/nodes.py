@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """All nodes with a `_target_`, with their paths."""
+    """Yield all nodes with a `_target_`, with their paths."""
     if isinstance(node, dict):
         if "_target_" in node:
             yield path, node
@@ -19,7 +19,7 @@ def targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def texts(path: str, node: Any) -> Iterator[tuple[str, str]]:
-    """All texts of a config, with their paths."""
+    """Yield all texts of a config, with their paths."""
     if isinstance(node, dict):
         for key, value in node.items():
             yield from texts(f"{path}.{key}", value)
@@ -31,7 +31,7 @@ def texts(path: str, node: Any) -> Iterator[tuple[str, str]]:
 
 
 def leaf_paths(node: Any, path: str = "") -> Iterator[str]:
-    """Dotted paths of all keys of a config."""
+    """Yield the dotted paths of all keys of a config."""
     if isinstance(node, DictConfig):
         for key in map(str, node):
             below = f"{path}.{key}" if path else key

@@ -1,4 +1,4 @@
-"""The words that can be said: which options a config group has, and what their files say."""
+"""The options of each config group, and the contents of their files."""
 
 import re
 import sys
@@ -29,7 +29,7 @@ PACKAGE_HEADER = re.compile(r"\A# @package (\S+)")
 
 
 def folders() -> list[Path]:
-    """All folders in which Hydra looks for configs: a user's own ones too."""
+    """Return all folders in which Hydra looks for configs, including the user's own."""
     if HydraConfig.initialized():
         return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
     if not GlobalHydra.instance().is_initialized():
@@ -39,7 +39,10 @@ def folders() -> list[Path]:
 
 
 def searchpath() -> list[Path]:
-    """The folders that the command line adds: Hydra keeps them to itself until a config is composed."""
+    """Return the config folders that the command line adds.
+
+    Hydra doesn't reveal them before a config is composed.
+    """
     given = [argument for argument in sys.argv[1:] if SEARCHPATH in argument]  # reading all of them takes a while
     said = next((o.value() for o in map(read, given) if o and o.key_or_group == SEARCHPATH), None)
     paths = [str(path).removeprefix("file://") for path in said] if isinstance(said, list) else []
@@ -47,7 +50,7 @@ def searchpath() -> list[Path]:
 
 
 def files(group: str) -> dict[str, Path]:
-    """name → file of all options of a group, sorted by name; of several folders that have one, the first counts.
+    """Return name → file of all options of a group, sorted by name; the first folder that has an option counts.
 
     Old names of options, which still compose, are left out.
     """
@@ -60,7 +63,7 @@ def files(group: str) -> dict[str, Path]:
 
 
 def options(group: str) -> dict[str, dict[str, Any]]:
-    """name → what its file says and inherits, before anything is interpolated; sorted by name."""
+    """Return name → content of a group's options with what they inherit, before interpolation; sorted by name."""
     found: dict[str, dict[str, Any]] = {}
     for name in files(group):
         root = inherited(f"{group}/{name}")
@@ -72,7 +75,7 @@ def options(group: str) -> dict[str, dict[str, Any]]:
 
 
 def inherited(config: str) -> dict[str, Any]:
-    """What a config file says on top of the files that its defaults list names, from the root of a config."""
+    """Return a config file merged over the files that its defaults list names, from the root of a config."""
     found: dict[str, Any] = {}
     for part in parts(config):
         found = merged(found, part)
@@ -80,10 +83,11 @@ def inherited(config: str) -> dict[str, Any]:
 
 
 def parts(config: str) -> Iterator[dict[str, Any]]:
-    """What a config file and those that it inherits from say, each from the root of a config; the last one wins.
+    """Yield the contents of a config file and of those that it inherits from, in ascending precedence.
 
-    An entry of the defaults list such as `fcn8s` or `/model/optimizer/adam` is inherited from; one that chooses an
-    option of a group (`/model/crf: null`) may be chosen otherwise, and is left out. Nothing if there is no such file.
+    Each is given from the root of a config. An entry of the defaults list such as `fcn8s` or `/model/optimizer/adam` is
+    inherited from; one that chooses an option of a group (`/model/crf: null`) may be chosen otherwise, and is left out.
+    Nothing is yielded if there is no such file.
     """
     text, group = text_of(config), config.rpartition("/")[0]
     own: dict[str, Any] = dict(parsed(text) or {})
@@ -100,13 +104,13 @@ def parts(config: str) -> Iterator[dict[str, Any]]:
 
 
 def text_of(config: str) -> str:
-    """The text of a config file; empty if there is none."""
+    """Return the text of a config file; an empty one if there is no such file."""
     file = next((path for folder in folders() if (path := folder / f"{config}.yaml").exists()), None)
     return file.read_text(encoding="utf-8") if file else ""
 
 
 def override_in(config: str, group: str) -> str | None:
-    """The option of a group that a config file, or one that it inherits from, chooses by `override /<group>: …`."""
+    """Return the option that a config file, or one that it inherits from, chooses by `override /<group>: …`."""
     entries: list[Any] = (parsed(text_of(config)) or {}).get("defaults", [])
     for entry in entries:
         if isinstance(entry, dict) and f"override /{group}" in entry:
@@ -118,7 +122,7 @@ def override_in(config: str, group: str) -> str | None:
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Two configs of which the second wins, key by key."""
+    """Merge two configs key by key; the second takes precedence."""
     found = dict(below)
     for key, value in above.items():
         old = found.get(key)
@@ -127,7 +131,7 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads YAML as OmegaConf does, for which 3e-4 is a number; in C where PyYAML has that, ten times as fast."""
+    """A YAML loader that agrees with OmegaConf on numbers such as 3e-4; in C where available, ten times as fast."""
 
 
 Loader.add_implicit_resolver(
@@ -137,12 +141,12 @@ Loader.add_implicit_resolver(
 
 @cache
 def parsed(text: str) -> Any:
-    """What a YAML file says."""
+    """Parse the text of a YAML file."""
     return yaml.load(text, Loader)
 
 
 def documented(file: Path, group: str) -> Iterator[tuple[str, str, str]]:
-    """Key, default and comment of each line of an option's file; of a default that fills several lines nothing."""
+    """Yield key, default and comment of each key of an option's file; a default of several lines is left empty."""
     text = file.read_text(encoding="utf-8")
     lines, root = text.splitlines(), yaml.compose(text, yaml.SafeLoader)
     pairs = list(root.value) if isinstance(root, yaml.MappingNode) else []
@@ -154,25 +158,25 @@ def documented(file: Path, group: str) -> Iterator[tuple[str, str, str]]:
 
 
 def close_to(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a misspelt one is most like, if any is; upper and lower case count as the same."""
+    """Return the known name most similar to a misspelt one, ignoring case; None if none is similar."""
     folded = {each.casefold(): each for each in known}
     close = get_close_matches(name.casefold(), folded, n=1)
     return folded[close[0]] if close else None
 
 
 def fitting(group: str, fits: Callable[[dict[str, Any]], bool]) -> list[str]:
-    """Names of a group's options of which `fits` is true; those made for tests are left out."""
+    """Return the names of a group's options for which `fits` is true, without those made for tests."""
     return [name for name, node in options(group).items() if fits(node) and not name.startswith("fake")]
 
 
 def choices_of(config: DictConfig) -> dict[str, str]:
-    """group → the chosen option; the group's name itself where Hydra isn't at work."""
+    """Return group → the chosen option, or a placeholder for each group where Hydra isn't in use."""
     if HydraConfig.initialized():
         return dict(HydraConfig.get().runtime.choices)
     return {str(group): "this one" for group in config}
 
 
 def task_overrides() -> list[Override]:
-    """The overrides that Hydra's present job was given; ${…} in them isn't resolved."""
+    """Return the overrides that Hydra's current job was given, with ${…} unresolved."""
     said: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     return [override for override in map(read, said) if override]

@@ -1,4 +1,4 @@
-"""What a `_target_` takes, read from its source without importing it: torch alone would take two seconds to import."""
+"""Signatures of `_target_`s, read from their source: importing torch alone would take two seconds."""
 
 import ast
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ LIBRARIES = ("torch", "pytorch_lightning", "torchmetrics")
 
 @dataclass(frozen=True)
 class Parameter:
+    """A parameter of a class's constructor or of a function."""
+
     written: ast.expr | None
     """its annotation"""
     module: str
@@ -24,19 +26,21 @@ class Parameter:
 
     @property
     def annotation(self) -> ast.expr | None:
-        """The annotation with aliases replaced: not before it is asked for, as their files take a while to read."""
+        """The annotation with aliases replaced; computed on demand, as reading their files takes a while."""
         return self.written and Spelled(self.module).visit(deepcopy(self.written))
 
 
 @dataclass(frozen=True)
 class Signature:
+    """The parameters of a class's constructor or of a function."""
+
     parameters: dict[str, Parameter]
     open: bool
     """takes any further keyword"""
 
 
 def signature(target: str) -> Signature | None:
-    """The parameters of the class or function at a dotted path; None where the source doesn't tell."""
+    """Return the signature of the class or function at a dotted path; None where the source doesn't show it."""
     module, _, name = target.rpartition(".")
     found = find(module, name)
     if found is None:
@@ -55,7 +59,7 @@ def signature(target: str) -> Signature | None:
 
 
 def is_library(module: str, base: ast.expr) -> bool:
-    """Is a base class object, ABC, or one of the libraries' (nn.Module, pl.Callback, …)?"""
+    """Return whether a base class is object, ABC, or one of the libraries' (nn.Module, pl.Callback, …)."""
     root = base
     while isinstance(root, ast.Attribute):
         root = root.value
@@ -65,7 +69,7 @@ def is_library(module: str, base: ast.expr) -> bool:
 
 
 def imported_from(module: str, name: str) -> str:
-    """The module that a name in another one was imported from, or that it is; nothing if it is defined there."""
+    """Return the module that a name was imported from, or that it denotes; empty if the name is defined there."""
     file = source(module)
     for node in parse(file).body if file is not None else []:
         if isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -79,13 +83,13 @@ def imported_from(module: str, name: str) -> str:
 
 
 def find(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef] | None:
-    """The class or function of a name, and the module in which it stands; imports are followed."""
+    """Find a class or function by name, following imports, and return it with the module that defines it."""
     found = defined(module, name)
     return found if found and isinstance(found[1], ast.ClassDef | ast.FunctionDef) else None  # type: ignore[return-value]
 
 
 def defined(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef | ast.expr] | None:
-    """The same, also of an alias, as `Number = int | float`: the expression."""
+    """Find a definition by name as `find` does; also the expression of an alias, as `Number = int | float`."""
     file = source(module)
     if file is None:
         return None
@@ -106,7 +110,7 @@ def defined(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef
 
 
 def statements(node: ast.AST) -> Iterator[ast.stmt]:
-    """Those of a module, also below `if TYPE_CHECKING:` and `try:`."""
+    """Yield the statements of a module, including those below `if TYPE_CHECKING:` and `try:`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If | ast.Try):
             yield from statements(child)
@@ -115,12 +119,13 @@ def statements(node: ast.AST) -> Iterator[ast.stmt]:
 
 
 class Spelled(ast.NodeTransformer):
-    """Replaces the aliases in an annotation of a module by what they stand for, and names of classes by CLASS."""
+    """A transformer that replaces the aliases in an annotation by their definitions, and class names by CLASS."""
 
     def __init__(self, module: str):
         self.module = module
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        """Replace aliases in a subscripted annotation, except in the values of a Literal."""
         outer = node.value
         if isinstance(outer, ast.Name | ast.Attribute) and name_of(outer) == "Literal":
             return node
@@ -130,12 +135,15 @@ class Spelled(ast.NodeTransformer):
         )
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        """Parse an annotation that is written as a string, and replace its aliases."""
         return self.visit(ast.parse(node.value, mode="eval").body) if isinstance(node.value, str) else node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """Leave a dotted name as it is."""
         return node
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Replace a name by its definition, or by CLASS if it is a class."""
         if node.id in BUILT_IN:
             return node
         found = defined(self.module, node.id)
@@ -152,7 +160,7 @@ class Spelled(ast.NodeTransformer):
 
 @cache
 def source(module: str) -> Path | None:
-    """The file of a module, found from its top package without importing that."""
+    """Return the file of a module, located from its top package without importing the module."""
     top, *rest = module.split(".")
     try:
         spec = find_spec(top) if top else None
@@ -171,10 +179,12 @@ def source(module: str) -> Path | None:
 
 @cache
 def parse(file: Path) -> ast.Module:
+    """Parse a Python file; each is parsed once."""
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
 def parameters(module: str, function: ast.FunctionDef, skip: int) -> Signature:
+    """Return the signature of a function of a module, without its first `skip` parameters."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [*[None] * (len(positional) - len(arguments.defaults)), *arguments.defaults, *arguments.kw_defaults]

@@ -1,5 +1,7 @@
-"""Refuses what cannot work in trainer.*: values that Lightning would accept in silence or judge too late, and
-combinations. Imports no torch."""
+"""Checks of trainer.* for values and combinations that Lightning would accept silently or refuse too late.
+
+Imports no torch.
+"""
 
 import math
 import re
@@ -15,19 +17,22 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-t
 
 
 def whole(low: int, high: float = math.inf) -> Callable[[Any], bool]:
+    """Return a check that accepts integers from `low` to `high`, both included."""
     return lambda value: type(value) is int and low <= value <= high
 
 
 def number(value: Any) -> bool:
+    """Return whether a value is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
 
 
 def batches(value: Any) -> bool:
-    """A number of batches, or a fraction of them: 1 is one batch, 1.0 is all."""
+    """Return whether a value is a number of batches, or a fraction of them: 1 is one batch, 1.0 is all."""
     return whole(1)(value) or (type(value) is float and 0 < value <= 1)
 
 
 def duration(value: Any) -> bool:
+    """Return whether a value is a time above zero, as 00:12:00:00 or {hours: 12}."""
     if isinstance(value, dict):
         return (
             set(value) <= set(UNITS)
@@ -38,10 +43,12 @@ def duration(value: Any) -> bool:
 
 
 def flag(value: Any) -> bool:
+    """Return whether a value is true or false."""
     return isinstance(value, bool)
 
 
 def nothing(value: Any) -> bool:
+    """Return whether a value is null."""
     return value is None
 
 
@@ -108,7 +115,7 @@ VALUES: dict[str, Rule] = {
 
 
 def check_values(trainer: dict[str, Any]) -> None:
-    """Check each value by itself.
+    """Check each value of a trainer config by itself.
 
     Raises:
         Refusal: if one can't work.
@@ -121,9 +128,10 @@ def check_values(trainer: dict[str, Any]) -> None:
 
 
 def check_amount(trainer: dict[str, Any], weights_given: bool) -> None:
-    """Check that there is something to do.
+    """Check that there is something to train, and that validation happens at a known time.
 
     Args:
+        trainer: the resolved trainer config.
         weights_given: the network starts from another run's weights, which may be tested as they are.
 
     Raises:
@@ -142,7 +150,7 @@ def check_amount(trainer: dict[str, Any], weights_given: bool) -> None:
 
 
 def check_combinations(trainer: dict[str, Any], optimizer: dict[str, Any]) -> None:
-    """Refuse combinations that would train something else than they say."""
+    """Refuse combinations that would train something other than they say."""
     devices, several = trainer.get("devices", 1), trainer.get("strategy", {})
     if not isinstance(several, dict) or (not several and trainer.get("num_nodes", 1) != 1):
         raise Refusal(
@@ -180,6 +188,7 @@ def check_trainer(trainer: dict[str, Any], optimizer: dict[str, Any], weights_gi
     """Check a resolved trainer config before anything is built.
 
     Args:
+        trainer: the resolved trainer config.
         optimizer: the model's optimizer node.
         weights_given: the network starts from another run's weights (init_from).
 

@@ -1,4 +1,4 @@
-"""How long a training is, and when it validates: what contradicts itself or the data is refused. Imports no torch."""
+"""Checks of a training's length and validation times, against each other and against the data. Imports no torch."""
 
 from typing import Any
 
@@ -6,8 +6,7 @@ from scalian_exp.refusal import Refusal
 
 
 def check_ends(trainer: dict[str, Any]) -> None:
-    """Check that what sets the length of a training doesn't contradict itself: Lightning obeys one of the two in
-    silence.
+    """Check that minimum and maximum length agree; Lightning would silently obey only one of them.
 
     Raises:
         Refusal: if it does.
@@ -22,7 +21,7 @@ def check_ends(trainer: dict[str, Any]) -> None:
 
 
 def remarks(trainer: dict[str, Any]) -> list[str]:
-    """What a trainer's values mean without saying so, in sentences for the user."""
+    """Return sentences for the user on consequences of a trainer's values that are easily overlooked."""
     told = []
     if trainer.get("max_epochs") == -1 and trainer.get("max_steps", -1) == -1 and trainer.get("max_time") is None:
         told.append("trainer.max_epochs=-1: the training goes on until a callback or Ctrl-C ends it; its work is kept")
@@ -43,6 +42,7 @@ def check_lengths(trainer: dict[str, Any], sizes: dict[str, int]) -> None:
     """Check fractions and intervals against the data.
 
     Args:
+        trainer: the resolved trainer config.
         sizes: train, val, test → number of batches.
 
     Raises:
