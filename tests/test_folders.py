@@ -42,7 +42,7 @@ def test_a_refused_start_leaves_what_was_there(said: list[str], tmp_path: Path) 
 
 
 def test_an_interruption_before_a_run_begins_leaves_what_was_there(tmp_path: Path) -> None:
-    with patch("scalian_exp.train.check", side_effect=KeyboardInterrupt):
+    with patch("scalian_exp.train.checked", side_effect=KeyboardInterrupt):
         result = command(*QUICK, "hydra.run.dir=a/b", cwd=tmp_path)
     assert result.returncode == 130
     assert tree(tmp_path) == {}
