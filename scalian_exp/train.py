@@ -6,6 +6,7 @@ called again on the same folder, it continues where it stopped.
 
 import logging
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -95,6 +96,10 @@ class TrainingModule(ModuleType):
     def __call__(self, config: dict[str, Any], folder: str | Path) -> dict[str, Any]:
         """Train and test the experiment that a config describes; see `scalian_exp.api.train`."""
         return train(config, folder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by name, as functions are: `multiprocessing` and joblib send `train` to other processes."""
+        return import_module, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = TrainingModule

@@ -1,5 +1,7 @@
 """The Python API: compose, train, load, load_data."""
 
+import importlib
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +76,10 @@ def test_importing_the_package_imports_nothing_else_and_training_stays_callable(
         "import scalian_exp.train; assert callable(scalian_exp.train) and callable(scalian_exp.train.main)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_training_can_be_sent_to_another_process() -> None:
+    """Whether `train` is still the function, or the module that `import scalian_exp.train` puts in its place."""
+    module = importlib.import_module("scalian_exp.train")
+    for train in (scalian_exp.api.train, module):
+        assert pickle.loads(pickle.dumps(train)) is train
