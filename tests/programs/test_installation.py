@@ -43,6 +43,7 @@ def test_a_wheel_in_a_clean_environment(tmp_path: Path, root: Path) -> None:
         assert {"scalian-apply": "action=sample", "scalian-report": "likelihoods"}.get(name, "== ") in shown
     (folder,) = (tmp_path / "out/vae_fashion_mnist_sample").iterdir()
     assert "samples.png" in run(tmp_path / "venv/bin/scalian-apply", f"run={folder}", "action=sample")
+    assert "report.html" in run(tmp_path / "venv/bin/scalian-report", folder.parent)  # its template is no Python file
 
 
 @needs_browser
