@@ -193,7 +193,7 @@ def error_of(rank: int, failure: Any) -> BaseException:
         return RuntimeError(f"Process {rank} of this job ended: {failure.message}.")
     message: str = failure.message["message"]
     kind, _, sentence = message.partition(": ")
-    if kind == Refusal.__name__:
+    if kind in (Refusal.__name__, locks.InUse.__name__):
         return Refusal(sentence)
     return RuntimeError(f"Process {rank} of this job failed.\n{failure.message['extraInfo']['py_callstack'].strip()}")
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from scalian_exp.checkpoint import read
 from scalian_exp.commandline.experiment import checked
 from scalian_exp.datasets.order import BatchesInOrder, ShuffledBatches
 from scalian_exp.refusal import Refusal
-from scalian_exp.run import processes
+from scalian_exp.run import locks, processes
 from scalian_exp.stored import metrics_of
 
 DDP = "trainer/accelerator=ddp_cpu"
@@ -78,6 +79,15 @@ def test_machines_must_know_where_to_meet(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(Refusal, match="set MASTER_ADDR"):
         processes.launch(tiny("autoencoder", DDP, "trainer.num_nodes=2"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("refusal", [Refusal("No: never."), locks.InUse("a is in use: wait.")])
+def test_a_refusal_in_a_process_stays_a_sentence(refusal: Refusal) -> None:
+    """Torch's launcher hands on what `ErrorHandler.record_exception` wrote: the class's name and its message."""
+    message = {"message": f"{type(refusal).__name__}: {refusal}", "extraInfo": {"py_callstack": "Traceback …"}}
+    error = processes.error_of(0, SimpleNamespace(exitcode=1, message=message))
+    assert isinstance(error, Refusal)
+    assert str(error) == str(refusal)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
