@@ -11,6 +11,7 @@ from scalian_exp.commandline.shell import command_to_resume
 from scalian_exp.folders import leads_out
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import read
+from scalian_exp.vocabulary.moved import todays_config
 from scalian_exp.vocabulary.nodes import targets, texts
 from scalian_exp.vocabulary.options import CONFIGS
 
@@ -79,7 +80,7 @@ def objection_to(argument: str, folder: Path, trust: Any) -> str:
     for value in values_of(override):
         nodes = [(key.removesuffix(TARGET), {"_target_": value})] if key.endswith(TARGET) else [*targets(key, value)]
         for path, node in nodes:
-            if objection := objection_to_target(path, node["_target_"], modules(trust)):
+            if objection := objection_to_target(path, todays_config(node)["_target_"], modules(trust)):
                 return f"that {objection.reason.rstrip('.')}"
         for path, text in texts(key, value) if key.partition(".")[0] in WRITING else ():
             if not path.endswith(".judge") and leads_out(path, text, folder):

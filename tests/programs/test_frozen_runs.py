@@ -17,7 +17,9 @@ import pytest
 import yaml
 from commands import invoke
 
+from scalian_exp import compose
 from scalian_exp.build import located
+from scalian_exp.sweep.stored_overrides import objection_to
 from scalian_exp.vocabulary.moved import todays_path
 
 FROZEN = Path(__file__).parent / "frozen"
@@ -81,3 +83,11 @@ def test_all_that_configs_of_0_1_0_name_is_found_today() -> None:
     """Runs may name any of these: a class that moves needs its line in vocabulary/moved.py."""
     for target in (FROZEN / "targets.txt").read_text().split():
         located(todays_path(target))  # raises Refusal
+
+
+def test_an_override_that_names_a_class_by_its_old_path_composes_and_needs_no_trust() -> None:
+    """Sweeps store their overrides as they were given; their jobs' folders are named by them."""
+    old = "dataset._target_=scalian_exp.datasets.small.FakeImages"
+    config = compose("model=vae", "dataset=fake_binary", old)
+    assert config["dataset"]["_target_"] == "scalian_exp.datasets.fake.FakeImages"
+    assert objection_to(old, Path("sweep"), None) == ""
