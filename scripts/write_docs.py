@@ -47,7 +47,7 @@ GROUPS = {
     "experiment": "Whole experiments, with all that a paper or a comparison needs.",
     "sweep": "Sweeps and searches.",
     "hydra": "Parts of Hydra that have options of ours.",
-    "action": "What `scalian-apply run=<run> action=<name>` does with a trained run. Arguments are given as "
+    "action": "What `scalian-apply run=RUN action=<name>` does with a trained run. Arguments are given as "
     "`count=10`, without the group's name.",
 }
 """the groups in the order of the page, with what they are; groups within them follow"""

@@ -24,8 +24,8 @@ class Command(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """Program and arguments, with placeholders such as <run> replaced by a word and comments left out."""
-        return shlex.split(re.sub(r"<[^>]*>", PLACEHOLDER, self.line), comments=True)
+        """Program and arguments, with placeholders such as RUN and <name> replaced by a word and comments left out."""
+        return shlex.split(re.sub(r"<[^>]*>|\bRUN\b", PLACEHOLDER, self.line), comments=True)
 
 
 def commands(program: str) -> list[Command]:
