@@ -1,5 +1,6 @@
 """Load a trained model from nothing but its checkpoint."""
 
+import errno
 import pickle
 import struct
 import zipfile
@@ -74,7 +75,9 @@ def check_intact(file: Path) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
-    except DAMAGED as error:
+    except (*DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which a damaged offset causes
+            raise
         raise Refusal(f"{file} is truncated or not a PyTorch checkpoint; use another one of the run.") from error
     if damaged is not None:
         raise Refusal(
@@ -135,7 +138,7 @@ def states_in(contents: dict[str, Any]) -> Iterator[Any]:
     """Yield the states of a checkpoint's optimizers and their parts, schedules and callbacks."""
     yield from contents["lr_schedulers"]
     yield from contents["callbacks"].values()
-    for state in contents["optimizer_states"]:
+    for state in filter(None, contents["optimizer_states"]):  # empty where nothing is trained by gradient
         groups = state.get("param_groups") if isinstance(state, dict) else None
         yield from (state["state"], *groups) if isinstance(groups, list) and "state" in state else [None]
 

@@ -22,10 +22,9 @@ from scalian_exp import folders
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.commandline.shell import command, command_to_resume, shown
 from scalian_exp.commandline.terminal import display
-from scalian_exp.files import read_json, write_text
+from scalian_exp.files import check_regular, read_json, write_text
 from scalian_exp.folders import CONFIG, ENVIRONMENT, FIGURES, METRICS
 from scalian_exp.metrics.reliability import remark
-from scalian_exp.refusal import Refusal
 from scalian_exp.tasks import position
 from scalian_exp.trust import arguments_to_resume
 
@@ -94,8 +93,7 @@ def describe(config: dict[str, Any], folder: Path) -> None:
     """Write config.yaml and add this start to environment.json, so that the run can be repeated."""
     file = folder / ENVIRONMENT
     starts = read_json(file, list, "delete it and start again") if file.exists() else []
-    if (folder / METRICS).is_dir():
-        raise Refusal(f"{folder / METRICS} is a folder, but the results are written to a file there; remove it.")
+    check_regular(folder / METRICS, "the results are written there; remove it")
     write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
     starts.append(
         {

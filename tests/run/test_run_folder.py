@@ -130,7 +130,7 @@ def test_resume_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     train(tiny("vae", *ONE_STEP), tmp_path)
     with pytest.raises(Refusal, match=r"did you mean 'trainer.max_epochs'\?"):
         resumed([f"resume={tmp_path}", "trainer.max_epoch=3"])
-    with pytest.raises(Refusal, match="keeps its experiment"):
+    with pytest.raises(Refusal, match="stays the same experiment"):
         resumed([f"resume={tmp_path}", "dataset=mnist"])
     for line in (
         "model.network.latent_dim=5",
@@ -138,13 +138,13 @@ def test_resume_refuses_what_it_cannot_do(tmp_path: Path) -> None:
         "model.optimizer.lr=1",
         "~trainer.max_epochs",
     ):
-        with pytest.raises(Refusal, match="keeps its experiment"):
+        with pytest.raises(Refusal, match="stays the same experiment"):
             resumed([f"resume={tmp_path}", line])
     with pytest.raises(Refusal, match="must be a whole number"):
         resumed([f"resume={tmp_path}", "trainer.max_epochs=x"])
     train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=3"]))
     before = (tmp_path / "config.yaml").read_bytes()
-    with pytest.raises(Refusal, match="has 3 epochs already"):
+    with pytest.raises(Refusal, match="has trained 3 epochs already"):
         train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=2"]))
     assert (tmp_path / "config.yaml").read_bytes() == before
     (tmp_path / "checkpoints/last.ckpt").rename(tmp_path / "kept.ckpt")

@@ -31,7 +31,12 @@ def test_mlflow_gets_the_same_metrics(tmp_path: Path) -> None:
 
 def test_clipping_bounds_the_norm_or_the_values(tmp_path: Path) -> None:
     """With plain SGD of rate 1 a step is the clipped gradient itself."""
-    sgd = ["model.optimizer._target_=torch.optim.SGD", "model.optimizer.lr=1.0", "trainer.gradient_clip_val=0.01"]
+    sgd = [
+        "model/optimizer=sgd",
+        "model.optimizer.lr=1.0",
+        "model.optimizer.momentum=0",
+        "trainer.gradient_clip_val=0.01",
+    ]
     steps = {}
     for algorithm in ("norm", "value"):
         chosen = f"+trainer.gradient_clip_algorithm={algorithm}"

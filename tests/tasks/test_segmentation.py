@@ -3,7 +3,6 @@
 import json
 import math
 import shlex
-import shutil
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from unittest.mock import patch
@@ -180,9 +179,7 @@ def test_what_cannot_work_is_told_before_training(overrides: list[str], sentence
     assert not (tmp_path / "run").exists()
 
 
-def test_the_crf_is_tuned_on_validation_images(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], root: Path
-) -> None:
+def test_the_crf_is_tuned_on_validation_images(tmp_path: Path, capsys: pytest.CaptureFixture[str], root: Path) -> None:
     said = spec_from_file_location("tune_crf", root / "scripts/tune_crf.py")
     assert said is not None
     assert said.loader is not None
@@ -198,7 +195,7 @@ def test_the_crf_is_tuned_on_validation_images(
         assert script.search(script.Answers(*torch.zeros(3, 1)), 100.0) == pytest.approx(wanted)
     small = {"WEIGHTS": (1.0, 3.0), "EXTENTS": (0.1,), "COLOURS": (6.0,), "SMOOTHNESS": (1.0,)}
     copy = tmp_path / "run"
-    shutil.copytree(run, copy)
+    train(tiny("unet"), copy)
     (copy / ".hydra").mkdir()
     (copy / ".hydra/overrides.yaml").write_text("[model=unet, seed=3, model.crf.iterations=2, test=false]")
     with patch.multiple(script, **small), patch("sys.argv", ["tune_crf.py", str(copy)]):
