@@ -90,14 +90,14 @@ def load_data(source: "dict[str, Any] | Loaded") -> Any:
         `splits` maps "train", "val" and "test" to the examples.
 
     Raises:
-        Refusal: if the data can't be downloaded or read.
+        Refusal: if the data can't be downloaded or read, or a model's file names code that isn't trusted.
     """
+    from scalian_exp.actions.action import data_of
     from scalian_exp.build import build
 
-    stored = {} if isinstance(source, dict) else source.data_state
-    data = build("dataset", (source if isinstance(source, dict) else source.config)["dataset"])
+    if not isinstance(source, dict):
+        return data_of(source)
+    data = build("dataset", source["dataset"])
     data.prepare_data()
     data.setup("fit")
-    if stored:
-        data.load_state_dict(stored)
     return data

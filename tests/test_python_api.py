@@ -49,6 +49,15 @@ def test_what_was_trained_is_loaded_and_used(tmp_path: Path) -> None:
     assert model.task.decoded(codes).shape == images.shape
 
 
+def test_data_of_a_strangers_model_run_no_code_of_its(tmp_path: Path) -> None:
+    scalian_exp.train(scalian_exp.compose(*TINY, *QUICK), tmp_path / "run")
+    model = scalian_exp.load(tmp_path / "run")
+    model.config["dataset"] = {"_target_": "pathlib.Path.touch", "self": str(tmp_path / "harm")}
+    with pytest.raises(Refusal, match=r"names pathlib\.Path\.touch, which"):
+        scalian_exp.load_data(model)
+    assert not (tmp_path / "harm").exists()
+
+
 def test_a_folder_is_trained_in_once(tmp_path: Path) -> None:
     config = scalian_exp.compose(*TINY, *QUICK)
     first = scalian_exp.train(config, tmp_path / "run")
