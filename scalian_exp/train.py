@@ -21,7 +21,7 @@ from scalian_exp.commandline.experiment import checked
 from scalian_exp.run import locks, processes
 from scalian_exp.run.resume import resumed
 from scalian_exp.sweep.job_folders import check_job_folder
-from scalian_exp.sweep.jobs import ending_sweep, moved_data
+from scalian_exp.sweep.jobs import EndingSweep, moved_data
 from scalian_exp.sweep.resume import KEY, resumed_sweep
 from scalian_exp.vocabulary.checks import find_data_at
 
@@ -57,7 +57,7 @@ def go_on_with_sweep() -> None:
 
 def run_jobs() -> None:
     """Hand the command line to Hydra, which runs one job or a sweep."""
-    with ending_sweep():
+    with EndingSweep():
         app.run(job, "train")
 
 

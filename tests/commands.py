@@ -47,7 +47,7 @@ def invoke(cwd: Path, command: str, *arguments: str) -> tuple[int, str]:
             code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
             if isinstance(stop.code, str):
                 print(stop.code)
-        except Exception:
+        except Exception:  # as the interpreter does at the end of a process
             code = 1
             print(traceback.format_exc())
         finally:

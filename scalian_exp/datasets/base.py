@@ -69,7 +69,7 @@ class Data(pl.LightningDataModule):
     """
 
     noun: ClassVar = "examples"
-    """What the examples are called in messages."""
+    """Plural noun for the examples, in messages."""
     class_names: Sequence[str] | None = None
     """Names of the classes, as the files give them; None before `setup`, or if the files don't name them."""
 

@@ -25,7 +25,7 @@ class Reading(NamedTuple):
     classes: np.ndarray[Any, np.dtype[np.uint8]]
     """Class of each pixel (H, W); VOID_BYTE for void."""
     by: Literal["numbers", "colours", "either"]
-    """What the classes were decoded from; either, if both agree or there is no choice."""
+    """Source of the classes in the file; "either" if both agree or there is no choice."""
     legend: dict[int, Colour]
     """Number → colour, if the numbers of an indexed file were used."""
 
@@ -37,7 +37,7 @@ class Checked(NamedTuple):
     classes: set[int]
     """The classes that occur; void is VOID_BYTE."""
     by: str
-    """What the classes were decoded from: numbers, colours or either."""
+    """Source of the classes in the file: "numbers", "colours" or "either"."""
     legend: dict[int, Colour]
     """Number → colour, if the numbers of an indexed file were used."""
 

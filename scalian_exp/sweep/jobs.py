@@ -5,8 +5,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -179,18 +178,14 @@ class JobLifecycle(RefusalReporter):
             raise SystemExit(1)
 
 
-@contextmanager
-def ending_sweep() -> Iterator[None]:
-    """Print a sweep's summary and the command that resumes it if it is interrupted or fails in the block."""
-    try:
-        yield
-    except SystemExit as stop:
-        if stop.code == 130:
+class EndingSweep(AbstractContextManager[None]):
+    """Context that prints a sweep's summary and the command that resumes it if it is interrupted or fails inside."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """End the sweep; the error goes on, whatever it is: launchers raise any kind if a job's process was killed."""
+        interrupted = isinstance(error, SystemExit) and error.code == 130
+        if interrupted or isinstance(error, Exception):
             end_sweep()
-        raise
-    except Exception:
-        end_sweep()  # launchers raise exceptions of any kind if a job's process was killed
-        raise
 
 
 def end_sweep() -> None:
