@@ -1,4 +1,4 @@
-"""Run our commands in this process: a start takes a second less than in one of its own."""
+"""Run the commands in this process, which saves the seconds that a new one takes to start."""
 
 import contextlib
 import importlib
@@ -31,7 +31,7 @@ def invoke(cwd: Path, command: str, *arguments: str) -> tuple[int, str]:
     """Run a command in a folder.
 
     Returns:
-        Its exit code, and what it prints: sentences, or a trace.
+        Its exit code and everything it prints, a traceback included.
     """
     output = io.StringIO()
     root = logging.getLogger()
@@ -58,8 +58,8 @@ def invoke(cwd: Path, command: str, *arguments: str) -> tuple[int, str]:
     return code, output.getvalue()
 
 
-def is_told(code: int, output: str) -> bool:
-    """Did it work, or end in a sentence that says why not? Never in a trace."""
+def ends_well(code: int, output: str) -> bool:
+    """Tell whether a command worked or ended with a message, rather than with a traceback."""
     return "Traceback (most recent call last)" not in output and (code == 0 or bool(output.strip()))
 
 
@@ -76,7 +76,7 @@ class Result(NamedTuple):
 
 
 def command(*arguments: str, cwd: Path, module: str = "train") -> Result:
-    """A command in this process, which has torch in memory already: ten times as fast as a new one."""
+    """Run a command in this process, which is ten times as fast as a new one because torch is loaded already."""
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
     before = os.environ.copy(), Path.cwd(), sys.path[:]
@@ -97,14 +97,14 @@ def command(*arguments: str, cwd: Path, module: str = "train") -> Result:
         sys.path[:] = before[2]
         logging.getLogger().handlers.clear()
         HydraConfig.instance().cfg = None
-    if isinstance(code, str):  # what the interpreter does with it
+    if isinstance(code, str):  # the interpreter prints it and exits with 1
         err.write(code + "\n")
         code = 1
     return Result(int(code or 0), out.getvalue(), err.getvalue())  # type: ignore[call-overload]
 
 
 def process(*arguments: str, cwd: Path, module: str = "train", **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command in a process of its own."""
+    """Run a command in a new process."""
     return subprocess.run(
         [sys.executable, "-m", f"scalian_exp.{module}", *arguments],
         cwd=cwd,
@@ -117,7 +117,7 @@ def process(*arguments: str, cwd: Path, module: str = "train", **environment: st
 
 
 def refused(*arguments: str, cwd: Path, module: str = "train") -> str:
-    """The sentence with which a command line is refused: nothing else on stderr, no trace, no run folder."""
+    """Return the message that refuses a command line, after checking that it is all there is on stderr."""
     result = command(*arguments, cwd=cwd, module=module)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "Traceback" not in result.stderr

@@ -1,4 +1,4 @@
-"""Fixtures of all tests."""
+"""Fixtures for all tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_of_hydra() -> Iterator[None]:
-    """A command that ran in this process leaves its config to none of the tests after it."""
+def _reset_hydra() -> Iterator[None]:
+    """Reset Hydra after each test, so that a command run in this process doesn't leave its config to later tests."""
     yield
     HydraConfig.instance().cfg = None
 
@@ -22,5 +22,5 @@ def _seeded() -> None:
 
 @pytest.fixture
 def root() -> Path:
-    """The checkout."""
+    """Return the root of the checkout."""
     return Path(__file__).parents[1]

@@ -1,4 +1,4 @@
-"""What malicious files of tests would do, and whether they did."""
+"""Malicious files for tests, and a check that none of them was executed."""
 
 import sys
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 import torch
 
 MARKER = "was_here"
-"""a file that malicious code would make"""
+"""name of the file that malicious code would create"""
 RUN = f"__import__('pathlib').Path({MARKER!r}).touch()"
 
 
 def put_evil_files(folder: Path) -> None:
-    """Write a module and a pickle that make the marker when they are imported or opened."""
+    """Write a module and a pickle that create the marker when they are imported or opened."""
     (folder / "evil.py").write_text(f"from torch import nn\n{RUN}\nclass Network(nn.Module): pass\n")
     torch.save([torch.nn.Module()], folder / "evil.pt")
 
 
 def unharmed() -> bool:
-    """Tell whether nothing malicious has run in the current folder."""
+    """Tell whether no malicious code has run in the current folder."""
     return not Path(MARKER).exists() and "evil" not in sys.modules

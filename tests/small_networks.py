@@ -1,4 +1,4 @@
-"""Small networks that several files of tests are about."""
+"""Small networks that several test files share."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ DRAW_SIZES = [(1, (7, 7)), (3, (9, 6)), (2, (5, 12))]
 
 
 def count(network: nn.Module) -> int:
-    """A network's parameters."""
+    """Count a network's parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -29,7 +29,7 @@ def all_states(size: int) -> Tensor:
 
 
 def arbitrary_rbm(visible: int = 4, hidden: int = 3, scale: float = 1.0, centred: bool = True) -> RBM:
-    """Return an RBM with random parameters and base rates, and if it is centred random offsets."""
+    """Return an RBM with random parameters and base rates; if it is centred, its offsets are random too."""
     rbm = RBM(visible, hidden, Bernoulli(), Bernoulli(), centred)
     with torch.no_grad():
         for name, tensor in rbm.state_dict().items():

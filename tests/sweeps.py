@@ -1,4 +1,4 @@
-"""Sweeps that tests start, copy, make up and read."""
+"""Sweeps that tests start, copy, fabricate and read."""
 
 import json
 import shutil
@@ -9,23 +9,23 @@ from commands import QUICK
 from tools import read_csv
 
 SWEEP = [*QUICK, "model=autoencoder,vae", "seed=0,1", "trainer.max_epochs=3", "hydra.sweep.dir=sweep"]
-OF_THE_CLOCK = {"seconds_per_epoch", "samples_per_second", "inference_ms_per_sample", "activations_mb_per_sample"}
+MEASURED = {"seconds_per_epoch", "samples_per_second", "inference_ms_per_sample", "activations_mb_per_sample"}
 
 
 def table(sweep: Path) -> list[dict[str, str]]:
-    """summary.csv, without what the clock says."""
-    return [{name: row[name] for name in row if name not in OF_THE_CLOCK} for row in read_csv(sweep / "summary.csv")]
+    """Read summary.csv without its measured times."""
+    return [{name: row[name] for name in row if name not in MEASURED} for row in read_csv(sweep / "summary.csv")]
 
 
-def moved(whole: Path, folder: Path) -> None:
-    """A copy, as if the sweep had been started there."""
-    shutil.copytree(whole, folder, dirs_exist_ok=True)
+def copy_sweep(source: Path, folder: Path) -> None:
+    """Copy a sweep as if it had been started in another folder."""
+    shutil.copytree(source, folder, dirs_exist_ok=True)
     file = folder / "sweep/multirun.yaml"
-    file.write_text(file.read_text().replace(f"cwd: {whole}", f"cwd: {folder}"))
+    file.write_text(file.read_text().replace(f"cwd: {source}", f"cwd: {folder}"))
 
 
 def write_sweep(folder: Path, jobs: list[tuple[list[str], float | None]], repeats: list[str]) -> None:
-    """Folders as a sweep leaves them; a job without a result has failed."""
+    """Write the folders that a sweep leaves; a job without a result has failed."""
     for number, (overrides, rmse) in enumerate(jobs):
         job = folder / f"{number}_job"
         (job / ".hydra").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The tests' own layout: folders named as the package's rooms, and no test that imports another."""
+"""The layout of the tests: folders named after the package's, and no test file that imports another."""
 
 import ast
 from pathlib import Path
@@ -7,11 +7,11 @@ import pytest
 
 TESTS = Path(__file__).parent
 OTHERS = {"programs", "docs"}
-"""folders whose tests are of no single room: commands run as a whole, and what the documentation shows"""
+"""folders without a counterpart in the package: tests of complete commands and of the documentation"""
 
 
 def imported(file: Path) -> set[str]:
-    """The top-level names of all modules that a file imports, in functions too."""
+    """Return the top-level names of all modules that a file imports, in functions too."""
     names = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -21,22 +21,22 @@ def imported(file: Path) -> set[str]:
     return names
 
 
-def rooms(folder: Path) -> set[str]:
-    """The folders directly in a folder that hold Python files."""
+def subfolders(folder: Path) -> set[str]:
+    """Return the subfolders of a folder that hold Python files."""
     return {file.relative_to(folder).parts[0] for file in folder.glob("*/*.py")}
 
 
 @pytest.mark.parametrize("file", sorted(TESTS.rglob("*.py")), ids=lambda file: str(file.relative_to(TESTS)))
-def test_tests_import_each_other_nowhere(file: Path) -> None:
-    """What they share stands in modules that hold no tests; fixtures come from conftest.py by their names."""
+def test_tests_never_import_each_other(file: Path) -> None:
+    """Shared code stands in modules without tests, and pytest hands out the fixtures of conftest.py by name."""
     forbidden = {"conftest", "tests"} | {other.stem for other in TESTS.rglob("test_*.py")}
-    found = imported(file)
-    assert not found & forbidden
-    assert not any(name.startswith(".") for name in found)
+    modules = imported(file)
+    assert not modules & forbidden
+    assert not any(name.startswith(".") for name in modules)
 
 
-def test_folders_are_named_as_the_packages_rooms(root: Path) -> None:
-    assert rooms(TESTS) <= rooms(root / "scalian_exp") | OTHERS
+def test_folders_are_named_after_the_packages(root: Path) -> None:
+    assert subfolders(TESTS) <= subfolders(root / "scalian_exp") | OTHERS
 
 
 def test_the_conftest_holds_only_fixtures_and_hooks() -> None:

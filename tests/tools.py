@@ -1,4 +1,4 @@
-"""What tests share: configs without the command line, tiny versions of every model, comparisons."""
+"""Shared by the tests: configs without the command line, tiny versions of every model, comparisons."""
 
 import csv
 import shutil
@@ -37,29 +37,29 @@ TINY = {
     "val_likelihood.runs": 3,
     "val_likelihood.steps": [3, 3, 3],
 }
-"""widths for tests, for whichever of these a model has"""
+"""sizes that make a model tiny; each model takes those that it has"""
 
 
 needs_browser = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
     reason="no chromium here: apt-get install chromium chromium-driver",
 )
-"""marks tests of pages"""
+"""marks tests that open a page in a browser"""
 
 
 def names(group: str) -> list[str]:
-    """All options of a config group, found by listing; old names are left out."""
+    """List all options of a config group, without the old names."""
     return list(every_option(group))
 
 
 def composed(*overrides: str) -> Any:
-    """The config that a command line means, not yet resolved."""
+    """Compose the config of a command line, without resolving it."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose("train", overrides=list(overrides))
 
 
 def fake(model: str) -> str:
-    """The made-up data set of the kind that a model needs."""
+    """Return the name of the fake data set that a model can train on."""
     needs = fits(model)["needs"]
     if "binary" in needs:
         return "fake_binary"
@@ -70,14 +70,17 @@ def fake(model: str) -> str:
 
 @cache
 def fits(model: str) -> dict[str, Any]:
-    """A model's own words: its task and what it needs of the data."""
-    words: dict[str, Any] = option("model", model)["fits"]
-    return words
+    """Return a model's `fits`: its task and what it needs of the data."""
+    node: dict[str, Any] = option("model", model)["fits"]
+    return node
 
 
 def partnered(partners: Callable[[str], list[str]]) -> list[Any]:
-    """Every model with every partner, as parameters of a test. What a task asks of its loss and data is the same for
-    all its models, so the default run tries one of them with all partners; the slow tests try the others."""
+    """List every model with every partner, as parameters of a test.
+
+    All models of a task ask the same of their loss and data, so the default run tries one of them with all its
+    partners, and the slow tests try the others.
+    """
     seen, parameters = set(), []
     for model in names("model"):
         others, kind = partners(model), str(fits(model))
@@ -88,8 +91,11 @@ def partnered(partners: Callable[[str], list[str]]) -> list[Any]:
 
 
 def kinds() -> list[Any]:
-    """Every model, as parameters of a test: the default run tries one of those that share the classes of their task and
-    network, the slow tests the others."""
+    """List every model, as parameters of a test.
+
+    The default run tries one of the models that share the classes of their task and network, and the slow tests the
+    others.
+    """
     seen, parameters = set(), []
     for model in names("model"):
         node = option("model", model)
@@ -100,8 +106,10 @@ def kinds() -> list[Any]:
 
 
 def of_each_kind() -> list[Any]:
-    """All models as parameters of a test: of those that say the same of what fits them the default run tries the first,
-    the slow tests the others."""
+    """List every model, as parameters of a test.
+
+    The default run tries the first of the models with equal `fits`, and the slow tests the others.
+    """
     seen, parameters = set(), []
     for model in names("model"):
         kind = str(fits(model))
@@ -111,13 +119,13 @@ def of_each_kind() -> list[Any]:
 
 
 def widths(model: str) -> list[str]:
-    """Overrides that make a model tiny."""
+    """Return the overrides that make a model tiny."""
     has = OmegaConf.create(option("model", model))
     return [f"model.{key}={value}" for key, value in TINY.items() if OmegaConf.select(has, key) is not None]
 
 
 def tiny(model: str, *overrides: str) -> dict[str, Any]:
-    """A resolved config that trains a tiny version of a model on fake data in a second."""
+    """Return a resolved config that trains a tiny version of a model on fake data in a second."""
     config = composed(
         *[f"model={model}", f"dataset={fake(model)}", "callbacks=minimal", "logger=none", "trainer/accelerator=cpu"],
         *["trainer.max_epochs=1", *widths(model), *overrides],
@@ -127,23 +135,23 @@ def tiny(model: str, *overrides: str) -> dict[str, Any]:
 
 
 def numbered(size: int) -> TensorBatches:
-    """So many examples in memory, which are their own numbers."""
+    """Return examples in memory that consist of their own index."""
     return TensorBatches({"image": torch.arange(size)})
 
 
 def option(group: str, name: str) -> dict[str, Any]:
-    """What an option's file says and inherits, nothing composed."""
+    """Return the contents of an option's file with what it inherits, without composing."""
     return every_option(group)[name]
 
 
 @cache
 def every_option(group: str) -> dict[str, dict[str, Any]]:
-    """What the files of a group say and inherit."""
+    """Return the contents of all files of a group with what they inherit."""
     return options(group)
 
 
 def fit_together(model: str, dataset: str, loss: str) -> bool:
-    """What the words say, computed here a second time."""
+    """Tell whether a model, a data set and a loss fit together, computed independently of the package."""
     m, d, l = option("model", model)["fits"], option("dataset", dataset), option("loss", loss)["fits"]  # noqa: E741
     return m["task"] in l["tasks"] and {*m["needs"], *l["needs"]} <= set(d["provides"])
 
@@ -159,7 +167,7 @@ def make_unbeatable(checkpoint: Path) -> None:
 
 
 class Evil:
-    """An object whose pickle makes a file when it is opened."""
+    """Object whose pickle creates a file when it is opened."""
 
     def __init__(self, file: Path):
         self.file = file
@@ -175,7 +183,7 @@ def read_csv(file: Path) -> list[dict[str, str]]:
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Where two checkpoints differ."""
+    """Return the paths at which two checkpoints differ."""
     if isinstance(one, torch.Tensor):
         return [] if torch.equal(one.nan_to_num(), other.nan_to_num()) and one.dtype == other.dtype else [path]
     if isinstance(one, dict):
@@ -189,12 +197,12 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """All that lies in a folder."""
+    """Return all files and folders below a folder, with the files' contents."""
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def browser(profile: Path) -> Any:
-    """Headless Chromium with a fresh profile."""
+    """Start headless Chromium with a fresh profile."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -211,7 +219,7 @@ ONE_STEP = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "tra
 
 
 def sentence(data: Any) -> str:
-    """Return the one line with which data refuse to be set up."""
+    """Return the one-line message with which a data set refuses to be set up."""
     with pytest.raises(Refusal) as caught:
         data.setup()
     assert "\n" not in str(caught.value)

@@ -1,6 +1,5 @@
-"""What is done with a trained stack of RBMs."""
+"""Actions on a trained stack of RBMs."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from small_networks import STACK, network_after
-from tools import tiny
+from tools import read_csv, tiny
 
 from scalian_exp.actions.action import data_of, examples
 from scalian_exp.actions.classify import Classify
@@ -27,12 +26,12 @@ from scalian_exp.run.training import train
 from scalian_exp.vocabulary.options import options
 
 
-def test_nothing_is_drawn_from_an_unfinished_stack(tmp_path: Path) -> None:
+def test_an_unfinished_stack_is_not_sampled(tmp_path: Path) -> None:
     network_after(2, tmp_path / "stack")
-    said: dict[str, Any] = {"run": str(tmp_path / "stack"), "device": "cpu", "trust": [], "dataset": {"root": None}}
+    config: dict[str, Any] = {"run": str(tmp_path / "stack"), "device": "cpu", "trust": [], "dataset": {"root": None}}
     for name in ("sample", "complete", "denoise", "embed"):
         with pytest.raises(Refusal, match="upper 2 of this stack's layers"):
-            apply({**said, "name": name, "action": options("action")[name]})
+            apply({**config, "name": name, "action": options("action")[name]})
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +41,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_stack_with_labels_classifies_by_them(stack: Path, tmp_path: Path) -> None:
+def test_a_stack_with_labels_classifies_by_free_energy(stack: Path, tmp_path: Path) -> None:
     model = load(stack)
     files = Classify(count=4).run(model, tmp_path)
     assert [file.name for file in files] == ["classes.csv", "classes.png"]
     x = examples(model, 4)["image"]
     energies = model.task.network.free_energies(model.task.network.means_above(x, 2))
-    with files[0].open(newline="", encoding="utf-8") as stream:
-        likeliest = [row["class"] for row in csv.DictReader(stream) if row["rank"] == "1"]
+    likeliest = [row["class"] for row in read_csv(files[0]) if row["rank"] == "1"]
     assert likeliest == [called(model.task.class_names, k) for k in energies.argmin(1).tolist()]
 
 
-def test_actions_leave_pictures(stack: Path, tmp_path: Path) -> None:
+def test_actions_write_pictures(stack: Path, tmp_path: Path) -> None:
     model = load(stack)
     files = Sample(count=4, frames=3, label=2).run(model, tmp_path)
     with Image.open(files[1]) as animation:
@@ -74,7 +72,7 @@ def test_actions_leave_pictures(stack: Path, tmp_path: Path) -> None:
     ("region", "missing"),
     [("bottom", 32), ("top", 32), ("left", 32), ("right", 32), ("box", 16)],
 )
-def test_a_region_is_missing(region: Any, missing: int) -> None:
+def test_a_region_is_masked(region: Any, missing: int) -> None:
     known = Complete(region=region).known(torch.zeros(2, 1, 8, 8))
     assert int((~known[0]).sum()) == missing
     if region == "left":
@@ -82,7 +80,7 @@ def test_a_region_is_missing(region: Any, missing: int) -> None:
         assert known[0, 0, 0, 7]
 
 
-def test_features_are_compared_and_missing_weights_said(
+def test_features_are_compared_and_unavailable_weights_reported(
     stack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(_: Any) -> None:
@@ -90,8 +88,7 @@ def test_features_are_compared_and_missing_weights_said(
 
     monkeypatch.setattr("scalian_exp.actions.compare_features.imagenet_weights", unreachable)
     CompareFeatures([None]).run(load(stack), tmp_path)
-    with (tmp_path / "probe.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(tmp_path / "probe.csv")
     assert [row["representation"] for row in rows] == [
         "layer 1 (12)",
         "layer 2 (9)",
@@ -100,20 +97,20 @@ def test_features_are_compared_and_missing_weights_said(
         "pixels (64)",
     ]
     assert all(0 <= float(row["error"]) <= 1 for row in rows)
-    said = capsys.readouterr().out
-    assert "unavailable" in said
-    assert "ImageNet's ResNet-18: ImageNet weights can't be had (no network)" in said
+    output = capsys.readouterr().out
+    assert "unavailable" in output
+    assert "ImageNet's ResNet-18: ImageNet weights can't be had (no network)" in output
 
 
-def test_transferred_features_are_resnets(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transferred_features_are_those_of_the_resnet(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.models import resnet18
 
     torch.manual_seed(1)
-    whole = resnet18().eval()
-    monkeypatch.setattr("scalian_exp.actions.compare_features.imagenet_weights", lambda _: whole.state_dict())
+    resnet = resnet18().eval()
+    monkeypatch.setattr("scalian_exp.actions.compare_features.imagenet_weights", lambda _: resnet.state_dict())
     action, model = CompareFeatures([None]), load(stack)
     features = action.transferred(imagenet_network(), model, data_of(model), "test")
     images = data_of(model).splits["test"].examples["image"].float() / 255
     with torch.no_grad():
-        logits = whole.fc(torch.from_numpy(np.asarray(features[:4])))
-        torch.testing.assert_close(logits, whole(as_photos(images[:4])), rtol=1e-3, atol=1e-4)
+        logits = resnet.fc(torch.from_numpy(np.asarray(features[:4])))
+        torch.testing.assert_close(logits, resnet(as_photos(images[:4])), rtol=1e-3, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Segmenting images with a trained network, whole, in tiles or in bands."""
+"""Segment images with a trained network: at once, in tiles or in bands."""
 
 import tracemalloc
 from itertools import pairwise
@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_segment_answers_in_three_ways(run: Path, tmp_path: Path) -> None:
+def test_segment_writes_masks_boxes_and_answers(run: Path, tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(255, size=(70, 101, 3)).astype(np.uint8)).save(tmp_path / "a.png")
     files = Segment(image=str(tmp_path / "a.png"), tile_size=64).run(load(run), tmp_path / "out")
     assert [file.name for file in files] == ["mask.png", "overlay.png", "boxes.csv", "answers.png"]
@@ -43,7 +43,7 @@ def test_segment_answers_in_three_ways(run: Path, tmp_path: Path) -> None:
 
 
 class Largest(TorchDispatchMode):
-    """Notes the largest tensor that is computed, in bytes."""
+    """Record the size of the largest tensor that is computed, in bytes."""
 
     bytes = 0
 
@@ -56,16 +56,17 @@ class Largest(TorchDispatchMode):
 
 
 def test_a_large_photo_takes_little_memory(run: Path, tmp_path: Path) -> None:
-    """No tensor is larger than the photo in 8 bits, and all arrays together take less than five such photos.
+    """No tensor is larger than the photo in 8 bits, and all arrays together are smaller than five such photos.
 
-    In single precision one of 6000×4000 pixels takes 288 MB, and probabilities of 11 classes a GB.
+    A photo of 6000×4000 pixels takes 288 MB in single precision, and its probabilities of 11 classes take 1 GB.
     """
     height, width = 800, 1200
     photo = np.random.default_rng(0).integers(255, size=(30, 45, 3)).astype(np.uint8)
     Image.fromarray(photo).resize((width, height)).save(tmp_path / "photo.png")
     model = load(run)
     tracemalloc.start()
-    small = patch.multiple(segment, FIGURE_SIDE=100, save_figure=lambda _, file: file)  # a figure's memory is its own
+    # without figures, because Matplotlib's memory doesn't count
+    small = patch.multiple(segment, FIGURE_SIDE=100, save_figure=lambda _, file: file)
     with Largest() as largest, patch.multiple(bands, BAND=2**16), small:
         Segment(image=str(tmp_path / "photo.png")).run(model, tmp_path / "out")
     _, peak = tracemalloc.get_traced_memory()
@@ -89,39 +90,39 @@ def test_a_scale_beyond_memory_is_refused(run: Path, tmp_path: Path) -> None:
         (11, True, None, None),
     ],
 )
-def test_a_large_photo_is_seen_whole_as_far_as_memory_goes(
+def test_a_large_photo_is_processed_at_once_if_memory_allows(
     classes: int, crf: bool, scale: float | None, refused: str | None
 ) -> None:
-    """What is refused would need more than 1.5 GB in all."""
+    """Photos are refused that would need more than 1.5 GB in all."""
     task = SimpleNamespace(num_classes=classes, crf=object() if crf else None)
     model: Any = SimpleNamespace(task=task, config={"dataset": {"image_size": [40, 60]}})
     photo = torch.zeros(1, dtype=torch.uint8).expand(1, 3, 4000, 6000)  # of one byte
     if refused is None:
-        seen = Segment(scale=scale).scaled(model, photo)
-        assert tuple(seen.shape[2:]) == ((40, 60) if scale is None else (4000, 6000))
+        scaled = Segment(scale=scale).scaled(model, photo)
+        assert tuple(scaled.shape[2:]) == ((40, 60) if scale is None else (4000, 6000))
     else:
         with pytest.raises(Refusal, match=refused):
             Segment(scale=scale).scaled(model, photo)
 
 
 def test_pixelwise_logits_are_exported(run: Path, tmp_path: Path) -> None:
-    """The export compares them with the network's own."""
+    """The action itself compares the exported network's logits with the original's."""
     assert {file.name for file in Export().run(load(run), tmp_path)} == {"network.pt2", "network.onnx"}
 
 
-def test_a_file_is_seen_at_the_scale_of_the_training_images(run: Path, tmp_path: Path) -> None:
-    """A test image, saved three times as large, gets the labels that the test gave it."""
+def test_a_file_is_segmented_at_the_scale_of_the_training_images(run: Path, tmp_path: Path) -> None:
+    """A test image saved at three times its size gets the same labels as the original."""
     model = load(run)
     x = examples(model, 1)["image"]
     large = F.interpolate(x, scale_factor=3, mode="nearest")[0].permute(1, 2, 0).mul(255).round().byte()
     Image.fromarray(large.numpy()).save(tmp_path / "large.png")
     mask, *_ = Segment(image=str(tmp_path / "large.png")).run(model, tmp_path / "out")
-    with torch.no_grad(), Image.open(mask) as found:
-        wanted = F.interpolate(model.task.logits(x).softmax(1), scale_factor=3, mode="bilinear")[0].argmax(0)
-        assert (torch.from_numpy(np.array(found)) == wanted).float().mean() > 0.97
+    with torch.no_grad(), Image.open(mask) as image:
+        expected = F.interpolate(model.task.logits(x).softmax(1), scale_factor=3, mode="bilinear")[0].argmax(0)
+        assert (torch.from_numpy(np.array(image)) == expected).float().mean() > 0.97
 
 
-def test_a_crf_sees_what_the_network_sees_and_padded_training_images_are_fitted_inside(
+def test_a_crf_gets_the_scaled_image_and_images_are_fitted_inside_where_training_padded(
     run: Path, tmp_path: Path
 ) -> None:
     model, sizes = load(run), []
@@ -137,30 +138,30 @@ def test_a_crf_sees_what_the_network_sees_and_padded_training_images_are_fitted_
         Segment().scaled(model, torch.zeros(1).expand(1, 3, 20_000, 20_000))
 
 
-def test_tiles_give_what_the_whole_gives_where_one_is_enough(run: Path) -> None:
+def test_a_single_tile_equals_segmenting_at_once(run: Path) -> None:
     model, x = load(run), torch.rand(1, 3, 40, 48)
     with torch.no_grad():
-        whole = Segment(tile_size=64).probabilities(model, x)
+        at_once = Segment(tile_size=64).probabilities(model, x)
         tiles = Segment(tile_size=24, overlap=0.5).probabilities(model, x)
-        assert torch.allclose(whole, torch.softmax(model.task.logits(x), 1), atol=1e-5)
+        assert torch.allclose(at_once, torch.softmax(model.task.logits(x), 1), atol=1e-5)
     assert torch.allclose(tiles.sum(1), torch.ones(1, 40, 48), atol=1e-5)
 
 
 @pytest.mark.parametrize(("side", "size", "overlap"), [(100, 40, 0.25), (40, 40, 0.5), (30, 40, 0.5), (41, 40, 0.9)])
 def test_spans_cover_and_overlap(side: int, size: int, overlap: float) -> None:
-    found = list(spans(side, size, overlap))
-    assert found[0].start == 0
-    assert found[-1].stop == side
-    assert all(s.stop - s.start == min(size, side) for s in found)
-    assert all(a.stop - b.start >= int(overlap * min(size, side)) for a, b in pairwise(found))
+    result = list(spans(side, size, overlap))
+    assert result[0].start == 0
+    assert result[-1].stop == side
+    assert all(s.stop - s.start == min(size, side) for s in result)
+    assert all(a.stop - b.start >= int(overlap * min(size, side)) for a, b in pairwise(result))
 
 
 def test_boxes_surround_regions() -> None:
     mask = torch.zeros(9, 9, dtype=torch.long)
     mask[1:3, 2:6] = mask[5:8, 1:3] = 2
     mask[8, 8] = 1  # too small
-    found = [tuple(box) for box in boxes(mask, smallest=4)]
-    assert found == [(2, 1, 2, 3, 6), (2, 5, 1, 8, 3)]  # the ground has none
+    result = [tuple(box) for box in boxes(mask, smallest=4)]
+    assert result == [(2, 1, 2, 3, 6), (2, 5, 1, 8, 3)]  # the background has none
 
 
 def test_an_index_beyond_the_test_split_is_refused(run: Path, tmp_path: Path) -> None:

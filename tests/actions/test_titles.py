@@ -1,4 +1,4 @@
-"""Titles are found as people write them."""
+"""Find titles as people write them."""
 
 import pytest
 
@@ -19,18 +19,18 @@ COUNTS = [1.0] * 9 + [5.0, 1.0]
 
 
 @pytest.mark.parametrize(
-    ("said", "item"),
+    ("query", "item"),
     [
         *(("Toy Story (1995)", 0), ("toy story", 0), ("the matrix", 1), ("Matrix", 1), ("The Matrix (1999)", 1)),
         *(("sabrina (1995)", 4), ("Belle Epoque", 7), ("chasing amy", 9), ("first contact", 6), ("star", 10)),
     ],
 )
-def test_titles_are_found_as_people_write_them(said: str, item: int) -> None:
-    assert find(said, TITLES, COUNTS) == item
+def test_titles_are_found_as_people_write_them(query: str, item: int) -> None:
+    assert find(query, TITLES, COUNTS) == item
 
 
 @pytest.mark.parametrize(
-    ("said", "sentence"),
+    ("query", "sentence"),
     [
         ("Toy Stroy", "There is no title 'Toy Stroy'; did you mean Toy Story (1995)?"),
         ("Sabrina", "'Sabrina' may be Sabrina (1954), Sabrina (1995); write which one."),
@@ -39,7 +39,7 @@ def test_titles_are_found_as_people_write_them(said: str, item: int) -> None:
         ("qqqq", "There is no title 'qqqq'; none of the 11 titles is similar."),
     ],
 )
-def test_other_titles_have_their_sentence(said: str, sentence: str) -> None:
+def test_unknown_and_ambiguous_titles_are_refused(query: str, sentence: str) -> None:
     with pytest.raises(Refusal) as caught:
-        find(said, TITLES, COUNTS)
+        find(query, TITLES, COUNTS)
     assert str(caught.value) == sentence

@@ -1,20 +1,19 @@
-"""The CSV file of a run's curves."""
+"""The CSV file with a run's curves."""
 
-import csv
 from pathlib import Path
 
 import pytest
+from tools import read_csv
 
 from scalian_exp.callbacks.curves import CSVCurves
 from scalian_exp.refusal import Refusal
 
 
 def rows(logger: CSVCurves) -> list[dict[str, str]]:
-    with logger.file.open(newline="") as file:
-        return [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
+    return [{name: value for name, value in row.items() if value} for row in read_csv(logger.file)]
 
 
-def test_each_row_lies_in_the_file_as_soon_as_it_is_logged(tmp_path: Path) -> None:
+def test_each_row_is_in_the_file_as_soon_as_it_is_logged(tmp_path: Path) -> None:
     logger = CSVCurves(str(tmp_path))
     expected = []
     for step, metrics in enumerate(({"b": 1.5}, {"b": 2.0}, {"a": 0.1, "epoch": 1}, {"b": float("nan")}, {})):
@@ -26,7 +25,7 @@ def test_each_row_lies_in_the_file_as_soon_as_it_is_logged(tmp_path: Path) -> No
 
 
 def test_a_row_with_known_columns_is_appended(tmp_path: Path) -> None:
-    """So that a long run does not write its file again and again."""
+    """Appending saves a long run from rewriting its file at every step."""
     logger = CSVCurves(str(tmp_path))
     logger.log_metrics({"a": 1.0}, 0)
     before = logger.file.stat().st_ino
@@ -36,7 +35,7 @@ def test_a_row_with_known_columns_is_appended(tmp_path: Path) -> None:
     assert logger.file.stat().st_ino != before  # replaced, not rewritten
 
 
-def test_a_resumed_run_keeps_just_the_rows_of_its_checkpoint(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_only_the_rows_up_to_its_checkpoint(tmp_path: Path) -> None:
     first = CSVCurves(str(tmp_path))
     for step in range(3):
         first.log_metrics({"a": step / 10}, step)
@@ -55,7 +54,7 @@ def test_a_resumed_run_keeps_just_the_rows_of_its_checkpoint(tmp_path: Path) -> 
     assert not older.file.exists()
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     logger = CSVCurves(str(tmp_path))
     logger.file.parent.mkdir()
     logger.file.write_bytes(b"\xff\xfe\x00")

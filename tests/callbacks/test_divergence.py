@@ -1,4 +1,4 @@
-"""What is NaN or infinite ends a run and is never saved."""
+"""NaN or infinite values end a run and are never saved."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from scalian_exp.tasks.divergence import not_finite
 
 
 class Poison(pl.Callback):
-    """Breaks a value in the last step of the second epoch, where no loss sees it any more."""
+    """Break a value after the last step of the second epoch, so that no later loss of that epoch shows it."""
 
     def __init__(self, what: str = "weight"):
         self.what = what
@@ -41,7 +41,7 @@ def poisoned(model: str, what: str, *overrides: str) -> dict[str, Any]:
         *[("unet", "running_var"), ("rbm", "visible_mean"), ("rbm", "hidden_bias")],
     ],
 )
-def test_what_became_nan_in_an_epochs_last_step_is_not_saved(model: str, what: str, tmp_path: Path) -> None:
+def test_values_that_became_nan_in_an_epochs_last_step_are_not_saved(model: str, what: str, tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=rf"In epoch 2, .*{what}.* became NaN or infinite.*best\.ckpt .*last\.ckpt"):
         train(poisoned(model, what), tmp_path)
     for name in ("best", "last"):
@@ -50,16 +50,16 @@ def test_what_became_nan_in_an_epochs_last_step_is_not_saved(model: str, what: s
         assert not not_finite(contents["state_dict"])
 
 
-def test_what_is_not_known_yet_or_masked_may_stay_so(tmp_path: Path) -> None:
-    """As the data's mean in a stack's upper RBM, whose turn has not come."""
+def test_values_that_are_not_known_yet_may_be_nan(tmp_path: Path) -> None:
+    """The upper RBM of a stack doesn't know the mean of its input until its training begins."""
     config = tiny("dbn", "model.network.hidden=[4,4]", "model.epochs_per_layer=2", "trainer.max_epochs=1")
     assert train(config, tmp_path)["status"] == "finished"
     assert not_finite(read(tmp_path / "checkpoints/last.ckpt")["state_dict"]) == ["network.rbms.1.visible_mean"]
 
 
 @pytest.mark.parametrize(("model", "lr"), [("gan", 1e30), ("rbm", 1e38), ("autoencoder", 1e30)])
-def test_a_training_whose_losses_overflow_is_told(model: str, lr: float, tmp_path: Path) -> None:
-    """Whatever its losses are called."""
+def test_a_training_whose_losses_overflow_is_refused(model: str, lr: float, tmp_path: Path) -> None:
+    """The check doesn't depend on the losses' names."""
     with pytest.raises(Refusal, match=r"In epoch 1, .* became NaN or infinite.*lower learning rate"):
         train(tiny(model, f"model.optimizer.lr={lr}", "trainer.max_epochs=2", "test=false"), tmp_path)
     assert not (tmp_path / "checkpoints/last.ckpt").exists()
@@ -88,7 +88,7 @@ def test_one_value_among_many_is_found(value: float, dtype: torch.dtype) -> None
     assert not_finite({"numbers": torch.arange(3)}) == []
 
 
-def test_sparse_tensors_are_looked_into_and_8_bit_floats_passed_over() -> None:
+def test_sparse_tensors_are_checked_and_8_bit_floats_skipped() -> None:
     broken = torch.eye(3)
     broken[1, 1] = torch.nan
     tensors = {

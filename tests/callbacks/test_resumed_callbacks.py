@@ -1,4 +1,4 @@
-"""A resumed run's callbacks: they keep what they remember, and arguments that were changed count."""
+"""The callbacks of a resumed run keep their state, and changed arguments take effect."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ SHORT = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "test=f
 
 
 class Halving(pl.Callback):
-    """A user's own: an argument that also changes by itself, and one that is filed under its name only in the state."""
+    """Custom callback with an argument that it changes itself, and one that its state names differently."""
 
     log: list[tuple[float, int]] = []  # noqa: RUF012
 
@@ -37,12 +37,12 @@ def epochs_of(folder: Path, *overrides: str) -> int:
     return int(train(*resumed([f"resume={folder}", *overrides]))["epochs"])
 
 
-def test_another_patience_counts(tmp_path: Path) -> None:
+def test_a_changed_patience_takes_effect(tmp_path: Path) -> None:
     stop = ["callbacks=early_stopping", "~callbacks.figures", "~callbacks.summary", "~callbacks.hyperparameters"]
     config = tiny("autoencoder", *SHORT, *stop, "trainer.max_epochs=50", "model.optimizer.lr=0.0")
     config["callbacks"]["early_stopping"]["patience"] = 1
     assert train(config, tmp_path)["epochs"] == 2
-    assert epochs_of(tmp_path) == 3  # patience is at its end: one more without a better value
+    assert epochs_of(tmp_path) == 3  # patience is exhausted: one more epoch without a better value
     assert epochs_of(tmp_path, "callbacks.early_stopping.patience=10") == 11
     assert epochs_of(tmp_path, "callbacks.early_stopping.patience=12") == 13
 
@@ -55,7 +55,7 @@ def best_of(folder: Path) -> tuple[int, float]:
 
 @pytest.mark.parametrize("changed", [[], ["callbacks.best.every_n_epochs=2"]])
 def test_the_best_score_is_kept_when_arguments_change(changed: list[str], tmp_path: Path) -> None:
-    """Lightning files it under a key that contains every_n_epochs."""
+    """Lightning stores it under a key that contains every_n_epochs."""
     config = tiny("autoencoder", *SHORT, "trainer.max_epochs=1", "+callbacks.best.every_n_epochs=1")
     train(config, tmp_path)
     before = best_of(tmp_path)
@@ -64,7 +64,7 @@ def test_the_best_score_is_kept_when_arguments_change(changed: list[str], tmp_pa
     assert best_of(tmp_path) == before
 
 
-def test_what_was_best_by_another_measure_is_forgotten(tmp_path: Path) -> None:
+def test_the_best_score_of_another_metric_is_discarded(tmp_path: Path) -> None:
     train(
         tiny("autoencoder", *SHORT, "+callbacks.best.monitor=val/squared_error", "+callbacks.best.mode=min"), tmp_path
     )
@@ -73,7 +73,7 @@ def test_what_was_best_by_another_measure_is_forgotten(tmp_path: Path) -> None:
     assert best_of(tmp_path)[0] == 1
 
 
-def test_a_state_goes_on_where_the_argument_was_not_changed(tmp_path: Path) -> None:
+def test_state_is_restored_where_the_argument_was_not_changed(tmp_path: Path) -> None:
     Halving.log.clear()
     config = tiny("autoencoder", *SHORT, "trainer.max_epochs=2")
     config["callbacks"]["halving"] = {"_target_": f"{__name__}.Halving", "rate": 1.0, "limit": 5}

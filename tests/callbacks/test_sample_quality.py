@@ -1,4 +1,4 @@
-"""The distance of samples from data, by a judge's features."""
+"""The distance between samples and data in a judge's features."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_a_judge_must_fit(tmp_path: Path) -> None:
         "judge": str(tmp_path / "judge"),
         "samples": 10,
     }
-    for said, sentence in (
+    for config, message in (
         (tiny("autoencoder"), "needs a network that samples"),
         (
             tiny("vae", "dataset.image_size=[12,12]"),
@@ -59,7 +59,7 @@ def test_a_judge_must_fit(tmp_path: Path) -> None:
             r"but these are of Digits, \(1, 8, 8\); judge by a run of model=classifier on the same data set",
         ),
     ):
-        said["callbacks"]["sample_quality"] = node
-        with pytest.raises(Refusal, match=sentence):
-            train(said, tmp_path / "refused")
+        config["callbacks"]["sample_quality"] = node
+        with pytest.raises(Refusal, match=message):
+            train(config, tmp_path / "refused")
         assert not (tmp_path / "refused").exists()

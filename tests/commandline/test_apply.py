@@ -1,4 +1,4 @@
-"""scalian-apply as a user types it."""
+"""scalian-apply as a user calls it."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from PIL import Image
 from scalian_exp.vocabulary.options import CONFIGS
 
 
-def test_a_run_from_anywhere_and_every_action_on_it(tmp_path: Path) -> None:
+def test_every_action_works_on_a_run_from_another_folder(tmp_path: Path) -> None:
     result = command("model=vae", *QUICK, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "test/neg_elbo" in result.stdout
@@ -22,9 +22,9 @@ def test_a_run_from_anywhere_and_every_action_on_it(tmp_path: Path) -> None:
     run = f"run={folder.relative_to(tmp_path)}"
 
     def act(*arguments: str) -> list[Path]:
-        done = command(run, *arguments, cwd=tmp_path, module="apply")
-        assert done.returncode == 0, done.stdout + done.stderr
-        files = [tmp_path / line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if "/20" in line]
+        result = command(run, *arguments, cwd=tmp_path, module="apply")
+        assert result.returncode == 0, result.stdout + result.stderr
+        files = [tmp_path / line.split(maxsplit=1)[1] for line in result.stdout.splitlines() if "/20" in line]
         assert files
         assert all(file.stat().st_size > 0 for file in files)
         return files
@@ -43,9 +43,9 @@ def test_a_run_from_anywhere_and_every_action_on_it(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in before} == before
 
     def sentence(*arguments: str) -> str:
-        done = command(*arguments, cwd=tmp_path, module="apply")
-        assert done.returncode == 1
-        (line,) = [line for line in done.stderr.splitlines() if line.strip()]
+        result = command(*arguments, cwd=tmp_path, module="apply")
+        assert result.returncode == 1
+        (line,) = [line for line in result.stderr.splitlines() if line.strip()]
         return line
 
     assert "Say which run" in sentence("action=sample")
@@ -53,8 +53,8 @@ def test_a_run_from_anywhere_and_every_action_on_it(tmp_path: Path) -> None:
     assert "torch finds no such device" in sentence(run, "action=sample", "device=mps")
     assert "no image file" in sentence(run, "action=reconstruct", "action.image=nowhere.png")
     assert "can't be read as an image" in sentence(run, "action=reconstruct", f"action.image={folder}/metrics.json")
-    told = command(run, "action=reconstruct", "count=500", cwd=tmp_path, module="apply")
-    assert "count=500: there are only 20 test examples, and all of them are used." in told.stdout
+    result = command(run, "action=reconstruct", "count=500", cwd=tmp_path, module="apply")
+    assert "count=500: there are only 20 test examples, and all of them are used." in result.stdout
     assert "two ends" in sentence(run, "action=interpolate", f"action.start={image}")
     assert "holds a run already" in refused_run(folder, tmp_path)
 
@@ -65,7 +65,7 @@ def refused_run(folder: Path, cwd: Path) -> str:
     return result.stderr
 
 
-def test_an_action_that_the_model_does_not_offer_lists_those_it_does(tmp_path: Path) -> None:
+def test_refusing_an_action_lists_those_that_the_model_offers(tmp_path: Path) -> None:
     assert command("model=autoencoder", *QUICK, "hydra.run.dir=run", cwd=tmp_path).returncode == 0
     result = command("run=run", "action=sample", cwd=tmp_path, module="apply")
     assert result.returncode == 1
@@ -75,46 +75,46 @@ def test_an_action_that_the_model_does_not_offer_lists_those_it_does(tmp_path: P
     assert "device=mps: torch finds no such device" in result.stderr
 
 
-def test_apply_says_what_it_takes(tmp_path: Path) -> None:
-    def said(*arguments: str) -> str:
+def test_apply_names_the_overrides_it_takes(tmp_path: Path) -> None:
+    def message(*arguments: str) -> str:
         return command("run=nowhere", "action=reconstruct", *arguments, cwd=tmp_path, module="apply").stderr.strip()
 
     takes = "action=reconstruct takes image, count, beside run, device, dataset.root and trust."
-    assert said("imgae=a.png") == f"There is no imgae here; did you mean image? {takes}"
-    assert said("model=vae") == f"There is no model here; {takes}"
-    assert said("+loss=mse") == f"There is no loss here; {takes}"
-    assert said("trainer.max_epochs=3") == f"There is no trainer here; {takes}"
-    assert "nowhere is neither a checkpoint nor a run folder" in said("image=3", "count=2")  # a file's name
-    assert "count must be a whole number from 1" in said("count=two")
-    told = command("--help", cwd=tmp_path, module="apply").stdout
+    assert message("imgae=a.png") == f"There is no imgae here; did you mean image? {takes}"
+    assert message("model=vae") == f"There is no model here; {takes}"
+    assert message("+loss=mse") == f"There is no loss here; {takes}"
+    assert message("trainer.max_epochs=3") == f"There is no trainer here; {takes}"
+    assert "nowhere is neither a checkpoint nor a run folder" in message("image=3", "count=2")  # a file may be called 3
+    assert "count must be a whole number from 1" in message("count=two")
+    usage = command("--help", cwd=tmp_path, module="apply").stdout
     actions = [file.stem for file in (CONFIGS / "action").glob("*.yaml")]
-    assert [line.split()[0] for line in told.splitlines() if line.startswith("action=")] == sorted(
+    assert [line.split()[0] for line in usage.splitlines() if line.startswith("action=")] == sorted(
         f"action={name}" for name in actions
     )
-    assert re.search(r"action=denoise +A noisy image.*\n(    \w+=.*\n)*    level=null +of the noise", told)
-    assert not re.search("needs|_target_|trainer|dataset:|model:", told)
+    assert re.search(r"action=denoise +A noisy image.*\n(    \w+=.*\n)*    level=null +of the noise", usage)
+    assert not re.search("needs|_target_|trainer|dataset:|model:", usage)
 
 
-def test_an_action_of_ones_own_is_listed_and_named(tmp_path: Path) -> None:
+def test_a_custom_action_is_listed_and_checked(tmp_path: Path) -> None:
     (tmp_path / "own/action").mkdir(parents=True)
     (tmp_path / "own/action/mine.yaml").write_text(
         "# My own one.\n_target_: scalian_exp.actions.pictures.Reconstruct\nneeds: [encode] # what\n"
         "image: null # a file\ncount:    3   # how many\n"
     )
     own = f"hydra.searchpath=[file://{tmp_path}/own]"
-    told = command(own, "--help", cwd=tmp_path, module="apply").stdout
-    assert re.search(r"action=mine +My own one\.\n +image=null +a file\n +count=3 +how many\n", told)
+    usage = command(own, "--help", cwd=tmp_path, module="apply").stdout
+    assert re.search(r"action=mine +My own one\.\n +image=null +a file\n +count=3 +how many\n", usage)
     wrong = command(own, "run=x", "action=mine", "imgae=a", cwd=tmp_path, module="apply").stderr
     assert "did you mean image? action=mine takes image, count" in wrong
 
 
-def test_data_that_has_moved_is_found_by_apply_and_resume(tmp_path: Path) -> None:
+def test_apply_and_resume_accept_the_new_path_of_moved_data(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     for number in range(20):
         Image.effect_noise((8, 8), 50).save(tmp_path / f"old/{number}.png")
     data = ["dataset=image_folder", "dataset.root=old", "dataset.image_size=[8,8]", "dataset.num_workers=0"]
-    kept = [word for word in QUICK if not word.startswith("dataset=")]
-    trained = command("model=autoencoder", *kept, *data, "hydra.run.dir=r", cwd=tmp_path)
+    quick = [override for override in QUICK if not override.startswith("dataset=")]
+    trained = command("model=autoencoder", *quick, *data, "hydra.run.dir=r", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     (tmp_path / "old").rename(tmp_path / "my = new")
     lost = command("run=r", "action=evaluate", cwd=tmp_path, module="apply")

@@ -1,4 +1,4 @@
-"""The commands as a user types them."""
+"""The commands as a user calls them."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,10 @@ from commands import QUICK, command, process, refused
 
 
 def test_the_command_that_trains_a_judge_can_be_pasted(tmp_path: Path) -> None:
-    """It says this data set, and the judge that it trains is taken."""
-    quick = [word for word in QUICK if not word.startswith(("dataset=", "callbacks="))]
-    judged = [f"callbacks.sample_quality.{said}" for said in ("judge=my judge", "samples=4")]
-    said = [
+    """It names the same data set, and the judge that it trains is accepted."""
+    quick = [override for override in QUICK if not override.startswith(("dataset=", "callbacks="))]
+    judged = [f"callbacks.sample_quality.{argument}" for argument in ("judge=my judge", "samples=4")]
+    overrides = [
         *quick,
         "callbacks=sample_quality",
         *judged,
@@ -28,13 +27,13 @@ def test_the_command_that_trains_a_judge_can_be_pasted(tmp_path: Path) -> None:
         "dataset.image_size=[8,8]",
         "hydra.run.dir=vae",
     ]
-    told = refused(*said, cwd=tmp_path)
-    program, *words = shlex.split(told.partition("on the same data set: ")[2])
+    message = refused(*overrides, cwd=tmp_path)
+    program, *arguments = shlex.split(message.partition("on the same data set: ")[2])
     assert Path(program).name == "scalian-train"
-    assert words[:3] == ["model=classifier", "dataset=fake_images", "dataset.image_size=[8,8]"]
+    assert arguments[:3] == ["model=classifier", "dataset=fake_images", "dataset.image_size=[8,8]"]
     cheap = ["trainer.max_epochs=1", "trainer/accelerator=cpu", "callbacks=minimal", "logger=none"]
-    assert command(*words, *cheap, cwd=tmp_path).returncode == 0
-    assert command(*said, "callbacks.figures=null", cwd=tmp_path).returncode == 0
+    assert command(*arguments, *cheap, cwd=tmp_path).returncode == 0
+    assert command(*overrides, "callbacks.figures=null", cwd=tmp_path).returncode == 0
 
 
 def test_a_sweep_goes_on_after_a_failure_and_ends_with_a_summary(tmp_path: Path) -> None:
@@ -67,7 +66,7 @@ def test_a_sweep_over_models_has_one_folder_and_one_summary(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_says_what_it_has(request_to_end: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_sweep_ends_with_a_summary(request_to_end: signal.Signals, tmp_path: Path) -> None:
     long = [argument for argument in QUICK if not argument.startswith("trainer.max_epochs")]
     arguments = ["-m", *long, "trainer.max_epochs=100000", "loss.beta=1,2", "hydra.sweep.dir=sweep"]
     running = subprocess.Popen(
@@ -85,7 +84,7 @@ def test_an_interrupted_sweep_says_what_it_has(request_to_end: signal.Signals, t
     assert not list((tmp_path / "sweep").glob("1_*"))
 
 
-def test_a_run_without_checkpoints_ends_as_well(tmp_path: Path) -> None:
+def test_a_run_without_checkpoints_finishes_too(tmp_path: Path) -> None:
     result = command("model=vae", *QUICK, "~callbacks.best", "~callbacks.last", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "test/neg_elbo" in result.stdout
@@ -100,7 +99,7 @@ def test_two_runs_at_once_never_share_a_folder(tmp_path: Path) -> None:
     assert len(list((tmp_path / "outputs/vae_fake_images").iterdir())) == 2
 
 
-def test_ctrl_c_leaves_a_run_that_resumes_as_if_nothing_had_happened(tmp_path: Path) -> None:
+def test_a_run_stopped_by_ctrl_c_resumes_bit_for_bit(tmp_path: Path) -> None:
     long = [argument for argument in QUICK if not argument.startswith("trainer.max_epochs")]
     arguments = [*long, "trainer.max_epochs=100000", "hydra.run.dir=run", "test=false"]
     running = subprocess.Popen(
@@ -111,7 +110,6 @@ def test_ctrl_c_leaves_a_run_that_resumes_as_if_nothing_had_happened(tmp_path: P
     while sum(line.startswith("epoch") for line in lines) < 3:
         lines.append(running.stdout.readline())
         assert lines[-1], "ended too soon"
-    time.sleep(0.05)
     running.send_signal(signal.SIGINT)
     rest, _ = running.communicate(timeout=60)
     assert running.returncode == 130
@@ -124,16 +122,16 @@ def test_ctrl_c_leaves_a_run_that_resumes_as_if_nothing_had_happened(tmp_path: P
     assert done >= 3
     resumed = command("resume=run", f"trainer.max_epochs={done + 2}", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    whole = command(*long, f"trainer.max_epochs={done + 2}", "hydra.run.dir=whole", "test=false", cwd=tmp_path)
-    assert whole.returncode == 0
+    straight = command(*long, f"trainer.max_epochs={done + 2}", "hydra.run.dir=straight", "test=false", cwd=tmp_path)
+    assert straight.returncode == 0
     states = [
         torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
-        for name in ("run", "whole")
+        for name in ("run", "straight")
     ]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-def test_ones_own_network_and_configs_plug_in(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_network_and_its_configs_plug_in(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = root / "docs/own_network"
     monkeypatch.syspath_prepend(str(own))
     arguments = [f"hydra.searchpath=[file://{own}/configs]", "model=halves", "dataset=fake_images", *QUICK[:4]]
@@ -155,8 +153,8 @@ def test_ones_own_network_and_configs_plug_in(tmp_path: Path, root: Path, monkey
     assert "model=halves is a reconstruction one; use loss=bce|l1|mse" in wrong.stderr
 
 
-def test_a_reader_that_stops_is_no_error_to_be_told(tmp_path: Path) -> None:
-    """As in `scalian-apply --help | head -1`."""
+def test_a_closed_pipe_is_not_reported_as_an_error(tmp_path: Path) -> None:
+    """`scalian-apply --help | head -1` closes the pipe before everything is written."""
     reading, writing = os.pipe()
     os.close(reading)
     program = [sys.executable, "-m", "scalian_exp.apply", "--help"]
@@ -165,9 +163,9 @@ def test_a_reader_that_stops_is_no_error_to_be_told(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
 
 
-def test_a_training_that_has_reached_its_steps_stays_as_it_is_when_resumed(tmp_path: Path) -> None:
-    said = [*QUICK, "model=autoencoder", "test=false", "trainer.max_epochs=2", "hydra.run.dir=run"]
-    assert command(*said, cwd=tmp_path).returncode == 0
+def test_resuming_a_training_that_has_reached_its_steps_changes_nothing(tmp_path: Path) -> None:
+    overrides = [*QUICK, "model=autoencoder", "test=false", "trainer.max_epochs=2", "hydra.run.dir=run"]
+    assert command(*overrides, cwd=tmp_path).returncode == 0
     for limit in ("trainer.max_steps=6", "trainer.max_epochs=2"):
         assert command("resume=run", limit, cwd=tmp_path).returncode == 0
         metrics = json.loads((tmp_path / "run/metrics.json").read_text())
@@ -175,6 +173,6 @@ def test_a_training_that_has_reached_its_steps_stays_as_it_is_when_resumed(tmp_p
     before = (tmp_path / "run/config.yaml").read_bytes()
     result = command("resume=run", "trainer.max_steps=5", cwd=tmp_path)
     assert result.returncode == 1
-    sentence = "This run has trained 6 steps already, which count towards trainer.max_steps=5; give 6 or more"
-    assert sentence in result.stderr
+    message = "This run has trained 6 steps already, which count towards trainer.max_steps=5; give 6 or more"
+    assert message in result.stderr
     assert (tmp_path / "run/config.yaml").read_bytes() == before

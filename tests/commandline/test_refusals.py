@@ -1,4 +1,4 @@
-"""What is mistyped is refused in one sentence, without torch and without a trace."""
+"""Mistyped commands are refused in one sentence, without torch and without a traceback."""
 
 from pathlib import Path
 
@@ -74,15 +74,15 @@ from commands import process, refused
         (["model=text_autoencoder", "dataset=text_csv", "dataset.root=nowhere"], "nowhere/train.csv; put it there"),
     ],
 )  # fmt: skip
-def test_bad_input_has_its_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+def test_bad_input_is_refused_in_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     assert sentence in refused(*arguments, cwd=tmp_path)
 
 
-def test_what_the_configs_tell_needs_no_torch(tmp_path: Path) -> None:
-    """--help, --cfg, completion and refusals: with a torch that can't be imported they still work."""
+def test_answers_from_the_configs_need_no_torch(tmp_path: Path) -> None:
+    """--help, --cfg, completion and refusals work even where torch can't be imported."""
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch/__init__.py").write_text("raise ImportError('torch was imported')")
-    for arguments, sign in (
+    for arguments, expected in (
         (["--help"], "model="),
         (["--cfg", "job"], "\nmodel:\n"),
         (["--shell-completion", "query=bash"], "model=vae"),
@@ -91,7 +91,7 @@ def test_what_the_configs_tell_needs_no_torch(tmp_path: Path) -> None:
             *arguments, cwd=tmp_path, PYTHONPATH=str(tmp_path), COMP_LINE="scalian-train model=", COMP_POINT="20"
         )
         assert result.returncode == 0, result.stderr
-        assert sign in result.stdout
+        assert expected in result.stdout
     result = process("+model.network.latent_dm=3", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert result.returncode == 1
     assert "did you mean" in result.stderr

@@ -1,4 +1,4 @@
-"""What is typed and what is printed: a path reaches the program whatever its name, a printed command can be pasted."""
+"""Quoting: a path reaches the program whatever its name, and a printed command can be pasted."""
 
 import ast
 import html
@@ -32,19 +32,19 @@ NASTY = [
 
 
 def read_by_hydra(argument: str) -> str:
-    """What a program gets by an override that a shell has passed on."""
+    """Return the value that the program gets from an override that the shell passed on."""
     return text_of(argument)
 
 
 def pasted(line: str) -> list[str]:
-    """The arguments that bash gives to a program."""
+    """Return the arguments that bash passes to a program."""
     script = f"set -f; show() {{ printf '%s\\0' \"$@\"; }}; show {line}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
-    return done.stdout.decode().split("\0")[:-1]
+    result = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
+    return result.stdout.decode().split("\0")[:-1]
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_any_text_can_be_pasted_and_is_read_as_it_is(text: str) -> None:
+def test_any_text_survives_pasting(text: str) -> None:
     (argument,) = pasted(word("dataset.root", text))
     assert read_by_hydra(argument) == text
     assert spelled([argument]) == [argument] or read_by_hydra(spelled([argument])[0]) == text
@@ -55,16 +55,16 @@ def test_any_text_can_be_pasted_and_is_read_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("text", [text for text in NASTY if text not in (" a ", "null", r"end\\") and "${" not in text])
 @pytest.mark.parametrize("key", ["run", "resume", "init_from", "sweep.resume", "dataset.root", "callbacks.a.judge"])
-def test_a_path_needs_no_quotes_but_the_shells(key: str, text: str) -> None:
+def test_a_path_needs_quotes_for_the_shell_only(key: str, text: str) -> None:
     (argument,) = spelled([f"{key}={text}"])
     assert read_by_hydra(argument) == at_home(text)
     assert spelled([argument]) == [argument]
 
 
-def test_what_is_typed_with_hydras_own_quotes_keeps_its_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hydras_own_quotes_keep_their_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    for typed, meant in (("'a,b'", "a,b"), (r"a\,b", "a,b"), ('"~/photos"', "/home/me/photos"), ("'it\\'s'", "it's")):
-        assert read_by_hydra(*spelled([f"run={typed}"])) == meant
+    for typed, value in (("'a,b'", "a,b"), (r"a\,b", "a,b"), ('"~/photos"', "/home/me/photos"), ("'it\\'s'", "it's")):
+        assert read_by_hydra(*spelled([f"run={typed}"])) == value
     assert read_by_hydra(*spelled(["dataset.root=~/my photos"])) == "/home/me/my photos"
     assert read_by_hydra(*spelled(["dataset.root=~nobody-of-this-name/x"])) == "~nobody-of-this-name/x"
     assert spelled(["run=${outputs}/x", "+dataset.root=a=b", "run=null", "model=[vae]"]) == [
@@ -78,7 +78,7 @@ def test_an_empty_path_is_refused() -> None:
             spelled([f"{key}="])
 
 
-def test_paths_of_a_sweep_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_paths_of_a_sweep_are_separated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("lr=1", "lr=2"):
         (tmp_path / name).mkdir()
@@ -88,7 +88,7 @@ def test_paths_of_a_sweep_are_told_apart(tmp_path: Path, monkeypatch: pytest.Mon
     assert read_by_hydra(spelled(["-m", "run=lr=1, b"])[1]) == "lr=1, b"
 
 
-def test_actions_take_texts_as_they_are() -> None:
+def test_actions_take_texts_verbatim() -> None:
     for text in ("Toy Story (1995);Fargo", "5", "a,b", "[x].png", "it's = 5!"):
         argument = spelt_out(f"image={text}", several=False)
         assert argument.startswith("action.image=")
@@ -97,7 +97,7 @@ def test_actions_take_texts_as_they_are() -> None:
     assert spelt_out("labels=[1,null]", several=False) == "action.labels=[1,null]"
 
 
-def test_printed_commands_name_the_folder_whatever_it_is_called(
+def test_printed_commands_work_for_a_folder_of_any_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -112,15 +112,15 @@ def test_printed_commands_name_the_folder_whatever_it_is_called(
     assert read_by_hydra(pasted(line.removeprefix("go on "))[1]) == str(nasty)
     (line,) = [line for line in printed.splitlines() if line.startswith("dashboard ")]
     assert pasted(line.removeprefix("dashboard "))[-1] == str(nasty)
-    said = {"overrides": {"task": ["seed=1,2"], "hydra": []}, "runtime": {"cwd": str(tmp_path)}}
-    (nasty / "multirun.yaml").write_text(yaml.safe_dump({"hydra": said}))
+    config = {"overrides": {"task": ["seed=1,2"], "hydra": []}, "runtime": {"cwd": str(tmp_path)}}
+    (nasty / "multirun.yaml").write_text(yaml.safe_dump({"hydra": config}))
     (place,) = [each for each in resumed_sweep([f"sweep.resume={nasty}"]) if each.startswith("hydra.sweep.dir")]
     assert read_by_hydra(place) == str(nasty)
     again = [html.unescape(each) for each in re.findall("<code>(.*?)</code>", page(sorted(nasty.glob("?_job")), "x"))]
     assert [read_by_hydra(pasted(line)[2]) for line in again] == [str(nasty)] * 2
 
 
-def test_nothing_printed_is_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+def test_printed_text_is_not_interpreted_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
     name = "runs [old]/a [1] :dog: [/x]"
     display(f"run folder   {name}")
     print_table(name, {name: name})
@@ -129,7 +129,7 @@ def test_nothing_printed_is_taken_for_markup(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.count(name) == 10
 
 
-def test_only_one_module_prints_by_rich(root: Path) -> None:
+def test_only_one_module_prints_with_rich(root: Path) -> None:
     users = []
     for file in sorted((root / "scalian_exp").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -139,7 +139,7 @@ def test_only_one_module_prints_by_rich(root: Path) -> None:
     assert users == ["terminal.py"]
 
 
-def test_advice_to_resume_is_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_advice_to_resume_is_a_complete_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("scalian_exp.commandline.shell.program", lambda name: name)
     for job in ("sweep/a b", "sweep/c"):

@@ -1,4 +1,4 @@
-"""Commands as they stand in the documentation."""
+"""Commands that the documentation shows."""
 
 import re
 import shlex
@@ -17,32 +17,32 @@ PLACEHOLDER = "placeholder"
 
 
 class Command(NamedTuple):
-    """A command of a page."""
+    """Command that a page shows."""
 
     page: str
     line: str
 
     @property
     def words(self) -> list[str]:
-        """Program and arguments, with placeholders such as RUN and <name> replaced by a word and comments left out."""
+        """Program and arguments, with placeholders such as RUN and <name> filled in and comments left out."""
         return shlex.split(re.sub(r"<[^>]*>|\bRUN\b", PLACEHOLDER, self.line), comments=True)
 
 
 def commands(program: str) -> list[Command]:
-    """All different commands of a program, in all pages; those that leave something open (…) are not commands."""
-    found = {}
+    """Return all different commands of a program in all pages, except those that leave something open (…)."""
+    result = {}
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         lines = [line.strip() for block in BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
         for line in [*lines, *INLINE.findall(text.replace("\\|", "|"))]:
             for part in re.split(r" && | \| ", line):
                 if part.startswith(f"{program} ") and not re.search("…|=<name>|<group>", part):
-                    found.setdefault(part.split("  #")[0].strip(), Command(page.name, part))
-    return list(found.values())
+                    result.setdefault(part.split("  #")[0].strip(), Command(page.name, part))
+    return list(result.values())
 
 
 def jobs(arguments: list[str]) -> list[list[str]]:
-    """The overrides of the jobs of a sweep, or of the one job; flags and what only a search can choose are left out.
+    """Return the overrides of each job of a command; flags and values that only a search can choose are left out.
 
     Every option of a group is tried, and the first of several values.
     """
@@ -62,5 +62,5 @@ def jobs(arguments: list[str]) -> list[list[str]]:
 
 
 def label(command: Command) -> str:
-    """Return what names a command among the tests: its page and line."""
+    """Return a command's test ID: its page and line."""
     return f"{command.page}: {command.line}"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from commands import invoke, is_told
+from commands import ends_well, invoke
 from omegaconf import OmegaConf
 
 TINY = (
@@ -130,7 +130,7 @@ def broken(intact: Path, place: Path, command: str, name: str, damage: Callable[
     damage(place / name)
     before = others(place, place / name)
     code, output = invoke(place, *COMMANDS[command])
-    if not is_told(code, output):
+    if not ends_well(code, output):
         yield f"a trace:\n{output[-1500:]}"
     if code == 0:
         return
@@ -145,7 +145,7 @@ def broken(intact: Path, place: Path, command: str, name: str, damage: Callable[
     ("name", "command"),
     [pytest.param(*pair, marks=pytest.mark.slow if "ckpt" in pair[0] or "sweep" in pair[0] else []) for pair in READ],
 )
-def test_a_damaged_file_is_told(name: str, command: str, intact: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_ends_well(name: str, command: str, intact: Path, tmp_path: Path) -> None:
     found = [
         f"{kind}: {wrong}"
         for kind, damage in DAMAGES.items()
@@ -159,7 +159,7 @@ SOMETHING_ELSE: tuple[Any, ...] = (None, 5, "text", [1], {"a": 1})
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["model", "loss", "dataset", "trainer", "callbacks", "logger", "seed", "test"])
-def test_a_config_with_a_damaged_part_is_told(part: str, intact: Path, tmp_path: Path) -> None:
+def test_a_config_with_a_damaged_part_ends_well(part: str, intact: Path, tmp_path: Path) -> None:
     found = []
     config = yaml.safe_load((intact / "run/config.yaml").read_text())
     damaged = [{key: value for key, value in config.items() if key != part}]
@@ -176,7 +176,7 @@ def test_a_config_with_a_damaged_part_is_told(part: str, intact: Path, tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["apply", "resume", "init_from"])
-def test_a_checkpoint_with_a_damaged_part_is_told(command: str, intact: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_with_a_damaged_part_ends_well(command: str, intact: Path, tmp_path: Path) -> None:
     file = "run/checkpoints/last.ckpt" if command == "resume" else "run/checkpoints/best.ckpt"
     contents = torch.load(intact / file, weights_only=True)
     changes: list[dict[str, Any]] = [{key: value} for key in contents for value in (None, 5, [1])]
@@ -208,7 +208,7 @@ def test_a_checkpoint_with_a_damaged_part_is_told(command: str, intact: Path, tm
         ("dataset.batch_size", "many", "a whole number from 1"),
     ],
 )
-def test_a_checkpoint_of_another_version_is_told(
+def test_a_checkpoint_of_another_version_ends_well(
     key: str, value: Any, sentence: str, intact: Path, tmp_path: Path
 ) -> None:
     contents = torch.load(intact / "run/checkpoints/best.ckpt", weights_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from commands import command
-from sweeps import OF_THE_CLOCK, table
+from sweeps import MEASURED, table
 from tools import fake, widths
 
 KILLED, REFUSED = 99, 1
@@ -124,7 +124,7 @@ def results(run: Path) -> dict[str, Any]:
     metrics = json.loads((run / "metrics.json").read_text())
     assert not [*run.rglob("*.part"), *run.glob(".lock*")]
     return {
-        "metrics": {name: value for name, value in metrics.items() if name not in OF_THE_CLOCK},
+        "metrics": {name: value for name, value in metrics.items() if name not in MEASURED},
         "curves": (run / "csv/metrics.csv").read_text(),
         "config": (run / "config.yaml").read_text(),
         **{

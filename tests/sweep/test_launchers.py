@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from commands import process
-from sweeps import OF_THE_CLOCK, SWEEP, moved, table
+from sweeps import MEASURED, SWEEP, copy_sweep, table
 
 from scalian_exp.run.devices import devices_of, one_of
 
@@ -41,7 +41,7 @@ def launchers() -> list[Any]:
 def results(sweep: Path) -> list[dict[str, Any]]:
     """All that metrics.json says of each job, but the clock."""
     files = sorted(sweep.glob("*/metrics.json"))
-    return [{k: v for k, v in json.loads(f.read_text()).items() if k not in OF_THE_CLOCK} for f in files]
+    return [{k: v for k, v in json.loads(f.read_text()).items() if k not in MEASURED} for f in files]
 
 
 def launched(launcher: str, *words: str, cwd: Path) -> Any:
@@ -82,7 +82,7 @@ def test_every_launcher_gives_the_same_to_the_bit(launcher: str, basic: Path, tm
 
 @pytest.mark.parametrize("launcher", launchers())
 def test_every_launcher_goes_on_with_a_sweep(launcher: str, basic: Path, tmp_path: Path) -> None:
-    moved(basic, tmp_path)
+    copy_sweep(basic, tmp_path)
     first, *_, last = sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir())
     shutil.rmtree(last)
     untouched = (first / "metrics.json").stat().st_mtime_ns

@@ -14,7 +14,7 @@ import yaml
 from commands import QUICK, command
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
-from sweeps import SWEEP, moved, table
+from sweeps import SWEEP, copy_sweep, table
 
 from scalian_exp.commandline.overrides import check_options, each_for_its_job
 from scalian_exp.refusal import Refusal
@@ -30,7 +30,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_sweep_goes_on_where_jobs_are_missing_failed_or_interrupted(whole: Path, tmp_path: Path) -> None:
-    moved(whole, tmp_path)
+    copy_sweep(whole, tmp_path)
     sweep = tmp_path / "sweep"
     first, failed, interrupted, missing = sorted(folder for folder in sweep.iterdir() if folder.is_dir())
     shutil.rmtree(missing)
@@ -58,7 +58,7 @@ def test_another_sweep_is_refused_with_the_difference(whole: Path, tmp_path: Pat
 
 
 def test_changed_configs_are_refused_before_any_job(whole: Path, tmp_path: Path) -> None:
-    moved(whole, tmp_path)
+    copy_sweep(whole, tmp_path)
     file = sorted((tmp_path / "sweep").glob("*/config.yaml"))[-1]
     config = yaml.safe_load(file.read_text())
     file.write_text(yaml.safe_dump({**config, "loss": {**config["loss"], "beta": 7.0}}))
@@ -155,7 +155,7 @@ def test_a_job_of_a_sweep_over_options_gets_just_what_was_said(value: str) -> No
     assert override.is_sweep_override() or value == r"'it\'s'"
 
 
-def test_an_option_that_is_no_name_is_told() -> None:
+def test_an_option_that_is_not_a_name_is_refused() -> None:
     for word, told in (
         ("logger=null", "logger=null is none of csv, default, mlflow, none, tensorboard; choose one"),
         ("loss=3", "loss=3 is none of bce, "),
