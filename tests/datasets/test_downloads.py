@@ -11,6 +11,7 @@ from urllib.request import Request
 
 import pytest
 import torch
+from harm import MARKER
 from tools import Evil
 from torchvision import datasets
 
@@ -20,11 +21,9 @@ from scalian_exp.datasets.mnist import MNIST
 from scalian_exp.datasets.shards import ShardedExamples
 from scalian_exp.refusal import Refusal
 
-MARKER = "was_here"
-
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -54,16 +53,21 @@ def test_addresses_are_encrypted() -> None:
             OnlyEncrypted().redirect_request(Request("https://a/b"), None, 302, "", {}, elsewhere)
 
 
-def test_what_killed_downloads_left_is_removed(tmp_path: Path) -> None:
+def test_leftovers_of_killed_downloads_are_removed(tmp_path: Path) -> None:
     target, number = tmp_path / "file.zip", 32 * "a"
     target.write_text("x")
-    old = [f"file.zip.{number}.part", f"file.zip.{HOST}.{number}.part", "file.zip.part", f"file.zip.dead.{number}.part"]
-    kept = [f"file.zip.other.{number}.part", "file.zip", "file.zip.txt", f"another.zip.{number}.part"]
-    for name in (*old, *kept):
+    leftovers = [
+        f"file.zip.{number}.part",
+        f"file.zip.{HOST}.{number}.part",
+        "file.zip.part",
+        f"file.zip.dead.{number}.part",
+    ]
+    others = [f"file.zip.other.{number}.part", "file.zip", "file.zip.txt", f"another.zip.{number}.part"]
+    for name in (*leftovers, *others):
         (tmp_path / name).write_text("x")
-    os.utime(tmp_path / old[-1], (0, 0))
+    os.utime(tmp_path / leftovers[-1], (0, 0))
     fetch([], target, hashlib.sha256(b"x").hexdigest())
-    assert {path.name for path in tmp_path.iterdir()} == {*kept}
+    assert {path.name for path in tmp_path.iterdir()} == {*others}
 
 
 def test_shards_of_pickles_are_refused(tmp_path: Path) -> None:
@@ -72,8 +76,8 @@ def test_shards_of_pickles_are_refused(tmp_path: Path) -> None:
         (tmp_path / "index.json").write_text(json.dumps({"chunks": chunks, "config": config}))
 
     (tmp_path / "shard.bin").write_bytes(struct.pack("<3I", 1, 12, 12))  # one empty example
-    for plain in (["no_header_tensor:16", "tensor"], ["int"], [], None):
-        index(data_format=plain)
+    for harmless in (["no_header_tensor:16", "tensor"], ["int"], [], None):
+        index(data_format=harmless)
         assert len(ShardedExamples(tmp_path, mixed=1)) == 1
     for wrong in (["pickle"], ["tensor", "graph:pickle"], ["graph"], ["unknown"], "pickle", [3]):
         index(data_format=wrong)
@@ -84,7 +88,7 @@ def test_shards_of_pickles_are_refused(tmp_path: Path) -> None:
         ShardedExamples(tmp_path, mixed=1)
 
 
-def test_mnist_takes_nothing_from_processed(tmp_path: Path) -> None:
+def test_mnist_ignores_the_processed_folder(tmp_path: Path) -> None:
     for name in ("training.pt", "test.pt"):
         (tmp_path / "MNIST/processed").mkdir(parents=True, exist_ok=True)
         torch.save((torch.full((9, 28, 28), 7, dtype=torch.uint8), torch.zeros(9)), tmp_path / "MNIST/processed" / name)
@@ -99,7 +103,7 @@ def test_mnist_takes_nothing_from_processed(tmp_path: Path) -> None:
     assert [len(data.splits[split]) for split in ("train", "val", "test")] == [4, 1, 2]
 
 
-def test_cifars_pickles_are_opened_by_their_hash_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifars_pickles_are_opened_only_if_their_hash_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / datasets.CIFAR10.base_folder
     folder.mkdir()
     for name, _ in (*datasets.CIFAR10.train_list, *datasets.CIFAR10.test_list, ("batches.meta", "")):

@@ -31,16 +31,16 @@ def images(root: Path, **arguments: object) -> ImageFolder:
 
 def top_folders(data: ImageFolder) -> dict[str, set[str]]:
     """Return the folders in the root from which each split takes its files."""
-    found = {}
+    result = {}
     for name, part in data.splits.items():
         assert isinstance(part, Files)
-        found[name] = {path.relative_to(data.root).parts[0] for path in part.paths}
-    return found
+        result[name] = {path.relative_to(data.root).parts[0] for path in part.paths}
+    return result
 
 
 @pytest.mark.parametrize("val", ["val", "valid", "Validation", "dev"])
 @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Train", "TEST"), ("training", "testing")])
-def test_splits_have_the_names_that_people_give_them(val: str, train: str, test: str, tmp_path: Path) -> None:
+def test_splits_may_have_any_common_name(val: str, train: str, test: str, tmp_path: Path) -> None:
     for name in (train, val, test):
         save(tmp_path / name / "cat")
     assert top_folders(images(tmp_path)) == {"train": {train}, "val": {val}, "test": {test}}
@@ -63,7 +63,9 @@ def test_splits_have_the_names_that_people_give_them(val: str, train: str, test:
         (("unpacked/train", "unpacked/test"), "unpacked has test, train, which look like splits; if they are, give"),
     ],
 )
-def test_what_may_be_a_class_or_a_split_is_refused(folders: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+def test_folders_that_may_be_classes_or_splits_are_refused(
+    folders: tuple[str, ...], sentence: str, tmp_path: Path
+) -> None:
     for name in folders:
         save(tmp_path / name)
     with pytest.raises(Refusal, match=sentence):
@@ -77,13 +79,13 @@ def test_one_folder_is_not_two_splits(tmp_path: Path) -> None:
         images(tmp_path)
 
 
-def test_a_name_that_only_contains_a_splits_is_a_class(tmp_path: Path) -> None:
+def test_a_name_that_only_contains_a_splits_name_is_a_class(tmp_path: Path) -> None:
     for name in ("bullet_train", "trainer", "testament", "valley"):
         save(tmp_path / name)
     assert images(tmp_path).class_names == ["bullet_train", "testament", "trainer", "valley"]
 
 
-def test_a_class_may_be_called_like_a_split_where_its_place_is_clear(tmp_path: Path) -> None:
+def test_a_class_inside_a_split_may_have_a_splits_name(tmp_path: Path) -> None:
     for name in ("bus", "train", "test"):
         save(tmp_path / "train" / name)
     assert images(tmp_path, num_classes=3).class_names == ["bus", "test", "train"]
@@ -111,13 +113,13 @@ def test_images_beside_splits_are_left_out(tmp_path: Path, capsys: pytest.Captur
     assert "left out     2 beside test, train" in capsys.readouterr().out
 
 
-def test_dev_is_a_class_where_nothing_is_called_train(tmp_path: Path) -> None:
+def test_dev_is_a_class_if_there_is_no_folder_train(tmp_path: Path) -> None:
     for name in ("dev", "prod", "staging"):
         save(tmp_path / name)
     assert images(tmp_path).class_names == ["dev", "prod", "staging"]
 
 
-def test_one_image_of_a_folder_is_enough_to_know_that_it_has_some(tmp_path: Path) -> None:
+def test_a_folder_is_listed_only_until_its_first_image(tmp_path: Path) -> None:
     save(tmp_path / "cat", 3)
     real, listed = os.scandir, list[str]()
 
@@ -147,15 +149,15 @@ def test_links_are_followed_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
     data = images(tmp_path / "root", num_classes=2)
     paths = [path for part in data.splits.values() for path in part.paths]  # type: ignore[attr-defined]
     assert len(paths) == len(set(paths)) == 41
-    told = capsys.readouterr().out
-    assert "images of 2 classes (21 cat, 20 dog): train" in told
-    assert "left out     2 link to a folder that was already read" in told
+    output = capsys.readouterr().out
+    assert "images of 2 classes (21 cat, 20 dog): train" in output
+    assert "left out     2 link to a folder that was already read" in output
     (tmp_path / "root/cat/broken.png").symlink_to(tmp_path / "nowhere.png")
     with pytest.raises(Refusal, match=r"There is no image file .*broken.png"):
         images(tmp_path / "root")
 
 
-def test_what_pillow_reads_is_read_and_the_rest_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_pillow_cannot_read_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for suffix in (".png", ".jfif", ".jpe", ".avif", ".tga", ".jp2", ".WEBP"):
         save(tmp_path / suffix[1:], 3, suffix)
     save(tmp_path / ".ipynb_checkpoints")
@@ -167,9 +169,9 @@ def test_what_pillow_reads_is_read_and_the_rest_is_counted(tmp_path: Path, capsy
     os.mkfifo(tmp_path / "png/pipe.png")
     data = images(tmp_path, num_classes=7, held_out=0.2)
     assert sum(map(len, data.splits.values())) == 21
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for what in ("3 hidden", "1 .txt (not a supported", "1 .eps (not", "1 without suffix (not", "1 not a regular file"):
-        assert what in told
+        assert what in output
     data.setup("test")
     assert capsys.readouterr().out == ""
 
@@ -191,16 +193,18 @@ def test_pages_of_a_stack_stay_in_one_split(tmp_path: Path) -> None:
 def masks(root: Path) -> dict[str, list[Path]]:
     data = MaskFolder(str(root), 1, [8, 8], 2, num_workers=0)
     data.setup()
-    found = {}
+    result = {}
     for name, part in data.splits.items():
         assert isinstance(part, MaskFiles)
-        found[name] = [image for image, _ in part.pairs]
-    return found
+        result[name] = [image for image, _ in part.pairs]
+    return result
 
 
 @pytest.mark.parametrize("layout", ["{split}/{kind}", "{kind}/{split}"])
 @pytest.mark.parametrize(("first", "second"), [("images", "masks"), ("Images", "labels"), ("img", "annotations")])
-def test_images_and_masks_lie_where_people_put_them(layout: str, first: str, second: str, tmp_path: Path) -> None:
+def test_common_layouts_of_images_and_masks_are_recognised(
+    layout: str, first: str, second: str, tmp_path: Path
+) -> None:
     for split, count in (("train", 3), ("valid", 2), ("test", 1)):
         for kind in (first, second):
             save_grey(tmp_path / layout.format(split=split, kind=kind), count)
@@ -213,7 +217,7 @@ def save_grey(folder: Path, count: int) -> None:
         Image.new("L", (8, 8), number % 2).save(folder / f"{number}.png")
 
 
-def test_folders_of_masks_that_are_not_clear_are_refused(tmp_path: Path) -> None:
+def test_ambiguous_folders_of_masks_are_refused(tmp_path: Path) -> None:
     for folder in ("images/train", "images/test", "masks/train"):
         save_grey(tmp_path / folder, 3)
     with pytest.raises(Refusal, match=r"Only one of .*images and .*masks has a folder test"):

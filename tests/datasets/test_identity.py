@@ -118,7 +118,7 @@ CHANGES: dict[str, tuple[Callable[[Path], None], Made, Callable[[Path], Any], st
         r"texts in .*\(for test 2 then, 2 now, but",
     ),
 }
-"""Name → how to make the files, how to load them, how to change them, and the message then."""
+"""name → functions that write, load and change the files, and the message that follows"""
 
 
 def state(made: Made, root: Path) -> tuple[Any, dict[str, Any]]:
@@ -128,45 +128,45 @@ def state(made: Made, root: Path) -> tuple[Any, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_training_goes_on_with_the_same_examples_alone(change: str, tmp_path: Path) -> None:
-    write, made, alter, said = CHANGES[change]
+def test_training_resumes_only_with_the_same_examples(change: str, tmp_path: Path) -> None:
+    write, made, alter, message = CHANGES[change]
     write(tmp_path / "old")
-    kept = state(made, tmp_path / "old")[1]
+    stored = state(made, tmp_path / "old")[1]
     (tmp_path / "old").rename(tmp_path / "new")
     data, same = state(made, tmp_path / "new")
-    assert same == kept
-    data.load_state_dict(kept)  # only moved
+    assert same == stored
+    data.load_state_dict(stored)  # only moved
     alter(tmp_path / "new")
     data, other = state(made, tmp_path / "new")
-    with pytest.raises(Refusal, match=said):
-        data.load_state_dict(kept)
+    with pytest.raises(Refusal, match=message):
+        data.load_state_dict(stored)
     data.load_state_dict({})  # from a checkpoint without identity
-    data.load_state_dict({name: value for name, value in kept.items() if name != "splits"})
+    data.load_state_dict({name: value for name, value in stored.items() if name != "splits"})
     data.load_state_dict(other)
 
 
-def test_pages_of_a_stack_are_examples(tmp_path: Path) -> None:
+def test_each_page_of_a_stack_is_an_example(tmp_path: Path) -> None:
     animals(tmp_path)
     pages = [Image.new("L", (8, 8), value) for value in (1, 2, 3)]
     pages[0].save(tmp_path / "cat/0.tif", save_all=True, append_images=pages[1:])
-    kept = state(images, tmp_path)[1]
+    stored = state(images, tmp_path)[1]
     pages[0].save(tmp_path / "cat/0.tif", save_all=True, append_images=pages[1:2])
     with pytest.raises(Refusal, match="are not those that this run began with"):
-        state(images, tmp_path)[0].load_state_dict(kept)
+        state(images, tmp_path)[0].load_state_dict(stored)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_classifier_is_used_on_the_same_classes_alone(tmp_path: Path) -> None:
+def test_a_classifier_is_used_only_on_the_same_classes(tmp_path: Path) -> None:
     animals(tmp_path / "old")
-    words = ["dataset=image_folder", f"dataset.root={tmp_path / 'old'}", "dataset.num_classes=2", *PHOTO]
-    config = tiny("mlp_classifier", *words)
+    overrides = ["dataset=image_folder", f"dataset.root={tmp_path / 'old'}", "dataset.num_classes=2", *PHOTO]
+    config = tiny("mlp_classifier", *overrides)
     train(config, tmp_path / "run")
-    kept = read(tmp_path / "run/checkpoints/last.ckpt")["ImageFolder"]
-    assert kept["classes"] == ["cat", "dog"]
-    assert {name: part["size"] for name, part in kept["splits"].items()} == {
+    stored = read(tmp_path / "run/checkpoints/last.ckpt")["ImageFolder"]
+    assert stored["classes"] == ["cat", "dog"]
+    assert {name: part["size"] for name, part in stored["splits"].items()} == {
         name: len(part) for name, part in data_of(load(tmp_path / "run")).splits.items()
     }
 
@@ -177,33 +177,33 @@ def test_a_classifier_is_used_on_the_same_classes_alone(tmp_path: Path) -> None:
     assert invoke(tmp_path, "scalian-apply", *arguments)[0] == 0  # other images with the same classes
 
     (tmp_path / "new/cat").rename(tmp_path / "new/elk")
-    code, said = invoke(tmp_path, "scalian-apply", *arguments)
+    code, output = invoke(tmp_path, "scalian-apply", *arguments)
     assert code == 1
-    assert "has other classes than this run learned (without cat and with elk)" in said
+    assert "has other classes than this run learned (without cat and with elk)" in output
     before = contents(tmp_path / "run")
     tested = {**config, "init_from": str(tmp_path / "run"), "trainer": {**config["trainer"], "max_epochs": 0}}
     with pytest.raises(Refusal, match="without cat and with elk"):
         train({**tested, "dataset": {**config["dataset"], "root": str(tmp_path / "new")}}, tmp_path / "tested")
-    code, said = invoke(tmp_path, "scalian-train", "resume=run", arguments[-1], "trainer.max_epochs=2")
+    code, output = invoke(tmp_path, "scalian-train", "resume=run", arguments[-1], "trainer.max_epochs=2")
     assert code == 1
-    assert "without cat and with elk" in said
+    assert "without cat and with elk" in output
     assert contents(tmp_path / "run") == before  # refused before anything is written
 
 
-def test_images_without_classes_to_be_told_may_lie_in_any_folders(tmp_path: Path) -> None:
+def test_images_may_be_in_any_folders_if_the_model_needs_no_classes(tmp_path: Path) -> None:
     animals(tmp_path / "old")
     in_splits(tmp_path / "new")
     config = tiny("autoencoder", "dataset=image_folder", f"dataset.root={tmp_path / 'old'}", *PHOTO)
     train(config, tmp_path / "run")
-    code, said = invoke(tmp_path, "scalian-apply", "run=run", "action=evaluate", f"dataset.root={tmp_path / 'new'}")
-    assert code == 0, said
+    code, output = invoke(tmp_path, "scalian-apply", "run=run", "action=evaluate", f"dataset.root={tmp_path / 'new'}")
+    assert code == 0, output
     moved = tiny("autoencoder", "dataset=image_folder", f"dataset.root={tmp_path / 'new'}", *PHOTO)
     with pytest.raises(Refusal, match="are not those that this run began with"):
         train({**moved, "trainer": {**moved["trainer"], "max_epochs": 2}}, tmp_path / "run")
     train({**moved, "init_from": str(tmp_path / "run")}, tmp_path / "another")
 
 
-def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_of_an_earlier_version_resumes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Checkpoints of earlier versions have no identity of the data."""
     in_splits(tmp_path / "photos")
     config = tiny("autoencoder", "dataset=image_folder", f"dataset.root={tmp_path / 'photos'}", *PHOTO)
@@ -220,28 +220,28 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_image_that_breaks_off_is_named(workers: int, tmp_path: Path) -> None:
+def test_a_truncated_image_is_named(workers: int, tmp_path: Path) -> None:
     """The header is intact, so the damage is only noticed when a batch needs the image."""
     in_splits(tmp_path / "photos")
     rng = np.random.default_rng(0)
     for file in (tmp_path / "photos").rglob("*.png"):
         Image.fromarray(rng.integers(0, 255, (40, 40), dtype=np.uint8)).save(file)
-    words = ["model=autoencoder", "dataset=image_folder", "dataset.root=photos", *PHOTO, "dataset.batch_size=2"]
-    words += [f"dataset.num_workers={workers}", "trainer.max_epochs=1", "callbacks=minimal", "logger=none"]
-    words += ["trainer/accelerator=cpu"]
+    overrides = ["model=autoencoder", "dataset=image_folder", "dataset.root=photos", *PHOTO, "dataset.batch_size=2"]
+    overrides += [f"dataset.num_workers={workers}", "trainer.max_epochs=1", "callbacks=minimal", "logger=none"]
+    overrides += ["trainer/accelerator=cpu"]
     last, tested = tmp_path / "photos/train/train5.png", tmp_path / "photos/test/test1.png"
-    assert invoke(tmp_path, "scalian-train", *words, "hydra.run.dir=good")[0] == 0
+    assert invoke(tmp_path, "scalian-train", *overrides, "hydra.run.dir=good")[0] == 0
     for file, *command in (
-        (last, "scalian-train", *words, "hydra.run.dir=bad"),
+        (last, "scalian-train", *overrides, "hydra.run.dir=bad"),
         (tested, "scalian-apply", "run=good", "action=evaluate"),
     ):
-        whole = file.read_bytes()
-        file.write_bytes(whole[:-300])
-        code, said = invoke(tmp_path, *command)
+        intact = file.read_bytes()
+        file.write_bytes(intact[:-300])
+        code, output = invoke(tmp_path, *command)
         assert code == 1
-        assert said.splitlines()[-1].startswith(f"{file} can't be read as an image (image file is truncated")
-        assert "Traceback" not in said
-        file.write_bytes(whole)
+        assert output.splitlines()[-1].startswith(f"{file} can't be read as an image (image file is truncated")
+        assert "Traceback" not in output
+        file.write_bytes(intact)
     assert not (tmp_path / "bad/metrics.json").exists()
     assert not (tmp_path / "bad/checkpoints/last.ckpt").exists()
     assert not [*(tmp_path / "good").glob("evaluate*/*")]

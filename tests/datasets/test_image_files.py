@@ -1,4 +1,4 @@
-"""Image files are read as a viewer shows them."""
+"""Image files are read as an image viewer shows them."""
 
 import struct
 import zlib
@@ -34,7 +34,7 @@ def grey(file: Path, background: tuple[int, int, int] = (255, 255, 255)) -> list
     return read_image(file, (1, 1, 2), "resize", background).flatten().tolist()
 
 
-def test_what_transparency_hides_is_not_seen(tmp_path: Path) -> None:
+def test_colours_under_transparent_pixels_are_not_seen(tmp_path: Path) -> None:
     disk = np.zeros((32, 32, 4), np.uint8)
     disk[8:24, 8:24] = (255, 0, 0, 255)
     images = []
@@ -58,13 +58,13 @@ def test_a_grey_value_can_be_transparent(bits: int, row: bytes, value: int, tmp_
     assert grey(png(tmp_path / "a.png", bits, 0, row, struct.pack(">H", value)), (7, 7, 7)) == [7, 0]
 
 
-def test_a_colour_of_sixteen_bits_can_be_transparent(tmp_path: Path) -> None:
+def test_a_sixteen_bit_colour_can_be_transparent(tmp_path: Path) -> None:
     row = struct.pack(">6H", 65535, 256, 0, 65535, 65535, 65535)
     file = png(tmp_path / "a.png", 16, 2, row, row[:6])
     assert read_image(file, (3, 1, 2), "resize", (9, 9, 9))[:, 0].tolist() == [[9, 255]] * 3
 
 
-def test_half_transparent_pixels_are_mixed_with_the_background(tmp_path: Path) -> None:
+def test_translucent_pixels_are_blended_with_the_background(tmp_path: Path) -> None:
     Image.fromarray(np.array([[[100, 128], [100, 255]]], np.uint8), "LA").save(tmp_path / "la.png")
     half = round((100 * 128 + 255 * 127) / 255)
     assert grey(tmp_path / "la.png") == pytest.approx([half, 100], abs=1)
@@ -76,7 +76,7 @@ def test_half_transparent_pixels_are_mixed_with_the_background(tmp_path: Path) -
     assert image[:, 0, 1].tolist() == [0, 0, 255]
 
 
-def test_numbers_of_any_depth_are_scaled_to_eight_bits(tmp_path: Path) -> None:
+def test_values_of_any_bit_depth_are_scaled_to_eight_bits(tmp_path: Path) -> None:
     for largest in (1023, 4095, 65535):  # binary and plain PGM
         values = np.array([largest, largest // 2], ">u2")
         (tmp_path / "a.pgm").write_bytes(b"P5 2 1 %d\n" % largest + values.tobytes())
@@ -91,7 +91,7 @@ def test_numbers_of_any_depth_are_scaled_to_eight_bits(tmp_path: Path) -> None:
         grey(tmp_path / "f.tif")
 
 
-def test_an_image_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+def test_an_image_is_rotated_by_its_exif_tag(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 255]], np.uint8))
     exif = image.getexif()
     exif[0x0112] = 3  # upside down
@@ -99,12 +99,12 @@ def test_an_image_is_turned_as_its_camera_says(tmp_path: Path) -> None:
     assert grey(tmp_path / "a.png") == [255, 0]
 
 
-def test_a_page_is_a_picture_and_a_preview_is_none(tmp_path: Path) -> None:
+def test_pages_are_images_but_previews_are_not(tmp_path: Path) -> None:
     for name in ("a.tif", "a.gif", "a.png", "a.webp"):
         file, stack = tmp_path / name, [Image.new("L", (20, 20), value) for value in (0, 50, 100)]
         stack[0].save(file, save_all=True, append_images=stack[1:], lossless=True)
-        found = [int(read_image(file, (1, 1, 1), "crop", frame=frame)) for frame in pages(file)]
-        assert found == pytest.approx([0, 50, 100], abs=1)
+        values = [int(read_image(file, (1, 1, 1), "crop", frame=frame)) for frame in pages(file)]
+        assert values == pytest.approx([0, 50, 100], abs=1)
     stack = [Image.new("L", (20, 20), value) for value in (0, 50)]
     stack[0].save(tmp_path / "photo.jpg", format="MPO", save_all=True, append_images=stack[1:])
     assert pages(tmp_path / "photo.jpg") == [0]
@@ -118,7 +118,7 @@ def test_a_page_is_a_picture_and_a_preview_is_none(tmp_path: Path) -> None:
     assert pages(tmp_path / "pyramid.tif") == [0, 1]
 
 
-def test_a_user_names_a_page(tmp_path: Path) -> None:
+def test_a_page_is_chosen_by_its_number(tmp_path: Path) -> None:
     stack = [Image.new("L", (4, 4), value) for value in (0, 50, 100)]
     stack[0].save(tmp_path / "a.tif", save_all=True, append_images=stack[1:])
     stack[0].save(tmp_path / "one#2.png")
@@ -132,7 +132,7 @@ def test_a_user_names_a_page(tmp_path: Path) -> None:
         chosen(f"{tmp_path}/b.tif#0")
 
 
-def test_an_action_reads_an_image_as_training_did(tmp_path: Path) -> None:
+def test_actions_read_images_as_training_does(tmp_path: Path) -> None:
     picture = np.zeros((10, 20, 4), np.uint8)  # black on the right, transparent on the left
     picture[:, 10:, 3] = 255
     Image.fromarray(picture).save(tmp_path / "a.png")
@@ -140,12 +140,14 @@ def test_an_action_reads_an_image_as_training_did(tmp_path: Path) -> None:
     model: Any = SimpleNamespace(config={"dataset": facts}, task=SimpleNamespace(device="cpu"))
     assert image_from(model, str(tmp_path / "a.png"))[0, 0, 0, [0, 3]].tolist() == [1, 0]  # the middle square
     facts |= {"fit": "pad", "background": [51, 51, 51]}
-    found = image_from(model, str(tmp_path / "a.png"))[0, 0]
-    assert found[1, [0, 3]].tolist() == pytest.approx([0.2, 0])
-    assert found[0].tolist() == [0, 0, 0, 0]  # the edge that pad adds
+    pixels = image_from(model, str(tmp_path / "a.png"))[0, 0]
+    assert pixels[1, [0, 3]].tolist() == pytest.approx([0.2, 0])
+    assert pixels[0].tolist() == [0, 0, 0, 0]  # the edge that pad adds
 
 
-def test_too_many_pixels_and_half_a_file_are_told_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_with_too_many_pixels_or_truncated_ones_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Image.effect_noise((40, 40), 50).save(tmp_path / "a.png")
     content = (tmp_path / "a.png").read_bytes()
     (tmp_path / "half.png").write_bytes(content[: len(content) // 2])
@@ -160,7 +162,7 @@ def test_too_many_pixels_and_half_a_file_are_told_by_name(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("bits", "greys"), [(8, [0, 255]), (8, [255, 0]), (4, [0, 255]), (4, [255, 0]), (4, [0, 1, 2]), (8, [0, 1, 2])]
 )
-def test_bitmaps_of_few_greys_are_read_with_their_own_depth(tmp_path: Path, bits: int, greys: list[int]) -> None:
+def test_bitmaps_with_few_greys_are_read_with_their_bit_depth(tmp_path: Path, bits: int, greys: list[int]) -> None:
     """Pillow drops such palettes and would then read 1 or 8 bits per pixel."""
     numbers = np.random.default_rng(0).integers(0, len(greys), (3, 20))
     rows = b""

@@ -1,4 +1,4 @@
-"""Folders of images."""
+"""Folders of images: splits, classes, sizes and unreadable files."""
 
 import shutil
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_image_folder_splits_classes_and_reads_by_batches(tmp_path: Path) -> Non
     assert set(batch["label"].tolist()) <= {0, 1}
 
 
-def test_image_folder_takes_split_folders_as_they_are(tmp_path: Path) -> None:
+def test_image_folder_uses_split_folders_unchanged(tmp_path: Path) -> None:
     for index, split in enumerate(("train", "val", "test")):
         save_images(tmp_path / split / "a", index + 1)
     data = ImageFolder(str(tmp_path), 1, [8, 8], num_workers=0)
@@ -70,7 +70,7 @@ def test_image_folder_never_trains_on_the_test_folder(tmp_path: Path) -> None:
         ImageFolder(str(tmp_path), 1, [8, 8]).setup()
 
 
-def test_image_folder_refusals(tmp_path: Path) -> None:
+def test_missing_folders_and_too_few_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"There is no folder .*dataset\.root"):
         ImageFolder(str(tmp_path / "nowhere"), 3, [8, 8])
     save_images(tmp_path, 2)
@@ -80,7 +80,7 @@ def test_image_folder_refusals(tmp_path: Path) -> None:
         ImageFolder(str(tmp_path), 2, [8, 8])
 
 
-def test_the_number_of_classes_must_be_that_of_the_folders(tmp_path: Path) -> None:
+def test_the_number_of_classes_must_match_the_folders(tmp_path: Path) -> None:
     for name in ("cat", "cow", "dog"):
         save_images(tmp_path / name, 5)
     data = ImageFolder(str(tmp_path), 1, [8, 8], num_classes=3)
@@ -104,7 +104,7 @@ def test_crop_keeps_proportions_and_resize_does_not(tmp_path: Path) -> None:
     assert float(resized.float().mean()) == pytest.approx(127.5, abs=4)
 
 
-def test_an_unreadable_image_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(Refusal, match="can't be read as an image"):
         read_image(tmp_path / "a.png", (1, 8, 8), "crop")
@@ -141,15 +141,15 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
         read_image(tmp_path / "b.tif", (1, 8, 8), "crop")
 
 
-def test_training_with_loader_processes_resumes_to_the_bit(tmp_path: Path) -> None:
+def test_training_with_worker_processes_resumes_bit_for_bit(tmp_path: Path) -> None:
     """Worker processes request their first batches before the resumed epoch begins."""
     (tmp_path / "photos").mkdir()
     for number in range(20):
         Image.fromarray(np.full((8, 8, 3), 10 * number, np.uint8)).save(tmp_path / f"photos/{number}.png")
     photos = ["dataset=image_folder", f"dataset.root={tmp_path / 'photos'}", "dataset.image_size=[8,8]"]
-    words = [*photos, "dataset.num_workers=1", "dataset.batch_size=4", "test=false"]
-    train(tiny("autoencoder", *words, "trainer.max_epochs=2"), tmp_path / "whole")
+    overrides = [*photos, "dataset.num_workers=1", "dataset.batch_size=4", "test=false"]
+    train(tiny("autoencoder", *overrides, "trainer.max_epochs=2"), tmp_path / "straight")
     for epochs in (1, 2):
-        train(tiny("autoencoder", *words, f"trainer.max_epochs={epochs}"), tmp_path / "parts")
-    whole, parts = (read(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("whole", "parts"))
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+        train(tiny("autoencoder", *overrides, f"trainer.max_epochs={epochs}"), tmp_path / "parts")
+    straight, parts = (read(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("straight", "parts"))
+    assert all(torch.equal(straight[name], parts[name]) for name in straight)

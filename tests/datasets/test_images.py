@@ -1,4 +1,4 @@
-"""Image data: splits, batches, order and image folders."""
+"""Image data: splits, batches and their order, binarisation, published files."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,7 +66,7 @@ def test_pixels_become_floats_in_the_unit_range() -> None:
     assert data.prepare(raw)["image"].tolist() == [[[[0.0, 1.0]]]]
 
 
-def test_each_epoch_has_its_order_and_each_seed_its_own() -> None:
+def test_the_order_depends_on_epoch_and_seed() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         torch.manual_seed(seed)
         batches = ShuffledBatches(numbered(20), 6)
@@ -82,12 +82,12 @@ def test_each_epoch_has_its_order_and_each_seed_its_own() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1000, 5000])
-def test_a_validation_split_must_leave_and_take_something(size: int) -> None:
+def test_a_validation_split_must_neither_be_empty_nor_take_everything(size: int) -> None:
     with pytest.raises(Refusal, match=r"dataset\.val_size"):
         Numbered(1, [1, 2], val_size=size).setup()
 
 
-def test_facts_that_are_wrong_are_told() -> None:
+def test_a_wrong_image_size_is_refused() -> None:
     with pytest.raises(Refusal, match=r"correct dataset\.in_channels and dataset\.image_size"):
         Digits(1, [28, 28], val_size=10).setup()
 
@@ -115,18 +115,18 @@ def test_fake_binary_images_are_binary() -> None:
     assert data.splits["train"].examples["image"].unique().tolist() == [0, 255]
 
 
-def test_fewer_training_images_are_the_same_ones_each_time(tmp_path: Path) -> None:
+def test_a_smaller_training_set_is_always_the_same_subset(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     few = [MNIST(str(tmp_path), 1, [28, 28], val_size=100, train_size=7) for _ in range(2)]
     for data in few:
         data.setup()
-    whole = MNIST(str(tmp_path), 1, [28, 28], val_size=100)
-    whole.setup()
+    full = MNIST(str(tmp_path), 1, [28, 28], val_size=100)
+    full.setup()
     one, two = (data.splits["train"].examples["image"] for data in few)
     assert len(one) == 7
     assert torch.equal(one, two)
-    assert all(any(torch.equal(image, other) for other in whole.splits["train"].examples["image"]) for image in one)
-    assert torch.equal(few[0].splits["val"].examples["image"], whole.splits["val"].examples["image"])
+    assert all(any(torch.equal(image, other) for other in full.splits["train"].examples["image"]) for image in one)
+    assert torch.equal(few[0].splits["val"].examples["image"], full.splits["val"].examples["image"])
     with pytest.raises(Refusal, match=r"dataset\.train_size=100000 is more than the"):
         MNIST(str(tmp_path), 1, [28, 28], val_size=100, train_size=100_000).setup()
 
@@ -143,7 +143,7 @@ def write_mnist(root: Path) -> None:
         (folder / f"{name}-labels-idx1-ubyte").write_bytes(header + bytes(i % 10 for i in range(count)))
 
 
-def test_dynamic_binarisation_draws_training_anew_and_evaluation_once(tmp_path: Path) -> None:
+def test_dynamic_binarisation_redraws_training_images_only(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     first = MNIST(str(tmp_path), 1, [28, 28], val_size=100, resample_binary=True)
     second = MNIST(str(tmp_path), 1, [28, 28], val_size=100, resample_binary=True)
@@ -172,7 +172,7 @@ def test_dynamic_binarisation_draws_training_anew_and_evaluation_once(tmp_path: 
     assert not torch.equal(x, y)
 
 
-def test_broken_or_missing_files_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_or_missing_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchvision.datasets.mnist.MNIST.mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(Refusal, match=r"missing or broken.*put the four idx files there"):
         MNIST(str(tmp_path), 1, [28, 28]).setup()
@@ -182,9 +182,7 @@ def test_broken_or_missing_files_are_told(tmp_path: Path, monkeypatch: pytest.Mo
         MNIST(str(tmp_path), 1, [28, 28], val_size=100).setup()
 
 
-def test_the_fixed_binarisation_is_read_and_its_files_are_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_fixed_binarisation_is_read_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import hashlib
 
     source, target = tmp_path / "source", tmp_path / "target"

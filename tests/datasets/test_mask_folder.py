@@ -54,7 +54,7 @@ def test_pairs_are_held_out_by_their_names(tmp_path: Path) -> None:
     assert {split: stems(data, split) for split in before} == {**before, "train": before["train"] - {gone}}
 
 
-def test_white_that_would_be_void_is_told(tmp_path: Path) -> None:
+def test_white_that_would_count_as_void_is_refused(tmp_path: Path) -> None:
     for index in range(20):
         save_pair(tmp_path, str(index))
         Image.fromarray(np.eye(10, 20, dtype=np.uint8) * 255).save(tmp_path / f"masks/{index}.png")
@@ -63,7 +63,7 @@ def test_white_that_would_be_void_is_told(tmp_path: Path) -> None:
     folder(tmp_path, num_classes=2, held_out=0.2).setup()
 
 
-def test_folders_of_splits_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_split_folders_are_used_unchanged(tmp_path: Path) -> None:
     for count, split in enumerate(("train", "val", "test"), start=1):
         for index in range(count):
             save_pair(tmp_path / split, f"{split}{index}")
@@ -97,7 +97,7 @@ def test_images_and_masks_of_any_size_stay_aligned(
     assert set(label.unique().tolist()) - {-100} == {0, 1, 2}
 
 
-def test_black_and_white_masks_need_no_more_words(tmp_path: Path) -> None:
+def test_black_and_white_masks_need_no_further_options(tmp_path: Path) -> None:
     for index in range(3):
         save_pair(tmp_path, str(index))
         Image.fromarray(np.array([[0, 255]] * 2, np.uint8)).resize((20, 10), 0).save(tmp_path / f"masks/{index}.png")
@@ -109,7 +109,7 @@ def test_black_and_white_masks_need_no_more_words(tmp_path: Path) -> None:
 
 
 def nothing(root: Path) -> None:
-    """Change no file: the arguments alone are wrong."""
+    """Change no file; only the arguments are wrong."""
 
 
 def remove(name: str) -> Callable[[Path], object]:
@@ -171,7 +171,7 @@ def test_everything_is_checked_before_training(
     assert "\n" not in str(caught.value)
 
 
-def test_an_empty_or_missing_folder_is_told(tmp_path: Path) -> None:
+def test_an_empty_or_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"There is no folder .*nowhere; set dataset\.root"):
         folder(tmp_path / "nowhere")
     (tmp_path / "images").mkdir()

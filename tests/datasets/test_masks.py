@@ -1,4 +1,4 @@
-"""Segmentation data: class numbers, splits, and the facts in the configs."""
+"""Segmentation data: class numbers, splits, and the values in the configs."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from scalian_exp.refusal import Refusal
 
 
 class Given(Masks):
-    """Data with two images in every split, with these labels."""
+    """Data with the same two images and labels in every split."""
 
     labels = torch.tensor([[[0, 1], [2, 255]]] * 2, dtype=torch.uint8)
 
@@ -31,7 +31,7 @@ class Given(Masks):
         return {split: TensorBatches({"image": images, "mask": self.labels}) for split in ("train", "val", "test")}
 
 
-def test_batches_are_floats_and_classes_and_void_is_what_torch_ignores() -> None:
+def test_batches_hold_floats_and_classes_with_void_as_torchs_ignored_index() -> None:
     data = Given(1, [2, 2], num_classes=3, ignore_index=7)
     data.setup()
     batch = data.prepare(next(iter(data.val_dataloader())))
@@ -51,7 +51,7 @@ def test_classes_are_counted_with_the_images_that_contain_them() -> None:
     assert present.tolist() == [7, 4, 3, 0]  # three labelled pixels in the first image, four in the second
 
 
-def test_facts_that_are_wrong_are_told() -> None:
+def test_wrong_numbers_of_classes_and_channels_are_refused() -> None:
     with pytest.raises(Refusal, match=r"ignore_index=2 is one of the classes, 0 to 2"):
         Given(1, [2, 2], num_classes=3, ignore_index=2)
     with pytest.raises(Refusal, match="masks have 2 to 254 classes"):
@@ -77,7 +77,7 @@ def mask(mode: str, values: list[int]) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("picture", "classes", "found"),
+    ("picture", "classes", "expected"),
     [
         (mask("L", [0, 1, 2, 9]), Classes(3, 9), [0, 1, 2, 255]),
         (mask("P", [0, 1, 2, 255]), Classes(3, 255), [0, 1, 2, 255]),
@@ -91,10 +91,10 @@ def mask(mode: str, values: list[int]) -> Image.Image:
         (mask("RGB", [0, 5, 7]), Classes(2, 2, palette=[[5, 0, 10], [0, 0, 0], [7, 0, 14]]), [1, 0, 255]),
     ],
 )
-def test_files_of_every_kind_become_classes(picture: Image.Image, classes: Classes, found: list[int]) -> None:
+def test_files_of_every_kind_become_classes(picture: Image.Image, classes: Classes, expected: list[int]) -> None:
     labels = classes(picture, Path("a.png")).classes
     assert labels.dtype == np.uint8
-    assert labels.tolist() == [found]
+    assert labels.tolist() == [expected]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_files_of_every_kind_become_classes(picture: Image.Image, classes: Class
         (mask("RGB", [0, 6]), Classes(1, palette=[[0, 0, 0]]), r"a.png has the colour \[6, 0, 12\]"),
     ],
 )
-def test_what_is_no_class_is_told(picture: Image.Image, classes: Classes, sentence: str) -> None:
+def test_values_that_are_no_class_are_refused(picture: Image.Image, classes: Classes, sentence: str) -> None:
     with pytest.raises(Refusal, match=sentence):
         classes(picture, Path("a.png"))
 
@@ -125,13 +125,13 @@ def examples(data: Masks, split: str) -> Examples:
     return part.examples
 
 
-def test_fake_masks_have_every_class_and_void_where_asked_for() -> None:
-    for ignored, found in ((255, {0, 1, 2, 3, 255}), (None, {0, 1, 2, 3})):
+def test_fake_masks_have_every_class_and_void_if_requested() -> None:
+    for ignored, expected in ((255, {0, 1, 2, 3, 255}), (None, {0, 1, 2, 3})):
         data = FakeMasks(2, [9, 17], num_classes=4, ignore_index=ignored)
         data.setup()
         assert [len(data.splits[split]) for split in ("train", "val", "test")] == [24, 8, 8]
         for split in ("train", "val", "test"):
-            assert set(examples(data, split)["mask"].unique().tolist()) == found
+            assert set(examples(data, split)["mask"].unique().tolist()) == expected
     image, label = (examples(data, "train")[name].float() for name in ("image", "mask"))
     brightness = [float(image.movedim(1, -1)[label == number].mean()) for number in range(4)]
     assert brightness == sorted(brightness)
@@ -139,14 +139,14 @@ def test_fake_masks_have_every_class_and_void_where_asked_for() -> None:
 
 
 class Spied(FashionScenes):
-    """Scenes that record which garments each split was given."""
+    """Scenes that record which garments each split gets."""
 
     def scenes(self, garments: Examples, size: int, rng: np.random.Generator) -> TensorBatches:
         self.given = [*getattr(self, "given", []), {image.numpy().tobytes() for image in garments["image"]}]
         return super().scenes(garments, size, rng)
 
 
-def test_scenes_of_a_split_show_garments_of_their_own() -> None:
+def test_splits_share_no_garments() -> None:
     data = Spied(3, [96, 96], 11, train_size=3, val_size=3, test_size=3)
     data.setup()
     train, val, test = data.given
@@ -155,7 +155,7 @@ def test_scenes_of_a_split_show_garments_of_their_own() -> None:
     assert not (train | val) & test
 
 
-def test_a_mask_is_what_a_garment_covers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mask_covers_exactly_the_garments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fashion_scenes, "ground", lambda height, width, _: np.zeros((height, width, 3)))
     data = FashionScenes(3, [96, 120], 11, train_size=40, val_size=5, test_size=5)
     data.setup()
@@ -167,7 +167,7 @@ def test_a_mask_is_what_a_garment_covers(monkeypatch: pytest.MonkeyPatch) -> Non
     assert max(kinds) in (5, 6)
 
 
-def test_a_garment_lies_where_it_hides_least() -> None:
+def test_a_garment_is_placed_where_it_hides_least() -> None:
     mask = np.ones((30, 50), np.uint8)
     mask[10:20, 35:45] = 0
     assert free_place(mask, 10, np.random.default_rng(0), places=20_000) == (10, 35)
@@ -209,7 +209,7 @@ def test_configs_name_and_colour_every_class_and_can_be_built(dataset: str, tmp_
         assert list(data.training_size) == size
 
 
-def test_published_colours_are_the_published_ones() -> None:
+def test_palettes_match_the_published_colours() -> None:
     """VOC's palette follows its rule (class bits fill red, green and blue from the top), Cityscapes' its table."""
 
     def colour(number: int) -> list[int]:

@@ -42,7 +42,7 @@ def small_camvid(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CamVid, "url", f"file://{root}/master.zip")
 
 
-def test_camvid_arrives_whole_and_becomes_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_camvid_is_downloaded_and_read_completely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_camvid(tmp_path, monkeypatch)
     target = tmp_path / "target"
     data = CamVid(str(target), 3, [6, 8], 11, 11)
@@ -63,9 +63,7 @@ def test_camvid_arrives_whole_and_becomes_classes(tmp_path: Path, monkeypatch: p
     assert half.splits["val"][torch.tensor([0])]["image"].shape == (1, 1, 3, 4)
 
 
-def test_a_download_that_fails_or_brings_something_else_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_or_wrong_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_camvid(tmp_path, monkeypatch)
     target = tmp_path / "target"
     for name, value, sentence in (
@@ -82,17 +80,17 @@ def test_a_download_that_fails_or_brings_something_else_leaves_nothing(
         assert list(target.iterdir()) == []
 
 
-def test_a_folder_that_is_broken_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_camvid(tmp_path, monkeypatch)
     data = CamVid(str(tmp_path), 3, [6, 8], 11, 11)
     data.prepare_data()  # the folder exists
     mask = tmp_path / "CamVid/valannot/val_0.png"
-    whole = mask.read_bytes()
+    intact = mask.read_bytes()
     for damage, sentence in (
         (lambda: mask.write_bytes(b"x"), "not as it was published.*val_0.png.*delete the folder"),
         (mask.unlink, "not as it was published.*val_0.png.*delete the folder"),
         (lambda: save(mask, np.full((6, 8), 12, np.uint8)), "val_0.png has the number 12.*11 classes"),
-        (lambda: mask.write_bytes(whole[:-30]), "val_0.png can't be read as an image"),
+        (lambda: mask.write_bytes(intact[:-30]), "val_0.png can't be read as an image"),
         (lambda: (tmp_path / "CamVid/val/val_0.png").unlink(), "it has 0 images for val, not 1"),
     ):
         damage()
@@ -100,7 +98,7 @@ def test_a_folder_that_is_broken_is_told(tmp_path: Path, monkeypatch: pytest.Mon
             CamVid(str(tmp_path), 3, [6, 8], 11, 11).setup()
 
 
-def test_isbi_splits_are_runs_of_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_isbi_splits_are_contiguous_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, content = tmp_path / "source/data/membrane", b""
     for index in range(30):
         content += save(source / f"train/image/{index}.png", np.full((4, 4), index, np.uint8))
@@ -170,7 +168,7 @@ def cityscapes(root: Path) -> None:
         (Cityscapes, cityscapes, 19, 255, [0, 18] * 5 + [-100] * 10),
     ],
 )
-def test_layouts_numbers_and_splits(
+def test_layouts_class_numbers_and_splits(
     source: type[StreamedMasks], write, num_classes: int, ignored: int | None, row: list[int], tmp_path: Path
 ) -> None:
     write(tmp_path)
@@ -202,7 +200,7 @@ def test_layouts_numbers_and_splits(
         (Cityscapes, "missing or broken.*can't be downloaded without an account: get gtFine_trainvaltest.zip"),
     ],
 )
-def test_without_files_and_without_a_network_a_sentence_says_what_to_put_where(
+def test_without_files_or_network_a_message_says_which_files_to_put_where(
     source: type[StreamedMasks], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = "http://127.0.0.1:9/"
@@ -213,7 +211,7 @@ def test_without_files_and_without_a_network_a_sentence_says_what_to_put_where(
     assert "\n" not in str(caught.value)
 
 
-def test_a_mask_of_a_streamed_data_set_that_is_no_mask_is_told_by_name(tmp_path: Path) -> None:
+def test_a_streamed_file_that_is_no_mask_is_named(tmp_path: Path) -> None:
     voc(tmp_path)
     save(tmp_path / "VOCdevkit/VOC2012/SegmentationClass/val1.png", np.full((10, 20), 77, np.uint8))
     data = VOC2012(str(tmp_path), 3, [10, 20], 21, 255, val_size=2, num_workers=0)

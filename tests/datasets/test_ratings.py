@@ -1,4 +1,4 @@
-"""Ratings from GroupLens' and users' files: content, splits, and messages about broken files."""
+"""Ratings from GroupLens' files: content, splits, and messages about broken files."""
 
 import hashlib
 import shutil
@@ -22,7 +22,7 @@ PUBLISHED = dict(MovieLens100k.published)
 
 @pytest.fixture(autouse=True)
 def _small_editions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip the check for completeness, because the tests' sets are smaller than the published ones."""
+    """Skip the check for completeness, because the sets written here are smaller than the published ones."""
     for kind in (MovieLens100k, MovieLens1M, MovieLensLatestSmall):
         monkeypatch.setattr(kind, "published", {})
 
@@ -85,7 +85,7 @@ def test_rows_may_be_items(tmp_path: Path) -> None:
     assert torch.equal(items.by_user(items.splits["test"].rating), users.splits["test"].rating)
 
 
-def test_splits_depend_on_no_seed(tmp_path: Path) -> None:
+def test_splits_do_not_depend_on_the_seed(tmp_path: Path) -> None:
     write_100k(tmp_path)
     torch.manual_seed(1)
     one = hundred(tmp_path, split="random", test_share=0.2)
@@ -103,19 +103,19 @@ def test_no_rating_of_the_test_split_reaches_training(model: str, tmp_path: Path
     states = []
     for rating in (2, 5):
         write_100k(tmp_path / str(rating), rating)
-        said = [
+        overrides = [
             "dataset=movielens_100k",
             f"dataset.root={tmp_path / str(rating)}",
             "dataset.users=6",
             "dataset.items=5",
             "dataset.liked=2",  # low enough that some of the few validation ratings are liked
         ]
-        train(tiny(model, *said, "test=false", "trainer.max_epochs=2"), tmp_path / f"run{rating}")
+        train(tiny(model, *overrides, "test=false", "trainer.max_epochs=2"), tmp_path / f"run{rating}")
         states.append(load(tmp_path / f"run{rating}/checkpoints/last.ckpt").task.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_a_level_that_nobody_can_like_is_refused() -> None:
+def test_a_liked_level_above_the_scale_is_refused() -> None:
     with pytest.raises(Refusal, match=r"liked=6 is above all .*: dataset.liked=5 or less"):
         MovieLens100k("nowhere", 6, 5, LEVELS, liked=6)
     with pytest.raises(Refusal, match=r"dataset.levels=\[\] has no rating"):
@@ -132,7 +132,7 @@ def test_a_rating_in_both_splits_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("1\t1\t6\t0", "line 25: the rating '6' is none of 1, 2, 3, 4, 5"),
         ("1\t1\tgood\t0", "line 25: the rating 'good' is not a number"),
@@ -141,20 +141,20 @@ def test_a_rating_in_both_splits_is_refused(tmp_path: Path) -> None:
         ("1 1 4 0", "line 25: '1 1 4 0' lacks a user, item and rating, separated by '\\t'"),
     ],
 )
-def test_a_broken_line_is_named(line: str, said: str, tmp_path: Path) -> None:
+def test_a_broken_line_is_named(line: str, message: str, tmp_path: Path) -> None:
     folder = write_100k(tmp_path)
     with (folder / "u1.base").open("a") as file:
         file.write(line + "\n")
-    assert f"{folder}/u1.base, {said}" in sentence(MovieLens100k(str(tmp_path), 6, 5, LEVELS))
+    assert f"{folder}/u1.base, {message}" in sentence(MovieLens100k(str(tmp_path), 6, 5, LEVELS))
 
 
-def test_missing_files_and_wrong_numbers_are_told(tmp_path: Path) -> None:
+def test_missing_files_and_wrong_numbers_are_refused(tmp_path: Path) -> None:
     folder = write_100k(tmp_path)
     assert sentence(MovieLens100k(str(tmp_path), 6, 5, LEVELS, split="u2")).startswith(
         f"There is no file {folder}/u2.base; put it there"
     )
-    wrong = sentence(MovieLens100k(str(tmp_path), 4, 5, LEVELS))
-    assert wrong.endswith("but dataset.users is 4; set dataset.users=6 dataset.items=5.")
+    message = sentence(MovieLens100k(str(tmp_path), 4, 5, LEVELS))
+    assert message.endswith("but dataset.users is 4; set dataset.users=6 dataset.items=5.")
     assert "dataset.val_share=0 of 24" in sentence(MovieLens100k(str(tmp_path), 6, 5, LEVELS, val_share=0.0))
     with pytest.raises(Refusal, match="must be ascending"):
         MovieLens100k(str(tmp_path), 6, 5, [2, 1])
@@ -167,7 +167,7 @@ def zipped(folder: Path, archive: Path) -> str:
     return hashlib.sha256(archive.read_bytes()).hexdigest()
 
 
-def test_an_archive_is_checked_and_unpacked_whole(tmp_path: Path) -> None:
+def test_an_archive_is_checked_and_unpacked_completely(tmp_path: Path) -> None:
     folder = write_100k(tmp_path / "made")
     root = tmp_path / "root"
     root.mkdir()
@@ -187,7 +187,7 @@ def test_an_archive_is_checked_and_unpacked_whole(tmp_path: Path) -> None:
     assert not list(root.glob("*.part"))
 
 
-def test_what_is_nowhere_can_be_put_there(tmp_path: Path) -> None:
+def test_a_failed_download_names_the_missing_file(tmp_path: Path) -> None:
     with patch("scalian_exp.datasets.download.OPENER.open", side_effect=OSError("no network")):
         with pytest.raises(Refusal, match=r"ml-1m.zip is missing and could not be downloaded \(https.*: no network\)"):
             MovieLens1M(str(tmp_path), 6, 5, LEVELS).prepare_data()
@@ -224,15 +224,15 @@ def test_the_other_formats_of_grouplens(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["u1.base", "u1.test"])
-def test_a_published_set_that_is_cut_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_truncated_published_set_is_refused(name: str, tmp_path: Path) -> None:
     folder = write_100k(tmp_path)
     sizes = {"u1.base": 24, "u1.test": 6}
     with patch.object(MovieLens100k, "published", sizes):
         hundred(tmp_path)
         for cut in ((folder / name).read_text().splitlines()[:-1], []):
             (folder / name).write_text("".join(f"{line}\n" for line in cut))
-            wanted = rf"{name} has {len(cut)} ratings, .*not the {sizes[name]} that were published; delete {folder}"
-            with pytest.raises(Refusal, match=wanted):
+            message = rf"{name} has {len(cut)} ratings, .*not the {sizes[name]} that were published; delete {folder}"
+            with pytest.raises(Refusal, match=message):
                 hundred(tmp_path)
     assert PUBLISHED["u1.base"] + PUBLISHED["u1.test"] == 100_000
     assert PUBLISHED["ua.base"] + PUBLISHED["ua.test"] == 100_000

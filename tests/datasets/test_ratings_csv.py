@@ -1,4 +1,4 @@
-"""Ratings of one's own in a CSV file, and the levels of their scale."""
+"""A user's ratings in a CSV file, and the levels of their scale."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +22,13 @@ LEVELS = [1, 2, 3, 4, 5]
 GOOD = 'title,user,item,rating,when\nA film,ann,a,4,1\n"B, or not",bob,b,5,2\nA film,bob,a,1,3\n,eve,b,2,4\n'
 
 
-def own(folder: Path, text: str) -> RatingsCSV:
+def written(folder: Path, text: str) -> RatingsCSV:
     (folder / "ratings.csv").write_text(text, encoding="utf-8-sig")
     return RatingsCSV(str(folder), 10, 10, LEVELS, val_share=0.3, test_share=0.3)
 
 
-def test_anybodys_ratings(tmp_path: Path) -> None:
-    data = own(tmp_path, GOOD)
+def test_ratings_are_read_from_a_csv_file(tmp_path: Path) -> None:
+    data = written(tmp_path, GOOD)
     data.setup()
     assert data.user_names == ["ann", "bob", "eve"]
     assert data.titles == ["A film", "B, or not"]
@@ -36,13 +36,13 @@ def test_anybodys_ratings(tmp_path: Path) -> None:
     assert table.shape == (10, 10)
     assert torch.equal(table[:3, :2], torch.tensor([[4.0, 0.0], [1.0, 5.0], [0.0, 2.0]]))
     assert int((table > 0).sum()) == 4
-    untitled = own(tmp_path, "user,item,rating\n1,b,4\n2,b,5\n3,a,1\n4,a,2\n")
+    untitled = written(tmp_path, "user,item,rating\n1,b,4\n2,b,5\n3,a,1\n4,a,2\n")
     untitled.setup()
     assert untitled.titles == ["a", "b"]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("user,item\n1,2\n", "has no column rating; its first line has user, item: name the columns in the first line"),
         ("User;Item\n1;2\n", "has no column rating; its first line has User, Item: name the columns in the first line"),
@@ -62,18 +62,18 @@ def test_anybodys_ratings(tmp_path: Path) -> None:
         ("user,item,rating\n1,a,4\n", "dataset.test_share=0.3 of 1 ratings"),
     ],
 )
-def test_a_broken_csv_file_is_told_by_file_and_line(text: str, said: str, tmp_path: Path) -> None:
-    found = sentence(own(tmp_path, text))
-    assert said in found
-    if said.startswith("line"):
-        assert f"{tmp_path}/ratings.csv, {said}" in found
+def test_a_broken_csv_file_is_refused_by_file_and_line(text: str, message: str, tmp_path: Path) -> None:
+    refusal = sentence(written(tmp_path, text))
+    assert message in refusal
+    if message.startswith("line"):
+        assert f"{tmp_path}/ratings.csv, {message}" in refusal
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("header", ["user,item,rating,title", " User,ITEM,Rating,Title"])
-def test_any_separator_will_do(mark: str, header: str, tmp_path: Path) -> None:
+def test_any_common_separator_is_recognised(mark: str, header: str, tmp_path: Path) -> None:
     rows = ["ann,a,4,A film", "bob,b,5,B", "bob,a,1,A film", "eve,b,2,B"]
-    data = own(tmp_path, "\n".join(line.replace(",", mark) for line in (header, *rows)))
+    data = written(tmp_path, "\n".join(line.replace(",", mark) for line in (header, *rows)))
     data.setup()
     table = data.splits["test"].rating + data.splits["test"].target
     assert torch.equal(table[:3, :2], torch.tensor([[4.0, 0.0], [1.0, 5.0], [0.0, 2.0]]))
@@ -81,13 +81,13 @@ def test_any_separator_will_do(mark: str, header: str, tmp_path: Path) -> None:
 
 
 def test_the_last_rating_of_a_pair_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = own(tmp_path, GOOD + "A film,ann,a,2,5\nA film,ann,a,3,6\n")
+    data = written(tmp_path, GOOD + "A film,ann,a,2,5\nA film,ann,a,3,6\n")
     data.setup()
     table = data.splits["test"].rating + data.splits["test"].target
     assert torch.equal(table[:3, :2], torch.tensor([[3.0, 0.0], [1.0, 5.0], [0.0, 2.0]]))
-    told = capsys.readouterr().out
-    assert f"{tmp_path}/ratings.csv: 4 ratings, 1 to 5, of 2 items by 3 users" in told
-    assert "2 ratings of pairs that are rated again: the last rating counts" in told
+    output = capsys.readouterr().out
+    assert f"{tmp_path}/ratings.csv: 4 ratings, 1 to 5, of 2 items by 3 users" in output
+    assert "2 ratings of pairs that are rated again: the last rating counts" in output
 
 
 def many(folder: Path, value: Callable[[int, int], float]) -> Path:
@@ -99,32 +99,32 @@ def many(folder: Path, value: Callable[[int, int], float]) -> Path:
 
 
 @pytest.mark.parametrize("model", ["rbm_cf", "rbm_cf_items", "biased_mf", "rating_bias", "autorec_users", "multvae"])
-def test_a_scale_may_begin_anywhere(model: str, tmp_path: Path) -> None:
+def test_a_scale_may_start_at_any_number(model: str, tmp_path: Path) -> None:
     """A scale from −2 to 2 trains exactly as one from 1 to 5; only the levels' names differ."""
-    found = []
+    results = []
     for name, offset in (("above", 0), ("below", -3)):
         root = many(tmp_path / name, lambda u, i, offset=offset: 1 + (u * 7 + i * u) % 5 + offset)  # type: ignore[misc]
         dataset = ["dataset=ratings_csv", f"dataset.root={root}", "dataset.users=20", "dataset.items=12"]
         rows = "items" if "items" in model else "users"
-        words = [f"dataset.levels={[level + offset for level in LEVELS]}", f"dataset.liked={4 + offset}"]
-        words += [f"dataset.rows={rows}", "dataset.val_share=0.2", "dataset.test_share=0.2"]
-        config = tiny(model, *dataset, *words)
-        found.append((train(config, tmp_path / f"run {name}"), load(tmp_path / f"run {name}").task))
-    (above, _), (below, task) = found
+        levels = [f"dataset.levels={[level + offset for level in LEVELS]}", f"dataset.liked={4 + offset}"]
+        levels += [f"dataset.rows={rows}", "dataset.val_share=0.2", "dataset.test_share=0.2"]
+        config = tiny(model, *dataset, *levels)
+        results.append((train(config, tmp_path / f"run {name}"), load(tmp_path / f"run {name}").task))
+    (above, _), (below, task) = results
     same = {key for key in above if key.startswith("test/") and "seconds" not in key}
     assert {"test/ndcg_at_10"} < same
     assert {key: above[key] for key in same} == {key: below[key] for key in same}
     assert (task.shift, task.levels) == (3, LEVELS)
 
 
-def test_levels_are_found_in_the_file(tmp_path: Path) -> None:
+def test_levels_are_inferred_from_the_file(tmp_path: Path) -> None:
     book = many(tmp_path / "book", lambda u, i: (u + i) % 11)
     data = RatingsCSV(str(book), 20, 12, "auto")
     assert (data.scale, data.continuous, data.shift) == (list(range(11)), False, 1)
     assert (data.levels[0], data.liked) == (1, 5)
     data.setup()
     table = data.splits["test"].rating + data.splits["test"].target
-    assert sorted(table.unique().tolist()) == list(range(12))  # there a rating of 0 is 1, and 0 means unrated
+    assert sorted(table.unique().tolist()) == list(range(12))  # a rating of 0 is stored as 1, because 0 means unrated
     jester = many(tmp_path / "jester", lambda u, i: ((u * 97 + i * 31) % 2001 - 1000) / 100)
     data = RatingsCSV(str(jester), 20, 12, "auto")
     assert (data.scale[0], data.scale[-1], len(data.scale), data.continuous) == (-9.76, 9.98, 21, True)
@@ -150,7 +150,7 @@ def test_a_rating_between_levels_counts_as_the_nearest() -> None:
     assert counts[0].tolist() == expected.bincount().tolist()
 
 
-def test_a_csv_file_that_is_elsewhere_or_no_text(tmp_path: Path) -> None:
+def test_a_missing_or_binary_csv_file_is_refused(tmp_path: Path) -> None:
     assert f"There is no file {tmp_path}/ratings.csv" in sentence(RatingsCSV(str(tmp_path), 9, 9, LEVELS))
     (tmp_path / "ratings.csv").write_bytes(b"user,item,rating\n\xff\xfe,1,2\n")
     assert "can't be read" in sentence(RatingsCSV(str(tmp_path), 9, 9, LEVELS))
@@ -159,25 +159,25 @@ def test_a_csv_file_that_is_elsewhere_or_no_text(tmp_path: Path) -> None:
 
 
 def test_a_run_refuses_other_users_or_items(tmp_path: Path) -> None:
-    one, other = own(tmp_path, GOOD), own(tmp_path, GOOD)
+    one, other = written(tmp_path, GOOD), written(tmp_path, GOOD)
     one.setup()
     other.setup()
     other.load_state_dict(one.state_dict())
-    changed = own(tmp_path, GOOD.replace("eve", "zoe"))
+    changed = written(tmp_path, GOOD.replace("eve", "zoe"))
     changed.setup()
     with pytest.raises(Refusal, match="users or items of the ratings have changed"):
         changed.load_state_dict(one.state_dict())
 
 
-def test_made_up_ratings_are_of_two_kinds() -> None:
+def test_fake_ratings_follow_two_tastes() -> None:
     data = FakeRatings(40, 30, LEVELS)
     data.setup()
     table = data.splits["test"].rating
-    own = torch.tensor([[(user - item) % 2 == 0 for item in range(30)] for user in range(40)])
-    assert table[own & (table > 0)].min() > 2.5 > table[~own & (table > 0)].max() - 1
+    matching = torch.tensor([[(user - item) % 2 == 0 for item in range(30)] for user in range(40)])
+    assert table[matching & (table > 0)].min() > 2.5 > table[~matching & (table > 0)].max() - 1
 
 
-def test_models_are_told_of_rows_they_were_not_made_for(tmp_path: Path) -> None:
+def test_models_refuse_rows_of_another_length(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"The network has 30 columns, but a row .* 40, for dataset.rows=items"):
         train(tiny("rbm_cf", "dataset.rows=items"), tmp_path)
     assert build("dataset", tiny("rbm_cf_items")["dataset"]).rows == "items"

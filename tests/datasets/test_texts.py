@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from harm import MARKER
 from sklearn.datasets import load_files
 from tools import Evil
 
@@ -33,7 +34,7 @@ def texts(folder: Path) -> TextCSV:
 GOOD = 'label,text,more\na,red apple,1\nb,"green, sour apple",2\na,red cherry,3\n'
 
 
-def test_rows_are_directions_and_splits_disjoint(tmp_path: Path) -> None:
+def test_vectors_have_unit_length_and_splits_are_disjoint(tmp_path: Path) -> None:
     data = texts(csv_folder(tmp_path, GOOD))
     assert data.class_names == ["a", "b"]
     assert [len(data.splits[split]) for split in ("train", "val", "test")] == [2, 1, 1]
@@ -44,7 +45,7 @@ def test_rows_are_directions_and_splits_disjoint(tmp_path: Path) -> None:
     assert sorted(seen) == ["green, sour apple", "red apple", "red cherry"]
 
 
-def test_words_of_validation_and_test_are_not_learned() -> None:
+def test_the_vocabulary_is_that_of_the_training_texts() -> None:
     data = FakeTexts(vocabulary_size=60, batch_size=4, val_size=16)
     data.setup()
     known = set(data.vectorizer.vocabulary_)
@@ -92,7 +93,7 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", ["label{}text{}more", "Label{} text{}More"])
 @pytest.mark.parametrize("mark", [";", "\t", "|"])
-def test_any_separator_will_do(mark: str, header: str, tmp_path: Path) -> None:
+def test_any_common_separator_is_recognised(mark: str, header: str, tmp_path: Path) -> None:
     records = f'\na{mark}red apple{mark}1\nb{mark}"green{mark} sour apple"{mark}2\na{mark}red cherry{mark}3\n'
     data = texts(csv_folder(tmp_path, header.format(mark, mark) + records))
     assert data.class_names == ["a", "b"]
@@ -101,12 +102,12 @@ def test_any_separator_will_do(mark: str, header: str, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_more_validation_texts_than_texts_are_refused_with_the_numbers_that_would_do(tmp_path: Path) -> None:
+def test_a_validation_split_larger_than_the_data_is_refused_with_the_possible_sizes(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"dataset.val_size=500 .* the 3 training .*; give a number from 1 to 2\."):
         TextCSV(str(csv_folder(tmp_path, GOOD))).setup()
 
 
-def test_texts_that_changed_do_not_fit_an_old_run(tmp_path: Path) -> None:
+def test_changed_texts_do_not_fit_an_old_run(tmp_path: Path) -> None:
     """The columns would mean other words, which shapes alone can't reveal."""
     data = texts(csv_folder(tmp_path, GOOD))
     state = data.state_dict()
@@ -117,8 +118,8 @@ def test_texts_that_changed_do_not_fit_an_old_run(tmp_path: Path) -> None:
         changed.load_state_dict(state)
 
 
-def test_files_of_a_spreadsheet_are_read(tmp_path: Path) -> None:
-    csv_folder(tmp_path, "\ufeff" + GOOD)  # with a byte order mark
+def test_files_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    csv_folder(tmp_path, "\ufeff" + GOOD)
     assert len(texts(tmp_path).splits["train"]) == 2
 
 
@@ -142,9 +143,7 @@ def test_newsgroups_come_from_the_published_archive(tmp_path: Path, monkeypatch:
         "evil/x/5": "From: d\n\nnothing",
     }
     sha256 = newsgroups_archive(tmp_path / ARCHIVE, made)
-    (tmp_path / "20news-bydate_py3.pkz").write_bytes(
-        codecs.encode(pickle.dumps(Evil(tmp_path / "was_here")), "zlib_codec")
-    )
+    (tmp_path / "20news-bydate_py3.pkz").write_bytes(codecs.encode(pickle.dumps(Evil(tmp_path / MARKER)), "zlib_codec"))
     remove = ("headers", "footers", "quotes")
     with pytest.raises(Refusal, match="broken or another file; delete it"):
         Newsgroups(str(tmp_path)).setup()
@@ -155,7 +154,7 @@ def test_newsgroups_come_from_the_published_archive(tmp_path: Path, monkeypatch:
     assert data.class_names == ["rec.autos", "sci.space"]
     assert set(data.vectorizer.vocabulary_) <= {"rockets", "fly", "motors", "turn"}
     assert len(data.splits["test"]) == 1
-    assert not (tmp_path / "was_here").exists()
+    assert not (tmp_path / MARKER).exists()
     with tarfile.open(tmp_path / ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     theirs = load_files(tmp_path / "20news-bydate-train", encoding="latin1")

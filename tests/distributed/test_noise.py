@@ -1,4 +1,4 @@
-"""Binary states have the probabilities that are asked for."""
+"""Binary states are drawn with the requested probabilities."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ def test_states_have_their_probabilities(precision: torch.dtype) -> None:
     drawn = bernoulli(p.expand(200_000, 5))
     assert drawn.dtype == precision
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
-    share, wanted = drawn.float().mean(0), p.float()
+    share, expected = drawn.float().mean(0), p.float()
     assert share[0] == 0
     assert share[-1] == 1
-    assert ((share - wanted).abs() <= 5 * (wanted * (1 - wanted) / len(drawn)).sqrt()).all()
+    assert ((share - expected).abs() <= 5 * (expected * (1 - expected) / len(drawn)).sqrt()).all()

@@ -1,4 +1,4 @@
-"""Every command of the README and of docs/ means something: it composes, and its arguments are taken."""
+"""Every command of the README and of docs/ is valid: it composes, and its arguments are accepted."""
 
 import re
 from pathlib import Path
@@ -33,10 +33,10 @@ def test_training_commands_compose(command: Command) -> None:
 
 
 @pytest.mark.parametrize("command", commands("scalian-apply"), ids=label)
-def test_arguments_of_actions_are_taken(command: Command) -> None:
-    said = [spelt_out(argument, several=False) for argument in command.words[1:] if argument != "--help"]
+def test_arguments_of_actions_are_accepted(command: Command) -> None:
+    overrides = [spelt_out(argument, several=False) for argument in command.words[1:] if argument != "--help"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("apply", overrides=said)
+        config = compose("apply", overrides=overrides)
     assert set(config) <= {*OWN}
     check_arguments({"action": OmegaConf.to_container(config.action, resolve=True)})
     assert config.run is not None or "--help" in command.words
@@ -55,13 +55,13 @@ def test_scripts_exist(command: Command) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_extras_exist(page: Path) -> None:
     known = re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    said = re.findall(r"\.\[([\w,]+)\]'", page.read_text(encoding="utf-8"))
-    assert {extra for several in said for extra in several.split(",")} <= set(known)
+    extras = re.findall(r"\.\[([\w,]+)\]'", page.read_text(encoding="utf-8"))
+    assert {extra for several in extras for extra in several.split(",")} <= set(known)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_in_the_text_exist(page: Path) -> None:
-    """Also where they are no whole command, as `loss=hinge` in a sentence."""
+    """Options outside complete commands count too, such as `loss=hinge` in a sentence."""
     text = page.read_text(encoding="utf-8")
     own = set(re.findall(r"configs/model/(\w+)\.yaml", text))  # files that the page shows
     groups = "model|dataset|loss|experiment|trainer|callbacks|logger|sweep|action|trainer/accelerator|model/crf"

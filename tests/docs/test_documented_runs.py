@@ -1,6 +1,6 @@
-"""The training commands of the documentation run in small: few batches of their data, tiny networks, on the processor.
+"""The documentation's training commands run on the CPU, with tiny networks and few batches.
 
-Data sets that have to be downloaded are used where they lie in data/ already.
+Data sets that have to be downloaded are used only if they are in data/ already.
 """
 
 import re
@@ -35,10 +35,10 @@ def no_network(*_: object, **__: object) -> None:
 
 
 def small(job: list[str]) -> dict[str, Any]:
-    """The config of a job on its own data, with a tiny network."""
-    kept = [word for word in job if not FOR_LARGE_MACHINES.match(word) and not word.startswith(("callbacks", "sweep="))]
-    kept = [re.sub(r"^init_from=.*", "init_from=null", word) for word in kept]
-    config = OmegaConf.create(compose(*kept, *SMALL))
+    """Return the config of a job on its own data, with a tiny network."""
+    overrides = [o for o in job if not FOR_LARGE_MACHINES.match(o) and not o.startswith(("callbacks", "sweep="))]
+    overrides = [re.sub(r"^init_from=.*", "init_from=null", override) for override in overrides]
+    config = OmegaConf.create(compose(*overrides, *SMALL))
     for key, value in TINY.items():
         if OmegaConf.select(config.model, key) is not None:
             OmegaConf.update(config.model, key, value)
@@ -48,13 +48,13 @@ def small(job: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("command", commands("scalian-train"), ids=label)
 def test_training_commands_run(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = command.words[1:]
-    if any(word.startswith(("resume=", "sweep.resume=", "hydra.searchpath=")) for word in words):
-        pytest.skip("has tests of its own")
-    config = small(jobs(words)[-1])
+    arguments = command.words[1:]
+    if any(argument.startswith(("resume=", "sweep.resume=", "hydra.searchpath=")) for argument in arguments):
+        pytest.skip("tested elsewhere")
+    config = small(jobs(arguments)[-1])
     root = config["dataset"].get("root")
     if root is not None and Path(root).name != "data":
-        pytest.skip("on a user's own data")
+        pytest.skip("needs a user's data")
     if root is not None:
         config["dataset"]["root"] = str(DOWNLOADED)
     monkeypatch.setattr("urllib.request.OpenerDirector.open", no_network)
@@ -62,14 +62,14 @@ def test_training_commands_run(command: Command, tmp_path: Path, monkeypatch: py
         metrics = train(config, tmp_path / "run")
     except Refusal as refusal:
         if "no network here" in f"{refusal} {refusal.__cause__}":
-            pytest.skip("its data have not been downloaded")
+            pytest.skip("needs data that have not been downloaded")
         raise
     assert metrics["status"] == "finished"
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A tiny run of each kind of model."""
+    """Train a tiny run of each kind of model."""
     folder = tmp_path_factory.mktemp("runs")
     names = ["vae", "draw_small", "pixelcnn", "denoising_autoencoder", "classifier", "unet", "dbn", "dbn_up_down"]
     names += ["biased_mf", "autoencoder"]
@@ -80,7 +80,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def model_of(command: Command) -> str:
-    """The kind of model that a command's page and words speak of."""
+    """Return the kind of model that a command is about."""
     line = command.line
     by_word = {
         **{"text=": "text_autoencoder", "recommend": "biased_mf", "classify": "classifier", "segment": "unet"},
@@ -98,25 +98,25 @@ def model_of(command: Command) -> str:
 
 @pytest.mark.parametrize("command", commands("scalian-apply"), ids=label)
 def test_actions_run(command: Command, runs: dict[str, Path], tmp_path: Path) -> None:
-    words = [word for word in command.words[1:] if not word.startswith(("run=", "count=", "trust="))]
+    arguments = [a for a in command.words[1:] if not a.startswith(("run=", "count=", "trust="))]
     if (
-        "--help" in words
-        or PLACEHOLDER in " ".join(words)
+        "--help" in arguments
+        or PLACEHOLDER in " ".join(arguments)
         or "small_segmenter" in command.line
         or "liked=" in command.line
     ):
-        pytest.skip("has tests of its own")
+        pytest.skip("tested elsewhere")
     model = model_of(command)
     size = train_size(runs[model])
     for name in re.findall(r"(\w+\.(?:png|jpg))", command.line):
         Image.effect_noise(size, 60).save(tmp_path / name)
-    words = [re.sub(r"^labels=.*", "labels=[10]", word) for word in words]
-    words = [re.sub(r"^user=.*", "user=1", re.sub(r"^text=.*", "text=word1 word2 word3", word)) for word in words]
-    code, output = invoke(tmp_path, "scalian-apply", f"run={runs[model]}", *words)
+    for pattern, value in (("labels", "[10]"), ("user", "1"), ("text", "word1 word2 word3")):
+        arguments = [re.sub(f"^{pattern}=.*", f"{pattern}={value}", argument) for argument in arguments]
+    code, output = invoke(tmp_path, "scalian-apply", f"run={runs[model]}", *arguments)
     assert code == 0, output
 
 
 def train_size(run: Path) -> tuple[int, int]:
-    """Width and height of the images that a run learned from; of other data any."""
+    """Return the width and height of the images that a run was trained on, or 16×16 for other data."""
     shape = OmegaConf.load(run / "config.yaml").dataset.get("image_size") or [16, 16]
     return int(shape[1]), int(shape[0])

@@ -1,4 +1,4 @@
-"""Generated parts of the documentation are those of today's code and configs."""
+"""The generated parts of the documentation match the code and the configs."""
 
 import re
 import sys
@@ -20,17 +20,17 @@ def test_generated_parts_are_up_to_date() -> None:
     assert not stale, "run: python scripts/write_docs.py"
 
 
-def test_words_has_every_option_and_key() -> None:
-    words = (ROOT / "docs/words.md").read_text(encoding="utf-8")
+def test_the_page_of_options_lists_every_option_and_key() -> None:
+    page = (ROOT / "docs/words.md").read_text(encoding="utf-8")
     for group in ("model", "dataset", "loss", "experiment", "action", "trainer", "callbacks"):
         for file in (ROOT / "configs" / group).glob("*.yaml"):
-            assert f"### `{file.stem}`" in words
-    assert "| `loss.beta` | `1.0` | factor of the KL" in words
-    assert "| `model.network.latent_dim` | `20` |" in words
-    assert "| `count` | `64` | images |" in words
+            assert f"### `{file.stem}`" in page
+    assert "| `loss.beta` | `1.0` | factor of the KL" in page
+    assert "| `model.network.latent_dim` | `20` |" in page
+    assert "| `count` | `64` | images |" in page
 
 
-def test_the_keys_of_an_option_are_those_of_its_file(tmp_path: Path) -> None:
+def test_keys_defaults_and_comments_are_read_from_an_options_file(tmp_path: Path) -> None:
     file = tmp_path / "option.yaml"
     file.write_text("# What it is.\na: 1 # one\nb:\n  c: [1, 2] # two\n  d: {e: 3} # flow\n_target_: x\nf: ??? # m\n")
     assert list(write_docs.keys(file)) == [
@@ -42,14 +42,14 @@ def test_the_keys_of_an_option_are_those_of_its_file(tmp_path: Path) -> None:
     assert yaml.safe_load(file.read_text())["b"]["c"] == [1, 2]
 
 
-def test_the_readmes_floors_are_the_packages() -> None:
+def test_the_readme_shows_the_packages_floors() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rooms = [re.findall(r"`([\w/]+)`", row) for row in re.findall(r"^\| [1-8] \|(.*?)\|", readme, re.MULTILINE)]
-    assert [[room.rstrip("/") for room in floor] for floor in rooms] == [list(floor) for floor in floors.FLOORS]
+    rows = [re.findall(r"`([\w/]+)`", row) for row in re.findall(r"^\| [1-8] \|(.*?)\|", readme, re.MULTILINE)]
+    assert [[name.rstrip("/") for name in row] for row in rows] == [list(floor) for floor in floors.FLOORS]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_lead_to_existing_files_and_anchors(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target, anchor in re.findall(r"\]\((?!http)([^)#\s]*)(?:#([^)]+))?\)", text):
         file = page.parent / target if target else page
@@ -59,7 +59,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page: its headings as GitHub and the site spell them, and explicit ones."""
+    """Return the anchors of a page: its headings as GitHub and the site spell them, and explicit ones."""
     text = page.read_text(encoding="utf-8")
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings} | set(

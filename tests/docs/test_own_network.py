@@ -1,4 +1,4 @@
-"""The example networks of docs/your_network.md train, are applied and exported as the page says."""
+"""The example networks of docs/your_network.md can be trained and applied as the page says."""
 
 from pathlib import Path
 
@@ -19,14 +19,14 @@ def test_own_networks_train_and_are_applied(
     model: str, dataset: str, action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(OWN))
-    Image.effect_noise((37, 23), 60).save(tmp_path / "photo.png")  # no multiple of any stride
-    said = [f"hydra.searchpath=[file://{OWN}/configs]", f"model={model}", f"dataset={dataset}", *QUICK]
-    code, output = invoke(tmp_path, "scalian-train", *said, "hydra.run.dir=run")
+    Image.effect_noise((37, 23), 60).save(tmp_path / "photo.png")  # sides that no stride divides
+    overrides = [f"hydra.searchpath=[file://{OWN}/configs]", f"model={model}", f"dataset={dataset}", *QUICK]
+    code, output = invoke(tmp_path, "scalian-train", *overrides, "hydra.run.dir=run")
     assert code == 0, output
-    used = ["run=run", f"action={action}", "image=photo.png", f"trust={model}"]
-    code, output = invoke(tmp_path, "scalian-apply", *used)
+    arguments = ["run=run", f"action={action}", "image=photo.png", f"trust={model}"]
+    code, output = invoke(tmp_path, "scalian-apply", *arguments)
     assert code == 0, output
     assert list((tmp_path / f"run/{action}").rglob("*.png"))
-    code, output = invoke(tmp_path, "scalian-apply", *used[:1], f"action={action}")
+    code, output = invoke(tmp_path, "scalian-apply", *arguments[:1], f"action={action}")
     assert code != 0
     assert f"trust={model}" in output

@@ -1,4 +1,4 @@
-"""The Python of the documentation runs: its code blocks, one page after the other, and the notebook."""
+"""The Python code of the documentation runs: the code blocks of each page, and the notebook."""
 
 import json
 import re
@@ -16,7 +16,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of tiny runs: `images` of 28×28 grey images, and `texts`."""
+    """Return a folder with tiny runs: `images`, trained on 28×28 grey images, and `texts`."""
     folder = tmp_path_factory.mktemp("runs")
     train(tiny("vae", "dataset=fashion_mnist_sample", "trainer.limit_train_batches=1"), folder / "images")
     texts = "label,text\n" + "\n".join(f"{i % 2},the shuttle reached its orbit {'ab'[i % 2]}bc" for i in range(40))
@@ -42,7 +42,7 @@ def test_python_blocks_run(page: str, trained: Path, tmp_path: Path, monkeypatch
 
 
 def cells(notebook: Path) -> list[dict[str, Any]]:
-    """The code cells of a notebook."""
+    """Return the code cells of a notebook."""
     return [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
 
 
@@ -57,7 +57,7 @@ def test_the_notebook_has_its_outputs() -> None:
 
 
 def run_notebook(notebook: Path, quick: bool) -> dict[str, Any]:
-    """Run a notebook's code in this process; what its magics and last expressions show is left out."""
+    """Run a notebook's code in this process, without its magics and without showing results."""
     names: dict[str, Any] = {}
     for cell in cells(notebook):
         text = "".join(line for line in cell["source"] if not line.startswith("%"))
@@ -68,7 +68,7 @@ def run_notebook(notebook: Path, quick: bool) -> dict[str, Any]:
 
 
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one epoch instead of twelve."""
+    """One epoch is enough here, instead of twelve."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     names = run_notebook(NOTEBOOK, quick=True)
     assert names["metrics"]["epochs"] == 1
@@ -76,7 +76,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.slow
-def test_the_notebooks_figures_are_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebooks_stated_results_are_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     names = run_notebook(NOTEBOOK, quick=False)
     shown = "".join(line for cell in cells(NOTEBOOK) for output in cell["outputs"] for line in output.get("text", []))

@@ -1,4 +1,4 @@
-"""The documentation's site builds without a warning: every link leads to a page, every name of the reference exists."""
+"""The documentation's site builds without a warning, so every link and every name in the reference exists."""
 
 import subprocess
 import sys
@@ -11,12 +11,12 @@ tomllib = pytest.importorskip("tomllib", reason="Python ≥ 3.11 reads TOML")
 
 
 def pages(nav: list[dict[str, object]]) -> list[str]:
-    """All pages of a navigation, whose sections nest."""
-    found: list[str] = []
+    """Return all pages of a navigation, whose sections nest."""
+    result: list[str] = []
     for entry in nav:
         for value in entry.values():
-            found += pages(value) if isinstance(value, list) else [str(value)]
-    return found
+            result += pages(value) if isinstance(value, list) else [str(value)]
+    return result
 
 
 def test_every_page_is_in_the_navigation() -> None:
@@ -28,7 +28,7 @@ def test_every_page_is_in_the_navigation() -> None:
 def test_the_site_builds_strictly() -> None:
     pytest.importorskip("zensical", reason="make docs installs it")
     program = Path(sys.executable).with_name("zensical")
-    built = subprocess.run(
+    result = subprocess.run(
         [program, "build", "--clean", "--strict"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert built.returncode == 0, built.stdout + built.stderr
+    assert result.returncode == 0, result.stdout + result.stderr

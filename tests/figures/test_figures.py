@@ -1,4 +1,4 @@
-"""Figures say what they show."""
+"""Figures are labelled, and show the right data."""
 
 import numpy as np
 import pytest
@@ -30,13 +30,13 @@ def test_rows_and_pictures_carry_their_names() -> None:
 
 @pytest.mark.parametrize("size", [(28, 28), (12, 40), (40, 12)])
 @pytest.mark.parametrize("count", [1, 10])
-def test_names_of_rows_are_whole(size: tuple[int, int], count: int) -> None:
+def test_row_labels_are_not_cut_off(size: tuple[int, int], count: int) -> None:
     figure = rows_of_images({name: torch.zeros(count, 1, *size) for name in ("clean", "corrupted", "output")})
     figure.draw_without_rendering()
     assert min(axes.yaxis.label.get_window_extent().x0 for axes in figure.axes) >= 0
 
 
-def test_mistakes_say_among_how_many() -> None:
+def test_the_title_counts_mistakes_and_examples() -> None:
     probabilities = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
     figure = mistakes(torch.zeros(3, 1, 4, 4), probabilities, torch.tensor([0, 0, 1]))
     assert figure.get_suptitle() == "1 of 1 mistakes among 3 examples, the surest first"
@@ -46,7 +46,7 @@ def test_a_sweep_over_the_loss_does_not_plot_its_own_value() -> None:
     row = {"status": "finished", "best val/loss": 1.0, "test/loss": 1.0, "test/kl": 2.0, "parameters": 3}
     assert comparable([row], ["loss.beta"]) == ["test/kl"]
     assert comparable([row], ["seed"]) == ["best val/loss", "test/loss", "test/kl"]
-    other = {**row, "test/kl": None}  # of a model without one
+    other = {**row, "test/kl": None}  # a model without a KL term
     assert comparable([row, other], ["seed"]) == ["best val/loss", "test/loss"]
     assert comparable([row, {**other, "status": "failed"}], ["loss"]) == ["test/kl"]
     table = [{"job": job, "loss.beta": beta, "test/kl": 3.0 / beta} for job, beta in enumerate((1, 4))]
@@ -56,22 +56,22 @@ def test_a_sweep_over_the_loss_does_not_plot_its_own_value() -> None:
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[1, 3], [4, 0.75]]
 
 
-def test_two_swept_numbers_make_a_heat_map_and_a_search_a_cloud() -> None:
+def test_a_grid_of_two_numbers_is_a_heat_map_and_a_search_a_scatter_plot() -> None:
     grid = [{"a": str(a), "b": str(b), "test/x": 10 * a + b} for a in (0.5, 2, 10) for b in (1, 4)]
     missing = [{**row, "test/x": None} if row["a"] == "2" and row["b"] == "4" else row for row in grid]
     figure = sweep_figure(missing, ["a", "b"], ["test/x"])
     assert figure is not None
     axes = figure.axes[0]
     (image,) = axes.images
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["0.5", "2", "10"]  # as numbers, not as words
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0.5", "2", "10"]  # in numerical order
     np.testing.assert_equal(image.get_array().filled(np.nan), [[6, 9], [21, np.nan], [101, 104]])
-    found = sweep_figure([{"a": str(i), "b": str(i * i), "test/x": i} for i in range(5)], ["a", "b"], ["test/x"])
-    assert found is not None
-    np.testing.assert_array_equal(found.axes[0].collections[0].get_offsets(), [[i * i, i] for i in range(5)])
+    scatter = sweep_figure([{"a": str(i), "b": str(i * i), "test/x": i} for i in range(5)], ["a", "b"], ["test/x"])
+    assert scatter is not None
+    np.testing.assert_array_equal(scatter.axes[0].collections[0].get_offsets(), [[i * i, i] for i in range(5)])
 
 
 def test_principal_axes_do_not_depend_on_the_order_or_sign_of_the_points() -> None:
-    """By the eigenvectors of the covariance, whose signs are chosen here by hand."""
+    """They are eigenvectors of the covariance whose largest entry is positive."""
     points = torch.randn(200, 4, dtype=torch.double) * torch.tensor([0.1, 3.0, 1.0, 2.0])
     points = points - points.mean(0)
     axes = principal_axes(points)

@@ -1,4 +1,4 @@
-"""The weights of pixels between objects."""
+"""The weights of U-Net's loss for pixels between objects."""
 
 import math
 from itertools import product
@@ -51,7 +51,7 @@ def blobs(share: float) -> np.ndarray:
 
 @pytest.mark.parametrize("sigma", [1.5, 5.0])
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
-def test_border_map_is_that_of_all_pairs_of_pixels(share: float, sigma: float) -> None:
+def test_border_map_equals_brute_force(share: float, sigma: float) -> None:
     objects = blobs(share)
     expected = brute_force_nearness(objects, sigma)
     assert expected.max() > 0.1
@@ -70,7 +70,7 @@ def test_fewer_than_two_objects_have_no_border_between_them(objects: np.ndarray)
     assert not nearness(objects.astype(bool), 5.0).any()
 
 
-def test_objects_that_meet_at_a_corner_are_two() -> None:
+def test_objects_that_touch_at_a_corner_are_separate() -> None:
     near, far = math.exp(-2 / 50), math.exp(-4 / 50)  # d1 + d2 = 0 + √2 in the objects, 1 + 1 beside them
     np.testing.assert_allclose(nearness(np.eye(2, dtype=bool), 5.0), [[near, far], [far, near]], rtol=1e-6)
 

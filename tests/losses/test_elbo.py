@@ -1,4 +1,4 @@
-"""The bound against closed forms: a linear-Gaussian model, whose likelihood and posterior are known."""
+"""The bound against closed forms of a linear-Gaussian model, whose likelihood and posterior are known."""
 
 import math
 
@@ -52,7 +52,7 @@ def task_for(network: VAE) -> Variational:
 
 
 @torch.no_grad()
-def test_with_the_exact_posterior_every_bound_is_the_likelihood() -> None:
+def test_with_the_exact_posterior_every_bound_equals_the_likelihood() -> None:
     network, x = linear_gaussian(exact=True)
     expected = log_evidence(network, x)
     for samples in (1, 7):
@@ -75,7 +75,7 @@ def test_one_sample_bound_is_the_elbo_in_expectation_and_more_samples_are_tighte
 
 
 @torch.no_grad()
-def test_the_bound_does_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bound_does_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     network, x = linear_gaussian(exact=False)
     results = []
     for chunk in (10**9, 24 * 3, 1):  # all at once, three samples, one
@@ -87,7 +87,7 @@ def test_the_bound_does_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch
 
 
 @torch.no_grad()
-def test_kl_is_torchs() -> None:
+def test_the_kl_equals_torchs() -> None:
     network = DenseVAE(1, [4, 4], [8], 3)
     x = torch.rand(5, 1, 4, 4)
     mean, log_variance = network.posterior(x)
@@ -96,7 +96,7 @@ def test_kl_is_torchs() -> None:
 
 
 @torch.no_grad()
-def test_importance_ratio_is_the_densities_ratio() -> None:
+def test_the_importance_ratio_is_the_ratio_of_the_densities() -> None:
     network, x = linear_gaussian(exact=False)
     torch.manual_seed(3)
     _, log_ratio = network.importance(x, 4)
@@ -108,14 +108,14 @@ def test_importance_ratio_is_the_densities_ratio() -> None:
     torch.testing.assert_close(log_ratio, expected)
 
 
-def test_likelihoods_are_torchs() -> None:
+def test_likelihoods_equal_torchs() -> None:
     logits, x = 5 * torch.randn(3, 2, 1, 4, 4), torch.randint(2, (2, 1, 4, 4)).float()
     torch.testing.assert_close(Bernoulli()(logits, x), TorchBernoulli(logits=logits).log_prob(x).sum((-3, -2, -1)))
     expected = Normal(torch.sigmoid(logits), 0.3).log_prob(x).sum((-3, -2, -1))
     torch.testing.assert_close(Gaussian(0.3)(logits, x), expected)
 
 
-def test_beta_multiplies_the_kl_and_nothing_else() -> None:
+def test_beta_multiplies_only_the_kl() -> None:
     logits, kl, x = torch.zeros(2, 1, 2, 2), torch.tensor([[1.0, 2.0], [3.0, 0.0]]), torch.ones(2, 1, 2, 2)
     terms = ELBO(Bernoulli(), beta=4.0)(logits, kl, x, 0)
     assert float(terms.reconstruction) == pytest.approx(4 * math.log(2))  # four pixels at probability 1/2

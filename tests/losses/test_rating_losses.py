@@ -22,7 +22,7 @@ def batch(rows: int = 6, columns: int = 4) -> dict[str, Tensor]:
 def statistics(network: RatingRBM, rating: Tensor, known: Tensor) -> dict[str, np.ndarray]:
     """Return ⟨v h⟩, ⟨v⟩, ⟨h⟩ and ⟨r h⟩ over the rows, by loops over rows, columns and features."""
     weight, hidden_bias = network.weight.detach().numpy(), network.hidden_bias.detach().numpy()
-    found = {name: np.zeros_like(value.detach().numpy()) for name, value in network.named_parameters()}
+    sums = {name: np.zeros_like(value.detach().numpy()) for name, value in network.named_parameters()}
     for row, values in enumerate(rating.tolist()):
         inputs = hidden_bias.copy()
         for column, value in enumerate(values):
@@ -33,12 +33,12 @@ def statistics(network: RatingRBM, rating: Tensor, known: Tensor) -> dict[str, n
         hidden = 1 / (1 + np.exp(-inputs))
         for column, value in enumerate(values):
             if value:
-                found["weight"][3 * column + int(value) - 1] += hidden / len(rating)
-                found["visible_bias"][3 * column + int(value) - 1] += 1 / len(rating)
+                sums["weight"][3 * column + int(value) - 1] += hidden / len(rating)
+                sums["visible_bias"][3 * column + int(value) - 1] += 1 / len(rating)
             if known[row, column]:
-                found["rated_weight"][column] += hidden / len(rating)
-        found["hidden_bias"] += hidden / len(rating)
-    return found
+                sums["rated_weight"][column] += hidden / len(rating)
+        sums["hidden_bias"] += hidden / len(rating)
+    return sums
 
 
 def test_the_gradient_is_that_of_contrastive_divergence() -> None:
@@ -76,7 +76,7 @@ def test_k_grows_with_the_epoch() -> None:
     assert [loss.steps(epoch) for epoch in range(6)] == [1, 3, 5, 7, 9, 9]
 
 
-def test_outside_training_it_is_how_probable_the_targets_are() -> None:
+def test_outside_training_the_loss_is_the_negative_log_probability_of_the_targets() -> None:
     network, data = RatingRBM(2, [1.0, 2.0], 1).double(), {"known": torch.ones(2, 2, dtype=torch.bool)}
     with torch.no_grad():
         network.weight.copy_(torch.tensor([[0.3], [-0.2], [1.0], [0.5]]))
@@ -89,7 +89,7 @@ def test_outside_training_it_is_how_probable_the_targets_are() -> None:
         return 1 / (1 + math.exp(-x))
 
     first, second = sigmoid(0.7 - 0.2), sigmoid(0.7)
-    of_first = sigmoid((-0.4 + 1.0 * first) - (0.2 + 0.5 * first))  # of level 1 against level 2
+    of_first = sigmoid((-0.4 + 1.0 * first) - (0.2 + 0.5 * first))  # level 1 against level 2
     of_second = sigmoid((0.0 - 0.2 * second) - (0.1 + 0.3 * second))
     expected = -(math.log(of_first) + math.log(of_second)) / 2
     assert float(RatingDivergence()(network, data)) == pytest.approx(expected)
@@ -102,7 +102,7 @@ def test_squared_error_by_hand() -> None:
     assert float(SquaredRatingError(0.5)(network, data)) == pytest.approx(((5 - 4) ** 2 + (1 - 3) ** 2 + 0) / 2)
 
 
-def test_the_penalty_is_of_weights_and_no_biases() -> None:
+def test_the_penalty_applies_to_weights_but_not_to_biases() -> None:
     network = AutoRec(3, 2)
     data = {"rating": torch.tensor([[5.0, 0.0, 1.0]])}
     data["target"] = data["rating"]
@@ -129,11 +129,11 @@ def test_the_multinomial_bound_by_hand() -> None:
     data["target"] = torch.tensor([[0.0, 4.0, 1.0, 0.0], [5.0, 4.0, 0.0, 3.0]])
     with patch("torch.randn_like", torch.zeros_like):
         logits, kl = network.bound(data["rating"])
-        found = MultinomialELBO(beta=0.3)(network, data)
+        loss = MultinomialELBO(beta=0.3)(network, data)
     shares = torch.softmax(logits, 1)
     likelihoods = [shares[0, 1].log(), shares[1, 0].log() + shares[1, 1].log()]
     expected = sum(-likelihood + 0.3 * k for likelihood, k in zip(likelihoods, kl, strict=True)) / 2
-    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_beta_grows_with_the_epoch() -> None:

@@ -1,4 +1,4 @@
-"""Losses of segmentation against cases worked out by hand, slow twins that follow the definitions, and torch's own."""
+"""Segmentation losses against hand-computed cases, slow implementations of the definitions, and torch."""
 
 import math
 
@@ -20,7 +20,7 @@ LN2 = math.log(2)
 
 
 def balanced(loss: nn.Module) -> nn.Module:
-    """Give a loss unequal class weights: frequencies 1/10, 2/10 and 4/10, so weights 2, 1 and 1/2."""
+    """Give a loss unequal class weights of 2, 1 and 1/2, from frequencies of 1/10, 2/10 and 4/10."""
     loss.balance(torch.tensor([10, 20, 40]), torch.tensor([100, 100, 100]))
     return loss
 
@@ -50,7 +50,7 @@ def value_and_gradient(loss: nn.Module, logits: Tensor, labels: Tensor) -> tuple
     return value.detach(), gradient
 
 
-# Two classes, 2×2 pixels. Probability of class 1, and the labels, the last pixel void:
+# Two classes and 2×2 pixels: the probability of class 1, and the labels; the last pixel is void.
 #   1/2  3/4      0  1
 #   1/4   …       1  ·
 ONES = torch.tensor([[[0.5, 0.75], [0.25, 0.9]]])
@@ -94,15 +94,15 @@ def test_void_pixels_have_no_influence(loss: nn.Module) -> None:
 
 
 @every_loss
-def test_nothing_but_void_gives_zero(loss: nn.Module) -> None:
+def test_labels_that_are_void_everywhere_give_zero(loss: nn.Module) -> None:
     value, gradient = value_and_gradient(loss, *some_batch(void=1.1))
     assert value == 0
-    assert not gradient.any()  # NaN would count as true
+    assert not gradient.any()  # NaN would count as true, and fail
 
 
 @every_loss
-def test_classes_are_alike(loss: nn.Module) -> None:
-    """Renaming the classes, in logits, labels, weights and objects, renames the gradient's channels."""
+def test_losses_treat_classes_alike(loss: nn.Module) -> None:
+    """Permuting the classes in logits, labels, weights and objects permutes the gradient's channels."""
     logits, labels = some_batch()
     value, gradient = value_and_gradient(loss, logits, labels)
     order = torch.tensor([2, 0, 1])
@@ -122,7 +122,7 @@ def test_classes_are_alike(loss: nn.Module) -> None:
 
 @every_loss
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_computes_in_single_precision(loss: nn.Module, dtype: torch.dtype) -> None:
+def test_losses_compute_in_single_precision(loss: nn.Module, dtype: torch.dtype) -> None:
     logits, labels = some_batch()
     logits = logits.to(dtype)
     value, gradient = value_and_gradient(loss, logits, labels)
@@ -142,19 +142,19 @@ def test_certain_predictions_have_finite_gradients(loss: nn.Module) -> None:
     assert wrong > right + 0.5
 
 
-def test_cross_entropy_is_torchs_own() -> None:
+def test_cross_entropy_equals_torchs() -> None:
     logits, labels = some_batch()
     for smoothing in (0.0, 0.1):
-        own = F.cross_entropy(logits, labels, label_smoothing=smoothing)
-        torch.testing.assert_close(CrossEntropy(smoothing)(logits, labels), own)
+        expected = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        torch.testing.assert_close(CrossEntropy(smoothing)(logits, labels), expected)
         vectors, classes = logits[:, :, 0, 0], torch.tensor([2, 0])
-        own = F.cross_entropy(vectors, classes, label_smoothing=smoothing)
-        torch.testing.assert_close(CrossEntropy(smoothing)(vectors, classes), own)
+        expected = F.cross_entropy(vectors, classes, label_smoothing=smoothing)
+        torch.testing.assert_close(CrossEntropy(smoothing)(vectors, classes), expected)
 
 
 @pytest.mark.parametrize("loss", [CrossEntropy(), MedianFrequency(3), Focal(), UNetBorder(3)])
-def test_losses_of_two_processes_are_those_of_one(loss: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This also holds if one of them has fewer labelled pixels, or pixels of other weights."""
+def test_losses_of_two_processes_average_to_that_of_one(loss: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This also holds if one process has fewer labelled pixels, or pixels with other weights."""
     logits, labels = torch.randn(4, 3, 5, 5), torch.randint(3, (4, 5, 5))
     labels[0], labels[1, :4] = VOID, VOID
     weight = (labels != VOID).sum().float()
@@ -162,14 +162,14 @@ def test_losses_of_two_processes_are_those_of_one(loss: nn.Module, monkeypatch: 
         loss.balance(torch.tensor([70, 20, 10]), torch.tensor([100, 100, 100]))
     if type(loss) is MedianFrequency:
         weight = loss.pixel_weights(labels).sum()
-    whole = loss(logits, labels)
+    alone = loss(logits, labels)
     monkeypatch.setattr("scalian_exp.distributed.ranks.mean", lambda _: weight / 2)
     halves = [loss(logits[part], labels[part]) for part in (slice(2), slice(2, 4))]
-    assert sum(halves) / 2 == pytest.approx(float(whole), rel=1e-6)
-    assert loss.eval()(logits[:2], labels[:2]) != halves[0]  # which asks no other process
+    assert sum(halves) / 2 == pytest.approx(float(alone), rel=1e-6)
+    assert loss.eval()(logits[:2], labels[:2]) != halves[0]  # without communication in evaluation
 
 
-def test_median_frequency_counted_by_hand() -> None:
+def test_median_frequency_by_hand() -> None:
     """Two images of 4 labelled pixels: 0 0 0 1 and 0 0 2 2. Class 3 never occurs."""
     loss = MedianFrequency(4)
     loss.balance(pixels=torch.tensor([5, 1, 2, 0]), present=torch.tensor([8, 4, 4, 0]))
@@ -180,13 +180,13 @@ def test_median_frequency_counted_by_hand() -> None:
     torch.testing.assert_close(loss.weights, torch.tensor([0.9, 2.25, 1.125, 0.5625]))
 
 
-def test_median_frequency_is_torchs_weighted_mean() -> None:
+def test_median_frequency_equals_torchs_weighted_mean() -> None:
     loss = balanced(MedianFrequency(CLASSES))
     logits, labels = some_batch()
     torch.testing.assert_close(loss(logits, labels), F.cross_entropy(logits, labels, torch.tensor([2.0, 1.0, 0.5])))
 
 
-def test_classes_absent_from_training_never_matter() -> None:
+def test_classes_absent_from_training_have_no_weight() -> None:
     loss = MedianFrequency(CLASSES)
     loss.balance(torch.tensor([10, 20, 0]), torch.tensor([100, 100, 0]))
     logits, labels = some_batch()
@@ -215,7 +215,7 @@ def test_focal_without_focus_is_cross_entropy() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
-def test_weighted_sum_balances_its_parts_and_wants_two_weights() -> None:
+def test_weighted_sum_balances_its_parts_and_needs_two_weights() -> None:
     loss = balanced(mixed())
     assert loss.first.weights.tolist() == [2.0, 1.0, 0.5]
     logits, labels = some_batch()
@@ -239,8 +239,8 @@ def test_a_sum_adds_its_named_parts() -> None:
             Sum(wrong)
 
 
-def test_a_sum_is_composed_of_parts_by_name() -> None:
-    said = ["model=unet", "loss=sum", "loss/part=[focal,median_frequency]", "loss.part.focal.weight=3"]
-    loss = build("loss", OmegaConf.to_container(composed(*said).loss, resolve=True))
+def test_a_sum_is_composed_from_the_names_of_its_parts() -> None:
+    overrides = ["model=unet", "loss=sum", "loss/part=[focal,median_frequency]", "loss.part.focal.weight=3"]
+    loss = build("loss", OmegaConf.to_container(composed(*overrides).loss, resolve=True))
     logits, labels = torch.randn(2, 11, 4, 4), torch.randint(11, (2, 4, 4))
     torch.testing.assert_close(loss(logits, labels), 3 * Focal()(logits, labels) + MedianFrequency(11)(logits, labels))

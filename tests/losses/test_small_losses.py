@@ -1,4 +1,4 @@
-"""Adversarial, multinomial and other small losses and scores, by hand."""
+"""Adversarial and multinomial losses and the PSNR, against hand-computed values."""
 
 import math
 
@@ -10,7 +10,7 @@ from scalian_exp.losses.multinomial import Multinomial
 from scalian_exp.tasks.reconstruction import psnr
 
 
-def test_losses_by_hand() -> None:
+def test_adversarial_and_multinomial_losses_by_hand() -> None:
     zeros = torch.zeros(5)
     assert float(NonSaturating().discriminator(zeros, zeros)) == pytest.approx(2 * math.log(2))
     assert float(NonSaturating().generator(zeros)) == pytest.approx(math.log(2))
@@ -24,8 +24,8 @@ def test_losses_by_hand() -> None:
     expected = -(0.75 * math.log(0.5) + 0.25 * math.log(0.25))
     assert float(Multinomial()(logits, torch.tensor([[3.0, 1.0, 0.0]]))) == pytest.approx(expected)
     assert float(Multinomial()(logits, torch.zeros(1, 3))) == 0
-    with_an_empty_one = torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
-    assert float(Multinomial()(logits.expand(2, 3), with_an_empty_one)) == pytest.approx(expected)
+    with_empty_row = torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert float(Multinomial()(logits.expand(2, 3), with_empty_row)) == pytest.approx(expected)
 
 
 def test_psnr_by_hand() -> None:
