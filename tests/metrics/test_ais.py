@@ -17,7 +17,7 @@ SEEDS = 24
 
 
 @pytest.mark.parametrize("centred", [False, True])
-def test_the_partition_function_is_found(centred: bool) -> None:
+def test_the_partition_function_is_estimated(centred: bool) -> None:
     rbm = arbitrary_rbm(30, 12, 0.6, centred=centred)
     estimate = AnnealedImportanceSampling(runs=100, steps=(100, 200, 300), gibbs_steps=100)(
         rbm, torch.rand(9, 30).round()
@@ -30,7 +30,7 @@ def test_the_partition_function_is_found(centred: bool) -> None:
     assert bool(estimate.reliable)
 
 
-def test_the_partition_function_of_gaussian_units_is_found() -> None:
+def test_the_partition_function_of_gaussian_units_is_estimated() -> None:
     rbm = RBM(3, 4, Gaussian(), Bernoulli())
     with torch.no_grad():
         rbm.weight.copy_(0.7 * torch.randn(4, 3))
@@ -42,8 +42,8 @@ def test_the_partition_function_of_gaussian_units_is_found() -> None:
     assert abs(float(estimate.reverse) - exact) < 0.3
 
 
-def test_both_directions_are_unbiased_and_their_logarithms_are_off_to_either_side() -> None:
-    """Forward estimates of Z are unbiased, as are reverse ones of 1/Z if their runs start at exact samples."""
+def test_both_directions_are_unbiased_and_their_logarithms_biased_in_opposite_directions() -> None:
+    """Forward estimates of Z are unbiased, and so are reverse estimates of 1/Z if they start at exact samples."""
     runs = 100_000
     rbm, states = arbitrary_rbm(4, 3, 1.5, centred=False), all_states(4)
     rates = rbm.visible.bias(rbm.visible_mean)
@@ -58,14 +58,14 @@ def test_both_directions_are_unbiased_and_their_logarithms_are_off_to_either_sid
     assert float(of_four[0]) + 0.02 < log_ratio < -float(of_four[1]) - 0.02
 
 
-def test_the_interval_is_salakhutdinov_and_murrays_with_the_longer_arm_on_both_sides() -> None:
+def test_the_interval_is_salakhutdinov_and_murrays_made_symmetric_by_its_longer_arm() -> None:
     weights = torch.tensor([1.0, 2.0, 3.0, 2.0, 1.0, 3.0, 2.0, 2.0], dtype=torch.float64)
-    found = log_mean(weights.log())
+    interval = log_mean(weights.log())
     error = math.sqrt(4 / 7) / math.sqrt(8)  # the mean is 2
-    assert float(found.value) == pytest.approx(math.log(2))
-    assert float(found.value - found.arm) == pytest.approx(math.log(2 - 3 * error))
-    assert float(found.value + found.arm) > math.log(2 + 3 * error)
-    assert float(found.effective) == pytest.approx(16**2 / 36)
+    assert float(interval.value) == pytest.approx(math.log(2))
+    assert float(interval.value - interval.arm) == pytest.approx(math.log(2 - 3 * error))
+    assert float(interval.value + interval.arm) > math.log(2 + 3 * error)
+    assert float(interval.effective) == pytest.approx(16**2 / 36)
     assert float(log_mean(torch.zeros(5)).arm) == 0
     assert math.isinf(float(log_mean(torch.tensor([0.0, 0.0, 9.0])).arm))
     assert float(log_mean(torch.tensor([-2000.0, -2000.0])).value) == -2000
@@ -73,7 +73,7 @@ def test_the_interval_is_salakhutdinov_and_murrays_with_the_longer_arm_on_both_s
 
 @cache
 def trained(kind: str, visible: int = 40) -> tuple[RBM, Tensor]:
-    """Return an RBM of 20 hidden units, trained or not, and its data: noisy copies of eight patterns."""
+    """Return an RBM with 20 hidden units, trained or not, and its data: noisy copies of eight patterns."""
     torch.manual_seed(0)
     patterns = (torch.rand(8, visible) < 0.4).float()
     data = patterns[torch.randint(8, (2000,))]
@@ -95,19 +95,19 @@ def trained(kind: str, visible: int = 40) -> tuple[RBM, Tensor]:
 
 
 def estimates(kind: str, half: bool, steps: tuple[int, int, int]) -> tuple[float, list[LogPartition]]:
-    """Return the exact log Z, and estimates with many seeds, with base rates of the data or of a half."""
+    """Return the exact log Z, and estimates with many seeds, whose base rates are the data's means or 1/2."""
     rbm, data = trained(kind)
     rbm.visible_mean.copy_(torch.full_like(rbm.visible_mean, 0.5) if half else data.mean(0))
     estimate = AnnealedImportanceSampling(runs=100, steps=steps, gibbs_steps=20)
-    found = []
+    results = []
     for seed in range(SEEDS):
         torch.manual_seed(seed)
-        found.append(estimate(rbm, data[torch.randperm(len(data))[:100]]))
-    return float(exact_log_partition(rbm).value), found
+        results.append(estimate(rbm, data[torch.randperm(len(data))[:100]]))
+    return float(exact_log_partition(rbm).value), results
 
 
 def by_chance(cases: int) -> int:
-    """Return how many intervals of three standard deviations miss the truth in one of 1,000 such tests."""
+    """Return how many intervals of three standard deviations may miss the truth; one test in 1,000 exceeds it."""
     rate, missed, tail = 0.0027, 0, 1.0
     while tail > 1e-3:
         tail -= math.comb(cases, missed) * rate**missed * (1 - rate) ** (cases - missed)
@@ -118,31 +118,31 @@ def by_chance(cases: int) -> int:
 def check_calibration(steps: tuple[int, int, int], least: dict[str, int]) -> None:
     """Check that intervals of reliable estimates cover log Z as often as three standard deviations do."""
     reliable_misses = misses = reliable = cases = 0
-    for kind, wanted in least.items():
+    for kind, required in least.items():
         of_kind = 0
         for half in (False, True):
-            exact, found = estimates(kind, half, steps)
-            missed = [not float(each.low) <= exact <= float(each.high) for each in found]
-            of_kind += sum(bool(each.reliable) for each in found)
-            reliable_misses += sum(miss and bool(each.reliable) for miss, each in zip(missed, found, strict=True))
-            misses, cases = misses + sum(missed), cases + len(found)
-        assert of_kind >= wanted, f"{kind}: {of_kind} of {2 * SEEDS} are reliable"
+            exact, results = estimates(kind, half, steps)
+            missed = [not float(each.low) <= exact <= float(each.high) for each in results]
+            of_kind += sum(bool(each.reliable) for each in results)
+            reliable_misses += sum(miss and bool(each.reliable) for miss, each in zip(missed, results, strict=True))
+            misses, cases = misses + sum(missed), cases + len(results)
+        assert of_kind >= required, f"{kind}: {of_kind} of {2 * SEEDS} are reliable"
         reliable += of_kind
     assert reliable_misses <= by_chance(reliable)
-    assert misses <= cases // 10  # the others are rough, but no nonsense
+    assert misses <= cases // 10  # the unreliable ones are rough, but not meaningless
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
+def test_intervals_cover_the_truth_at_their_stated_rate() -> None:
     check_calibration((10, 20, 30), {"untrained": 40, "cd": 1, "pcd": 0})
 
 
 @pytest.mark.slow
-def test_intervals_of_more_temperatures_cover_the_truth_as_often_as_they_say() -> None:
+def test_intervals_with_more_temperatures_cover_the_truth_at_their_stated_rate() -> None:
     check_calibration((30, 60, 90), {"untrained": 40, "cd": 30, "pcd": 30})
 
 
 def test_a_rough_estimate_is_unreliable_and_the_truth_lies_between_the_two_directions() -> None:
-    """With few temperatures, large weights and base rates of a half, log Z is estimated nats too low."""
+    """With few temperatures, large weights and base rates of 1/2, log Z is underestimated by several nats."""
     misses = []
     for seed in range(4):
         torch.manual_seed(seed)
@@ -158,7 +158,7 @@ def test_a_rough_estimate_is_unreliable_and_the_truth_lies_between_the_two_direc
 
 
 def two_modes() -> RBM:
-    """Return an RBM whose units are all off, as the base rates have it, or all on, which is 20 times as probable."""
+    """Return an RBM whose units are all off, as under the base rates, or all on, which is 20 times as probable."""
     size, weight = 20, 6.0
     rbm = RBM(size, 1, Bernoulli(), Bernoulli())
     with torch.no_grad():
@@ -169,12 +169,12 @@ def two_modes() -> RBM:
     return rbm
 
 
-def test_reverse_runs_find_the_mode_that_all_forward_runs_missed() -> None:
+def test_reverse_runs_find_the_mode_that_the_forward_runs_missed() -> None:
     rbm, estimate = two_modes(), AnnealedImportanceSampling(steps=(5, 10, 15), gibbs_steps=50)
     exact = float(exact_log_partition(rbm).value)
     alone = estimate(rbm)
     assert float(alone.value) < exact - 1
-    assert float(alone.effective_runs) > 30  # whatever runs they are, they agree with one another
+    assert float(alone.effective_runs) > 30  # all runs are in the same mode, so they agree
     assert bool(alone.reliable)
     both = estimate(rbm, torch.ones(100, 20))
     assert float(both.value) < exact < float(both.reverse)
@@ -182,8 +182,8 @@ def test_reverse_runs_find_the_mode_that_all_forward_runs_missed() -> None:
     assert not bool(both.reliable)
 
 
-def test_chains_that_stay_in_one_mode_leave_the_forward_estimate_alone() -> None:
-    """Reverse runs from a mode of little weight give too low an estimate; the forward ones are better."""
+def test_chains_stuck_in_one_mode_do_not_spoil_the_forward_estimate() -> None:
+    """Reverse runs from a mode of little weight underestimate log Z; the forward runs are better."""
     rbm = two_modes()
     rbm.visible_mean.fill_(0.5)
     estimate = AnnealedImportanceSampling(steps=(100, 200, 300), gibbs_steps=50)(rbm, torch.zeros(100, 20))

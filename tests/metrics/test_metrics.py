@@ -9,7 +9,7 @@ from scalian_exp.metrics.latents import ActiveUnits
 from scalian_exp.metrics.means import Means
 
 
-def test_means_weigh_batches_by_their_size() -> None:
+def test_means_weight_batches_by_their_size() -> None:
     means = Means()
     means.update({"a": torch.tensor(1.0), "b": torch.tensor(10.0)}, 3)
     means.update({"a": torch.tensor(5.0), "b": torch.tensor(20.0)}, 1)
@@ -20,7 +20,7 @@ def test_means_weigh_batches_by_their_size() -> None:
     assert float(means.compute()["a"]) == 7.0
 
 
-def test_means_of_nothing_are_none() -> None:
+def test_means_without_batches_are_empty() -> None:
     assert Means().compute() == {}
 
 
@@ -34,7 +34,7 @@ def test_active_units_counts_latents_whose_mean_varies() -> None:
 
 
 def test_similarity_is_computed_in_full_precision() -> None:
-    """In bfloat16 an image would resemble itself by 0.94 only: SSIM subtracts squares."""
+    """SSIM subtracts squares, so in bfloat16 an image compared with itself would score only 0.94."""
     task = build_task(tiny("autoencoder"))
     x = torch.rand(4, 1, 28, 28)
     with torch.autocast("cpu", torch.bfloat16):

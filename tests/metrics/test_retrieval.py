@@ -1,4 +1,4 @@
-"""Nearest examples against loops over all pairs."""
+"""Nearest neighbours against loops over all pairs."""
 
 import json
 from pathlib import Path
@@ -21,23 +21,23 @@ def distance(a: np.ndarray, b: np.ndarray, kind: Distance) -> float:
 
 
 @pytest.mark.parametrize("kind", ["euclidean", "cosine"])
-@pytest.mark.parametrize("kept", [np.asarray, sparse.csr_matrix])
-def test_the_nearest_are_those_of_a_double_loop(kind: Distance, kept: type) -> None:
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix])
+def test_nearest_neighbours_equal_those_of_a_double_loop(kind: Distance, container: type) -> None:
     rng = np.random.default_rng(0)
     examples, queries = rng.normal(size=(30, 5)).astype(np.float32), rng.normal(size=(4, 5)).astype(np.float32)
     examples[7] = queries[2] = 0  # a document without known words
-    found = nearest(kept(examples), kept(queries), 6, kind)
+    result = nearest(container(examples), container(queries), 6, kind)
     for row, query in enumerate(queries):
         all_distances = sorted(distance(example, query, kind) for example in examples)
-        assert found.distances[row] == pytest.approx(all_distances[:6], abs=1e-3)
-        own = [distance(examples[index], query, kind) for index in found.indices[row]]
-        assert own == pytest.approx(all_distances[:6], abs=1e-3)
+        assert result.distances[row] == pytest.approx(all_distances[:6], abs=1e-3)
+        distances = [distance(examples[index], query, kind) for index in result.indices[row]]
+        assert distances == pytest.approx(all_distances[:6], abs=1e-3)
 
 
 def test_an_example_is_never_its_own_neighbour() -> None:
-    found = Neighbours(np.array([[0.0, 0.0, 1.0]]), np.array([[4, 2, 9]]))
-    assert without(found, 2).indices.tolist() == [[4, 9]]
-    assert without(found, 5).indices.tolist() == [[4, 2]]  # one of many equals, and not among them
+    neighbours = Neighbours(np.array([[0.0, 0.0, 1.0]]), np.array([[4, 2, 9]]))
+    assert without(neighbours, 2).indices.tolist() == [[4, 9]]
+    assert without(neighbours, 5).indices.tolist() == [[4, 2]]  # crowded out by equally near examples
 
 
 def test_more_neighbours_than_examples_are_refused() -> None:
@@ -45,8 +45,8 @@ def test_more_neighbours_than_examples_are_refused() -> None:
         nearest(np.eye(10), np.eye(10), 11)
 
 
-def test_equally_near_examples_are_not_taken_in_the_files_order(tmp_path: Path) -> None:
-    """All codes are equal, and the training file is sorted by class: its first ten would all be of class 0."""
+def test_ties_are_not_broken_by_the_order_of_the_file(tmp_path: Path) -> None:
+    """All codes are equal and the examples sorted by class, so the first ten would all be of class 0."""
     labels = np.repeat([0, 1], 100)
     split = Split(np.zeros((200, 3), np.float32), np.random.default_rng(0).random((200, 4), np.float32), labels)
     values = json.loads(Nearest().compare(split, split, tmp_path, None).read_text())
@@ -56,8 +56,8 @@ def test_equally_near_examples_are_not_taken_in_the_files_order(tmp_path: Path) 
         assert 0.1 <= of_each[0] <= 0.9
 
 
-def test_bits_tell_the_sides_of_the_median(tmp_path: Path) -> None:
-    """Codes at either side of the median have other bits, and those of a class have the same."""
+def test_bits_tell_on_which_side_of_the_median_a_code_lies(tmp_path: Path) -> None:
+    """Codes on different sides of the median have different bits, and those of one class have the same."""
     codes = np.array([[0.1, 0.1]] * 10 + [[-0.1, -0.1]] * 10, np.float32)
     train = Split(codes, codes, np.repeat([0, 1], 10))
     values = json.loads(Nearest(distance="euclidean").compare(train, train, tmp_path, None).read_text())
@@ -71,7 +71,7 @@ def test_precision_by_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", ["euclidean", "cosine"])
-def test_both_engines_find_the_same(kind: Distance) -> None:
+def test_both_engines_find_the_same_neighbours(kind: Distance) -> None:
     pytest.importorskip("faiss", reason="pip install '.[faiss]'")
     rng = np.random.default_rng(0)
     examples, queries = rng.normal(size=(50, 6)).astype(np.float32), rng.normal(size=(5, 6)).astype(np.float32)

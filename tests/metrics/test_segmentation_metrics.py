@@ -1,4 +1,4 @@
-"""Metrics of segmentation against hand-made cases and slow twins."""
+"""Segmentation metrics against hand-computed cases and slow implementations."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from scalian_exp.metrics.segmentation import boundary_f1, present, rand_error, s
 
 
 def test_scores_by_hand() -> None:
-    """Ten pixels of class 0, five of class 1, none of class 2, which is predicted once."""
+    """There are ten pixels of class 0, five of class 1, and none of class 2, which is predicted once."""
     values = scores(torch.tensor([[8, 1, 1], [2, 3, 0], [0, 0, 0]]), ["a", "b", "c"])
     assert values["iou/a"] == pytest.approx(8 / 12)
     assert values["iou/b"] == pytest.approx(3 / 6)
@@ -22,13 +22,13 @@ def test_scores_by_hand() -> None:
     assert values["fw_iou"] == pytest.approx((10 * 8 / 12 + 5 * 3 / 6) / 15)
 
 
-def test_a_class_that_is_nowhere_counts_nowhere() -> None:
+def test_a_class_that_never_occurs_is_left_out() -> None:
     values = scores(torch.tensor([[4, 0, 0], [0, 4, 0], [0, 0, 0]]))
     assert values["miou"] == 1
     assert "iou/2" not in values
 
 
-def test_confusion_counts_rows_of_truth_and_leaves_void_out() -> None:
+def test_the_confusion_matrix_has_rows_of_true_classes_and_ignores_void() -> None:
     confusion = Confusion(3)
     confusion.update(torch.tensor([[0, 1], [2, 2]]), torch.tensor([[0, 0], [2, -100]]))
     confusion.update(torch.tensor([1]), torch.tensor([2]))
@@ -38,12 +38,12 @@ def test_confusion_counts_rows_of_truth_and_leaves_void_out() -> None:
 
 
 def slow_boundary_f1(predicted: np.ndarray, truth: np.ndarray, classes: int) -> float:
-    """Pixel by pixel, pair by pair."""
+    """Compute the boundary F1 of an image by loops over pixels and pairs of them."""
     height, width = truth.shape
     tolerance = 0.0075 * (height**2 + width**2) ** 0.5
 
     def edge(ids: np.ndarray, k: int) -> list[tuple[int, int]]:
-        found = []
+        result = []
         for i in range(height):
             for j in range(width):
                 if ids[i, j] != k or truth[i, j] < 0:
@@ -51,8 +51,8 @@ def slow_boundary_f1(predicted: np.ndarray, truth: np.ndarray, classes: int) -> 
                 around = [(i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)]
                 inside = [(a, b) for a, b in around if 0 <= a < height and 0 <= b < width and truth[a, b] >= 0]
                 if any(ids[a, b] != k for a, b in inside):
-                    found.append((i, j))
-        return found
+                    result.append((i, j))
+        return result
 
     def share(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> float:
         near = [any(np.hypot(i - a, j - b) <= tolerance for a, b in others) for i, j in some]
@@ -77,46 +77,46 @@ def blobs(seed: int, size: tuple[int, int] = (40, 60), classes: int = 3) -> Tens
     return torch.from_numpy(np.array(coarse.resize(size[::-1], Image.Resampling.NEAREST))).long()
 
 
-def test_boundary_f1_against_a_slow_twin() -> None:
+def test_boundary_f1_equals_the_slow_implementation() -> None:
     truth = torch.stack([blobs(0), blobs(1)])
     predicted = torch.stack([blobs(0).roll(1, 1), blobs(2)])
     truth[:, :4, :9] = -100
-    wanted = [slow_boundary_f1(p.numpy(), t.numpy(), 3) for p, t in zip(predicted, truth, strict=True)]
-    assert boundary_f1(predicted, truth, 3).tolist() == pytest.approx(wanted, abs=1e-5)
+    expected = [slow_boundary_f1(p.numpy(), t.numpy(), 3) for p, t in zip(predicted, truth, strict=True)]
+    assert boundary_f1(predicted, truth, 3).tolist() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("size", "shift", "wanted"),
+    ("size", "shift", "expected"),
     [
-        ((120, 160), 1, 1.0),  # the diagonal is 200, θ = 1.5: one pixel is near
-        ((120, 160), 2, 0.0),  # two are not, though 1.5 rounds to 2
-        ((360, 480), 4, 1.0),  # 600, θ = 4.5
+        ((120, 160), 1, 1.0),  # the diagonal is 200 pixels, so θ = 1.5: one pixel is near
+        ((120, 160), 2, 0.0),  # two pixels are not, though 1.5 rounds to 2
+        ((360, 480), 4, 1.0),  # diagonal 600, θ = 4.5
         ((360, 480), 5, 0.0),
-        ((480, 640), 6, 1.0),  # 800, θ = 6: as far as that, and no farther
+        ((480, 640), 6, 1.0),  # diagonal 800, θ = 6, which is included
         ((480, 640), 7, 0.0),
-        ((36, 48), 0, 1.0),  # 60, θ = 0.45: they must coincide
+        ((36, 48), 0, 1.0),  # diagonal 60, θ = 0.45: boundaries must coincide
         ((36, 48), 1, 0.0),
     ],
 )
-def test_boundaries_may_be_apart_by_the_tolerance_unrounded(size: tuple[int, int], shift: int, wanted: float) -> None:
-    """Two halves, predicted with their border further to the right: all boundary pixels are that far apart."""
+def test_the_tolerance_of_boundaries_is_not_rounded(size: tuple[int, int], shift: int, expected: float) -> None:
+    """The border between two halves is predicted too far to the right, by the same distance everywhere."""
     truth, predicted = torch.zeros(2, 1, *size, dtype=torch.long)
     truth[..., 20:], predicted[..., 20 + shift :] = 1, 1
-    assert boundary_f1(predicted, truth, 2).item() == pytest.approx(wanted)
+    assert boundary_f1(predicted, truth, 2).item() == pytest.approx(expected)
 
 
 def test_a_diagonal_step_is_nearer_than_a_step_of_two() -> None:
-    """√2 ≤ 1.5 < 2, at 120×160: one pixel of class 1 in a square of class 0, all else void."""
+    """At 120×160, √2 ≤ θ = 1.5 < 2; one pixel of class 1 lies in a square of class 0, and all else is void."""
     truth = torch.full((1, 120, 160), -100)
     truth[0, 50:54, 50:54] = 0
     truth[0, 51, 51] = 1
-    for place, wanted in (((52, 52), 1.0), ((53, 51), 3 / 7)):  # of class 0 all 3 are near, and 3 of 4; class 1: 0
+    for place, expected in (((52, 52), 1.0), ((53, 51), 3 / 7)):  # class 0: all 3 are near, and 3 of 4; class 1: none
         predicted = torch.zeros(1, 120, 160, dtype=torch.long)
         predicted[0, place[0], place[1]] = 1
-        assert boundary_f1(predicted, truth, 2).item() == pytest.approx(wanted)
+        assert boundary_f1(predicted, truth, 2).item() == pytest.approx(expected)
 
 
-def test_boundary_f1_of_the_truth_is_1_and_void_counts_nowhere() -> None:
+def test_boundary_f1_of_the_truth_is_1_and_void_is_ignored() -> None:
     truth = blobs(3)[None]
     assert boundary_f1(truth, truth, 3).item() == 1
     truth[:, :, :20] = -100
@@ -125,7 +125,7 @@ def test_boundary_f1_of_the_truth_is_1_and_void_counts_nowhere() -> None:
     assert boundary_f1(other, truth, 3).item() == 1
 
 
-def test_an_image_of_void_has_no_boundary_and_no_fault() -> None:
+def test_an_image_of_void_has_a_perfect_boundary() -> None:
     truth = torch.full((2, 6, 6), -100)
     truth[1, :, 3:], truth[1, :, :3] = 2, 0
     predicted = torch.zeros(2, 6, 6, dtype=torch.long)
@@ -133,8 +133,8 @@ def test_an_image_of_void_has_no_boundary_and_no_fault() -> None:
     assert present(truth, 3).tolist() == [[False] * 3, [True, False, True]]
 
 
-def test_rand_error_of_two_objects_taken_for_one() -> None:
-    """n pixels each: 2n² true pairs, 4n² predicted ones, 2n² in common, so F1 = 2/3."""
+def test_rand_error_of_two_merged_objects() -> None:
+    """With n pixels each there are 2n² true pairs, 4n² predicted ones, and 2n² in common, so F1 = 2/3."""
     truth = torch.zeros(1, 4, 5, dtype=torch.long)
     truth[:, :, :2] = truth[:, :, 3:] = 1
     assert rand_error(torch.ones_like(truth), truth, 1).item() == pytest.approx(1 / 3)
@@ -150,7 +150,9 @@ def test_rand_error_counts_pairs() -> None:
     inside = np.flatnonzero(a)
     both = same_a = same_b = 0
     for i in inside:
-        true = a[inside] == a[i]
-        found = (b[inside] == b[i]) if b[i] else inside == i  # border pixels are alone
-        both, same_a, same_b = both + (true & found).sum(), same_a + true.sum(), same_b + found.sum()
+        theirs = a[inside] == a[i]
+        ours = (b[inside] == b[i]) if b[i] else inside == i  # border pixels are alone
+        both += (theirs & ours).sum()
+        same_a += theirs.sum()
+        same_b += ours.sum()
     assert rand_error(predicted[None], truth[None], 1).item() == pytest.approx(1 - 2 * both / (same_a + same_b))

@@ -1,4 +1,4 @@
-"""Segmentation on ImageNet backbones: DeepLab, FastFCN, pretrained weights."""
+"""Segmentation networks on ImageNet backbones: DeepLab, FastFCN, pretrained weights."""
 
 from typing import Any, Literal
 from unittest.mock import patch
@@ -14,7 +14,7 @@ from scalian_exp.networks.fcn import FCN
 from scalian_exp.networks.parts.backbones import ResNet
 
 
-def test_resnets_strides_and_torchvisions_names() -> None:
+def test_resnet_has_the_requested_stride_and_equals_torchvisions() -> None:
     from torchvision.models import resnet50
 
     x = torch.rand(1, 3, 64, 64)
@@ -30,62 +30,62 @@ def test_resnets_strides_and_torchvisions_names() -> None:
     assert torch.allclose(ours(x)[-1], y, atol=1e-4)
 
 
-@pytest.mark.parametrize(("stride", "wanted"), [(16, [2, 4, 8]), (8, [4, 8, 16])])
-def test_v3s_multi_grid(stride: Literal[8, 16], wanted: list[int]) -> None:
+@pytest.mark.parametrize(("stride", "expected"), [(16, [2, 4, 8]), (8, [4, 8, 16])])
+def test_the_multi_grid_of_deeplab_v3(stride: Literal[8, 16], expected: list[int]) -> None:
     """Chen et al. 2017, section 3.3: unit rates 1, 2, 4 times the rate of the last stage."""
     last = DeepLabV3(3, 5, 50, 1 / 32, output_stride=stride).backbone.layer4
-    assert [block.conv2.dilation[0] for block in last] == wanted  # type: ignore[union-attr, operator, index]
+    assert [block.conv2.dilation[0] for block in last] == expected  # type: ignore[union-attr, operator, index]
 
 
-def test_v2_sums_its_logits() -> None:
+def test_deeplab_v2_sums_the_logits_of_its_branches() -> None:
     network = DeepLabV2(3, 5, 50, 1 / 32).eval()
     x = torch.rand(1, 3, 65, 65)
     features = network.backbone(x)[-1]
-    wanted = sum(
+    expected = sum(
         F.conv2d(features, b.weight, b.bias, padding=r, dilation=r)
         for r, b in zip((6, 12, 18, 24), network.pyramid, strict=True)
     )  # type: ignore[arg-type]
-    corners = F.interpolate(wanted, (65, 65), mode="bilinear", align_corners=True)  # type: ignore[arg-type]
-    assert torch.allclose(network(x), corners, atol=1e-5)  # the authors' way, for sides of 8·k + 1 pixels
+    corners = F.interpolate(expected, (65, 65), mode="bilinear", align_corners=True)  # type: ignore[arg-type]
+    assert torch.allclose(network(x), corners, atol=1e-5)  # as the authors do, for sides of 8·k + 1 pixels
     network.torchvision_resize = True
-    assert torch.allclose(network(x), F.interpolate(wanted, (65, 65), mode="bilinear"), atol=1e-5)  # type: ignore[arg-type]
+    assert torch.allclose(network(x), F.interpolate(expected, (65, 65), mode="bilinear"), atol=1e-5)  # type: ignore[arg-type]
 
 
-def test_encoding_against_loops() -> None:
-    """Zhang et al. 2018, eq. 1 and 2, pixel by pixel."""
+def test_the_encoding_layer_equals_loops_over_pixels() -> None:
+    """Compare with Zhang et al. 2018, eq. 1 and 2, pixel by pixel."""
     layer = Encoding(3, 4)
     x = torch.rand(2, 3, 2, 5)
-    wanted = torch.zeros(2, 4, 3)
+    expected = torch.zeros(2, 4, 3)
     for b in range(2):
         for i in range(2):
             for j in range(5):
                 residuals = x[b, :, i, j] - layer.codewords
                 weights = torch.softmax(layer.scale * residuals.square().sum(1), 0)
-                wanted[b] += weights[:, None] * residuals
-    assert torch.allclose(layer(x), wanted, atol=1e-5)
+                expected[b] += weights[:, None] * residuals
+    assert torch.allclose(layer(x), expected, atol=1e-5)
 
 
-def test_jpu_as_the_papers_figure_four() -> None:
-    """Three maps of the finest one's size, seen by separable convolutions of dilation 1, 2, 4 and 8, side by side."""
+def test_jpu_follows_the_papers_figure_four() -> None:
+    """Three maps of the finest size go through parallel separable convolutions with dilations 1, 2, 4 and 8."""
     jpu = JPU([8, 16, 32], 6).eval()
     features = [torch.rand(1, c, s, s) for c, s in ((8, 17), (16, 9), (32, 5))]
     maps = [reduce(x) for reduce, x in zip(jpu.reduce, features, strict=True)]
     joined = torch.cat([F.interpolate(m, (17, 17), mode="bilinear", align_corners=True) for m in maps], 1)
-    wanted = []
+    expected = []
     for branch, dilation in zip(jpu.branches, (1, 2, 4, 8), strict=True):
         (depthwise, norm), (pointwise, last, _) = branch[0], branch[1]  # type: ignore[index]
         x = F.conv2d(joined, depthwise.weight, padding=dilation, dilation=dilation, groups=18)
-        wanted.append(torch.relu(last(F.conv2d(norm(x), pointwise.weight))))
-    assert torch.allclose(jpu(features), torch.cat(wanted, 1), atol=1e-5)
+        expected.append(torch.relu(last(F.conv2d(norm(x), pointwise.weight))))
+    assert torch.allclose(jpu(features), torch.cat(expected, 1), atol=1e-5)
 
 
 @pytest.mark.parametrize(("stride", "rates"), [(16, [1, 6, 12, 18]), (8, [1, 12, 24, 36])])
-def test_asppss_rates(stride: Literal[8, 16], rates: list[int]) -> None:
+def test_the_dilations_of_aspp(stride: Literal[8, 16], rates: list[int]) -> None:
     branches = DeepLabV3(3, 5, 50, 1 / 32, output_stride=stride).aspp.branches
     assert [branch[0].dilation[0] for branch in branches] == rates  # type: ignore[index]
 
 
-def test_largefov_sees_far_at_stride_8() -> None:
+def test_largefov_has_stride_8_and_dilation_12() -> None:
     network = LargeFOV(3, 5, 1 / 32).eval()
     x = torch.rand(1, 3, 65, 65)
     sizes = []
@@ -106,14 +106,14 @@ def test_weights_that_cannot_fit_are_refused() -> None:
         FastFCN(3, 5, pretrained=True)
 
 
-def test_weights_that_cannot_be_had_are_named() -> None:
+def test_unavailable_weights_are_named() -> None:
     network = LargeFOV(3, 5, pretrained=True)
     gone = patch("torchvision.models.VGG16_Weights.get_state_dict", side_effect=OSError("no route"))
     with gone, pytest.raises(ValueError, match=r"vgg16-.*pth"):
         network.load_pretrained()
 
 
-def test_vgg_weights_go_where_they_belong() -> None:
+def test_vgg_weights_are_loaded_into_the_right_layers() -> None:
     from torchvision.models import vgg16
 
     theirs = vgg16()

@@ -1,4 +1,4 @@
-"""Noise follows the paper's definitions and is drawn anew at each call."""
+"""Noise follows its definition and is redrawn at each call."""
 
 import torch
 
@@ -13,19 +13,19 @@ def test_masking_sets_a_fraction_to_zero_and_leaves_the_rest() -> None:
     assert torch.equal(y[y != 0], X[y != 0])
 
 
-def test_salt_and_pepper_is_a_fair_coin() -> None:
+def test_salt_and_pepper_are_equally_frequent() -> None:
     y = SaltAndPepper(0.4)(X)
     assert abs(float((y == 0).float().mean()) - 0.2) < 0.01
     assert abs(float((y == 1).float().mean()) - 0.2) < 0.01
     assert abs(float((y == X).float().mean()) - 0.6) < 0.01
 
 
-def test_gaussian_noise_has_its_deviation() -> None:
+def test_gaussian_noise_has_its_standard_deviation() -> None:
     difference = GaussianNoise(0.25)(X) - X
     assert abs(float(difference.std()) - 0.25) < 0.005
     assert abs(float(difference.mean())) < 0.01
 
 
-def test_each_call_draws_anew() -> None:
+def test_each_call_draws_new_noise() -> None:
     for corruption in (Masking(0.5), SaltAndPepper(0.5), GaussianNoise(0.5)):
         assert not torch.equal(corruption(X), corruption(X))

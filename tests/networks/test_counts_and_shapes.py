@@ -25,7 +25,7 @@ def test_counts_of_the_papers() -> None:
 
 
 @pytest.mark.parametrize(("size", "channels"), product([(28, 28), (7, 7), (9, 14), (5, 31)], [1, 3]))
-def test_convolutions_take_any_size_and_channels(size: tuple[int, int], channels: int) -> None:
+def test_convolutional_networks_take_any_size_and_number_of_channels(size: tuple[int, int], channels: int) -> None:
     x = torch.rand(2, channels, *size)
     assert ConvAutoencoder(channels, size, [4, 6], [8], 3)(x).shape == x.shape
     network = ConvVAE(channels, size, [4, 6], [8], 3)
@@ -36,7 +36,7 @@ def test_convolutions_take_any_size_and_channels(size: tuple[int, int], channels
     assert network.importance(x, 4)[0].shape == (4, *x.shape)
 
 
-def test_a_pyramid_without_a_top_is_refused() -> None:
+def test_too_many_levels_for_the_image_size_are_refused() -> None:
     with pytest.raises(ValueError, match="at most 3 levels"):
         ConvVAE(1, [28, 8], [4, 4, 4, 4], [8], 3)
 
@@ -63,8 +63,8 @@ def test_a_vae_starts_near_the_mean_image() -> None:
     assert abs(float(torch.sigmoid(convolutional.decode(torch.zeros(1, 4))).mean()) - 0.9) < 0.05
 
 
-def test_a_denoising_autoencoder_is_no_linear_map() -> None:
-    """Without hidden layers or nonlinear units, a code of a thousand numbers would be worth no more than a matrix."""
+def test_a_denoising_autoencoder_is_not_linear() -> None:
+    """Without nonlinear units, even a code of a thousand numbers could do no more than a matrix."""
     network = build_task(tiny("denoising_autoencoder")).network
     a, b = torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)
     middle = (network(a) + network(b)) / 2
@@ -72,7 +72,7 @@ def test_a_denoising_autoencoder_is_no_linear_map() -> None:
 
 
 @pytest.mark.parametrize("size", [(28, 28), (64, 64), (33, 50)])
-def test_a_gan_of_any_size(size: tuple[int, int]) -> None:
+def test_a_gan_draws_images_of_any_size(size: tuple[int, int]) -> None:
     network = GAN(3, size, [4, 6, 8], latent_dim=5)
     images = network.sample(7)
     assert images.shape == (7, 3, *size)
@@ -80,7 +80,7 @@ def test_a_gan_of_any_size(size: tuple[int, int]) -> None:
     assert network.discriminator(images).shape == (7,)
 
 
-def test_dcgans_counts() -> None:
+def test_parameter_counts_of_dcgan() -> None:
     """Weights and batch norms are counted by hand, for the paper's 64×64 network with three channels."""
     network = GAN(3, [64, 64], [128, 256, 512, 1024], latent_dim=100)
     maps = 16 * (1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3) + (512 + 256 + 128 + 3)

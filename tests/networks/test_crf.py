@@ -1,4 +1,4 @@
-"""The CRF against loops over all pairs of pixels; the lattice against its paper's definition and exact Gaussians."""
+"""The CRF against loops over all pairs of pixels; the lattice against its definition and exact Gaussians."""
 
 import math
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def scene(height: int, width: int, classes: int, channels: int = 3) -> tuple[Ten
 
 
 def naive_marginals(logits: Tensor, image: Tensor, crf: DenseCRF) -> np.ndarray:
-    """Run algorithm 1 as loops over pixels i, j and classes l, adding the Potts costs of eq. 6 class by class."""
+    """Run algorithm 1 as loops over pixels i, j and classes, adding the Potts costs of eq. 6 class by class."""
     classes, height, width = logits.shape
     pixels = [(x, y, *(255 * image[:, y, x].double()).tolist()) for y in range(height) for x in range(width)]
     count = len(pixels)
@@ -54,7 +54,7 @@ def naive_marginals(logits: Tensor, image: Tensor, crf: DenseCRF) -> np.ndarray:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_mean_field_is_the_naive_loops(channels: int) -> None:
+def test_mean_field_equals_the_naive_loops(channels: int) -> None:
     logits, images = scene(12, 12, 3, channels)
     crf = DenseCRF(3, 4.0, 5.0, 20.0, 2.0, 1.5, gaussian=ExactGaussian)
     expected = torch.from_numpy(naive_marginals(logits[0], images[0], crf)).float()
@@ -63,21 +63,21 @@ def test_mean_field_is_the_naive_loops(channels: int) -> None:
 
 
 def basis(d: int) -> np.ndarray:
-    """Return orthonormal rows times the width of the blur: features (d) → coordinates (d + 1) that sum to 0."""
+    """Return orthonormal rows, scaled by the blur's width, that map d features to d + 1 coordinates of sum 0."""
     rows = [np.r_[np.ones(k), -k, np.zeros(d - k)] / math.sqrt(k * (k + 1)) for k in range(1, d + 1)]
     return math.sqrt(2 / 3) * (d + 1) * np.stack(rows)
 
 
 def naive_lattice(features: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Filter as in Adams et al. 2010, section 3, with the lattice's points in a dictionary by all d + 1 coordinates."""
+    """Filter as in Adams et al. 2010, section 3, with the lattice in a dictionary from coordinates to values."""
     d = features.shape[1]
     lattice: dict[tuple[int, ...], np.ndarray] = {}
     simplices = []
     for feature, value in zip(features, values, strict=True):
         position = feature @ basis(d)
         corner = np.round(position / (d + 1)) * (d + 1)
-        order = np.argsort(corner - position)  # the largest differences position − corner first
-        excess = int(corner.sum()) // (d + 1)  # back to a sum of 0 where rounding moved the most
+        order = np.argsort(corner - position)  # largest position − corner first
+        excess = int(corner.sum()) // (d + 1)  # restore a sum of 0 where rounding changed the most
         corner[order[d + 1 - excess :] if excess > 0 else order[:-excess]] -= (d + 1) * np.sign(excess)
         order = np.argsort(corner - position)
         corners = [corner + r - (d + 1) * np.isin(np.arange(d + 1), order[d + 1 - r :]) for r in range(d + 1)]
@@ -103,12 +103,12 @@ def assert_as_in_the_paper(features: Tensor) -> None:
 
 
 @pytest.mark.parametrize(("dimensions", "spread"), [(1, 3.0), (2, 2.0), (3, 1.0), (5, 0.7), (5, 60.0), (8, 0.4)])
-def test_the_lattice_is_the_papers(dimensions: int, spread: float) -> None:
+def test_the_lattice_follows_the_paper(dimensions: int, spread: float) -> None:
     assert_as_in_the_paper(spread * torch.randn(150, dimensions))
 
 
-def test_opposite_edges_of_the_lattice_are_no_neighbours() -> None:
-    """Where the lattice's points fill a box of 3×1 steps, one step too far must not end in the next row."""
+def test_opposite_edges_of_the_lattice_are_not_neighbours() -> None:
+    """If the lattice's points fill a box of 3×1 steps, one step beyond it must not land in the next row."""
     steps = torch.tensor([1.0, 0.0]) + torch.tensor([3.0, 1.0]) * torch.rand(100, 2)  # along two of three directions
     coordinates = steps.sum(1, keepdim=True) - 3 * F.pad(steps, (0, 1))
     features = coordinates.double() @ torch.linalg.pinv(torch.from_numpy(basis(2)))
@@ -116,7 +116,7 @@ def test_opposite_edges_of_the_lattice_are_no_neighbours() -> None:
 
 
 @pytest.mark.parametrize("gaussian", FILTERS)
-def test_points_far_apart_keep_their_values_and_equal_ones_share_them(gaussian: Callable[[Tensor], Filter]) -> None:
+def test_distant_points_keep_their_values_and_equal_points_share_them(gaussian: Callable[[Tensor], Filter]) -> None:
     features = 1000 * torch.tensor([[0.0, 0, 0], [0, 0, 0], [1, 0, 0], [0, -1, 0], [0, 0, 1]])
     values = torch.tensor([[1.0, 0], [3, 0], [5, 1], [7, 2], [9, 3]])
     expected = torch.tensor([[2.0, 0], [2, 0], [5, 1], [7, 2], [9, 3]])
@@ -130,7 +130,7 @@ def test_a_constant_stays_constant_away_from_the_border(gaussian: Callable[[Tens
     assert (filtered[18:-18, 18:-18] / 7 - 1).abs().max() < tolerance
 
 
-def test_the_lattice_labels_as_exact_gaussians_do() -> None:
+def test_the_lattice_gives_the_labels_of_exact_gaussians() -> None:
     logits, images = scene(45, 60, 12)
     exact = DenseCRF(iterations=5, gaussian=ExactGaussian)(logits, images).argmax(1)
     assert (exact == logits.argmax(1)).float().mean() < 0.9
@@ -143,7 +143,7 @@ def test_classes_are_treated_alike() -> None:
     torch.testing.assert_close(DenseCRF()(logits[:, order], images), DenseCRF()(logits, images)[:, order])
 
 
-def test_a_batch_is_a_loop_over_images() -> None:
+def test_a_batch_equals_a_loop_over_images() -> None:
     scenes = [scene(15, 21, 4) for _ in range(3)]
     logits, images = (torch.cat(parts) for parts in zip(*scenes, strict=True))
     expected = torch.cat([DenseCRF()(*one) for one in scenes])
@@ -158,7 +158,7 @@ def test_any_size_gives_probabilities(size: tuple[int, int]) -> None:
     torch.testing.assert_close(marginals.sum(1), torch.ones(2, *size))
 
 
-def test_low_precision_and_autocast_change_nothing() -> None:
+def test_low_precision_and_autocast_do_not_change_the_result() -> None:
     logits, images = scene(12, 12, 3)
     logits, images = logits.bfloat16().requires_grad_(), images.bfloat16()
     crf = DenseCRF(gaussian=ExactGaussian)
@@ -170,17 +170,17 @@ def test_low_precision_and_autocast_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("gaussian", [PermutohedralLattice, ExactGaussian])
-def test_all_that_it_makes_lies_where_its_input_lies(gaussian: type) -> None:
-    """Any tensor created without its input's device lands on another device here, as it would on a GPU, and fails."""
+def test_all_tensors_are_created_on_the_inputs_device(gaussian: type) -> None:
+    """With another default device, any tensor created without the input's device fails, as it would on a GPU."""
     logits, images = scene(12, 12, 3)
     crf = DenseCRF(gaussian=gaussian)
-    wanted = crf(logits, images)
+    expected = crf(logits, images)
     with torch.device("meta"):
-        found = crf(logits, images)
-    assert torch.equal(found, wanted)
+        result = crf(logits, images)
+    assert torch.equal(result, expected)
 
 
-def test_what_cannot_work_is_refused() -> None:
+def test_wrong_sizes_and_features_are_refused() -> None:
     with pytest.raises(ValueError, match="resize the logits"):
         DenseCRF()(torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 8, 8))
     for wrong in (torch.tensor([[0.0], [1e9]]), torch.tensor([[0.0], [math.nan]]), 1e5 * torch.randn(9, 5)):
@@ -189,7 +189,7 @@ def test_what_cannot_work_is_refused() -> None:
 
 
 @pytest.mark.parametrize("size", [(45, 60), (90, 71)])
-def test_marginals_are_those_of_the_authors_code(size: tuple[int, int]) -> None:
+def test_marginals_equal_those_of_the_authors_code(size: tuple[int, int]) -> None:
     densecrf = pytest.importorskip("pydensecrf.densecrf", reason="pip install 'scalian-exp[crf]' to compare with it")
     logits, images = scene(*size, 12)
     height, width = size

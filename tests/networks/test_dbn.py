@@ -1,7 +1,7 @@
-"""Stacks of RBMs against sums over all states."""
+"""Deep belief networks against sums over all states."""
 
 import torch
-from small_networks import all_states, arbitrary_rbm
+from small_networks import all_states, arbitrary_rbm, count
 from torch import Tensor
 
 from scalian_exp.metrics.ais import exact_log_partition
@@ -18,8 +18,8 @@ def stack(*hidden: int) -> DeepBeliefNetwork:
 
 
 def test_parameter_counts() -> None:
-    for hidden, count in (([500], 393_284), ([500, 500, 2000], 393_284 + 251_000 + 1_002_500)):
-        assert sum(p.numel() for p in DeepBeliefNetwork(1, [28, 28], hidden).parameters()) == count
+    assert count(DeepBeliefNetwork(1, [28, 28], [500])) == 393_284
+    assert count(DeepBeliefNetwork(1, [28, 28], [500, 500, 2000])) == 393_284 + 251_000 + 1_002_500
 
 
 def exact_log_likelihood(network: DeepBeliefNetwork) -> Tensor:
@@ -38,10 +38,10 @@ def test_the_bound_of_a_stack_is_below_its_likelihood() -> None:
     bounds = torch.stack([network.log_likelihood_bound(images, log_z) for _ in range(2000)]).mean(0).float()
     exact = exact_log_likelihood(network)
     assert (bounds < exact + 0.05).all()
-    assert (exact - bounds).max() > 0.1  # weights that don't match leave a gap
+    assert (exact - bounds).max() > 0.1  # unless the weights match, there is a gap
 
 
-def test_with_tied_weights_every_draw_gives_the_likelihood_itself() -> None:
+def test_with_tied_weights_every_draw_gives_the_exact_likelihood() -> None:
     """Hinton et al. 2006, section 4: a second RBM initialised as the first one upside down changes nothing."""
     network, images = stack(3, 4), all_states(4).view(-1, 1, 2, 2)
     first, second = network.rbms
@@ -55,16 +55,16 @@ def test_with_tied_weights_every_draw_gives_the_likelihood_itself() -> None:
     torch.testing.assert_close(exact_log_likelihood(network), alone, rtol=1e-4, atol=1e-4)
 
 
-def test_samples_of_a_stack_have_its_distribution() -> None:
+def test_samples_of_a_stack_follow_its_distribution() -> None:
     network = stack(3, 2)
     for rbm in network.rbms:
         rbm.visible_mean.fill_(0.5)
-    means = network.sample(20_000, steps=20).flatten(1)  # of p(v|h), for drawn h
+    means = network.sample(20_000, steps=20).flatten(1)  # means of p(v|h) for sampled h
     expected = exact_log_likelihood(network).exp() @ all_states(4)
     torch.testing.assert_close(means.mean(0), expected, rtol=0, atol=0.03)
 
 
-def test_completion_keeps_what_is_known_and_finds_the_conditional_mean() -> None:
+def test_completion_keeps_known_pixels_and_gives_the_conditional_mean() -> None:
     network = DeepBeliefNetwork(1, [2, 2], [3])
     with torch.no_grad():
         network.rbms[0].load_state_dict(arbitrary_rbm(centred=False).state_dict())
@@ -79,7 +79,7 @@ def test_completion_keeps_what_is_known_and_finds_the_conditional_mean() -> None
     torch.testing.assert_close(completed.flatten(1).mean(0), expected, rtol=0, atol=0.06)
 
 
-def test_completion_draws_labels_that_it_does_not_know() -> None:
+def test_completion_samples_unknown_labels() -> None:
     network = LabelledDBN(1, [2, 2], [3], num_classes=2)
     top = network.rbms[-1]
     with torch.no_grad():
@@ -96,7 +96,7 @@ def test_completion_draws_labels_that_it_does_not_know() -> None:
     torch.testing.assert_close(completed.flatten(1).mean(0), expected, rtol=0, atol=0.03)
 
 
-def test_denoising_finds_the_mean_given_noisy_pixels() -> None:
+def test_denoising_gives_the_mean_given_noisy_pixels() -> None:
     network = DeepBeliefNetwork(1, [2, 2], [3])
     with torch.no_grad():
         network.rbms[0].load_state_dict(arbitrary_rbm(centred=False).state_dict())
@@ -105,11 +105,11 @@ def test_denoising_finds_the_mean_given_noisy_pixels() -> None:
     noisy = torch.tensor([1.0, 0.0, 0.0, 1.0])
     given = torch.where(vs == noisy, 1 - flipped, flipped).prod(1)
     expected = (prior * given) @ vs / (prior * given).sum()
-    found = network.denoise(noisy.view(1, 1, 2, 2).expand(3000, 1, 2, 2), flipped, steps=40)
-    torch.testing.assert_close(found.flatten(1).mean(0), expected, rtol=0, atol=0.03)
+    denoised = network.denoise(noisy.view(1, 1, 2, 2).expand(3000, 1, 2, 2), flipped, steps=40)
+    torch.testing.assert_close(denoised.flatten(1).mean(0), expected, rtol=0, atol=0.03)
 
 
-def test_filters_of_deeper_layers_go_through_the_layers_below() -> None:
+def test_filters_of_deeper_layers_are_projected_through_the_layers_below() -> None:
     network = stack(3, 2)
     lower, upper = network.rbms
     by_hand = torch.stack([sum(upper.weight[j, k] * lower.weight[k] for k in range(3)) for j in range(2)])  # type: ignore[misc]

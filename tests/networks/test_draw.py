@@ -1,4 +1,4 @@
-"""DRAW against loops over pixels, filters and glimpses, against a VAE, and by the paper's parameter counts."""
+"""DRAW against the paper's parameter counts, a VAE, and the densities along its path."""
 
 from itertools import product
 from typing import Any
@@ -26,7 +26,7 @@ def test_counts_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize(("size", "height", "width"), [(2, 28, 28), (5, 28, 28), (12, 32, 20)])
-def test_windows_start_in_the_middle_without_gaps(size: int, height: int, width: int) -> None:
+def test_windows_start_in_the_middle_and_cover_it_without_gaps(size: int, height: int, width: int) -> None:
     grid = GaussianGrid(size, (height, width))
     left, top, right, bottom = grid.box(grid.start()).tolist()
     assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((width / 2, height / 2))
@@ -36,7 +36,7 @@ def test_windows_start_in_the_middle_without_gaps(size: int, height: int, width:
 
 
 class FirstStep(nn.Module):
-    """Output of an LSTM after one step from zero, on a function of the input."""
+    """Output of an LSTM after one step from the zero state, applied to a function of the input."""
 
     def __init__(self, cell: nn.LSTMCell, fed: Any):
         super().__init__()
@@ -68,7 +68,7 @@ def test_one_glimpse_without_attention_is_a_vae() -> None:
 
 
 @torch.no_grad()
-def test_the_importance_ratio_is_that_of_the_densities_along_the_path() -> None:
+def test_the_importance_ratio_is_the_ratio_of_the_densities_along_the_path() -> None:
     x = torch.rand(3, 2, 5, 6)
     for network in draw_networks(2, (5, 6)):
         torch.manual_seed(4)
@@ -84,7 +84,7 @@ def test_the_importance_ratio_is_that_of_the_densities_along_the_path() -> None:
 
 
 @torch.no_grad()
-def test_one_sample_is_the_elbo_in_expectation_and_more_are_tighter() -> None:
+def test_one_sample_gives_the_elbo_in_expectation_and_more_tighten_the_bound() -> None:
     x = torch.bernoulli(torch.rand(1, 1, 4, 4)).repeat(6000, 1, 1, 1)
     for network in draw_networks(1, (4, 4)):
         for name, parameter in network.named_parameters():
@@ -100,7 +100,7 @@ def test_one_sample_is_the_elbo_in_expectation_and_more_are_tighter() -> None:
 
 
 @torch.no_grad()
-def test_noise_is_drawn_anew_at_every_glimpse_and_for_every_image() -> None:
+def test_noise_is_independent_between_glimpses_and_images() -> None:
     for network in draw_networks(1, (7, 7), glimpses=50):
         noise = network.noise(40)
         assert noise.shape == (50, 40, 2)
@@ -112,7 +112,7 @@ def test_noise_is_drawn_anew_at_every_glimpse_and_for_every_image() -> None:
 
 @pytest.mark.parametrize(("channels", "size"), DRAW_SIZES)
 @torch.no_grad()
-def test_codes_decode_to_the_drawing_of_the_means(channels: int, size: tuple[int, int]) -> None:
+def test_codes_decode_to_the_drawing_of_the_posterior_means(channels: int, size: tuple[int, int]) -> None:
     x = torch.rand(4, channels, *size)
     for network in draw_networks(channels, size):
         codes = network.encode(x)
@@ -132,7 +132,7 @@ def test_codes_decode_to_the_drawing_of_the_means(channels: int, size: tuple[int
 
 
 @torch.no_grad()
-def test_windows_are_where_the_paint_goes() -> None:
+def test_paint_is_applied_only_inside_the_window() -> None:
     """With a narrow window in the lower left corner, nothing changes elsewhere."""
     network = DRAW(1, [20, 20], 3, 6, 2, read_size=2, write_size=3)
     network.write_head.weight.zero_()

@@ -35,7 +35,7 @@ def slow_filters(parameters: Tensor, size: int, height: int, width: int) -> tupl
 
 
 @pytest.mark.parametrize(("size", "height", "width"), [(2, 7, 7), (5, 28, 20), (3, 6, 11)])
-def test_filters_are_those_of_a_double_loop(size: int, height: int, width: int) -> None:
+def test_filters_equal_those_of_a_double_loop(size: int, height: int, width: int) -> None:
     grid, parameters = GaussianGrid(size, (height, width)), 0.4 * torch.randn(4, 5)
     filters = grid(parameters)
     images, patches = torch.rand(4, 3, height, width), torch.randn(4, 3, size, size)
@@ -51,7 +51,7 @@ def test_filters_are_those_of_a_double_loop(size: int, height: int, width: int) 
             torch.testing.assert_close(written[b, :, c].double(), picture, rtol=1e-3, atol=1e-4)
 
 
-def test_filters_of_half_precision_networks_are_placed_exactly() -> None:
+def test_filters_of_half_precision_networks_are_placed_precisely() -> None:
     parameters = torch.tensor([[0.25, -0.5, -2.0, -2.0, 0.5]])
     exact, half = (
         GaussianGrid(5, (300, 300))(parameters),
@@ -61,7 +61,7 @@ def test_filters_of_half_precision_networks_are_placed_exactly() -> None:
     assert half.rows.dtype == half.intensity.dtype == torch.bfloat16
 
 
-def test_rows_of_filters_are_normalised_wherever_they_lie() -> None:
+def test_filters_are_normalised_even_far_outside_the_image() -> None:
     extreme = torch.tensor([[0.0, 0.0, -9.0, 0.0, 0.0], [5.0, -7.0, -50.0, 3.0, 0.0], [1e9, 0.0, 40.0, 60.0, 80.0]])
     filters = GaussianGrid(4, (9, 5))(extreme.requires_grad_())
     for bank in (filters.rows, filters.columns):
@@ -71,7 +71,7 @@ def test_rows_of_filters_are_normalised_wherever_they_lie() -> None:
     assert extreme.grad.isfinite().all()
 
 
-def test_reading_what_was_written_with_narrow_filters_gives_it_back() -> None:
+def test_reading_with_narrow_filters_inverts_writing() -> None:
     """With a filter on every pixel, the image passes through unchanged, and γ is undone by 1/γ."""
     parameters = torch.tensor([[0.0, 0.0, -6.0, 0.0, 0.7]])
     filters = GaussianGrid(6, (6, 6))(parameters)
@@ -82,7 +82,7 @@ def test_reading_what_was_written_with_narrow_filters_gives_it_back() -> None:
 
 def test_the_box_of_a_window_spans_its_filters() -> None:
     grid = GaussianGrid(5, (20, 28))
-    assert grid.box(torch.zeros(5)).tolist() == [0, -4, 28, 24]  # as wide as the longer side, about the middle
+    assert grid.box(torch.zeros(5)).tolist() == [0, -4, 28, 24]  # as wide as the longer side, and centred
     left, top, right, bottom = grid.box(torch.tensor([0.5, 0.0, 0.0, -math.log(4), 0.0])).tolist()
     assert (left + right) / 2 == pytest.approx(29 / 2 * 1.5 - 0.5)
     assert (top + bottom) / 2 == pytest.approx(10)
@@ -94,15 +94,15 @@ def slow_read(network: Any, x: Tensor, error: Tensor, output: Tensor) -> Tensor:
     if isinstance(network, DRAWWithoutAttention):
         return torch.cat([x.transpose(1, 2).flatten(1), error.transpose(1, 2).flatten(1)], 1)
     parameters = network.read_head(output)
-    seen = []
+    inputs = []
     for b in range(len(x)):
         columns, rows, intensity = (
             slow.float() if isinstance(slow, Tensor) else slow
             for slow in slow_filters(parameters[b], network.reading.size, *x.shape[2:])
         )
         glimpses = [intensity * rows @ channel @ columns.T for channel in (*x[b], *error[b])]
-        seen.append(torch.stack(glimpses, 1).flatten())  # row by row, then channel by channel
-    return torch.stack(seen)
+        inputs.append(torch.stack(glimpses, 1).flatten())  # row by row, then channel by channel
+    return torch.stack(inputs)
 
 
 def slow_write(network: Any, output: Tensor) -> Tensor:
@@ -123,8 +123,8 @@ def slow_write(network: Any, output: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(("channels", "size"), DRAW_SIZES)
 @torch.no_grad()
-def test_glimpses_are_those_of_the_papers_equations(channels: int, size: tuple[int, int]) -> None:
-    """Eq. 3 to 8 and 10 are computed one by one, with torch's own cells, normal distributions and the same noise."""
+def test_glimpses_follow_the_papers_equations(channels: int, size: tuple[int, int]) -> None:
+    """Compute eq. 3 to 8 and 10 one by one, with torch's LSTM cells and normal distributions and the same noise."""
     x = torch.rand(4, channels, *size)
     for network in draw_networks(channels, size):
         network.start_from(torch.rand(channels, *size))

@@ -1,4 +1,4 @@
-"""Networks that predict ratings, against counts, closed forms and slow twins."""
+"""Networks that predict ratings, against parameter counts, closed forms and slow implementations."""
 
 import itertools
 import math
@@ -59,13 +59,13 @@ def energy(network: RatingRBM, row: Tensor, hidden: tuple[int, ...], known: Tens
 @pytest.mark.parametrize("conditional", [False, True])
 def test_free_energy_sums_over_all_hidden_states(conditional: bool) -> None:
     network, ratings = machine(conditional=conditional), table()
-    ratings[2] = 0  # somebody without any rating
+    ratings[2] = 0  # a user without ratings
     known = (ratings > 0) | (torch.rand_like(ratings) < 0.3)
-    found = network.free_energy(network.rated(ratings), known)
+    energies = network.free_energy(network.rated(ratings), known)
     for row in range(len(ratings)):
         states = itertools.product((0, 1), repeat=3)
         sums = [-energy(network, ratings[row], state, known[row]) for state in states]
-        assert float(found[row]) == pytest.approx(-math.log(sum(math.exp(value) for value in sums)))
+        assert float(energies[row]) == pytest.approx(-math.log(sum(math.exp(value) for value in sums)))
 
 
 def test_codes_and_predictions_by_hand() -> None:
@@ -87,7 +87,7 @@ def test_codes_and_predictions_by_hand() -> None:
     assert 1 <= float(predicted.min()) <= float(predicted.max()) <= 5
 
 
-def test_extreme_machines_stay_on_the_scale() -> None:
+def test_predictions_of_extreme_weights_stay_on_the_scale() -> None:
     network = machine()
     with torch.no_grad():
         network.weight.mul_(1e3)
@@ -95,7 +95,7 @@ def test_extreme_machines_stay_on_the_scale() -> None:
     assert 1 <= float(predicted.min()) <= float(predicted.max()) <= 5
 
 
-def test_what_is_not_rated_is_absent() -> None:
+def test_unrated_columns_have_no_influence() -> None:
     """Weights of a column that a row hasn't rated change neither its features nor its free energy."""
     network, ratings = machine(), table()
     ratings[:, 3] = 0
@@ -107,7 +107,7 @@ def test_what_is_not_rated_is_absent() -> None:
     assert torch.equal(before[1], network.free_energy(network.rated(ratings)))
 
 
-def test_gibbs_steps_keep_the_joint_distribution() -> None:
+def test_gibbs_steps_preserve_the_joint_distribution() -> None:
     """A row with two ratings has 25 joint states; chains that start from the exact distribution keep it."""
     network = machine(columns=3)
     states = list(itertools.product(range(5), repeat=2))
@@ -122,7 +122,7 @@ def test_gibbs_steps_keep_the_joint_distribution() -> None:
     assert float((counts - exact).abs().max()) < 0.012
 
 
-def test_a_machine_starts_from_the_shares_of_the_levels() -> None:
+def test_biases_start_from_the_frequencies_of_the_levels() -> None:
     network, ratings = machine(), table(2000, 5, 0.5)
     network.start_from(ratings)
     shares = torch.softmax(network.visible_bias.view(5, 5), 1)
@@ -137,7 +137,7 @@ def test_a_machine_starts_from_the_shares_of_the_levels() -> None:
     np.testing.assert_allclose(unrated.detach(), overall / overall.sum(), atol=1e-3)
 
 
-def test_effects_are_derivatives_of_expected_ratings() -> None:
+def test_effects_are_derivatives_of_the_expected_ratings() -> None:
     network = machine()
     hidden = torch.zeros(1, 3, dtype=torch.double, requires_grad=True)
     expected = torch.softmax(network.visible_input(hidden), -1) @ network.levels
@@ -146,11 +146,11 @@ def test_effects_are_derivatives_of_expected_ratings() -> None:
         torch.testing.assert_close(network.effects()[column], gradient[0])
 
 
-def test_levels_may_be_halves() -> None:
+def test_levels_may_be_half_numbers() -> None:
     network = RatingRBM(2, [0.5, 1.0, 1.5, 2.0], 2)
     rated = network.rated(torch.tensor([[0.5, 0.0], [1.5, 2.0], [0.0, 0.0]]))
     expected = Rated(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), torch.tensor([0, 2, 3]), torch.tensor([0, 1, 3]))
-    assert all(torch.equal(found, wanted) for found, wanted in zip(rated, expected, strict=True))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(rated, expected, strict=True))
 
 
 def test_damped_means_by_hand() -> None:
@@ -174,7 +174,7 @@ def factorisation() -> MatrixFactorisation:
 
 
 def test_folding_in_is_ridge_regression() -> None:
-    """It equals least squares with the penalty as further rows, one user at a time."""
+    """Compare with least squares for one user at a time, with the penalty as additional rows."""
     network, ratings = factorisation(), table(5, 7)
     ratings[1] = 0
     folded = network.fold_in(ratings)
@@ -182,16 +182,16 @@ def test_folding_in_is_ridge_regression() -> None:
     for row, values in enumerate(ratings.numpy()):
         seen = values > 0
         design = np.column_stack([np.ones(seen.sum()), items[seen, 1:]])
-        wanted = values[seen] - float(network.mean) - items[seen, 0]
-        design, wanted = np.vstack([design, math.sqrt(0.8) * np.eye(4)]), np.append(wanted, np.zeros(4))
-        solution = np.linalg.lstsq(design, wanted, rcond=None)[0]
+        targets = values[seen] - float(network.mean) - items[seen, 0]
+        design, targets = np.vstack([design, math.sqrt(0.8) * np.eye(4)]), np.append(targets, np.zeros(4))
+        solution = np.linalg.lstsq(design, targets, rcond=None)[0]
         np.testing.assert_allclose(folded[row], solution, atol=1e-9)
         predicted = float(network.mean) + items[:, 0] + solution[0] + items[:, 1:] @ solution[1:]
         np.testing.assert_allclose(network(ratings)[row].detach(), predicted)
 
 
 def test_the_items_gradient_is_that_of_the_objective_minimised_over_users() -> None:
-    """By the envelope theorem, no gradient has to flow through the solution; letting it flow here adds nothing."""
+    """By the envelope theorem, gradients needn't flow through the solution; here they do, with the same result."""
     network, ratings = factorisation(), table(5, 7)
     seen = (ratings > 0).double()
     error = (((network(ratings) - ratings) * seen) ** 2).sum()
@@ -204,11 +204,11 @@ def test_the_items_gradient_is_that_of_the_objective_minimised_over_users() -> N
         x, rest = design[seen[row] > 0], (ratings[row] - network.mean - items[:, 0])[seen[row] > 0]
         folded = torch.linalg.solve(x.T @ x + 0.8 * torch.eye(4), x.T @ rest)
         objective = objective + (rest - x @ folded).square().sum() + 0.8 * folded.square().sum()
-    (whole,) = torch.autograd.grad(objective, items)
-    torch.testing.assert_close(gradient, whole)
+    (expected,) = torch.autograd.grad(objective, items)
+    torch.testing.assert_close(gradient, expected)
 
 
-def test_factors_in_principal_axes_predict_the_same() -> None:
+def test_factors_in_principal_axes_give_the_same_predictions() -> None:
     network, ratings = factorisation(), table(5, 7)
     rows = network.fold_in(ratings)
     predicted = network.mean + network.items[:, 0] + rows[:, :1] + network.codes(ratings) @ network.effects().T
@@ -235,7 +235,7 @@ def test_popularity_by_hand() -> None:
     assert float(loss) == pytest.approx(-math.log(3 / 6) - math.log(2 / 6))
 
 
-def test_multvae_sees_likes_alone_and_ranks_by_a_softmax() -> None:
+def test_multvae_sees_only_likes_and_ranks_by_a_softmax() -> None:
     network = MultVAE(6, liked=4.0, hidden=[5], latent_dim=2).eval()
     row = torch.tensor([[5.0, 1.0, 0.0, 4.0, 3.0, 0.0]])
     other = torch.tensor([[4.0, 0.0, 2.0, 5.0, 0.0, 1.0]])

@@ -1,4 +1,4 @@
-"""RBMs and stacks of them against sums over all states."""
+"""RBMs against sums over all states."""
 
 import math
 
@@ -14,12 +14,12 @@ from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli, Gaussian
 
 
-def test_centred_weights_mean_the_same_in_a_machine_without_offsets() -> None:
+def test_an_uncentred_rbm_gives_loaded_centred_weights_the_same_distribution() -> None:
     centred, plain = arbitrary_rbm(), arbitrary_rbm(centred=False)
     plain.load_state_dict(centred.state_dict())
     expected = torch.logsumexp(log_joint(centred), 1)
-    found = -plain.free_energy(all_states(4)) - exact_log_partition(plain).value
-    torch.testing.assert_close(found.float(), expected)
+    result = -plain.free_energy(all_states(4)) - exact_log_partition(plain).value
+    torch.testing.assert_close(result.float(), expected)
 
 
 def energy(rbm: RBM, v: Tensor, h: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ def test_free_energy_and_partition_function_give_the_probabilities() -> None:
     torch.testing.assert_close((-rbm.free_energy(all_states(4)) - log_z).float(), expected)
 
 
-def test_conditionals_are_those_of_the_joint() -> None:
+def test_conditionals_agree_with_the_joint_distribution() -> None:
     rbm = arbitrary_rbm()
     joint = log_joint(rbm).exp()
     vs, hs = all_states(4), all_states(3)
@@ -50,7 +50,7 @@ def test_conditionals_are_those_of_the_joint() -> None:
     torch.testing.assert_close(rbm.visible.mean(rbm.visible_input(hs)), joint.T @ vs / joint.sum(0).unsqueeze(1))
 
 
-def test_the_plain_machine_and_a_recentred_one_have_the_same_distribution() -> None:
+def test_the_plain_and_the_recentred_rbm_have_the_same_distribution() -> None:
     rbm = arbitrary_rbm()
     before = log_joint(rbm)
     torch.testing.assert_close(log_joint(rbm.plain()), before, rtol=1e-4, atol=1e-5)
@@ -60,13 +60,13 @@ def test_the_plain_machine_and_a_recentred_one_have_the_same_distribution() -> N
     torch.testing.assert_close(log_joint(rbm), before, rtol=1e-4, atol=1e-5)
 
 
-def test_gibbs_sampling_leaves_the_distribution_as_it_is() -> None:
+def test_gibbs_sampling_preserves_the_distribution() -> None:
     rbm, vs = arbitrary_rbm(), all_states(4)
     p = log_joint(rbm).exp().sum(1)
     start = vs[torch.multinomial(p, 40_000, replacement=True)]
     end = rbm.gibbs(start, 3)
     shares = (end.unsqueeze(1) == vs).all(2).float().mean(0)
-    torch.testing.assert_close(shares, p, rtol=0, atol=0.012)  # five standard deviations of a share of ½
+    torch.testing.assert_close(shares, p, rtol=0, atol=0.012)  # five standard deviations of a share near ½
     assert not torch.equal(start, end)
 
 
@@ -104,10 +104,10 @@ def test_with_long_chains_the_gradient_is_that_of_the_likelihood() -> None:
     torch.testing.assert_close(estimated, twin.weight.grad, rtol=0, atol=0.015)
     rbm.zero_grad()
     ContrastiveDivergence(k=1)(rbm, data).loss.backward()
-    assert (rbm.weight.grad - twin.weight.grad).abs().max() > 0.03  # one step from the data is something else
+    assert (rbm.weight.grad - twin.weight.grad).abs().max() > 0.03  # unlike after one step from the data
 
 
-def test_persistent_chains_go_on_and_belong_to_the_state() -> None:
+def test_persistent_chains_continue_and_belong_to_the_state() -> None:
     rbm, loss = arbitrary_rbm(), PersistentCD(chains=5)
     loss.attach([rbm])
     assert loss.state_dict()["hidden_0"].shape == (5, 3)
@@ -121,7 +121,7 @@ def test_persistent_chains_go_on_and_belong_to_the_state() -> None:
     torch.testing.assert_close(loss.state_dict()["hidden_0"], expected)
 
 
-def test_k_grows_and_sparsity_is_a_cross_entropy() -> None:
+def test_k_grows_with_progress_and_sparsity_is_a_cross_entropy() -> None:
     loss = ContrastiveDivergence(k=1, k_end=9)
     assert [loss.steps(progress) for progress in (0.0, 0.5, 1.0)] == [1, 5, 9]
     share = 0.25

@@ -1,7 +1,7 @@
-"""Logits of a pixel see an area centred on that pixel, for every segmentation network, anywhere in the image.
+"""The receptive field of a logit is centred on its pixel, for every segmentation network, anywhere in the image.
 
 Weights are set so that a unit sees only its kernel's centre, all channels alike, and maxima become means. The centre of
-the gradient then shows where a network takes its pixels to be, regardless of the size of the area it sees.
+the gradient then shows which pixel a logit belongs to, regardless of the size of its receptive field.
 """
 
 from itertools import product
@@ -39,12 +39,12 @@ PLACES = [(53, 59), (78, 132)]
 
 
 def seeing_centres(network: Any) -> Any:
-    """Return the network with only the kernels' centres, without norms or parts that are constant over all pixels."""
+    """Return the network with only the kernels' centres, without norms and global context."""
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.modules.batchnorm._BatchNorm):
                 setattr(module, name, nn.Identity())
-        if isinstance(module, nn.AdaptiveAvgPool2d | Encoding):  # of the whole image, or large parts of it
+        if isinstance(module, nn.AdaptiveAvgPool2d | Encoding):  # these see large parts of the image
             module.register_forward_hook(lambda _, __, output: output.detach())
         with torch.no_grad():
             if isinstance(module, nn.Conv2d):
@@ -60,7 +60,7 @@ def seeing_centres(network: Any) -> Any:
 
 
 def learned(deconvolution: nn.ConvTranspose2d) -> bool:
-    """Check whether a deconvolution must learn where pixels lie, because its kernel doesn't start as an interpolation.
+    """Tell whether a deconvolution must learn where pixels lie, because its kernel isn't an interpolation initially.
 
     The best it can learn is to copy a unit to all pixels that were pooled into it.
     """
@@ -76,7 +76,7 @@ def averaged(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Pool by means instead of maxima; the means come from all places at once."""
+    """Replace max-pooling by mean-pooling, in which all places have the same share."""
     assert dilation == 1
     means = F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad=False)
     return (means, None) if return_indices else means
@@ -91,7 +91,7 @@ def spread(x: Tensor, places: None, kernel: list[int], output_size: Any) -> Tens
 
 
 def centre(network: Any, size: tuple[int, int], rows: slice, columns: slice) -> tuple[float, float]:
-    """Return the centre of the input gradient of some pixels' first logit."""
+    """Return the centre of the gradient of some pixels' first logit with respect to the input."""
     x = torch.ones(1, 3, *size, dtype=torch.double, requires_grad=True)
     with patch("torch.nn.functional.max_pool2d", averaged), patch("torch.nn.functional.max_unpool2d", spread):
         class_logits(network, x)[0, 0, rows, columns].sum().backward()
@@ -103,7 +103,7 @@ def centre(network: Any, size: tuple[int, int], rows: slice, columns: slice) -> 
 
 
 @pytest.mark.parametrize(("model", "overrides"), CASES)
-def test_what_a_pixel_sees_lies_around_it(model: str, overrides: list[str]) -> None:
+def test_receptive_fields_are_centred_on_their_pixels(model: str, overrides: list[str]) -> None:
     network = seeing_centres(build_task(tiny(model, *overrides)).network)
     copying = isinstance(network, SegNet) or any(
         isinstance(module, nn.ConvTranspose2d) and learned(module) for module in network.modules()
@@ -111,13 +111,13 @@ def test_what_a_pixel_sees_lies_around_it(model: str, overrides: list[str]) -> N
     # copies of a unit are right on average over the pixels that share it
     side = network.total_stride if copying else 1
     for size, (top, left) in product(SIZES, PLACES):
-        found = centre(network, size, slice(top, top + side), slice(left, left + side))
-        wanted = (top + (side - 1) / 2, left + (side - 1) / 2)
-        assert found == pytest.approx(wanted, abs=0.5), f"pixel {top}, {left} of {size}"
+        result = centre(network, size, slice(top, top + side), slice(left, left + side))
+        expected = (top + (side - 1) / 2, left + (side - 1) / 2)
+        assert result == pytest.approx(expected, abs=0.5), f"pixel {top}, {left} of {size}"
 
 
-def test_torchvisions_way_is_still_there() -> None:
-    """Maps of stride 16 lie 7.5 pixels further down and to the right, as resizing by areas has it."""
+def test_torchvisions_resizing_is_still_available() -> None:
+    """It treats units as areas, which shifts maps of stride 16 by 7.5 pixels down and to the right."""
     network = seeing_centres(build_task(tiny("deeplab_v3", "model.network.torchvision_resize=true")).network)
     row, column = centre(network, (160, 192), slice(80, 81), slice(100, 101))
     assert (row, column) == pytest.approx((72.5, 92.5))
@@ -126,30 +126,30 @@ def test_torchvisions_way_is_still_there() -> None:
 @pytest.mark.parametrize("stride", [2, 4, 8, 32])
 @pytest.mark.parametrize("size", [(33, 64), (40, 17), (1, 5)])
 def test_resized_is_linear_interpolation_at_y_over_s(stride: int, size: tuple[int, int]) -> None:
-    """A map of positions stays one: the value at every pixel is its own position, up to the last unit."""
+    """Resizing a map of positions gives every pixel its own position, up to the last unit."""
     units = [-(-side // stride) for side in size]
     rows, columns = torch.meshgrid(*(stride * torch.arange(n, dtype=torch.double) for n in units), indexing="ij")
-    found = resized(torch.stack([rows, columns])[None], torch.empty(1, 1, *size), stride)[0]
+    result = resized(torch.stack([rows, columns])[None], torch.empty(1, 1, *size), stride)[0]
     for axis, (side, n) in enumerate(zip(size, units, strict=True)):
-        wanted = torch.arange(side, dtype=torch.double).clamp(max=stride * (n - 1))
-        assert torch.allclose(found[axis], wanted.view(-1, 1) if axis == 0 else wanted, atol=1e-6)
+        expected = torch.arange(side, dtype=torch.double).clamp(max=stride * (n - 1))
+        assert torch.allclose(result[axis], expected.view(-1, 1) if axis == 0 else expected, atol=1e-6)
 
 
-def test_means_of_areas_lie_in_their_middle() -> None:
+def test_means_of_areas_belong_to_their_centres() -> None:
     image = torch.arange(24.0).expand(1, 1, 24, 24)
     means = F.adaptive_avg_pool2d(image, 6)
     assert torch.allclose(by_areas(means, image)[..., 2:-2], image[..., 2:-2], atol=1e-5)
 
 
-class Own(FastFCN):
-    """Custom network derived from one of ours, without the argument."""
+class Custom(FastFCN):
+    """Custom network derived from one of the package's, without the argument torchvision_resize."""
 
     def __init__(self, in_channels: int, num_classes: int):
         super().__init__(in_channels, num_classes, width=0.02)
 
 
 def unstated(target: str) -> dict[str, Any]:
-    """Return a config as from a YAML file that doesn't mention torchvision_resize."""
+    """Return a config that doesn't mention torchvision_resize, like those of earlier versions."""
     config = tiny("fastfcn" if target else "deeplab_v3plus")
     network = config["model"]["network"]
     if target:
@@ -160,9 +160,9 @@ def unstated(target: str) -> dict[str, Any]:
     return config
 
 
-@pytest.mark.parametrize("target", ["", f"{__name__}.Own"])
+@pytest.mark.parametrize("target", ["", f"{__name__}.Custom"])
 def test_networks_resize_as_they_were_trained_to(target: str, tmp_path: Path) -> None:
-    """A new network is in register; one whose old checkpoint doesn't say how to resize does it as it used to."""
+    """New networks align their maps; one from an old checkpoint that doesn't say how to resize does so as before."""
     config, file, trust = unstated(target), tmp_path / "x.ckpt", [__name__] if target else []
     task = build_task(config)
     assert not task.network.torchvision_resize
@@ -176,12 +176,12 @@ def test_networks_resize_as_they_were_trained_to(target: str, tmp_path: Path) ->
     parts = [part for part in old.network.modules() if hasattr(part, "torchvision_resize")]
     assert len(parts) == 1 + bool(target)
     assert all(part.torchvision_resize for part in parts)
-    Provenance(config, tmp_path, {}).on_save_checkpoint(None, old, checkpoint)  # it goes on, and so does what it does
+    Provenance(config, tmp_path, {}).on_save_checkpoint(None, old, checkpoint)  # stays so after resuming
     torch.save(checkpoint, file)
     assert load(file, trust=trust).task.network.torchvision_resize
 
 
-def test_what_a_config_says_of_resizing_holds(tmp_path: Path) -> None:
+def test_a_config_that_states_the_resizing_is_followed(tmp_path: Path) -> None:
     config = tiny("deeplab_v3plus")
     torch.save({"state_dict": build_task(config).state_dict(), "scalian_exp": {"config": config}}, tmp_path / "x.ckpt")
     assert not load(tmp_path / "x.ckpt").task.network.torchvision_resize

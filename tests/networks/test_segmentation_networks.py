@@ -1,9 +1,10 @@
-"""Parameter counts of the papers, sizes, alignment, and parts against slow twins."""
+"""Segmentation networks: the papers' parameter counts, sizes, alignment, and parts against slow implementations."""
 
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -72,10 +73,10 @@ def test_counts_of_the_papers(network: Callable[[], nn.Module], parameters: int)
 
 
 @pytest.mark.parametrize("name", NARROW)
-def test_any_size_in_the_same_out(name: str) -> None:
+def test_logits_have_the_size_of_the_image(name: str) -> None:
     network = NARROW[name]()
     for size in ((33, 47), (45, 130)):
-        assert out(network(torch.rand(1, 3, *size))).shape == (1, 5, *size)  # in training, one image
+        assert out(network(torch.rand(1, 3, *size))).shape == (1, 5, *size)  # a single image, in training mode
     network.eval()
     assert out(network(torch.rand(2, 3, 31, 70))).shape == (2, 5, 31, 70)
 
@@ -87,7 +88,7 @@ def test_every_parameter_learns(name: str) -> None:
     x, labels = torch.rand(2, 3, 65, 65), torch.randint(5, (2, 65, 65))
     before = {n: p.detach().clone() for n, p in network.named_parameters()}
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.1)
-    for _ in range(2):  # scores that start at 0 hide the layers before them for one step
+    for _ in range(2):  # heads that start at 0 pass no gradient to the layers before them in the first step
         outputs = network(x)
         maps = outputs if isinstance(outputs, dict) else {"out": outputs}
         loss = sum(F.cross_entropy(m, labels) for m in maps.values() if m.dim() == 4)
@@ -101,10 +102,10 @@ def test_every_parameter_learns(name: str) -> None:
 
 @pytest.mark.parametrize("border", [True, False])
 @pytest.mark.parametrize("stride", [32, 16, 8])
-def test_fcns_scores_lie_where_their_pixels_are(stride: int, border: bool) -> None:
-    """Each branch alone: output pixels see an area centred on them.
+def test_fcns_scores_are_centred_on_their_pixels(stride: int, border: bool) -> None:
+    """Each branch alone sees an area centred on the output pixels.
 
-    With all weights equal and means instead of maxima, the centre of the gradient is exact, averaged over one stride.
+    With equal weights and means instead of maxima, the centre of the gradient is exact, averaged over one stride.
     """
     network = FCN(1, 1, stride, 1 / 64, border=border, dropout=0.0).double()  # type: ignore[arg-type]
     with torch.no_grad():
@@ -123,7 +124,7 @@ def test_fcns_scores_lie_where_their_pixels_are(stride: int, border: bool) -> No
         assert float((rows * torch.arange(640)).sum() / rows.sum()) == pytest.approx(319.5, abs=0.51)
 
 
-def test_deconvolutions_start_bilinear() -> None:
+def test_deconvolutions_start_as_bilinear_interpolation() -> None:
     x = torch.rand(1, 3, 9, 9)
     for factor in (2, 8):
         ours = bilinear(3, factor)(x)[..., factor:-factor, factor:-factor]
@@ -137,15 +138,15 @@ def test_deconvolutions_start_bilinear() -> None:
         )
 
 
-def test_unets_figure_one() -> None:
+def test_unets_valid_sizes_are_those_of_figure_one() -> None:
     network = UNet(1, 2, 1 / 32)
-    for side, wanted in ((572, 388), (508, 324), (188, 4)):
-        assert network.valid(torch.rand(1, 1, side, 188)).shape == (1, 2, wanted, 4)
+    for side, expected in ((572, 388), (508, 324), (188, 4)):
+        assert network.valid(torch.rand(1, 1, side, 188)).shape == (1, 2, expected, 4)
 
 
 @pytest.mark.parametrize("deep_supervision", [False, True])
-def test_unets_output_is_that_of_a_larger_image_inside(deep_supervision: bool) -> None:
-    """Far from the edge, the mirror image has no influence, and the crops put every pixel back in its place."""
+def test_unets_output_does_not_depend_on_the_crop_far_from_its_edge(deep_supervision: bool) -> None:
+    """The mirrored border has no influence there, and the crops put every pixel back in its place."""
     network = UNet(1, 2, 1 / 32, depth=2, deep_supervision=deep_supervision).eval()
     image = torch.rand(1, 1, 200, 200)
     assert torch.allclose(
@@ -154,8 +155,8 @@ def test_unets_output_is_that_of_a_larger_image_inside(deep_supervision: bool) -
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_logits_of_every_level_lie_where_their_pixels_are(padded: bool) -> None:
-    """Each head alone: with all weights equal and means instead of maxima, the centre of the gradient is exact."""
+def test_logits_of_every_level_are_centred_on_their_pixels(padded: bool) -> None:
+    """With one head at a time, equal weights and means instead of maxima, the centre of the gradient is exact."""
     network = UNet(1, 1, 1 / 64, depth=2, padded=padded, deep_supervision=True).double().eval()
     network.pool = nn.AvgPool2d(2)  # type: ignore[assignment]
     with torch.no_grad():
@@ -173,7 +174,7 @@ def test_logits_of_every_level_lie_where_their_pixels_are(padded: bool) -> None:
         assert float((rows * torch.arange(160)).sum() / rows.sum()) == pytest.approx(79.5)
 
 
-def test_the_mean_over_mirror_images_is_mirrored_with_the_image_and_not_taken_in_training() -> None:
+def test_averaging_over_the_mirror_image_is_equivariant_and_only_for_evaluation() -> None:
     network = UNet(1, 2, 1 / 32, depth=2, padded=True, dropout=0.0, average_flipped=True).double().eval()
     alone = UNet(1, 2, 1 / 32, depth=2, padded=True, dropout=0.0).double().eval()
     alone.load_state_dict(network.state_dict())
@@ -185,15 +186,15 @@ def test_the_mean_over_mirror_images_is_mirrored_with_the_image_and_not_taken_in
     assert torch.equal(network.train()(image), alone.train()(image))
 
 
-def test_mirrored_is_numpys_reflection() -> None:
+def test_mirrored_equals_numpys_reflection() -> None:
     x = torch.arange(20.0).view(1, 1, 4, 5)
-    wanted = torch.from_numpy(__import__("numpy").pad(x[0, 0].numpy(), ((7, 2), (3, 11)), mode="reflect"))
-    assert torch.equal(mirrored(x, 7, 2, 3, 11)[0, 0], wanted)
+    expected = torch.from_numpy(np.pad(x[0, 0].numpy(), ((7, 2), (3, 11)), mode="reflect"))
+    assert torch.equal(mirrored(x, 7, 2, 3, 11)[0, 0], expected)
     assert mirrored(torch.ones(1, 1, 1, 1), 3, 3, 3, 3).shape == (1, 1, 7, 7)
 
 
-def test_a_dense_block_gives_its_new_maps_alone() -> None:
-    """Its first maps see only the input, as in the paper's figure 2."""
+def test_a_dense_block_returns_only_its_new_maps() -> None:
+    """The first new maps see only the input, as in the paper's figure 2."""
     block = DenseBlock(6, 3, 4, 0.0, batch_statistics=True, checkpointing=False)
     x = torch.rand(2, 6, 8, 8)
     new = block(x)
@@ -202,7 +203,7 @@ def test_a_dense_block_gives_its_new_maps_alone() -> None:
     assert torch.allclose(new[:, 4:8], block.layers[1](torch.cat([x, new[:, :4]], 1)), atol=1e-6)
 
 
-def test_tiramisu_with_and_without_the_statistics_at_hand() -> None:
+def test_tiramisu_uses_batch_statistics_in_evaluation_if_told_to() -> None:
     torch.manual_seed(0)
     networks = [FCDenseNet(3, 4, [1, 1, 1], 4, batch_statistics=b, dropout=0.0) for b in (True, False)]
     networks[1].load_state_dict(networks[0].state_dict())
@@ -212,7 +213,7 @@ def test_tiramisu_with_and_without_the_statistics_at_hand() -> None:
     assert not torch.allclose(networks[1].eval()(x), trained, atol=1e-2)
 
 
-def test_checkpointing_changes_nothing() -> None:
+def test_checkpointing_does_not_change_gradients() -> None:
     gradients = []
     for checkpointing in (False, True):
         torch.manual_seed(0)
@@ -226,7 +227,7 @@ def test_checkpointing_changes_nothing() -> None:
 
 @pytest.mark.parametrize("family", [LargeFOV, DeepLabV2, DeepLabV3, DeepLabV3Plus, FastFCN])
 def test_logits_are_enlarged_in_single_precision(family: Any) -> None:
-    """Interpolated logits lie between two neighbouring bfloat16 values."""
+    """Interpolated logits are not rounded to bfloat16."""
     network = family(3, 5, width=1 / 32).eval()
     with torch.autocast("cpu", torch.bfloat16):
         outputs = network(torch.rand(1, 3, 65, 65))
@@ -235,7 +236,7 @@ def test_logits_are_enlarged_in_single_precision(family: Any) -> None:
     assert not torch.equal(logits.bfloat16().float(), logits)
 
 
-def test_batch_norm_of_one_value_takes_what_it_has_learned() -> None:
+def test_batch_norm_of_a_single_value_uses_the_running_statistics() -> None:
     layer = LonelyBatchNorm(3)
     layer.running_mean += 1.0  # type: ignore[operator]
     assert torch.allclose(layer(torch.ones(1, 3, 1, 1)), torch.zeros(1, 3, 1, 1), atol=1e-6)

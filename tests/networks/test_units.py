@@ -1,4 +1,4 @@
-"""Units against sums over all their states."""
+"""RBM units against sums over all their states."""
 
 import math
 
@@ -50,7 +50,7 @@ def test_mean_is_the_derivative_of_the_cumulant_and_bias_its_inverse(units: Unit
 
 
 @pytest.mark.parametrize(("units", "size"), KINDS)
-def test_samples_are_states_with_these_means(units: Units, size: int) -> None:
+def test_samples_are_states_with_the_right_means(units: Units, size: int) -> None:
     x = torch.randn(size)
     drawn = units.sample(x.expand(40_000, size))
     torch.testing.assert_close(drawn.mean(0), units.mean(x), rtol=0, atol=0.02)
