@@ -1,12 +1,12 @@
-"""Measure what the framework costs beside a plain training loop, as ratios measured in one run.
+"""Measure the framework's overhead over a plain training loop, as ratios measured in one run.
 
     make benchmark
 
 The steps of both are interleaved, on the same tensors with the same optimizer, so that a machine that slows down slows
-both. The framework runs with all that a user sees in every epoch: progress bar, TensorBoard, CSV, validation and
-checkpoints, but without figures, which come every fifth epoch. Only the usual pipeline of PIL images, several times
-slower, runs separately, after a warm-up pass and with torch's own environment. The images are random, because time
-doesn't depend on what they show.
+both. The framework runs with everything that a user sees in every epoch: progress bar, TensorBoard, CSV, validation and
+checkpoints, but without figures, which are drawn every fifth epoch. Only the usual pipeline of PIL images, which is
+several times slower, runs separately, after a warm-up pass and with torch's default environment. The images are random,
+because the time doesn't depend on what they show.
 """
 
 import json
@@ -45,7 +45,7 @@ from scalian_exp.vocabulary.options import CONFIGS
 BATCH = 128
 IMAGES = 60_000
 TURN = 5
-"""number of steps of each loop before the other's turn"""
+"""number of steps that one loop runs before the other takes its turn"""
 
 
 def resolved(model: str, images: int) -> dict[str, Any]:
@@ -63,12 +63,12 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def torch_loss(logits: Tensor, kl: Tensor, x: Tensor) -> Tensor:
-    """Compute the ELBO as written by hand with torch's own cross-entropy."""
+    """Compute the negative ELBO by hand, with torch's own cross-entropy."""
     return (F.binary_cross_entropy_with_logits(logits, x, reduction="sum") + kl.sum()) / len(x)
 
 
 def plain_steps(network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, batches: Iterable[Tensor]) -> None:
-    """Train as in a loop written by hand."""
+    """Train with a hand-written loop."""
     network.train()
     for x in batches:
         logits, kl = network(x)
@@ -85,11 +85,11 @@ def in_memory(images: Tensor) -> Iterator[Tensor]:
 
 
 class SideBySide(pl.Callback):
-    """Run the steps of plain loops with several losses between Lightning's, and add up the time of each in an epoch.
+    """Run steps of plain loops, one for each loss, between Lightning's steps, and add up the times of each per epoch.
 
-    All train the same network with the same optimizer, because of two equal ones one may be placed better in memory,
-    which makes 5 %. The framework's time is the rest of an epoch, from its start to the next one's start, including
-    validation and checkpoints.
+    All train the same network with the same optimizer: of two identical networks, one may lie better in memory, which
+    changes times by 5 %. The framework's time is the rest of an epoch, from its start to the start of the next,
+    including validation and checkpoints.
     """
 
     def __init__(self, batches: Iterator[Tensor], losses: list[Loss]):
@@ -123,7 +123,7 @@ class SideBySide(pl.Callback):
 
 
 def drain(batches: Iterable[Any]) -> None:
-    """Consume all batches and keep none, as a training does."""
+    """Consume all batches and keep none, as training does."""
     for _ in batches:
         pass
 
@@ -136,7 +136,7 @@ def seconds(action: Callable[[], Any]) -> float:
 
 
 def frame(model: str, images: int, epochs: int) -> list[float]:
-    """Return the seconds of an epoch: the framework, a plain loop with torch's loss, one with this package's loss."""
+    """Return seconds per epoch: the framework, a plain loop with torch's loss, and one with this package's loss."""
     config = resolved(model, images)
     config["trainer"]["max_epochs"] = epochs
     del config["callbacks"]["figures"]  # drawn only every fifth epoch
@@ -165,7 +165,7 @@ def write_idx(folder: Path, images: int) -> None:
 
 
 def usual_pipeline(images: int, workers: int) -> tuple[float, float, float]:
-    """Return the seconds of an epoch: the usual pipeline's data alone, with training, and this package's data alone."""
+    """Return seconds per epoch: the usual pipeline without training and with it, and this package's data alone."""
     config = resolved("vae", images)
     twin, data = build_task(config), build("dataset", config["dataset"])
     data.setup()
@@ -206,7 +206,7 @@ def main() -> None:
         ("data alone: usual pipeline / ours", alone, ours, "≥ 50", alone / ours >= 50),
         ("data alone: usual pipeline, 2 workers / ours", alone_2, ours, "", None),
     ]
-    table = Table(title=f"seconds an epoch, {torch.get_num_threads()} threads")
+    table = Table(title=f"seconds per epoch, {torch.get_num_threads()} threads")
     for column in ("what", "first", "second", "ratio", "wanted", ""):
         table.add_column(column, justify="left" if column == "what" else "right")
     for what, first, second, wanted, met in rows:

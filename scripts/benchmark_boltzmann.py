@@ -1,10 +1,10 @@
-"""Measure an epoch of a Boltzmann machine beside other ways to train one.
+"""Compare the time of a Boltzmann machine's epoch with other ways to train one.
 
     python scripts/benchmark_boltzmann.py
 
 CD-1, 784×500, 60,000 random rows, batches of 100. The framework runs with progress bar and TensorBoard, but without
-validation, which estimates log Z. Steps of a plain closed-form loop are interleaved, and an epoch of scikit-learn's
-BernoulliRBM follows each of the framework's, so that a machine that slows down slows all. Times are medians.
+validation, which estimates log Z. Steps of a plain closed-form loop are interleaved, and each of the framework's epochs
+is followed by one of scikit-learn's BernoulliRBM, so that a machine that slows down slows all. Times are medians.
 """
 
 import os
@@ -34,7 +34,7 @@ from scalian_exp.vocabulary.options import CONFIGS
 
 BATCH, ROWS, HIDDEN, EPOCHS = 100, 60_000, 500, 6
 TURN = 5
-"""number of steps of each loop before the other's turn"""
+"""number of steps that one loop runs before the other takes its turn"""
 
 
 def resolved(*overrides: str) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def resolved(*overrides: str) -> dict[str, Any]:
 
 
 class PlainLoop:
-    """Contrastive divergence written by hand, without autograd."""
+    """Hand-written contrastive divergence, without autograd."""
 
     def __init__(self, rows: Tensor, hidden: int, lr: float):
         self.rows, self.lr = rows, lr
@@ -79,7 +79,7 @@ class PlainLoop:
 
 
 class SideBySide(pl.Callback):
-    """Measure the framework's epochs, from one's start to the next one's, and the others' epochs in between."""
+    """Measure the framework's epochs, each from its start to the next one's, and the others' epochs in between."""
 
     def __init__(self, plain: PlainLoop | None = None, rows: np.ndarray | None = None):
         self.plain, self.rows = plain, rows
@@ -111,7 +111,7 @@ class SideBySide(pl.Callback):
 
 
 def trained(config: dict[str, Any], beside: bool) -> SideBySide:
-    """Train a config and return its times, also those of the others if `beside`."""
+    """Train a config and return its times; if `beside`, also those of the plain loop and of scikit-learn."""
     data, task = build("dataset", config["dataset"]), build_task(config)
     data.setup()
     pixels = data.splits["train"].examples["image"].flatten(1)
@@ -142,7 +142,7 @@ def main() -> None:
         ("CD-1 784×500: ours / scikit-learn's BernoulliRBM", times["ours"], times["scikit-learn"], 0.7),
         ("500×500: second layer of a stack / an RBM alone", median(stack), median(alone), 1.05),
     ]
-    table = Table(title=f"seconds an epoch of {ROWS:,} rows, {torch.get_num_threads()} threads")
+    table = Table(title=f"seconds per epoch of {ROWS:,} rows, {torch.get_num_threads()} threads")
     for column in ("what", "first", "second", "ratio", "wanted", ""):
         table.add_column(column, justify="left" if column == "what" else "right")
     for what, first, second, most in rows:

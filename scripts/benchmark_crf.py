@@ -1,4 +1,4 @@
-"""Measure the CRF beside pydensecrf2, the authors' C++ code.
+"""Compare the CRF's speed and memory with pydensecrf2, the authors' C++ code.
 
     python scripts/benchmark_crf.py
 
@@ -30,7 +30,7 @@ from scalian_exp.networks.crf import DenseCRF
 try:
     from pydensecrf.densecrf import DenseCRF2D
 except ImportError:
-    raise SystemExit("This compares with pydensecrf2, which isn't installed: pip install '.[crf]'") from None
+    raise SystemExit("This benchmark needs pydensecrf2: pip install '.[crf]'") from None
 
 HEIGHT, WIDTH = 360, 480
 ROUNDS = 9
@@ -91,7 +91,7 @@ def side_by_side(classes: int) -> tuple[float, float, float]:
 
 
 def in_fresh_process(threads: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a new process, as OpenMP handles only a number of threads that is set from the start."""
+    """Call a function in a new process, because OpenMP's number of threads must be set before a process starts."""
     with patch.dict(os.environ, OMP_NUM_THREADS=str(threads)), multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 

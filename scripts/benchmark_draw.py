@@ -1,11 +1,11 @@
-"""Measure a training step of DRAW in the framework beside a plain loop over the same cells.
+"""Compare the time of DRAW's training step with that of a plain loop over the same cells.
 
     python scripts/benchmark_draw.py
 
 10 glimpses on random 28×28 images, batches of 128, with and without attention. The framework runs with progress bar,
 TensorBoard, validation and checkpoints. Steps of the plain loop are interleaved, with the cells, heads and optimizer of
 the same network, so that a machine that slows down slows both. The plain loop follows the paper literally: it
-concatenates an LSTM's input at each step and computes the filters of one axis after the other. Times are medians.
+concatenates an LSTM's inputs at each step and computes the filters of one axis after the other. Times are medians.
 """
 
 import os
@@ -90,7 +90,7 @@ def bound(network: Any, x: Tensor) -> Tensor:
 
 
 def plain_steps(network: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[Tensor]) -> None:
-    """Train as in a loop written by hand."""
+    """Train with a hand-written loop."""
     for x in batches:
         optimizer.zero_grad()
         bound(network, x).backward()
@@ -99,7 +99,7 @@ def plain_steps(network: nn.Module, optimizer: torch.optim.Optimizer, batches: I
 
 
 class SideBySide(pl.Callback):
-    """Measure the framework's epochs, from one's start to the next one's, and the same number of plain steps."""
+    """Measure the framework's epochs, each from its start to the next one's, and as many steps of the plain loop."""
 
     def __init__(self, batches: Iterator[Tensor]):
         self.batches = batches
@@ -128,8 +128,8 @@ class SideBySide(pl.Callback):
         self.end_epoch()
 
 
-def seconds_a_step(model: str) -> tuple[float, float]:
-    """Return the seconds of a step of the framework and of the plain loop."""
+def seconds_per_step(model: str) -> tuple[float, float]:
+    """Return the seconds per step of the framework and of the plain loop."""
     config = resolved(model)
     data, task = build("dataset", config["dataset"]), build_task(config)
     data.setup()
@@ -148,12 +148,12 @@ def main() -> None:
     """Print the table of ratios."""
     quiet()
     torch.manual_seed(0)
-    title = f"milliseconds a step of 10 glimpses, batch {BATCH}, {torch.get_num_threads()} threads"
+    title = f"milliseconds per step of 10 glimpses, batch {BATCH}, {torch.get_num_threads()} threads"
     table = Table(title=title)
     for column in ("model", "ours", "plain loop", "ratio", "wanted", ""):
         table.add_column(column, justify="left" if column == "model" else "right")
     for model in ("draw", "draw_no_attention"):
-        ours, plain = seconds_a_step(model)
+        ours, plain = seconds_per_step(model)
         mark = "yes" if ours <= 1.1 * plain else "NO"
         table.add_row(model, f"{1000 * ours:.0f}", f"{1000 * plain:.0f}", f"{ours / plain:.3f}", "≤ 1.1", mark)
     Console().print(table)

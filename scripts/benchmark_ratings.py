@@ -1,10 +1,10 @@
-"""Measure an epoch of a recommender beside one of Surprise's SVD.
+"""Compare the time of a recommender's epoch with one of Surprise's SVD.
 
     python scripts/benchmark_ratings.py
 
-The framework runs without validation. After each of its epochs follows one of Surprise's SVD, a matrix factorisation by
-stochastic gradient descent in compiled code, on the same ratings, so that a machine that slows down slows both. Times
-are medians. The data is MovieLens 100k (u1), or random ratings of its size if it can't be downloaded.
+The framework runs without validation. Each of its epochs is followed by one of Surprise's SVD, a matrix factorisation
+by stochastic gradient descent in compiled code, on the same ratings, so that a machine that slows down slows both.
+Times are medians. The data are MovieLens 100k (u1), or random ratings of the same size if it can't be downloaded.
 """
 
 import time
@@ -113,8 +113,8 @@ def main() -> None:
         "matrix factorisation, 40 features": ["model=biased_mf", "model.network.features=40"],
     }
     table = Table()
-    for column in ("an epoch of ours", "s", "of Surprise's SVD, 100 factors, s", "ratio"):
-        table.add_column(column, justify="left" if column.startswith("an") else "right")
+    for column in ("seconds per epoch", "ours", "Surprise's SVD, 100 factors", "ratio"):
+        table.add_column(column, justify="left" if column.startswith("seconds") else "right")
     size = 0
     for name, overrides in rows.items():
         ours, theirs, size = epochs(*overrides, *data)

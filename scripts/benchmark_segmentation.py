@@ -1,9 +1,9 @@
-"""Measure what segmentation costs beside other implementations, as ratios measured in one run.
+"""Compare the speed of segmentation with other implementations, as ratios measured in one run.
 
     python scripts/benchmark_segmentation.py
 
-Each pair takes turns, so that a machine that slows down slows both; times are medians. The images are noise, because
-time doesn't depend on what they show.
+The two sides of each pair take turns, so that a machine that slows down slows both; times are medians. The images are
+noise, because the time doesn't depend on what they show.
 """
 
 import os
@@ -46,7 +46,7 @@ STEPS = 24
 
 
 def resolved(model: str) -> dict[str, Any]:
-    """Return the config of a small training of a segmentation model on made-up masks."""
+    """Return the config of a short training of a segmentation model on synthetic masks."""
     data = (
         f"dataset=fake_masks dataset.image_size=[120,160] dataset.num_classes={CLASSES} dataset.train_size={4 * STEPS}"
     )
@@ -58,7 +58,7 @@ def resolved(model: str) -> dict[str, Any]:
 
 
 class Turns(pl.Callback):
-    """Run a step of a loop written by hand after each of the framework's, on the same network and optimizer."""
+    """Run a step of a hand-written loop after each step of the framework, on the same network and optimizer."""
 
     def __init__(self, batches: list[tuple[Tensor, Tensor]]):
         self.batches = batches
@@ -83,7 +83,7 @@ class Turns(pl.Callback):
 
 
 def frame(model: str) -> tuple[float, float]:
-    """Return the seconds of a training step: the framework with bar, TensorBoard and CSV, and the plain loop."""
+    """Return seconds per training step: the framework with bar, TensorBoard and CSV, and the plain loop."""
     config = resolved(model)
     del config["callbacks"]["figures"]
     data, task = build("dataset", config["dataset"]), build_task(config)
@@ -110,10 +110,10 @@ def side_by_side(first: Callable[[], Any], second: Callable[[], Any], rounds: in
     """Return the median seconds of two actions that take turns, after one turn to warm up."""
     times: list[list[float]] = [[], []]
     for _ in range(rounds + 1):
-        for action, kept in zip((first, second), times, strict=True):
+        for action, seconds in zip((first, second), times, strict=True):
             start = time.perf_counter()
             action()
-            kept.append(time.perf_counter() - start)
+            seconds.append(time.perf_counter() - start)
     return median(times[0][1:]), median(times[1][1:])
 
 
@@ -182,11 +182,11 @@ def main() -> None:
     console = Console()
     console.print(table)
     for name, network in (("dilated", dilated), ("JPU", jpu)):
-        found = cost(network, x)
-        console.print(f"{name}: {found['gmacs']:.1f} GMACs, {found['activations_mb_per_sample']:.0f} MB of activations")
+        costs = cost(network, x)
+        console.print(f"{name}: {costs['gmacs']:.1f} GMACs, {costs['activations_mb_per_sample']:.0f} MB of activations")
     if smp is None:
         console.print(
-            "segmentation_models_pytorch isn't installed (pip install '.[smp]'); torchvision alone was compared.",
+            "segmentation_models_pytorch isn't installed (pip install '.[smp]'), so only torchvision was compared.",
             markup=False,
         )
 

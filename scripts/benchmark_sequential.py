@@ -1,11 +1,11 @@
-"""Measure what cached states save in sampling, and diagonals at once in a Diagonal BiLSTM.
+"""Measure the gain from cached states in sampling, and from computing diagonals at once in a Diagonal BiLSTM.
 
     python scripts/benchmark_sequential.py
 
-Compared are sampling 28×28 images pixel by pixel with cached states against a full forward pass for every pixel, and
-the layer of a Diagonal BiLSTM, which computes whole diagonals, against the same layer pixel by pixel. The full forward
-passes are timed on the first pixels only, as each costs the same. Both sides take turns, so that a machine that slows
-down slows both. Times are medians.
+Sampling 28×28 images pixel by pixel with cached states is compared with a full forward pass for every pixel, and a
+Diagonal BiLSTM layer, which computes entire diagonals, with the same layer pixel by pixel. The full forward passes are
+timed on the first pixels only, as all cost the same. Both sides take turns, so that a machine that slows down slows
+both. Times are medians.
 """
 
 import time
@@ -49,9 +49,9 @@ def lstm_by_pixel(gates: Tensor, neighbours: Callable[[int, int], list[tuple[int
 
     Args:
         gates: input-to-state gates (4h, H, W, B).
-        neighbours: a row and a column → places of the states that come in, those outside being 0; the memory comes from
-            the first.
-        weights: their matrices, (taps, 4h, h).
+        neighbours: (row, column) → positions of the states that enter; states outside the image are 0. The memory comes
+            from the first.
+        weights: the neighbours' state-to-state matrices (taps, 4h, h).
     """
     _, height, width, count = gates.shape
     nothing = gates.new_zeros(weights.shape[2], count)
@@ -80,7 +80,7 @@ def diagonal_by_pixel(layer: DiagonalBiLSTM, y: Tensor) -> Tensor:
         gates = gates + convolution.bias[:, None, None, None]
         both.append(lstm_by_pixel(gates, lambda r, c: [(r, c - 1), (r - 1, c)], layer.state[direction]))
     left, right = both[0], both[1].flip(2)
-    states = left + torch.cat([torch.zeros_like(right[:, :1]), right[:, :-1]], 1)  # moved down by one row
+    states = left + torch.cat([torch.zeros_like(right[:, :1]), right[:, :-1]], 1)  # shifted down by one row
     up = torch.einsum("fg,ghwb->fhwb", layer.up.weight[:, :, 0, 0] * layer.up.mask[:, :, 0, 0], states)
     return y + up + layer.up.bias[:, None, None, None]
 
@@ -116,7 +116,7 @@ def main() -> None:
         "Diagonal BiLSTM, 7 layers of 16": PixelRNN(1, [SIZE, SIZE], 2, DiagonalBiLSTM),
         "PixelCNN, 7 layers of 16": PixelCNN(1, [SIZE, SIZE], 2),
     }
-    rows = [(f"drawing {IMAGES} images: {name}", *sampling(network), 20) for name, network in networks.items()]
+    rows = [(f"sampling {IMAGES} images: {name}", *sampling(network), 20) for name, network in networks.items()]
     layer, y = DiagonalBiLSTM(16, 1), torch.randn(32, SIZE, SIZE, IMAGES)
     with torch.no_grad():
         times = compared(lambda: layer(y, None), lambda: diagonal_by_pixel(layer, y))

@@ -4,8 +4,8 @@
 
 With next to nothing to train, the time from one job's start to the next one's is a job's overhead: config, data,
 network, folder, TensorBoard, figures, checkpoints, test. The first job also imports torch. The second table measures
-complete sweeps: one job after another, each on all cores, and two at a time by joblib, which divides the cores among
-them. What that saves depends on how well a model's small operations use two cores.
+complete sweeps: jobs one after another, each on all cores, and two at a time by joblib, which divides the cores among
+them. The gain depends on how well a model's small operations use two cores.
 """
 
 import os
@@ -23,7 +23,7 @@ from rich.table import Table
 SMALL = ["model=vae", "dataset=fake_images", "trainer.max_epochs=1", "trainer/accelerator=cpu", "seed=0,1,2,3,4,5"]
 LARGE = {
     "vae": ["model=vae", "trainer.max_epochs=40"],
-    # a narrow network gains little by a second core, and a job of a minute outweighs the start of joblib's processes
+    # A narrow network gains little from a second core, and a job of a minute outweighs starting joblib's processes.
     "unet": [
         *["experiment=fashion_scenes_unet", "model.network.width=0.125"],
         *["trainer.max_epochs=2", "dataset.train_size=2000"],
@@ -33,10 +33,10 @@ EACH = ["trainer/accelerator=cpu", "callbacks=minimal", "seed=0,1,2,3"]
 PAIR = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
 
-def sweep(folder: Path, *words: str) -> float:
+def sweep(folder: Path, *overrides: str) -> float:
     """Return the seconds that a sweep's command takes."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "scalian_exp.train", "-m", *words, f"hydra.sweep.dir={folder}"]
+    command = [sys.executable, "-m", "scalian_exp.train", "-m", *overrides, f"hydra.sweep.dir={folder}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
 
@@ -61,9 +61,9 @@ def main() -> None:
         table = Table(title=f"4 jobs on {os.cpu_count()} cores")
         for column in ("model", "one after the other", "two at a time", "times faster", "wanted"):
             table.add_column(column)
-        for name, words in LARGE.items():
-            one = sweep(folder / f"{name}_one", *words, *EACH)
-            two = sweep(folder / f"{name}_two", *words, *EACH, *PAIR)
+        for name, overrides in LARGE.items():
+            one = sweep(folder / f"{name}_one", *overrides, *EACH)
+            two = sweep(folder / f"{name}_two", *overrides, *EACH, *PAIR)
             table.add_row(name, f"{one:.1f} s", f"{two:.1f} s", f"{one / two:.2f}", "≥ 1.5")
         Console().print(table)
 

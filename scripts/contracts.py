@@ -33,23 +33,23 @@ TASKS = {
     Classification: "classification",
     TextReconstruction: "text_reconstruction",
 }
-"""each task → what `fits.task` of its models says"""
+"""task → the value of `fits.task` in its models' configs"""
 
 HEAD = """# Contracts: what a network, a loss and a data set offer
 
 <!-- Written by scripts/write_docs.py from the protocols in scalian_exp/tasks. -->
 
-A task trains any network that offers what the task's protocol lists, whatever class it is and wherever it lies. Nothing
-is registered, and nothing needs to be inherited but `torch.nn.Module`: methods of the right names will do. What is
-missing is refused before any data are read, in a sentence that names it.
+A task trains any network that offers what the task's protocol lists, whatever its class and wherever its file. Nothing
+is registered, and nothing but `torch.nn.Module` needs to be inherited: methods with the right names are enough. If one
+is missing, the command ends before any data are read, with a sentence that names it.
 
 Images are (B, C, H, W), batch, channels, height, width, float in [0, 1]. Likelihoods and KL are in nats. D is the
-length of a code, K the number of classes, V that of words. *Logits* are numbers before a sigmoid or a softmax.
+length of a code, K the number of classes, V the vocabulary size. *Logits* are values before a sigmoid or a softmax.
 
 ## Your own network
 
-In a folder of your own, this is a whole network for task `Reconstruction`, which asks for `encode`, `decode` and
-`forward`:
+This is a complete network for the task `Reconstruction`, which asks for `encode`, `decode` and `forward`; it can lie in
+any folder:
 
 ```python
 from torch import Tensor, nn
@@ -69,13 +69,13 @@ class Halfway(nn.Module):
 
 A config names it by its import path, as [your network](your_network.md) shows step by step.
 
-A task of your own derives from `scalian_exp.tasks.base.Task`, states `monitor` and `mode`, computes `step(batch)`, and
-annotates `network` and `loss` by protocols of its own, which are then checked in the same way.
+Your own task derives from `scalian_exp.tasks.base.Task`, states `monitor` and `mode`, computes `step(batch)`, and
+annotates `network` and `loss` with its own protocols, which are then checked in the same way.
 """
 
 
 def text(documented: Any) -> str:
-    """Join a docstring to one line, without the sections on arguments and errors."""
+    """Return a docstring as one line, without its sections on arguments and errors."""
     return " ".join((inspect.getdoc(documented) or "").split("\n\nRaises:")[0].split("\n\nArgs:")[0].split())
 
 
@@ -85,7 +85,7 @@ def row(*cells: str) -> str:
 
 
 def table(protocol: type) -> Iterator[str]:
-    """Yield the rows of a protocol's members, `forward` first, below a header; nothing if it has none."""
+    """Yield the lines of a table of a protocol's members, `forward` first; nothing if it has none."""
     listed = dict(sorted(members(protocol).items(), key=lambda item: item[0] != "forward"))
     if listed:
         yield from ("", "| member | meaning |", "|---|---|")
@@ -95,30 +95,30 @@ def table(protocol: type) -> Iterator[str]:
 
 def protocols_in(module: Any) -> list[type]:
     """Return the protocols that a module defines, in its order."""
-    return [found for found in vars(module).values() if is_protocol(found) and found.__module__ == module.__name__]
+    return [value for value in vars(module).values() if is_protocol(value) and value.__module__ == module.__name__]
 
 
 def page() -> str:
     """Return the text of docs/contracts.md."""
     lines = [*HEAD.splitlines(), "", "## What each task asks of its network and its loss"]
-    for task, words in TASKS.items():
+    for task, names in TASKS.items():
         network, loss = asked_by(task, "network"), asked_by(task, "loss")
         assert network is not None
         assert loss is not None
-        lines += ["", f"### {task.__name__}", "", f"`{task.__module__}.{task.__name__}`, `fits.task`: {words}."]
+        lines += ["", f"### {task.__name__}", "", f"`{task.__module__}.{task.__name__}`, `fits.task`: {names}."]
         lines += ["", f"**The network**, {network.__name__}: {text(network)}", *table(network)]
         lines += ["", f"**The loss**, {loss.__name__}: {text(loss)}", *table(loss)]
-    lines += ["", "## What a network may offer besides", ""]
-    lines += ["Asked for where it is of use, and done without elsewhere."]
+    lines += ["", "## What a network may also offer", ""]
+    lines += ["Each is used if the network has it; without it, only what depends on it is missing."]
     for protocol in protocols_in(capabilities):
         lines += ["", f"**{protocol.__name__}**: {text(protocol)}", *table(protocol)]
-    lines += ["", "## What a loss may offer besides"]
+    lines += ["", "## What a loss may also offer"]
     for protocol in (Balanced, loss_protocols.AsksOfNetwork, *protocols_in(rating_losses)):
         lines += ["", f"**{protocol.__name__}**: {text(protocol)}", *table(protocol)]
     lines += ["", "## What data offer", "", text(data_protocols.DataModule), *table(data_protocols.DataModule)]
     lines += ["", "A data set's config lists in `provides` what its batches hold and what is true of them; models and"]
-    lines += ["losses list in `fits.needs` what they need of it. The words:", ""]
-    lines += ["| word | what it promises | the data module then offers |", "|---|---|---|"]
+    lines += ["losses list in `fits.needs` what they need of it:", ""]
+    lines += ["| name | what it promises | the data module then offers |", "|---|---|---|"]
     for word, protocol in data_protocols.PROVIDES.items():
         offered = ", ".join(f"`{signature(name, member)}`" for name, member in members(protocol).items())
         lines.append(row(f"`{word}`", text(protocol), offered))

@@ -4,7 +4,7 @@
     python scripts/cut_fashion_mnist_sample.py
 
 It takes the first 600 training and the first 100 test images of each of the ten classes, in the files' order, so that
-the result is the same, byte for byte, wherever it is made.
+the result is the same everywhere, byte for byte.
 """
 
 import gzip

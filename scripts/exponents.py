@@ -1,10 +1,10 @@
-"""Fit how cost grows with the values of a sweep: the slopes of straight lines in log-log plots.
+"""Fit how costs grow with a sweep's values, as the slopes of straight lines in log-log plots.
 
     scalian-train -m model=draw dataset=fake_binary model.network.glimpses=4,8,16,32 trainer.max_epochs=2
-    python scripts/exponents.py outputs/multirun/<time>
+    python scripts/exponents.py outputs/multirun/TIME
 
-An exponent of 1 means proportional, 2 quadratic. The size of a list such as image_size=[height,width] is its product.
-Time is that of the training, per sample; operations and memory are those of the forward pass, per sample.
+An exponent of 1 means proportional growth, 2 quadratic. The size of a list such as image_size=[height,width] is its
+product. Time is training time per sample; operations and memory are those of the forward pass per sample.
 """
 
 import argparse
@@ -23,7 +23,7 @@ COSTS = {
     "memory": "activations_mb_per_sample",
     "parameters": "parameters",
 }
-"""maps names to columns of summary.csv; samples a second are inverted"""
+"""cost → column of summary.csv; samples per second are inverted"""
 
 
 def size(value: str) -> float:
@@ -44,7 +44,7 @@ def exponent(sizes: list[float], costs: list[float]) -> float:
 def main() -> None:
     """Print the table of exponents."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweep", type=Path, help="its folder")
+    parser.add_argument("sweep", type=Path, help="the sweep's folder")
     file = parser.parse_args().sweep / "summary.csv"
     if not file.exists():
         parser.error(f"there is no {file}")
@@ -53,15 +53,15 @@ def main() -> None:
     before = list(rows[0])[: list(rows[0]).index("status")] if rows else []
     swept = [name for name in before if name != "job"]
     if len(swept) != 1 or not all(size(row[swept[0]]) for row in rows) or len(rows) < 2:
-        told = f"{len(rows)} such jobs, over {', '.join(swept) or 'nothing'}"
-        parser.error(f"{file} must have at least two finished jobs over one positive number; it has {told}")
+        actual = f"{len(rows)} finished jobs over {', '.join(swept) or 'nothing'}"
+        parser.error(f"{file} must have at least two finished jobs that vary one positive number; it has {actual}")
     sizes = [size(row[swept[0]]) for row in rows]
     table = Table(title=f"exponents over {swept[0]}, {min(sizes):g} to {max(sizes):g}")
     for name in COSTS:
         table.add_column(name, justify="right")
     sign = {"time": -1}
-    found = [sign.get(name, 1) * exponent(sizes, [float(row[key]) for row in rows]) for name, key in COSTS.items()]
-    table.add_row(*[f"{value:.2f}" for value in found])
+    slopes = [sign.get(name, 1) * exponent(sizes, [float(row[key]) for row in rows]) for name, key in COSTS.items()]
+    table.add_row(*[f"{slope:.2f}" for slope in slopes])
     Console().print(table)
 
 

@@ -1,7 +1,7 @@
 """Draw the floors of the package with `python scripts/floors.py`, as docs/design.md shows them.
 
-Every import points down, or to a neighbour on the same floor; no module is part of a circle. tests/test_floors.py holds
-the package to it.
+Every import points down, or to a neighbour on the same floor; no modules import each other in a circle.
+tests/test_floors.py checks this.
 """
 
 import ast
@@ -19,7 +19,7 @@ FLOORS = (
     ("figures", "schedules", "vocabulary", "distributed", "folders", "files", "stored", "study_database"),
     ("batches", "refusal", "ranges", "memory"),
 )
-"""rooms, which are folders and modules at the package's root, from the top floor to the ground"""
+"""the folders and modules at the package's root (rooms), from the top floor to the ground floor"""
 
 
 def modules() -> dict[str, Path]:
@@ -29,7 +29,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(file: Path, known: dict[str, Path]) -> Iterator[str]:
-    """Yield the modules of this package that a file imports anywhere."""
+    """Yield the modules of this package that a file imports, at its top or inside functions."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == PACKAGE.name:
             within = (node.module or "").partition(".")[2]

@@ -1,4 +1,4 @@
-"""Write a data set as shards, which are read as needed, for data that doesn't fit in memory.
+"""Write a data set as shards, which are loaded on demand, for data that don't fit in memory.
 
     python scripts/make_shards.py shards dataset=image_folder dataset.root=photos dataset.image_size=[64,64]
     scalian-train model=conv_vae dataset=shards dataset.root=shards
@@ -30,9 +30,9 @@ from scalian_exp.vocabulary.checks import resolved
 from scalian_exp.vocabulary.options import CONFIGS
 
 BLOCK = 256
-"""number of examples read at once"""
+"""number of examples that are read at once"""
 SHARD_BYTES = "32MB"
-"""size of a shard; several are kept open at once"""
+"""maximum size of a shard; several are open at once"""
 
 
 def examples(data: Batched, start: int) -> Iterator[dict[str, torch.Tensor]]:
@@ -42,12 +42,12 @@ def examples(data: Batched, start: int) -> Iterator[dict[str, torch.Tensor]]:
         yield {name: values[position] for name, values in batch.items()}
 
 
-def write(folder: Path, words: list[str]) -> None:
+def write(folder: Path, overrides: list[str]) -> None:
     """Write all splits of a data set as shards.
 
     Args:
         folder: where to write.
-        words: the overrides that choose the data set.
+        overrides: choose the data set, as for scalian-train.
 
     Raises:
         Refusal: if the folder isn't empty, or the data set has no images.
@@ -55,7 +55,7 @@ def write(folder: Path, words: list[str]) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise Refusal(f"{folder} isn't empty; choose another folder.")
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = resolved(compose("train", overrides=words))
+        config = resolved(compose("train", overrides=overrides))
     data: Any = build("dataset", config["dataset"])
     data.prepare_data()
     data.setup("fit")
@@ -73,7 +73,7 @@ def write(folder: Path, words: list[str]) -> None:
     write_text(folder / FACTS, json.dumps({"image": [channels, height, width], "classes": classes}) + "\n")
     kind = "mask_shards" if "mask" in first else "shards"
     print(
-        f"train on them: scalian-train model=… dataset={kind} {word('dataset.root', folder)} "
+        f"To train on them: scalian-train model=… dataset={kind} {word('dataset.root', folder)} "
         f"dataset.in_channels={channels} "
         f"'dataset.image_size=[{height},{width}]'"
     )
@@ -82,10 +82,10 @@ def write(folder: Path, words: list[str]) -> None:
 def main() -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="to write")
-    parser.add_argument("words", nargs="+", help="the data set, as for scalian-train")
-    said = parser.parse_args()
-    app.with_sentences(lambda: write(said.folder, said.words))
+    parser.add_argument("folder", type=Path, help="the folder to write")
+    parser.add_argument("overrides", nargs="+", help="choose the data set, as for scalian-train")
+    arguments = parser.parse_args()
+    app.with_sentences(lambda: write(arguments.folder, arguments.overrides))
 
 
 if __name__ == "__main__":

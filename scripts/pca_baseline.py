@@ -1,4 +1,4 @@
-"""Compute the squared error per test image of principal components, as a baseline for autoencoders.
+"""Compute the squared error per test image of a principal component analysis, as a baseline for autoencoders.
 
     python scripts/pca_baseline.py --dataset mnist --components 30      # 13.87, as Hinton & Salakhutdinov 2006 report
 
@@ -18,7 +18,7 @@ from scalian_exp.vocabulary.options import CONFIGS
 
 
 def squared_error(train: Tensor, test: Tensor, components: int) -> float:
-    """Return the squared error per test vector (M, D), projected onto the first components of training ones (N, D)."""
+    """Return the squared error per test vector (M, D), projected onto the training vectors' (N, D) first components."""
     mean = train.mean(0)
     centred = train - mean
     directions = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -components:]

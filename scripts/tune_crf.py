@@ -1,10 +1,10 @@
-"""Search the parameters of a CRF on the validation images of a run.
+"""Search for a CRF's best parameters on the validation images of a run.
 
-    python scripts/tune_crf.py <run>
+    python scripts/tune_crf.py RUN
 
-The search is coarse first, then fine around the best, as in Chen et al. 2016. It includes the weight of the smoothness
-kernel, because objects are thin in images smaller than theirs. Only validation images decide; the test images are used
-once, at the end. It prints a table, and the command that tests the run with this CRF.
+As in Chen et al. 2016, a coarse search is followed by a fine one around its best result. It includes the weight of the
+smoothness kernel, because objects are thin in images smaller than theirs. Only validation images decide; the test
+images are used once, at the end. It prints a table, and the command that tests the run with the best CRF.
 """
 
 import argparse
@@ -32,11 +32,11 @@ from scalian_exp.vocabulary.grammar import literal
 
 WEIGHTS = (1.0, 3.0, 10.0)
 EXTENTS = (0.02, 0.08)
-"""as fractions of the image's diagonal"""
+"""range of the appearance kernel, as fractions of the image's diagonal"""
 COLOURS = (4.0, 12.0)
 SMOOTHNESS = (0.3, 3.0)
 TEST_IMAGES = 500
-"""maximum number of images, whose logits are held in memory"""
+"""maximum number of test images; their logits must fit in memory"""
 
 
 class Parameters(NamedTuple):
@@ -72,7 +72,7 @@ class Answers(NamedTuple):
     masks: Tensor
 
     def score(self, crf: DenseCRF | None) -> Score:
-        """Return the score of the predictions, with a CRF behind the network or without."""
+        """Return the score of the predictions, with a CRF after the network or without one."""
         classes = self.logits.shape[1]
         parts = zip(self.logits.split(8), self.images.split(8), strict=True)
         predicted = torch.cat([(l if crf is None else crf(l, x)).argmax(1) for l, x in parts])  # noqa: E741
@@ -99,23 +99,23 @@ def answers(model: Loaded, split: str, most: int) -> Answers:
 
 
 def around(best: Parameters) -> Iterator[Parameters]:
-    """Yield parameters of which one is halved or doubled."""
+    """Yield neighbours of the best parameters: each has one of them halved or doubled."""
     for (name, value), factor in product(best._asdict().items(), (0.5, 2.0)):
         yield best._replace(**{name: value * factor})
 
 
 def search(validation: Answers, diagonal: float) -> Parameters:
-    """Return the best parameters by mean IoU, then by boundary F1; the papers' values if none are better."""
-    papers = Parameters.of(DenseCRF())
-    found: dict[Parameters, Score] = {papers: validation.score(papers.crf())}
+    """Return the best parameters by mean IoU, then by boundary F1; the paper's values if none are better."""
+    published = Parameters.of(DenseCRF())
+    tried: dict[Parameters, Score] = {published: validation.score(published.crf())}
     extents = [extent * diagonal for extent in EXTENTS]
     coarse = [Parameters(*values) for values in product(WEIGHTS, extents, COLOURS, SMOOTHNESS)]
-    for values in track(coarse, f"coarsely, on {len(validation.images)} validation images"):
-        found[values] = validation.score(values.crf())
-    best = max(found, key=lambda values: found[values])
-    for values in track(list(around(best)), "finely"):
-        found[values] = validation.score(values.crf())
-    return max(found, key=lambda values: found[values])
+    for values in track(coarse, f"coarse search on {len(validation.images)} validation images"):
+        tried[values] = validation.score(values.crf())
+    best = max(tried, key=lambda values: tried[values])
+    for values in track(list(around(best)), "fine search"):
+        tried[values] = validation.score(values.crf())
+    return max(tried, key=lambda values: tried[values])
 
 
 def main() -> None:
@@ -132,9 +132,9 @@ def main() -> None:
     except Refusal as error:
         raise SystemExit(str(error)) from error
     try:
-        words = overrides_of_run(model.folder)
+        overrides = overrides_of_run(model.folder)
     except FileNotFoundError as error:
-        raise SystemExit(f"{model.folder} has no .hydra/overrides.yaml: give a run folder, as it was left.") from error
+        raise SystemExit(f"{model.folder} has no .hydra/overrides.yaml; give a complete run folder.") from error
     if not isinstance(model.task, Segmentation):
         raise SystemExit(f"{arguments.run} is not a run of a segmentation model.")
     validation = answers(model, "val", arguments.images)
@@ -143,7 +143,7 @@ def main() -> None:
     console = Console()
     best = search(validation, diagonal)
     test = answers(model, "test", TEST_IMAGES)
-    table = Table(title=f"the CRF behind {Path(arguments.run).name}")
+    table = Table(title=f"CRF after the network of {Path(arguments.run).name}")
     for column in ("", "val mean IoU", "val boundary F1", "test mean IoU", "test boundary F1"):
         table.add_column(column, justify="left" if not column else "right")
     for name, chosen in (("without", None), ("default", DenseCRF()), ("tuned", best.crf())):
@@ -151,11 +151,13 @@ def main() -> None:
         table.add_row(name, *(f"{value:.4f}" for value in row))
     console.print(table)
     replaced = ("model/crf", "model.crf", "init_from=", "trainer.max_epochs=", "test=")
-    again = [word for word in words if not word.lstrip("+~").startswith(replaced)]
+    again = [override for override in overrides if not override.lstrip("+~").startswith(replaced)]
     tuned = ["model/crf=default", *(f"model.crf.{name}={value:.3g}" for name, value in best._asdict().items())]
-    # no further epoch, so that the run's weights are tested as they are
+    # No further epoch is trained, so that the run's weights are tested as they are.
     start = f"init_from={literal(shown(model.file))}"
-    print("the run's test with this CRF:", command("scalian-train", *again, *tuned, start, "trainer.max_epochs=0"))
+    print(
+        "To test the run with the tuned CRF:", command("scalian-train", *again, *tuned, start, "trainer.max_epochs=0")
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 - the package's floors in README.md and docs/design.md, from scripts/floors.py.
 - code blocks whose opening line has a title, which repeat the file of that name.
 
-tests/docs/test_generated.py fails where one of them is no longer true.
+tests/docs/test_generated.py fails if one of them is out of date.
 """
 
 import re
@@ -31,30 +31,31 @@ FLOORS = (
     "figures; what a command line may say; files and folders",
     "what all of them share",
 )
-"""what lies on each floor of the package"""
+"""one description for each floor of the package"""
 WITHOUT_COMMENT = {"_target_", "_partial_", "_recursive_"}
 NOT_SHOWN = {"fits", "provides", "needs", "defaults", "hydra"}
-"""read by checks, not set by users"""
+"""keys that checks read and users don't set"""
 INTERNAL = {"hydra/job_logging", "model/base", "model/replaced"}
-"""groups that other files read"""
+"""groups that other config files use and users don't choose from"""
 GROUPS = {
     "model": "What is trained, and by which procedure. Each names its natural data set and loss.",
     "dataset": "What it is trained on.",
     "loss": "What training minimises.",
-    "trainer": "How long and how: keys of Lightning's Trainer. `base` is always there; the other options change a few.",
+    "trainer": "How long and how to train: arguments of Lightning's Trainer. `base` always applies; the other options "
+    "change a few of its values.",
     "callbacks": "What happens beside training: checkpoints, figures, early stopping.",
     "logger": "Where curves and figures go.",
-    "experiment": "Whole experiments, with all that a paper or a comparison needs.",
+    "experiment": "Complete experiments: everything that a paper's result or a comparison needs.",
     "sweep": "Sweeps and searches.",
-    "hydra": "Parts of Hydra that have options of ours.",
+    "hydra": "Hydra's own groups to which the package adds options.",
     "action": "What `scalian-apply run=RUN action=<name>` does with a trained run. Arguments are given as "
     "`count=10`, without the group's name.",
 }
-"""the groups in the order of the page, with what they are; groups within them follow"""
+"""group → its description, in the page's order; each is followed by the groups inside it"""
 
 
 def header(file: Path) -> str:
-    """Return the comment at the top of a config, with one paragraph a line."""
+    """Return the comment at the top of a config as Markdown, with a line for each command."""
     lines = []
     for line in file.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
@@ -70,7 +71,7 @@ def header(file: Path) -> str:
 
 
 def keys(file: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield dotted path, default and comment of every key of a config that has a comment."""
+    """Yield dotted path, default and comment of every commented key in a config file."""
     text = file.read_text(encoding="utf-8")
     lines = text.splitlines()
 
@@ -92,7 +93,7 @@ def keys(file: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def bases(file: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files of the same group that an option inherits from, each with its name there."""
+    """Yield the files of the same group that an option inherits from, each with its name in the defaults list."""
     node = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     for item in node.get("defaults", []):
         base = file.parent / f"{item}.yaml"
@@ -101,7 +102,7 @@ def bases(file: Path) -> Iterator[tuple[Path, str]]:
 
 
 def all_keys(file: Path) -> dict[str, tuple[str, str, str]]:
-    """Return path → row of all keys of an option, inherited ones first."""
+    """Return path → row of the table for all keys of an option, inherited ones first."""
     rows: dict[str, tuple[str, str, str]] = {}
     for base, _ in bases(file):
         rows |= all_keys(base)
@@ -120,7 +121,7 @@ def table(rows: list[tuple[str, str, str]], prefix: str) -> list[str]:
 
 
 def described(file: Path, group: str) -> list[str]:
-    """Return the lines of the section on one option."""
+    """Return the lines of an option's section."""
     package = "# @package _global_" in file.read_text(encoding="utf-8")
     prefix = "" if package or group.partition("/")[0] in ("action", "hydra") else f"{group.partition('/')[0]}."
     if "/" in group and not package:
@@ -132,7 +133,7 @@ def described(file: Path, group: str) -> list[str]:
     return [f"### `{file.stem}`", "", header(file), "", *origin, *table(list(all_keys(file).values()), prefix)]
 
 
-def words() -> str:
+def options_page() -> str:
     """Return the text of docs/words.md: all options by group."""
     lines = [
         "# Options by group",
@@ -140,7 +141,7 @@ def words() -> str:
         "<!-- Written by scripts/write_docs.py from the comments in configs/. -->",
         "",
         "`scalian-train <group>=<option> <key>=<value>`: every option of every config group, and the keys that each "
-        "adds. `scalian-train --cfg job` prints all values of an experiment. Options named `fake_…` are made-up data "
+        "adds. `scalian-train --cfg job` prints all values of an experiment. Options named `fake_…` are synthetic data "
         "for tests.",
         "",
         "## The experiment itself",
@@ -175,7 +176,7 @@ def beside(name: str) -> Any:
 
 
 def drawings() -> dict[str, str]:
-    """Return the package's floors, from scripts/floors.py: `floors` with each room's imports, `rooms` in short."""
+    """Return marker → drawing, from scripts/floors.py: `floors` with each room's imports, `rooms` as a short table."""
     floors = beside("floors")
     rows = [
         [f"`{name}/`" if (floors.PACKAGE / name).is_dir() else f"`{name}`" for name in row] for row in floors.FLOORS
@@ -195,15 +196,15 @@ def generated() -> dict[Path, str]:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     texts, drawn = {page: page.read_text(encoding="utf-8") for page in pages}, drawings()
     for file, text in texts.items():
-        text = DRAWN.sub(lambda found: f"<!-- {found[1]} -->\n\n{drawn[found[1]]}\n\n<!-- end -->\n", text)
+        text = DRAWN.sub(lambda match: f"<!-- {match[1]} -->\n\n{drawn[match[1]]}\n\n<!-- end -->\n", text)
         texts[file] = TITLED.sub(lambda m: m[1] + (ROOT / m[2]).read_text(encoding="utf-8").rstrip() + m[3], text)
-    texts[ROOT / "docs/words.md"] = words()
+    texts[ROOT / "docs/words.md"] = options_page()
     texts[ROOT / "docs/contracts.md"] = beside("contracts").page()
     return texts
 
 
 def main() -> None:
-    """Write what is no longer true, or with --check only name it, and exit with 1."""
+    """Rewrite the files that are out of date; with --check, only list them and exit with status 1."""
     stale = [
         (file, text)
         for file, text in generated().items()

@@ -26,7 +26,7 @@ from scalian_exp.commandline.overrides import check_options, each_for_its_job
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary.grammar import SWEEP_FLAGS, quoted, read, spelled, sweeping
+from scalian_exp.vocabulary.grammar import SWEEP_FLAGS, quote_texts, quoted, read, sweeping
 from scalian_exp.vocabulary.nodes import leaf_paths
 from scalian_exp.vocabulary.options import CONFIGS, close_to, files
 
@@ -84,7 +84,7 @@ def prepare(argv: list[str]) -> None:
     Raises:
         Refusal: if one of them can't work.
     """
-    argv[1:] = spelled(argv[1:])
+    argv[1:] = quote_texts(argv[1:])
     check_options(argv[1:])
     if sweeping(argv):
         if {argument.partition("=")[0] for argument in argv} & {"-c", "--cfg", "-i", "--info"}:

@@ -13,10 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 from scalian_exp.commandline.app import not_there, sentence
 from scalian_exp.commandline.shell import command, word
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary.checks import check_plain, check_words, resolved
+from scalian_exp.vocabulary.checks import check_parts, check_plain, resolved
 from scalian_exp.vocabulary.choices import check_choices
 from scalian_exp.vocabulary.facts import AUTO
-from scalian_exp.vocabulary.grammar import spelled
+from scalian_exp.vocabulary.grammar import quote_texts
 from scalian_exp.vocabulary.options import CONFIGS
 
 
@@ -28,7 +28,7 @@ def composed(*overrides: str) -> DictConfig:
     """
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
-            return hydra.compose("train", overrides=spelled(list(overrides)))
+            return hydra.compose("train", overrides=quote_texts(list(overrides)))
         except (HydraException, OmegaConfBaseException) as error:
             raise Refusal(sentence(error, not_there)) from error
 
@@ -39,7 +39,7 @@ def checked(config: DictConfig) -> dict[str, Any]:
     Raises:
         Refusal: if the experiment can't work.
     """
-    check_words(config)
+    check_parts(config)
     check_choices(config)
     plain = with_found(config, resolved(config))
     check_plain(plain)

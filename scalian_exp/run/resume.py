@@ -14,7 +14,7 @@ from scalian_exp.folders import CONFIG, OVERRIDES, STUDY
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import read_config, read_hydra, read_overrides
 from scalian_exp.vocabulary.checks import check_plain, find_data_at, nearest
-from scalian_exp.vocabulary.grammar import spelled, text_of
+from scalian_exp.vocabulary.grammar import quote_texts, text_of
 from scalian_exp.vocabulary.nodes import leaf_paths
 
 CHANGEABLE_GROUPS = ("trainer.", "callbacks.", "logger.")
@@ -34,7 +34,7 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     """
     from scalian_exp.trust import check_origin, check_study, modules  # which import torch
 
-    spelt = spelled(overrides)
+    spelt = quote_texts(overrides)
     parsed = OverridesParser.create().parse_overrides(spelt)
     folder = Path(text_of(next(argument for argument in spelt if argument.startswith("resume="))))
     config = stored_config(folder, training=True)

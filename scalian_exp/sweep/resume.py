@@ -15,7 +15,7 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.stored import read_config, read_overrides
 from scalian_exp.sweep.stored_overrides import check_overrides, to_be_repeated
 from scalian_exp.vocabulary.checks import resolved
-from scalian_exp.vocabulary.grammar import literal, read, spelled, text_of
+from scalian_exp.vocabulary.grammar import literal, quote_texts, read, text_of
 
 FLAGS = ("-m", "--multirun")
 KEY = "sweep.resume"
@@ -37,7 +37,7 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
     Raises:
         Refusal: if there is no such sweep, or the overrides are those of another one.
     """
-    arguments = spelled(arguments)
+    arguments = quote_texts(arguments)
     folder = Path(text_of(next(override for override in arguments if override.startswith(f"{KEY}="))))
     again = [override for override in arguments if not override.startswith((f"{KEY}=", "trust="))]
     again = [override for override in again if override not in FLAGS]

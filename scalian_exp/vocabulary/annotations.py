@@ -8,25 +8,25 @@ from typing import Any
 from scalian_exp.ranges import LIMITS
 
 Check = Callable[[Any], str | None]
-"""value → None if it fits, else what would fit, in words"""
+"""value → None if it fits, else a description of what would fit"""
 PLAIN = {"int": int, "float": float, "bool": bool, "str": str}
-WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+DESCRIPTIONS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
 LISTS = {"list", "List", "Sequence", "Iterable", "Iterator", "Collection", "MutableSequence", "set", "Set", "frozenset"}
 TUPLES = {"tuple", "Tuple"}
 MAPPINGS = {"dict", "Dict", "Mapping", "MutableMapping", "OrderedDict"}
 PATHS = {"Path", "PathLike"}
 ANYTHING = {"Any", "object"}
 OR, ONE_OF = " or ", "one of "
-"""between what may be chosen; before the values of a Literal"""
+"""between alternatives in a description; before the values of a Literal"""
 TYPING = {"Optional", "Union", "Literal", "Annotated", "Callable", "type", "Type"}
 BUILT_IN = {*PLAIN, *LIMITS, *LISTS, *TUPLES, *MAPPINGS, *PATHS, *ANYTHING, *TYPING, "Tensor", "None"}
-"""names that need no definition to be understood"""
+"""names that are understood without looking up their definition"""
 CLASS = ast.Name("(class)")
-"""stands for any class whose objects no plain value is"""
+"""stands for any class whose instances can't be written as plain values in YAML"""
 
 
 class UnknownAnnotationError(Exception):
-    """An annotation that says nothing here about the values it takes."""
+    """An annotation that these checks don't understand, so that values can't be judged by it."""
 
 
 def expected(value: Any, annotation: ast.expr | None) -> str | None:
@@ -34,7 +34,7 @@ def expected(value: Any, annotation: ast.expr | None) -> str | None:
 
     Args:
         value: the value in the resolved config.
-        annotation: with aliases replaced by what they stand for, see signatures.py; None where there is none.
+        annotation: the parameter's annotation with aliases expanded (see signatures.py); None if it has none.
     """
     try:
         return check_of(annotation)(value) if annotation is not None else None
@@ -77,8 +77,8 @@ def subscripted(name: str, inner: list[ast.expr]) -> Check:
         return check_of(inner[0])
     if name == "Literal":
         allowed = [element.value for element in inner if isinstance(element, ast.Constant)]
-        words = ONE_OF + ", ".join(map(plainly, allowed))
-        return lambda value: None if any(value == one and type(value) is type(one) for one in allowed) else words
+        wanted = ONE_OF + ", ".join(map(as_yaml, allowed))
+        return lambda value: None if any(value == one and type(value) is type(one) for one in allowed) else wanted
     if name in LISTS:
         return list_of(check_of(inner[0]))
     if name in TUPLES:
@@ -89,7 +89,7 @@ def subscripted(name: str, inner: list[ast.expr]) -> Check:
         return mapping_of(check_of(inner[-1]))
     if name == "Callable":
         return lambda value: None if is_built(value) else "a node with a _target_ and _partial_: true"
-    return is_node  # a class of somebody's own, such as Loader[int]
+    return is_node  # a user's class, such as Loader[int]
 
 
 def named(node: ast.Name | ast.Attribute) -> Check:
@@ -98,7 +98,7 @@ def named(node: ast.Name | ast.Attribute) -> Check:
     if name in ANYTHING:
         return anything
     if name in PLAIN:
-        return lambda value: None if is_a(value, PLAIN[name]) else WORDS[name]
+        return lambda value: None if is_a(value, PLAIN[name]) else DESCRIPTIONS[name]
     if name in LIMITS:
         return within(*LIMITS[name])
     if name in LISTS | TUPLES:
@@ -130,10 +130,10 @@ def either(choices: list[ast.expr]) -> Check:
     checks = [check_of(choice) for choice in choices]
 
     def check(value: Any) -> str | None:
-        words = [check(value) for check in checks]
-        if None in words:
+        wanted = [check(value) for check in checks]
+        if None in wanted:
             return None
-        each = [part for word in words if word for part in word.split(OR)]
+        each = [part for description in wanted if description for part in description.split(OR)]
         values = [value for part in each if part.startswith(ONE_OF) for value in part.removeprefix(ONE_OF).split(", ")]
         listed = [ONE_OF + ", ".join(dict.fromkeys(values))] if values else []
         return OR.join(dict.fromkeys([*listed, *(part for part in each if not part.startswith(ONE_OF))]))
@@ -149,7 +149,7 @@ def list_of(each: Check) -> Check:
             return None
         if not isinstance(value, list):
             return "a list"
-        return next((f"a list, each {words}" for item in value if (words := each(item))), None)
+        return next((f"a list, each item {wanted}" for item in value if (wanted := each(item))), None)
 
     return check
 
@@ -161,9 +161,9 @@ def tuple_of(each: list[Check]) -> Check:
         if is_built(value):
             return None
         if not isinstance(value, list) or len(value) != len(each):
-            return f"a list of {len(each)}"
-        wrong = (words for item, check in zip(value, each, strict=True) if (words := check(item)))
-        return next((f"a list of {len(each)}, each {words}" for words in wrong), None)
+            return f"a list of {len(each)} items"
+        wrong = (wanted for item, check in zip(value, each, strict=True) if (wanted := check(item)))
+        return next((f"a list of {len(each)} items, each {wanted}" for wanted in wrong), None)
 
     return check
 
@@ -175,20 +175,20 @@ def mapping_of(each: Check) -> Check:
         if is_built(value):
             return None
         if not isinstance(value, dict):
-            return "a mapping, as {name: value}"
-        return next((f"a mapping, each value {words}" for item in value.values() if (words := each(item))), None)
+            return "a mapping such as {name: value}"
+        return next((f"a mapping, each value {wanted}" for item in value.values() if (wanted := each(item))), None)
 
     return check
 
 
-def within(kind: type, low: float, high: float, words: str) -> Check:
+def within(kind: type, low: float, high: float, wanted: str) -> Check:
     """Return a check that accepts numbers of a type from `low` to `high`, both included."""
 
     def check(value: Any) -> str | None:
         if not is_a(value, kind):
-            return words
-        limit = f" to {high}" if high < value and kind is int and not words.endswith(str(high)) else ""
-        return None if low <= value <= high else words + limit
+            return wanted
+        limit = f" to {high}" if high < value and kind is int and not wanted.endswith(str(high)) else ""
+        return None if low <= value <= high else wanted + limit
 
     return check
 
@@ -210,6 +210,6 @@ def is_a(value: Any, kind: type) -> bool:
     return isinstance(value, kind)
 
 
-def plainly(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """Write a value as in YAML: true and false in lower case."""
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)

@@ -1,7 +1,7 @@
-"""Refuses what cannot work, before torch is imported: words that don't fit together, and arguments nobody takes.
+"""Refuse what can't work before torch is imported: options that don't fit together, arguments that nobody takes.
 
-The words stand in the configs. A model says which task trains it and what it needs of the data (`fits.task`,
-`fits.needs`), a loss which tasks it can train (`fits.tasks`, `fits.needs`), a data set what it `provides`.
+What fits is stated in the configs: a model names the task that trains it and what it needs of the data (`fits.task`,
+`fits.needs`), a loss the tasks that it can train (`fits.tasks`, `fits.needs`), a data set what it `provides`.
 """
 
 import ast
@@ -18,7 +18,7 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.annotations import expected
 from scalian_exp.vocabulary.callback_checks import check_callbacks, named_nodes
 from scalian_exp.vocabulary.facts import FACTS, check_facts
-from scalian_exp.vocabulary.grammar import at_home
+from scalian_exp.vocabulary.grammar import expand_home
 from scalian_exp.vocabulary.moved import todays_config
 from scalian_exp.vocabulary.nodes import targets
 from scalian_exp.vocabulary.options import choices_of, fitting, options, task_overrides
@@ -27,14 +27,14 @@ from scalian_exp.vocabulary.trainer_checks import check_trainer
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides", "needs"}
 NEEDED = ("model", "dataset", "loss", "trainer", "callbacks", "logger", "seed", "test", "compile")
-"""what no experiment can do without"""
+"""keys that every experiment must have"""
 OFFERS = {
     "model": {"loss"},
     "callbacks": {"folder", "dirpath", "monitor", "mode", "trust", "announce"},
     "logger": {"save_dir"},
     "trainer": {"callbacks", "logger", "default_root_dir"},
 }
-"""arguments that the frame gives to a target which takes them"""
+"""group → arguments that the framework itself passes to targets that take them"""
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -50,30 +50,32 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     except InterpolationKeyError as error:
         reason = str(error.msg).splitlines()[0]
         if "'dataset." in reason:
-            raise Refusal(f"{error.full_key} refers to something that this dataset doesn't say: {reason}.") from error
-        raise Refusal(f"{error.full_key} refers to something that isn't there: {reason}; say what it is.") from error
+            raise Refusal(f"{error.full_key} refers to a value that this dataset doesn't have: {reason}.") from error
+        raise Refusal(f"{error.full_key} refers to a value that doesn't exist: {reason}; give it a value.") from error
     judges = [(node, "judge") for node in named_nodes(plain, "callbacks").values()]
     for node, key in ((plain["dataset"], "root"), (plain, "init_from"), *judges):
         if isinstance(path := node.get(key), str):
-            node[key] = str(Path(at_home(path)).absolute())  # a run can be used from anywhere
-    found: dict[str, Any] = plain
-    return found
+            node[key] = str(Path(expand_home(path)).absolute())  # a run can be used from anywhere
+    result: dict[str, Any] = plain
+    return result
 
 
 def find_data_at(dataset: dict[str, Any], root: str) -> None:
-    """Let a run's dataset node read from another folder: its data has been moved.
+    """Make a run's dataset node read from another folder, to which its data has been moved.
 
     Raises:
-        Refusal: if it reads no folder.
+        Refusal: if this data set isn't read from a folder.
     """
     if "root" not in dataset:
         kind = dataset["_target_"].rpartition(".")[2]
-        raise Refusal(f"dataset.root={root}: the data of this run ({kind}) lies in no folder; leave it out.")
-    dataset["root"] = str(Path(at_home(root)).absolute())
+        raise Refusal(
+            f"dataset.root={root}: the data of this run ({kind}) isn't read from a folder; leave dataset.root out."
+        )
+    dataset["root"] = str(Path(expand_home(root)).absolute())
 
 
 def check_plain(config: dict[str, Any]) -> None:
-    """Check everything that a resolved config shows by itself.
+    """Check everything that can be judged from a resolved config alone.
 
     Raises:
         Refusal: if an argument or a value can't work.
@@ -87,14 +89,14 @@ def check_plain(config: dict[str, Any]) -> None:
     check_trainer(config["trainer"], config["model"].get("optimizer") or {}, bool(config.get("init_from")))
 
 
-def check_words(config: DictConfig) -> None:
+def check_parts(config: DictConfig) -> None:
     """Check that an experiment has all its parts, and that model, loss and dataset fit together.
 
     Raises:
-        Refusal: if they don't; its sentence names options that would.
+        Refusal: if they don't; the message names options that would.
     """
     if missing := [name for name in NEEDED if name not in config]:
-        raise Refusal(f"An experiment needs its {missing[0]}: leave ~{missing[0]} out, or choose another.")
+        raise Refusal(f"An experiment needs {missing[0]}=…: leave ~{missing[0]} out, or choose another.")
     chosen = choices_of(config)
     model, loss, dataset = config.model.get("fits", {}), config.loss.get("fits", {}), config.dataset
     provides = dataset.get("provides", [])
@@ -103,11 +105,11 @@ def check_words(config: DictConfig) -> None:
         group, example = (
             ("loss", "tasks: [reconstruction]") if task else ("model", "task: reconstruction, needs: [images]")
         )
-        raise Refusal(f"{group}={chosen[group]} doesn't say what it fits; add to its file: fits: {{ {example} }}.")
+        raise Refusal(f"{group}={chosen[group]} doesn't state what it fits; add to its file: fits: {{ {example} }}.")
     if task not in tasks:
         raise Refusal(
             f"loss={chosen['loss']} is for {' and '.join(tasks)} models, but model={chosen['model']} is a {task} one; "
-            f"use {assignments('loss', fitting('loss', lambda node: task in words(node, 'tasks')))}."
+            f"use {assignments('loss', fitting('loss', lambda node: task in node.get('fits', {}).get('tasks', [])))}."
         )
     every = {*model.get("needs", []), *loss.get("needs", [])}
     for group, needs in (("model", model.get("needs", [])), ("loss", loss.get("needs", []))):
@@ -119,18 +121,13 @@ def check_words(config: DictConfig) -> None:
             )
 
 
-def words(node: dict[str, Any], key: str) -> list[str]:
-    """Return what a model's or loss's config lists under `fits.<key>`."""
-    return node.get("fits", {}).get(key, [])
-
-
 def assignments(group: str, names: list[str]) -> str:
-    """Write the options of a group that would fit, as in `loss=bce|mse`."""
+    """Write the options of a group that would fit, such as `loss=bce|mse`."""
     return f"{group}={'|'.join(names)}" if names else f"another {group} (none here fits)"
 
 
 def check_arguments(config: dict[str, Any]) -> None:
-    """Check that every target takes the arguments that it is given, with values of the right type."""
+    """Check that every `_target_` takes the arguments that it is given, with values of the right type."""
     for group, node in config.items():
         for path, target in targets(group, node):
             allowed = FACTS if path == "dataset" else set()
@@ -158,11 +155,13 @@ def check_graphs(config: dict[str, Any]) -> None:
     if not config.get("cuda_graphs"):
         return
     if config.get("compile"):
-        raise Refusal("cuda_graphs=true and compile=true both record the network; choose one of them.")
+        raise Refusal("cuda_graphs=true and compile=true both record the network's operations; choose one of them.")
     if "strategy" in config["trainer"]:
-        raise Refusal("cuda_graphs=true is for one process; leave it out with several.")
+        raise Refusal("cuda_graphs=true works in a single process only; leave it out with several.")
     if config["trainer"].get("accumulate_grad_batches") not in (None, 1):
-        raise Refusal("cuda_graphs=true keeps the gradients of one step; leave trainer.accumulate_grad_batches out.")
+        raise Refusal(
+            "cuda_graphs=true can't accumulate gradients over batches; leave trainer.accumulate_grad_batches out."
+        )
 
 
 def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: set[str]) -> None:
@@ -176,17 +175,17 @@ def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: se
     if foreign := [f"{path}.{name}" for name in unknown if set_by(f"{path}.{name}")]:
         raise Refusal(
             f"{set_by(foreign[0])} sets {' and '.join(foreign)}, which {node['_target_']} doesn't take; "
-            f"to go without, add {' '.join(shlex.quote(f'~{each}') for each in foreign)}"
+            f"to leave it out, add {' '.join(shlex.quote(f'~{each}') for each in foreign)}"
         )
     for name, value in node.items():
         if name in RESERVED:
             continue
         if name in takes.parameters:
-            if words := expected(value, takes.parameters[name].annotation):
+            if wanted := expected(value, takes.parameters[name].annotation):
                 advice = f"; give it: dataset.{name}=…" if value is None and name in FACTS else ""
                 author = set_by(f"{path}.{name}")
-                source = f" as {author} has it" if author else ""
-                raise Refusal(f"{path}.{name} must be {words}, not {value!r}{source}{advice}.")
+                source = f", which {author} sets" if author else ""
+                raise Refusal(f"{path}.{name} must be {wanted}, not {value!r}{source}{advice}.")
         elif not takes.open and name not in allowed:
             raise Refusal(
                 f"{path} ({node['_target_']}) takes no argument '{name}'; {nearest(name, [*takes.parameters])}"
@@ -199,7 +198,7 @@ def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: se
 
 
 def set_by(path: str) -> str | None:
-    """Return the experiment or sweep whose file sets a value; None if the command line does, or neither."""
+    """Return the experiment or sweep whose file sets a value; None if the command line or neither does."""
     if not HydraConfig.initialized():
         return None
     hydra = HydraConfig.get()

@@ -1,4 +1,4 @@
-"""Facts about a data set's examples that its config states for models, losses and figures."""
+"""Facts about a data set's examples, which its config states for models, losses and figures. Imports no torch."""
 
 from typing import Any
 
@@ -8,43 +8,42 @@ FACTS = {
     *("in_channels", "image_size", "num_classes", "class_names", "vocabulary_size"),
     *("ignore_index", "palette", "object_class", "levels", "background"),
 }
-"""what a data set's config may say for models and losses to read, whether its loader asks for it or not"""
-
+"""keys that a data set's config may have for models and losses to read, even if its class takes no such argument"""
 
 AUTO = "auto"
-"""a value that the data set's class finds in its files"""
+"""a value that the data set's class reads from its files"""
 
 
 def check_facts(dataset: dict[str, Any]) -> None:
     """Check that a data set's image size, palette and class names are valid and agree with its number of classes."""
     size = dataset.get("image_size")
     if isinstance(size, list) and not (len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
-        raise Refusal(f"dataset.image_size must be two whole numbers, height and width, as [96,128], not {size}.")
+        raise Refusal(f"dataset.image_size must be two whole numbers, height and width, such as [96,128], not {size}.")
     colours = dataset.get("palette")
     if not isinstance(colours, list | None):
         raise Refusal(f"dataset.palette must be a list of colours or null, not {colours!r}.")
     if wrong := [colour for colour in colours or [] if not is_colour(colour)]:
         raise Refusal(
-            f"dataset.palette has {wrong[0]!r}, which is no colour; give each class three whole numbers from 0 to 255: "
+            f"dataset.palette has {wrong[0]!r}, which isn't a colour; give each class three whole numbers, 0 to 255: "
             "[red,green,blue]."
         )
     if not is_colour(dataset.get("background", [255, 255, 255])):
         raise Refusal(
-            f"dataset.background={dataset['background']} is no colour; give three whole numbers from 0 to 255: "
+            f"dataset.background={dataset['background']} isn't a colour; give three whole numbers from 0 to 255: "
             "[red,green,blue]."
         )
     if colours is not None and dataset.get("num_classes") and len(colours) < dataset["num_classes"]:
         raise Refusal(
             f"dataset.palette has {len(colours)} colours, but dataset.num_classes is {dataset['num_classes']}; give "
-            "each class one, or none (dataset.palette=null)."
+            "each class a colour, or use the default colours (dataset.palette=null)."
         )
     classes, names = dataset.get("num_classes"), dataset.get("class_names")
     if not isinstance(names, list | None):
         raise Refusal(f"dataset.class_names must be a list or null, not {names!r}.")
     if classes is not None and names is not None and len(names) != classes:
         raise Refusal(
-            f"dataset.class_names has {len(names)} names, but dataset.num_classes is {classes}; give each class a "
-            "name, or none (dataset.class_names=null)."
+            f"dataset.class_names has {len(names)} names, but dataset.num_classes is {classes}; name each class, "
+            "or none (dataset.class_names=null)."
         )
 
 

@@ -1,4 +1,4 @@
-"""Hydra's grammar of overrides: reading them, and writing texts and paths so that they are read as meant. No torch."""
+"""Hydra's override grammar: parse overrides, and quote texts and paths so that they are read as meant. No torch."""
 
 import os
 import re
@@ -15,11 +15,11 @@ from scalian_exp.refusal import Refusal
 
 SWEEP_FLAGS = {"-m", "--multirun"}
 PATHS = re.compile(r"run|resume|init_from|outputs|sweep\.resume|(.+\.)?(root|judge|dir|dirpath|save_dir|tracking_uri)")
-"""keys of which the value is a path"""
+"""keys whose value is a path"""
 
 
 def read(argument: str) -> Override | None:
-    """Parse an override; return None for flags, and for what Hydra will itself refuse."""
+    """Parse an override; return None for flags and for what Hydra itself will refuse."""
     try:
         return OverridesParser.create().parse_override(argument)
     except HydraException:
@@ -36,55 +36,55 @@ def sweeping(arguments: list[str]) -> bool:
     return not SWEEP_FLAGS.isdisjoint(arguments)
 
 
-def spelled(arguments: list[str], is_text: Callable[[str], bool] = is_path) -> list[str]:
+def quote_texts(arguments: list[str], is_text: Callable[[str], bool] = is_path) -> list[str]:
     """Quote the values of a command line that are texts, such as paths, so that Hydra reads them as meant.
 
     Args:
-        arguments: the command line, one argument an item.
-        is_text: key → is its value a text? Others stay as they are.
+        arguments: the command line's arguments.
+        is_text: key → whether its value is a text; other values are left unchanged.
 
     Raises:
         Refusal: if a path is empty; it would mean the current directory.
     """
     several = sweeping(arguments)
-    found = []
+    result = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
         plain = key.lstrip("+")
         if equals and is_path(plain) and not value.strip():
             raise Refusal(f"{plain}= has no path after it; give one (. is this folder), or leave {plain}= out.")
-        found.append(f"{key}={as_text(value, several)}" if equals and is_text(plain) else argument)
-    return found
+        result.append(f"{key}={as_text(value, several)}" if equals and is_text(plain) else argument)
+    return result
 
 
 def as_text(value: str, several: bool) -> str:
     """Write a value so that Hydra reads it as a text.
 
-    It is quoted where Hydra would read a number, a list, or nothing at all. Existing quotes and escapes keep their
-    meaning, and so do null and ${…}; ~ becomes the home directory.
+    It is quoted if Hydra would read a number or a list, or fail. Existing quotes and escapes keep their meaning, and so
+    do null and ${…}; ~ becomes the home directory.
 
     Args:
         value: the value as typed on the command line.
-        several: may a,b be two texts, as in a sweep?
+        several: whether a,b may be two texts, as in a sweep.
     """
     override = read(f"text={value}")
     if override is None:
         parts = value.split(",") if several else []
-        if len(parts) > 1 and all(Path(at_home(part)).exists() for part in parts):
+        if len(parts) > 1 and all(Path(expand_home(part)).exists() for part in parts):
             return ",".join(as_text(part, several=False) for part in parts)
-        return quoted(at_home(value))
+        return quoted(expand_home(value))
     given: Any = override.value()
     if override.is_sweep_override():
         if not several:
-            return quoted(at_home(value))
+            return quoted(expand_home(value))
         simple = isinstance(given, ChoiceSweep) and given.simple_form
         return ",".join(as_text(each, several=False) for each in override.sweep_string_iterator()) if simple else value
     if isinstance(given, str):
-        return value if given == at_home(given) else quoted(at_home(given))
+        return value if given == expand_home(given) else quoted(expand_home(given))
     return value if given is None else quoted(value)
 
 
-def at_home(path: str) -> str:
+def expand_home(path: str) -> str:
     """Replace a leading ~ or ~user of a path by that home directory, if there is one."""
     return os.path.expanduser(path)  # noqa: PTH111  (pathlib's raises RuntimeError for an unknown user)
 
@@ -99,11 +99,11 @@ def literal(text: str) -> str:
     override = read(f"text={text}")
     if override and not override.is_sweep_override() and override.value() == text and "${" not in text:
         return text
-    return quoted(re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text))
+    return quoted(re.sub(r"(\\*)\$\{", lambda match: 2 * match[1] + r"\${", text))
 
 
 def text_of(argument: str) -> str:
-    """Return the text that an override gives, without quotes and escapes.
+    """Return the value of an override as text, without quotes and escapes.
 
     Raises:
         HydraException: if Hydra can't read it.

@@ -1,4 +1,4 @@
-"""Today's paths of classes that older configs name, so that runs of earlier versions still load. No torch."""
+"""Today's import paths of classes that older configs name, so that earlier versions' runs still load. No torch."""
 
 import re
 from typing import Any
@@ -12,17 +12,17 @@ MOVED = {
     "scalian_exp.networks.layers": "scalian_exp.networks.parts.layers",
     "scalian_exp.sweeps.Jobs": "scalian_exp.sweep.jobs.JobLifecycle",
 }
-"""path of a module or class in an earlier version → its path today; of two that fit, the first counts"""
+"""path of a module or class in an earlier version → its path today; the first match counts"""
 OLD = re.compile("|".join(rf"\b{re.escape(path)}\b" for path in MOVED))
 
 
 def todays_path(text: str) -> str:
-    """Replace the old paths in a text, such as a `_target_` or an override with one, by today's."""
-    return OLD.sub(lambda found: MOVED[found[0]], text)
+    """Replace old import paths by today's in a text, such as a `_target_` or an override."""
+    return OLD.sub(lambda match: MOVED[match[0]], text)
 
 
 def todays_config(node: Any) -> Any:
-    """Replace the old path in the `_target_` of every node of a config by today's."""
+    """Replace old import paths by today's in the `_target_` of every node of a config."""
     if isinstance(node, list):
         return [todays_config(value) for value in node]
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""Walks through nested configs. No torch."""
+"""Iterate over nested configs. Imports no torch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield all nodes with a `_target_`, with their paths."""
+    """Yield path and content of every node with a `_target_`."""
     if isinstance(node, dict):
         if "_target_" in node:
             yield path, node
@@ -19,7 +19,7 @@ def targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def texts(path: str, node: Any) -> Iterator[tuple[str, str]]:
-    """Yield all texts of a config, with their paths."""
+    """Yield path and text of every string in a config."""
     if isinstance(node, dict):
         for key, value in node.items():
             yield from texts(f"{path}.{key}", value)

@@ -1,4 +1,4 @@
-"""The options of each config group, and the contents of their files."""
+"""The options of each config group and the contents of their files. Imports no torch."""
 
 import re
 import sys
@@ -22,9 +22,9 @@ CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parent / "configs"
 """inside the package in a wheel, beside it in a checkout"""
 SEARCHPATH = "hydra.searchpath"
 OLD_NAME = re.compile(r"\A(# @package.*\n)?# Old name of ")
-"""opens the file of an option's former name"""
+"""matches the first lines of a file that stands for an option's former name"""
 INHERITED = {"base", "replaced"}
-"""names of files and folders that options inherit from, and that aren't options themselves"""
+"""names of files and folders that options inherit from but that aren't options themselves"""
 PACKAGE_HEADER = re.compile(r"\A# @package (\S+)")
 
 
@@ -44,50 +44,50 @@ def searchpath() -> list[Path]:
     Hydra doesn't reveal them before a config is composed.
     """
     given = [argument for argument in sys.argv[1:] if SEARCHPATH in argument]  # reading all of them takes a while
-    said = next((o.value() for o in map(read, given) if o and o.key_or_group == SEARCHPATH), None)
-    paths = [str(path).removeprefix("file://") for path in said] if isinstance(said, list) else []
+    value = next((o.value() for o in map(read, given) if o and o.key_or_group == SEARCHPATH), None)
+    paths = [str(path).removeprefix("file://") for path in value] if isinstance(value, list) else []
     return [Path(path) for path in paths if "://" not in path]
 
 
 def files(group: str) -> dict[str, Path]:
-    """Return name → file of all options of a group, sorted by name; the first folder that has an option counts.
+    """Return name → file for all options of a group, sorted by name; the first folder that has an option counts.
 
-    Old names of options, which still compose, are left out.
+    Former names of options, which still compose, are left out.
     """
-    found: dict[str, Path] = {}
+    result: dict[str, Path] = {}
     for folder in folders():
         for file in (folder / group).glob("*.yaml"):
-            found.setdefault(file.stem, file)
-    names = sorted(found.keys() - INHERITED)
-    return {name: found[name] for name in names if not OLD_NAME.search(found[name].read_text(encoding="utf-8"))}
+            result.setdefault(file.stem, file)
+    names = sorted(result.keys() - INHERITED)
+    return {name: result[name] for name in names if not OLD_NAME.search(result[name].read_text(encoding="utf-8"))}
 
 
 def options(group: str) -> dict[str, dict[str, Any]]:
-    """Return name → content of a group's options with what they inherit, before interpolation; sorted by name."""
-    found: dict[str, dict[str, Any]] = {}
+    """Return name → content for a group's options, sorted by name, with what they inherit but before interpolation."""
+    result: dict[str, dict[str, Any]] = {}
     for name in files(group):
         root = inherited(f"{group}/{name}")
         node: Any = root
         for part in group.split("/"):
             node = node.get(part) if isinstance(node, dict) else None
-        found[name] = root if node is None else node
-    return found
+        result[name] = root if node is None else node
+    return result
 
 
 def inherited(config: str) -> dict[str, Any]:
-    """Return a config file merged over the files that its defaults list names, from the root of a config."""
-    found: dict[str, Any] = {}
+    """Return a config file merged over the files in its defaults list, as seen from the root of a config."""
+    result: dict[str, Any] = {}
     for part in parts(config):
-        found = merged(found, part)
-    return deepcopy(found)
+        result = merged(result, part)
+    return deepcopy(result)
 
 
 def parts(config: str) -> Iterator[dict[str, Any]]:
     """Yield the contents of a config file and of those that it inherits from, in ascending precedence.
 
-    Each is given from the root of a config. An entry of the defaults list such as `fcn8s` or `/model/optimizer/adam` is
-    inherited from; one that chooses an option of a group (`/model/crf: null`) may be chosen otherwise, and is left out.
-    Nothing is yielded if there is no such file.
+    Each is given as seen from the root of a config. Entries of the defaults list such as `fcn8s` or
+    `/model/optimizer/adam` are inherited from; those that choose an option of a group (`/model/crf: null`) can be
+    overridden, and are left out. Nothing is yielded if the file doesn't exist.
     """
     text, group = text_of(config), config.rpartition("/")[0]
     own: dict[str, Any] = dict(parsed(text) or {})
@@ -104,7 +104,7 @@ def parts(config: str) -> Iterator[dict[str, Any]]:
 
 
 def text_of(config: str) -> str:
-    """Return the text of a config file; an empty one if there is no such file."""
+    """Return the text of a config file; empty if there is no such file."""
     file = next((path for folder in folders() if (path := folder / f"{config}.yaml").exists()), None)
     return file.read_text(encoding="utf-8") if file else ""
 
@@ -123,15 +123,15 @@ def override_in(config: str, group: str) -> str | None:
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Merge two configs key by key; the second takes precedence."""
-    found = dict(below)
+    result = dict(below)
     for key, value in above.items():
-        old = found.get(key)
-        found[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return found
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """A YAML loader that agrees with OmegaConf on numbers such as 3e-4; in C where available, ten times as fast."""
+    """A YAML loader that reads numbers such as 3e-4 as OmegaConf does; uses the ten times faster C loader if it can."""
 
 
 Loader.add_implicit_resolver(
@@ -146,7 +146,7 @@ def parsed(text: str) -> Any:
 
 
 def documented(file: Path, group: str) -> Iterator[tuple[str, str, str]]:
-    """Yield key, default and comment of each key of an option's file; a default of several lines is left empty."""
+    """Yield key, default and comment of each key in an option's file; a default of several lines is left empty."""
     text = file.read_text(encoding="utf-8")
     lines, root = text.splitlines(), yaml.compose(text, yaml.SafeLoader)
     pairs = list(root.value) if isinstance(root, yaml.MappingNode) else []
@@ -165,18 +165,18 @@ def close_to(name: str, known: Iterable[str]) -> str | None:
 
 
 def fitting(group: str, fits: Callable[[dict[str, Any]], bool]) -> list[str]:
-    """Return the names of a group's options for which `fits` is true, without those made for tests."""
+    """Return the names of a group's options whose content satisfies `fits`, without those made for tests."""
     return [name for name, node in options(group).items() if fits(node) and not name.startswith("fake")]
 
 
 def choices_of(config: DictConfig) -> dict[str, str]:
-    """Return group → the chosen option, or a placeholder for each group where Hydra isn't in use."""
+    """Return group → chosen option, or a placeholder for each group if Hydra isn't in use."""
     if HydraConfig.initialized():
         return dict(HydraConfig.get().runtime.choices)
     return {str(group): "this one" for group in config}
 
 
 def task_overrides() -> list[Override]:
-    """Return the overrides that Hydra's current job was given, with ${…} unresolved."""
-    said: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    return [override for override in map(read, said) if override]
+    """Return the overrides given to Hydra's current job, with ${…} unresolved."""
+    given: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return [override for override in map(read, given) if override]

@@ -9,22 +9,24 @@ def check_ends(trainer: dict[str, Any]) -> None:
     """Check that minimum and maximum length agree; Lightning would silently obey only one of them.
 
     Raises:
-        Refusal: if it does.
+        Refusal: if a minimum exceeds its maximum.
     """
     for unit in ("epochs", "steps"):
         least, most = trainer.get(f"min_{unit}"), trainer.get(f"max_{unit}")
         if least is not None and most not in (None, -1) and least > most:
             raise Refusal(
-                f"trainer.min_{unit}={least} is more than trainer.max_{unit}={most}, at which the training ends; give "
-                "fewer, or more of the other."
+                f"trainer.min_{unit}={least} is more than trainer.max_{unit}={most}, at which training ends; lower "
+                "the first or raise the second."
             )
 
 
 def remarks(trainer: dict[str, Any]) -> list[str]:
-    """Return sentences for the user on consequences of a trainer's values that are easily overlooked."""
-    told = []
+    """Return sentences that tell the user of easily overlooked consequences of a trainer's values."""
+    sentences = []
     if trainer.get("max_epochs") == -1 and trainer.get("max_steps", -1) == -1 and trainer.get("max_time") is None:
-        told.append("trainer.max_epochs=-1: the training goes on until a callback or Ctrl-C ends it; its work is kept")
+        sentences.append(
+            "trainer.max_epochs=-1: training goes on until a callback or Ctrl-C ends it; what it has learned is kept"
+        )
     if part := trainer.get("overfit_batches"):
         unused = [
             f"trainer.{name}={trainer[name]}"
@@ -32,10 +34,12 @@ def remarks(trainer: dict[str, Any]) -> list[str]:
             if trainer.get(name) is not None and repr(trainer[name]) != "1.0"
         ]
         if unused:
-            told.append(f"trainer.overfit_batches={part} says what to train and validate on, not {' or '.join(unused)}")
+            sentences.append(
+                f"trainer.overfit_batches={part} sets what to train and validate on; ignored: {' and '.join(unused)}"
+            )
     if trainer.get("gradient_clip_algorithm") and not trainer.get("gradient_clip_val"):
-        told.append("trainer.gradient_clip_algorithm clips nothing: trainer.gradient_clip_val is missing")
-    return told
+        sentences.append("trainer.gradient_clip_algorithm clips nothing: trainer.gradient_clip_val is missing")
+    return sentences
 
 
 def check_lengths(trainer: dict[str, Any], sizes: dict[str, int]) -> None:
@@ -68,20 +72,22 @@ def check_lengths(trainer: dict[str, Any], sizes: dict[str, int]) -> None:
     if -1 < most < least * per_epoch:
         raise Refusal(
             f"trainer.min_epochs={least} needs {least * per_epoch} steps of this data, but trainer.max_steps={most} "
-            "ends the training before; give fewer epochs, or more steps."
+            "ends training before; give fewer epochs or more steps."
         )
     interval = trainer.get("val_check_interval")
     every_epoch = trainer.get("check_val_every_n_epoch", 1) is not None
     if type(interval) is int and interval > steps and every_epoch:
         raise Refusal(
-            f"trainer.val_check_interval={interval} is more than the {steps} steps of an epoch; give fewer, or "
-            "trainer.check_val_every_n_epoch=null to count steps over several epochs."
+            f"trainer.val_check_interval={interval} is more than the {steps} steps of an epoch; give a smaller "
+            "number, or trainer.check_val_every_n_epoch=null to count steps across epochs."
         )
     epochs = trainer.get("max_epochs")
     if type(interval) is int and not every_epoch and epochs not in (None, -1) and 0 < epochs * steps < interval:
         raise Refusal(
-            f"trainer.val_check_interval={interval} is more than the {epochs * steps} batches of the whole training, "
-            "which would never be validated; give fewer."
+            f"trainer.val_check_interval={interval} is more than the {epochs * steps} batches of the entire training, "
+            "which would never be validated; give a smaller number."
         )
     if type(interval) is float and int(interval * steps) < 1:
-        raise Refusal(f"trainer.val_check_interval={interval} of {steps} steps is less than one; give a larger one.")
+        raise Refusal(
+            f"trainer.val_check_interval={interval} of {steps} steps is less than one step; give a larger fraction."
+        )

@@ -29,8 +29,8 @@ from commands import process, refused
         (["model=[vae]"], "an experiment has one model; write model=vae."),
         (["model="], "model= is none of autoencoder, "),
         (["+model=unet"], "model is chosen already; to choose another, leave + out: model=…"),
-        (["~model"], "An experiment needs its model: leave ~model out"),
-        (["~callbacks"], "An experiment needs its callbacks: leave ~callbacks out"),
+        (["~model"], "An experiment needs model=…: leave ~model out"),
+        (["~callbacks"], "An experiment needs callbacks=…: leave ~callbacks out"),
         (["seed=${nothing}"], "seed refers to something that doesn't exist: Interpolation key 'nothing' not found"),
         (["loss.beta=a&b"], """if its value is a string, quote it: 'loss.beta="a&b"'"""),
         (["-m", "loss=glob(zz*)"], "loss=glob(zz*) matches no value at all, so nothing would be done; there are"),
@@ -45,7 +45,7 @@ from commands import process, refused
         (
             ["experiment=fashion_scenes_unet", "model=fcn8s"],
             "experiment=fashion_scenes_unet sets model.network.depth and model.network.deep_supervision, which "
-            "scalian_exp.networks.fcn.FCN doesn't take; to go without, add '~model.network.depth' '~model.network.deep",
+            "scalian_exp.networks.fcn.FCN doesn't take; to leave it out, add '~model.network.depth' '~model.network.de",
         ),
         (["trainer.strategy=ddp"], "first choose trainer/accelerator=ddp_cpu, ddp, fsdp or multinode"),
         (["model.optimizer.lr=abc"], "model.optimizer.lr must be a number, not 'abc'"),

@@ -21,7 +21,7 @@ from scalian_exp.results.summary import print_rows, summarise
 from scalian_exp.run.record import print_table
 from scalian_exp.run.resume import no_run_in
 from scalian_exp.sweep.resume import command_to_go_on, resumed_sweep
-from scalian_exp.vocabulary.grammar import at_home, literal, spelled, text_of
+from scalian_exp.vocabulary.grammar import expand_home, literal, quote_texts, text_of
 
 NASTY = [
     *["epoch=3-step=100.ckpt", "lr=1, b=2", "runs [old]/a [1]", "it's", 'say "x"', "~x", "-m", "a~b", "$HOME"],
@@ -47,7 +47,7 @@ def pasted(line: str) -> list[str]:
 def test_any_text_survives_pasting(text: str) -> None:
     (argument,) = pasted(word("dataset.root", text))
     assert read_by_hydra(argument) == text
-    assert spelled([argument]) == [argument] or read_by_hydra(spelled([argument])[0]) == text
+    assert quote_texts([argument]) == [argument] or read_by_hydra(quote_texts([argument])[0]) == text
     assert pasted(command("scalian-train", f"resume={literal(text)}"))[1:] == [
         argument.replace("dataset.root", "resume")
     ]
@@ -56,18 +56,18 @@ def test_any_text_survives_pasting(text: str) -> None:
 @pytest.mark.parametrize("text", [text for text in NASTY if text not in (" a ", "null", r"end\\") and "${" not in text])
 @pytest.mark.parametrize("key", ["run", "resume", "init_from", "sweep.resume", "dataset.root", "callbacks.a.judge"])
 def test_a_path_needs_quotes_for_the_shell_only(key: str, text: str) -> None:
-    (argument,) = spelled([f"{key}={text}"])
-    assert read_by_hydra(argument) == at_home(text)
-    assert spelled([argument]) == [argument]
+    (argument,) = quote_texts([f"{key}={text}"])
+    assert read_by_hydra(argument) == expand_home(text)
+    assert quote_texts([argument]) == [argument]
 
 
 def test_hydras_own_quotes_keep_their_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     for typed, value in (("'a,b'", "a,b"), (r"a\,b", "a,b"), ('"~/photos"', "/home/me/photos"), ("'it\\'s'", "it's")):
-        assert read_by_hydra(*spelled([f"run={typed}"])) == value
-    assert read_by_hydra(*spelled(["dataset.root=~/my photos"])) == "/home/me/my photos"
-    assert read_by_hydra(*spelled(["dataset.root=~nobody-of-this-name/x"])) == "~nobody-of-this-name/x"
-    assert spelled(["run=${outputs}/x", "+dataset.root=a=b", "run=null", "model=[vae]"]) == [
+        assert read_by_hydra(*quote_texts([f"run={typed}"])) == value
+    assert read_by_hydra(*quote_texts(["dataset.root=~/my photos"])) == "/home/me/my photos"
+    assert read_by_hydra(*quote_texts(["dataset.root=~nobody-of-this-name/x"])) == "~nobody-of-this-name/x"
+    assert quote_texts(["run=${outputs}/x", "+dataset.root=a=b", "run=null", "model=[vae]"]) == [
         *["run=${outputs}/x", '+dataset.root="a=b"', "run=null", "model=[vae]"]
     ]
 
@@ -75,17 +75,17 @@ def test_hydras_own_quotes_keep_their_meaning(monkeypatch: pytest.MonkeyPatch) -
 def test_an_empty_path_is_refused() -> None:
     for key in ("run", "resume", "init_from", "outputs", "dataset.root", "hydra.run.dir"):
         with pytest.raises(Refusal, match=f"{key}= has no path after it"):
-            spelled([f"{key}="])
+            quote_texts([f"{key}="])
 
 
 def test_the_paths_of_a_sweep_are_separated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("lr=1", "lr=2"):
         (tmp_path / name).mkdir()
-    override = OverridesParser.create().parse_override(spelled(["-m", "run=lr=1,lr=2"])[1])
+    override = OverridesParser.create().parse_override(quote_texts(["-m", "run=lr=1,lr=2"])[1])
     assert list(override.sweep_string_iterator()) == ['"lr=1"', '"lr=2"']
-    assert spelled(["-m", "run=a,5,'x y'"]) == ["-m", "run=a,\"5\",'x y'"]
-    assert read_by_hydra(spelled(["-m", "run=lr=1, b"])[1]) == "lr=1, b"
+    assert quote_texts(["-m", "run=a,5,'x y'"]) == ["-m", "run=a,\"5\",'x y'"]
+    assert read_by_hydra(quote_texts(["-m", "run=lr=1, b"])[1]) == "lr=1, b"
 
 
 def test_actions_take_texts_verbatim() -> None:

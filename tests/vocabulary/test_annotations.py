@@ -130,7 +130,7 @@ def test_aliases_and_classes_of_ones_own_are_followed(tmp_path: Path, monkeypatc
     assert takes is not None
     wanted = {name: parameter.annotation for name, parameter in takes.parameters.items()}
     assert expected([1, 2.5], wanted["sizes"]) is None
-    assert expected(["a"], wanted["sizes"]) == "a list, each a whole number or a number"
+    assert expected(["a"], wanted["sizes"]) == "a list, each item a whole number or a number"
     assert expected({"_target_": "kinds.Thing"}, wanted["thing"]) is None
     assert expected(3, wanted["thing"]) == "a node with a _target_ or null"
     assert expected("x", wanted["metres"]) == "a whole number"

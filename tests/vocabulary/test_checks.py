@@ -12,7 +12,7 @@ from tools import composed, fake, fit_together, names, of_each_kind, option, par
 
 from scalian_exp.commandline.experiment import checked
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary.checks import NEEDED, check_arguments, check_words
+from scalian_exp.vocabulary.checks import NEEDED, check_arguments, check_parts
 from scalian_exp.vocabulary.options import options
 from scalian_exp.vocabulary.signatures import signature
 
@@ -26,10 +26,10 @@ def test_every_triple_is_compatible_or_refused(model: str, monkeypatch: pytest.M
         said = {"model": option("model", model), "dataset": option("dataset", dataset), "loss": option("loss", loss)}
         said = {**dict.fromkeys(NEEDED), **said}
         if fit_together(model, dataset, loss):
-            check_words(OmegaConf.create(said))
+            check_parts(OmegaConf.create(said))
         else:
             with pytest.raises(Refusal, match=r"use (loss|dataset)=\w+|none here fits"):
-                check_words(OmegaConf.create(said))
+                check_parts(OmegaConf.create(said))
 
 
 def losses_of(model: str) -> list[str]:
@@ -81,7 +81,7 @@ def test_a_trainer_mode_wins_over_model_and_experiment() -> None:
         (["model.network.latent_dim=0"], "model.network.latent_dim must be a whole number from 1, not 0"),
         (["model.network.latent_dim=2.5"], "must be a whole number from 1, not 2.5"),
         (["model.network.hidden=400"], "model.network.hidden must be a list, not 400"),
-        (["model.network.hidden=[4,x]"], "must be a list, each a whole number"),
+        (["model.network.hidden=[4,x]"], "must be a list, each item a whole number"),
         (["loss.beta=-1"], "loss.beta must be a number from 0, not -1"),
         (["loss.beta=much"], "loss.beta must be a number from 0, not 'much'"),
         (["dataset.batch_size=0"], "dataset.batch_size must be a whole number from 1, not 0"),

@@ -63,7 +63,7 @@ def test_every_argument_of_lightnings_trainer_has_a_rule() -> None:
 
 def test_no_epochs_are_for_testing_given_weights_alone() -> None:
     check_trainer({**PLAIN_TRAINER, "max_epochs": 0}, {}, weights_given=True)
-    with pytest.raises(Refusal, match="init_from=<a run>"):
+    with pytest.raises(Refusal, match="init_from=RUN"):
         check_trainer({**PLAIN_TRAINER, "max_epochs": 0}, {}, weights_given=False)
 
 
