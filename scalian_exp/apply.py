@@ -85,9 +85,11 @@ def job(config: DictConfig) -> None:
         raise Refusal(not_taken(added[0], config))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     if plain["run"] is None:
-        raise Refusal("Say which run: run=<run folder or checkpoint>.")
+        raise Refusal("Choose a run: run=RUN, a run folder or a checkpoint.")
     if isinstance(plain["run"], list | dict):
-        raise Refusal(f"run={plain['run']}: give one run folder or checkpoint; -m run=a,b applies it to several.")
+        raise Refusal(
+            f"run={plain['run']}: give one run folder or checkpoint; -m run=a,b applies the action to several."
+        )
     check_arguments({"action": plain["action"]})
     apply({**plain, "name": HydraConfig.get().runtime.choices["action"]})
 

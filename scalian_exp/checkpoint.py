@@ -71,14 +71,14 @@ def check_intact(file: Path) -> None:
     Raises:
         Refusal: if the file has changed since it was written, or isn't a checkpoint.
     """
-    check_regular(file, "use another one of the run")
+    check_regular(file, "use another checkpoint of the run")
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
     except (*DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which a damaged offset causes
             raise
-        raise Refusal(f"{file} is truncated or not a PyTorch checkpoint; use another one of the run.") from error
+        raise Refusal(f"{file} is truncated or not a PyTorch checkpoint; use another one of this run.") from error
     if damaged is not None:
         raise Refusal(
             f"{file} is damaged: {damaged} doesn't match its checksum, so the weights are not the ones that were "
@@ -96,10 +96,10 @@ def read(file: Path) -> dict[str, Any]:
     try:
         contents = torch.load(file, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        raise Refusal(f"{file} is truncated or not a PyTorch checkpoint; use another one of the run.") from error
+        raise Refusal(f"{file} is truncated or not a PyTorch checkpoint; use another one of this run.") from error
     match contents:
         case {"scalian_exp": {"config": dict(config)}, "state_dict": dict()}:
-            contents["scalian_exp"]["config"] = check_config(config, str(file), "use another one of the run")
+            contents["scalian_exp"]["config"] = check_config(config, str(file), "use another checkpoint of the run")
             return contents
     raise Refusal(f"{file} was not written by scalian_exp: it holds no config, so nothing can be rebuilt from it.")
 
@@ -179,7 +179,7 @@ def load_weights(task: Any, contents: dict[str, Any], file: Path) -> None:
         task.load_state_dict(contents["state_dict"])
     except (RuntimeError, TypeError, AttributeError) as error:
         first = str(error).splitlines()[1:2] or [str(error)]
-        raise Refusal(f"The weights in {file} don't fit its network any more ({first[0].strip()}).") from error
+        raise Refusal(f"The weights in {file} no longer fit its network ({first[0].strip()}).") from error
     compute_as_trained(task.network, contents)
 
 

@@ -26,7 +26,7 @@ REASONS = {
     errno.ENOTDIR: "a file is in the way where a folder is needed; remove it, or choose another place",
     errno.EISDIR: "this is a folder where a file is needed; choose another path",
     errno.ENAMETOOLONG: "this name is too long for the file system; choose a shorter one",
-    errno.ELOOP: "its symbolic links lead round in a circle; choose another path",
+    errno.ELOOP: "its symbolic links form a circle; choose another path",
     errno.EFBIG: "the file would be larger than is allowed here; choose another place",
     errno.EIO: "the disk reports an error; check it, or choose another place",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",

@@ -35,7 +35,7 @@ def job(config: DictConfig) -> float | None:
     check_job_folder()
     plain, folder = checked(config), Path(HydraConfig.get().runtime.output_dir)
     if folders.state(folder) is folders.State.FINISHED:  # in a resumed sweep
-        log.info("kept: %s has finished already", folder)
+        log.info("skipped: %s has already finished", folder)
         return metrics_of(folder).get("best")
     if (root := moved_data()) is not None:
         find_data_at(plain["dataset"], root)
@@ -70,7 +70,7 @@ def resumes(arguments: list[str]) -> bool:
     resuming = any(argument.startswith("resume=") and argument != "resume=null" for argument in arguments)
     flags = [argument for argument in arguments if argument.startswith("-")]
     if resuming and not {"-m", "--multirun"}.isdisjoint(flags):
-        sys.exit("resume=… resumes one run: leave -m out; sweep.resume=<its folder> resumes a whole sweep.")
+        sys.exit("resume=… resumes one run: leave -m out; sweep.resume=FOLDER resumes a sweep.")
     if resuming and flags and {"-h", "--help"}.isdisjoint(flags):
         sys.exit(f"resume=… resumes a run as it is: leave {flags[0]} out.")
     return resuming and not flags

@@ -99,7 +99,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to("nothing")
     (tmp_path / "file").write_text("")
-    names = {"fifo": "a regular file", "": "a regular file", "loop": "round in a circle", "dangling": "no such file"}
+    names = {"fifo": "a regular file", "": "a regular file", "loop": "form a circle", "dangling": "no such file"}
     for name, sentence in {**names, "file/below": "file is in the way", "a" * 300: "too long"}.items():
         with pytest.raises(Refusal, match=sentence):
             read_text(tmp_path / name)

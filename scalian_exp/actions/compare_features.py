@@ -32,7 +32,7 @@ class CompareFeatures(Probe):
         network = model.task.network
         trained = len(parts[0]) - (network.layers_untrained if offers(network, TrainedByLayers) else 0)
         features: dict[str, tuple[Any, Any] | str] = {
-            f"layer {layer} ({train.shape[1]}{'' if layer <= trained else ', at random'})": (train, test)
+            f"layer {layer} ({train.shape[1]}{'' if layer <= trained else ', untrained'})": (train, test)
             for layer, (train, test) in enumerate(zip(*parts, strict=True), start=1)
         }
         reduced = components(train.inputs, [test.inputs], min(50, train.inputs.shape[1]))

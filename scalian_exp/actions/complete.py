@@ -75,7 +75,7 @@ class Complete(Action):
             refuse_temperature(self.temperature)
             completed = network.complete(several, all_known)
         before, after = psnr(left, x).mean(), psnr(completed, several).mean()
-        sampled = ", of samples, not of a mean" if by_pixel else ""
+        sampled = ", sampled rather than averaged" if by_pixel else ""
         print(f"PSNR         {before:.2f} dB → {after:.2f} dB ({len(completed)} completions{sampled})")
         results = completed.split(len(x))
         names = [f"completed {number}" for number in range(1, len(results) + 1)] if len(results) > 1 else ["completed"]

@@ -18,7 +18,7 @@ from scalian_exp.tasks.autoregressive import check_pixels
 def refuse_temperature(temperature: float) -> None:
     """Refuse a temperature other than 1, for networks that don't draw pixel by pixel."""
     if temperature != 1:
-        raise Refusal("This network doesn't draw pixels one after the other: leave temperature out.")
+        raise Refusal("This network doesn't draw pixels one by one: leave temperature out.")
 
 
 def exact_inputs(model: Loaded, image: str | None, count: int) -> Tensor:

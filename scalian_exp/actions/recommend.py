@@ -76,7 +76,7 @@ class Recommend(Action):
             taste = taste_of_new(task, data, ratings)
         rated = task.network.predicts_ratings
         if not rated and not bool((ratings >= data.liked).any()):
-            raise Refusal("This model learns only from likes, and there is none: give liked=…, or another user.")
+            raise Refusal("This model learns only from likes, and there are none: give liked=…, or another user.")
         if not rated and self.disliked:
             print("This model learns only from likes: disliked=… merely leaves these titles out.")
         new = (ratings == 0) & (counts > 0)

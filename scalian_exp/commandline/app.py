@@ -165,7 +165,7 @@ def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str
         group = match[1] or match[2]
         return f"{group} is chosen already; to choose another, leave + out: {group}=…"
     if "INTERVAL_SWEEP" in str(error):
-        return "interval(…) is for searches: add hydra/sweeper=optuna, or name the values, as 0.1,0.3,1."
+        return "interval(…) is for searches: add hydra/sweeper=optuna, or list the values, such as 0.1,0.3,1."
     if "requires --multirun" in str(error):
         return f"{str(error).replace('Sweep parameters', 'The sweep').replace(' requires --multirun', '')} needs -m."
     if isinstance(cause, InterpolationResolutionError):

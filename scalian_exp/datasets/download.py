@@ -70,7 +70,7 @@ def fetch(urls: Sequence[str], target: Path, sha256: str) -> None:
     remove_parts(target)
     if target.exists():
         if sha256_of(target) != sha256:
-            raise Refusal(f"{target} is broken or another file; delete it, and the next run downloads it again.")
+            raise Refusal(f"{target} is broken or a different file; delete it, and the next run downloads it again.")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     reasons = []

@@ -70,5 +70,5 @@ def check_splits(then: Any, now: Mapping[str, dict[str, Any]], where: str, what:
         raise Refusal(
             f"The {what} in {where} are not those that this run began with ({'; '.join(changes)}): put the old "
             "files back under their old names (another file may replace a broken one), set dataset.root=… to the "
-            "folder that has them now, or start a new run, from these weights with init_from=<this run's folder>."
+            "folder that has them now, or start a new run from these weights, with init_from=RUN."
         )

@@ -60,7 +60,7 @@ def readable(path: Path) -> Iterator[None]:
         raise Refusal(f"{path} is a folder, not an image; give a file inside it.") from error
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise Refusal(f"{path} has more pixels than Pillow reads ({most:,}); scale it down or cut it.") from error
+        raise Refusal(f"{path} has more pixels than Pillow reads ({most:,}); scale it down or crop it.") from error
     except (*BROKEN, struct.error, zlib.error) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise Refusal(f"{path} can't be read as an image ({reason}); repair or remove it.") from error

@@ -31,7 +31,7 @@ def confusion_matrix(counts: Tensor, names: Sequence[str] | None = None, unit: s
     axes.set_yticks(range(classes), ticks)
     long = int(counts.max()) >= 100_000
     colours_alone = classes > 20
-    title = "" if colours_alone else f"per cent of the true class's {unit}" if long else unit
+    title = "" if colours_alone else f"% of the true class's {unit}" if long else unit
     axes.set(xlabel="predicted", ylabel="true", title=title)
     if not colours_alone:
         for row in range(classes):

@@ -85,15 +85,17 @@ def compared(runs: list[Path]) -> list[tuple[str, Likelihood, dict[str, Any]]]:
         kind = str(OmegaConf.select(config, "loss.likelihood._target_", default="Bernoulli"))
         if result.binary and ("binary" not in provides or not kind.endswith("Bernoulli")):
             raise Refusal(
-                f"{run} has no likelihood of black and white pixels, but of grey ones or a density; leave it out."
+                f"{run} reports a likelihood of grey pixels or a density, not of black and white pixels; leave it out."
             )
         if config.trainer.get("limit_test_batches", 1.0) not in (None, 1.0):
-            raise Refusal(f"{run} was tested on a part of the test images (trainer.limit_test_batches); leave it out.")
+            raise Refusal(
+                f"{run} was tested on only some of the test images (trainer.limit_test_batches); leave it out."
+            )
         images[run] = {key: value for key, value in config.dataset.items() if key not in OF_TRAINING}
         if images[run] != images[runs[0]]:
             raise Refusal(
                 f"{run} and {runs[0]} were tested on different images ({images[run]['_target_']} and "
-                f"{images[runs[0]]['_target_']}, or other settings of it); compare runs on the same ones."
+                f"{images[runs[0]]['_target_']}, or with other settings); compare runs on the same images."
             )
         results.append((model_of(run, config), result, metrics))
     names = [name for name, _, _ in results]

@@ -61,12 +61,14 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
     kept, own = data_state_in(contents), data.state_dict()
     if unlike := [name for name in kept.keys() & own.keys() - {CLASSES, EXAMPLES} if kept[name] != own[name]]:
         raise Refusal(
-            f"init_from={run}: it learned from inputs of another {unlike[0]}, so its weights would stand for other "
-            "things here; start from a run on the same data, or without init_from."
+            f"init_from={run}: it learned from inputs of another {unlike[0]}, so its weights would mean something "
+            "else here; start from a run on the same data, or without init_from."
         )
     network.load_state_dict(matching, strict=False)
     rest = [name for name in ours if name not in matching]
-    log.info("started %d of %d tensors from %s; at random: %s", len(matching), len(ours), file, ", ".join(rest) or "-")
+    log.info(
+        "initialised %d of %d tensors from %s; at random: %s", len(matching), len(ours), file, ", ".join(rest) or "-"
+    )
     return list(matching)
 
 

@@ -135,7 +135,7 @@ def supervise(settings: Any, config: dict[str, Any], folder: Path, threads: int)
     except RendezvousError as error:
         raise Refusal(
             f"The machines of this job did not meet at {settings.rdzv_endpoint} ({error}); start the same command on "
-            "each of them, with the same hydra.run.dir, and MASTER_ADDR=<name of the first>."
+            "each of them, with the same hydra.run.dir, and MASTER_ADDR=HOST, the name of the first."
         ) from None
     return results
 
@@ -178,8 +178,8 @@ def meeting_point() -> str:
         host = SLURMEnvironment.resolve_root_node_address(nodes)
     if host is None:
         raise Refusal(
-            "trainer.num_nodes: the machines must know where to meet; on each of them set MASTER_ADDR=<name of the "
-            "first> and start the same command, with the same hydra.run.dir."
+            "trainer.num_nodes: the machines must know where to meet; on each of them set MASTER_ADDR=HOST, the "
+            "name of the first, and start the same command with the same hydra.run.dir."
         )
     port = PORT + int(os.environ.get("SLURM_JOB_ID", "0")) % 1000  # machines may be shared by several jobs
     return f"{host}:{os.environ.get('MASTER_PORT', port)}"

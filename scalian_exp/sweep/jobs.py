@@ -72,7 +72,7 @@ class JobLifecycle(RefusalReporter):
         machines = OmegaConf.select(config, "trainer.num_nodes", default=1) not in (1, None)
         if (rank or machines) and not any("hydra.run.dir=" in given for given in config.hydra.overrides.hydra):
             if rank in (None, "0"):
-                sys.stderr.write("Several processes or machines must share a folder: add hydra.run.dir=<folder>.\n")
+                sys.stderr.write("Several processes or machines must share a folder: add hydra.run.dir=FOLDER.\n")
             raise SystemExit(1)
         if rank in (None, "0"):
             with_sentences(lambda: self.take_run_folder(config, machines, timed))

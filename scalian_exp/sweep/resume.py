@@ -48,7 +48,7 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
     moved = [override for override in again if key_of(override) == ROOT and override not in task]
     before = [override for override in task if moved and key_of(override) == ROOT]
     if any(sweeps(override) for override in [*moved, *before]):
-        raise Refusal(f"The sweep in {folder} goes over {ROOT}; resume its jobs one by one, with {ROOT}=… each.")
+        raise Refusal(f"The sweep in {folder} varies {ROOT}; resume its jobs one by one, with {ROOT}=… each.")
     own, then = (
         each_for_its_job([override for override in overrides if not (moved and key_of(override) == ROOT)])
         for overrides in ([override for override in again if override not in new], task)
@@ -57,8 +57,8 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
         parts = {"only then": sorted({*then} - {*own}), "only now": sorted({*own} - {*then})}
         difference = "; ".join(f"{when}: {' '.join(overrides)}" for when, overrides in parts.items() if overrides)
         raise Refusal(
-            f"The sweep in {folder} was another one ({difference or 'the same overrides, but repeated'}); start a "
-            f"new one without {KEY}=…, or resume it by this alone: {command_to_resume(folder, KEY)}"
+            f"The sweep in {folder} had other overrides ({difference or 'the same, but repeated'}); start a new sweep "
+            f"without {KEY}=…, or resume this one with no other overrides: {command_to_resume(folder, KEY)}"
         )
     changed = {key_of(override) for override in new}
     kept = [override for override in hydras if key_of(override) not in {*changed, *OF_THE_START}]

@@ -117,7 +117,7 @@ class Search(Sweeper):
         space = {key: searched for key, searched in swept.items() if not has_one_choice(searched)}
         if not (space or self.custom_search_space):
             raise Refusal(
-                "There is nothing to search: give an interval or several values, as loss.beta='interval(0.5,4)'."
+                "There is nothing to search: give an interval or several values, such as loss.beta='interval(0.5,4)'."
             )
         fixed = [f"{key}={o.get_value_element_as_str()}" for key, o in last.items() if key not in swept]
         return space, [*fixed, *(f"{key}={only.choices[0]}" for key, only in swept.items() if key not in space)]

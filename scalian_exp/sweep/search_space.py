@@ -54,5 +54,5 @@ def values(key: str, searched: Any) -> list[Any]:
     if isinstance(searched.low, int):
         return list(range(searched.low, searched.high + 1, searched.step))
     raise Refusal(
-        f"A grid can't go over the interval {key}; give its values, as {key}=0.1,0.3,1, or use another sampler."
+        f"A grid can't cover the interval {key}; list its values, such as {key}=0.1,0.3,1, or use another sampler."
     )

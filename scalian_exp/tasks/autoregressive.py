@@ -17,20 +17,21 @@ from scalian_exp.tasks.protocols import AutoregressiveNetwork
 
 
 def check_pixels(network: Any, x: Tensor, whose: str) -> None:
-    """Refuse images (B, C, H, W) that the network can say nothing of.
+    """Check that images (B, C, H, W) have the shape and the pixel values that the network models.
 
     Raises:
-        Refusal: if they have another shape, or pixels of other values than the network knows.
+        Refusal: if they don't.
     """
     if (shape := tuple(x.shape[1:])) != network.shape:
         raise Refusal(
-            f"{whose} {shape} (channels, height, width), but the network's images are {network.shape}; give such."
+            f"{whose} {shape} (channels, height, width), but the network's images are {network.shape}; give images of "
+            "that shape."
         )
     if not are_values(x, network.levels):
         known = "black or white" if network.levels == 2 else f"of {network.levels} values"
         raise Refusal(
-            f"{whose} pixels in between, but this network's are {known}; use an image or data set of such, or train on "
-            "one that says how many values it has (dataset.levels)."
+            f"{whose} pixels of other values, but this network's are {known}; use an image or data set with such "
+            "pixels, or train on a data set that states its number of values (dataset.levels)."
         )
 
 
@@ -75,5 +76,5 @@ class Autoregressive(Task):
         return {
             "samples": image_grid(self.network.sample(16).float()),
             "completions": rows_of_images(pictures),
-            "bits": heat_map(bits, f"bits a pixel, {len(x)} images: {float(bits.sum()):.0f} in all"),
+            "bits": heat_map(bits, f"bits per pixel, {len(x)} images: {float(bits.sum()):.0f} in all"),
         }

@@ -91,7 +91,10 @@ class Boltzmann(LayerByLayer, Decoding):
         estimate = log_partition(self.rbm, self.likelihood, self.training_states(self.likelihood.runs))
         self.partition = LogPartition(*[ranks.from_first(value) for value in estimate])
         if problem := doubt({f"test/{name}": float(value) for name, value in self.partition.worth().items()}):
-            log.warning("log Z is %s; give model.likelihood.steps more temperatures, or model.likelihood.runs", problem)
+            log.warning(
+                "log Z is %s; use more temperatures (model.likelihood.steps) or more runs (model.likelihood.runs)",
+                problem,
+            )
 
     def test_logs(self, batch: Batch, outputs: None) -> dict[str, Tensor]:
         """Return the lower bound of the log-likelihood of a finished stack."""

@@ -151,13 +151,13 @@ def check_data(data: Any, provides: Sequence[str]) -> None:
     """
     if missing := lacking(data, DataModule):
         raise Refusal(
-            f"{type(data).__name__} (dataset) lacks what is asked of a data module: {described(DataModule, missing)}. "
-            "Add it to the class, or derive that from scalian_exp.datasets.base.Data."
+            f"{type(data).__name__} (dataset) lacks what a data module must have: {described(DataModule, missing)}. "
+            "Add it to the class, or derive the class from scalian_exp.datasets.base.Data."
         )
     for word in provides:
         if word in PROVIDES and (missing := lacking(data, PROVIDES[word])):
             raise Refusal(
-                f"{type(data).__name__} (dataset) lacks what is asked of data that provide {word}: "
+                f"{type(data).__name__} (dataset) lacks what data that provide {word} must have: "
                 f"{described(PROVIDES[word], missing)}. Add it to the class, or take {word} out of dataset.provides."
             )
 

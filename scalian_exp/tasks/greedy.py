@@ -57,14 +57,17 @@ class LayerByLayer(Task):
             return self.below(batch, int(self.layer))
 
     def on_fit_start(self) -> None:
-        """Refuse an endless training of several layers, and say how many layers a short one reaches."""
+        """Refuse endless training of several layers, and log how many layers a short training reaches."""
         super().on_fit_start()
         epochs = self.trainer.max_epochs
         if epochs == -1 and self.layers > 1:
-            raise Refusal("trainer.max_epochs=-1: layers take turns by epochs; say how many, trainer.max_epochs=…")
+            raise Refusal(
+                "trainer.max_epochs=-1: layers are trained one after another, for some epochs each; give "
+                "the total, trainer.max_epochs=…"
+            )
         if -1 < epochs <= (self.layers - 1) * self.epochs_per_layer:
             log.info(
-                "trains %d of %d layers (trainer.max_epochs=%d, model.epochs_per_layer=%d); for all of them give "
+                "trains %d of %d layers (trainer.max_epochs=%d, model.epochs_per_layer=%d); to train all, use "
                 "trainer.max_epochs=%d",
                 *(-(-epochs // self.epochs_per_layer), self.layers, epochs, self.epochs_per_layer),
                 self.layers * self.epochs_per_layer,

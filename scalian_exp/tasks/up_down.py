@@ -61,7 +61,7 @@ class UpDown(Decoding):
         if not bool(self.network.untied):
             self.network.untie()
         if self.network.layers_untrained:
-            log.info("starts from chance; what it is made for is init_from=<run of model=dbn_labels>")
+            log.info("starts from random weights; it is meant to start from a run of model=dbn_labels: init_from=RUN")
         for rbm in self.network.rbms:
             if not rbm.started:
                 rbm.visible_mean.fill_(0.5)
@@ -107,6 +107,6 @@ class UpDown(Decoding):
         drawn = self.network.sample_of(labels.repeat_interleave(10)).float()
         return {
             "confusion": confusion_matrix(self.confusion.compute(), self.class_names),
-            "samples": image_grid(drawn, columns=10, title="one row a label"),
+            "samples": image_grid(drawn, columns=10, title="one row per label"),
             "reconstructions": rows_of_images({"input": x[:10], "output": self.reconstruct(x[:10])}),
         }

@@ -48,7 +48,7 @@ def test_every_action_works_on_a_run_from_another_folder(tmp_path: Path) -> None
         (line,) = [line for line in result.stderr.splitlines() if line.strip()]
         return line
 
-    assert "Say which run" in sentence("action=sample")
+    assert "Choose a run" in sentence("action=sample")
     assert "neither a checkpoint nor a run folder" in sentence("run=nowhere", "action=sample")
     assert "torch finds no such device" in sentence(run, "action=sample", "device=mps")
     assert "no image file" in sentence(run, "action=reconstruct", "action.image=nowhere.png")
@@ -130,4 +130,4 @@ def test_apply_and_resume_accept_the_new_path_of_moved_data(tmp_path: Path) -> N
     assert yaml.safe_load((tmp_path / "r/config.yaml").read_text())["dataset"]["root"] == f"{tmp_path}/my = new"
     assert command("model=vae", *QUICK, "hydra.run.dir=f", cwd=tmp_path).returncode == 0
     none = command("run=f", "dataset.root=x", cwd=tmp_path, module="apply")
-    assert "the data of this run (FakeImages) lies in no folder" in none.stderr
+    assert "the data of this run (FakeImages) isn't read from a folder" in none.stderr

@@ -39,7 +39,7 @@ def test_the_first_source_with_the_right_file_is_taken(tmp_path: Path) -> None:
     fetch(urls, target, sha256)
     assert target.read_text() == "right"
     target.write_text("something else")
-    with pytest.raises(Refusal, match="broken or another file"):
+    with pytest.raises(Refusal, match="broken or a different file"):
         fetch(urls, target, sha256)
 
 

@@ -155,7 +155,7 @@ def test_files_with_too_many_pixels_or_truncated_ones_are_named(
         read_image(tmp_path / "half.png", (1, 8, 8), "crop")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
     for read in (pages, lambda path: read_image(path, (1, 8, 8), "crop")):
-        with pytest.raises(Refusal, match=r"a.png has more pixels than Pillow reads \(1,000\); scale it down or cut"):
+        with pytest.raises(Refusal, match=r"a.png has more pixels than Pillow reads \(1,000\); scale it down or crop"):
             read(tmp_path / "a.png")  # type: ignore[operator]
 
 

@@ -210,7 +210,7 @@ def test_the_fixed_binarisation_is_read_and_checked(tmp_path: Path, monkeypatch:
     for split, part in (("train", "train"), ("val", "valid"), ("test", "test")):
         assert np.array_equal(data.splits[split].examples["image"].flatten(1).numpy(), bits[part] * 255)
     data.file("test").write_text("0 1\n")
-    with pytest.raises(Refusal, match="broken or another file; delete it"):
+    with pytest.raises(Refusal, match="broken or a different file; delete it"):
         data.prepare_data()
     data.file("test").unlink()
     (source / "binarized_mnist_test.amat").write_text("something else")

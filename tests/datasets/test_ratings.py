@@ -172,7 +172,7 @@ def test_an_archive_is_checked_and_unpacked_completely(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     sha256 = zipped(folder, root / "ml-100k.zip")
-    with pytest.raises(Refusal, match=r"ml-100k.zip is broken or another file"):
+    with pytest.raises(Refusal, match=r"ml-100k.zip is broken or a different file"):
         hundred(root)
     with patch.object(MovieLens100k, "sha256", sha256):
         hundred(root)

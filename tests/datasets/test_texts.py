@@ -145,7 +145,7 @@ def test_newsgroups_come_from_the_published_archive(tmp_path: Path, monkeypatch:
     sha256 = newsgroups_archive(tmp_path / ARCHIVE, made)
     (tmp_path / "20news-bydate_py3.pkz").write_bytes(codecs.encode(pickle.dumps(Evil(tmp_path / MARKER)), "zlib_codec"))
     remove = ("headers", "footers", "quotes")
-    with pytest.raises(Refusal, match="broken or another file; delete it"):
+    with pytest.raises(Refusal, match="broken or a different file; delete it"):
         Newsgroups(str(tmp_path)).setup()
     monkeypatch.setattr("scalian_exp.datasets.newsgroups.SHA256", sha256)
     data = Newsgroups(str(tmp_path), vocabulary_size=6, val_size=1, remove=[*remove])

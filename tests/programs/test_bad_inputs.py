@@ -105,7 +105,7 @@ TABLE: list[tuple[str, str, str]] = [
     # files and folders
     (TRAIN, "hydra.run.dir=file", "exists already"),
     (TRAIN, "hydra.run.dir=file/below", "file is in the way"),
-    (TRAIN, "hydra.run.dir=loop/run", "round in a circle"),
+    (TRAIN, "hydra.run.dir=loop/run", "form a circle"),
     (TRAIN, f"hydra.run.dir={'n' * 300}", "name is too long"),
     (TRAIN, "hydra.run.dir=run", "holds a run already"),
     (TRAIN, "hydra.run.dir=others", "others holds no run, but checkpoints/best.ckpt, which a run would overwrite"),
@@ -130,7 +130,7 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "callbacks=sample_quality callbacks.sample_quality.judge=nowhere", "There is no judge"),
     (TRAIN, "callbacks=sample_quality", "has no value yet"),
     # apply
-    (APPLY, "", "Say which run"),
+    (APPLY, "", "Choose a run"),
     (APPLY, "run=nowhere", "neither a checkpoint nor a run folder"),
     (APPLY, "run=5", "neither a checkpoint nor a run folder"),
     (APPLY, "run=[a,b]", "neither a checkpoint"),

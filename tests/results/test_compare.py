@@ -152,7 +152,7 @@ def test_what_cant_be_compared_is_refused(tmp_path: Path) -> None:
     vae = run(tmp_path / "VAE", {"test/neg_elbo": 96.0})
     for metrics, dataset, sentence in (
         ({"test/neg_elbo": 90.0}, {"_target_": "DynamicMNIST"}, "different images"),
-        ({"test/neg_elbo": 90.0}, {"provides": ["images"]}, "of grey ones"),
+        ({"test/neg_elbo": 90.0}, {"provides": ["images"]}, "of grey pixels"),
         ({"test/mse": 90.0}, {}, "no likelihood"),
         ({"status": "interrupted"}, {}, "resume="),
     ):

@@ -102,8 +102,8 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
         (["trainer.devices=2"], "trainer/accelerator=ddp_cpu"),
         (["+trainer.strategy=ddp"], "trainer/accelerator=ddp_cpu"),
         (["+trainer.num_nodes=2"], "trainer/accelerator=ddp_cpu"),
-        ([DDP, "trainer.devices=two"], "say how many processes"),
-        ([DDP, "trainer.devices=0"], "say how many processes"),
+        ([DDP, "trainer.devices=two"], "give the number of processes"),
+        ([DDP, "trainer.devices=0"], "give the number of processes"),
         (["trainer/accelerator=fsdp", "trainer.gradient_clip_val=1"], "trainer.gradient_clip_val"),
     ],
 )

@@ -53,7 +53,7 @@ def test_sweeps_become_distributions() -> None:
     for word in ("a=tag(log,interval(0,4))", "a=interval(2,1)"):
         with pytest.raises(Refusal, match="can't be searched"):
             of(word)
-    with pytest.raises(Refusal, match="interval a; give its values"):
+    with pytest.raises(Refusal, match="interval a; list its values"):
         values("a", of("a=interval(0.5,2)"))
 
 

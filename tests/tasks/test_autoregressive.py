@@ -88,7 +88,7 @@ def test_the_data_set_says_what_a_pixel_can_be(dataset: str, levels: int, channe
 
 
 def test_grey_data_for_a_network_of_two_values_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match="FakeImages has pixels in between, but this network's are black or white"):
+    with pytest.raises(Refusal, match="FakeImages has pixels of other values, but this network's are black or white"):
         train(tiny("pixelcnn", "dataset=fake_images", "dataset.levels=2"), tmp_path / "run")
 
 
@@ -141,7 +141,7 @@ def test_the_likelihood_of_an_image_is_the_networks(
     ("mode", "arguments", "sentence"),
     [
         ("RGB", {}, "has 3 channels, but this network's images have 1; save it in grey"),
-        ("grey", {}, "has pixels in between, but this network's are black or white"),
+        ("grey", {}, "has pixels of other values, but this network's are black or white"),
         ("L", {"mask": (4, 6)}, r"has 6×4 pixels \(height × width\), but the images have 6×8"),
         ("L", {"mask": "nowhere.png"}, "There is no image file nowhere.png"),
         ("L", {"region": "box", "share": 0.0}, "Nothing is missing"),

@@ -160,12 +160,12 @@ def test_what_data_provide_is_there() -> None:
     class Mine:
         """As little as a data module can be."""
 
-    with pytest.raises(Refusal, match=r"Mine \(dataset\) lacks what is asked of a data module: batch_size – examples"):
+    with pytest.raises(Refusal, match=r"Mine \(dataset\) lacks what a data module must have: batch_size – examples"):
         check_data(Mine(), ["masks"])
     for word, protocol in PROVIDES.items():
         own = type("Own", (Mine,), members(contracts.data_protocols.DataModule))
         if members(protocol):
-            with pytest.raises(Refusal, match=rf"lacks what is asked of data that provide {word}: "):
+            with pytest.raises(Refusal, match=rf"lacks what data that provide {word} must have: "):
                 check_data(own(), [word])
         check_data(type("Full", (own,), members(protocol))(), [word])
 
@@ -174,7 +174,7 @@ def test_data_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pyte
     changed = copy.deepcopy(config("autoencoder"))
     changed["dataset"]["provides"] = [*changed["dataset"]["provides"], "masks"]
     monkeypatch.setattr("scalian_exp.run.training.one_at_a_time", lambda _: pytest.fail("data were asked for"))
-    with pytest.raises(Refusal, match=r"lacks what is asked of data that provide masks: class_pixels\(\) – count each"):
+    with pytest.raises(Refusal, match=r"lacks what data that provide masks must have: class_pixels\(\) – count each"):
         train(changed, tmp_path / "run")
 
 

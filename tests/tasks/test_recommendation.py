@@ -245,7 +245,7 @@ def test_a_user_without_ratings_and_one_without_likes_are_refused(runs: dict[str
     with pytest.raises(Refusal, match="User lonely has ratings only in the test split"):
         Recommend(user="lonely").index(data, data.splits["test"].rating)
     assert loaded.task.network.columns == 8
-    with pytest.raises(Refusal, match="learns only from likes, and there is none"):
+    with pytest.raises(Refusal, match="learns only from likes, and there are none"):
         Recommend(disliked="Comedy 2").run(runs["multvae"][0], tmp_path / "out")
 
 

@@ -97,8 +97,7 @@ def test_a_stack_says_which_layers_have_no_turn(tmp_path: Path, caplog: pytest.L
     three = ["model.network.hidden=[8,7,6]", "model.epochs_per_layer=2", "test=false"]
     train(tiny("stacked_autoencoder", *three, "trainer.max_epochs=3"), tmp_path / "short")
     assert caplog.messages.count(
-        "trains 2 of 3 layers (trainer.max_epochs=3, model.epochs_per_layer=2); for all of them give "
-        "trainer.max_epochs=6"
+        "trains 2 of 3 layers (trainer.max_epochs=3, model.epochs_per_layer=2); to train all, use trainer.max_epochs=6"
     )
     caplog.clear()
     train(tiny("stacked_autoencoder", *three, "trainer.max_epochs=5"), tmp_path / "long")

@@ -155,7 +155,7 @@ def test_augmented_training_resumes_to_the_bit(tmp_path: Path) -> None:
         (["dataset.palette=[[0,0,0]]"], "has 1 colours, but dataset.num_classes is 4"),
         (["dataset.palette=[[0,0],[1,1]]"], r"has \[0, 0\], which isn't a colour"),
         (["dataset.palette=[[0,0,0],[0,0,300]]"], r"has \[0, 0, 300\], which isn't a colour"),
-        (["dataset.image_size=[120]"], r"two whole numbers, height and width, as \[96,128\], not \[120\]"),
+        (["dataset.image_size=[120]"], r"two whole numbers, height and width, such as \[96,128\], not \[120\]"),
         (["dataset.palette=red"], "must be a list of colours or null"),
         (["+dataset.class_names=[a,b]"], "has 2 names, but dataset.num_classes is 4"),
         (["+dataset.class_names=[a,b,a,c]"], "two classes have the same name"),

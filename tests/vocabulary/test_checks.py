@@ -95,7 +95,7 @@ def test_a_trainer_mode_wins_over_model_and_experiment() -> None:
         (["seed=x"], "seed must be a whole number from 0 to 4294967295, not 'x'"),
         (["compile=yes"], "compile must be true or false, not 'yes'"),
         (["cuda_graphs=true", "compile=true"], "choose one of them"),
-        (["cuda_graphs=true", "trainer/accelerator=ddp_cpu"], "cuda_graphs=true is for one process"),
+        (["cuda_graphs=true", "trainer/accelerator=ddp_cpu"], "cuda_graphs=true works in a single process"),
         (["cuda_graphs=true", "trainer.accumulate_grad_batches=2"], "leave trainer.accumulate_grad_batches out"),
         (["~model.network.latent_dim"], "needs latent_dim"),
         (["trainer.precision=16-mixed", "trainer.gradient_clip_val=1"], "use trainer.precision=bf16-mixed or"),
