@@ -13,6 +13,7 @@ from torch import nn
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.checks import RESERVED
 from scalian_exp.vocabulary.facts import FACTS
+from scalian_exp.vocabulary.signatures import signature
 
 HYDRAS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 MISTAKES = (Refusal, ValueError, OSError, MisconfigurationException, ImportError)
@@ -39,6 +40,26 @@ def located(path: str) -> Any:
         raise Refusal(f"There is no {path}: {one_line(error)}.") from error
 
 
+def signature_of(target: Any) -> inspect.Signature:
+    """Return a target's signature, with the arguments that a class's `**kwargs` pass on to its base classes.
+
+    Raises:
+        ValueError: if the target has none, as some functions written in C.
+        TypeError: if the target can't be called.
+    """
+    own = inspect.signature(target)
+    is_open = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in own.parameters.values())
+    known = signature(f"{target.__module__}.{target.__qualname__}") if is_open and inspect.isclass(target) else None
+    if known is None:
+        return own
+    constructors = [vars(base)["__init__"] for base in reversed(target.__mro__) if "__init__" in vars(base)]
+    inherited = {name: each for one in constructors for name, each in inspect.signature(one).parameters.items()}
+    further = [name for name in known.parameters if name in inherited and name not in own.parameters]
+    *explicit, kwargs = own.parameters.values()
+    passed_on = [inherited[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in further]
+    return own.replace(parameters=[*explicit, *passed_on, *([kwargs] if known.open else [])])
+
+
 def build(path: str, node: dict[str, Any], **offers: Any) -> Any:
     """Build the object that a config node describes.
 
@@ -56,7 +77,7 @@ def build(path: str, node: dict[str, Any], **offers: Any) -> Any:
     """
     try:
         target = located(node["_target_"])
-        takes = inspect.signature(target).parameters
+        takes = signature_of(target).parameters
     except (Refusal, ValueError, TypeError) as error:
         raise Refusal(f"{path}: {one_line(error)} Correct {path}._target_.") from error
     for_others = (RESERVED | FACTS) - HYDRAS - takes.keys()
@@ -86,7 +107,7 @@ def check_call(target: Any, positional: list[Any], named: dict[str, Any], partly
         Refusal: if the call doesn't match the target's signature.
     """
     try:
-        takes = inspect.signature(target)
+        takes = signature_of(target)
     except ValueError:  # some functions written in C have no signature
         return
     try:

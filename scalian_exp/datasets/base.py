@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from scalian_exp.datasets.identity import CLASSES, EXAMPLES, check_classes, check_splits
 from scalian_exp.datasets.order import BatchesInOrder, EvenBatchesInOrder, ShuffledBatches
@@ -133,31 +133,45 @@ class Data(pl.LightningDataModule):
         """Prepare a batch before Lightning passes it to the task."""
         return self.prepare(batch)
 
-    def loader(
-        self, split: str, shuffle: bool = False, shared: bool = False, training: bool = False
-    ) -> DataLoader[Examples]:
-        """Return a loader of a split's batches.
-
-        Args:
-            split: train, val or test.
-            shuffle: use the order of the current training epoch.
-            shared: return only this process's share of each batch.
-            training: make the shares equally large even without shuffling.
-        """
-        data = self.splits[split]
+    @property
+    def epoch(self) -> int:
+        """Number of training epochs completed; 0 without a trainer."""
         # trainer.current_epoch is still one too low when a resumed run makes its loaders, and their worker processes
         # start at once.
         progress: Any = self.trainer.fit_loop.epoch_progress.current if self.trainer is not None else None
-        epoch = progress.processed if progress is not None else 0
-        which = (self.trainer.global_rank, self.trainer.world_size) if shared and self.trainer is not None else (0, 1)
-        in_order = EvenBatchesInOrder if training else BatchesInOrder
-        batches = (
-            ShuffledBatches(data, self.batch_size, epoch, *which)
-            if shuffle
-            else in_order(len(data), self.batch_size, *which)
-        )
+        return int(progress.processed) if progress is not None else 0
+
+    @property
+    def process(self) -> tuple[int, int]:
+        """This process's number, and the number of processes."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    def loader(self, split: str, shuffle: bool = False) -> DataLoader[Examples]:
+        """Return a loader of all batches of a split, in the data's order or in that of the current training epoch."""
+        data = self.splits[split]
+        shuffled = ShuffledBatches(data, self.batch_size, self.epoch)
+        return self.loader_of(split, shuffled if shuffle else BatchesInOrder(len(data), self.batch_size))
+
+    def train_dataloader(self) -> DataLoader[Examples]:
+        """Return this process's training batches, shuffled unless trainer.overfit_batches is set."""
+        data = self.splits["train"]
+        if self.overfits:
+            return self.loader_of("train", EvenBatchesInOrder(len(data), self.batch_size, *self.process))
+        return self.loader_of("train", ShuffledBatches(data, self.batch_size, self.epoch, *self.process))
+
+    def val_dataloader(self) -> DataLoader[Examples]:
+        """Return this process's validation batches; with trainer.overfit_batches, those of the training split."""
+        split = "train" if self.overfits else "val"
+        return self.loader_of(split, BatchesInOrder(len(self.splits[split]), self.batch_size, *self.process))
+
+    def test_dataloader(self) -> DataLoader[Examples]:
+        """Return this process's test batches."""
+        return self.loader_of("test", BatchesInOrder(len(self.splits["test"]), self.batch_size, *self.process))
+
+    def loader_of(self, split: str, batches: Sampler[Any]) -> DataLoader[Examples]:
+        """Return a loader of the batches of a split whose indices a sampler yields."""
         return DataLoader(
-            Indexed(data),
+            Indexed(self.splits[split]),
             batch_size=None,  # the sampler's index tensors are batches already
             collate_fn=identity_collate,
             sampler=batches,
@@ -166,20 +180,8 @@ class Data(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             # A separate generator: an iterator draws a number when it is created, which is before the epoch is seeded
             # in a resumed run and after it otherwise.
-            generator=torch.Generator().manual_seed(epoch),
+            generator=torch.Generator().manual_seed(self.epoch),
         )
-
-    def train_dataloader(self) -> DataLoader[Examples]:
-        """Return the training batches, shuffled unless trainer.overfit_batches is set."""
-        return self.loader("train", shuffle=not self.overfits, shared=True, training=True)
-
-    def val_dataloader(self) -> DataLoader[Examples]:
-        """Return the validation batches; with trainer.overfit_batches, those of the training split."""
-        return self.loader("train" if self.overfits else "val", shared=True)
-
-    def test_dataloader(self) -> DataLoader[Examples]:
-        """Return the test batches."""
-        return self.loader("test", shared=True)
 
 
 def held_out(size: int, val_size: int) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torchvision import datasets
@@ -16,17 +17,20 @@ class CIFAR10(InMemoryImages):
     """Photographs of 32×32 pixels in 10 classes (Krizhevsky 2009): 50,000 for training and 10,000 for the test.
 
     `val_size` of the training images are held out for validation.
+
+    Args:
+        kwargs: the arguments of `InMemoryImages`.
     """
 
     def __init__(
         self,
         root: str,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
-        batch_size: PositiveInt = 128,
+        image_size: Sequence[PositiveInt],
         val_size: NonNegativeInt = 5000,
+        **kwargs: Any,
     ):
-        super().__init__(in_channels, image_size, batch_size, val_size)
+        super().__init__(in_channels, image_size, val_size=val_size, **kwargs)
         self.root = root
 
     def read(self) -> dict[str, Examples]:

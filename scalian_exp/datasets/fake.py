@@ -1,9 +1,9 @@
 """Synthetic images and masks, for tests and first experiments."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-from torchvision.transforms.v2 import Transform
 
 from scalian_exp.batches import VOID_BYTE
 from scalian_exp.datasets.base import SPLIT_SEED, Examples
@@ -14,20 +14,24 @@ from scalian_exp.ranges import NonNegativeInt, PositiveInt
 
 
 class FakeImages(InMemoryImages):
-    """Noise images with a bright bar whose vertical position is the class, for tests and first experiments."""
+    """Noise images with a bright bar whose vertical position is the class, for tests and first experiments.
+
+    Args:
+        kwargs: the arguments of `InMemoryImages`.
+    """
 
     def __init__(
         self,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
+        image_size: Sequence[PositiveInt],
         num_classes: PositiveInt = 10,
         binary: bool = False,
         train_size: PositiveInt = 64,
         test_size: PositiveInt = 20,
-        batch_size: PositiveInt = 16,
         val_size: NonNegativeInt = 16,
+        **kwargs: Any,
     ):
-        super().__init__(in_channels, image_size, batch_size, val_size)
+        super().__init__(in_channels, image_size, val_size=val_size, **kwargs)
         self.num_classes, self.binary = num_classes, binary
         self.sizes = {"train": train_size, "test": test_size}
 
@@ -53,21 +57,20 @@ class FakeMasks(Masks):
     """Noise images with a rectangle for each class, brighter the higher the class, on a background of class 0.
 
     With an ignore_index, the top left pixels of every image are void.
+
+    Args:
+        kwargs: the arguments of `Masks`.
     """
 
     def __init__(
         self,
-        in_channels: PositiveInt,
-        image_size: Sequence[PositiveInt],
-        num_classes: PositiveInt = 4,
-        ignore_index: NonNegativeInt | None = 255,
-        augmentation: Mapping[str, Transform] | None = None,
+        *args: Any,
         train_size: PositiveInt = 24,
         val_size: PositiveInt = 8,
         test_size: PositiveInt = 8,
-        batch_size: PositiveInt = 4,
+        **kwargs: Any,
     ):
-        super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size)
+        super().__init__(*args, **kwargs)
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
 
     def read(self) -> Mapping[str, TensorBatches]:

@@ -1,19 +1,18 @@
 """Scenes composed of the Fashion-MNIST images shipped with the package: segmentation without a download."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.random import Generator
 from PIL import Image
-from torchvision.transforms.v2 import Transform
 
 from scalian_exp.datasets.base import SPLIT_SEED, Examples, held_out
 from scalian_exp.datasets.bundled import FashionMNISTSample
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.masks import Masks
-from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.ranges import PositiveInt
 
 Array = np.ndarray[Any, Any]
 
@@ -25,21 +24,20 @@ class FashionScenes(Masks):
     the one that hides least of the earlier garments: garments overlap, but few become unrecognisable. Splits share no
     garment: test scenes show the sample's test images, validation scenes 1,000 training images that no training scene
     shows. The scenes are the same for every run's seed.
+
+    Args:
+        kwargs: the arguments of `Masks`.
     """
 
     def __init__(
         self,
-        in_channels: PositiveInt,
-        image_size: Sequence[PositiveInt],
-        num_classes: PositiveInt,
-        ignore_index: NonNegativeInt | None = None,
-        augmentation: Mapping[str, Transform] | None = None,
+        *args: Any,
         train_size: PositiveInt = 2000,
         val_size: PositiveInt = 200,
         test_size: PositiveInt = 300,
-        batch_size: PositiveInt = 32,
+        **kwargs: Any,
     ):
-        super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size)
+        super().__init__(*args, **kwargs)
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
 
     def read(self) -> Mapping[str, TensorBatches]:

@@ -91,7 +91,7 @@ class ImageFolder(Images):
         self,
         root: str,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
+        image_size: Sequence[PositiveInt],
         batch_size: PositiveInt = 64,
         fit: Literal["crop", "resize"] = "crop",
         held_out: Fraction = 0.1,

@@ -46,7 +46,7 @@ class Images(Data):
     def __init__(
         self,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
+        image_size: Sequence[PositiveInt],
         batch_size: PositiveInt,
         num_workers: NonNegativeInt = 0,
     ):
@@ -91,7 +91,7 @@ class InMemoryImages(Images, ABC):
     def __init__(
         self,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
+        image_size: Sequence[PositiveInt],
         batch_size: PositiveInt = 128,
         val_size: NonNegativeInt = 0,
         resample_binary: bool = False,

@@ -3,9 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
-
-from torchvision.transforms.v2 import Transform
+from typing import Any, Literal
 
 from scalian_exp.batches import VOID_BYTE
 from scalian_exp.datasets.folder_splits import (
@@ -24,7 +22,7 @@ from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_files import MaskFiles
 from scalian_exp.datasets.mask_readings import Checked, legend_of, refuse_disagreement
 from scalian_exp.datasets.masks import Masks, refuse_void
-from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
+from scalian_exp.ranges import Fraction, NonNegativeInt
 from scalian_exp.refusal import Refusal
 
 IMAGES = ("images", "image", "imgs", "img")
@@ -48,6 +46,7 @@ class MaskFolder(Masks):
         fit: crop, resize or pad (with void) images to image_size.
         held_out: fraction of the images for validation, and the same fraction for the test.
         background: red, green, blue behind transparent pixels.
+        kwargs: the arguments of `Masks`.
 
     Raises:
         Refusal: if the folder is missing or has too few images, or if a file can't be used.
@@ -56,28 +55,23 @@ class MaskFolder(Masks):
     def __init__(
         self,
         root: str,
-        in_channels: PositiveInt,
-        image_size: Sequence[PositiveInt],
-        num_classes: PositiveInt,
-        ignore_index: NonNegativeInt | None = None,
+        *args: Any,
         palette: Sequence[Sequence[int]] | None = None,
-        augmentation: Mapping[str, Transform] | None = None,
-        batch_size: PositiveInt = 8,
         fit: Literal["crop", "resize", "pad"] = "crop",
         held_out: Fraction = 0.1,
-        num_workers: NonNegativeInt = 2,
         background: Sequence[NonNegativeInt] = WHITE,
+        **kwargs: Any,
     ):
-        super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size, num_workers)
+        super().__init__(*args, **kwargs)
         self.root, self.fit, self.held_out, self.background = Path(root), fit, held_out, background
         if not self.root.is_dir():
             raise Refusal(f"There is no folder {root}; set dataset.root to the folder of your images and masks.")
-        colours = {num_classes, num_classes + 1} if ignore_index == num_classes else {num_classes}
-        if palette is not None and len(palette) not in colours:
-            raise Refusal(f"dataset.palette has {len(palette)} colours for {num_classes} classes; correct it.")
+        most = self.num_classes + (self.ignore_index == self.num_classes)
+        if palette is not None and len(palette) not in (self.num_classes, most):
+            raise Refusal(f"dataset.palette has {len(palette)} colours for {self.num_classes} classes; correct it.")
         if palette is not None and len({tuple(colour) for colour in palette}) < len(palette):
             raise Refusal("dataset.palette has a colour twice; give every class a different one.")
-        self.classes = Classes(num_classes, ignore_index, palette, background=background)
+        self.classes = Classes(self.num_classes, self.ignore_index, palette, background=background)
 
     def read(self) -> Mapping[str, MaskFiles]:
         """Pair the files, assign them to splits, check every pair, and print a summary.

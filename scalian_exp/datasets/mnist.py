@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -58,6 +58,7 @@ class MNIST(InMemoryImages):
 
     Args:
         train_size: number of the remaining images to train on, the same ones for every run; null takes all.
+        kwargs: the arguments of `InMemoryImages`.
     """
 
     source: type[datasets.MNIST] = PublishedMNIST
@@ -67,13 +68,12 @@ class MNIST(InMemoryImages):
         self,
         root: str,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
-        batch_size: PositiveInt = 128,
+        image_size: Sequence[PositiveInt],
         val_size: NonNegativeInt = 10_000,
-        resample_binary: bool = False,
         train_size: PositiveInt | None = None,
+        **kwargs: Any,
     ):
-        super().__init__(in_channels, image_size, batch_size, val_size, resample_binary)
+        super().__init__(in_channels, image_size, val_size=val_size, **kwargs)
         self.root, self.train_size = root, train_size
 
     def read(self) -> dict[str, Examples]:
@@ -120,6 +120,7 @@ class BinarizedMNIST(InMemoryImages):
 
     Args:
         train_size: number of images to train on, the same ones for every run; null takes all.
+        kwargs: the arguments of `InMemoryImages`.
     """
 
     url = "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
@@ -134,12 +135,12 @@ class BinarizedMNIST(InMemoryImages):
         self,
         root: str,
         in_channels: PositiveInt,
-        image_size: Sequence[int],
-        batch_size: PositiveInt = 128,
+        image_size: Sequence[PositiveInt],
         val_size: PositiveInt = 10_000,
         train_size: PositiveInt | None = None,
+        **kwargs: Any,
     ):
-        super().__init__(in_channels, image_size, batch_size, val_size)
+        super().__init__(in_channels, image_size, val_size=val_size, resample_binary=False, **kwargs)
         self.root, self.train_size = root, train_size
 
     def file(self, part: str) -> Path:

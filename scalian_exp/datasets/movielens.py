@@ -8,14 +8,13 @@ import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from scalian_exp.datasets.download import fetch, remove_parts, sources
 from scalian_exp.datasets.rating_files import Triples, numbered, rating_lines, triples
 from scalian_exp.datasets.rating_tables import Line
 from scalian_exp.datasets.ratings import Ratings, RatingSource
 from scalian_exp.datasets.table_files import records
-from scalian_exp.ranges import Fraction, PositiveInt
 from scalian_exp.refusal import Refusal
 
 GENRES = (
@@ -30,6 +29,7 @@ class MovieLens(Ratings):
 
     Args:
         root: the folder that contains the data set's folder.
+        kwargs: the arguments of `Ratings`.
     """
 
     url = "https://files.grouplens.org/datasets/movielens/"
@@ -40,19 +40,8 @@ class MovieLens(Ratings):
     published: ClassVar[Mapping[str, int]]
     """File → number of ratings in it as published, each of a different pair of user and item."""
 
-    def __init__(
-        self,
-        root: str,
-        users: PositiveInt,
-        items: PositiveInt,
-        levels: Sequence[float],
-        liked: float = 4.0,
-        rows: Literal["users", "items"] = "users",
-        batch_size: PositiveInt = 64,
-        val_share: Fraction = 0.05,
-        test_share: Fraction = 0.1,
-    ):
-        super().__init__(users, items, levels, liked, rows, batch_size, val_share, test_share)
+    def __init__(self, root: str, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         self.root = Path(root)
 
     @property
@@ -131,6 +120,7 @@ class MovieLens100k(MovieLens):
 
     Args:
         split: the test split: u1 … u5, five disjoint fifths; ua or ub, ten ratings of each user; or random.
+        kwargs: the arguments of `MovieLens`.
     """
 
     archive = "ml-100k"
@@ -144,19 +134,9 @@ class MovieLens100k(MovieLens):
     }
 
     def __init__(
-        self,
-        root: str,
-        users: PositiveInt,
-        items: PositiveInt,
-        levels: Sequence[float],
-        liked: float = 4.0,
-        rows: Literal["users", "items"] = "users",
-        batch_size: PositiveInt = 64,
-        val_share: Fraction = 0.05,
-        test_share: Fraction = 0.1,
-        split: Literal["u1", "u2", "u3", "u4", "u5", "ua", "ub", "random"] = "u1",
+        self, *args: Any, split: Literal["u1", "u2", "u3", "u4", "u5", "ua", "ub", "random"] = "u1", **kwargs: Any
     ):
-        super().__init__(root, users, items, levels, liked, rows, batch_size, val_share, test_share)
+        super().__init__(*args, **kwargs)
         self.split = split
 
     def read(self) -> RatingSource:

@@ -5,14 +5,13 @@ import shutil
 import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from zipfile import BadZipFile
 
 from PIL import Image
-from torchvision.transforms.v2 import Transform
 
 from scalian_exp.datasets.base import subset
 from scalian_exp.datasets.download import STALE
@@ -21,7 +20,7 @@ from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_files import MaskFiles
 from scalian_exp.datasets.masks import Masks
-from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 
 Pairs = list[tuple[Path, Path]]
@@ -34,6 +33,7 @@ class PublishedMasks(Masks):
         root: the folder that contains the data set's folder.
         image_size: height, width; images of another size are resized to it, ignoring proportions.
         train_size: number of images to train on, the same ones for every run; null takes all.
+        kwargs: the arguments of `Masks`.
     """
 
     folder: ClassVar[str]
@@ -49,18 +49,8 @@ class PublishedMasks(Masks):
     md5: ClassVar[str]
     """MD5 of all pixels (see `md5_of_pixels`), independent of how the files are compressed."""
 
-    def __init__(
-        self,
-        root: str,
-        in_channels: PositiveInt,
-        image_size: Sequence[PositiveInt],
-        num_classes: PositiveInt,
-        ignore_index: NonNegativeInt | None = None,
-        augmentation: Mapping[str, Transform] | None = None,
-        batch_size: PositiveInt = 4,
-        train_size: PositiveInt | None = None,
-    ):
-        super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size)
+    def __init__(self, root: str, *args: Any, train_size: PositiveInt | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         self.path, self.train_size = Path(root) / self.folder, train_size
 
     @abstractmethod

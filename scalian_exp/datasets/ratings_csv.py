@@ -11,7 +11,7 @@ from scalian_exp.datasets.base import SPLIT_SEED
 from scalian_exp.datasets.rating_files import Triples, numbered, triples
 from scalian_exp.datasets.rating_tables import levels_of, read_csv
 from scalian_exp.datasets.ratings import Ratings, RatingSource
-from scalian_exp.ranges import Fraction, PositiveInt
+from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 
 
@@ -24,6 +24,7 @@ class RatingsCSV(Ratings):
     Args:
         levels: the values that a rating can have, or auto: those in the file, or a continuous scale if they are many.
         continuous: ratings between the levels are possible; models with discrete ratings round to the nearest level.
+        kwargs: the arguments of `Ratings`.
 
     Raises:
         Refusal: if the root is a file.
@@ -35,12 +36,9 @@ class RatingsCSV(Ratings):
         users: PositiveInt,
         items: PositiveInt,
         levels: Sequence[float] | Literal["auto"],
-        liked: float = 4.0,
-        rows: Literal["users", "items"] = "users",
-        batch_size: PositiveInt = 64,
-        val_share: Fraction = 0.05,
-        test_share: Fraction = 0.1,
+        *args: Any,
         continuous: bool = False,
+        **kwargs: Any,
     ):
         self.root = Path(root)
         if self.root.is_file():
@@ -51,7 +49,7 @@ class RatingsCSV(Ratings):
         if levels == "auto":
             node |= self.found(node)
         self.continuous: bool = node["continuous"]
-        super().__init__(users, items, node["levels"], liked, rows, batch_size, val_share, test_share)
+        super().__init__(users, items, node["levels"], *args, **kwargs)
 
     @classmethod
     def found(cls, node: Mapping[str, Any]) -> dict[str, Any]:

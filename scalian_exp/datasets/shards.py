@@ -6,7 +6,7 @@ so order, resuming and sharing among processes work as for all other data.
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import Transform
 
 from scalian_exp.datasets.base import Batched, Examples
 from scalian_exp.datasets.identity import EXAMPLES, hash_of
 from scalian_exp.datasets.images import Images
 from scalian_exp.datasets.masks import Masks
 from scalian_exp.files import check_regular, read_json
-from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 
 FACTS = "shards.json"
@@ -160,21 +159,14 @@ class Shards(Images):
     Args:
         root: the folder that make_shards.py wrote.
         mixed: number of shards shuffled together.
+        kwargs: the arguments of `Images`.
 
     Raises:
         Refusal: if there are no shards, or their images have another shape.
     """
 
-    def __init__(
-        self,
-        root: str,
-        in_channels: PositiveInt,
-        image_size: Sequence[PositiveInt],
-        batch_size: PositiveInt = 128,
-        num_workers: NonNegativeInt = 0,
-        mixed: PositiveInt = 4,
-    ):
-        super().__init__(in_channels, image_size, batch_size, num_workers)
+    def __init__(self, root: str, *args: Any, mixed: PositiveInt = 4, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         self.root, self.mixed = Path(root), mixed
 
     @property
@@ -200,24 +192,14 @@ class MaskShards(Masks):
     Args:
         root: the folder that make_shards.py wrote.
         mixed: number of shards shuffled together.
+        kwargs: the arguments of `Masks`.
 
     Raises:
         Refusal: if there are no shards, or their images have another shape.
     """
 
-    def __init__(
-        self,
-        root: str,
-        in_channels: PositiveInt,
-        image_size: Sequence[PositiveInt],
-        num_classes: PositiveInt,
-        ignore_index: NonNegativeInt | None = None,
-        augmentation: Mapping[str, Transform] | None = None,
-        batch_size: PositiveInt = 8,
-        num_workers: NonNegativeInt = 0,
-        mixed: PositiveInt = 4,
-    ):
-        super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size, num_workers)
+    def __init__(self, root: str, *args: Any, mixed: PositiveInt = 4, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         self.root, self.mixed = Path(root), mixed
 
     def read(self) -> Mapping[str, Batched]:

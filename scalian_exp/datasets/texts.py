@@ -138,16 +138,14 @@ def subset(documents: Documents, indices: list[int]) -> Documents:
 
 
 class TextsOnDisk(Texts, ABC):
-    """Base class of texts in files in the folder `root`."""
+    """Base class of texts in files in the folder `root`.
 
-    def __init__(
-        self,
-        root: str,
-        vocabulary_size: PositiveInt = 2000,
-        batch_size: PositiveInt = 128,
-        val_size: PositiveInt = 500,
-    ):
-        super().__init__(vocabulary_size, batch_size, val_size)
+    Args:
+        kwargs: the arguments of `Texts`.
+    """
+
+    def __init__(self, root: str, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         self.root = root
 
 
@@ -201,17 +199,11 @@ class Newsgroups(TextsOnDisk):
 
     Args:
         remove: what to remove from the messages: headers, footers, quotes.
+        kwargs: the arguments of `TextsOnDisk`.
     """
 
-    def __init__(
-        self,
-        root: str,
-        vocabulary_size: PositiveInt = 2000,
-        batch_size: PositiveInt = 128,
-        val_size: PositiveInt = 500,
-        remove: list[str] | None = None,
-    ):
-        super().__init__(root, vocabulary_size, batch_size, val_size)
+    def __init__(self, *args: Any, remove: list[str] | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         self.remove = tuple(remove or ())
 
     def prepare_data(self) -> None:

@@ -4,18 +4,17 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tarfile import TarError
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from zipfile import BadZipFile
 
 from torchvision import datasets
-from torchvision.transforms.v2 import Transform
 
 from scalian_exp.datasets.base import held_out
 from scalian_exp.datasets.image_files import Picture
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_files import MaskFiles
 from scalian_exp.datasets.masks import Masks
-from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 
 
@@ -26,6 +25,7 @@ class StreamedMasks(Masks):
         root: the folder that contains the data set's folder.
         fit: crop, resize or pad (with void) images to image_size.
         val_size: training images held out for validation.
+        kwargs: the arguments of `Masks`.
 
     Raises:
         Refusal: if files are missing and can't be downloaded, or if they can't be used.
@@ -39,17 +39,12 @@ class StreamedMasks(Masks):
     def __init__(
         self,
         root: str,
-        in_channels: PositiveInt,
-        image_size: Sequence[PositiveInt],
-        num_classes: PositiveInt,
-        ignore_index: NonNegativeInt | None = None,
-        augmentation: Mapping[str, Transform] | None = None,
-        batch_size: PositiveInt = 8,
+        *args: Any,
         fit: Literal["crop", "resize", "pad"] = "resize",
         val_size: PositiveInt = 200,
-        num_workers: NonNegativeInt = 2,
+        **kwargs: Any,
     ):
-        super().__init__(in_channels, image_size, num_classes, ignore_index, augmentation, batch_size, num_workers)
+        super().__init__(*args, **kwargs)
         self.root, self.fit, self.val_size = Path(root), fit, val_size
 
     @abstractmethod

@@ -175,12 +175,13 @@ def with_unsaid(before: Any, now: Any) -> Any:
         return [with_unsaid(*pair) for pair in zip(before, now, strict=True)]
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return before
+    from scalian_exp.build import signature_of
     from scalian_exp.checkpoint import Implies
 
     unsaid: dict[str, Any] = {}
     if (new := now.keys() - before.keys()) and before.get("_target_") == now.get("_target_"):
         target = class_of(now)
-        takes = inspect.signature(target).parameters if target else {}
+        takes = signature_of(target).parameters if target else {}
         meant = {name: takes[name].default for name in new & takes.keys()}
         meant |= target.implied if isinstance(target, Implies) else {}
         unsaid = {

@@ -1,17 +1,17 @@
 """Signatures of `_target_`s, read from their source: importing torch alone would take two seconds."""
 
 import ast
-from collections.abc import Iterator
+import re
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
 from scalian_exp.vocabulary.annotations import BUILT_IN, CLASS, name_of
+from scalian_exp.vocabulary.definitions import defined, find, path_of
 
-LIBRARIES = ("torch", "pytorch_lightning", "torchmetrics")
-"""whose base classes' own __init__ takes nothing that a config would give"""
+WITHOUT_CONSTRUCTOR = {"object", "ABC", "Generic", "Protocol"}
+"""base classes that have no constructor of their own"""
+TAKE_NOTHING = r"torch\.nn\.(.*\.)?Module|(pytorch_)?lightning\.(.*\.)?LightningModule"
+"""library classes whose constructors are written with **kwargs, but take nothing that a config would give"""
 
 
 @dataclass(frozen=True)
@@ -39,83 +39,79 @@ class Signature:
     """takes any further keyword"""
 
 
+NOTHING = Signature({}, open=False)
+
+
 def signature(target: str) -> Signature | None:
     """Return the signature of the class or function at a dotted path; None where the source doesn't show it."""
     module, _, name = target.rpartition(".")
-    found = find(module, name)
-    if found is None:
+    definition = find(module, name)
+    if definition is None:
         return None
-    module, node = found
-    if isinstance(node, ast.FunctionDef):
-        return parameters(module, node, skip=0)
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return parameters(module, item, skip=1)
-    if node.decorator_list or (len(node.bases) > 1 and not all(is_library(module, base) for base in node.bases)):
-        return None  # a dataclass's __init__ is written nowhere, and of several bases any may have it
-    if not node.bases or is_library(module, node.bases[0]):
-        return Signature({}, open=False)
-    return signature(f"{module}.{node.bases[0].id}") if isinstance(node.bases[0], ast.Name) else None
+    module, node = definition
+    return parameters(module, node, skip=0) if isinstance(node, ast.FunctionDef) else constructor(module, node)
 
 
-def is_library(module: str, base: ast.expr) -> bool:
-    """Return whether a base class is object, ABC, or one of the libraries' (nn.Module, pl.Callback, …)."""
-    root = base
-    while isinstance(root, ast.Attribute):
-        root = root.value
-    if not isinstance(root, ast.Name):
-        return False
-    return root.id in ("object", "ABC") or imported_from(module, root.id).split(".")[0] in LIBRARIES
+def constructor(module: str, node: ast.ClassDef) -> Signature | None:
+    """Return the signature of a class's constructor, with what its `**kwargs` pass on to its base class's."""
+    init = next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
+    if init is None:  # a dataclass's __init__ is written nowhere
+        return None if node.decorator_list else of_bases(module, node)
+    own = parameters(module, init, skip=1)
+    call = passed_on(init)
+    inherited = of_bases(module, node) if call else None
+    if call is None or inherited is None:
+        return own
+    by_position = [*inherited.parameters][: sum(not isinstance(each, ast.Starred) for each in call.args)]
+    given = {*by_position, *(keyword.arg for keyword in call.keywords)}
+    others = {name: each for name, each in inherited.parameters.items() if name not in given | own.parameters.keys()}
+    return Signature({**own.parameters, **others}, inherited.open)
 
 
-def imported_from(module: str, name: str) -> str:
-    """Return the module that a name was imported from, or that it denotes; empty if the name is defined there."""
-    file = source(module)
-    for node in parse(file).body if file is not None else []:
-        if isinstance(node, ast.ImportFrom) and node.level == 0:
-            if name in [alias.asname or alias.name for alias in node.names]:
-                return node.module or ""
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if (alias.asname or alias.name.split(".")[0]) == name:
-                    return alias.name
-    return ""
-
-
-def find(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef] | None:
-    """Find a class or function by name, following imports, and return it with the module that defines it."""
-    found = defined(module, name)
-    return found if found and isinstance(found[1], ast.ClassDef | ast.FunctionDef) else None  # type: ignore[return-value]
-
-
-def defined(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef | ast.expr] | None:
-    """Find a definition by name as `find` does; also the expression of an alias, as `Number = int | float`."""
-    file = source(module)
-    if file is None:
+def passed_on(init: ast.FunctionDef) -> ast.Call | None:
+    """Return the call `super().__init__(…, **kwargs)` in a constructor, if that is all it does with its `**kwargs`."""
+    if init.args.kwarg is None:
         return None
-    for node in statements(parse(file)):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return module, node
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
-            return module, node.value
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
-            return None if node.value is None else (module, node.value)
-        if isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
-                    parts = package[: len(package) - node.level + 1] if node.level else []
-                    return defined(".".join([*parts, *(node.module or "").split(".")]).strip("."), alias.name)
+    kwargs = init.args.kwarg.arg
+    if sum(isinstance(node, ast.Name) and node.id == kwargs for node in ast.walk(init)) != 1:
+        return None  # they may be changed before, so anything may be taken
+    for node in ast.walk(init):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name("super")), attr="__init__")):
+                if any(each.arg is None and isinstance(each.value, ast.Name) for each in node.keywords):
+                    return node
     return None
 
 
-def statements(node: ast.AST) -> Iterator[ast.stmt]:
-    """Yield the statements of a module, including those below `if TYPE_CHECKING:` and `try:`."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If | ast.Try):
-            yield from statements(child)
-        elif isinstance(child, ast.stmt):
-            yield child
+def of_bases(module: str, node: ast.ClassDef) -> Signature | None:
+    """Return the signature of the constructor that a class inherits; None where the source doesn't show it."""
+    paths = [path_of(module, base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
+    bases = [path for path in paths if path is None or path.rpartition(".")[2] not in WITHOUT_CONSTRUCTOR]
+    signatures = [of_base(path) for path in bases]
+    if len(signatures) == 1:
+        return signatures[0]
+    return NOTHING if all(each == NOTHING for each in signatures) else None  # of several bases, any may have it
+
+
+def of_base(path: str | None) -> Signature | None:
+    """Return the signature of a base class's constructor."""
+    if path is None:
+        return None
+    return NOTHING if re.fullmatch(TAKE_NOTHING, path) else signature(path)
+
+
+def parameters(module: str, function: ast.FunctionDef, skip: int) -> Signature:
+    """Return the signature of a function of a module, without its first `skip` parameters."""
+    arguments = function.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = [*[None] * (len(positional) - len(arguments.defaults)), *arguments.defaults, *arguments.kw_defaults]
+    found = {
+        argument.arg: Parameter(argument.annotation, module, default is None)
+        for argument, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True)
+    }
+    for argument in positional[:skip]:
+        del found[argument.arg]
+    return Signature(found, arguments.kwarg is not None)
 
 
 class Spelled(ast.NodeTransformer):
@@ -156,42 +152,3 @@ class Spelled(ast.NodeTransformer):
             new = isinstance(definition.func, ast.Name) and definition.func.id == "NewType"
             return Spelled(module).visit(definition.args[1]) if new else ast.Name("Any")
         return Spelled(module).visit(definition) if isinstance(definition, ast.expr) else node
-
-
-@cache
-def source(module: str) -> Path | None:
-    """Return the file of a module, located from its top package without importing the module."""
-    top, *rest = module.split(".")
-    try:
-        spec = find_spec(top) if top else None
-    except ValueError:  # a module without a file: a script's or notebook's __main__, or one made by hand
-        return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    path = Path(spec.origin)
-    for part in rest:
-        folder = path.parent
-        path = next((p for p in (folder / part / "__init__.py", folder / f"{part}.py") if p.exists()), Path())
-        if path == Path():
-            return None
-    return path
-
-
-@cache
-def parse(file: Path) -> ast.Module:
-    """Parse a Python file; each is parsed once."""
-    return ast.parse(file.read_text(encoding="utf-8"))
-
-
-def parameters(module: str, function: ast.FunctionDef, skip: int) -> Signature:
-    """Return the signature of a function of a module, without its first `skip` parameters."""
-    arguments = function.args
-    positional = [*arguments.posonlyargs, *arguments.args]
-    defaults = [*[None] * (len(positional) - len(arguments.defaults)), *arguments.defaults, *arguments.kw_defaults]
-    found = {
-        argument.arg: Parameter(argument.annotation, module, default is None)
-        for argument, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True)
-    }
-    for argument in positional[:skip]:
-        del found[argument.arg]
-    return Signature(found, arguments.kwarg is not None)

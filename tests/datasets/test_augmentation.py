@@ -126,7 +126,7 @@ class Trainer:
 
 
 def test_only_training_examples_are_augmented_and_never_those_to_overfit() -> None:
-    data = FakeMasks(3, [32, 32], augmentation={"crop": RandomCrop([16, 24])})
+    data = FakeMasks(3, [32, 32], 4, 255, augmentation={"crop": RandomCrop([16, 24])})
     data.setup()
     assert data.training_size == (16, 24)
     raw = data.splits["train"][torch.arange(4)]
@@ -169,7 +169,7 @@ class Recorder(pl.LightningModule):
 def test_a_trainers_batches_are_augmented_anew_each_epoch_and_the_same_with_the_same_seed() -> None:
     def run() -> dict[str, list[Tensor]]:
         torch.manual_seed(3)
-        data, model = FakeMasks(3, [32, 32], augmentation={"crop": RandomCrop([16, 24])}), Recorder()
+        data, model = FakeMasks(3, [32, 32], 4, 255, augmentation={"crop": RandomCrop([16, 24])}), Recorder()
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         pl.Trainer(
             max_epochs=2, accelerator="cpu", enable_model_summary=False, callbacks=[SeededEpochs(3)], **quiet
@@ -186,8 +186,8 @@ def test_a_trainers_batches_are_augmented_anew_each_epoch_and_the_same_with_the_
 
 def test_sizes_that_make_no_batch_and_things_that_are_no_transforms_are_refused() -> None:
     with pytest.raises(Refusal, match=r"different sizes.*make a crop the last step"):
-        FakeMasks(3, [32, 32], augmentation={"crop": RandomCrop([16, 16]), "scale": RandomScale()})
+        FakeMasks(3, [32, 32], 4, 255, augmentation={"crop": RandomCrop([16, 16]), "scale": RandomScale()})
     with pytest.raises(Refusal, match=r"'flip', which is not an image transform.*dataset/augmentation=\[crop,flip\]"):
-        FakeMasks(3, [32, 32], augmentation="flip")  # type: ignore[arg-type]
+        FakeMasks(3, [32, 32], 4, 255, augmentation="flip")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="low must not be above high"):
         RandomScale(2.0, 1.0)

@@ -169,12 +169,12 @@ def test_damaged_index_files_are_refused(name: str, text: str, tmp_path: Path) -
         (tmp_path / split / "shard").write_bytes(empty_examples(3))
         (tmp_path / split / "index.json").write_text('{"chunks": [{"chunk_size": 3, "filename": "shard"}]}')
     (tmp_path / FACTS).write_text('{"image": [1, 8, 8], "classes": 2}')
-    data = Shards(str(tmp_path), 1, [8, 8])
+    data = Shards(str(tmp_path), 1, [8, 8], batch_size=4)
     data.setup()
     assert len(data.splits["train"]) == 3
     (tmp_path / name).write_text(text)
     with pytest.raises(Refusal, match=f"{name} is damaged: .*make_shards"):
-        Shards(str(tmp_path), 1, [8, 8]).setup()
+        Shards(str(tmp_path), 1, [8, 8], batch_size=4).setup()
     (tmp_path / name).unlink()
     with pytest.raises(Refusal, match=f"has no {name}"):
-        Shards(str(tmp_path), 1, [8, 8]).setup()
+        Shards(str(tmp_path), 1, [8, 8], batch_size=4).setup()

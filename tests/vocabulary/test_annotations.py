@@ -41,6 +41,56 @@ def test_what_a_signature_cannot_tell_is_left_to_python(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize(
+    ("cls", "takes", "needs", "is_open"),
+    [
+        ("Passes", {"own", "width", "depth"}, {"width"}, False),
+        ("Leaf", {"own", "width", "depth"}, {"width"}, False),
+        ("Gives", {"own", "depth"}, set(), False),
+        ("ByPosition", {"own", "depth"}, set(), False),
+        ("Repeats", {"width", "depth"}, set(), False),
+        ("Dotted", {"own", "width", "depth"}, {"width"}, False),
+        ("Hidden", {"own"}, set(), True),
+        ("Changed", {"own"}, set(), True),
+        ("OfMany", {"own"}, set(), True),
+        ("OfNone", {"own"}, set(), False),
+        ("Abstract", {"own", "width", "depth"}, {"width"}, False),
+        ("Stopping", {"own", "monitor", "patience"}, {"monitor"}, False),
+    ],
+)
+def test_signatures_follow_keywords_to_the_base_class(
+    cls: str, takes: set[str], needs: set[str], is_open: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "base_of_theirs.py").write_text(
+        "class Base:\n    def __init__(self, width: int, depth: int = 1): ...\n"
+        "class Mixin:\n    def __init__(self, other): ...\n"
+    )
+    start = "    def __init__(self, own=0, **kwargs):\n        "
+    (tmp_path / "with_keywords.py").write_text(
+        "from abc import ABC\nimport base_of_theirs\nfrom base_of_theirs import Base, Mixin\nfrom torch import nn\n"
+        "from pytorch_lightning.callbacks import EarlyStopping\n"
+        f"class Passes(Base):\n{start}super().__init__(**kwargs)\n"
+        "class Leaf(Passes): ...\n"
+        f"class Gives(Base):\n{start}super().__init__(width=own, **kwargs)\n"
+        f"class ByPosition(Base):\n{start}super().__init__(own, **kwargs)\n"
+        "class Repeats(Base):\n    def __init__(self, width=2, **kwargs):\n        super().__init__(width, **kwargs)\n"
+        f"class Dotted(base_of_theirs.Base):\n{start}super().__init__(**kwargs)\n"
+        f"class Hidden(Base):\n{start}self.kept = kwargs\n"
+        f"class Changed(Base):\n{start}kwargs.pop('more')\n        super().__init__(**kwargs)\n"
+        f"class OfMany(Mixin, Base):\n{start}super().__init__(**kwargs)\n"
+        f"class OfNone(nn.Module):\n{start}super().__init__(**kwargs)\n"
+        f"class Abstract(Base, ABC):\n{start}super().__init__(**kwargs)\n"
+        f"class Stopping(EarlyStopping):\n{start}super().__init__(**kwargs)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = signature(f"with_keywords.{cls}")
+    assert found is not None
+    assert found.open is is_open
+    assert takes <= found.parameters.keys()
+    assert cls == "Stopping" or takes == found.parameters.keys()
+    assert {name for name, parameter in found.parameters.items() if parameter.required} == needs
+
+
+@pytest.mark.parametrize(
     ("annotation", "good", "bad"),
     [
         ("int", [1, -1], [1.5, True, "1", None]),

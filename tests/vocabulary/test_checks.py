@@ -127,3 +127,20 @@ def test_facts_may_stand_in_a_dataset_whose_loader_does_not_take_them() -> None:
     check_arguments({"dataset": node})
     with pytest.raises(Refusal, match="takes no argument 'classes'"):
         check_arguments({"dataset": {**node, "classes": 10}})
+
+
+def test_arguments_of_base_classes_are_checked_as_the_classs_own() -> None:
+    """MovieLens100k takes `split`, MovieLens `root`, and their base class Ratings all others."""
+    node = {"_target_": "scalian_exp.datasets.movielens.MovieLens100k", "root": "data", "split": "u2"}
+    whole = {**node, "users": 3, "items": 4, "levels": [1, 2], "val_share": 0.2}
+    check_arguments({"dataset": whole})
+    for wrong, sentence in (
+        ({"val_shre": 0.1}, r"dataset \(.*MovieLens100k\) takes no argument 'val_shre'; did you mean 'val_share'\?"),
+        ({"val_share": 2}, r"dataset.val_share must be a number from 0 to 1, not 2\."),
+        ({"split": "u9"}, r"dataset.split must be one of u1, u2, u3, u4, u5, ua, ub, random, not 'u9'\."),
+        ({"num_workers": 2}, r"takes no argument 'num_workers'; it takes split, root, users, items, levels, liked, "),
+    ):
+        with pytest.raises(Refusal, match=sentence):
+            check_arguments({"dataset": {**whole, **wrong}})
+    with pytest.raises(Refusal, match=r"needs items, levels; add it: \+dataset.items=…"):
+        check_arguments({"dataset": {**node, "users": 3}})
