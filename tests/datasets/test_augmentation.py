@@ -169,7 +169,7 @@ class Recorder(pl.LightningModule):
 def test_a_trainers_batches_are_augmented_anew_each_epoch_and_the_same_with_the_same_seed() -> None:
     def run() -> dict[str, list[Tensor]]:
         torch.manual_seed(3)
-        data, model = FakeMasks(3, [32, 32], 4, 255, augmentation={"crop": RandomCrop([16, 24])}), Recorder()
+        data, model = FakeMasks(3, [32, 32], 4, 255, {"crop": RandomCrop([16, 24])}, batch_size=4), Recorder()
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         pl.Trainer(
             max_epochs=2, accelerator="cpu", enable_model_summary=False, callbacks=[SeededEpochs(3)], **quiet
