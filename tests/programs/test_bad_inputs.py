@@ -15,7 +15,7 @@ TINY = (
 )
 
 TABLE: list[tuple[str, str, str]] = [
-    # words that are no options, or don't go together
+    # options that don't exist or don't fit together
     (TRAIN, "model=vea", "did you mean model=vae?"),
     (TRAIN, "model=5", "model=5 is none of"),
     (TRAIN, "model=", "model="),
@@ -172,7 +172,7 @@ TABLE: list[tuple[str, str, str]] = [
 ]
 
 
-def test_a_hundred_bad_inputs_are_told(tmp_path: Path) -> None:
+def test_a_hundred_bad_inputs_are_refused_in_one_sentence(tmp_path: Path) -> None:
     assert invoke(tmp_path, TRAIN, *TINY, "hydra.run.dir=run", "test=false")[0] == 0
     (tmp_path / "file").write_text("no picture, no run")
     (tmp_path / "loop").symlink_to("loop")
@@ -180,25 +180,25 @@ def test_a_hundred_bad_inputs_are_told(tmp_path: Path) -> None:
     (tmp_path / "others/checkpoints").mkdir(parents=True)
     (tmp_path / "others/checkpoints/best.ckpt").write_text("of another program")
     there = {*tmp_path.rglob("*")}
-    found = []
-    for command, words, sentence in TABLE:
-        arguments = words.split()
-        if command == TRAIN and not words.startswith(("resume", "sweep.resume")):
+    problems = []
+    for command, line, sentence in TABLE:
+        arguments = line.split()
+        if command == TRAIN and not line.startswith(("resume", "sweep.resume")):
             own = {argument.partition("=")[0] for argument in arguments}
             of_vae = () if "model" not in own else ("model.", "dataset.")
-            tiny = [word for word in TINY if word.partition("=")[0] not in own and not word.startswith(of_vae)]
+            tiny = [option for option in TINY if option.partition("=")[0] not in own and not option.startswith(of_vae)]
             arguments = [*tiny, *(() if "hydra.run.dir" in own else ("hydra.run.dir=new",)), *arguments]
         code, output = invoke(tmp_path, command, *arguments)
-        told = output.strip()
-        if code == 0 or sentence not in told or "Traceback" in told or len(told.splitlines()) > 1 + 9 * (code == 2):
-            found.append(f"{command} {words}: code {code}, {told[-400:]!r}")
+        text = output.strip()
+        if code == 0 or sentence not in text or "Traceback" in text or len(text.splitlines()) > 1 + 9 * (code == 2):
+            problems.append(f"{command} {line}: code {code}, {text[-400:]!r}")
         if new := {*tmp_path.rglob("*")} - there:
-            found.append(f"{command} {words}: leaves {sorted(map(str, new))[:4]}")
+            problems.append(f"{command} {line}: leaves {sorted(map(str, new))[:4]}")
             there |= new
-    assert not found, "\n".join(found)
+    assert not problems, "\n".join(problems)
 
 
-def test_there_are_a_hundred() -> None:
+def test_there_are_a_hundred_different_inputs() -> None:
     assert len(TABLE) >= 100
     assert len({*TABLE}) == len(TABLE)
 
@@ -225,16 +225,16 @@ def test_a_full_disk_ends_one_job_of_a_sweep(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("said", "sentence"),
+    ("overrides", "sentence"),
     [
         (("callbacks=early_stopping", "+callbacks.early_stopping.monitor=val/nothing"), "metric `val/nothing`"),
         (("+callbacks.rates._target_=pytorch_lightning.callbacks.LearningRateMonitor",), "no logger"),
     ],
 )
-def test_what_only_a_callback_of_lightnings_judges_is_told(
-    said: tuple[str, ...], sentence: str, tmp_path: Path
+def test_errors_that_lightnings_callbacks_raise_are_refusals(
+    overrides: tuple[str, ...], sentence: str, tmp_path: Path
 ) -> None:
-    code, output = invoke(tmp_path, TRAIN, *TINY, *said, "hydra.run.dir=run", "test=false")
+    code, output = invoke(tmp_path, TRAIN, *TINY, *overrides, "hydra.run.dir=run", "test=false")
     assert code == 1
     assert sentence in output
     assert "Traceback" not in output

@@ -1,4 +1,4 @@
-"""Damaged run and sweep folders: every command that reads them works, or says in a sentence what is wrong."""
+"""Damaged run and sweep folders: every command that reads them works or says in one sentence what is wrong."""
 
 import copy
 import os
@@ -22,7 +22,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run in run/, and a finished sweep of one job in sweep/."""
+    """Make a folder with a finished run in run/ and a finished sweep of one job in sweep/."""
     folder = tmp_path_factory.mktemp("intact")
     assert invoke(folder, "scalian-train", *TINY, "hydra.run.dir=run")[0] == 0
     assert invoke(folder, "scalian-train", "-m", *TINY, "hydra.sweep.dir=sweep")[0] == 0
@@ -89,7 +89,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "likelihoods": ("scalian-report", "likelihoods", "run"),
     "init_from": (*TRAIN, "init_from=run"),
     "judge": (
-        *(word for word in TRAIN if not word.startswith(("model", "callbacks"))),
+        *(override for override in TRAIN if not override.startswith(("model", "callbacks"))),
         *("model=vae", "model.network.hidden=[2]", "callbacks=sample_quality", "callbacks.sample_quality.judge=run"),
     ),
 }
@@ -115,7 +115,7 @@ READ = [
 
 
 def others(folder: Path, file: Path) -> dict[Path, tuple[int, int]]:
-    """What lies in a folder but for one file: path → size, time of change. What a command may add lies elsewhere."""
+    """Map all other files of a folder to size and time of change, except logs, to which every command may add."""
     return {
         path: (path.stat().st_size, path.stat().st_mtime_ns)
         for path in folder.rglob("*")
@@ -124,18 +124,18 @@ def others(folder: Path, file: Path) -> dict[Path, tuple[int, int]]:
 
 
 def broken(intact: Path, place: Path, command: str, name: str, damage: Callable[[Path], None]) -> Iterator[str]:
-    """Damage a copy, run the command there, and tell what is wrong with its answer."""
+    """Damage a copy, run the command there, and yield what is wrong with its response."""
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(intact, place)
     damage(place / name)
     before = others(place, place / name)
     code, output = invoke(place, *COMMANDS[command])
     if not ends_well(code, output):
-        yield f"a trace:\n{output[-1500:]}"
+        yield f"a traceback:\n{output[-1500:]}"
     if code == 0:
         return
-    told = output.strip().splitlines()
-    if len(told) > 1 and not told[-1].startswith("go on"):
+    lines = output.strip().splitlines()
+    if len(lines) > 1 and not lines[-1].startswith("go on"):
         yield f"more than a sentence:\n{output[-600:]}"
     if others(place, place / name) != before:
         yield f"other files were changed by a command that failed:\n{output[-600:]}"
@@ -145,13 +145,13 @@ def broken(intact: Path, place: Path, command: str, name: str, damage: Callable[
     ("name", "command"),
     [pytest.param(*pair, marks=pytest.mark.slow if "ckpt" in pair[0] or "sweep" in pair[0] else []) for pair in READ],
 )
-def test_a_damaged_file_ends_well(name: str, command: str, intact: Path, tmp_path: Path) -> None:
-    found = [
+def test_commands_cope_with_a_damaged_file(name: str, command: str, intact: Path, tmp_path: Path) -> None:
+    problems = [
         f"{kind}: {wrong}"
         for kind, damage in DAMAGES.items()
         for wrong in broken(intact, tmp_path / "place", command, name, damage)
     ]
-    assert not found, "\n".join(found)
+    assert not problems, "\n".join(problems)
 
 
 SOMETHING_ELSE: tuple[Any, ...] = (None, 5, "text", [1], {"a": 1})
@@ -159,8 +159,8 @@ SOMETHING_ELSE: tuple[Any, ...] = (None, 5, "text", [1], {"a": 1})
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["model", "loss", "dataset", "trainer", "callbacks", "logger", "seed", "test"])
-def test_a_config_with_a_damaged_part_ends_well(part: str, intact: Path, tmp_path: Path) -> None:
-    found = []
+def test_commands_cope_with_a_damaged_part_of_a_config(part: str, intact: Path, tmp_path: Path) -> None:
+    problems = []
     config = yaml.safe_load((intact / "run/config.yaml").read_text())
     damaged = [{key: value for key, value in config.items() if key != part}]
     for value in SOMETHING_ELSE:
@@ -170,13 +170,13 @@ def test_a_config_with_a_damaged_part_ends_well(part: str, intact: Path, tmp_pat
     for contents in damaged:
         text = yaml.safe_dump(contents).encode()
         wrongs = broken(intact, tmp_path / "place", "resume", "run/config.yaml", written(text))
-        found += [f"{contents.get(part, 'missing')!r}: {wrong}" for wrong in wrongs if not wrong.startswith("other")]
-    assert not found, "\n".join(found)
+        problems += [f"{contents.get(part, 'missing')!r}: {wrong}" for wrong in wrongs if not wrong.startswith("other")]
+    assert not problems, "\n".join(problems)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["apply", "resume", "init_from"])
-def test_a_checkpoint_with_a_damaged_part_ends_well(command: str, intact: Path, tmp_path: Path) -> None:
+def test_commands_cope_with_a_damaged_part_of_a_checkpoint(command: str, intact: Path, tmp_path: Path) -> None:
     file = "run/checkpoints/last.ckpt" if command == "resume" else "run/checkpoints/best.ckpt"
     contents = torch.load(intact / file, weights_only=True)
     changes: list[dict[str, Any]] = [{key: value} for key in contents for value in (None, 5, [1])]
@@ -185,15 +185,15 @@ def test_a_checkpoint_with_a_damaged_part_ends_well(command: str, intact: Path, 
         for value in (None, 5, {"a": 1}, {"_target_": 5}, {"_target_": "nowhere.Thing"}, {**config[part], "width": {}}):
             changes.append({"scalian_exp": {"config": {**config, part: value}}})
     changes += [{"state_dict": {"network.weight": 5}}, {"state_dict": {}}, {"scalian_exp": {}}]
-    found = []
+    problems = []
     for change in [*changes, *contents]:
         if isinstance(change, str):
             changed = {key: value for key, value in contents.items() if key != change}
         else:
             changed = {**copy.copy(contents), **change}
         wrongs = broken(intact, tmp_path / "place", command, file, lambda path, new=changed: torch.save(new, path))
-        found += [f"{str(change)[:100]}: {wrong}" for wrong in wrongs if "more than a sentence" not in wrong]
-    assert not found, "\n".join(found)
+        problems += [f"{str(change)[:100]}: {wrong}" for wrong in wrongs if "more than a sentence" not in wrong]
+    assert not problems, "\n".join(problems)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_checkpoint_with_a_damaged_part_ends_well(command: str, intact: Path, 
         ("dataset.batch_size", "many", "a whole number from 1"),
     ],
 )
-def test_a_checkpoint_of_another_version_ends_well(
+def test_a_checkpoint_of_another_version_is_refused(
     key: str, value: Any, sentence: str, intact: Path, tmp_path: Path
 ) -> None:
     contents = torch.load(intact / "run/checkpoints/best.ckpt", weights_only=True)

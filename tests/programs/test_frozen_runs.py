@@ -1,12 +1,12 @@
-"""Run folders that an earlier version wrote, in frozen/, go on loading, resuming and being compared.
+"""Run folders that an earlier version wrote, in frozen/, still load, resume and can be compared.
 
-They were made by 0.1.0 (commit 8537261) and are never written anew:
+They were made by 0.1.0 (commit 8537261) and are never regenerated:
 scalian-train logger=none callbacks.figures=null trainer.max_epochs=2 …
     hydra.run.dir=vae model=vae model.network.hidden=[4] model.network.latent_dim=2
         dataset=fake_binary dataset.image_size=[4,4]
     hydra.run.dir=unet model=unet model.network.width=0.03 model.network.depth=1
         dataset=fake_masks dataset.image_size=[16,16]
-    hydra.sweep.dir=sweep -m loss.beta=1,2 and the first one's, for one epoch
+    hydra.sweep.dir=sweep -m loss.beta=1,2 and the options of the first one, for one epoch
 """
 
 import json
@@ -27,7 +27,7 @@ FROZEN = Path(__file__).parent / "frozen"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a copy of all frozen runs."""
+    """Copy all frozen runs into a folder."""
     shutil.copytree(FROZEN, tmp_path / "runs")
     return tmp_path / "runs"
 
@@ -37,7 +37,7 @@ def metrics(file: Path) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("run", ["vae", "unet"])
-def test_an_old_run_is_tested_to_what_it_was(folder: Path, run: str) -> None:
+def test_evaluating_an_old_run_reproduces_its_metrics(folder: Path, run: str) -> None:
     code, output = invoke(folder, "scalian-apply", f"run={run}", "action=evaluate")
     assert code == 0, output
     (file,) = (folder / run / "evaluate").glob("*/metrics.json")
@@ -53,8 +53,8 @@ def test_an_old_run_is_resumed(folder: Path, run: str) -> None:
     assert json.loads((folder / run / "metrics.json").read_text())["epochs"] == 3
 
 
-def test_an_old_sweep_goes_on(folder: Path) -> None:
-    """A finished job is kept, one that isn't finished goes on, and what all its targets are called is understood."""
+def test_an_old_sweep_resumes(folder: Path) -> None:
+    """A finished job is kept, an unfinished one resumes, and the old names of classes are understood."""
     done, undone = sorted(path.parent for path in folder.glob("sweep/*/metrics.json"))
     (undone / "metrics.json").unlink()
     before = (done / "metrics.json").read_bytes()
@@ -64,7 +64,7 @@ def test_an_old_sweep_goes_on(folder: Path) -> None:
     assert json.loads((undone / "metrics.json").read_text())["status"] == "finished"
 
 
-def test_an_old_run_starts_another(folder: Path) -> None:
+def test_an_old_run_initialises_another(folder: Path) -> None:
     overrides = yaml.safe_load((folder / "vae/.hydra/overrides.yaml").read_text())
     code, output = invoke(folder, "scalian-train", *overrides, "init_from=vae", "hydra.run.dir=new")
     assert code == 0, output
@@ -79,14 +79,14 @@ def test_old_runs_are_compared_on_a_page(folder: Path) -> None:
     assert "vae" in page
 
 
-def test_all_that_configs_of_0_1_0_name_is_found_today() -> None:
-    """Runs may name any of these: a class that moves needs its line in vocabulary/moved.py."""
+def test_all_classes_that_configs_of_0_1_0_name_are_found_today() -> None:
+    """Stored runs may name any of them, so a class that moves needs an entry in vocabulary/moved.py."""
     for target in (FROZEN / "targets.txt").read_text().split():
         located(todays_path(target))  # raises Refusal
 
 
-def test_an_override_that_names_a_class_by_its_old_path_composes_and_needs_no_trust() -> None:
-    """Sweeps store their overrides as they were given; their jobs' folders are named by them."""
+def test_an_override_with_a_classs_old_path_composes_and_needs_no_trust() -> None:
+    """Sweeps store their overrides as they were given, and name the jobs' folders by them."""
     old = "dataset._target_=scalian_exp.datasets.small.FakeImages"
     config = compose("model=vae", "dataset=fake_binary", old)
     assert config["dataset"]["_target_"] == "scalian_exp.datasets.fake.FakeImages"

@@ -1,4 +1,4 @@
-"""What only a GPU can show; skipped where there is none."""
+"""Tests that need a GPU; skipped without one."""
 
 import json
 import math
@@ -26,23 +26,23 @@ RECORDABLE += ["draw_no_attention", "pixelcnn", "pixelrnn_row", "pixelrnn_diagon
 
 
 @pytest.mark.parametrize("model", kinds())
-def test_every_model_trains_on_a_gpu_and_computes_there_what_a_processor_does(model: str, tmp_path: Path) -> None:
+def test_every_model_trains_on_a_gpu_and_gives_the_results_of_a_cpu(model: str, tmp_path: Path) -> None:
     train(tiny(model, GPU, *FEW), tmp_path / "run")
-    found = []
+    results = []
     for seed, device in ((0, "cpu"), (1, "cpu"), (0, "cuda")):
         loaded = load(tmp_path / "run", device)
         loaded.config["trainer"]["precision"], loaded.config["seed"] = "64-true", seed
         (file,) = Evaluate().run(loaded, tmp_path / f"{device}{seed}")
-        found.append(json.loads(file.read_text()))
-    here, again, there = found
-    assert here.keys() == there.keys()
-    assert all(math.isfinite(value) for value in there.values())
-    if here["test/loss"] == again["test/loss"]:  # else it draws, and a GPU draws other numbers
-        assert there["test/loss"] == pytest.approx(here["test/loss"], rel=1e-6)
+        results.append(json.loads(file.read_text()))
+    cpu, cpu_reseeded, gpu = results
+    assert cpu.keys() == gpu.keys()
+    assert all(math.isfinite(value) for value in gpu.values())
+    if cpu["test/loss"] == cpu_reseeded["test/loss"]:  # otherwise it samples, and a GPU draws other random numbers
+        assert gpu["test/loss"] == pytest.approx(cpu["test/loss"], rel=1e-6)
 
 
 @pytest.mark.parametrize("model", kinds())
-def test_the_options_of_a_gpu_compose_with_every_model(model: str, tmp_path: Path) -> None:
+def test_every_model_trains_with_the_options_for_gpus(model: str, tmp_path: Path) -> None:
     options = ["trainer.precision=bf16-mixed", "channels_last=true", "callbacks=default", "logger=tensorboard"]
     metrics = train(tiny(model, GPU, *FEW, *options, "callbacks.figures.every_n_epochs=1"), tmp_path)
     assert math.isfinite(metrics["test/loss"])
@@ -50,7 +50,7 @@ def test_the_options_of_a_gpu_compose_with_every_model(model: str, tmp_path: Pat
 
 @pytest.mark.parametrize("model", RECORDABLE)
 @pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 0.05), ("bf16-mixed", 0.3)])
-def test_recorded_kernels_learn_what_launched_ones_do(
+def test_recorded_kernels_train_like_launched_ones(
     model: str, precision: str, tolerance: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replays = []
@@ -61,52 +61,54 @@ def test_recorded_kernels_learn_what_launched_ones_do(
         return lambda *given: (replays.append(1), replay(*given))[1]
 
     monkeypatch.setattr(Replayed, "recorded", counted)
-    said = [GPU, f"trainer.precision={precision}", "model.optimizer.lr=1e-2", "trainer.max_epochs=2"]
+    overrides = [GPU, f"trainer.precision={precision}", "model.optimizer.lr=1e-2", "trainer.max_epochs=2"]
     begun, launched, recorded = (
-        train(tiny(model, *said, *more), tmp_path / str(number))["test/loss"]
+        train(tiny(model, *overrides, *more), tmp_path / str(number))["test/loss"]
         for number, more in enumerate((["model.optimizer.lr=0"], [], ["cuda_graphs=true"]))
     )
-    assert len(replays) > 1  # of the pixel models' few steps, those of whole batches
+    assert len(replays) > 1  # only full batches are replayed, of which the pixel models have few
     assert abs(recorded - launched) < tolerance * abs(launched - begun)
 
 
 @pytest.mark.parametrize("model", ["gan", "rbm", "dbn", "stacked_autoencoder"])
-def test_what_is_not_called_as_a_whole_is_not_recorded(model: str, tmp_path: Path) -> None:
+def test_networks_that_are_called_in_parts_are_not_recorded(model: str, tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="doesn't call this network as a whole"):
         train(tiny(model, GPU, *FEW, "cuda_graphs=true"), tmp_path)
 
 
 @pytest.mark.parametrize("graphs", ["false", "true"])
-def test_a_resumed_training_goes_on_as_the_whole_one(graphs: str, tmp_path: Path) -> None:
-    said = [GPU, f"cuda_graphs={graphs}", "trainer.deterministic=true", "test=false"]
-    train(tiny("vae", *said, "trainer.max_epochs=2"), tmp_path / "whole")
-    train(tiny("vae", *said), tmp_path / "parts")
+def test_a_resumed_training_equals_an_uninterrupted_one(graphs: str, tmp_path: Path) -> None:
+    overrides = [GPU, f"cuda_graphs={graphs}", "trainer.deterministic=true", "test=false"]
+    train(tiny("vae", *overrides, "trainer.max_epochs=2"), tmp_path / "straight")
+    train(tiny("vae", *overrides), tmp_path / "parts")
     train(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2"]))
-    whole, parts = (load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict() for name in ("whole", "parts"))
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    straight, parts = (
+        load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict() for name in ("straight", "parts")
+    )
+    assert all(torch.equal(straight[name], parts[name]) for name in straight)
 
 
-def test_operations_that_differ_from_call_to_call_are_refused_or_told(tmp_path: Path) -> None:
+def test_nondeterministic_operations_are_refused_or_reported(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"trainer.deterministic=true: .* deterministic implementation; use .*=warn"):
         train(tiny("unet", GPU, *FEW, "trainer.deterministic=true"), tmp_path / "deterministic")
     train(tiny("unet", GPU, *FEW, "trainer.deterministic=warn"), tmp_path / "warned")
 
 
 @pytest.mark.parametrize(("walk", "directions", "taps"), [(rows, 1, (-1, 0, 1)), (diagonals, 2, (0, -1))])
-def test_recurrences_and_their_gradients_are_those_of_a_processor(walk: Any, directions: int, taps: Any) -> None:
+def test_recurrences_and_their_gradients_equal_those_of_a_cpu(walk: Any, directions: int, taps: Any) -> None:
     gates, weight = torch.randn(directions, 12, 5, 6, 4).double(), torch.randn(directions, len(taps), 12, 3).double()
-    found = []
+    results = []
     for device in ("cpu", "cuda"):
         given = [x.detach().to(device).requires_grad_() for x in (gates, weight)]
         states = recurrence(*given, walk, taps)
         states.square().sum().backward()
-        found.append([states.detach().cpu(), *(x.grad.cpu() for x in given)])
-    for ours, theirs in zip(*found, strict=True):
+        results.append([states.detach().cpu(), *(x.grad.cpu() for x in given)])
+    for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_the_crf_finds_what_it_finds_on_a_processor() -> None:
+def test_the_crf_gives_the_labels_of_a_cpu() -> None:
     images, logits = torch.rand(2, 3, 40, 50), torch.randn(2, 5, 40, 50)
     crf = DenseCRF()
-    here, there = crf(logits, images), crf(logits.cuda(), images.cuda()).cpu()
-    assert (here.argmax(1) == there.argmax(1)).float().mean() > 0.999
+    cpu, gpu = crf(logits, images), crf(logits.cuda(), images.cuda()).cpu()
+    assert (cpu.argmax(1) == gpu.argmax(1)).float().mean() > 0.999

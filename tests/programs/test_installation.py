@@ -1,4 +1,4 @@
-"""The wheel, and TensorBoard's page in a browser."""
+"""The wheel in a clean environment, and TensorBoard's page in a browser."""
 
 import contextlib
 import json
@@ -17,8 +17,8 @@ from tools import browser, needs_browser, tiny
 from scalian_exp.run.training import train
 
 
-def test_a_wheel_in_a_clean_environment(tmp_path: Path, root: Path) -> None:
-    """Dependencies come from this environment by a .pth file; the project itself only from the wheel."""
+def test_the_wheel_works_in_a_clean_environment(tmp_path: Path, root: Path) -> None:
+    """Dependencies come from this environment through a .pth file, and the project itself only from the wheel."""
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
     subprocess.run([*build, str(root)], check=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -43,7 +43,7 @@ def test_a_wheel_in_a_clean_environment(tmp_path: Path, root: Path) -> None:
         assert {"scalian-apply": "action=sample", "scalian-report": "likelihoods"}.get(name, "== ") in shown
     (folder,) = (tmp_path / "out/vae_fashion_mnist_sample").iterdir()
     assert "samples.png" in run(tmp_path / "venv/bin/scalian-apply", f"run={folder}", "action=sample")
-    assert "report.html" in run(tmp_path / "venv/bin/scalian-report", folder.parent)  # its template is no Python file
+    assert "report.html" in run(tmp_path / "venv/bin/scalian-report", folder.parent)  # with its template
 
 
 @needs_browser
@@ -74,7 +74,7 @@ def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
         try:
             for tab, expected in (("scalars", "tag: lr"), ("images", "test/reconstructions")):
                 driver.get(f"http://127.0.0.1:{port}/#{tab}")
-                WebDriverWait(driver, 60).until(lambda page, words=expected: words in text_of(page))
+                WebDriverWait(driver, 60).until(lambda page, text=expected: text in text_of(page))
         finally:
             driver.quit()
     finally:
@@ -83,7 +83,7 @@ def test_tensorboards_page_shows_scalars_and_images(tmp_path: Path) -> None:
 
 
 def wait_for_runs(address: str) -> None:
-    """Until TensorBoard has read the run: a page that is opened earlier stays empty."""
+    """Wait until TensorBoard has read the run, because a page that is opened earlier stays empty."""
     for _ in range(300):
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=10) as answer:  # refused at first
             if json.load(answer):
@@ -93,7 +93,7 @@ def wait_for_runs(address: str) -> None:
 
 
 def text_of(page: object) -> str:
-    """All text of a page, that of its shadow roots too."""
+    """Return all text of a page, including its shadow roots."""
     script = """
     const read = node => [...node.childNodes].map(child => child.nodeType === 3 ? child.data
         : read(child) + (child.shadowRoot ? read(child.shadowRoot) : "")).join(" ");

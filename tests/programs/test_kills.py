@@ -1,4 +1,4 @@
-"""Killed at any operation on its files, a run goes on and comes to the same, to the bit."""
+"""A run that is killed at any operation on its files resumes to bit-for-bit the same result."""
 
 import json
 import os
@@ -19,16 +19,16 @@ from tools import fake, widths
 KILLED, REFUSED = 99, 1
 KINDS = ["autoencoder", "vae", "gan", "rbm", "dbn", "pixelcnn", "unet"]
 EVENTS = {"os.rename": 0, "os.remove": 0, "os.mkdir": 0, "os.rmdir": 0}
-"""what changes files → which of its arguments is the path"""
+"""audit event that changes files → index of the argument that is the path"""
 
 
 def forked(action: Callable[[], int]) -> int:
-    """Do it in a copy of this process, which has torch in memory already; returns its exit code."""
+    """Run an action in a fork of this process, which has torch loaded already, and return its exit code."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
-        torch.set_num_threads(1)  # the threads of OpenMP have not come along
+        torch.set_num_threads(1)  # a fork has no OpenMP threads
         os._exit(action())
     except BaseException:
         traceback.print_exc()
@@ -36,11 +36,14 @@ def forked(action: Callable[[], int]) -> int:
 
 
 def killed_at(number: int, folder: Path, counts: Path | None = None) -> None:
-    """End this process at the so-manieth operation on files in a folder. torch.save counts twice: before it begins, and
-    with half of its file written.
+    """End this process at the n-th operation on files in a folder.
+
+    torch.save counts twice: before it begins, and with half of its file written.
 
     Args:
-        counts: write the operations so far into this file, a line each.
+        number: n, counted from 1; 0 never ends the process.
+        folder: the folder.
+        counts: file to which the operations so far are written, one per line.
     """
     seen: list[str] = []
     within = False
@@ -81,38 +84,38 @@ def killed_at(number: int, folder: Path, counts: Path | None = None) -> None:
 
 
 def started(*arguments: str, cwd: Path, kill_at: int = 0, counts: Path | None = None) -> tuple[int, str]:
-    """A command in a copy of this process: its exit code, and what it said."""
-    said = cwd / "said.txt"
+    """Run a command in a fork of this process, and return its exit code and output."""
+    output = cwd / "output.txt"
 
     def run() -> int:
-        killed_at(kill_at, cwd / "here", counts)
+        killed_at(kill_at, cwd / "run", counts)
         result = command(*arguments, cwd=cwd)
-        said.write_text(result.stdout + result.stderr)
+        output.write_text(result.stdout + result.stderr)
         return result.returncode
 
-    said.unlink(missing_ok=True)
+    output.unlink(missing_ok=True)
     code = forked(run)
-    return code, said.read_text() if said.exists() else ""
+    return code, output.read_text() if output.exists() else ""
 
 
 def advised(text: str) -> list[str]:
-    """The arguments of the command that a refusal advises; [] if it advises none."""
-    found = re.search(r"scalian-train (.*)$", text, re.MULTILINE)
-    return shlex.split(found[1]) if found else []
+    """Return the arguments of the command that a refusal advises; [] if it advises none."""
+    match = re.search(r"scalian-train (.*)$", text, re.MULTILINE)
+    return shlex.split(match[1]) if match else []
 
 
-def gone_on(first: list[str], resume: str, cwd: Path, by_resume: bool) -> None:
-    """Go on as a user does: by resume or by the command that was killed; if that is refused, as the refusal says."""
-    tried = [resume] if by_resume else first
-    code, said = started(*tried, cwd=cwd)
+def go_on(first: list[str], resume: str, cwd: Path, by_resume: bool) -> None:
+    """Resume, or repeat the command that was killed, and if that is refused, follow the refusal's advice."""
+    arguments = [resume] if by_resume else first
+    code, output = started(*arguments, cwd=cwd)
     if code == REFUSED:
-        tried = advised(said) or first
-        code, said = started(*tried, cwd=cwd)
-    assert code == 0, f"{shlex.join(tried)}: {said}"
+        arguments = advised(output) or first
+        code, output = started(*arguments, cwd=cwd)
+    assert code == 0, f"{shlex.join(arguments)}: {output}"
 
 
-def tiny_words(model: str) -> list[str]:
-    """Words that train a tiny version of a model on fake data."""
+def tiny_overrides(model: str) -> list[str]:
+    """Return the overrides that train a tiny version of a model on fake data."""
     return [
         *[f"model={model}", f"dataset={fake(model)}", "trainer/accelerator=cpu", "trainer.max_epochs=2"],
         *["callbacks=minimal", "logger=csv", "trainer.log_every_n_steps=1", *widths(model)],
@@ -120,7 +123,7 @@ def tiny_words(model: str) -> list[str]:
 
 
 def results(run: Path) -> dict[str, Any]:
-    """All that a finished run has come to: weights, metrics but the clock's, curves."""
+    """Return the results of a finished run: weights, curves, and metrics except for measured times."""
     metrics = json.loads((run / "metrics.json").read_text())
     assert not [*run.rglob("*.part"), *run.glob(".lock*")]
     return {
@@ -143,34 +146,34 @@ def points(count: int, every: bool) -> range:
     ("model", "every"),
     [("autoencoder", False), *[pytest.param(model, True, marks=pytest.mark.slow) for model in KINDS]],
 )
-def test_a_run_that_is_killed_anywhere_goes_on_to_the_same(model: str, every: bool, tmp_path: Path) -> None:
-    words = [*tiny_words(model), "hydra.run.dir=here"]
+def test_a_run_killed_anywhere_resumes_to_the_same_result(model: str, every: bool, tmp_path: Path) -> None:
+    overrides = [*tiny_overrides(model), "hydra.run.dir=run"]
     counts = tmp_path / "counts.txt"
-    assert command(*words, cwd=tmp_path).returncode == 0  # what is imported now, the copies need not import
-    (tmp_path / "whole").mkdir()
-    code, said = started(*words, cwd=tmp_path / "whole", counts=counts)
-    assert code == 0, said
-    whole, operations = results(tmp_path / "whole/here"), counts.read_text().splitlines()
+    assert command(*overrides, cwd=tmp_path).returncode == 0  # forks needn't import what is imported now
+    (tmp_path / "straight").mkdir()
+    code, output = started(*overrides, cwd=tmp_path / "straight", counts=counts)
+    assert code == 0, output
+    expected, operations = results(tmp_path / "straight/run"), counts.read_text().splitlines()
     assert len(operations) > 20
     for number in points(len(operations), every):
         cwd = tmp_path / str(number)
         cwd.mkdir()
-        assert started(*words, cwd=cwd, kill_at=number)[0] == KILLED
-        gone_on(words, "resume=here", cwd, by_resume=number % 2 == 0)
-        assert results(cwd / "here") == whole, operations[number - 1]
+        assert started(*overrides, cwd=cwd, kill_at=number)[0] == KILLED
+        go_on(overrides, "resume=run", cwd, by_resume=number % 2 == 0)
+        assert results(cwd / "run") == expected, operations[number - 1]
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_killed_anywhere_goes_on_to_the_same(tmp_path: Path) -> None:
-    words = ["-m", *tiny_words("autoencoder"), "trainer.max_epochs=1", "seed=1,2", "hydra.sweep.dir=here"]
+def test_a_sweep_killed_anywhere_resumes_to_the_same_result(tmp_path: Path) -> None:
+    overrides = ["-m", *tiny_overrides("autoencoder"), "trainer.max_epochs=1", "seed=1,2", "hydra.sweep.dir=run"]
     counts = tmp_path / "counts.txt"
-    assert command(*words, cwd=tmp_path).returncode == 0
-    (tmp_path / "whole").mkdir()
-    assert started(*words, cwd=tmp_path / "whole", counts=counts)[0] == 0
-    whole, operations = table(tmp_path / "whole/here"), counts.read_text().splitlines()
+    assert command(*overrides, cwd=tmp_path).returncode == 0
+    (tmp_path / "straight").mkdir()
+    assert started(*overrides, cwd=tmp_path / "straight", counts=counts)[0] == 0
+    expected, operations = table(tmp_path / "straight/run"), counts.read_text().splitlines()
     for number in points(len(operations), every=True):
         cwd = tmp_path / str(number)
         cwd.mkdir()
-        assert started(*words, cwd=cwd, kill_at=number)[0] == KILLED
-        gone_on(words, "sweep.resume=here", cwd, by_resume=number % 2 == 0)
-        assert table(cwd / "here") == whole, operations[number - 1]
+        assert started(*overrides, cwd=cwd, kill_at=number)[0] == KILLED
+        go_on(overrides, "sweep.resume=run", cwd, by_resume=number % 2 == 0)
+        assert table(cwd / "run") == expected, operations[number - 1]

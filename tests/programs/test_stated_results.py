@@ -1,4 +1,4 @@
-"""Trainings of minutes whose results the README states; on the embedded images, which need no network."""
+"""Trainings of minutes on the embedded images, whose results the documentation states."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def results(folder: Path, *overrides: str) -> dict[str, Any]:
 
 
 def pca_error(components: int) -> float:
-    """Squared error per test image of principal components of the same training images."""
+    """Return the squared error per test image of principal components of the same training images."""
     plain: Any = OmegaConf.to_container(composed("dataset=fashion_mnist_sample").dataset)
     data = build("dataset", plain)
     data.setup()
@@ -31,7 +31,7 @@ def pca_error(components: int) -> float:
     return float((rest - rest @ directions.T @ directions).square().sum(1).mean())
 
 
-def test_two_codes_of_an_autoencoder_are_worth_more_than_two_components(tmp_path: Path) -> None:
+def test_two_codes_of_an_autoencoder_beat_two_principal_components(tmp_path: Path) -> None:
     assert results(tmp_path, "model=autoencoder")["test/squared_error"] < 0.75 * pca_error(2)
 
 
@@ -52,7 +52,7 @@ def test_more_importance_samples_tighten_the_bound(tmp_path: Path) -> None:
 
 
 def test_denoising_beats_the_plain_autoencoder_on_noise(tmp_path: Path) -> None:
-    """Trained to remove noise, it removes more of it than a network of the same shape trained to copy."""
+    """A network trained to remove noise removes more of it than the same network trained to copy."""
     from scalian_exp.checkpoint import load
     from scalian_exp.networks.corruptions import Masking
 

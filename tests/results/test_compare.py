@@ -1,4 +1,4 @@
-"""The table of likelihoods tells what each figure is, and compares only what can be compared."""
+"""The table of likelihoods says what each figure is, and compares only comparable runs."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ BINARY = {"_target_": "BinarizedMNIST", "provides": ["images", "binary"], "batch
 
 
 def run(folder: Path, metrics: dict[str, Any], **dataset: Any) -> Path:
-    """A run folder with these test metrics."""
+    """Write a run folder with these test metrics."""
     folder.mkdir()
     config: dict[str, Any] = {"dataset": {**BINARY, **dataset}, "trainer": {"max_epochs": 4}}
     config["model"] = {"_target_": "tasks.Task", "network": {"_target_": f"networks.{folder.name}"}}
@@ -37,7 +37,7 @@ def run(folder: Path, metrics: dict[str, Any], **dataset: Any) -> Path:
     return folder
 
 
-def test_the_best_of_what_is_known_is_told_for_what_it_is() -> None:
+def test_the_tightest_known_figure_is_shown_with_its_kind() -> None:
     vae = likelihood({"test/neg_elbo": 96.0, "test/nll_bound_iw5000": 90.9})
     assert vae is not None
     assert (vae.nats, vae.sign, vae.how) == (90.9, "≤", "bound by 5000 importance samples")
@@ -56,7 +56,7 @@ def test_the_best_of_what_is_known_is_told_for_what_it_is() -> None:
     contradicted = likelihood({**ais, "test/ais_effective_runs": 90.0, "test/ais_reliable": 0.0})
     assert contradicted is not None
     assert contradicted.how.endswith("unreliable: contradicted by the reverse runs")
-    unknown = likelihood({**ais, "test/log_likelihood_ais_low": None})  # what JSON has no number for
+    unknown = likelihood({**ais, "test/log_likelihood_ais_low": None})  # JSON can't represent infinity
     assert unknown is not None
     assert unknown.interval == (89.5, math.inf)
     assert likelihood({"test/nll": 81.3, "test/bits_per_dim": 0.15}) == (81.3, "=", "exact", None, False)
@@ -96,7 +96,7 @@ def test_unreliable_estimates_are_marked_in_every_table(
     assert "29.0 effective runs" in out
 
 
-def test_the_table_says_how_many_images_were_learned_from(
+def test_the_table_shows_the_number_of_training_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cnn = run(tmp_path / "PixelCNN", {"test/nll": 85.0, "training_examples": 58_000})
@@ -141,14 +141,14 @@ def test_jobs_that_failed_are_left_out_of_the_table(
         main()
 
 
-def test_runs_of_one_model_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_runs_of_one_model_are_distinguished_by_their_folders(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     first, second = run(tmp_path / "VAE", {"test/neg_elbo": 96.0}), run(tmp_path / "again/VAE", {"test/neg_elbo": 95.0})
     second = second.rename(tmp_path / "again/second")
     assert [name for name, _, _ in compared([first, second])] == ["VAE: second", "VAE: VAE"]
 
 
-def test_what_cant_be_compared_is_refused(tmp_path: Path) -> None:
+def test_incomparable_runs_are_refused(tmp_path: Path) -> None:
     vae = run(tmp_path / "VAE", {"test/neg_elbo": 96.0})
     for metrics, dataset, sentence in (
         ({"test/neg_elbo": 90.0}, {"_target_": "DynamicMNIST"}, "different images"),
@@ -163,7 +163,7 @@ def test_what_cant_be_compared_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
-    """The page of a sweep of three jobs, the last of which failed."""
+    """Write the page of a sweep of three jobs, the last of which failed."""
     folder = tmp_path / "sweep"
     write_sweep(
         folder, [(["model=vae", f"loss.beta={beta}"], rmse) for beta, rmse in ((4, 9.5), (1, 10.25), (2, None))], []
@@ -183,14 +183,14 @@ def page(tmp_path: Path) -> Path:
     return folder / "report.html"
 
 
-def test_a_page_of_runs_holds_all_of_them(page: Path) -> None:
+def test_a_page_shows_all_runs_and_is_self_contained(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "scalian-train model=vae loss.beta=4" in text
     assert text.count('alt="samples"') == 2
     assert text.count('aria-label="val/rmse"') == 1
     assert '<tr class="failed"><td>loss.beta=2</td>' in text
-    assert not re.findall(r"(?:src|href)=.(?!data:)", text)  # it needs nothing else
-    assert curves_of(page.parent / "0_job") == {"val/rmse": [(1.0, 0.0), (2.0, 11.0), (3.0, 12.0)]}  # the later start's
+    assert not re.findall(r"(?:src|href)=.(?!data:)", text)  # no other files
+    assert curves_of(page.parent / "0_job") == {"val/rmse": [(1.0, 0.0), (2.0, 11.0), (3.0, 12.0)]}  # later starts win
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page's line plots."""
+"""The line plots of the report page."""
 
 from xml.etree import ElementTree
 
@@ -24,7 +24,7 @@ def test_ticks_are_round_numbers_within_the_axis(low: float, high: float, whole:
     assert ticks(low, high, whole) == pytest.approx(expected)
 
 
-def test_points_lie_where_their_values_say() -> None:
+def test_points_lie_at_the_positions_of_their_values() -> None:
     lines = [Line("a <b>", style(0), [(1, 5.0), (2, float("nan")), (3, 15.0)]), Line("c", style(1), [(2, 10.0)])]
     root = ElementTree.fromstring(plot("val/loss", lines))  # well-formed, whatever names hold
     first, second = [

@@ -1,4 +1,4 @@
-"""Means and deviations over what only repeats a job of a sweep, and what jobs differ in."""
+"""Means and deviations over the repetitions of a sweep's jobs, and the overrides in which jobs differ."""
 
 import json
 import statistics
@@ -38,7 +38,7 @@ def test_means_over_folds_for_each_model(tmp_path: Path, capsys: pytest.CaptureF
     assert "mean ± deviation over dataset.split" in capsys.readouterr().out
 
 
-def test_one_group_if_nothing_else_was_swept(tmp_path: Path) -> None:
+def test_a_sweep_of_repetitions_alone_has_one_mean(tmp_path: Path) -> None:
     write_sweep(
         tmp_path, [([fold], value) for fold, value in zip(FOLDS, (1.0, 2.0, 3.0), strict=True)], ["dataset.split"]
     )
@@ -47,20 +47,20 @@ def test_one_group_if_nothing_else_was_swept(tmp_path: Path) -> None:
     assert (line["jobs"], float(line["test/rmse"]), float(line["test/rmse ±"])) == ("3", 2, 1)
 
 
-def test_no_means_over_what_makes_a_difference(tmp_path: Path) -> None:
+def test_there_are_no_means_over_jobs_that_differ(tmp_path: Path) -> None:
     write_sweep(tmp_path, [([fold], 1.0) for fold in FOLDS], ["seed"])
     summarise(tmp_path, "go on")
     assert not (tmp_path / "summary_means.csv").exists()
     assert "±" not in (tmp_path / "summary.md").read_text()
 
 
-def test_no_means_of_failures(tmp_path: Path) -> None:
+def test_there_are_no_means_of_failed_jobs(tmp_path: Path) -> None:
     write_sweep(tmp_path, [([fold], None) for fold in FOLDS], ["dataset.split"])
     assert summarise(tmp_path, "go on") == 3
     assert not (tmp_path / "summary_means.csv").exists()
 
 
-def test_jobs_that_were_ended_early_are_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_shows_which_jobs_ended_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_sweep(tmp_path, [([f"model.optimizer.lr={rate}"], 1.0) for rate in (0.1, 0.2)], ["seed"])
     for epochs, shown in (((10, 10), False), ((10, 4), True)):
         for number, count in enumerate(epochs):
@@ -70,16 +70,16 @@ def test_jobs_that_were_ended_early_are_seen(tmp_path: Path, capsys: pytest.Capt
         assert (" epochs " in capsys.readouterr().out) == shown
 
 
-def test_the_dashboard_shows_what_the_jobs_differ_in(tmp_path: Path) -> None:
+def test_the_dashboard_shows_the_overrides_in_which_jobs_differ(tmp_path: Path) -> None:
     base = {"model": {"network": {"width": 1}, "fits": {"task": "a"}}, "loss": {"beta": 1.0}, "dataset": {}, "seed": 0}
     for number, beta in enumerate((1.0, 4.0)):
         (tmp_path / f"{number}_job/tensorboard").mkdir(parents=True)
         config = {**base, "loss": {"beta": beta}}
         (tmp_path / f"{number}_job/config.yaml").write_text(yaml.safe_dump(config))
-    for _ in range(2):  # a sweep that went on is summed up anew
+    for _ in range(2):  # a resumed sweep is summarised again
         compare_jobs(tmp_path, ["test/neg_elbo"])
     (events,) = tmp_path.glob("events.*")
-    found = EventAccumulator(str(events)).Reload().summary_metadata["_hparams_/experiment"]
-    shown = HParamsPluginData.FromString(found.plugin_data.content).experiment
+    metadata = EventAccumulator(str(events)).Reload().summary_metadata["_hparams_/experiment"]
+    shown = HParamsPluginData.FromString(metadata.plugin_data.content).experiment
     assert [info.name for info in shown.hparam_infos] == ["loss.beta"]
     assert [info.name.tag for info in shown.metric_infos] == ["test/neg_elbo"]

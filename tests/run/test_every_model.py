@@ -1,4 +1,4 @@
-"""Every compatible pair of options trains a step; every model resumes, loads, compiles and draws its figures."""
+"""Every compatible pair of options trains for a step; every model resumes, loads, compiles and draws its figures."""
 
 import json
 import math
@@ -31,7 +31,7 @@ MODELS = names("model")
 
 
 def partners(model: str, group: str) -> list[str]:
-    """Options of a group that a model can be combined with, its other partner being the natural or the fake one."""
+    """Return the options of a group that a model can be combined with, with fake data or its first loss."""
     if group == "loss":
         return [loss for loss in names("loss") if fit_together(model, fake(model), loss)]
     loss = partners(model, "loss")[0]
@@ -39,7 +39,7 @@ def partners(model: str, group: str) -> list[str]:
 
 
 def same_kind(dataset: str) -> list[str]:
-    """Fake data of a dataset's shape and words: the real one would need a download."""
+    """Return overrides for fake data with the shape and contents of a data set that would need a download."""
     facts = option("dataset", dataset)
     if "texts" in facts["provides"]:
         return ["dataset=fake_texts", f"dataset.vocabulary_size={facts['vocabulary_size']}"]
@@ -53,7 +53,7 @@ def same_kind(dataset: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("model", "loss"), partnered(lambda model: partners(model, "loss")))
-def test_a_step_of_every_model_with_every_loss(model: str, loss: str, tmp_path: Path) -> None:
+def test_every_model_trains_with_every_loss(model: str, loss: str, tmp_path: Path) -> None:
     metrics = train(tiny(model, f"loss={loss}", *ONE_STEP), tmp_path)
     tests = {name: value for name, value in metrics.items() if name.startswith("test/")}
     assert tests
@@ -62,29 +62,29 @@ def test_a_step_of_every_model_with_every_loss(model: str, loss: str, tmp_path: 
 
 
 def kinds_of_data(model: str) -> list[str]:
-    """One data set of each shape and words that a model can be combined with."""
+    """Return one data set of each shape and contents that a model can be combined with."""
     return list({tuple(same_kind(data)): data for data in reversed(partners(model, "dataset"))}.values())
 
 
 @pytest.mark.parametrize(("model", "data"), partnered(kinds_of_data))
-def test_a_step_of_every_model_on_every_kind_of_data(model: str, data: str, tmp_path: Path) -> None:
+def test_every_model_trains_on_every_kind_of_data(model: str, data: str, tmp_path: Path) -> None:
     assert train(tiny(model, *same_kind(data), *ONE_STEP), tmp_path)["steps"] in (1, 2)
 
 
 @pytest.mark.parametrize("model", kinds())
-def test_two_epochs_are_one_and_one_resumed_to_the_bit(model: str, tmp_path: Path) -> None:
-    whole = train(tiny(model, "trainer.max_epochs=2"), tmp_path / "whole")
+def test_two_epochs_equal_one_and_one_resumed_bit_for_bit(model: str, tmp_path: Path) -> None:
+    straight = train(tiny(model, "trainer.max_epochs=2"), tmp_path / "straight")
     train(tiny(model, "trainer.max_epochs=1"), tmp_path / "parts")
     parts = train(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2"]))
-    states = [load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict() for name in ("whole", "parts")]
+    states = [load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict() for name in ("straight", "parts")]
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-    exact = [key for key in whole if "second" not in key and "_ms_" not in key]
-    assert {key: parts[key] for key in exact} == {key: whole[key] for key in exact}
+    exact = [key for key in straight if "second" not in key and "_ms_" not in key]
+    assert {key: parts[key] for key in exact} == {key: straight[key] for key in exact}
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_checkpoint_loads_alone_and_computes_the_same(model: str, tmp_path: Path) -> None:
+def test_a_checkpoint_loads_without_its_run_folder(model: str, tmp_path: Path) -> None:
     train(tiny(model), tmp_path / "run")
     (tmp_path / "run/config.yaml").unlink()
     file = (tmp_path / "run/checkpoints/best.ckpt").rename(tmp_path / "alone.ckpt")
@@ -98,7 +98,7 @@ def test_a_checkpoint_loads_alone_and_computes_the_same(model: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("model", kinds())
-def test_evaluating_again_gives_the_same(model: str, tmp_path: Path) -> None:
+def test_evaluating_again_gives_the_same_metrics(model: str, tmp_path: Path) -> None:
     trained = train(tiny(model, "trainer.max_epochs=2"), tmp_path)
     (file,) = Evaluate().run(load(tmp_path), tmp_path / "again")
     again = json.loads(file.read_text())
@@ -107,7 +107,7 @@ def test_evaluating_again_gives_the_same(model: str, tmp_path: Path) -> None:
 
 
 def precisions() -> list[Any]:
-    """One for every model, the others for every kind."""
+    """List bf16-mixed with every model, and the other precisions with one model of each kind."""
     models = {"bf16-mixed": kinds(), "bf16-true": of_each_kind(), "64-true": of_each_kind()}
     return [
         pytest.param(*each.values, precision, marks=each.marks) for precision in models for each in models[precision]
@@ -115,7 +115,7 @@ def precisions() -> list[Any]:
 
 
 @pytest.mark.parametrize(("model", "precision"), precisions())
-def test_options_of_the_device_compose_with_every_model(model: str, precision: str, tmp_path: Path) -> None:
+def test_every_model_trains_with_the_options_of_the_device(model: str, precision: str, tmp_path: Path) -> None:
     options = [f"trainer.precision={precision}", "channels_last=true"]
     options += ["trainer.gradient_clip_val=1.0"] if build_task(tiny(model)).automatic_optimization else []
     options += ["callbacks=default", "logger=tensorboard", "callbacks.figures.every_n_epochs=1"]
@@ -124,7 +124,7 @@ def test_options_of_the_device_compose_with_every_model(model: str, precision: s
 
 
 def compiling(part: torch.nn.Module) -> None:
-    """As `part.compile()`, but where there is no C++ compiler, without the last step that needs one."""
+    """Compile a module; without a C++ compiler, leave out the last step, which needs one."""
     part._compiled_call_impl = torch.compile(
         part._call_impl, backend="inductor" if shutil.which("g++") else "aot_eager"
     )
@@ -132,15 +132,15 @@ def compiling(part: torch.nn.Module) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", kinds())
-def test_compiled_models_learn_what_the_others_do(model: str, tmp_path: Path) -> None:
+def test_compiled_models_train_like_the_others(model: str, tmp_path: Path) -> None:
     plain = train(tiny(model, *ONE_STEP), tmp_path / "plain")
     torch._dynamo.utils.counters.clear()
     with (
         patch.object(torch.nn.Module, "compile", compiling),
-        patch.object(torch._inductor.config, "fallback_random", True),  # else it draws other numbers
+        patch.object(torch._inductor.config, "fallback_random", True),  # the same random numbers as without compiling
     ):
         train(tiny(model, "compile=true", "test=false", *ONE_STEP), tmp_path / "compiled")
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0  # by the training alone
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0  # the training did compile
     (file,) = Evaluate().run(load(tmp_path / "compiled"), tmp_path / "again")
     assert json.loads(file.read_text())["test/loss"] == pytest.approx(plain["test/loss"], rel=1e-4)
 
@@ -154,8 +154,8 @@ def test_compiled_models_learn_what_the_others_do(model: str, tmp_path: Path) ->
         ["dataset.val_size=1", "dataset.test_size=1"],
     ],
 )
-def test_figures_and_thumbnails_of_whatever_comes(unusual: list[str], tmp_path: Path) -> None:
-    """Portraits, two channels, a single image: none ends a training with a trace."""
+def test_figures_of_unusual_images_are_drawn(unusual: list[str], tmp_path: Path) -> None:
+    """Non-square images, two channels and single images don't break a training."""
     everything = ["callbacks=default", "logger=tensorboard", "callbacks.figures.every_n_epochs=1"]
     config = tiny("autoencoder", "model.network.latent_dim=3", *everything, *unusual, "trainer.max_epochs=3")
     assert train(config, tmp_path)["status"] == "finished"

@@ -1,4 +1,4 @@
-"""A training that ends inside an epoch goes on there, to the bit."""
+"""A training that stops inside an epoch resumes there, bit for bit."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from scalian_exp.run.training import train
 
 
 class At(pl.Callback):
-    """Sends this process a signal, or fails, in the middle of a batch's step; they are counted from 1."""
+    """Send this process a signal, or raise an error, at the start of a batch; batches are counted from 1."""
 
     def __init__(self, batch: int, number: int = 0):
         self.batch, self.number = batch, number
@@ -30,7 +30,7 @@ class At(pl.Callback):
 
 
 def assert_same(one: Path, other: Path) -> None:
-    """All that the last checkpoints say of the training, and the metrics but for times."""
+    """Check that two runs have equal last checkpoints, curves and metrics, except for times."""
     first, second = (read(folder / "checkpoints/last.ckpt") for folder in (one, other))
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
         assert not differences(first[part], second[part], part)
@@ -43,17 +43,17 @@ def assert_same(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("model", of_each_kind())
-def test_every_model_goes_on_inside_an_epoch(model: str, tmp_path: Path) -> None:
+def test_every_model_resumes_inside_an_epoch(model: str, tmp_path: Path) -> None:
     config = tiny(model, "trainer.max_epochs=2")
-    whole = train(config, tmp_path / "whole")
+    straight = train(config, tmp_path / "straight")
     if config["model"].get("optimizer") is None:
         return
-    stop = 4 * whole["steps"] // 6  # after the first batch of the second epoch
+    stop = 4 * straight["steps"] // 6  # after the first batch of the second epoch
     cut = train({**config, "trainer": {**config["trainer"], "max_steps": stop}}, tmp_path / "parts")
     assert (cut["steps"], cut["epochs"]) == (stop, 1)
     parts = train(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_steps=-1"]))
     assert parts["samples_per_second"] > 0
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(tmp_path / "straight", tmp_path / "parts")
 
 
 OPTIONS = {
@@ -79,63 +79,63 @@ def saving_often(config: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_step_is_one_to_go_on_from(option: str, tmp_path: Path) -> None:
-    """Saved by time at every step and killed, again and again."""
+def test_training_resumes_after_any_step(option: str, tmp_path: Path) -> None:
+    """The run saves a checkpoint at every step and is stopped again and again."""
     model, *overrides = OPTIONS[option]
     curves = ["logger=csv", "trainer.log_every_n_steps=1"]
     config = tiny(model, *overrides, *curves, "dataset.batch_size=8", "trainer.max_epochs=2")
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "straight")
     often = saving_often(config)
-    batches = read(tmp_path / "whole/checkpoints/last.ckpt")["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]
-    half = batches["ready"] // 2
+    loop = read(tmp_path / "straight/checkpoints/last.ckpt")["loops"]["fit_loop"]
+    half = loop["epoch_loop.batch_progress"]["total"]["ready"] // 2
     for batch in sorted({2, 3, half, half + 1, half + 2, 2 * half}):
         with pytest.raises(ArithmeticError):
             train(failing(often, batch), tmp_path / "parts")
         at = read(tmp_path / "parts/checkpoints/last.ckpt")["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         assert batch - 2 <= at["total"]["ready"] < batch
     train(often, tmp_path / "parts")
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(tmp_path / "straight", tmp_path / "parts")
 
 
-def test_the_order_goes_on_where_other_processes_load_the_batches(tmp_path: Path) -> None:
-    """They begin as soon as there is a loader, which a schedule asks for before the checkpoint is read."""
+def test_the_order_of_batches_is_resumed_with_worker_processes(tmp_path: Path) -> None:
+    """Workers start with the loader, which a schedule requests before the checkpoint is read."""
     for index in range(40):
         (tmp_path / "photos").mkdir(exist_ok=True)
         Image.new("RGB", (16, 16), (6 * index, 0, 90)).save(tmp_path / f"photos/{index}.png")
     data = ["dataset=image_folder", f"dataset.root={tmp_path / 'photos'}", "dataset.image_size=[16,16]"]
     schedule = ["+model.schedule._target_=scalian_exp.schedules.Cosine", "+model.schedule.final=0.5"]
     config = tiny("conv_vae", *data, "dataset.num_workers=2", "dataset.batch_size=8", *schedule, "trainer.max_epochs=3")
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "straight")
     for batch in (6, 7, 9):
         with pytest.raises(ArithmeticError):
             train(failing(saving_often(config), batch), tmp_path / "parts")
     train(config, tmp_path / "parts")
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(tmp_path / "straight", tmp_path / "parts")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
-def test_a_signal_saves_after_the_step(
+def test_a_signal_saves_a_checkpoint_after_the_step(
     number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny("vae", "trainer.max_epochs=2")
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "straight")
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)]
     with pytest.raises(SystemExit) as stop:
         train(failing(config, 5, number), tmp_path / "parts")
     assert stop.value.code == 130
     after = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)]
     assert after == before
-    said = capsys.readouterr().out
-    assert "1 of 2 epochs and 2 of 3 batches of the next are kept" in said
-    assert f"resume={tmp_path / 'parts'}" in said
+    output = capsys.readouterr().out
+    assert "1 of 2 epochs and 2 of 3 batches of the next are kept" in output
+    assert f"resume={tmp_path / 'parts'}" in output
     assert json.loads((tmp_path / "parts/metrics.json").read_text())["status"] == "interrupted"
     train(config, tmp_path / "parts")
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(tmp_path / "straight", tmp_path / "parts")
 
 
 @pytest.mark.parametrize("ends", [True, False])
-def test_a_clusters_own_handler_is_called_after_the_save(ends: bool, tmp_path: Path) -> None:
-    """As submitit's, which puts the job back into the queue and exits, or ignores the signal."""
+def test_a_clusters_own_handler_is_called_after_saving(ends: bool, tmp_path: Path) -> None:
+    """Submitit's handler, for example, requeues the job and exits, or ignores the signal."""
     seen = []
 
     def handler(number: int, _frame: Any) -> None:
@@ -144,7 +144,7 @@ def test_a_clusters_own_handler_is_called_after_the_save(ends: bool, tmp_path: P
             raise SystemExit(-1)
 
     config = tiny("vae", "trainer.max_epochs=2")
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "straight")
     before = signal.signal(signal.SIGUSR2, handler)
     try:
         if ends:
@@ -157,12 +157,12 @@ def test_a_clusters_own_handler_is_called_after_the_save(ends: bool, tmp_path: P
     assert seen == [(signal.SIGUSR2, 5)]
     if ends:
         train(config, tmp_path / "parts")
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(tmp_path / "straight", tmp_path / "parts")
 
 
-def test_max_time_ends_inside_an_epoch_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_max_time_ends_inside_an_epoch_that_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny("rbm", "trainer.max_epochs=2", "+trainer.max_time=null")
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "straight")
 
     def stop_after_the_fifth_batch(_timer: Any, trainer: Any, *_: Any, **__: Any) -> None:
         trainer.should_stop |= trainer.fit_loop.total_batch_idx == 4
@@ -170,27 +170,27 @@ def test_max_time_ends_inside_an_epoch_that_goes_on(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(pl.callbacks.Timer, "on_train_batch_end", stop_after_the_fifth_batch)
     config["trainer"]["max_time"] = {"hours": 1}
     cut = train(config, tmp_path / "parts")
-    assert (cut["epochs"], cut["steps"], cut["best"]) == (1, 5, 2)  # it was validated there
+    assert (cut["epochs"], cut["steps"], cut["best"]) == (1, 5, 2)  # a validation took place there
     assert read(tmp_path / "parts/checkpoints/best.ckpt")["global_step"] == 5
     config["trainer"]["max_time"] = None
     train(config, tmp_path / "parts")
     assert read(tmp_path / "parts/checkpoints/best.ckpt")["global_step"] == 6
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(tmp_path / "straight", tmp_path / "parts")
 
 
 def test_max_steps_does_not_skip_epochs(tmp_path: Path) -> None:
-    """Lightning, resuming with max_steps from the end of an epoch, would end the next one at once."""
+    """When Lightning resumes with max_steps from the end of an epoch, it would end the next one immediately."""
     config = tiny("vae", "trainer.max_epochs=3")
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "straight")
     config["trainer"]["max_steps"] = 9
     with pytest.raises(ArithmeticError):
         train(failing(config, 4), tmp_path / "parts")
     assert train(config, tmp_path / "parts")["epochs"] == 3
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(tmp_path / "straight", tmp_path / "parts")
 
 
-def test_an_epochs_seconds_are_those_of_all_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that starts anew with each process, as a machine's does, and ticks at every look."""
+def test_an_epochs_seconds_include_all_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake clock restarts with each process, as a machine's may, and ticks at every reading."""
     clock = [0.0]
 
     def tick() -> float:

@@ -1,4 +1,4 @@
-"""One process at a time works in a run's or a sweep's folder."""
+"""Only one process at a time works in the folder of a run or a sweep."""
 
 import errno
 import json
@@ -24,7 +24,7 @@ from scalian_exp.run.locks import InUse
 
 @pytest.fixture
 def other() -> Any:
-    """A function that lets another process hold a folder; returns it once it does."""
+    """Return a function that starts a process, waits until it holds the lock of a folder, and returns it."""
     running: list[subprocess.Popen[str]] = []
 
     def holding(folder: Path) -> subprocess.Popen[str]:
@@ -44,7 +44,7 @@ def other() -> Any:
         process.communicate()
 
 
-def test_a_second_start_or_resume_is_told_who_works_there(other: Any, tmp_path: Path) -> None:
+def test_a_second_start_or_resume_is_refused_with_the_process_that_holds_the_folder(other: Any, tmp_path: Path) -> None:
     assert command(*QUICK, "test=false", "hydra.run.dir=run", cwd=tmp_path).returncode == 0
     assert command("-m", *QUICK, "test=false", "seed=1,2", "hydra.sweep.dir=sweep", cwd=tmp_path).returncode == 0
     (job, _) = folders.runs_in(tmp_path / "sweep")
@@ -61,25 +61,25 @@ def test_a_second_start_or_resume_is_told_who_works_there(other: Any, tmp_path: 
     }.items():
         process = other(folder)
         before = tree(tmp_path)
-        for said in commands:
-            result = command(*said, cwd=tmp_path)
-            assert result.returncode == 1, said
-            assert f"is in use: process {process.pid} on " in result.stderr, said
+        for arguments in commands:
+            result = command(*arguments, cwd=tmp_path)
+            assert result.returncode == 1, arguments
+            assert f"is in use: process {process.pid} on " in result.stderr, arguments
             assert "Traceback" not in result.stderr
-            assert tree(tmp_path) == before, said
+            assert tree(tmp_path) == before, arguments
         process.kill()
         process.wait()
-    assert command("sweep.resume=sweep", cwd=tmp_path).returncode == 0  # the lock has died with its process
+    assert command("sweep.resume=sweep", cwd=tmp_path).returncode == 0  # the lock died with its process
     assert command("resume=run", cwd=tmp_path).returncode == 0
     assert not list((tmp_path / "run").glob(".lock*"))
 
 
 @pytest.mark.slow
-def test_of_starts_at_once_in_one_folder_one_trains(tmp_path: Path) -> None:
-    said = [*QUICK, "test=false", "hydra.run.dir=run"]
+def test_of_two_simultaneous_starts_in_one_folder_one_trains(tmp_path: Path) -> None:
+    overrides = [*QUICK, "test=false", "hydra.run.dir=run"]
     both = [
         subprocess.Popen(
-            [sys.executable, "-m", "scalian_exp.train", *said, f"seed={seed}"],
+            [sys.executable, "-m", "scalian_exp.train", *overrides, f"seed={seed}"],
             cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         for seed in (1, 2)
@@ -96,7 +96,7 @@ from pathlib import Path
 from pytorch_lightning import Callback
 
 class Waits(Callback):
-    """Says that every process trains, and waits for a file before it goes on."""
+    """Signal that a process trains, and wait for a file before continuing."""
 
     def on_train_start(self, trainer, task):
         Path(f"trains_{trainer.global_rank}").touch()
@@ -107,21 +107,23 @@ class Waits(Callback):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_processes_that_torchrun_has_started_share_one_lock(tmp_path: Path) -> None:
-    """Starts and resumes in the folder are refused as long as they train, and change nothing there."""
+def test_processes_started_by_torchrun_share_one_lock(tmp_path: Path) -> None:
+    """As long as they train, starting or resuming in the folder is refused and changes nothing there."""
     (tmp_path / "waits.py").write_text(WAITS)
-    said = [*QUICK, "trainer/accelerator=ddp_cpu", "trainer.devices=2", "test=false", "hydra.run.dir=run"]
-    said += ["+callbacks.waits._target_=waits.Waits"]
+    overrides = [*QUICK, "trainer/accelerator=ddp_cpu", "trainer.devices=2", "test=false", "hydra.run.dir=run"]
+    overrides += ["+callbacks.waits._target_=waits.Waits"]
     alone = [sys.executable, "-m", "scalian_exp.train"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", *alone[1:]]
-    first = subprocess.Popen([*torchrun, *said], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(
+        [*torchrun, *overrides], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         while not all((tmp_path / f"trains_{rank}").exists() for rank in range(2)):
             assert first.poll() is None
             time.sleep(0.1)
         before = tree(tmp_path)
         for start in (torchrun, alone):
-            for arguments in (said, ["resume=run", "trust=waits"]):
+            for arguments in (overrides, ["resume=run", "trust=waits"]):
                 second = subprocess.run([*start, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
                 assert second.returncode == 1, second.stderr
                 assert "run is in use: process " in second.stderr, second.stderr
@@ -135,8 +137,8 @@ def test_processes_that_torchrun_has_started_share_one_lock(tmp_path: Path) -> N
     assert not list((tmp_path / "run").glob(".lock*"))
 
 
-def test_a_lock_outlives_neither_its_process_nor_waits_for_its_children(tmp_path: Path) -> None:
-    """Processes that were forked, such as those that load data, do not keep it."""
+def test_a_lock_ends_with_its_process_even_if_children_live_on(tmp_path: Path) -> None:
+    """Forked processes, such as those that load data, don't keep it."""
     code = (
         "import os, time\nfrom pathlib import Path\nfrom scalian_exp.run import locks\n"
         f"locks.hold(Path({str(tmp_path)!r}))\n"
@@ -158,10 +160,10 @@ def test_a_lock_outlives_neither_its_process_nor_waits_for_its_children(tmp_path
         os.kill(child, signal.SIGKILL)
 
 
-def test_without_locks_of_the_file_system_one_can_train(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_training_works_on_file_systems_without_locks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with patch("fcntl.flock", side_effect=OSError(errno.ENOSYS, "Function not implemented")), locks.held(tmp_path):
         pass
-    assert "has no locks" in caplog.text  # not a file in a lock's place, which a killed process leaves behind
+    assert "has no locks" in caplog.text  # no lock file instead, which a killed process would leave behind
     with (
         patch.object(FileLock, "acquire", side_effect=OSError(errno.EIO, "broken")),
         pytest.raises(OSError, match="br"),
@@ -169,32 +171,33 @@ def test_without_locks_of_the_file_system_one_can_train(tmp_path: Path, caplog: 
         locks.hold(tmp_path)
 
 
-def test_a_folder_is_one_however_it_is_spelt(tmp_path: Path) -> None:
-    """Also for the process that holds it, and for a job's sweep where the job's folder is `.` or a link."""
+def test_a_folder_has_one_lock_however_its_path_is_spelt(tmp_path: Path) -> None:
+    """This includes the lock of a job's sweep if the job's folder is given as `.` or as a link."""
     (tmp_path / "work").mkdir()
     assert command(*QUICK, "test=false", "hydra.run.dir=../runs/x", cwd=tmp_path / "work").returncode == 0
     (tmp_path / "link").symlink_to("runs/x")
     (tmp_path / "runs/x/metrics.json").unlink()
     assert command("resume=../link", cwd=tmp_path / "work").returncode == 0
-    for cwd, said in ((tmp_path / "runs/x", "resume=."), (tmp_path, "resume=link"), (tmp_path, "resume=runs/x/.")):
+    for cwd, override in ((tmp_path / "runs/x", "resume=."), (tmp_path, "resume=link"), (tmp_path, "resume=runs/x/.")):
         with FileLock(tmp_path / "runs" / locks.LOCK):
-            result = command(said, cwd=cwd)
+            result = command(override, cwd=cwd)
         assert result.returncode == 1
         assert f"{tmp_path / 'runs'} is in use" in result.stderr
 
 
-def test_a_question_for_a_moment_refuses_nobody(tmp_path: Path) -> None:
-    """As when two jobs of a killed sweep ask at once whether the sweep goes on."""
+def test_a_lock_that_is_held_briefly_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two jobs of a killed sweep may check at the same time whether the sweep is running."""
+    monkeypatch.setattr(locks, "PATIENCE", 60.0)  # so that a slow machine doesn't matter
     for ask in (locks.check_free, locks.hold):
         asking = FileLock(tmp_path / locks.LOCK, thread_local=False)
         asking.acquire()
-        Timer(locks.PATIENCE / 5, asking.release).start()
+        Timer(0.05, asking.release).start()
         with locks.all_released():
             ask(tmp_path)
 
 
-def test_a_lock_that_cannot_be_asked_for_refuses_nobody(tmp_path: Path) -> None:
-    """A file system without locks, or a sweep's folder that is another user's."""
+def test_a_lock_that_cannot_be_checked_counts_as_free(tmp_path: Path) -> None:
+    """The file system may have no locks, or the sweep's folder may belong to another user."""
     (tmp_path / locks.LOCK).touch()
     for number in (errno.ENOSYS, errno.EACCES, errno.EROFS):
         with patch.object(FileLock, "acquire", side_effect=OSError(number, os.strerror(number))):

@@ -1,6 +1,5 @@
-"""Several processes train as one does."""
+"""Training in several processes gives the results of one."""
 
-import csv
 import os
 import signal
 import socket
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from commands import QUICK, command
-from tools import composed, kinds, numbered, tiny
+from tools import composed, kinds, numbered, read_csv, tiny
 
 from scalian_exp.checkpoint import read
 from scalian_exp.commandline.experiment import checked
@@ -28,10 +27,9 @@ CURVE = ["logger=csv", "trainer.log_every_n_steps=1", "test=true"]
 
 
 def curve(folder: Path, name: str) -> list[float]:
-    """What metrics.csv says of a value, in the order of the steps."""
+    """Return the values of a metric in metrics.csv, in the order of the steps."""
     (file,) = folder.rglob("metrics.csv")
-    with file.open() as rows:
-        return [float(row[name]) for row in csv.DictReader(rows) if row.get(name)]
+    return [float(row[name]) for row in read_csv(file) if row.get(name)]
 
 
 @pytest.mark.parametrize(
@@ -44,16 +42,16 @@ def curve(folder: Path, name: str) -> list[float]:
         pytest.param("dbn", ["model.network.hidden=[16,8]", "model.epochs_per_layer=4"], marks=pytest.mark.slow),
     ],
 )
-def test_two_processes_give_the_curve_of_one(model: str, more: list[str], tmp_path: Path) -> None:
-    said = [*CURVE, "dataset.batch_size=8", "dataset.test_size=13", "trainer.max_epochs=8", *more]
+def test_two_processes_give_the_learning_curve_of_one(model: str, more: list[str], tmp_path: Path) -> None:
+    overrides = [*CURVE, "dataset.batch_size=8", "dataset.test_size=13", "trainer.max_epochs=8", *more]
     one, two = tmp_path / "one", tmp_path / "two"
-    alone = processes.launch(tiny(model, *said), one)
-    metrics = processes.launch(tiny(model, *said, DDP), two)
+    alone = processes.launch(tiny(model, *overrides), one)
+    metrics = processes.launch(tiny(model, *overrides, DDP), two)
     losses = curve(one, "step/loss")
     assert len(losses) >= 20
     assert curve(two, "step/loss") == pytest.approx(losses, rel=1e-5, abs=1e-5)
     assert curve(two, "train/loss") == pytest.approx(curve(one, "train/loss"), rel=1e-5, abs=1e-5)
-    drawn = model == "dbn"  # the upper layers see drawn states
+    drawn = model == "dbn"  # the upper layers see sampled states
     assert metrics["test/loss"] == pytest.approx(alone["test/loss"], rel=1e-3 if drawn else 1e-5)
 
 
@@ -64,16 +62,16 @@ def test_two_processes_see_each_test_example_once() -> None:
     assert [len([*BatchesInOrder(17, 8, rank, 2)]) for rank in range(2)] == [3, 2]
 
 
-def test_two_processes_take_the_rows_of_each_batch() -> None:
-    whole = [*ShuffledBatches(numbered(21), 8, epoch=3)]
+def test_two_processes_share_the_rows_of_each_batch() -> None:
+    batches = [*ShuffledBatches(numbered(21), 8, epoch=3)]
     shares = [[*ShuffledBatches(numbered(21), 8, 3, rank, 2)] for rank in range(2)]
-    for batch, first, second in zip(whole, *shares, strict=True):
+    for batch, first, second in zip(batches, *shares, strict=True):
         assert torch.equal(torch.cat([first, second]), batch[: len(batch) // 2 * 2])
     assert len(ShuffledBatches(numbered(21), 8, 3, 0, 2)) == 3
     assert len(ShuffledBatches(numbered(17), 8, 3, 0, 2)) == len([*ShuffledBatches(numbered(17), 8, 3, 0, 2)]) == 2
 
 
-def test_machines_must_know_where_to_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_machines_need_a_master_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     monkeypatch.delenv("SLURM_JOB_NODELIST", raising=False)
     with pytest.raises(Refusal, match="set MASTER_ADDR"):
@@ -83,7 +81,7 @@ def test_machines_must_know_where_to_meet(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("refusal", [Refusal("No: never."), locks.InUse("a is in use: wait.")])
 def test_a_refusal_in_a_process_stays_a_sentence(refusal: Refusal) -> None:
-    """Torch's launcher hands on what `ErrorHandler.record_exception` wrote: the class's name and its message."""
+    """Torch's launcher passes on what `ErrorHandler.record_exception` wrote: the class's name and its message."""
     message = {"message": f"{type(refusal).__name__}: {refusal}", "extraInfo": {"py_callstack": "Traceback …"}}
     error = processes.error_of(0, SimpleNamespace(exitcode=1, message=message))
     assert isinstance(error, Refusal)
@@ -97,7 +95,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "sentence"),
+    ("overrides", "sentence"),
     [
         (["trainer.devices=2"], "trainer/accelerator=ddp_cpu"),
         (["+trainer.strategy=ddp"], "trainer/accelerator=ddp_cpu"),
@@ -107,20 +105,20 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
         (["trainer/accelerator=fsdp", "trainer.gradient_clip_val=1"], "trainer.gradient_clip_val"),
     ],
 )
-def test_what_processes_cannot_do_is_refused(said: list[str], sentence: str) -> None:
+def test_options_that_several_processes_do_not_support_are_refused(overrides: list[str], sentence: str) -> None:
     with pytest.raises(Refusal, match=sentence):
-        checked(composed("model=vae", *said))
+        checked(composed("model=vae", *overrides))
 
 
 @pytest.mark.slow
-def test_a_resumed_training_in_two_processes_is_the_whole_one(tmp_path: Path) -> None:
-    said = ["dataset=fake_images", "trainer/accelerator=ddp_cpu", "test=false"]
-    processes.launch(tiny("denoising_autoencoder", *said, "trainer.max_epochs=2"), tmp_path / "whole")
+def test_a_resumed_training_in_two_processes_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    overrides = ["dataset=fake_images", "trainer/accelerator=ddp_cpu", "test=false"]
+    processes.launch(tiny("denoising_autoencoder", *overrides, "trainer.max_epochs=2"), tmp_path / "straight")
     for epochs in (1, 2):
-        processes.launch(tiny("denoising_autoencoder", *said, f"trainer.max_epochs={epochs}"), tmp_path / "parts")
-    whole, parts = (read(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("whole", "parts"))
-    assert whole.keys() == parts.keys()
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+        processes.launch(tiny("denoising_autoencoder", *overrides, f"trainer.max_epochs={epochs}"), tmp_path / "parts")
+    straight, parts = (read(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("straight", "parts"))
+    assert straight.keys() == parts.keys()
+    assert all(torch.equal(straight[name], parts[name]) for name in straight)
 
 
 ILL = '''
@@ -128,7 +126,7 @@ import os, signal
 from pytorch_lightning import Callback
 
 class Ill(Callback):
-    """Ends the second process, in one way or the other."""
+    """End the second process in one way or another."""
 
     def __init__(self, how: str):
         self.how = how
@@ -143,7 +141,7 @@ class Ill(Callback):
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_ends_its_job_and_not_the_sweep(tmp_path: Path) -> None:
+def test_a_process_that_dies_ends_its_job_but_not_the_sweep(tmp_path: Path) -> None:
     (tmp_path / "ill.py").write_text(ILL)
     result = command(
         *["-m", *QUICK, DDP, "model=autoencoder", "hydra.sweep.dir=sweep"],
@@ -159,7 +157,7 @@ def test_a_process_that_dies_ends_its_job_and_not_the_sweep(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_an_interruption_ends_all_processes_and_keeps_their_work(tmp_path: Path) -> None:
+def test_an_interruption_ends_all_processes_and_saves_their_work(tmp_path: Path) -> None:
     arguments = [*QUICK, DDP, "model=autoencoder", "trainer.max_epochs=-1", "hydra.run.dir=run"]
     running = subprocess.Popen(
         [sys.executable, "-m", "scalian_exp.train", *arguments],
@@ -171,9 +169,9 @@ def test_an_interruption_ends_all_processes_and_keeps_their_work(tmp_path: Path)
     while not (tmp_path / "run/checkpoints/last.ckpt").exists() and running.poll() is None:
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does
-    said, _ = running.communicate()
+    output, _ = running.communicate()
     assert running.returncode == 130
-    assert "resume=run" in said
+    assert "resume=run" in output
     assert command("resume=run", f"trainer.max_epochs={epochs_of(tmp_path / 'run') + 2}", cwd=tmp_path).returncode == 0
 
 
@@ -182,17 +180,18 @@ def epochs_of(folder: Path) -> Any:
 
 
 @pytest.mark.slow
-def test_machines_meet_and_torchrun_is_understood(tmp_path: Path) -> None:
-    """Two machines of one process each, and two processes started by torchrun, on this one."""
+def test_several_machines_and_torchrun_are_supported(tmp_path: Path) -> None:
+    """Simulate two machines with one process each, and start two processes by torchrun."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
-    said = [*QUICK, DDP, "model=autoencoder", "trainer.max_epochs=1"]
+    overrides = [*QUICK, DDP, "model=autoencoder", "trainer.max_epochs=1"]
     python, environment = [sys.executable, "-m"], {**os.environ, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
-    machine = [*python, "scalian_exp.train", *said, "trainer.num_nodes=2", "trainer.devices=1", "hydra.run.dir=two"]
+    machines = ["trainer.num_nodes=2", "trainer.devices=1", "hydra.run.dir=two"]
+    machine = [*python, "scalian_exp.train", *overrides, *machines]
     both = [subprocess.Popen(machine, cwd=tmp_path, env=environment) for _ in range(2)]
     assert [running.wait() for running in both] == [0, 0]
-    torchrun = [*python, "torch.distributed.run", "--nproc-per-node=2", "-m", "scalian_exp.train", *said]
+    torchrun = [*python, "torch.distributed.run", "--nproc-per-node=2", "-m", "scalian_exp.train", *overrides]
     assert subprocess.run([*torchrun, "hydra.run.dir=run"], cwd=tmp_path, check=False).returncode == 0
     two, run = (metrics_of(tmp_path / name)["test/loss"] for name in ("two", "run"))
     assert two == pytest.approx(run, rel=1e-6)

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder, and what is refused when it is resumed from there."""
+"""The contents of a run's folder, and what is refused when it is resumed."""
 
 import json
 from pathlib import Path
@@ -22,12 +22,12 @@ from scalian_exp.run.training import train
 
 def test_a_moved_run_still_knows_its_best_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    train(tiny("vae", "trainer.max_epochs=2", "test=false"), tmp_path / "here")
-    (tmp_path / "here").rename(tmp_path / "there")
-    last, best = (tmp_path / f"there/checkpoints/{name}.ckpt" for name in ("last", "best"))
+    train(tiny("vae", "trainer.max_epochs=2", "test=false"), tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    last, best = (tmp_path / f"moved/checkpoints/{name}.ckpt" for name in ("last", "best"))
     make_unbeatable(last)
     before = best.read_bytes()
-    assert train(*resumed(["resume=there", "trainer.max_epochs=3"]))["best"] == 0.0
+    assert train(*resumed(["resume=moved", "trainer.max_epochs=3"]))["best"] == 0.0
     assert best.read_bytes() == before
 
 
@@ -40,7 +40,7 @@ def test_a_broken_last_checkpoint_is_refused_on_resume(tmp_path: Path) -> None:
         train(config, tmp_path)
 
 
-def test_checkpoints_are_written_beside_their_target_and_replaced(tmp_path: Path) -> None:
+def test_a_failed_save_leaves_the_previous_checkpoint(tmp_path: Path) -> None:
     target = tmp_path / "a/last.ckpt"
     AtomicCheckpoints(tmp_path).save_checkpoint({"x": 1}, target)
 
@@ -53,7 +53,7 @@ def test_checkpoints_are_written_beside_their_target_and_replaced(tmp_path: Path
     assert torch.load(target, weights_only=True) == {"x": 1}
 
 
-def test_a_run_folder_holds_all_that_a_reader_needs(tmp_path: Path) -> None:
+def test_a_run_folder_holds_config_environment_metrics_and_figures(tmp_path: Path) -> None:
     config = tiny("vae", "callbacks=default", "logger=default", "callbacks.figures.every_n_epochs=1")
     metrics = train(config, tmp_path)
     assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == {k: v for k, v in config.items() if k != "trust"}
@@ -69,14 +69,14 @@ def test_a_run_folder_holds_all_that_a_reader_needs(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         f"{split}_{name}.png" for split in ("val", "test") for name in ("latent_map", "reconstructions", "samples")
     }
-    again = train(*resumed([f"resume={tmp_path}"]))  # no epoch is left
+    again = train(*resumed([f"resume={tmp_path}"]))  # no epoch left to train
     assert again["seconds_per_epoch"] == metrics["seconds_per_epoch"]
     assert "samples_per_second" not in again
     assert (tmp_path / "csv/metrics.csv").read_text().count("\n") >= 3
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_an_epochs_line_has_validations_metrics_where_there_was_one(
+def test_an_epochs_line_shows_validation_metrics_if_there_was_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     every_second = ["trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"]
@@ -124,7 +124,7 @@ def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_resume_refuses_what_it_cannot_do(tmp_path: Path) -> None:
+def test_resume_refuses_changes_that_make_another_experiment(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="not a run folder"):
         resumed([f"resume={tmp_path / 'nowhere'}"])
     train(tiny("vae", *ONE_STEP), tmp_path)

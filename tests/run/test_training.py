@@ -1,4 +1,4 @@
-"""Every compatible pair really trains; every run can be resumed, loaded and trusted."""
+"""Training: clipping, overfitting, validation, schedules, early stopping, and refusals before it starts."""
 
 import math
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_mlflow_gets_the_same_metrics(tmp_path: Path) -> None:
 
 
 def test_clipping_bounds_the_norm_or_the_values(tmp_path: Path) -> None:
-    """With plain SGD of rate 1 a step is the clipped gradient itself."""
+    """With plain SGD and a learning rate of 1, a step is the clipped gradient itself."""
     sgd = [
         "model/optimizer=sgd",
         "model.optimizer.lr=1.0",
@@ -50,7 +50,7 @@ def test_clipping_bounds_the_norm_or_the_values(tmp_path: Path) -> None:
     assert float(steps["value"].norm()) > 0.02
 
 
-def test_overfitting_sees_the_same_batch_again_and_again(tmp_path: Path) -> None:
+def test_overfitting_reduces_the_loss_of_its_batch(tmp_path: Path) -> None:
     config = tiny("autoencoder", "trainer=overfit", "trainer.max_epochs=300", "model.optimizer.lr=0.01", "test=false")
     config["model"]["network"]["hidden"] = [64]
     config["model"]["network"]["latent_dim"] = 16
@@ -59,7 +59,7 @@ def test_overfitting_sees_the_same_batch_again_and_again(tmp_path: Path) -> None
 
 
 def test_the_last_epoch_is_validated(tmp_path: Path) -> None:
-    """Else the best checkpoint of a stack, its latest, would be an older one."""
+    """Otherwise the best checkpoint of a stack, its latest, would be an older one."""
     sparse = ["trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2", "model.network.hidden=[4]"]
     assert train(tiny("dbn", *sparse, "test=false"), tmp_path / "run")["best"] == 3  # epochs trained
 
@@ -100,7 +100,7 @@ def test_warm_up_ends_before_evaluation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_folder_of_images_trains_and_a_broken_one_is_named(workers: int, tmp_path: Path) -> None:
+def test_a_model_trains_on_a_folder_of_images_and_names_a_broken_one(workers: int, tmp_path: Path) -> None:
     for index in range(30):
         folder = tmp_path / "photos" / "ab"[index % 2]
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,14 +115,14 @@ def test_a_folder_of_images_trains_and_a_broken_one_is_named(workers: int, tmp_p
     assert refusal_in(str(caught.value)).count("\n") == 0
 
 
-def test_the_bound_is_the_sum_of_its_parts_whatever_beta_is(tmp_path: Path) -> None:
+def test_the_bound_does_not_depend_on_beta(tmp_path: Path) -> None:
     metrics = train(tiny("vae", "loss.beta=7"), tmp_path)
     parts = metrics["test/reconstruction"] + metrics["test/kl"]
     assert metrics["test/neg_elbo"] == pytest.approx(parts, rel=1e-5)
     assert metrics["test/loss"] == pytest.approx(metrics["test/reconstruction"] + 7 * metrics["test/kl"], rel=1e-5)
 
 
-def test_learning_happens(tmp_path: Path) -> None:
+def test_training_reduces_the_loss(tmp_path: Path) -> None:
     config = tiny("autoencoder", "trainer.max_epochs=40", "model.optimizer.lr=0.01", "test=false")
     config["model"]["network"]["hidden"] = [32]
     one = train({**config, "trainer": {**config["trainer"], "max_epochs": 1}}, tmp_path / "one")
@@ -130,7 +130,7 @@ def test_learning_happens(tmp_path: Path) -> None:
     assert many["best"] < 0.7 * one["best"]
 
 
-def test_a_schedule_reaches_its_end(tmp_path: Path) -> None:
+def test_a_schedule_reaches_its_final_value(tmp_path: Path) -> None:
     schedule = ["+model.schedule._target_=scalian_exp.schedules.Cosine", "+model.schedule.final=0.5"]
     train(tiny("vae", *schedule, "trainer.max_epochs=2", "logger=csv"), tmp_path)
     lines = (tmp_path / "csv/metrics.csv").read_text().splitlines()
@@ -140,7 +140,7 @@ def test_a_schedule_reaches_its_end(tmp_path: Path) -> None:
     assert rates[0] == pytest.approx(0.75e-3, rel=1e-4)
 
 
-def test_constructors_refuse_what_they_cannot_build(tmp_path: Path) -> None:
+def test_constructors_errors_are_refusals(tmp_path: Path) -> None:
     config = tiny("conv_vae")
     config["model"]["network"]["channels"] = [4] * 6
     with pytest.raises(Refusal, match="at most 4 levels"):
@@ -154,11 +154,11 @@ def test_constructors_refuse_what_they_cannot_build(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_interpolated_facts_follow_the_dataset() -> None:
+def test_interpolated_values_follow_the_dataset() -> None:
     assert composed("model=vae", "dataset=sklearn_digits").model.network.image_size == [8, 8]
 
 
-def test_what_a_device_cannot_do_is_refused_in_a_sentence() -> None:
+def test_failures_of_the_device_are_refused_in_one_sentence() -> None:
     nondeterministic = "cumsum_cuda does not have a deterministic implementation, but you set …"
     for error, sentence in (
         (torch.OutOfMemoryError("CUDA out of memory."), "use a smaller dataset.batch_size"),
@@ -170,8 +170,8 @@ def test_what_a_device_cannot_do_is_refused_in_a_sentence() -> None:
         raise RuntimeError("something else")
 
 
-def test_parameters_whose_recorded_gradients_are_one_get_their_own() -> None:
-    """As when two biases enter as a sum."""
+def test_parameters_that_share_a_recorded_gradient_get_copies() -> None:
+    """Two biases that enter a network as a sum share one gradient."""
     task = torch.nn.Module()
     task.network = torch.nn.ParameterList([torch.zeros(3), torch.zeros(3), torch.zeros(3)])
     shared = torch.ones(3)
@@ -183,7 +183,7 @@ def test_parameters_whose_recorded_gradients_are_one_get_their_own() -> None:
     assert float(torch.cat([p.grad for p in task.network[:2]]).norm()) == pytest.approx(0.1, rel=1e-3)
 
 
-def test_a_processor_records_no_kernels(tmp_path: Path) -> None:
+def test_recording_kernels_is_refused_on_a_cpu(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="cuda_graphs=true needs an NVIDIA GPU"):
         train(tiny("vae", "cuda_graphs=true"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -195,8 +195,8 @@ def test_an_experiment_may_set_values_of_callbacks_that_are_left_out(tmp_path: P
     assert not (tmp_path / "run/figures").exists()
 
 
-def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
-    """Even if figures are drawn of what has become no number."""
+def test_a_diverging_training_is_refused_even_if_it_draws_figures(tmp_path: Path) -> None:
+    """The figures show NaN values."""
     everything = ["callbacks=default", "logger=tensorboard", "callbacks.figures.every_n_epochs=1"]
     with pytest.raises(Refusal, match=r"In epoch 1, .* NaN or infinite.* lower learning rate"):
         train(tiny("autoencoder", "model.optimizer.lr=1e30", *everything, "trainer.max_epochs=3"), tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Networks that start from the weights of a trained stack of RBMs."""
+"""Networks initialised from a trained stack of RBMs."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_a_stack_unrolls_into_a_classifier_and_an_autoencoder(tmp_path: Path) ->
 
 
 def test_other_units_than_the_stacks_are_refused(tmp_path: Path) -> None:
-    """Logistic weights mean nothing to a ReLU, nor those of a Bernoulli code to a linear one."""
+    """Weights of logistic units are useless for ReLUs, as those of a Bernoulli code are for a linear one."""
     network_after(6, tmp_path / "stack")
     start = ["model.network.hidden=[12, 9]", "model.network.latent_dim=6", f"init_from={tmp_path / 'stack'}"]
     logistic = "model.network.activation._target_=torch.nn.Sigmoid"
@@ -43,7 +43,7 @@ def test_other_units_than_the_stacks_are_refused(tmp_path: Path) -> None:
             train(tiny("autoencoder", *start, *overrides), tmp_path / "run")
 
 
-def test_a_stack_untied_unrolls_into_both_its_ways() -> None:
+def test_an_untied_stack_unrolls_with_both_directions() -> None:
     stack = LabelledDBN(1, [2, 2], [3, 2], num_classes=4)
     stack.rbms[-1].visible_mean.fill_(0.25)
     stack.untie()

@@ -1,22 +1,21 @@
-"""A job of a sweep whose folder can't be made ends, and nothing else does."""
+"""A job of a sweep whose folder can't be created fails, and the other jobs run."""
 
-import csv
 from pathlib import Path
 
 from commands import QUICK, command
+from tools import read_csv
 
 from scalian_exp import folders
 from scalian_exp.sweep.job_folders import name_of
 
 
 def statuses(sweep: Path) -> list[str]:
-    with (sweep / "summary.csv").open() as file:
-        return [row["status"] for row in csv.DictReader(file)]
+    return [row["status"] for row in read_csv(sweep / "summary.csv")]
 
 
-def test_a_job_without_a_folder_ends_and_the_others_go_on(tmp_path: Path) -> None:
-    """A file in its place, and in that of Hydra's settings in it; once they are gone, the sweep goes on."""
-    said = ["-m", *QUICK, "test=False", "seed=0,1,2", "hydra.sweep.dir=sweep"]
+def test_a_job_without_a_folder_fails_and_the_others_run(tmp_path: Path) -> None:
+    """A file is in the place of a job's folder or of its .hydra folder; once removed, the sweep can be resumed."""
+    arguments = ["-m", *QUICK, "test=False", "seed=0,1,2", "hydra.sweep.dir=sweep"]
     sweep = tmp_path / "sweep"
     sweep.mkdir()
     overrides = [*QUICK, "test=False"]
@@ -24,7 +23,7 @@ def test_a_job_without_a_folder_ends_and_the_others_go_on(tmp_path: Path) -> Non
     jobs[0].touch()
     jobs[1].mkdir()
     (jobs[1] / ".hydra").touch()
-    result = command(*said, cwd=tmp_path)
+    result = command(*arguments, cwd=tmp_path)
     assert result.returncode == 1
     assert f"{jobs[0].name}: something of this name exists already; remove it" in result.stdout
     assert f"{jobs[1].name}/.hydra: something of this name exists already; remove it" in result.stdout

@@ -1,4 +1,4 @@
-"""A sweep that was ended at any moment goes on, and comes to the same result."""
+"""A sweep that was stopped at any moment can be resumed, with the same result."""
 
 import shlex
 import shutil
@@ -22,15 +22,15 @@ from scalian_exp.sweep.resume import check_jobs, differences, in_todays_words, r
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the sweep went through."""
-    folder = tmp_path_factory.mktemp("whole")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the sweep without interruption and return its folder."""
+    folder = tmp_path_factory.mktemp("finished")
     assert command("-m", *SWEEP, cwd=folder).returncode == 0
     return folder
 
 
-def test_a_sweep_goes_on_where_jobs_are_missing_failed_or_interrupted(whole: Path, tmp_path: Path) -> None:
-    copy_sweep(whole, tmp_path)
+def test_resuming_reruns_missing_failed_and_interrupted_jobs(finished: Path, tmp_path: Path) -> None:
+    copy_sweep(finished, tmp_path)
     sweep = tmp_path / "sweep"
     first, failed, interrupted, missing = sorted(folder for folder in sweep.iterdir() if folder.is_dir())
     shutil.rmtree(missing)
@@ -41,24 +41,24 @@ def test_a_sweep_goes_on_where_jobs_are_missing_failed_or_interrupted(whole: Pat
     untouched = (first / "metrics.json").stat().st_mtime_ns
     result = command("sweep.resume=sweep", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert table(sweep) == table(whole / "sweep")
+    assert table(sweep) == table(finished / "sweep")
     assert (first / "metrics.json").stat().st_mtime_ns == untouched
     assert not (failed / "error.txt").exists()
 
 
-def test_another_sweep_is_refused_with_the_difference(whole: Path, tmp_path: Path) -> None:
-    said = [word.replace("seed=0,1", "seed=0,2") for word in SWEEP]
-    before = sorted(whole.rglob("*"))
-    result = command("-m", *said, "sweep.resume=sweep", cwd=whole)
+def test_resuming_with_other_overrides_is_refused_with_the_difference(finished: Path, tmp_path: Path) -> None:
+    overrides = [override.replace("seed=0,1", "seed=0,2") for override in SWEEP]
+    before = sorted(finished.rglob("*"))
+    result = command("-m", *overrides, "sweep.resume=sweep", cwd=finished)
     assert result.returncode == 1
     assert "only then: seed=0,1; only now: seed=0,2" in result.stderr
-    assert sorted(whole.rglob("*")) == before
-    assert "no multirun.yaml" in command(f"sweep.resume={tmp_path}", cwd=whole).stderr
-    assert "sweep.resume=sweep" in command("-m", *SWEEP, cwd=whole).stderr
+    assert sorted(finished.rglob("*")) == before
+    assert "no multirun.yaml" in command(f"sweep.resume={tmp_path}", cwd=finished).stderr
+    assert "sweep.resume=sweep" in command("-m", *SWEEP, cwd=finished).stderr
 
 
-def test_changed_configs_are_refused_before_any_job(whole: Path, tmp_path: Path) -> None:
-    copy_sweep(whole, tmp_path)
+def test_changed_configs_are_refused_before_any_job(finished: Path, tmp_path: Path) -> None:
+    copy_sweep(finished, tmp_path)
     file = sorted((tmp_path / "sweep").glob("*/config.yaml"))[-1]
     config = yaml.safe_load(file.read_text())
     file.write_text(yaml.safe_dump({**config, "loss": {**config["loss"], "beta": 7.0}}))
@@ -67,28 +67,28 @@ def test_changed_configs_are_refused_before_any_job(whole: Path, tmp_path: Path)
     assert f"{file.parent.name} was started: loss.beta: 7.0 → 1.0" in result.stderr
 
 
-def test_a_sweep_goes_on_with_data_that_were_moved(tmp_path: Path) -> None:
-    """Its folders keep their names, and what is printed to go on names the data's new place."""
+def test_a_sweep_resumes_with_moved_data(tmp_path: Path) -> None:
+    """Its folders keep their names, and the printed command to resume it contains the data's new path."""
     for place, grey in (("old", 60), ("old", 180)):
         for k in range(12):
             (tmp_path / place).mkdir(exist_ok=True)
             Image.new("L", (8, 8), grey + k).save(tmp_path / f"{place}/{grey}_{k}.png")
-    quick = [word for word in QUICK if not word.startswith("dataset=")]
+    quick = [override for override in QUICK if not override.startswith("dataset=")]
     data = ["dataset=image_folder", "dataset.root=old", "dataset.image_size=[8,8]", "dataset.in_channels=1"]
-    said = [*quick, *data, "test=false", "seed=0,1", "hydra.sweep.dir=sweep"]
-    assert command("-m", *said, cwd=tmp_path).returncode == 0
+    overrides = [*quick, *data, "test=false", "seed=0,1", "hydra.sweep.dir=sweep"]
+    assert command("-m", *overrides, cwd=tmp_path).returncode == 0
     jobs = sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir())
     (jobs[1] / "metrics.json").unlink()
     (tmp_path / "old").rename(tmp_path / "new data")
     result = command("sweep.resume=sweep", cwd=tmp_path)
     assert result.returncode == 1
-    for words in (["dataset.root=new data"], ["-m", *said[:-1], "dataset.root=new data"]):
+    for arguments in (["dataset.root=new data"], ["-m", *overrides[:-1], "dataset.root=new data"]):
         (jobs[1] / "metrics.json").unlink(missing_ok=True)
-        result = command("sweep.resume=sweep", *words, cwd=tmp_path)
+        result = command("sweep.resume=sweep", *arguments, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir()) == jobs
         assert yaml.safe_load((jobs[1] / "config.yaml").read_text())["dataset"]["root"] == str(tmp_path / "new data")
-    assert command("sweep.resume=sweep", cwd=tmp_path).returncode == 0  # all is finished
+    assert command("sweep.resume=sweep", cwd=tmp_path).returncode == 0  # all jobs are finished
     (jobs[0] / "metrics.json").unlink()
     (jobs[0] / "checkpoints/last.ckpt").write_bytes(b"damaged")
     (line,) = [
@@ -96,37 +96,37 @@ def test_a_sweep_goes_on_with_data_that_were_moved(tmp_path: Path) -> None:
         if line.startswith("go on")
     ]  # fmt: skip
     name, *arguments = shlex.split(line)[2:]
-    assert Path(name).name == "scalian-train"  # its path, where the shell would not find it by its name
+    assert Path(name).name == "scalian-train"  # a path, if the shell wouldn't find the program by its name
     assert arguments == ["sweep.resume=sweep", "dataset.root=new data"]
 
 
-def test_the_sweep_may_be_said_again_with_another_launcher(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = whole / "sweep"
-    with pytest.raises(Refusal, match=f"was started in {whole}"):
+def test_a_resumed_sweep_may_use_another_launcher(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = finished / "sweep"
+    with pytest.raises(Refusal, match=f"was started in {finished}"):
         resumed_sweep([f"sweep.resume={sweep}"])
-    monkeypatch.chdir(whole)
-    words = resumed_sweep(["-m", *SWEEP[:-1], f"sweep.resume={sweep}", "hydra/launcher=other"])
-    assert words[0] == "--multirun"
-    assert set(each_for_its_job(SWEEP[:-1])) < set(words)
-    assert words[-3:] == ["hydra/launcher=other", f"hydra.sweep.dir={sweep}", "hydra.callbacks.jobs.resume=true"]
-    assert [word for word in words if "sweep.dir" in word] == words[-2:-1]
+    monkeypatch.chdir(finished)
+    arguments = resumed_sweep(["-m", *SWEEP[:-1], f"sweep.resume={sweep}", "hydra/launcher=other"])
+    assert arguments[0] == "--multirun"
+    assert set(each_for_its_job(SWEEP[:-1])) < set(arguments)
+    assert arguments[-3:] == ["hydra/launcher=other", f"hydra.sweep.dir={sweep}", "hydra.callbacks.jobs.resume=true"]
+    assert [argument for argument in arguments if "sweep.dir" in argument] == arguments[-2:-1]
     with pytest.raises(Refusal, match="only now: seed=3"):
         resumed_sweep([*SWEEP, "seed=3", f"sweep.resume={sweep}"])
 
 
-def test_values_that_only_the_swept_models_have_are_given_to_each_job(tmp_path: Path) -> None:
-    words = ["model=unet,tiramisu56", "model.network.width=0.03", "model/crf=default", "dataset=fake_masks"]
+def test_values_that_only_the_swept_models_have_are_passed_to_each_job(tmp_path: Path) -> None:
+    overrides = ["model=unet,tiramisu56", "model.network.width=0.03", "model/crf=default", "dataset=fake_masks"]
     limits = ["dataset.num_classes=4", "trainer=debug", "trainer/accelerator=cpu", "callbacks=minimal", "logger=none"]
-    result = command("-m", *words, *limits, "hydra.sweep.dir=sweep", cwd=tmp_path)
+    result = command("-m", *overrides, *limits, "hydra.sweep.dir=sweep", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     jobs = [yaml.safe_load(file.read_text()) for file in sorted((tmp_path / "sweep").glob("*/config.yaml"))]
     assert [job["model"]["network"]["width"] for job in jobs] == [0.03, 0.03]
-    again = command("-m", *words, *limits, "sweep.resume=sweep", cwd=tmp_path)
+    again = command("-m", *overrides, *limits, "sweep.resume=sweep", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("kept: ") + again.stderr.count("kept: ") == 2
 
 
-def test_only_options_make_values_each_jobs_own() -> None:
+def test_values_are_passed_to_each_job_only_in_sweeps_over_options() -> None:
     options = ["-m", "model=unet,fastfcn"]
     many = [*options, "model.network.width=0.1", "dataset.image_size=[9,9]", "seed=1", "loss.name='a,b'"]
     assert each_for_its_job(many) == [
@@ -144,39 +144,39 @@ def test_only_options_make_values_each_jobs_own() -> None:
 @pytest.mark.parametrize(
     "value", ["1", "'1'", "null", "'null'", "true", "[5,6]", "{a:1}", "${seed}", r"'it\'s'", "a b", "''"]
 )
-def test_a_job_of_a_sweep_over_options_gets_just_what_was_said(value: str) -> None:
-    """Whether it became a sweep of one, or couldn't."""
+def test_a_job_of_a_sweep_over_options_gets_exactly_the_given_value(value: str) -> None:
+    """This holds whether the override became a sweep over one value or couldn't."""
     parse = OverridesParser.create().parse_override
     *_, argument = each_for_its_job(["model=unet,fastfcn", f"dataset.root={value}"])
     override = parse(argument)
     given = [*override.sweep_string_iterator()] if override.is_sweep_override() else [value]
-    wanted = parse(f"dataset.root={value}").value()
-    assert [repr(parse(f"dataset.root={each}").value()) for each in given] == [repr(wanted)]
+    expected = parse(f"dataset.root={value}").value()
+    assert [repr(parse(f"dataset.root={each}").value()) for each in given] == [repr(expected)]
     assert override.is_sweep_override() or value == r"'it\'s'"
 
 
 def test_an_option_that_is_not_a_name_is_refused() -> None:
-    for word, told in (
+    for override, message in (
         ("logger=null", "logger=null is none of csv, default, mlflow, none, tensorboard; choose one"),
         ("loss=3", "loss=3 is none of bce, "),
         ("model/crf=null", "model/crf=null is none of default; choose one, or leave model/crf out"),
     ):
-        with pytest.raises(Refusal, match=told):
-            check_options(["model=unet", word])
+        with pytest.raises(Refusal, match=message):
+            check_options(["model=unet", override])
     check_options(["-m", "model=unet,vae", "loss=1,2", "~model/crf", "+model/crf=default", "seed=3", "loss={beta:4}"])
 
 
-def test_a_sweep_that_is_said_again_is_the_same_one_whatever_hydras_words(tmp_path: Path) -> None:
-    """Also one that an older version began, which recorded values as they were said."""
-    words = ["model=unet,fastfcn", "model.network.width=0.1"]
-    for recorded in (words, each_for_its_job(words)):
-        said = {"overrides": {"task": recorded, "hydra": []}, "runtime": {"cwd": str(Path.cwd())}}
-        (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": said}))
+def test_a_repeated_command_resumes_its_sweep_whatever_its_options_for_hydra(tmp_path: Path) -> None:
+    """This includes sweeps of older versions, which recorded values as they were given."""
+    overrides = ["model=unet,fastfcn", "model.network.width=0.1"]
+    for recorded in (overrides, each_for_its_job(overrides)):
+        hydra = {"overrides": {"task": recorded, "hydra": []}, "runtime": {"cwd": str(Path.cwd())}}
+        (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": hydra}))
         for more in ([], ["hydra/sweeper=optuna"]):
-            assert "--multirun" in resumed_sweep([*words, *more, f"sweep.resume={tmp_path}"])
+            assert "--multirun" in resumed_sweep([*overrides, *more, f"sweep.resume={tmp_path}"])
 
 
-def test_differences_are_told_leaf_by_leaf() -> None:
+def test_differences_are_listed_leaf_by_leaf() -> None:
     before: Any = {"a": {"b": 1, "c": [1, 2]}, "d": None}
     assert differences(before, {"a": {"b": 1, "c": [1, 2]}, "d": None}) == []
     assert differences(before, {"a": {"b": 2, "c": [1, 2], "e": 5}}) == [
@@ -187,7 +187,7 @@ def test_differences_are_told_leaf_by_leaf() -> None:
     check_jobs(Path("no such folder"), "train")
 
 
-def test_what_an_earlier_version_left_unsaid_is_no_change_unless_it_meant_another_thing() -> None:
+def test_values_that_earlier_versions_left_implicit_differ_only_if_they_meant_something_else() -> None:
     saving = {"_target_": "scalian_exp.callbacks.step_checkpoints.StepCheckpoints", "every_minutes": 10}
     stopping = {"_target_": "pytorch_lightning.callbacks.EarlyStopping"}
     network = {"_target_": "scalian_exp.networks.deeplab.LargeFOV", "num_classes": 3}
@@ -210,7 +210,7 @@ def test_what_an_earlier_version_left_unsaid_is_no_change_unless_it_meant_anothe
     assert changes(seed=1) == ["seed: nothing → 1"]
 
 
-def test_a_default_of_an_optimizer_that_only_todays_configs_state_is_no_change() -> None:
+def test_optimizer_defaults_that_only_todays_configs_state_are_no_difference() -> None:
     before = {"_target_": "torch.optim.SGD", "lr": 0.1}
     configs = [{"model": {"optimizer": node}, "callbacks": {}, "logger": {}} for node in (before, before)]
 
@@ -223,8 +223,8 @@ def test_a_default_of_an_optimizer_that_only_todays_configs_state_is_no_change()
 
 
 @pytest.mark.slow
-def test_killed_three_times_it_comes_to_the_same_summary(whole: Path, tmp_path: Path) -> None:
-    """At its first checkpoint, with a job finished, and when a job has just been given its folder."""
+def test_a_sweep_killed_three_times_ends_with_the_same_summary(finished: Path, tmp_path: Path) -> None:
+    """Kill it at its first checkpoint, with a job finished, and when a job has just got its folder."""
     sweep = tmp_path / "sweep"
     arguments = ["-m", *SWEEP]
     for moment in ("0_*/checkpoints/*.ckpt", "1_*/metrics.json", "3_*/.hydra/config.yaml"):
@@ -238,4 +238,4 @@ def test_killed_three_times_it_comes_to_the_same_summary(whole: Path, tmp_path: 
         assert not (sweep / "summary.csv").exists()
         arguments = ["sweep.resume=sweep"]
     assert command(*arguments, cwd=tmp_path).returncode == 0
-    assert table(sweep) == table(whole / "sweep")
+    assert table(sweep) == table(finished / "sweep")
