@@ -1,4 +1,4 @@
-"""A checkpoint that has changed since it was written is refused, or says the same all the same."""
+"""A checkpoint that changed after it was written is refused, unless its contents are the same."""
 
 import random
 from pathlib import Path
@@ -20,25 +20,25 @@ def flip(file: Path, bit: int) -> None:
     file.write_bytes(damaged)
 
 
-def test_no_flipped_bit_changes_what_is_loaded(tmp_path: Path) -> None:
-    """Among them bits of weights, of the config, of the pickle and of the zip file's own records."""
+def test_no_flipped_bit_changes_the_loaded_contents(tmp_path: Path) -> None:
+    """The bits are those of weights, the config, the pickle and the zip file's own records."""
     train(tiny("autoencoder", "test=false"), tmp_path)
     file, copy = tmp_path / "checkpoints/best.ckpt", tmp_path / "copy.ckpt"
     contents = read(file)
-    whole, refused = file.read_bytes(), []
-    for bit in random.Random(0).sample(range(8 * len(whole)), 400):
-        copy.write_bytes(whole)
+    intact, refused = file.read_bytes(), []
+    for bit in random.Random(0).sample(range(8 * len(intact)), 400):
+        copy.write_bytes(intact)
         flip(copy, bit)
         try:
             assert not differences(read(copy), contents)
         except Refusal as refusal:
             refused.append(str(refusal))
-    assert 100 < len(refused) < 400  # there is padding too
+    assert 100 < len(refused) < 400  # some bits are padding
     assert not any("\n" in sentence for sentence in refused)
 
 
 def test_every_reader_refuses_a_damaged_checkpoint(tmp_path: Path) -> None:
-    """To load, to resume, to start from, and to test the best one."""
+    """Readers load, resume, initialise another run, and test the best checkpoint."""
     config = tiny("autoencoder")
     train(config, tmp_path)
     for name in ("best", "last"):
@@ -55,7 +55,7 @@ def test_every_reader_refuses_a_damaged_checkpoint(tmp_path: Path) -> None:
         AtomicCheckpoints(tmp_path).load_checkpoint(tmp_path / "checkpoints/best.ckpt")
 
 
-def test_checksums_are_written_whatever_torch_was_told(tmp_path: Path) -> None:
+def test_checksums_are_written_whatever_torchs_setting(tmp_path: Path) -> None:
     torch.serialization.set_crc32_options(False)
     try:
         AtomicCheckpoints(tmp_path).save_checkpoint(

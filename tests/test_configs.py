@@ -1,4 +1,4 @@
-"""Rules that all config files keep."""
+"""Rules that all config files follow."""
 
 import re
 import sys
@@ -37,7 +37,7 @@ def test_every_value_has_a_comment(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=label)
-def test_every_file_opens_with_what_it_is(file: Path) -> None:
+def test_every_file_opens_with_a_comment_that_describes_it(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("# @package")]
     assert re.match(r"# \S", lines[0])
@@ -50,13 +50,13 @@ def test_every_file_opens_with_what_it_is(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=label)
 def test_only_models_and_losses_read_only_the_dataset(file: Path) -> None:
-    """So no cycle can arise, and a fact stands in one place."""
+    """This excludes cycles, and every value is stated in one place."""
     group = file.relative_to(CONFIGS).parts[0]
     used = re.findall(r"\$\{([^}:]+)\}", file.read_text(encoding="utf-8"))
     if group in ("model", "loss", "experiment"):
         assert all(name.startswith("dataset.") for name in used)
     elif group not in ("train.yaml", "apply.yaml", "hydra"):
-        assert set(used) <= {"outputs"}  # a fact of the whole experiment
+        assert set(used) <= {"outputs"}  # shared by all parts of an experiment
 
 
 @pytest.mark.parametrize("experiment", names("experiment"))
@@ -64,46 +64,47 @@ def test_every_experiment_composes(experiment: str) -> None:
     OmegaConf.resolve(composed(f"experiment={experiment}"))
 
 
-def lacking(node: Any, wanted: dict[str, Any]) -> list[str]:
-    """Keys whose values in a node aren't the wanted ones."""
-    found = []
-    for key, value in wanted.items():
+def different(node: Any, expected: dict[str, Any]) -> list[str]:
+    """Return the keys whose values in a node aren't the expected ones."""
+    result = []
+    for key, value in expected.items():
         own = node.get(key)
-        if lacking(own, value) if isinstance(value, dict) and isinstance(own, dict) else own != value:
-            found.append(key)
-    return found
+        if different(own, value) if isinstance(value, dict) and isinstance(own, dict) else own != value:
+            result.append(key)
+    return result
 
 
 @pytest.mark.parametrize("group", ["model", "dataset", "loss", "trainer", "callbacks", "logger", "experiment", "sweep"])
-def test_every_option_composes_to_what_its_file_says_and_inherits(group: str) -> None:
-    """Hydra follows the defaults lists; `options` does so a second time, without composing."""
+def test_every_option_composes_to_the_contents_of_its_file_and_its_defaults(group: str) -> None:
+    """Hydra follows the defaults lists, and so does `options`, independently and without composing."""
     for name, node in options(group).items():
         config = OmegaConf.to_container(composed(f"{group}={name}"))
-        wanted = {key: value for key, value in node.items() if key != "hydra"}
-        assert lacking(config.get(group) if group in config and group not in wanted else config, wanted) == [], name
+        expected = {key: value for key, value in node.items() if key != "hydra"}
+        actual = config.get(group) if group in config and group not in expected else config
+        assert different(actual, expected) == [], name
 
 
 OPTIMIZERS = [name for name in names("model/optimizer") if name != "own"]
 
 
 @pytest.mark.parametrize("model", ["rbm", "gan", "tiramisu56", "fcn16s"])
-def test_another_optimizer_comes_without_the_values_of_the_models_own(model: str) -> None:
+def test_another_optimizer_does_not_inherit_values_of_the_models_own(model: str) -> None:
     for name in OPTIMIZERS:
         optimizer = composed(f"model={model}", f"model/optimizer={name}").model.optimizer
         assert optimizer == option("model/optimizer", name)
         assert build("o", {**optimizer, "_partial_": False, "params": [Parameter(torch.zeros(1))]})
 
 
-def test_values_given_on_the_command_line_are_those_of_the_chosen_optimizer() -> None:
-    words = ["model=unet", "model/optimizer=sgd", "model/schedule=polynomial", "model.optimizer.lr=0.5"]
-    model = composed(*words).model
+def test_values_on_the_command_line_apply_to_the_chosen_optimizer() -> None:
+    overrides = ["model=unet", "model/optimizer=sgd", "model/schedule=polynomial", "model.optimizer.lr=0.5"]
+    model = composed(*overrides).model
     assert (model.optimizer._target_, model.optimizer.lr, model.optimizer.momentum) == ("torch.optim.SGD", 0.5, 0.9)
     assert model.schedule == {"_target_": "scalian_exp.schedules.Polynomial", "power": 0.9}
     assert composed("experiment=vae_mnist", "model/schedule=constant").model.schedule is None
 
 
 def refusal(*overrides: str) -> str:
-    """What is said of a command line; nothing if it is accepted."""
+    """Return the message that refuses a command line, or "" if it is accepted."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("train", overrides=list(overrides), return_hydra_config=True)
     HydraConfig.instance().set_config(config)
@@ -127,7 +128,7 @@ def refusal(*overrides: str) -> str:
         (["experiment=mlp_mnist", "model=rating_bias", "dataset=movielens_100k"], "say model/schedule=own"),
     ],
 )
-def test_a_choice_that_does_not_suit_is_refused(overrides: list[str], message: str) -> None:
+def test_an_unsuitable_choice_is_refused(overrides: list[str], message: str) -> None:
     assert message in refusal(*overrides)
 
 
@@ -142,7 +143,7 @@ def test_a_choice_that_does_not_suit_is_refused(overrides: list[str], message: s
         ["experiment=camvid_tiramisu67", "model/schedule=constant", "~model.schedule"],
     ],
 )
-def test_a_choice_that_suits_is_accepted(overrides: list[str]) -> None:
+def test_a_suitable_choice_is_accepted(overrides: list[str]) -> None:
     assert refusal(*overrides) == ""
 
 
@@ -150,7 +151,7 @@ OLD = [file for file in FILES if OLD_NAME.search(file.read_text(encoding="utf-8"
 
 
 @pytest.mark.parametrize("file", OLD, ids=label)
-def test_an_old_name_means_what_the_new_one_means(file: Path) -> None:
+def test_an_old_name_composes_to_the_same_config_as_the_new_one(file: Path) -> None:
     group = file.parent.name
     (new,) = re.findall(r"# Old name of (\w+)\.", file.read_text(encoding="utf-8"))
     assert composed(f"{group}={file.stem}") == composed(f"{group}={new}")
@@ -158,21 +159,21 @@ def test_an_old_name_means_what_the_new_one_means(file: Path) -> None:
     assert file.stem not in names(group)
 
 
-def test_old_names_are_still_there() -> None:
+def test_old_names_still_exist() -> None:
     assert {file.stem for file in OLD} == {"binarized_mnist", "mnist_dynamic", "digits", "vae_or_gan"}
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["model=unet", "-h"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["model=unet", "-h"]])
 def test_help_lists_each_option_once(
-    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["scalian-train", *words])
+    monkeypatch.setattr(sys, "argv", ["scalian-train", *arguments])
     main()
     page = capsys.readouterr().out
     for group in ("model", "dataset", "loss", "loss/part", "experiment", "model/optimizer", "model/schedule"):
         assert f"\n{group}: {', '.join(names(group))}\n" in page
     assert not re.search(r"\b(binarized_mnist|vae_or_gan|action|hydra|model/base)\b", page)
-    assert ("networks.unet.UNet" in page) == (words == ["model=unet", "-h"])
+    assert ("networks.unet.UNet" in page) == (arguments == ["model=unet", "-h"])
 
 
 def test_yaml_is_plain() -> None:

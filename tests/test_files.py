@@ -18,7 +18,7 @@ from scalian_exp.files import failures_refused, read_json, read_text, read_yaml,
 from scalian_exp.refusal import Refusal
 
 
-def test_a_file_is_replaced_whole_or_left_as_it_was(tmp_path: Path) -> None:
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     file = tmp_path / "new/a.txt"
     write_text(file, "before")
     with suppress(KeyError), replacing(file) as part:
@@ -79,7 +79,7 @@ def test_damaged_files_are_refused_by_name(text: str | bytes, sentence: str, tmp
         "? [1]\n: 2",
     ],
 )
-def test_yaml_that_is_no_plain_data_is_refused(text: str, tmp_path: Path) -> None:
+def test_yaml_other_than_plain_data_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
     with pytest.raises(Refusal, match="not YAML of plain values"):
@@ -94,7 +94,7 @@ def test_plain_yaml_is_read(tmp_path: Path) -> None:
     assert read_yaml(file, list) == [1]
 
 
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+def test_reading_anything_but_a_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to("nothing")
@@ -105,7 +105,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
             read_text(tmp_path / name)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_refusal_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -115,15 +115,15 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_a_tensor_on_a_full_disk_is_told() -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full exists on Linux only")
+def test_saving_tensors_on_a_full_disk_is_a_refusal() -> None:
     with pytest.raises(Refusal, match=r"is the disk full|No space is left"), failures_refused():
         torch.save({"weights": torch.zeros(100_000)}, "/dev/full")
     with pytest.raises(Refusal, match="/nowhere/at/all can't be written"), failures_refused():
         torch.save({"weights": torch.zeros(1)}, "/nowhere/at/all/a.ckpt")
 
 
-def test_bugs_keep_their_traces() -> None:
+def test_unexpected_errors_keep_their_tracebacks() -> None:
     assert reason(OSError("no errno")) is None
     assert reason(OSError(errno.EINVAL, "of a socket")) is None
     assert reason(RuntimeError("sizes don't match")) is None
@@ -142,7 +142,7 @@ def test_bugs_keep_their_traces() -> None:
         lambda file: separator_of(file, ["a"]),
     ],
 )
-def test_nothing_waits_for_what_nobody_writes(reading: Callable[[Path], Any], tmp_path: Path) -> None:
+def test_no_reader_waits_for_a_named_pipe(reading: Callable[[Path], Any], tmp_path: Path) -> None:
     file = tmp_path / "named.pipe"
     os.mkfifo(file)
     with pytest.raises(Refusal, match=r"named\.pipe is not a regular file; \w+"):

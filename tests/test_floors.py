@@ -1,48 +1,37 @@
-"""The package's architecture: every import points down, and its lower floors know neither Lightning nor Hydra."""
+"""The package's architecture: imports point down, and the lower floors know neither Lightning nor Hydra."""
 
 import ast
 import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tools import script
 
 from scalian_exp import folders
 
-ROOT = Path(__file__).parents[1]
 FRAME = {"pytorch_lightning", "lightning", "hydra", "omegaconf"}
 LIGHT = {"vocabulary", "folders", "files", "stored"}
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "matplotlib", "numpy"}
-
-
-def script(name: str) -> Any:
-    spec = spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 floors = script("floors")
 
 
 def libraries(module: str) -> set[str]:
-    """Top names of all that a module imports, anywhere in its file."""
-    found = set()
+    """Return the top-level names of everything that a module imports, anywhere in its file."""
+    result = set()
     for node in ast.walk(ast.parse(floors.modules()[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            result |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").partition(".")[0])
-    return found
+            result.add((node.module or "").partition(".")[0])
+    return result
 
 
-def test_every_room_stands_on_one_floor() -> None:
+def test_every_room_is_on_exactly_one_floor() -> None:
     standing = [room for rooms in floors.FLOORS for room in rooms]
     assert sorted(standing) == sorted({floors.room(module) for module in floors.modules()})
 
@@ -57,14 +46,14 @@ def test_no_import_points_up() -> None:
     assert not upward
 
 
-def test_there_is_no_circle_of_modules_or_rooms() -> None:
+def test_modules_and_rooms_form_no_cycle() -> None:
     modules = floors.graph()
     rooms: dict[str, set[str]] = {}
     for module, others in modules.items():
         rooms.setdefault(floors.room(module), set()).update(map(floors.room, others))
     for room, others in rooms.items():
         others.discard(room)
-    TopologicalSorter(modules).prepare()  # raises CycleError, with the circle
+    TopologicalSorter(modules).prepare()  # raises CycleError
     TopologicalSorter(rooms).prepare()
 
 
@@ -75,30 +64,28 @@ def test_an_import_inside_a_function_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("room", ["networks", "losses", "figures", "distributed"])
-def test_the_field_knows_nothing_of_the_frame(room: str) -> None:
+def test_networks_losses_and_figures_know_neither_lightning_nor_hydra(room: str) -> None:
     knowing = {module for module in floors.modules() if floors.room(module) == room and libraries(module) & FRAME}
     assert not knowing
 
 
-def test_what_judges_a_command_line_imports_no_torch() -> None:
-    light = [
-        module for module in floors.modules() if floors.room(module) in ("vocabulary", "folders", "files", "stored")
-    ]
+def test_modules_that_check_a_command_line_import_no_torch() -> None:
+    light = [module for module in floors.modules() if floors.room(module) in LIGHT]
     code = f"import sys, {', '.join(f'scalian_exp.{module}' for module in light)}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not HEAVY & set(loaded)
 
 
-def test_names_of_files_in_run_folders_stand_in_one_place() -> None:
+def test_names_of_files_in_run_folders_are_defined_in_one_place() -> None:
     names = {
         value for value in vars(folders).values() if isinstance(value, str) and re.fullmatch(r"[\w/.]+\.\w+", value)
     }
     assert {"config.yaml", "checkpoints/last.ckpt", "study.db"} <= names
-    again = [
+    repeated = [
         f"{module}: {node.value}"
         for module, file in floors.modules().items()
         if module != "folders"
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and node.value in names
     ]
-    assert not again
+    assert not repeated

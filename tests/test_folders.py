@@ -1,10 +1,9 @@
-"""Run and sweep folders: one process at a time, nothing of a user's removed, a way on from every state."""
+"""Run and sweep folders: refusals change nothing, a user's files stay, and every state can be resumed."""
 
 import errno
 import re
 import shlex
 import shutil
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,13 @@ from scalian_exp.folders import State
 from scalian_exp.stored import metrics_of
 
 REFUSED = [*QUICK, "dataset.val_size=-3"]
-"""what is refused before a run begins"""
+"""refused before a run begins"""
 REFUSED_BY_THE_DATA = ["model=vae", "dataset=folder", "dataset.root=nowhere", *QUICK[:4]]
 
 
-@pytest.mark.parametrize("said", [REFUSED, REFUSED_BY_THE_DATA])
-def test_a_refused_start_leaves_what_was_there(said: list[str], tmp_path: Path) -> None:
-    """An empty folder that the user made, the user's own files, settings of another program of Hydra's, nothing."""
+@pytest.mark.parametrize("overrides", [REFUSED, REFUSED_BY_THE_DATA])
+def test_a_refused_start_changes_nothing(overrides: list[str], tmp_path: Path) -> None:
+    """The folder is an empty one of the user's, has the user's files or another program's .hydra, or doesn't exist."""
     lab, used = tmp_path / "lab", tmp_path / "used"
     lab.mkdir()
     (used / ".hydra").mkdir(parents=True)
@@ -34,41 +33,41 @@ def test_a_refused_start_leaves_what_was_there(said: list[str], tmp_path: Path) 
         (used / name).write_text("mine")
     before = tree(tmp_path)
     for folder in ("lab/run1", "lab", ".", "used", "new/deep/run", "used/run", "a/../b", "a/b/../../c/../d"):
-        result = command(*said, f"hydra.run.dir={tmp_path}/{folder}", cwd=lab)
+        result = command(*overrides, f"hydra.run.dir={tmp_path}/{folder}", cwd=lab)
         assert result.returncode == 1, folder
         assert tree(tmp_path) == before, folder
-    assert command(*said, cwd=lab).returncode == 1
+    assert command(*overrides, cwd=lab).returncode == 1
     assert tree(tmp_path) == before
 
 
-def test_an_interruption_before_a_run_begins_leaves_what_was_there(tmp_path: Path) -> None:
+def test_an_interruption_before_a_run_begins_changes_nothing(tmp_path: Path) -> None:
     with patch("scalian_exp.train.checked", side_effect=KeyboardInterrupt):
         result = command(*QUICK, "hydra.run.dir=a/b", cwd=tmp_path)
     assert result.returncode == 130
     assert tree(tmp_path) == {}
 
 
-def test_a_folder_that_leads_up_again_is_the_one_that_is_made(tmp_path: Path) -> None:
-    """Of a run and of a sweep; what it leads through is not made, unless it is there."""
+def test_only_the_folder_that_a_path_with_dots_leads_to_is_created(tmp_path: Path) -> None:
+    """Folders that the path only passes through are not created, neither for runs nor for sweeps."""
     (tmp_path / "links").mkdir()
     (tmp_path / "links/there").symlink_to(tmp_path / "far/away")
     (tmp_path / "far/away").mkdir(parents=True)
-    said = [*QUICK, "model=autoencoder", "test=false"]
-    assert command(*said, "hydra.run.dir=a/../run", cwd=tmp_path).returncode == 0
-    assert command(*said, "hydra.run.dir=links/there/../run", cwd=tmp_path).returncode == 0
-    assert command("-m", *said, "seed=1", "hydra.sweep.dir=b/../sweep", cwd=tmp_path).returncode == 0
+    overrides = [*QUICK, "model=autoencoder", "test=false"]
+    assert command(*overrides, "hydra.run.dir=a/../run", cwd=tmp_path).returncode == 0
+    assert command(*overrides, "hydra.run.dir=links/there/../run", cwd=tmp_path).returncode == 0
+    assert command("-m", *overrides, "seed=1", "hydra.sweep.dir=b/../sweep", cwd=tmp_path).returncode == 0
     assert (tmp_path / "far/run/config.yaml").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "links", "run", "sweep"]
     assert len(folders.runs_in(tmp_path / "sweep")) == 1
     assert (tmp_path / "sweep/summary.csv").is_file()
-    assert command("sweep.resume=b/../sweep", cwd=tmp_path).returncode == 1  # no such path: b isn't there
+    assert command("sweep.resume=b/../sweep", cwd=tmp_path).returncode == 1  # no such path, because b doesn't exist
 
 
 def test_a_refused_resume_and_a_refused_sweep_change_nothing(tmp_path: Path) -> None:
     assert command(*QUICK, "test=false", "hydra.run.dir=run", cwd=tmp_path).returncode == 0
     assert command("-m", *QUICK, "test=false", "seed=1,2", "hydra.sweep.dir=sweep", cwd=tmp_path).returncode == 0
     before = tree(tmp_path)
-    for said in (
+    for arguments in (
         ["resume=run", "trainer.max_epochs=0"],
         ["resume=run", "dataset=mnist"],
         [*QUICK, "hydra.run.dir=run"],
@@ -76,19 +75,18 @@ def test_a_refused_resume_and_a_refused_sweep_change_nothing(tmp_path: Path) -> 
         ["-m", *QUICK, "seed=1,3", "sweep.resume=sweep"],
         ["-m", *QUICK, "hydra/sweeper=optuna", "hydra.sweep.dir=nothing/to_search"],
     ):
-        assert command(*said, cwd=tmp_path).returncode == 1, said
-        assert tree(tmp_path) == before, said
+        assert command(*arguments, cwd=tmp_path).returncode == 1, arguments
+        assert tree(tmp_path) == before, arguments
 
 
-def test_folders_that_the_clock_names_never_collide(tmp_path: Path) -> None:
-    """However coarse the clock is."""
+def test_folders_named_by_the_time_never_collide(tmp_path: Path) -> None:
+    """The pattern is constant, like the time of a very coarse clock."""
     for _ in range(2):
-        assert command(*QUICK, "test=false", "hydra.run.dir='runs/${now:%Y}'", cwd=tmp_path).returncode == 0
-        said = ["-m", *QUICK, "test=false", "seed=1", "hydra.sweep.dir='sweeps/${now:%Y}'"]
-        assert command(*said, cwd=tmp_path).returncode == 0
-    year = time.strftime("%Y")
+        assert command(*QUICK, "test=false", "hydra.run.dir='runs/${now:same}'", cwd=tmp_path).returncode == 0
+        sweep_dir = "hydra.sweep.dir='sweeps/${now:same}'"
+        assert command("-m", *QUICK, "test=false", "seed=1", sweep_dir, cwd=tmp_path).returncode == 0
     for kind in ("runs", "sweeps"):
-        assert {path.name for path in (tmp_path / kind).iterdir()} == {year, f"{year}_2"}
+        assert {path.name for path in (tmp_path / kind).iterdir()} == {"same", "same_2"}
     for sweep in (tmp_path / "sweeps").iterdir():
         assert len(folders.runs_in(sweep)) == 1
         assert (sweep / "summary.csv").exists()
@@ -120,41 +118,41 @@ def test_a_folder_has_one_state(tmp_path: Path) -> None:
     assert folders.state(tmp_path) is State.FINISHED
 
 
-def test_from_each_state_one_printed_command_goes_on(tmp_path: Path) -> None:
-    """By resume, or by the command that resume prints; the command that was given first prints one too."""
+def test_from_each_state_a_printed_command_finishes_the_run(tmp_path: Path) -> None:
+    """Both resuming and repeating the first command print it."""
     first = [*QUICK, "hydra.run.dir='run, 1'"]
     run = tmp_path / "run, 1"
     assert command(*first, cwd=tmp_path).returncode == 0
     scores = metrics_of(run)["test/loss"]
-    for kept in ([".hydra"], ["config.yaml", ".hydra"], ["config.yaml", "checkpoints/start.ckpt"]):
-        if "checkpoints/start.ckpt" in kept:
+    for remaining in ([".hydra"], ["config.yaml", ".hydra"], ["config.yaml", "checkpoints/start.ckpt"]):
+        if "checkpoints/start.ckpt" in remaining:
             shutil.rmtree(run)
             with patch("pytorch_lightning.Trainer.test", side_effect=KeyboardInterrupt):
-                told = command(*first, "~callbacks.last", cwd=tmp_path)  # best.ckpt and start.ckpt
-            assert told.returncode == 130
-            words = advised(told.stdout)
+                interrupted = command(*first, "~callbacks.last", cwd=tmp_path)  # best.ckpt and start.ckpt
+            assert interrupted.returncode == 130
+            arguments = advised(interrupted.stdout)
         else:
             for path in [*run.rglob("*")]:
-                if path.is_file() and not any(str(path.relative_to(run)).startswith(name) for name in kept):
+                if path.is_file() and not any(str(path.relative_to(run)).startswith(name) for name in remaining):
                     path.unlink()
-            again = command("resume=run, 1", cwd=tmp_path) if kept == [".hydra"] else command(*first, cwd=tmp_path)
+            again = command("resume=run, 1", cwd=tmp_path) if remaining == [".hydra"] else command(*first, cwd=tmp_path)
             assert again.returncode == 1
             assert "of 1 runs" not in again.stderr
-            words = advised(again.stderr)
-        result = command(*words, cwd=tmp_path)
+            arguments = advised(again.stderr)
+        result = command(*arguments, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert metrics_of(run)["test/loss"] == scores
         assert metrics_of(run)["status"] == "finished"
 
 
 def advised(text: str) -> list[str]:
-    """The arguments of the command that a message prints."""
-    (found,) = re.findall(r"scalian-train (.*)$", text, re.MULTILINE)
-    return shlex.split(found)
+    """Return the arguments of the one command that a message prints."""
+    (arguments,) = re.findall(r"scalian-train (.*)$", text, re.MULTILINE)
+    return shlex.split(arguments)
 
 
 @pytest.mark.parametrize("moment", ["describe", "conclude"])
-def test_an_interruption_outside_of_training_prints_a_command_that_goes_on(moment: str, tmp_path: Path) -> None:
+def test_an_interruption_outside_training_prints_a_command_that_finishes_the_run(moment: str, tmp_path: Path) -> None:
     def interrupted(*arguments: Any) -> None:
         if moment == "describe":
             (tmp_path / "run/config.yaml").write_text(yaml.safe_dump(arguments[0]))
@@ -168,8 +166,8 @@ def test_an_interruption_outside_of_training_prints_a_command_that_goes_on(momen
     assert metrics_of(tmp_path / "run")["status"] == "finished"
 
 
-def test_a_sweep_whose_resume_was_killed_goes_on(tmp_path: Path) -> None:
-    """Hydra writes multirun.yaml and .hydra anew, in place."""
+def test_a_sweep_whose_resume_was_killed_can_be_resumed(tmp_path: Path) -> None:
+    """Hydra rewrites multirun.yaml and .hydra in place."""
     assert command("-m", *QUICK, "test=false", "seed=1", "hydra.sweep.dir=sweep", cwd=tmp_path).returncode == 0
     (job,) = folders.runs_in(tmp_path / "sweep")
 
@@ -194,7 +192,7 @@ def test_an_action_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert tree(tmp_path) == before
 
 
-def test_actions_in_a_sweeps_folder_leave_its_settings_alone(tmp_path: Path) -> None:
+def test_actions_in_a_sweeps_folder_do_not_change_its_settings(tmp_path: Path) -> None:
     assert command("-m", *QUICK, "test=false", "seed=1,2", "hydra.sweep.dir=sweep", cwd=tmp_path).returncode == 0
     before = (tmp_path / "sweep/multirun.yaml").read_bytes()
     runs = ",".join(run.name for run in folders.runs_in(tmp_path / "sweep"))
@@ -212,7 +210,7 @@ def test_new_folders_for_results_never_collide(tmp_path: Path) -> None:
     assert len([*tmp_path.rglob("*")]) == 4
 
 
-def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_partial_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "deep/er").mkdir(parents=True)
     ours = [tmp_path / ".config.yaml.0123abcd.part", tmp_path / "checkpoints/.last.ckpt.89abcdef.part"]

@@ -1,4 +1,4 @@
-"""What doesn't fit in memory is refused before it is made."""
+"""Networks and data that don't fit in memory are refused before they are created."""
 
 import math
 import warnings
@@ -32,13 +32,13 @@ def test_a_networks_weights_are_counted_without_building_it(model: str, monkeypa
     config = tiny(model)
     before = torch.get_rng_state()
     check_batch(config, set_up(config), sketched(config))
-    assert torch.equal(before, torch.get_rng_state())  # the estimate takes nothing from the run's chance
+    assert torch.equal(before, torch.get_rng_state())  # the estimate draws no random numbers
     task = build_task(config)
     assert counted[0] == sum(t.numel() * t.element_size() for t in [*task.parameters(), *task.buffers()])
 
 
-def test_activations_are_those_that_the_backward_pass_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two dense layers and a ReLU on 16×16 pixels: input, hidden units, code; counted by hand."""
+def test_activations_are_counted_that_the_backward_pass_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For two dense layers and a ReLU these are the input, the hidden units and the code, counted by hand."""
     monkeypatch.setattr(network_size, "ACTIVATIONS_MATTER", math.inf)
     config = tiny("mlp_classifier", "model.network.hidden=[5]")
     data = set_up(config)
@@ -65,7 +65,7 @@ def test_activations_are_those_that_the_backward_pass_needs(monkeypatch: pytest.
         ("rbm", ["model.network.hidden=[2147483647]"]),
     ],
 )
-def test_more_than_memory_holds_is_refused_with_the_bytes(
+def test_requirements_beyond_the_memory_are_refused_with_their_size(
     model: str, overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("memory", "run.network_size"):
@@ -75,8 +75,8 @@ def test_more_than_memory_holds_is_refused_with_the_bytes(
     assert not (tmp_path / "run").exists()
 
 
-class Own(torch.nn.Module):
-    """A network of one's own: a part finds its width by a first batch, weights are copied in, one is frozen."""
+class Custom(torch.nn.Module):
+    """Custom network with a lazy part, weights that are copied in, and a frozen part that is registered twice."""
 
     total_stride, num_classes = 1, 3
 
@@ -96,26 +96,27 @@ class Own(torch.nn.Module):
         return self.head(x.square())
 
 
-def own(*overrides: str) -> dict:
+def custom(*overrides: str) -> dict:
+    """Return a config that trains the custom network."""
     config = tiny("unet", "dataset.in_channels=1", *overrides)
-    config["model"]["network"] = {"_target_": f"{__name__}.Own"}
+    config["model"]["network"] = {"_target_": f"{__name__}.Custom"}
     return config
 
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The bytes that are compared: weights, weights and gradients, weights and activations."""
+    """Record the sizes that are checked: weights, weights and gradients, weights and activations."""
     sizes: list[float] = []
     monkeypatch.setattr(network_size, "ACTIVATIONS_MATTER", math.inf)
     monkeypatch.setattr(network_size, "check_fits", lambda size, *_: sizes.append(size))
     return sizes
 
 
-def test_a_sketch_leaves_no_trace_and_counts_what_is_trained(counted: list[float]) -> None:
+def test_a_sketch_has_no_side_effects_and_counts_gradients_of_trained_weights_only(counted: list[float]) -> None:
     numpys = numpy.random.get_state()[1].tolist()  # type: ignore[union-attr]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert sketched(own()).task is not None
+        assert sketched(custom()).task is not None
     assert numpy.random.get_state()[1].tolist() == numpys  # type: ignore[union-attr]
     trained, frozen = 3 * 1 + 3, 100
     metrics = counted[0] - 4 * (trained + frozen)
@@ -124,26 +125,27 @@ def test_a_sketch_leaves_no_trace_and_counts_what_is_trained(counted: list[float
 
 
 def test_parts_that_stay_lazy_are_not_counted(counted: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    config = own()
+    config = custom()
     config["model"]["network"] = {"_target_": "torch.nn.LazyConv2d", "out_channels": 3, "kernel_size": 1}
     monkeypatch.setattr(torch.nn.LazyConv2d, "total_stride", 1, raising=False)
     assert sketched(config).task is not None
     assert counted[0] < 1000
 
 
-def test_what_only_meets_missing_values_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def needs_values(self: Own) -> None:
+def test_a_network_that_needs_actual_values_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def needs_values(self: Custom) -> None:
         torch.nn.Module.__init__(self)
         raise ValueError("no such number" if torch.zeros(1).is_meta else "")
 
-    monkeypatch.setattr(Own, "__init__", needs_values)
-    assert sketched(own()).task is None
+    monkeypatch.setattr(Custom, "__init__", needs_values)
+    assert sketched(custom()).task is None
 
 
 @pytest.mark.parametrize(("precision", "share"), [("32-true", 1.0), ("bf16-mixed", 0.5)])
-def test_activations_are_those_of_training(precision: str, share: float, counted: list[float]) -> None:
-    """In training mode, on crops, in the precision of training: what the convolution sees."""
-    config = own(f"trainer.precision={precision}", "dataset/augmentation=crop", "dataset.augmentation.crop.size=[8,8]")
+def test_activations_are_counted_as_in_training(precision: str, share: float, counted: list[float]) -> None:
+    """The convolution's input is counted in training mode, for crops, in the training's precision."""
+    crop = ["dataset/augmentation=crop", "dataset.augmentation.crop.size=[8,8]"]
+    config = custom(f"trainer.precision={precision}", *crop)
     data = set_up(config)
     check_batch(config, data, sketched(config))
     batch = min(data.batch_size, len(data.splits["train"]))
@@ -154,7 +156,7 @@ class GPU(NamedTuple):
     total_memory: int
 
 
-def test_a_network_trains_in_the_memory_of_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_is_the_memory_of_the_training_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: GPU(10**12 * (1 + index)))
@@ -167,14 +169,14 @@ def test_a_network_trains_in_the_memory_of_its_device(monkeypatch: pytest.Monkey
         check_fits(2000, "This", "don't", (1000, "this machine's GPU"))
 
 
-def test_memory_is_counted_in_units_for_people() -> None:
+def test_amounts_of_memory_are_shown_in_readable_units() -> None:
     assert [amount(size) for size in (0, 1, 999, 1e3, 25.3e9, 2.0**64)] == [
         *("0 bytes of memory", "1 bytes of memory", "999 bytes of memory", "1 kB of memory"),
         *("25.3 GB of memory", "18.4 EB of memory"),
     ]
 
 
-def test_all_memory_is_the_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_total_memory_counts_containers_and_swap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert total() > 10**8
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "unlimited").write_text("max\n")

@@ -19,7 +19,7 @@ TINY = ("model=vae", "dataset=fake_binary", "model.network.hidden=[8]", "model.n
 QUICK = ("callbacks=minimal", "trainer.max_epochs=1", "trainer/accelerator=cpu")
 
 
-def test_composing_means_what_the_command_line_means() -> None:
+def test_compose_equals_the_command_line() -> None:
     config = scalian_exp.compose("model=vae", "loss.beta=4", "dataset=fake_binary")
     expected = OmegaConf.to_container(composed("model=vae", "loss.beta=4", "dataset=fake_binary"), resolve=True)
     assert config == expected
@@ -30,12 +30,12 @@ def test_composing_means_what_the_command_line_means() -> None:
     ("override", "sentence"),
     [("model=vea", "did you mean model=vae"), ("loss.bta=4", "loss.beta"), ("loss=dice", "elbo")],
 )
-def test_a_wrong_word_is_refused_with_what_would_be_right(override: str, sentence: str) -> None:
+def test_a_wrong_override_is_refused_with_a_suggestion(override: str, sentence: str) -> None:
     with pytest.raises(Refusal, match=sentence):
         scalian_exp.compose("model=vae", override)
 
 
-def test_what_was_trained_is_loaded_and_used(tmp_path: Path) -> None:
+def test_a_trained_run_is_loaded_and_used(tmp_path: Path) -> None:
     config = scalian_exp.compose(*TINY, *QUICK)
     metrics = scalian_exp.train(config, tmp_path / "run")
     model = scalian_exp.load(tmp_path / "run")
@@ -49,7 +49,7 @@ def test_what_was_trained_is_loaded_and_used(tmp_path: Path) -> None:
     assert model.task.decoded(codes).shape == images.shape
 
 
-def test_data_of_a_strangers_model_run_no_code_of_its(tmp_path: Path) -> None:
+def test_load_data_runs_no_code_that_a_strangers_model_names(tmp_path: Path) -> None:
     scalian_exp.train(scalian_exp.compose(*TINY, *QUICK), tmp_path / "run")
     model = scalian_exp.load(tmp_path / "run")
     model.config["dataset"] = {"_target_": "pathlib.Path.touch", "self": str(tmp_path / "harm")}
@@ -58,7 +58,7 @@ def test_data_of_a_strangers_model_run_no_code_of_its(tmp_path: Path) -> None:
     assert not (tmp_path / "harm").exists()
 
 
-def test_a_folder_is_trained_in_once(tmp_path: Path) -> None:
+def test_training_again_in_a_finished_folder_changes_nothing(tmp_path: Path) -> None:
     config = scalian_exp.compose(*TINY, *QUICK)
     first = scalian_exp.train(config, tmp_path / "run")
     written = (tmp_path / "run/checkpoints/last.ckpt").read_bytes()
@@ -78,7 +78,7 @@ def test_changed_values_are_checked(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_importing_the_package_imports_nothing_else_and_training_stays_callable() -> None:
+def test_importing_the_package_imports_no_torch_and_train_stays_callable() -> None:
     code = (
         "import sys, scalian_exp; from scalian_exp import train; "
         "assert not {'torch', 'hydra'} & set(sys.modules); "
@@ -88,7 +88,7 @@ def test_importing_the_package_imports_nothing_else_and_training_stays_callable(
 
 
 def test_training_can_be_sent_to_another_process() -> None:
-    """Whether `train` is still the function, or the module that `import scalian_exp.train` puts in its place."""
+    """This holds for the function and for the module that `import scalian_exp.train` puts in its place."""
     module = importlib.import_module("scalian_exp.train")
     for train in (scalian_exp.api.train, module):
         assert pickle.loads(pickle.dumps(train)) is train

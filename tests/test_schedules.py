@@ -1,4 +1,4 @@
-"""Schedules at known points."""
+"""Learning rate schedules at known points."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_polynomial() -> None:
 
 
 def test_exponential() -> None:
-    """A tenth of the way through 750 epochs, 75 of them have each taken half a per cent."""
+    """After a tenth of 750 epochs, each of 75 epochs has reduced the learning rate by half a per cent."""
     assert Exponential(0.995**750)(0.1) == pytest.approx(0.995**75)
 
 

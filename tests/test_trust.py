@@ -1,4 +1,4 @@
-"""A stranger's checkpoint, run folder and sweep: nothing in them runs code of others."""
+"""A stranger's checkpoint runs none of the code that it names."""
 
 import re
 import sys
@@ -50,7 +50,7 @@ HARMFUL: list[dict[str, Any]] = [
     {"_target_": "torch.nn.modules.module.functools.partial", "_args_": ["x"]},
     {"_target_": "torch.nn.Module.load_state_dict"},
     {"_target_": "torch.nn.init.torch.load", "f": "evil.pt"},
-    {"_target_": "torchmetrics.image.fid.FrechetInceptionDistance"},  # it fetches weights
+    {"_target_": "torchmetrics.image.fid.FrechetInceptionDistance"},  # downloads weights
     {"_target_": "evil.Network"},
     {"_target_": "../evil"},
     {"_target_": ""},
@@ -60,7 +60,7 @@ HARMFUL: list[dict[str, Any]] = [
 
 
 def wrapped(node: dict[str, Any]) -> list[Any]:
-    """A node as it is, and hidden in others."""
+    """Return a node itself, and nodes in which it is hidden."""
     return [
         node,
         {**node, "_partial_": True},
@@ -71,13 +71,13 @@ def wrapped(node: dict[str, Any]) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def checkpoint() -> dict[str, Any]:
-    """What a checkpoint of a tiny autoencoder contains."""
+    """Return the contents of a tiny autoencoder's checkpoint."""
     config = tiny("autoencoder")
     return {"scalian_exp": {"config": config}, "state_dict": build_task(config).state_dict()}
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_folder_with_evil_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     put_evil_files(tmp_path)
 
@@ -107,7 +107,7 @@ def test_a_checkpoint_builds_nothing_harmful(node: dict[str, Any], checkpoint: d
 
 
 @pytest.mark.parametrize("name", ["scalian_exp", "pytorch_lightning", "torch.nn", "torchvision.models", "mine"])
-def test_trust_makes_nothing_harmful_of_other_packages(name: str) -> None:
+def test_trusting_other_packages_allows_nothing_harmful(name: str) -> None:
     for node in HARMFUL:
         for config in ({"model": {"network": node}}, {"loss": node}, {"callbacks": {"x": node}}):
             with pytest.raises(Refusal, match="in stranger names"):
@@ -115,13 +115,13 @@ def test_trust_makes_nothing_harmful_of_other_packages(name: str) -> None:
     assert unharmed()
 
 
-def test_what_could_do_anything_is_not_offered_for_trust() -> None:
+def test_trust_is_not_suggested_for_functions_that_can_do_anything() -> None:
     for target in ("torch.load", "torch.hub.load", "sympy.sympify", "numpy.load", "hydra.utils.get_object"):
         with pytest.raises(Refusal, match=r"don't use this file\.$"):
             check_origin({"loss": {"_target_": target}}, Path("stranger"), ())
 
 
-def test_all_that_reads_a_checkpoint_judges_it(checkpoint: dict[str, Any]) -> None:
+def test_every_reader_of_a_checkpoint_checks_it(checkpoint: dict[str, Any]) -> None:
     contents = deepcopy(checkpoint)
     contents["scalian_exp"]["config"]["dataset"] = {"_target_": "evil.Data", "root": "."}
     torch.save(contents, "data.ckpt")
@@ -136,12 +136,10 @@ def test_all_that_reads_a_checkpoint_judges_it(checkpoint: dict[str, Any]) -> No
     assert unharmed()
 
 
-def test_whoever_is_trusted_may_build(
-    checkpoint: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trusted_modules_are_built(checkpoint: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(
         "import os\nfrom scalian_exp.networks.autoencoder import DenseAutoencoder\n"
-        "class Mine(DenseAutoencoder): pass\ndef make(**said): return Mine(**said)\n"
+        "class Mine(DenseAutoencoder): pass\ndef make(**arguments): return Mine(**arguments)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     contents = deepcopy(checkpoint)
@@ -151,17 +149,17 @@ def test_whoever_is_trusted_may_build(
         torch.save(contents, "mine.ckpt")
         with pytest.raises(Refusal, match=r"model\.network in mine\.ckpt names mine"):
             load("mine.ckpt")
-        assert ("mine" in sys.modules) == (name == "make")  # a name that nobody trusts isn't even imported
+        assert ("mine" in sys.modules) == (name == "make")  # an untrusted module isn't even imported
         for trust in (["mine"], "mine", "other,mine", ("mine",)):
             assert type(load("mine.ckpt", trust=trust).task.network).__name__ == "Mine"
-    network["_target_"] = "mine.os.system"  # what is trusted is mine, not whatever it imports
+    network["_target_"] = "mine.os.system"  # trusting mine doesn't include what it imports
     torch.save(contents, "mine.ckpt")
     with pytest.raises(Refusal, match=r"names mine\.os\.system"):
         load("mine.ckpt", trust="mine")
     del sys.modules["mine"]
 
 
-def test_who_can_be_trusted() -> None:
+def test_only_custom_modules_can_be_trusted() -> None:
     assert modules(None) == ()
     assert modules("halves, mylib") == modules(["halves", "mylib"]) == ("halves", "mylib")
     for wrong in (
@@ -183,14 +181,14 @@ def test_who_can_be_trusted() -> None:
             modules(wrong)
 
 
-def test_our_own_configs_need_no_trust() -> None:
+def test_the_packages_configs_need_no_trust() -> None:
     functions = set()
     for file in CONFIGS.rglob("*.yaml"):
         text = file.read_text(encoding="utf-8")
         node = yaml.safe_load(text) or {}
         for _, part in targets("", node):
-            found = located(part["_target_"])
-            functions |= set() if isinstance(found, type) else {f"{found.__module__}.{found.__qualname__}"}
+            target = located(part["_target_"])
+            functions |= set() if isinstance(target, type) else {f"{target.__module__}.{target.__qualname__}"}
         package = re.match("# @package (.*)", text)
         for part in reversed([package[1]] if package else file.relative_to(CONFIGS).parent.parts):
             node = node if part == "_global_" else {part: node}
@@ -198,7 +196,7 @@ def test_our_own_configs_need_no_trust() -> None:
     assert functions == FUNCTIONS
 
 
-def test_values_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_are_not_interpolated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "42")
     values = {"a": "${oc.env:SECRET}", "b": ["${a}"], "c": {"d": 1}}
     assert vars(build("x", {"_target_": "argparse.Namespace", **values})) == values

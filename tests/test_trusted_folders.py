@@ -1,4 +1,4 @@
-"""A stranger's run folder and sweep: nothing in them runs code of others."""
+"""A stranger's run folder and sweep run none of the code that they name."""
 
 import json
 import shlex
@@ -21,7 +21,7 @@ from scalian_exp.trust import arguments_to_resume, check_study
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_folder_with_evil_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     put_evil_files(tmp_path)
 
@@ -33,7 +33,7 @@ def run_folder(folder: Path, config: dict[str, Any]) -> Path:
     return folder
 
 
-OF_THE_TRAINER: list[tuple[str, Any, str]] = [
+HARMFUL_VALUES: list[tuple[str, Any, str]] = [
     ("callbacks.x", {"_target_": "os.system", "command": f"touch {MARKER}"}, "part of Python"),
     ("callbacks.x", {"_target_": "scalian_exp.files.write_text", "file": MARKER, "text": "x"}, "not a pytorch_light"),
     (
@@ -76,7 +76,7 @@ OF_THE_TRAINER: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "sentence"), OF_THE_TRAINER)
+@pytest.mark.parametrize(("key", "value", "sentence"), HARMFUL_VALUES)
 def test_a_run_folder_builds_nothing_harmful(key: str, value: Any, sentence: str, tmp_path: Path) -> None:
     config = tiny("autoencoder")
     *above, last = key.split(".")
@@ -90,11 +90,11 @@ def test_a_run_folder_builds_nothing_harmful(key: str, value: Any, sentence: str
     assert unharmed()
 
 
-def test_what_the_user_says_is_his_own(tmp_path: Path) -> None:
+def test_what_the_user_passes_on_the_command_line_is_trusted(tmp_path: Path) -> None:
     config = tiny("autoencoder")
     config["callbacks"]["best"]["dirpath"] = str(tmp_path / "else")
     config["callbacks"]["mine"] = {"_target_": "mine.Callback"}
-    config["trust"] = ["mine"]  # a file can't vouch for itself
+    config["trust"] = ["mine"]  # a file can't declare itself trusted
     folder = run_folder(tmp_path / "run", config)
     with pytest.raises(Refusal, match=r"callbacks\.mine .* add trust=mine"):
         resumed([f"resume={folder}"])
@@ -135,21 +135,21 @@ HARMFUL_OVERRIDES = [
 ]
 
 
-@pytest.mark.parametrize("said", HARMFUL_OVERRIDES)
-def test_a_sweeps_folder_says_nothing_harmful(said: str, tmp_path: Path) -> None:
-    kept = {"task": [], "hydra": ["hydra.mode=MULTIRUN"], "said": [said]}
-    kept["hydra" if said.lstrip("+").startswith("hydra") else "task"].append(said)
-    text = yaml.safe_dump({"hydra": {"overrides": kept, "runtime": {"cwd": str(tmp_path)}}})
+@pytest.mark.parametrize("override", HARMFUL_OVERRIDES)
+def test_harmful_overrides_of_a_sweeps_folder_are_refused(override: str, tmp_path: Path) -> None:
+    overrides = {"task": [], "hydra": ["hydra.mode=MULTIRUN"]}
+    overrides["hydra" if override.lstrip("+").startswith("hydra") else "task"].append(override)
+    text = yaml.safe_dump({"hydra": {"overrides": overrides, "runtime": {"cwd": str(tmp_path)}}})
     (tmp_path / "multirun.yaml").write_text(text)
     with pytest.raises(Refusal, match="if the sweep is yours, repeat it: ") as refused:
         resumed_sweep([f"sweep.resume={tmp_path}"])
     assert unharmed()
-    program, *arguments = shlex.split(str(refused.value).partition("repeat it: ")[2])  # what is printed works
+    program, *arguments = shlex.split(str(refused.value).partition("repeat it: ")[2])  # the printed command works
     assert program.endswith("scalian-train")
-    assert said in resumed_sweep(arguments)
+    assert override in resumed_sweep(arguments)
 
 
-def test_harmless_sweeps_go_on(tmp_path: Path) -> None:
+def test_harmless_overrides_of_a_sweep_are_accepted(tmp_path: Path) -> None:
     task = [
         *["model=vae,autoencoder", "loss.beta=0.5,1", "loss=glob(*)", "model.optimizer.lr=interval(1e-4,1e-2)"],
         *["model.optimizer._target_=torch.optim.Adam,torch.optim.SGD", "dataset.root=../data", "~callbacks.figures"],
@@ -164,7 +164,7 @@ def test_harmless_sweeps_go_on(tmp_path: Path) -> None:
     check_overrides(tmp_path, task, [*hydras, "hydra.sweeper.direction=minimize", "hydra/sweeper/sampler=grid"], [])
 
 
-def test_a_searchs_pruner_is_optunas_and_its_database_beside_it(tmp_path: Path) -> None:
+def test_a_searchs_pruner_must_be_optunas_and_its_database_in_its_folder(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     study = {"storage": f"sqlite:///{tmp_path / 'study.db'}", "study_name": "x", "pruner": None}
     file = tmp_path / "study.json"
@@ -180,7 +180,7 @@ def test_a_searchs_pruner_is_optunas_and_its_database_beside_it(tmp_path: Path) 
             check_study(tmp_path, ())
 
 
-def test_plugins_of_the_folder_one_starts_from_are_not_imported(tmp_path: Path) -> None:
+def test_hydra_plugins_in_the_current_folder_are_not_imported(tmp_path: Path) -> None:
     (tmp_path / "hydra_plugins/evil").mkdir(parents=True)
     (tmp_path / "hydra_plugins/evil/__init__.py").write_text(RUN)
     before = sys.path[:]

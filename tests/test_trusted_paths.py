@@ -1,4 +1,4 @@
-"""A stranger's run folder writes and deletes nothing outside of itself."""
+"""A stranger's run folder causes nothing outside it to be written or deleted."""
 
 import shutil
 from pathlib import Path
@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ["local://{run}/../victim", "{run}/checkpoints/../../victim", "{run}/checkpoints/../../victim/thesis.txt", "a/.."],
     ids=["address", "folder", "file", "parent"],
 )
-def test_a_checkpoint_has_no_folder_deleted(path: str, with_dirpath: bool, trained: Path, tmp_path: Path) -> None:
+def test_paths_in_a_checkpoint_delete_nothing(path: str, with_dirpath: bool, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run")
     thesis, last = victim_of(tmp_path), tmp_path / "run/checkpoints/last.ckpt"
     contents = torch.load(last, weights_only=True)
@@ -68,7 +68,7 @@ def test_only_checkpoints_are_removed(tmp_path: Path) -> None:
 
 
 def test_a_formatted_name_stays_in_the_folder(tmp_path: Path) -> None:
-    name = f"{ord('/'):c}".join(["", *tmp_path.parts[1:], "evil.ckpt"])  # of "{step:c}tmp{step:c}…" at step 47
+    name = f"{ord('/'):c}".join(["", *tmp_path.parts[1:], "evil.ckpt"])  # "{step:c}tmp{step:c}…" at step 47
     path = str(Path(tmp_path / "run/checkpoints", name))
     with pytest.raises(Refusal, match="outside the run folder"):
         AtomicCheckpoints(tmp_path / "run").save_checkpoint({}, path)
@@ -95,7 +95,7 @@ def test_links_that_lead_out_of_a_folder_are_refused(name: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("place", [".", "elsewhere", "run/checkpoints"])
-def test_a_relative_folder_of_checkpoints_begins_where_one_is(
+def test_a_relative_folder_of_checkpoints_is_relative_to_the_current_folder(
     place: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(trained, tmp_path / "run")

@@ -4,6 +4,7 @@ import csv
 import shutil
 from collections.abc import Callable
 from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,16 @@ def make_unbeatable(checkpoint: Path) -> None:
             state["best_model_score"] = state["kth_value"] = torch.tensor(0.0)
             state["best_k_models"] = {path: torch.tensor(0.0) for path in state["best_k_models"]}
     torch.save(contents, checkpoint)
+
+
+def script(name: str) -> Any:
+    """Import a file of scripts/, which is no package."""
+    spec = spec_from_file_location(name, Path(__file__).parents[1] / f"scripts/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class Evil:

@@ -60,9 +60,9 @@ def test_scaling_smooths_images_and_takes_the_nearest_class() -> None:
     disc = (y.square() + x.square() < 30**2).byte()
     for factor in (0.6, 0.9, 1.1, 1.37):
         image, mask = augmented(disc[None, None] * 255, disc[None], [RandomScale(factor, factor)])
-        for found in (image[0, 0] / 255, mask[0].double()):  # in the middle of both
-            centre = (found.sum(1) @ torch.arange(len(found)).to(found) / found.sum()).item()
-            assert centre == pytest.approx((len(found) - 1) / 2, abs=0.2)
+        for layer in (image[0, 0] / 255, mask[0].double()):  # the disc stays centred in both
+            centre = (layer.sum(1) @ torch.arange(len(layer)).to(layer) / layer.sum()).item()
+            assert centre == pytest.approx((len(layer) - 1) / 2, abs=0.2)
     factors = [size_after([RandomScale(0.5, 1.5), RandomCrop([10, 10])], (1, 20, 30))]
     assert factors == [(10, 10)]
     sides = [RandomScale(0.5, 1.5).make_params([images[0]])["size"] for _ in range(200)]

@@ -23,7 +23,7 @@ class Command(NamedTuple):
     line: str
 
     @property
-    def words(self) -> list[str]:
+    def parts(self) -> list[str]:
         """Program and arguments, with placeholders such as RUN and <name> filled in and comments left out."""
         return shlex.split(re.sub(r"<[^>]*>|\bRUN\b", PLACEHOLDER, self.line), comments=True)
 

@@ -25,7 +25,7 @@ def test_there_are_commands_of_every_kind() -> None:
 
 @pytest.mark.parametrize("command", commands("scalian-train"), ids=label)
 def test_training_commands_compose(command: Command) -> None:
-    arguments = [argument for argument in command.words[1:] if not argument.startswith(RESUMING)]
+    arguments = [argument for argument in command.parts[1:] if not argument.startswith(RESUMING)]
     own = next((argument for argument in arguments if argument.startswith("hydra.searchpath=")), None)
     for job in jobs([argument for argument in arguments if argument != own]):
         overrides = [f"hydra.searchpath=[file://{ROOT}/docs/own_network/configs]"] if own else []
@@ -34,22 +34,22 @@ def test_training_commands_compose(command: Command) -> None:
 
 @pytest.mark.parametrize("command", commands("scalian-apply"), ids=label)
 def test_arguments_of_actions_are_accepted(command: Command) -> None:
-    overrides = [spelt_out(argument, several=False) for argument in command.words[1:] if argument != "--help"]
+    overrides = [spelt_out(argument, several=False) for argument in command.parts[1:] if argument != "--help"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("apply", overrides=overrides)
     assert set(config) <= {*OWN}
     check_arguments({"action": OmegaConf.to_container(config.action, resolve=True)})
-    assert config.run is not None or "--help" in command.words
+    assert config.run is not None or "--help" in command.parts
 
 
 @pytest.mark.parametrize("command", commands("make"), ids=label)
 def test_make_targets_exist(command: Command) -> None:
-    assert re.search(rf"^{command.words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert re.search(rf"^{command.parts[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", commands("python"), ids=label)
 def test_scripts_exist(command: Command) -> None:
-    assert command.words[1] in ("-m", PLACEHOLDER) or (ROOT / command.words[1]).is_file()
+    assert command.parts[1] in ("-m", PLACEHOLDER) or (ROOT / command.parts[1]).is_file()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

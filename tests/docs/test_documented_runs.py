@@ -48,7 +48,7 @@ def small(job: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("command", commands("scalian-train"), ids=label)
 def test_training_commands_run(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = command.words[1:]
+    arguments = command.parts[1:]
     if any(argument.startswith(("resume=", "sweep.resume=", "hydra.searchpath=")) for argument in arguments):
         pytest.skip("tested elsewhere")
     config = small(jobs(arguments)[-1])
@@ -98,7 +98,7 @@ def model_of(command: Command) -> str:
 
 @pytest.mark.parametrize("command", commands("scalian-apply"), ids=label)
 def test_actions_run(command: Command, runs: dict[str, Path], tmp_path: Path) -> None:
-    arguments = [a for a in command.words[1:] if not a.startswith(("run=", "count=", "trust="))]
+    arguments = [a for a in command.parts[1:] if not a.startswith(("run=", "count=", "trust="))]
     if (
         "--help" in arguments
         or PLACEHOLDER in " ".join(arguments)

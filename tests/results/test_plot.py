@@ -9,7 +9,7 @@ from scalian_exp.results.plot import HEIGHT, WIDTH, Line, plot, style, ticks
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "whole", "expected"),
+    ("low", "high", "integer", "expected"),
     [
         (0, 10, False, [0, 2, 4, 6, 8, 10]),
         (0.0, 0.5, False, [0, 0.1, 0.2, 0.3, 0.4, 0.5]),
@@ -20,8 +20,8 @@ from scalian_exp.results.plot import HEIGHT, WIDTH, Line, plot, style, ticks
         (7, 7, False, [7]),
     ],
 )
-def test_ticks_are_round_numbers_within_the_axis(low: float, high: float, whole: bool, expected: list[float]) -> None:
-    assert ticks(low, high, whole) == pytest.approx(expected)
+def test_ticks_are_round_numbers_inside_the_axis(low: float, high: float, integer: bool, expected: list[float]) -> None:
+    assert ticks(low, high, integer) == pytest.approx(expected)
 
 
 def test_points_lie_at_the_positions_of_their_values() -> None:

@@ -147,10 +147,10 @@ def test_resume_refuses_changes_that_make_another_experiment(tmp_path: Path) -> 
     with pytest.raises(Refusal, match="has trained 3 epochs already"):
         train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=2"]))
     assert (tmp_path / "config.yaml").read_bytes() == before
-    (tmp_path / "checkpoints/last.ckpt").rename(tmp_path / "kept.ckpt")
+    (tmp_path / "checkpoints/last.ckpt").rename(tmp_path / "aside.ckpt")
     with pytest.raises(Refusal, match=r"no checkpoints/last.ckpt to resume from"):
         resumed([f"resume={tmp_path}"])
-    (tmp_path / "kept.ckpt").rename(tmp_path / "checkpoints/last.ckpt")
+    (tmp_path / "aside.ckpt").rename(tmp_path / "checkpoints/last.ckpt")
     config, folder = resumed([f"resume={tmp_path}"])
     assert folder == tmp_path
     assert config == yaml.safe_load((tmp_path / "config.yaml").read_text())

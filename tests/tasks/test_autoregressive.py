@@ -1,4 +1,4 @@
-"""Training networks that draw pixel by pixel, and what is done with them."""
+"""Autoregressive networks: training, sampling, completion and likelihoods."""
 
 import json
 import math
@@ -33,7 +33,7 @@ BINARY = ["dataset=fake_binary", "dataset.image_size=[6,8]", "model.network.dept
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of black or white pixels."""
+    """Train a network on black and white pixels and return its folder."""
     folder = tmp_path_factory.mktemp("pixels") / "run"
     train(tiny("pixelrnn_diagonal", *BINARY), folder)
     return folder
@@ -45,7 +45,7 @@ def model(run: Path) -> Loaded:
 
 
 def picture(folder: Path, mode: str, size: tuple[int, int] = (8, 6)) -> Path:
-    """Black and white stripes."""
+    """Save an image of black and white stripes."""
     array = np.zeros((size[1], size[0]), dtype=np.uint8)
     array[::2] = 255
     file = folder / f"{mode}_{size[0]}.png"
@@ -53,7 +53,7 @@ def picture(folder: Path, mode: str, size: tuple[int, int] = (8, 6)) -> Path:
     return file
 
 
-def test_the_loss_of_ignorance_is_a_bit_a_pixel_or_eight() -> None:
+def test_the_loss_of_uniform_predictions_is_one_or_eight_bits_per_pixel() -> None:
     x = torch.randint(0, 2, (3, 1, 4, 5)).float()
     loss = NegativeLogLikelihood()
     torch.testing.assert_close(loss(torch.zeros_like(x), x), torch.full((3,), 20 * math.log(2)))
@@ -64,7 +64,7 @@ def test_the_loss_of_ignorance_is_a_bit_a_pixel_or_eight() -> None:
     assert float(loss(-certain, x).min()) == pytest.approx(20 * 50)
 
 
-def test_the_metrics_are_in_nats_an_image_and_bits_a_dimension(run: Path, model: Loaded) -> None:
+def test_metrics_are_in_nats_per_image_and_bits_per_dimension(run: Path, model: Loaded) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["test/bits_per_dim"] == pytest.approx(metrics["test/nll"] / 48 / math.log(2), rel=1e-5)
     assert metrics["test/loss"] == metrics["test/nll"]
@@ -80,50 +80,50 @@ def test_the_metrics_are_in_nats_an_image_and_bits_a_dimension(run: Path, model:
     ("dataset", "levels", "channels"),
     [("mnist_binarized", 2, 1), ("mnist", 256, 1), ("cifar10", 256, 3), ("sklearn_digits", 17, 1)],
 )
-def test_the_data_set_says_what_a_pixel_can_be(dataset: str, levels: int, channels: int) -> None:
+def test_the_data_set_determines_the_levels_of_a_pixel(dataset: str, levels: int, channels: int) -> None:
     config = OmegaConf.to_container(composed("model=pixelcnn", f"dataset={dataset}"), resolve=True)
     network = build_task(config).network  # type: ignore[arg-type]
     assert (network.levels, network.shape[0]) == (levels, channels)
     assert network.head[-1].out_channels == (channels if levels == 2 else channels * levels)
 
 
-def test_grey_data_for_a_network_of_two_values_is_refused(tmp_path: Path) -> None:
+def test_grey_data_are_refused_for_a_binary_network(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="FakeImages has pixels of other values, but this network's are black or white"):
         train(tiny("pixelcnn", "dataset=fake_images", "dataset.levels=2"), tmp_path / "run")
 
 
-def test_digits_have_seventeen_values(tmp_path: Path) -> None:
+def test_a_network_trains_on_digits_with_seventeen_levels(tmp_path: Path) -> None:
     overrides = ["dataset=sklearn_digits", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1"]
     metrics = train(tiny("pixelcnn", *overrides, "trainer.limit_test_batches=1"), tmp_path / "run")
     assert 0 < metrics["test/bits_per_dim"] < 6
 
 
-def test_drawing_leaves_pictures(model: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_actions_write_pictures(model: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = Sample(count=4).run(model, tmp_path)
     files += Complete(count=3, completions=2, temperature=0.5).run(model, tmp_path)
-    assert capsys.readouterr().out.count("drawing      row") == 8  # no terminal: a line four times
+    assert capsys.readouterr().out.count("drawing      row") == 8  # without a terminal: four lines a picture
     files += Likelihood(count=3).run(model, tmp_path)
     assert [file.name for file in files] == ["samples.png", "completed.png", "likelihood.png"]
     assert all(file.stat().st_size > 0 for file in files)
 
 
-def test_an_image_is_completed_where_a_mask_is_white(model: Loaded, tmp_path: Path) -> None:
+def test_only_the_white_part_of_a_mask_is_completed(model: Loaded, tmp_path: Path) -> None:
     image, mask = picture(tmp_path, "L"), tmp_path / "mask.png"
     missing = np.zeros((6, 8), dtype=np.uint8)
     missing[1:3, 2:7] = 255
     Image.fromarray(missing).save(mask)
-    whole = np.asarray(Image.open(image)) / 255
+    original = np.asarray(Image.open(image)) / 255
     drawn = []
     for seed in range(3):
         _, output = Complete(image=str(image), mask=str(mask), seed=seed).run(model, tmp_path / str(seed))
         completed = np.asarray(Image.open(output))[..., 0] / 255
         assert set(np.unique(completed)) <= {0, 1}
-        assert (completed == whole)[missing == 0].all()
+        assert (completed == original)[missing == 0].all()
         drawn.append(completed)
     assert not all((drawn[0] == other).all() for other in drawn[1:])
 
 
-def test_the_likelihood_of_an_image_is_the_networks(
+def test_the_likelihood_action_prints_the_networks_likelihood(
     model: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = picture(tmp_path, "L")
@@ -147,7 +147,7 @@ def test_the_likelihood_of_an_image_is_the_networks(
         ("L", {"region": "box", "share": 0.0}, "Nothing is missing"),
     ],
 )
-def test_what_cannot_be_completed_is_refused(
+def test_unsuitable_images_and_masks_are_refused(
     mode: str, arguments: dict[str, Any], sentence: str, model: Loaded, tmp_path: Path
 ) -> None:
     if mode == "grey":
@@ -161,20 +161,20 @@ def test_what_cannot_be_completed_is_refused(
         Complete(image=str(image), **arguments).run(model, tmp_path / "out")
 
 
-def test_a_temperature_is_for_networks_that_draw_pixel_by_pixel(tmp_path: Path) -> None:
+def test_a_temperature_is_refused_unless_the_network_is_autoregressive(tmp_path: Path) -> None:
     train(tiny("vae", "test=false"), tmp_path / "run")
     with pytest.raises(Refusal, match="leave temperature out"):
         Sample(temperature=0.5).run(load(tmp_path / "run"), tmp_path)
 
 
-def test_an_interruption_keeps_the_rows_that_are_drawn(
+def test_an_interruption_keeps_the_rows_drawn_so_far(
     model: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = model.task.network
-    whole = network.pixel_by_pixel
+    uninterrupted = network.pixel_by_pixel
 
     def interrupted(*arguments: Any) -> Iterator[Tensor]:
-        for row, image in enumerate(whole(*arguments)):
+        for row, image in enumerate(uninterrupted(*arguments)):
             yield image
             if row == 1:
                 raise KeyboardInterrupt
@@ -185,14 +185,14 @@ def test_an_interruption_keeps_the_rows_that_are_drawn(
     assert "Interrupted: 2 of 6 rows are drawn; the others are left black." in capsys.readouterr().out
 
 
-def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_gets_a_progress_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     images = [torch.zeros(1), torch.ones(1)]
     assert list(with_progress(iter(images), 2)) == images
     assert "row" not in capsys.readouterr().out
 
 
-def test_two_scales_draw_and_complete(tmp_path: Path) -> None:
+def test_a_multiscale_network_samples_and_completes(tmp_path: Path) -> None:
     train(tiny("pixelrnn_multiscale", "dataset=fake_binary", "dataset.image_size=[6,8]"), tmp_path / "run")
     model = load(tmp_path / "run")
     (file,) = Sample(count=2).run(model, tmp_path)
@@ -201,8 +201,8 @@ def test_two_scales_draw_and_complete(tmp_path: Path) -> None:
     assert torch.equal(model.task.network.complete(x, known)[known], x[known])
 
 
-class FourPhotos:
-    """torchvision's, of which only what lies in memory is asked for."""
+class FewPhotos:
+    """Stand-in for torchvision's CIFAR10 that holds a few images in memory."""
 
     base_folder, filename = "cifar-10-batches-py", "cifar-10-python.tar.gz"
 
@@ -213,22 +213,22 @@ class FourPhotos:
 
 
 def test_cifar_is_read_with_its_channels_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "CIFAR10", FourPhotos)
+    monkeypatch.setattr(datasets, "CIFAR10", FewPhotos)
     data = CIFAR10(str(tmp_path), 3, [32, 32], val_size=1)
     data.setup()
     assert [len(data.splits[name]) for name in ("train", "val", "test")] == [3, 1, 2]
     image = data.splits["test"][torch.tensor([1])]["image"][0]
-    assert torch.equal(image.permute(1, 2, 0), torch.from_numpy(FourPhotos("", False, False).data[1]))
+    assert torch.equal(image.permute(1, 2, 0), torch.from_numpy(FewPhotos("", False, False).data[1]))
 
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("no network")
 
-    monkeypatch.setattr(FourPhotos, "__init__", broken)
+    monkeypatch.setattr(FewPhotos, "__init__", broken)
     with pytest.raises(Refusal, match=r"put cifar-10-python.tar.gz into"):
         CIFAR10(str(tmp_path), 3, [32, 32], val_size=1).setup()
 
 
-def test_a_pixel_network_starts_from_the_weights_of_another(tmp_path: Path) -> None:
+def test_a_pixel_network_is_initialised_from_another_run(tmp_path: Path) -> None:
     train(tiny("pixelcnn", "test=false"), tmp_path / "run")
     theirs = load(tmp_path / "run").task.network
     ours = build_task(tiny("pixelcnn", "seed=1")).network

@@ -1,4 +1,4 @@
-"""Training stacks of RBMs, and what is done with them."""
+"""Training RBMs and deep belief networks."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ from scalian_exp.vocabulary.options import options
 NOT_OF_LBFGS = ("momentum", "weight_decay", "fused")
 
 
-def test_only_the_layer_whose_turn_it_is_learns(tmp_path: Path) -> None:
+def test_layers_are_trained_one_after_the_other(tmp_path: Path) -> None:
     states = [network_after(epochs, tmp_path / str(epochs)) for epochs in (1, 2, 4, 5)]
     for (before, after), layer in zip(((0, 1), (1, 2), (2, 3)), (0, 1, 2), strict=True):
         learned = [name for name in states[0] if name.endswith(("weight", "bias"))]
@@ -36,7 +36,7 @@ def test_only_the_layer_whose_turn_it_is_learns(tmp_path: Path) -> None:
         assert changed == {str(layer)}
 
 
-def test_a_layer_of_a_stack_learns_what_an_rbm_on_the_same_codes_learns(tmp_path: Path) -> None:
+def test_a_layer_of_a_stack_trains_like_an_rbm_on_the_same_codes(tmp_path: Path) -> None:
     config = tiny("dbn", *STACK, "trainer.max_epochs=3")
     train(config, tmp_path / "run")
     learned = load(tmp_path / "run/checkpoints/last.ckpt").task.network
@@ -65,19 +65,19 @@ def test_a_layer_of_a_stack_learns_what_an_rbm_on_the_same_codes_learns(tmp_path
 
 
 def untrained_weight(config: dict[str, Any], folder: Path) -> torch.Tensor:
-    """Of the second layer before its turn."""
+    """Return the second layer's weight before its training."""
     train({**config, "trainer": {**config["trainer"], "max_epochs": 1}}, folder / "start")
     weight: torch.Tensor = load(folder / "start/checkpoints/last.ckpt").task.network.rbms[1].weight.detach()
     return weight
 
 
 def test_training_resumes_inside_any_layer(tmp_path: Path) -> None:
-    whole = network_after(6, tmp_path / "whole")
+    straight = network_after(6, tmp_path / "straight")
     for epochs in (1, 2, 3, 5):
         network_after(epochs, tmp_path / str(epochs))
         train(*resumed([f"resume={tmp_path / str(epochs)}", "trainer.max_epochs=6"]))
         parts = load(tmp_path / str(epochs) / "checkpoints/last.ckpt").task.network.state_dict()
-        assert all(torch.equal(whole[name], parts[name]) for name in whole)
+        assert all(torch.equal(straight[name], parts[name]) for name in straight)
 
 
 def test_centring_keeps_offsets_near_the_means(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_centring_keeps_offsets_near_the_means(tmp_path: Path) -> None:
     before = rbm.hidden.mean(rbm.hidden_input(v)).mean(0)
     for _ in range(1000):
         rbm.recentre(v)
-    torch.testing.assert_close(rbm.hidden_offset, before, rtol=0, atol=1e-3)  # the distribution is the same still
+    torch.testing.assert_close(rbm.hidden_offset, before, rtol=0, atol=1e-3)  # the same distribution
 
 
 def test_gaussian_units_see_standardised_pixels(tmp_path: Path) -> None:
@@ -125,21 +125,21 @@ def test_gaussian_units_see_standardised_pixels(tmp_path: Path) -> None:
         (["model.likelihood.runs=1"], "standard error"),
     ],
 )
-def test_what_cannot_work_is_refused(overrides: list[str], sentence: str, tmp_path: Path) -> None:
+def test_unsuitable_options_are_refused(overrides: list[str], sentence: str, tmp_path: Path) -> None:
     if overrides[-1].endswith("=x"):
         overrides[-1:] = ["model.momentum={_target_: scalian_exp.schedules.Switch, before: 0.5, after: 0.9, at: 0.2}"]
     with pytest.raises(Refusal, match=sentence):
         train(tiny("rbm", *overrides), tmp_path / "run")
 
 
-def test_what_began_from_chance_can_be_drawn_from(tmp_path: Path) -> None:
+def test_a_network_with_random_initialisation_can_be_sampled(tmp_path: Path) -> None:
     train(tiny("dbn_up_down"), tmp_path / "run")
     model = load(tmp_path / "run")
     assert model.task.network.layers_untrained == 0
     assert Sample(count=2, frames=1).run(model, tmp_path / "out")
 
 
-def test_labels_are_found_by_free_energy_and_held_while_drawing() -> None:
+def test_labels_are_classified_by_free_energy_and_clamped_while_sampling() -> None:
     network = LabelledDBN(1, [2, 2], [3, 5], num_classes=3)
     top = network.rbms[-1]
     with torch.no_grad():
@@ -163,7 +163,7 @@ def test_labels_are_found_by_free_energy_and_held_while_drawing() -> None:
 
 
 def test_the_up_down_gradients_are_the_papers_delta_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hinton et al. 2006, appendix B, with states that are means, so that both ways draw the same."""
+    """Compare with Hinton et al. 2006, appendix B, with means as states, so that both directions sample the same."""
     monkeypatch.setattr("scalian_exp.tasks.up_down.bernoulli", lambda x: x)
     monkeypatch.setattr(Bernoulli, "sample", Bernoulli.mean)
     task = build_task(tiny("dbn_up_down", "model.network.hidden=[3, 5]", "dataset.image_size=[2, 2]", "loss.k=1"))
@@ -194,7 +194,7 @@ def test_the_up_down_gradients_are_the_papers_delta_rules(monkeypatch: pytest.Mo
     assert lower.visible_bias.grad is None
 
 
-def test_up_down_learns_the_way_down_and_the_way_up_apart(tmp_path: Path) -> None:
+def test_up_down_trains_recognition_and_generative_weights_separately(tmp_path: Path) -> None:
     train(tiny("dbn_labels", *STACK), tmp_path / "stack")
     start = load(tmp_path / "stack").task.network
     train(
@@ -215,7 +215,7 @@ def test_up_down_learns_the_way_down_and_the_way_up_apart(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("model", "hidden", "name"), [("rbm", "[24]", "log_likelihood_ais"), ("dbn", "[9, 24]", "log_likelihood_bound_ais")]
 )
-def test_an_estimated_likelihood_comes_with_its_interval_and_is_marked_where_it_is_unreliable(
+def test_an_estimated_likelihood_comes_with_an_interval_and_is_marked_if_unreliable(
     model: str, hidden: str, name: str, tmp_path: Path, capsys: Any, caplog: Any
 ) -> None:
     epochs = ["model.epochs_per_layer=1", "trainer.max_epochs=2"]
@@ -226,7 +226,7 @@ def test_an_estimated_likelihood_comes_with_its_interval_and_is_marked_where_it_
     assert metrics["test/ais_effective_runs"] <= 3
     assert metrics["test/ais_reliable"] == 0
     assert metrics["training_examples"] == 48
-    assert capsys.readouterr().out.count("unreliable: ") == 5  # three likelihoods and log Z, from both sides
+    assert capsys.readouterr().out.count("unreliable: ") == 5  # three likelihoods, and log Z from both sides
     assert "log Z is unreliable" in caplog.text
     action = {"name": "evaluate", "action": options("action")["evaluate"]}
     apply({"run": str(tmp_path), "device": "cpu", "trust": [], "dataset": {"root": None}, **action})

@@ -1,10 +1,9 @@
-"""What tasks ask of networks, losses and data: each member that is missing is refused by name, before data are read."""
+"""Protocols of networks, losses and data: a missing member is refused by its name before the data are read."""
 
 import copy
 import re
 import sys
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 import pytest
 import torch
 import yaml
-from tools import names, tiny
+from tools import names, script, tiny
 from torch import Tensor, nn
 
 from scalian_exp.checkpoint import load
@@ -23,11 +22,7 @@ from scalian_exp.tasks.data_protocols import PROVIDES, check_data
 from scalian_exp.tasks.offers import asked_by, has, lacking, members, offers
 from scalian_exp.vocabulary.options import CONFIGS, options
 
-SCRIPT = spec_from_file_location("contracts", Path(__file__).parents[2] / "scripts/contracts.py")
-assert SCRIPT is not None
-assert SCRIPT.loader is not None
-contracts: Any = module_from_spec(SCRIPT)
-SCRIPT.loader.exec_module(contracts)
+contracts = script("contracts")
 
 MODELS = {
     "Reconstruction": "autoencoder",
@@ -42,11 +37,11 @@ MODELS = {
     "Classification": "classifier",
     "TextReconstruction": "text_autoencoder",
 }
-"""each task, and a model that it trains"""
+"""task → a model that it trains"""
 
 
 def asked(part: str) -> list[Any]:
-    """Each task with each member that it asks of its network or its loss."""
+    """List each task with each member that it requires of its network or loss."""
     return [(task.__name__, name) for task in contracts.TASKS for name in members(asked_by(task, part))]
 
 
@@ -56,7 +51,7 @@ def config(model: str) -> dict[str, Any]:
 
 
 def with_class(monkeypatch: pytest.MonkeyPatch, attributes: dict[str, Any]) -> str:
-    """The import path of a network class of somebody's own, with these attributes."""
+    """Make a custom network class with these attributes, and return its import path."""
     module = ModuleType("mine")
     module.Mine = type("Mine", (nn.Module,), attributes)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mine", module)
@@ -72,7 +67,7 @@ def test_a_network_that_lacks_a_member_is_refused_by_its_name(
     task: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = copy.deepcopy(config(MODELS[task]))
-    protocol = next(asked_by(found, "network") for found in contracts.TASKS if found.__name__ == task)
+    protocol = next(asked_by(other, "network") for other in contracts.TASKS if other.__name__ == task)
     changed["model"]["network"] = {"_target_": with_class(monkeypatch, all_but(protocol, missing))}
     monkeypatch.setattr("scalian_exp.run.training.one_at_a_time", lambda _: pytest.fail("data were asked for"))
     with pytest.raises(Refusal, match=rf"Mine \(model\.network\) lacks what {task} needs of a network: {missing}\b"):
@@ -85,14 +80,14 @@ def test_a_loss_that_lacks_a_member_is_refused_by_its_name(
     task: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = copy.deepcopy(config(MODELS[task]))
-    protocol = next(asked_by(found, "loss") for found in contracts.TASKS if found.__name__ == task)
+    protocol = next(asked_by(other, "loss") for other in contracts.TASKS if other.__name__ == task)
     changed["loss"] = {"_target_": with_class(monkeypatch, all_but(protocol, missing))}
     with pytest.raises(Refusal, match=rf"Mine \(loss\) lacks what {task} needs of a loss: {missing}\b"):
         train(changed, tmp_path / "run")
 
 
 @pytest.mark.parametrize("missing", ["rated", "gibbs", "free_energy", "log_probability", "deviation"])
-def test_a_loss_that_computes_with_the_network_says_what_it_lacks(
+def test_a_loss_that_computes_with_the_network_names_what_it_lacks(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = copy.deepcopy(config("rbm_cf"))
@@ -103,7 +98,7 @@ def test_a_loss_that_computes_with_the_network_says_what_it_lacks(
         train(changed, tmp_path / "run")
 
 
-def test_the_refusal_says_what_is_missing() -> None:
+def test_the_refusal_explains_the_missing_member() -> None:
     class Mine(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x
@@ -143,7 +138,7 @@ def test_a_part_counts_as_a_method_and_properties_are_not_evaluated() -> None:
     assert lacking(nn.Linear(1, 1), Asks) == ["size", "part"]
 
 
-def test_a_task_of_ones_own_is_held_to_its_own_protocol() -> None:
+def test_a_custom_task_is_held_to_its_own_protocol() -> None:
     class Mine(contracts.Reconstruction):  # type: ignore[name-defined, misc]
         network: Asks
 
@@ -153,21 +148,21 @@ def test_a_task_of_ones_own_is_held_to_its_own_protocol() -> None:
         Mine(nn.Identity(), nn.MSELoss(), lambda _: None)
 
 
-def test_what_data_provide_is_there() -> None:
+def test_data_must_have_the_members_of_what_they_provide() -> None:
     for name in names("dataset"):
         assert set(options("dataset")[name]["provides"]) <= set(PROVIDES)
 
     class Mine:
-        """As little as a data module can be."""
+        """Data module without any member."""
 
     with pytest.raises(Refusal, match=r"Mine \(dataset\) lacks what a data module must have: batch_size – examples"):
         check_data(Mine(), ["masks"])
-    for word, protocol in PROVIDES.items():
+    for kind, protocol in PROVIDES.items():
         own = type("Own", (Mine,), members(contracts.data_protocols.DataModule))
         if members(protocol):
-            with pytest.raises(Refusal, match=rf"lacks what data that provide {word} must have: "):
-                check_data(own(), [word])
-        check_data(type("Full", (own,), members(protocol))(), [word])
+            with pytest.raises(Refusal, match=rf"lacks what data that provide {kind} must have: "):
+                check_data(own(), [kind])
+        check_data(type("Full", (own,), members(protocol))(), [kind])
 
 
 def test_data_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,16 +173,16 @@ def test_data_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pyte
         train(changed, tmp_path / "run")
 
 
-def test_actions_need_what_the_protocols_name() -> None:
+def test_actions_need_only_members_that_protocols_name() -> None:
     listed = {name for task in contracts.TASKS for name in members(asked_by(task, "network"))}
     listed |= {name for protocol in contracts.protocols_in(contracts.capabilities) for name in members(protocol)}
     of_tasks = {"exported"}
     for action in names("action"):
-        said = yaml.safe_load((CONFIGS / f"action/{action}.yaml").read_text(encoding="utf-8"))
-        assert set(said["needs"]) <= listed | set(PROVIDES) | of_tasks, action
+        node = yaml.safe_load((CONFIGS / f"action/{action}.yaml").read_text(encoding="utf-8"))
+        assert set(node["needs"]) <= listed | set(PROVIDES) | of_tasks, action
 
 
-def test_every_task_is_on_the_page_of_contracts() -> None:
+def test_the_page_of_contracts_lists_every_task() -> None:
     targets = {options("model")[model]["_target_"] for model in names("model")}
     assert {f"{task.__module__}.{task.__name__}" for task in contracts.TASKS} == targets
     for protocol in contracts.protocols_in(contracts.capabilities):
@@ -208,7 +203,7 @@ def test_the_network_of_the_page_trains(root: Path, tmp_path: Path, monkeypatch:
 
 
 class Giver(nn.Module):
-    """A network of somebody's own that can start another of another kind."""
+    """Custom network that can initialise a network of another kind."""
 
     def __init__(self, hidden: int):
         super().__init__()
@@ -220,14 +215,15 @@ class Giver(nn.Module):
         return {"decoder.weight": torch.full_like(network.get_parameter("decoder.weight"), 7.0)}
 
 
-def test_a_network_says_itself_what_others_start_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_may_define_the_weights_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     contents = {
         "state_dict": {"network.hidden.weight": torch.ones(3, 2)},
         "scalian_exp": {"config": {"model": {"network": {"_target_": "m.Giver"}}, "dataset": {"_target_": "m.Data"}}},
     }
     loaded = SimpleNamespace(task=SimpleNamespace(network=Giver(3)))
-    for name, found in {"checkpoint_file": Path, "read": lambda _: contents, "load": lambda *_, **__: loaded}.items():
-        monkeypatch.setattr(f"scalian_exp.run.init_from.{name}", found)
+    replaced = {"checkpoint_file": Path, "read": lambda _: contents, "load": lambda *_, **__: loaded}
+    for name, replacement in replaced.items():
+        monkeypatch.setattr(f"scalian_exp.run.init_from.{name}", replacement)
     data = SimpleNamespace(state_dict=dict)
     network = nn.ModuleDict({"decoder": nn.Linear(4, 5), "rest": nn.Linear(1, 1)})
     assert start_network_from(network, data, "run") == ["decoder.weight"]

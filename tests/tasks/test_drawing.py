@@ -1,4 +1,4 @@
-"""Training networks that draw in steps, and what is done with them."""
+"""Networks that draw in steps: training, figures and actions."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
-def test_the_kl_of_steps_adds_up_and_figures_show_the_steps(run: Path) -> None:
+def test_the_kl_of_all_steps_adds_up_and_figures_show_the_steps(run: Path) -> None:
     model = load(run)
     assert {path.stem for path in (run / "figures").iterdir()} == {
         *("test_drawing_of_images", "test_drawing_of_samples", "test_kl_by_step"),
@@ -47,7 +47,7 @@ def test_the_kl_of_steps_adds_up_and_figures_show_the_steps(run: Path) -> None:
     assert not any("step" in name for name in model.task.step(batch).logs)
 
 
-def test_steps_of_the_kl_are_those_of_their_glimpses() -> None:
+def test_the_kl_by_step_sums_over_the_latents_of_each_glimpse() -> None:
     kl = torch.tensor([[1.0, 2.0, 10.0, 20.0, 100.0, 200.0], [3.0, 4.0, 30.0, 40.0, 300.0, 400.0]])
     assert kl_by_step(kl, steps=3).tolist() == [5.0, 50.0, 500.0]
 
@@ -62,7 +62,7 @@ def test_training_starts_from_the_mean_image_and_is_clipped(tmp_path: Path) -> N
     torch.testing.assert_close(torch.sigmoid(load(tmp_path).task.network.blank).transpose(0, 1), mean)
 
 
-def test_the_artist_at_work(run: Path, tmp_path: Path) -> None:
+def test_actions_write_animations_of_the_drawing(run: Path, tmp_path: Path) -> None:
     model = load(run)
     files = Sample(count=5).run(model, tmp_path) + Draw(count=4).run(model, tmp_path / "copied")
     assert [file.name for file in files] == ["samples.png", "drawing.gif", "drawing.png", "drawing.gif"]
@@ -87,15 +87,15 @@ def test_samples_are_the_last_canvases(run: Path) -> None:
     torch.testing.assert_close(images, torch.sigmoid(canvases[-1]))
 
 
-def test_drawing_is_refused_to_networks_without_steps(tmp_path: Path) -> None:
+def test_drawing_is_refused_for_networks_without_steps(tmp_path: Path) -> None:
     train(tiny("vae"), tmp_path / "run")
     result = command(f"run={tmp_path / 'run'}", "action=draw", cwd=tmp_path, module="apply")
     assert result.returncode == 1
     assert "action=draw needs drawing, which DenseVAE and its data don't offer" in result.stderr
 
 
-def test_outlines_lie_where_the_boxes_are() -> None:
-    """Units of two pixels: a box from (1, 0) to (3, 2), and one that sticks out on all sides."""
+def test_outlines_are_drawn_around_their_boxes() -> None:
+    """In units of two pixels, one box spans (1, 0) to (3, 2), and one extends beyond the image on all sides."""
     images = torch.zeros(2, 3, 6, 8)
     boxes = torch.tensor([[1.0, 0.0, 3.0, 2.0], [-5.0, -5.0, 9.0, 9.0]])
     small, large = outlined(images, boxes, (1.0, 0.5, 0.0), 2)
@@ -125,7 +125,7 @@ def test_frames_show_windows_in_their_colours(channels: int) -> None:
     assert torch.equal(plain[:, 0, ::scale, ::scale], canvases[0, :, 0])
 
 
-def test_a_strip_says_which_steps_it_shows() -> None:
+def test_a_strips_title_names_its_steps() -> None:
     canvases, boxes = torch.rand(21, 2, 1, 4, 4), torch.ones(21, 2, 4)
     title = drawing_strip(canvases, boxes, boxes, canvases[0], most=3).axes[0].get_title()
     assert title == "the original; after steps 1, 11, 21; red: written to, green: looked at"
@@ -133,7 +133,7 @@ def test_a_strip_says_which_steps_it_shows() -> None:
 
 
 def test_the_network_can_be_exported(run: Path, tmp_path: Path) -> None:
-    """For any number of images: the export is compared with the network on another one."""
+    """The action compares the export with the network on another number of images."""
     files = Export().run(load(run), tmp_path)
     assert {file.suffix for file in files} == {".onnx", ".pt2"}
 

@@ -1,4 +1,4 @@
-"""Codes as the start of another network, one layer after the other, and what they are compared by."""
+"""Layerwise training of autoencoders, and runs whose weights initialise another network."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from scalian_exp.run.training import train
 STACK = ["model.network.hidden=[8,6]", "model.epochs_per_layer=1", "trainer.max_epochs=2"]
 
 
-def test_only_the_layer_whose_turn_it_is_learns(tmp_path: Path) -> None:
+def test_layers_are_trained_one_after_the_other(tmp_path: Path) -> None:
     config = tiny("stacked_autoencoder", *STACK, "test=false")
     train({**config, "trainer": {**config["trainer"], "max_epochs": 1}}, tmp_path / "one")
     train(config, tmp_path / "two")
@@ -42,7 +42,7 @@ def test_a_layer_of_a_stack_is_an_autoencoder_of_the_codes_below() -> None:
     assert torch.equal(network(x).flatten(1), expected)
 
 
-def test_a_classifier_starts_from_the_stack_and_keeps_its_own_head(tmp_path: Path) -> None:
+def test_a_classifier_is_initialised_from_the_stack_and_keeps_its_head(tmp_path: Path) -> None:
     train(tiny("stacked_autoencoder", *STACK, "test=false"), tmp_path / "stack")
     widths = "model.network.hidden=[8,6]"
     fresh, started = (build_task(tiny("mlp_classifier", widths)).network for _ in range(2))
@@ -67,14 +67,14 @@ def test_a_classifier_starts_from_the_stack_and_keeps_its_own_head(tmp_path: Pat
         train(tiny("mlp_classifier", f"init_from={tmp_path / 'nowhere'}"), tmp_path / "no")
 
 
-def test_equal_counters_and_biases_are_no_start(tmp_path: Path) -> None:
+def test_matching_counters_and_biases_alone_do_not_initialise_a_network(tmp_path: Path) -> None:
     train(tiny("classifier", "test=false"), tmp_path / "run")
     other = build_task(tiny("classifier", "model.network.channels=[5,6]", "model.network.features=9")).network
     with pytest.raises(Refusal, match="nothing of its ConvClassifier has the name and shape"):
         start_network_from(other, data_of(load(tmp_path / "run")), str(tmp_path / "run"))
 
 
-def test_words_that_mean_something_else_are_no_start(tmp_path: Path) -> None:
+def test_weights_of_another_vocabulary_do_not_initialise_a_network(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     colours, fruits = (
         "label,text\n" + "".join(f"{index % 2},{a} {b}\n" for index in range(6))
@@ -92,7 +92,7 @@ def test_words_that_mean_something_else_are_no_start(tmp_path: Path) -> None:
     assert not (tmp_path / "no").exists()
 
 
-def test_a_stack_says_which_layers_have_no_turn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stack_reports_layers_that_are_not_trained(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     three = ["model.network.hidden=[8,7,6]", "model.epochs_per_layer=2", "test=false"]
     train(tiny("stacked_autoencoder", *three, "trainer.max_epochs=3"), tmp_path / "short")

@@ -1,16 +1,15 @@
-"""The task of segmentation, its actions, and what it refuses."""
+"""The segmentation task: scores, parameter groups, losses and refusals."""
 
 import json
 import math
 import shlex
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
-from tools import tiny
+from tools import script, tiny
 from torch import nn
 from torchvision.models import resnet50
 
@@ -25,15 +24,15 @@ from scalian_exp.run.training import train
 from scalian_exp.vocabulary.checks import check_plain
 
 
-def test_the_splits_iou_is_no_mean_of_batches(tmp_path: Path) -> None:
-    """The same score whatever the batch size, unlike a mean over batches or images."""
+def test_the_iou_is_computed_over_the_entire_split(tmp_path: Path) -> None:
+    """Unlike a mean over batches or images, it doesn't depend on the batch size."""
     same = ["model.optimizer.lr=0", "model.network.dropout=0"]
     metrics = [train(tiny("unet", f"dataset.batch_size={size}", *same), tmp_path / str(size)) for size in (8, 3)]
     assert metrics[0]["test/miou"] == pytest.approx(metrics[1]["test/miou"], rel=1e-5)
 
 
 @pytest.mark.parametrize(("model", "heads"), [("deeplab_v3", ("aspp.", "head.")), ("deeplab_v1_largefov", ("fc8.",))])
-def test_backbones_learn_slower_than_heads(model: str, heads: tuple[str, ...]) -> None:
+def test_backbones_have_a_lower_learning_rate_than_heads(model: str, heads: tuple[str, ...]) -> None:
     task = build_task(tiny(model, "model.head_lr=10", "model.optimizer.lr=0.01"))
     groups = task.make_optimizer().param_groups
     assert [group["lr"] for group in groups] == pytest.approx([0.01, 0.1])
@@ -44,7 +43,7 @@ def test_backbones_learn_slower_than_heads(model: str, heads: tuple[str, ...]) -
 
 
 def test_tiramisus_weight_decay_spares_biases_and_shifts() -> None:
-    """As Lasagne's regularize_network_params: weights and scales γ shrink, biases and batch norm's shifts β don't."""
+    """As in Lasagne's regularize_network_params, weights and scales γ decay, but biases and shifts β don't."""
     task = build_task(tiny("tiramisu56", "model.optimizer.lr=0.1", "model.optimizer.weight_decay=0.5"))
     optimizer = task.make_optimizer()
     before = {name: parameter.detach().clone() for name, parameter in task.network.named_parameters()}
@@ -54,14 +53,14 @@ def test_tiramisus_weight_decay_spares_biases_and_shifts() -> None:
             parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     shrunk = {name for name, parameter in task.network.named_parameters() if (parameter < 1).all()}
-    kept = {name for name, parameter in task.network.named_parameters() if (parameter == 1).all()}
+    unchanged = {name for name, parameter in task.network.named_parameters() if (parameter == 1).all()}
     kinds = {type(module): {n for n, _ in module.named_parameters()} for module in task.network.modules()}
     assert kinds[nn.Conv2d] == kinds[nn.ConvTranspose2d] == kinds[BatchNorm] == {"weight", "bias"}
     assert shrunk == {name for name in before if name.endswith(".weight")}
-    assert kept == {name for name in before if name.endswith(".bias")}
+    assert unchanged == {name for name in before if name.endswith(".bias")}
 
 
-def test_slow_backbones_and_spared_biases_go_together() -> None:
+def test_head_lr_and_decay_biases_can_be_combined() -> None:
     decay = ["model.head_lr=10", "+model.decay_biases=false", "model.optimizer.weight_decay=0.5"]
     task = build_task(tiny("deeplab_v3", "model.optimizer.lr=0.01", *decay))
     names = {id(p): name for name, p in task.network.named_parameters()}
@@ -103,8 +102,8 @@ def test_class_weights_come_from_the_training_split(tmp_path: Path) -> None:
     for k in range(4):
         having = torch.stack([mask for mask in masks if (mask == k).any()])
         frequencies.append(float((having == k).sum() / (having != 255).sum()))
-    wanted = np.median(frequencies) / np.array(frequencies)
-    assert load(tmp_path).task.loss.weights.tolist() == pytest.approx(wanted.tolist(), rel=1e-5)
+    expected = np.median(frequencies) / np.array(frequencies)
+    assert load(tmp_path).task.loss.weights.tolist() == pytest.approx(expected.tolist(), rel=1e-5)
 
 
 def test_images_smaller_than_the_stride_are_refused_before_anything_is_written(tmp_path: Path) -> None:
@@ -113,7 +112,7 @@ def test_images_smaller_than_the_stride_are_refused_before_anything_is_written(t
     assert not (tmp_path / "run").exists()
 
 
-def test_the_crfs_scores_stand_beside_the_networks(tmp_path: Path) -> None:
+def test_scores_of_crf_and_network_are_both_reported(tmp_path: Path) -> None:
     metrics = train(tiny("unet", "model/crf=default", "model.crf.iterations=2"), tmp_path)
     for name in ("miou", "pixel_accuracy", "boundary_f1", "iou/0"):
         assert 0 <= metrics[f"test/crf_{name}"] <= 1
@@ -122,7 +121,7 @@ def test_the_crfs_scores_stand_beside_the_networks(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["test/crf_miou"] == pytest.approx(metrics["test/crf_miou"])
 
 
-def test_pretrained_runs_load_where_no_weights_can_be_had(tmp_path: Path) -> None:
+def test_pretrained_runs_load_without_imagenet_weights(tmp_path: Path) -> None:
     config = tiny("deeplab_v3")
     config["model"]["network"] |= {"pretrained": True, "width": 1.0}
     state = resnet50().state_dict()
@@ -134,15 +133,15 @@ def test_pretrained_runs_load_where_no_weights_can_be_had(tmp_path: Path) -> Non
             train(config, tmp_path / "another")
     assert not (tmp_path / "another").exists()
     near = (network.backbone.layer1[0].conv1.weight - state["layer1.0.conv1.weight"]).abs().max()
-    assert near < 0.01  # a step away from where it started
+    assert near < 0.01  # one step away from the pretrained weights
 
 
-def test_augmented_training_resumes_to_the_bit(tmp_path: Path) -> None:
+def test_augmented_training_resumes_bit_for_bit(tmp_path: Path) -> None:
     changes = ["dataset/augmentation=[elastic,scale,crop,flip,brightness]", "dataset.augmentation.crop.size=[34,40]"]
-    train(tiny("unet", "trainer.max_epochs=2", *changes), tmp_path / "whole")
+    train(tiny("unet", "trainer.max_epochs=2", *changes), tmp_path / "straight")
     train(tiny("unet", "trainer.max_epochs=1", *changes), tmp_path / "parts")
     train(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2"]))
-    states = [load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict() for name in ("whole", "parts")]
+    states = [load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict() for name in ("straight", "parts")]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
@@ -167,7 +166,7 @@ def test_augmented_training_resumes_to_the_bit(tmp_path: Path) -> None:
         (["model/crf=default", "model.crf.appearance_pixels=1e-15"], "model.crf: "),
     ],
 )
-def test_what_cannot_work_is_told_before_training(overrides: list[str], sentence: str, tmp_path: Path) -> None:
+def test_unsuitable_options_are_refused_before_training(overrides: list[str], sentence: str, tmp_path: Path) -> None:
     config = tiny("unet", *overrides)
 
     def checked_and_trained() -> None:
@@ -179,27 +178,23 @@ def test_what_cannot_work_is_told_before_training(overrides: list[str], sentence
     assert not (tmp_path / "run").exists()
 
 
-def test_the_crf_is_tuned_on_validation_images(tmp_path: Path, capsys: pytest.CaptureFixture[str], root: Path) -> None:
-    said = spec_from_file_location("tune_crf", root / "scripts/tune_crf.py")
-    assert said is not None
-    assert said.loader is not None
-    script = module_from_spec(said)
-    said.loader.exec_module(script)
-    wanted = (10.0 * 2, 0.08 * 100, 4.0, 0.3)  # the coarse best, with twice the weight
+def test_the_crf_is_tuned_on_validation_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tune_crf = script("tune_crf")
+    best = (10.0 * 2, 0.08 * 100, 4.0, 0.3)  # on the coarse grid, except for the weight, which is doubled
 
     def score(_: object, crf: DenseCRF) -> tuple[float, float]:
         chosen = (crf.appearance_weight, crf.appearance_pixels, crf.appearance_colours, crf.smoothness_weight)
-        return -sum(abs(math.log(a / b)) for a, b in zip(chosen, wanted, strict=True)), 0.0
+        return -sum(abs(math.log(a / b)) for a, b in zip(chosen, best, strict=True)), 0.0
 
-    with patch.object(script.Answers, "score", score):
-        assert script.search(script.Answers(*torch.zeros(3, 1)), 100.0) == pytest.approx(wanted)
+    with patch.object(tune_crf.Answers, "score", score):
+        assert tune_crf.search(tune_crf.Answers(*torch.zeros(3, 1)), 100.0) == pytest.approx(best)
     small = {"WEIGHTS": (1.0, 3.0), "EXTENTS": (0.1,), "COLOURS": (6.0,), "SMOOTHNESS": (1.0,)}
     copy = tmp_path / "run"
     train(tiny("unet"), copy)
     (copy / ".hydra").mkdir()
     (copy / ".hydra/overrides.yaml").write_text("[model=unet, seed=3, model.crf.iterations=2, test=false]")
-    with patch.multiple(script, **small), patch("sys.argv", ["tune_crf.py", str(copy)]):
-        script.main()
+    with patch.multiple(tune_crf, **small), patch("sys.argv", ["tune_crf.py", str(copy)]):
+        tune_crf.main()
     command = shlex.split(capsys.readouterr().out.strip().splitlines()[-1].partition("scalian-train ")[2])
     assert {"seed=3", f"init_from={copy}/checkpoints/best.ckpt", "trainer.max_epochs=0"} < set(command)
     assert not {"model.crf.iterations=2", "test=false"} & set(command)

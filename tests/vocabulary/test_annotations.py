@@ -1,4 +1,4 @@
-"""Signatures read from source, and values compared with their annotations."""
+"""Signatures are read from source code, and values are checked against annotations."""
 
 import ast
 from pathlib import Path
@@ -17,16 +17,16 @@ def test_signatures_follow_imports_and_bases() -> None:
     adam = signature("torch.optim.Adam")
     assert adam is not None
     assert {"params", "lr", "betas", "fused"} <= set(adam.parameters)
-    digits = signature("scalian_exp.datasets.bundled.Digits")  # its __init__ is its base's
+    digits = signature("scalian_exp.datasets.bundled.Digits")  # inherits __init__
     assert digits is not None
     assert {"batch_size", "val_size"} <= set(digits.parameters)
-    mse = signature("scalian_exp.losses.reconstruction.SquaredError")  # nn.Module's takes nothing
+    mse = signature("scalian_exp.losses.reconstruction.SquaredError")  # nn.Module's __init__ takes no arguments
     assert mse is not None
     assert mse.parameters == {}
     assert signature("no_such_package.Thing") is None
 
 
-def test_what_a_signature_cannot_tell_is_left_to_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classes_without_a_readable_signature_are_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "theirs.py").write_text(
         "from dataclasses import dataclass\nimport torch.nn as nn\n"
         "class Mixin: pass\nclass Base:\n    def __init__(self, width: int): ...\n"
@@ -107,23 +107,21 @@ def test_signatures_follow_keywords_to_the_base_class(
     ],
 )
 def test_values_are_compared_with_annotations(annotation: str, good: list, bad: list) -> None:
-    import ast
-
     node = ast.parse(annotation, mode="eval").body
     assert [expected(value, node) for value in good] == [None] * len(good)
     assert all(expected(value, node) for value in bad)
 
 
 def in_use() -> dict[str, ast.expr]:
-    """The annotations of all parameters of what the configs name, as they are written in the end."""
-    found = {}
+    """Return the resolved annotations of all parameters of the classes that configs name."""
+    result = {}
     for file in sorted(CONFIGS.rglob("*.yaml")):
         for _, node in targets("", yaml.safe_load(file.read_text(encoding="utf-8")) or {}):
             takes = signature(node["_target_"])
             for parameter in takes.parameters.values() if takes else ():
                 if parameter.annotation is not None:
-                    found[ast.unparse(parameter.annotation)] = parameter.annotation
-    return found
+                    result[ast.unparse(parameter.annotation)] = parameter.annotation
+    return result
 
 
 def test_every_annotation_in_use_is_understood() -> None:
@@ -161,13 +159,13 @@ def test_every_annotation_in_use_is_understood() -> None:
         ("'int | None'", None, "a"),
     ],
 )
-def test_what_an_annotation_takes(annotation: str, fitting: Any, wrong: Any) -> None:
+def test_annotations_accept_fitting_values_only(annotation: str, fitting: Any, wrong: Any) -> None:
     node = ast.parse(annotation, mode="eval").body
     assert expected(fitting, node) is None
     assert expected(wrong, node)
 
 
-def test_aliases_and_classes_of_ones_own_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aliases_and_custom_classes_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "kinds.py").write_text("from typing import Union\nclass Thing: ...\nNumber = Union[int, float]\n")
     (tmp_path / "own.py").write_text(
         "from typing import TYPE_CHECKING, NewType, TypeVar\n"
@@ -178,10 +176,10 @@ def test_aliases_and_classes_of_ones_own_are_followed(tmp_path: Path, monkeypatc
     monkeypatch.syspath_prepend(str(tmp_path))
     takes = signature("own.Net")
     assert takes is not None
-    wanted = {name: parameter.annotation for name, parameter in takes.parameters.items()}
-    assert expected([1, 2.5], wanted["sizes"]) is None
-    assert expected(["a"], wanted["sizes"]) == "a list, each item a whole number or a number"
-    assert expected({"_target_": "kinds.Thing"}, wanted["thing"]) is None
-    assert expected(3, wanted["thing"]) == "a node with a _target_ or null"
-    assert expected("x", wanted["metres"]) == "a whole number"
-    assert expected("x", wanted["other"]) is None
+    annotations = {name: parameter.annotation for name, parameter in takes.parameters.items()}
+    assert expected([1, 2.5], annotations["sizes"]) is None
+    assert expected(["a"], annotations["sizes"]) == "a list, each item a whole number or a number"
+    assert expected({"_target_": "kinds.Thing"}, annotations["thing"]) is None
+    assert expected(3, annotations["thing"]) == "a node with a _target_ or null"
+    assert expected("x", annotations["metres"]) == "a whole number"
+    assert expected("x", annotations["other"]) is None

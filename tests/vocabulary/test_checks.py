@@ -1,4 +1,4 @@
-"""What the configs alone can tell."""
+"""Checks of a command line that need only the configs."""
 
 import re
 import sys
@@ -16,20 +16,20 @@ from scalian_exp.vocabulary.checks import NEEDED, check_arguments, check_parts
 from scalian_exp.vocabulary.options import options
 from scalian_exp.vocabulary.signatures import signature
 
-OPTIONS = cache(options)  # else every refusal reads all files anew
+OPTIONS = cache(options)  # otherwise every refusal would read all files again
 
 
 @pytest.mark.parametrize("model", of_each_kind())
 def test_every_triple_is_compatible_or_refused(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scalian_exp.vocabulary.options.options", OPTIONS)
     for dataset, loss in product(names("dataset"), names("loss")):
-        said = {"model": option("model", model), "dataset": option("dataset", dataset), "loss": option("loss", loss)}
-        said = {**dict.fromkeys(NEEDED), **said}
+        config = {"model": option("model", model), "dataset": option("dataset", dataset), "loss": option("loss", loss)}
+        config = {**dict.fromkeys(NEEDED), **config}
         if fit_together(model, dataset, loss):
-            check_parts(OmegaConf.create(said))
+            check_parts(OmegaConf.create(config))
         else:
             with pytest.raises(Refusal, match=r"use (loss|dataset)=\w+|none here fits"):
-                check_parts(OmegaConf.create(said))
+                check_parts(OmegaConf.create(config))
 
 
 def losses_of(model: str) -> list[str]:
@@ -37,7 +37,7 @@ def losses_of(model: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("model", "loss"), partnered(losses_of))
-def test_every_fitting_losss_arguments_are_taken(model: str, loss: str) -> None:
+def test_the_arguments_of_every_fitting_loss_are_accepted(model: str, loss: str) -> None:
     assert checked(composed(f"model={model}", f"loss={loss}"))
 
 
@@ -45,19 +45,19 @@ def test_every_fitting_losss_arguments_are_taken(model: str, loss: str) -> None:
     ("model", "dataset"),
     partnered(lambda model: [data for data in names("dataset") if fit_together(model, data, losses_of(model)[0])]),
 )
-def test_every_fitting_datasets_arguments_are_taken(model: str, dataset: str) -> None:
+def test_the_arguments_of_every_fitting_dataset_are_accepted(model: str, dataset: str) -> None:
     facts = option("dataset", dataset)
     given = ["dataset.root=."] if "root" in facts else []
     given += ["dataset.num_classes=2"] if "num_classes" in facts and not facts["num_classes"] else []
     assert checked(composed(f"model={model}", f"dataset={dataset}", f"loss={losses_of(model)[0]}", *given))
 
 
-def test_a_model_alone_is_a_whole_sentence() -> None:
+def test_a_model_alone_is_a_complete_command() -> None:
     for model in names("model"):
         assert checked(composed(f"model={model}"))["trainer"]["max_epochs"] >= 1
 
 
-def test_the_command_line_and_the_experiment_win_over_the_model() -> None:
+def test_the_command_line_and_the_experiment_override_the_model() -> None:
     config = composed("experiment=vae_mnist", "loss=elbo_gaussian", "trainer.max_epochs=3")
     assert config.model.network.hidden == [200, 200]  # the experiment's model
     assert config.dataset.batch_size == 100
@@ -65,7 +65,7 @@ def test_the_command_line_and_the_experiment_win_over_the_model() -> None:
     assert config.trainer.max_epochs == 3
 
 
-def test_a_trainer_mode_wins_over_model_and_experiment() -> None:
+def test_a_trainer_mode_overrides_model_and_experiment() -> None:
     assert composed("experiment=vae_mnist", "trainer=debug").trainer.max_epochs == 1
 
 
@@ -105,7 +105,7 @@ def test_a_trainer_mode_wins_over_model_and_experiment() -> None:
         (["model.network.latent_dim=10000000000"], "must be a whole number from 1 to 2147483647"),
     ],
 )
-def test_mistakes_are_told_in_one_sentence(overrides: list[str], sentence: str) -> None:
+def test_mistakes_are_refused_in_one_sentence(overrides: list[str], sentence: str) -> None:
     with pytest.raises(Refusal, match=re.escape(sentence)) as caught:
         checked(composed("model=vae", *overrides) if "model=autoencoder" not in overrides else composed(*overrides))
     assert "\n" not in str(caught.value)
@@ -117,7 +117,7 @@ def test_a_module_without_a_file_has_no_signatures(monkeypatch: pytest.MonkeyPat
     assert signature("made_by_hand.Net") is None
 
 
-def test_facts_may_stand_in_a_dataset_whose_loader_does_not_take_them() -> None:
+def test_a_dataset_may_state_values_that_its_class_does_not_take() -> None:
     node = {
         "_target_": "scalian_exp.datasets.bundled.Digits",
         "in_channels": 1,

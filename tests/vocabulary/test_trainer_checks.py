@@ -1,4 +1,4 @@
-"""A trainer's values are judged before anything is built."""
+"""A trainer's values are checked before anything is built."""
 
 import re
 from typing import Any
@@ -46,7 +46,7 @@ PLAIN_TRAINER = {"max_epochs": 3, "accelerator": "cpu", "devices": 1}
         ("reload_dataloaders_every_n_epochs", [0, 1], [-1]),
     ],
 )
-def test_a_trainers_values_are_judged_before_anything_is_built(name: str, good: list, bad: list) -> None:
+def test_a_trainers_values_are_checked_before_anything_is_built(name: str, good: list, bad: list) -> None:
     for value in good:
         check_trainer({**PLAIN_TRAINER, name: value}, {}, weights_given=False)
     for value in bad:
@@ -61,7 +61,7 @@ def test_every_argument_of_lightnings_trainer_has_a_rule() -> None:
     assert set(takes.parameters) - {"strategy", "devices"} == set(VALUES)
 
 
-def test_no_epochs_are_for_testing_given_weights_alone() -> None:
+def test_zero_epochs_are_only_for_testing_given_weights() -> None:
     check_trainer({**PLAIN_TRAINER, "max_epochs": 0}, {}, weights_given=True)
     with pytest.raises(Refusal, match="init_from=RUN"):
         check_trainer({**PLAIN_TRAINER, "max_epochs": 0}, {}, weights_given=False)
@@ -79,7 +79,7 @@ def test_no_epochs_are_for_testing_given_weights_alone() -> None:
         ({"min_steps": None, "max_steps": 7}, ""),
     ],
 )
-def test_values_of_a_trainer_that_contradict_each_other_are_refused(values: dict, sentence: str) -> None:
+def test_contradictory_values_of_a_trainer_are_refused(values: dict, sentence: str) -> None:
     trainer = {**PLAIN_TRAINER, **values}
     if not sentence:
         check_trainer(trainer, {}, weights_given=False)
@@ -88,7 +88,7 @@ def test_values_of_a_trainer_that_contradict_each_other_are_refused(values: dict
         check_trainer(trainer, {}, weights_given=False)
 
 
-def test_what_a_trainers_values_mean_without_saying_so_is_told() -> None:
+def test_unexpected_effects_of_a_trainers_values_are_reported() -> None:
     assert remarks(PLAIN_TRAINER) == []
     assert remarks({"max_epochs": -1, "max_steps": 5}) == remarks({"max_epochs": -1, "max_time": "00:01:00:00"}) == []
     (endless,) = remarks({"max_epochs": -1, "max_steps": -1, "max_time": None})
@@ -138,13 +138,13 @@ def test_parts_and_intervals_are_compared_with_the_data(values: dict, sentence: 
         {"accumulate_grad_batches": None},
     ],
 )
-def test_what_lightning_takes_is_not_refused(taken: dict[str, Any]) -> None:
+def test_values_that_lightning_accepts_are_not_refused(taken: dict[str, Any]) -> None:
     check_trainer({"max_epochs": 1, **taken}, {}, weights_given=False)
 
 
 def test_several_checkpoints_need_several_names() -> None:
-    for kept in (2, -1):
-        with pytest.raises(Refusal, match=rf"callbacks\.best\.save_top_k={kept}: all of them would be best\.ckpt"):
-            checked(composed(f"+callbacks.best.save_top_k={kept}"))
+    for count in (2, -1):
+        with pytest.raises(Refusal, match=rf"callbacks\.best\.save_top_k={count}: all of them would be best\.ckpt"):
+            checked(composed(f"+callbacks.best.save_top_k={count}"))
     checked(composed("+callbacks.best.save_top_k=2", "callbacks.best.filename='best-{epoch}'"))
     checked(composed("+callbacks.best.save_top_k=2", "callbacks.best.enable_version_counter=true"))
