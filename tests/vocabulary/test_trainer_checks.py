@@ -97,7 +97,7 @@ def test_unexpected_effects_of_a_trainers_values_are_reported() -> None:
     (unused,) = remarks({"max_epochs": 3, "overfit_batches": 5, "limit_train_batches": 20, "limit_val_batches": 1})
     assert len(remarks({"max_epochs": 3, "gradient_clip_algorithm": "value"})) == 1
     assert remarks({"max_epochs": 3, "gradient_clip_algorithm": "value", "gradient_clip_val": 1}) == []
-    assert unused.endswith("not trainer.limit_train_batches=20 or trainer.limit_val_batches=1")
+    assert unused.endswith("ignored: trainer.limit_train_batches=20 and trainer.limit_val_batches=1")
 
 
 @pytest.mark.parametrize(
