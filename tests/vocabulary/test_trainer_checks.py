@@ -106,7 +106,7 @@ def test_unexpected_effects_of_a_trainers_values_are_reported() -> None:
         ({"min_epochs": 3, "max_steps": 29}, "trainer.min_epochs=3 needs 30 steps of this data"),
         ({"min_epochs": 3, "max_steps": 30}, ""),
         ({"min_epochs": 3, "max_steps": 29, "accumulate_grad_batches": 2}, ""),
-        ({"val_check_interval": 31, "check_val_every_n_epoch": None}, "31 is more than the 30 batches of the whole"),
+        ({"val_check_interval": 31, "check_val_every_n_epoch": None}, "31 is more than the 30 batches of the entire"),
         ({"val_check_interval": 31, "check_val_every_n_epoch": None, "max_epochs": -1}, ""),
         ({"limit_test_batches": 0.1}, "limit_test_batches=0.1 of 3 batches is less than one"),
         ({"limit_train_batches": 0.05}, "limit_train_batches=0.05 of 10 batches is less than one"),
@@ -144,7 +144,7 @@ def test_values_that_lightning_accepts_are_not_refused(taken: dict[str, Any]) ->
 
 def test_several_checkpoints_need_several_names() -> None:
     for count in (2, -1):
-        with pytest.raises(Refusal, match=rf"callbacks\.best\.save_top_k={count}: all of them would be best\.ckpt"):
+        with pytest.raises(Refusal, match=rf"best\.save_top_k={count}: all of them would be called best\.ckpt"):
             checked(composed(f"+callbacks.best.save_top_k={count}"))
     checked(composed("+callbacks.best.save_top_k=2", "callbacks.best.filename='best-{epoch}'"))
     checked(composed("+callbacks.best.save_top_k=2", "callbacks.best.enable_version_counter=true"))
