@@ -15,6 +15,7 @@ from scalian_exp.build import build
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.datasets.identity import EXAMPLES
 from scalian_exp.figures.grids import to_array
+from scalian_exp.figures.png import as_png
 from scalian_exp.memory import check_images
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import check_buildable
@@ -147,5 +148,5 @@ def save_image(image: Tensor, file: Path) -> Path:
 def save_figure(figure: Figure, file: Path) -> Path:
     """Save a figure, creating its folder if needed, and return the path."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=110)
+    file.write_bytes(as_png(figure, dpi=110))
     return file

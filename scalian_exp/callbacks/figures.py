@@ -3,16 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from PIL import Image
 
 from scalian_exp.batches import batch_size
-from scalian_exp.callbacks.tensorboard import writers
+from scalian_exp.callbacks.tensorboard import add_png, writers
+from scalian_exp.figures.png import as_png
 from scalian_exp.files import replacing
 from scalian_exp.folders import FIGURES
 from scalian_exp.ranges import PositiveInt
+
+FIRST = 5
+"""the first epoch that is drawn, where no distance is set"""
 
 
 class Figures(pl.Callback):
@@ -22,17 +24,25 @@ class Figures(pl.Callback):
 
     Args:
         folder: the run folder.
-        every_n_epochs: epochs between figures of the validation split; the test draws those of the test split.
+        every_n_epochs: epochs between figures of the validation split; None draws after epochs 5, 10, 20, 40, … and the
+            last one, since a figure costs as much as some epochs of a small network. The test draws those of the test
+            split.
         examples: maximum number of examples that a task gets to draw.
     """
 
-    def __init__(self, folder: Path, every_n_epochs: PositiveInt = 5, examples: PositiveInt = 1000):
+    def __init__(self, folder: Path, every_n_epochs: PositiveInt | None = None, examples: PositiveInt = 1000):
         self.folder, self.every_n_epochs, self.examples = Path(folder), every_n_epochs, examples
         self.gathered: list[dict[str, Any]] = []
 
     def due(self, trainer: Any) -> bool:
-        """Return whether figures are drawn in this epoch."""
-        return (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        """Return whether figures are drawn in this epoch, which has a validation."""
+        done = trainer.current_epoch + 1
+        if self.every_n_epochs is not None:
+            return bool(done % self.every_n_epochs == 0)
+        if done < FIRST:
+            return False
+        before = done - (trainer.check_val_every_n_epoch or 1)
+        return bool(done == trainer.max_epochs or doublings(done) > doublings(before))
 
     def gather(self, task: Any, batch: dict[str, Any], batches: float) -> None:
         """Keep a batch's share of the examples to draw."""
@@ -57,12 +67,11 @@ class Figures(pl.Callback):
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             file = folder / f"{split}_{name}.png"
+            png = as_png(figure)
             with replacing(file) as part:  # not through a symbolic link
-                figure.savefig(part, format="png", dpi=100)
+                part.write_bytes(png)
             for writer in writers(trainer):
-                # not add_figure, which would draw it again
-                pixels = np.asarray(Image.open(file).convert("RGB"))
-                writer.add_image(f"{split}/{name}", pixels, trainer.global_step, dataformats="HWC")
+                add_png(writer, f"{split}/{name}", png, trainer.global_step)
 
     def on_validation_batch_end(
         self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
@@ -83,3 +92,8 @@ class Figures(pl.Callback):
     def on_test_epoch_end(self, trainer: Any, task: Any) -> None:
         """Draw the figures of the test split."""
         self.draw(trainer, task, "test")
+
+
+def doublings(epochs: int) -> int:
+    """Return how many of 5, 10, 20, 40, … epochs are complete after this number of epochs."""
+    return (max(epochs, 0) // FIRST).bit_length()

@@ -1,12 +1,15 @@
 """Fill TensorBoard's HPARAMS and PROJECTOR tabs."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
@@ -32,6 +35,14 @@ def writers(trainer: Any) -> list[Any]:
     """Return the trainer's TensorBoard writers in the main process; none in the others."""
     loggers = trainer.loggers if trainer.is_global_zero else []
     return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def add_png(writer: Any, tag: str, png: bytes, step: int) -> None:
+    """Add the contents of a PNG file as an image; `add_image` would compress its pixels again."""
+    width, height = Image.open(io.BytesIO(png)).size
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+    summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+    writer._get_file_writer().add_summary(summary, step)  # `file_writer` is None once the training has closed it
 
 
 class Hyperparameters(pl.Callback):

@@ -113,6 +113,7 @@ def write_summary(summary: Summary, sweep: Path) -> None:
 
 def draw_summary(summary: Summary, sweep: Path) -> None:
     """Plot the metrics over what was swept and, if models differ, over their costs."""
+    from scalian_exp.figures.png import as_png
     from scalian_exp.figures.sweep import sweep_figure, trade_off
 
     drawn, keys = (summary.means, summary.varied) if len(summary.means) > 1 else (summary.rows, summary.swept)
@@ -122,7 +123,7 @@ def draw_summary(summary: Summary, sweep: Path) -> None:
         figures |= {f"over_{cost}": trade_off(drawn, keys, metric, cost) for cost in COSTS}
     for name, figure in figures.items():
         if figure is not None:
-            figure.savefig(sweep / f"{name}.png", dpi=110)
+            (sweep / f"{name}.png").write_bytes(as_png(figure, dpi=110))
             print(f"plot      {shown(sweep / f'{name}.png')}")
 
 

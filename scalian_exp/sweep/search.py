@@ -206,6 +206,7 @@ class Search(Sweeper):
         """Print the best trial and the command that repeats it, and plot the importance of the parameters."""
         import optuna
 
+        from scalian_exp.figures.png import as_png
         from scalian_exp.figures.sweep import importances_figure
 
         if not (finished := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])):
@@ -219,7 +220,7 @@ class Search(Sweeper):
             importances = optuna.importance.get_param_importances(
                 study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
             )
-            importances_figure(importances).savefig(folder / "importances.png", dpi=110)
+            (folder / "importances.png").write_bytes(as_png(importances_figure(importances), dpi=110))
             print(f"plot      {shown(folder / 'importances.png')}")
 
 

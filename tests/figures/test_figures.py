@@ -1,12 +1,16 @@
 """Figures are labelled, and show the right data."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from scalian_exp.figures.classes import mistakes
 from scalian_exp.figures.grids import rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map, principal_axes
+from scalian_exp.figures.png import as_png
 from scalian_exp.figures.sweep import sweep_figure
 from scalian_exp.results.rows import comparable
 
@@ -34,6 +38,20 @@ def test_row_labels_are_not_cut_off(size: tuple[int, int], count: int) -> None:
     figure = rows_of_images({name: torch.zeros(count, 1, *size) for name in ("clean", "corrupted", "output")})
     figure.draw_without_rendering()
     assert min(axes.yaxis.label.get_window_extent().x0 for axes in figure.axes) >= 0
+
+
+@pytest.mark.parametrize("dpi", [50, 110])
+def test_a_png_is_matplotlibs(dpi: int) -> None:
+    """A grid in a constrained layout and rows in a compressed one, to the pixel."""
+    codes, labels = torch.arange(40.0).view(20, 2), torch.arange(20) % 3
+    for figure in (
+        latent_map(codes, labels, lambda z: torch.ones(len(z), 1, 4, 4) * 0.3, steps=2),
+        rows_of_images({"input": torch.zeros(3, 1, 4, 4)}, "title"),
+    ):
+        ours = np.asarray(Image.open(io.BytesIO(as_png(figure, dpi))))
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=dpi)
+        np.testing.assert_array_equal(ours, np.asarray(Image.open(file).convert("RGB")))
 
 
 def test_the_title_counts_mistakes_and_examples() -> None:
