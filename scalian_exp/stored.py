@@ -13,7 +13,7 @@ from scalian_exp.vocabulary.nodes import texts
 
 SECTIONS = ("model", "loss", "dataset")
 """parts of a config that have a _target_"""
-ROOT = {"seed": int, "compile": bool, "channels_last": bool, "test": bool, "trainer": dict, "callbacks": dict}
+TYPES_AT_ROOT = {"seed": int, "compile": bool, "channels_last": bool, "test": bool, "trainer": dict, "callbacks": dict}
 """further keys that a training needs, with their types"""
 KINDS = {int: "a whole number", bool: "true or false", dict: "a mapping"}
 OF_HYDRA = "copy it from another run's .hydra, or leave this run out"
@@ -38,7 +38,7 @@ def check_config(config: Any, where: str, advice: str, training: bool = False) -
         node = config.get(name)
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             raise Refusal(f"{where} is damaged: its {name} has no _target_; {advice}.")
-    for name, kind in ROOT.items() if training else ():
+    for name, kind in TYPES_AT_ROOT.items() if training else ():
         if not isinstance(config.get(name), kind):
             raise Refusal(f"{where} is damaged: its {name} must be {KINDS[kind]}; {advice}.")
     if training and "_target_" not in config["trainer"]:
@@ -124,8 +124,8 @@ def metrics_of(folder: Path) -> dict[str, Any]:
     if not file.exists() and not file.is_symlink():
         return {}
     metrics: dict[str, Any] = read_json(file, dict, advice)
-    plain = all(isinstance(value, int | float | None) for name, value in metrics.items() if name not in STRINGS)
-    if not isinstance(metrics.get("status"), str) or not isinstance(metrics.get("monitor", ""), str) or not plain:
+    numeric = all(isinstance(value, int | float | None) for name, value in metrics.items() if name not in STRINGS)
+    if not isinstance(metrics.get("status"), str) or not isinstance(metrics.get("monitor", ""), str) or not numeric:
         raise Refusal(f"{file} is damaged: it must contain a status and numbers; {advice}.")
     return metrics
 

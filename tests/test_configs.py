@@ -17,7 +17,7 @@ from torch.nn import Parameter
 from scalian_exp.build import build
 from scalian_exp.refusal import Refusal
 from scalian_exp.train import main
-from scalian_exp.vocabulary.choices import check_choices
+from scalian_exp.vocabulary.optimisation_checks import check_optimisation
 from scalian_exp.vocabulary.options import CONFIGS, OLD_NAME, options
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -109,7 +109,7 @@ def refusal(*overrides: str) -> str:
         config = compose("train", overrides=list(overrides), return_hydra_config=True)
     HydraConfig.instance().set_config(config)
     try:
-        check_choices(config)
+        check_optimisation(config)
     except Refusal as error:
         return str(error)
     return ""
@@ -122,6 +122,7 @@ def refusal(*overrides: str) -> str:
         (["model=popularity", "model/schedule=cosine"], "popularity trains nothing by gradient"),
         (["model=gan", "model/schedule=cosine"], "model=gan takes no schedule"),
         (["model=gan", "model/optimizer=lbfgs"], "leave it out"),
+        (["model=gan", "model.optimizer._target_=torch.optim.LBFGS"], "gan takes single steps"),
         (["experiment=rbm_mnist", "model/optimizer=adam"], "here: model.optimizer.lr=…."),
         (["experiment=camvid_tiramisu67", "model/schedule=linear"], "here: '~model.schedule.final'"),
         (["experiment=camvid_tiramisu67", "model/schedule=constant"], "here: '~model.schedule'"),
@@ -160,7 +161,10 @@ def test_an_old_name_composes_to_the_same_config_as_the_new_one(file: Path) -> N
 
 
 def test_old_names_still_exist() -> None:
-    assert {file.stem for file in OLD} == {"binarized_mnist", "mnist_dynamic", "digits", "vae_or_gan"}
+    assert {file.stem for file in OLD} == {"binarized_mnist", "mnist_dynamic", "digits", "vae_or_gan"} | {
+        "fashion_mnist_dynamic",
+        "fashion_mnist_sample_dynamic",
+    }
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["model=unet", "-h"]])

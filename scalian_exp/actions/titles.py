@@ -24,9 +24,9 @@ class Name(NamedTuple):
 
 def name(title: str) -> Name:
     """Normalise a title: "Matrix, The (1999)" and "the matrix" have the same words."""
-    plain = unicodedata.normalize("NFKD", title.casefold())
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter)).replace("&", " and ")
-    words, year = re.match(r"(.*?)\s*(?:\((\d{4})[^()]*\))?\s*$", plain, re.DOTALL).groups()  # type: ignore[union-attr]
+    letters = unicodedata.normalize("NFKD", title.casefold())
+    letters = "".join(letter for letter in letters if not unicodedata.combining(letter)).replace("&", " and ")
+    words, year = re.match(r"(.*?)\s*(?:\((\d{4})[^()]*\))?\s*$", letters, re.DOTALL).groups()  # type: ignore[union-attr]
     words = re.sub(rf",\s*(?:{ARTICLES})\b", "", words)
     words = " ".join(re.findall(r"\w+", words.replace("'", "")))
     return Name(re.sub(rf"^(?:{ARTICLES}) (?=\S)", "", words), year or "")

@@ -22,7 +22,7 @@ class Replayed:
     """
 
     def __init__(self, network: nn.Module):
-        self.network, self.plain = network, network.forward
+        self.network, self.eager = network, network.forward
         self.replay: Any = None
         self.kind: list[tuple[torch.Size, torch.dtype, bool]] = []
         self.used = False
@@ -31,19 +31,19 @@ class Replayed:
     def __call__(self, *inputs: Tensor) -> Any:
         """Return what the network's forward pass returns for these inputs."""
         if self.used or not (self.network.training and torch.is_grad_enabled()):
-            return self.plain(*inputs)
+            return self.eager(*inputs)
         kind = [(x.shape, x.dtype, x.requires_grad) for x in inputs]
         if self.replay is None:
             self.replay, self.kind = self.recorded(inputs), kind
         if kind != self.kind:
-            return self.plain(*inputs)
+            return self.eager(*inputs)
         self.used = True
         return self.replay(*inputs)
 
     def recorded(self, inputs: tuple[Tensor, ...]) -> Any:
         """Record the network, which runs it several times, and restore its buffers and the random state afterwards."""
         buffers, noise = [buffer.clone() for buffer in self.network.buffers()], torch.cuda.get_rng_state()
-        self.network.forward = self.plain
+        self.network.forward = self.eager
         try:
             samples = tuple(x.detach().clone().requires_grad_(x.requires_grad) for x in inputs)
             RECORDER(self.network, samples, allow_unused_input=True, **BESIDE_OTHERS)

@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 
-from scalian_exp.callbacks.interruption import Interruption
+from scalian_exp.callbacks.delayed_signals import DelayedSignals
 from scalian_exp.callbacks.random_state import noise_state, set_noise_state
 from scalian_exp.distributed import ranks
 from scalian_exp.folders import LAST
@@ -32,7 +32,7 @@ class StepCheckpoints(Checkpoint):
 
     def __init__(self, folder: Path, announce: Callable[..., None], every_minutes: PositiveFloat | None = 10):
         self.folder, self.announce, self.every_minutes = Path(folder), announce, every_minutes
-        self.interruption = Interruption()
+        self.signals = DelayedSignals()
         self.saved_at, self.saved_batch = time.monotonic(), -1
         self.resumed: dict[str, Any] = {}
         """state of the interrupted epoch in the checkpoint from which the training resumes"""
@@ -57,7 +57,7 @@ class StepCheckpoints(Checkpoint):
 
     def on_train_start(self, trainer: Any, task: Any) -> None:
         """Install the signal handlers, and continue an interrupted epoch or begin the next."""
-        self.interruption.take()
+        self.signals.take()
         self.saved_at = time.monotonic()
         if trainer.ckpt_path is None:
             return
@@ -81,12 +81,12 @@ class StepCheckpoints(Checkpoint):
 
     def on_train_batch_start(self, trainer: Any, task: Any, batch: Any, batch_idx: int) -> None:
         """Delay signals from now on."""
-        self.interruption.stepping = True
+        self.signals.stepping = True
 
     def on_train_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save and stop if due, unless a validation or the end of the epoch follows."""
         if position.last_batch(trainer) or position.validation_due(trainer):
-            self.interruption.stepping = False
+            self.signals.stepping = False
         else:
             self.between_steps(trainer, task)
 
@@ -102,30 +102,30 @@ class StepCheckpoints(Checkpoint):
         Raises:
             KeyboardInterrupt: in all processes, once everything has been saved.
         """
-        signal, ends = self.interruption.received, position.ends_here(trainer)
+        signal, ends = self.signals.received, position.ends_here(trainer)
         late = self.every_minutes is not None and time.monotonic() > self.saved_at + 60 * self.every_minutes
         stops, late = (ranks.in_any(flag, task.device) for flag in (signal is not None, late))
         if (stops or ends or late) and self.saved_batch != trainer.fit_loop.total_batch_idx:
             trainer.save_checkpoint(self.folder / LAST)
             self.saved_at, self.saved_batch = time.monotonic(), trainer.fit_loop.total_batch_idx
         if ends:
-            self.interruption.stepping = False
+            self.signals.stepping = False
             for callback in trainer.checkpoint_callbacks:
                 if isinstance(callback, ModelCheckpoint) and callback.monitor is None:
                     callback._last_global_step_saved = trainer.global_step  # not saved as a complete epoch
         if stops:
-            self.interruption.stepping = False
-            self.interruption.act(signal)
+            self.signals.stepping = False
+            self.signals.act(signal)
 
     def on_train_end(self, trainer: Any, task: Any) -> None:
         """Restore the signal handlers, and count an unfinished epoch as begun."""
-        self.interruption.release()
+        self.signals.release()
         if not position.last_batch(trainer):
             position.count_as_begun(trainer)
 
     def on_exception(self, trainer: Any, task: Any, exception: BaseException) -> None:
         """Restore the signal handlers, and announce an interruption."""
-        self.interruption.release()
+        self.signals.release()
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
             provenance = next(callback for callback in trainer.callbacks if hasattr(callback, "config"))
             saved = self.saved_batch == trainer.fit_loop.total_batch_idx

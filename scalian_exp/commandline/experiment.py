@@ -14,9 +14,9 @@ from scalian_exp.commandline.app import not_there, sentence
 from scalian_exp.commandline.shell import command, word
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.checks import check_parts, check_plain, resolved
-from scalian_exp.vocabulary.choices import check_choices
 from scalian_exp.vocabulary.facts import AUTO
 from scalian_exp.vocabulary.grammar import quote_texts
+from scalian_exp.vocabulary.optimisation_checks import check_optimisation
 from scalian_exp.vocabulary.options import CONFIGS
 
 
@@ -40,14 +40,14 @@ def checked(config: DictConfig) -> dict[str, Any]:
         Refusal: if the experiment can't work.
     """
     check_parts(config)
-    check_choices(config)
-    plain = with_found(config, resolved(config))
+    check_optimisation(config)
+    plain = with_inferred(config, resolved(config))
     check_plain(plain)
     check_judges(plain["callbacks"], overrides_of_data())
     return plain
 
 
-def with_found(config: DictConfig, plain: dict[str, Any]) -> dict[str, Any]:
+def with_inferred(config: DictConfig, plain: dict[str, Any]) -> dict[str, Any]:
     """Return the resolved config with values of the data set that are `auto` read from its files.
 
     Values of the model that refer to them are updated too.
@@ -55,15 +55,15 @@ def with_found(config: DictConfig, plain: dict[str, Any]) -> dict[str, Any]:
     Raises:
         Refusal: if the files can't be read.
     """
-    found = found_in_files(plain["dataset"])
-    if not found:
+    inferred = inferred_from_files(plain["dataset"])
+    if not inferred:
         return plain
     with open_dict(config):  # some values may be new keys
-        merged: Any = OmegaConf.merge(config, {"dataset": found})
+        merged: Any = OmegaConf.merge(config, {"dataset": inferred})
     return resolved(merged)
 
 
-def found_in_files(dataset: dict[str, Any]) -> dict[str, Any]:
+def inferred_from_files(dataset: dict[str, Any]) -> dict[str, Any]:
     """Read the values of a data set that are `auto` from its files, and return them by name.
 
     Raises:
@@ -73,8 +73,8 @@ def found_in_files(dataset: dict[str, Any]) -> dict[str, Any]:
         return {}
     from scalian_exp.build import located
 
-    find = getattr(located(dataset["_target_"]), "found", None)
-    return find(dataset) if callable(find) else {}
+    infer = getattr(located(dataset["_target_"]), "infer", None)
+    return infer(dataset) if callable(infer) else {}
 
 
 def overrides_of_data() -> list[str]:

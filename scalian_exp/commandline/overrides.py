@@ -72,8 +72,8 @@ def each_for_its_job(arguments: list[str]) -> list[str]:
     parsed = {argument: override for argument in arguments if (override := read(argument))}
     if not any(override.is_sweep_override() and files(override.key_or_group) for override in parsed.values()):
         return arguments
-    plain = {o.input_line for o in parsed.values() if o.type == OverrideType.CHANGE and not o.is_sweep_override()}
-    return [one_valued(parsed[a]) if a in plain and OF_OPTIONS.match(a) else a for a in arguments]
+    values = {o.input_line for o in parsed.values() if o.type == OverrideType.CHANGE and not o.is_sweep_override()}
+    return [one_valued(parsed[a]) if a in values and OF_OPTIONS.match(a) else a for a in arguments]
 
 
 def one_valued(single: Override) -> str:

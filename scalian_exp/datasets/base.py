@@ -82,7 +82,7 @@ class Data(pl.LightningDataModule):
         """Fingerprint of data that may change between runs, stored in checkpoints; see identity.py. Set by `setup`."""
 
     @classmethod
-    def found(cls, node: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003
+    def infer(cls, node: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003
         """Infer from the data's files every config value that is `auto`, and any that depend on it: name → value.
 
         Called once per run before anything is built, because models may refer to these values.

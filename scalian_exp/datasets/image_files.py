@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from scalian_exp.datasets.palettes import restore_palette
+from scalian_exp.datasets.pillow_palettes import restore_palette
 from scalian_exp.refusal import Refusal
 
 Fit = Literal["crop", "resize", "pad"]

@@ -47,12 +47,12 @@ class RatingsCSV(Ratings):
             )
         node: dict[str, Any] = {"root": root, "levels": levels, "continuous": continuous}
         if levels == "auto":
-            node |= self.found(node)
+            node |= self.infer(node)
         self.continuous: bool = node["continuous"]
         super().__init__(users, items, node["levels"], *args, **kwargs)
 
     @classmethod
-    def found(cls, node: Mapping[str, Any]) -> dict[str, Any]:
+    def infer(cls, node: Mapping[str, Any]) -> dict[str, Any]:
         """Infer `levels` from the file if they are auto, and whether ratings between them are possible."""
         if node["levels"] != "auto":
             return {}

@@ -132,7 +132,7 @@ class AnnealedImportanceSampling:
             data: visible states (N, visible) where the chains of the reverse runs start, repeated if they are too few;
                 without them there are no reverse runs, which take as long as the forward ones.
         """
-        rbm, betas = centred.plain(), self.temperatures()
+        rbm, betas = centred.uncentred(), self.temperatures()
         rates = rbm.visible.bias(rbm.visible_mean)
         of_base = rbm.visible.cumulant(rates) + rbm.hidden.cumulant(torch.zeros_like(rbm.hidden_bias))
         of_base = of_base + of_offsets(centred, rbm)
@@ -185,7 +185,7 @@ def of_offsets(centred: RBM, plain: RBM) -> Tensor:
 @torch.no_grad()
 def exact_log_partition(centred: RBM) -> LogPartition:
     """Compute log Z by summing over all 2^hidden states of binary hidden units."""
-    rbm = centred.plain().double()
+    rbm = centred.uncentred().double()
     size = len(rbm.hidden_bias)
     parts = []
     for numbers in torch.arange(2**size, device=rbm.weight.device).split(2**12):

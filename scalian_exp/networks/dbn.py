@@ -193,7 +193,7 @@ class DeepBeliefNetwork(nn.Module):
     def downwards(self, layer: int) -> Dense:
         """Return the dense layer from the units above RBM number `layer` to those below it."""
         rbm = self.rbms[layer]
-        return Dense(rbm.weight.detach().T, rbm.plain_biases()[0])
+        return Dense(rbm.weight.detach().T, rbm.uncentred_biases()[0])
 
     def filters(self, layer: int) -> Tensor:
         """Return how much each hidden unit of a layer adds to each pixel, (hidden[layer], C, H, W), of any range.
@@ -208,7 +208,7 @@ class DeepBeliefNetwork(nn.Module):
 
     def dense_layers(self) -> list[tuple[Dense, Dense]]:
         """Return the dense layers up and down through each RBM, without offsets, to initialise other networks with."""
-        up = [Dense(rbm.weight.detach(), rbm.plain_biases()[1]) for rbm in self.rbms]
+        up = [Dense(rbm.weight.detach(), rbm.uncentred_biases()[1]) for rbm in self.rbms]
         weight = up[0].weight / self.pixel_scale  # takes pixels that are not standardised
         up[0] = Dense(weight, up[0].bias - weight @ self.pixel_mean)
         return [(dense, self.downwards(layer)) for layer, dense in enumerate(up)]

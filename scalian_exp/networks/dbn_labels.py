@@ -47,7 +47,7 @@ class LabelledDBN(DeepBeliefNetwork):
         """Give the downward pass weights of its own, initialised with those of the upward pass."""
         for rbm, linear in zip(self.rbms[:-1], self.generative, strict=True):
             linear.weight.copy_(rbm.weight.T)
-            linear.bias.copy_(rbm.plain_biases()[0])
+            linear.bias.copy_(rbm.uncentred_biases()[0])
         self.untied.fill_(True)
 
     def input_below(self, layer: int, h: Tensor) -> Tensor:

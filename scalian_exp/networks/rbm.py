@@ -123,14 +123,14 @@ class RBM(nn.Module):
         self.visible_bias.add_(shift @ self.weight)
 
     @torch.no_grad()
-    def plain_biases(self) -> tuple[Tensor, Tensor]:
+    def uncentred_biases(self) -> tuple[Tensor, Tensor]:
         """Return visible and hidden biases of the same distribution without offsets."""
         return biases_without_offsets(
             self.weight, self.visible_bias, self.hidden_bias, self.visible_offset, self.hidden_offset
         )
 
     @torch.no_grad()
-    def plain(self) -> "RBM":
+    def uncentred(self) -> "RBM":
         """Return an RBM of the same distribution without offsets."""
         hidden, visible = self.weight.shape
         rbm = RBM(visible, hidden, self.visible, self.hidden).to(self.weight)

@@ -21,7 +21,7 @@ CHANGEABLE_GROUPS = ("trainer.", "callbacks.", "logger.")
 CHANGEABLE = {"test", "compile", "cuda_graphs"}
 """what may change in a resumed run; not an optimizer's values, as the checkpoint would restore the old ones anyway"""
 MISSING = object()
-ROOT = "dataset.root"
+DATASET_ROOT = "dataset.root"
 """where the data lies, which may have been moved"""
 
 
@@ -46,7 +46,7 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
         folders.check_links(folder.parent)
     for override in parsed:
         key = override.key_or_group
-        if key in ("resume", "trust", ROOT):
+        if key in ("resume", "trust", DATASET_ROOT):
             continue
         if override.type != OverrideType.CHANGE or not (key in CHANGEABLE or key.startswith(CHANGEABLE_GROUPS)):
             raise Refusal(
@@ -64,7 +64,7 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     check_study(folder.parent, trust)
     if trust:
         plain["trust"] = [*trust]
-    if moved := [argument for argument in spelt if argument.startswith(f"{ROOT}=")]:
+    if moved := [argument for argument in spelt if argument.startswith(f"{DATASET_ROOT}=")]:
         find_data_at(plain["dataset"], text_of(moved[-1]))
     check_plain(plain)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

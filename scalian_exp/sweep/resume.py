@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from scalian_exp.commandline.experiment import with_found
+from scalian_exp.commandline.experiment import with_inferred
 from scalian_exp.commandline.overrides import each_for_its_job
 from scalian_exp.commandline.shell import command_to_resume
 from scalian_exp.files import read_text, read_yaml
@@ -19,7 +19,7 @@ from scalian_exp.vocabulary.grammar import literal, quote_texts, read, text_of
 
 FLAGS = ("-m", "--multirun")
 KEY = "sweep.resume"
-ROOT, MOVED = "dataset.root", "hydra.callbacks.jobs.root"
+DATASET_ROOT, MOVED = "dataset.root", "hydra.callbacks.jobs.root"
 """the override that says where the data is, and the one that passes its new place on to the jobs without changing the
 names of their folders"""
 OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.callbacks.jobs.resume", MOVED)
@@ -45,12 +45,14 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
     task, hydras = started_with(folder)
     check_links(folder)
     new = [override for override in again if key_of(override).startswith("hydra")]
-    moved = [override for override in again if key_of(override) == ROOT and override not in task]
-    before = [override for override in task if moved and key_of(override) == ROOT]
+    moved = [override for override in again if key_of(override) == DATASET_ROOT and override not in task]
+    before = [override for override in task if moved and key_of(override) == DATASET_ROOT]
     if any(sweeps(override) for override in [*moved, *before]):
-        raise Refusal(f"The sweep in {folder} varies {ROOT}; resume its jobs one by one, with {ROOT}=… each.")
+        raise Refusal(
+            f"The sweep in {folder} varies {DATASET_ROOT}; resume its jobs one by one, with {DATASET_ROOT}=… each."
+        )
     own, then = (
-        each_for_its_job([override for override in overrides if not (moved and key_of(override) == ROOT)])
+        each_for_its_job([override for override in overrides if not (moved and key_of(override) == DATASET_ROOT)])
         for overrides in ([override for override in again if override not in new], task)
     )
     if own and sorted(own) != sorted(then):
@@ -104,7 +106,7 @@ def command_to_go_on(folder: Path) -> str:
         return command_to_resume(folder, KEY)
     task, hydras = started_with(folder)
     kept = [override for override in hydras if key_of(override) not in OF_THE_START]
-    data = [f"{ROOT}={literal(text_of(override))}" for override in hydras if key_of(override) == MOVED]
+    data = [f"{DATASET_ROOT}={literal(text_of(override))}" for override in hydras if key_of(override) == MOVED]
     return command_to_resume(folder, KEY, [*to_be_repeated(folder, task, kept), *data])
 
 
@@ -134,7 +136,7 @@ def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
         composed = compose(config_name, read_overrides(job))
         now = resolved(composed)
         if objection_to_target("dataset", now["dataset"]["_target_"], modules(trust)) is None:  # asks its class
-            now = with_found(composed, now)
+            now = with_inferred(composed, now)
         now.pop("trust", None)  # runs don't store what is trusted
         before = in_todays_words(read_config(job, training=True), now)
         if "root" in now["dataset"] and "root" in before["dataset"]:

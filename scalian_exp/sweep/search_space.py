@@ -35,10 +35,12 @@ def distribution_of(override: Override) -> Any:
         start, stop, step = value.start, value.stop, value.step
         if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int):
             return IntDistribution(start, stop - 1, step=step)
-    return CategoricalDistribution([plain(x) for x in override.sweep_iterator(transformer=Transformer.encode)])
+    return CategoricalDistribution(
+        [stored_by_optuna(x) for x in override.sweep_iterator(transformer=Transformer.encode)]
+    )
 
 
-def plain(value: Any) -> Any:
+def stored_by_optuna(value: Any) -> Any:
     """Return a choice in the form that Optuna stores: quoted strings and lists as they are written."""
     return value if isinstance(value, str | int | float | bool) and not isinstance(value, QuotedString) else str(value)
 

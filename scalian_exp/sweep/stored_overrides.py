@@ -101,13 +101,13 @@ def values_of(override: Override) -> Iterator[Any]:
     if override.is_interval_sweep() or override.value_type == ValueType.GLOB_CHOICE_SWEEP:
         return
     if not override.is_sweep_override():
-        yield plain(override.value())
+        yield without_parser_types(override.value())
         return
     for text in override.sweep_string_iterator():
         given = read(f"{override.key_or_group}={text}")
-        yield text if given is None or given.is_sweep_override() else plain(given.value())
+        yield text if given is None or given.is_sweep_override() else without_parser_types(given.value())
 
 
-def plain(value: Any) -> Any:
+def without_parser_types(value: Any) -> Any:
     """Return a value with the parser's own kinds of strings turned into plain ones."""
     return value if is_number(value) or isinstance(value, list | dict) else str(value)

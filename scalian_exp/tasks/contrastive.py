@@ -13,7 +13,7 @@ from scalian_exp.distributed import ranks
 from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.figures.filters import filter_grid
 from scalian_exp.figures.grids import image_grid, rows_of_images
-from scalian_exp.losses.contrastive import ContrastiveLoss
+from scalian_exp.losses.contrastive_divergence import ContrastiveLoss
 from scalian_exp.metrics.ais import AnnealedImportanceSampling
 from scalian_exp.metrics.pseudo_likelihood import pseudo_likelihood
 from scalian_exp.networks.units import Bernoulli

@@ -50,10 +50,10 @@ def quote_texts(arguments: list[str], is_text: Callable[[str], bool] = is_path) 
     result = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        plain = key.lstrip("+")
-        if equals and is_path(plain) and not value.strip():
-            raise Refusal(f"{plain}= has no path after it; give one (. is this folder), or leave {plain}= out.")
-        result.append(f"{key}={as_text(value, several)}" if equals and is_text(plain) else argument)
+        name = key.lstrip("+")
+        if equals and is_path(name) and not value.strip():
+            raise Refusal(f"{name}= has no path after it; give one (. is this folder), or leave {name}= out.")
+        result.append(f"{key}={as_text(value, several)}" if equals and is_text(name) else argument)
     return result
 
 

@@ -8,6 +8,7 @@ MOVED = {
     "scalian_exp.datasets.small.FakeImages": "scalian_exp.datasets.fake.FakeImages",
     "scalian_exp.datasets.small": "scalian_exp.datasets.bundled",
     "scalian_exp.datasets.fake_masks": "scalian_exp.datasets.fake",
+    "scalian_exp.losses.contrastive": "scalian_exp.losses.contrastive_divergence",
     "scalian_exp.networks.backbones": "scalian_exp.networks.parts.backbones",
     "scalian_exp.networks.layers": "scalian_exp.networks.parts.layers",
     "scalian_exp.sweeps.Jobs": "scalian_exp.sweep.jobs.JobLifecycle",

@@ -9,7 +9,7 @@ from tools import composed, sentence, tiny
 
 from scalian_exp.build import build
 from scalian_exp.checkpoint import load
-from scalian_exp.commandline.experiment import with_found
+from scalian_exp.commandline.experiment import with_inferred
 from scalian_exp.datasets.ratings_csv import FakeRatings, RatingsCSV
 from scalian_exp.networks.rating_rbm import level_counts, nearest
 from scalian_exp.refusal import Refusal
@@ -132,7 +132,7 @@ def test_levels_are_inferred_from_the_file(tmp_path: Path) -> None:
     scored = data.splits["test"].target[data.splits["test"].target > 0] - data.shift
     assert len(scored.unique()) > 12
     config = composed("model=rbm_cf", "dataset=ratings_csv", f"dataset.root={jester}", "dataset.levels=auto")
-    plain = with_found(config, resolved(config))
+    plain = with_inferred(config, resolved(config))
     assert plain["dataset"]["continuous"] is True
     assert plain["dataset"]["levels"] == plain["model"]["levels"] == plain["model"]["network"]["levels"] == data.scale
     (jester / "ratings.csv").write_text("user,item,rating\n1,2,3\n1,3,good\n")

@@ -8,7 +8,7 @@ import torch
 from small_networks import all_states, arbitrary_rbm
 from torch import Tensor
 
-from scalian_exp.losses.contrastive import ContrastiveDivergence, PersistentCD
+from scalian_exp.losses.contrastive_divergence import ContrastiveDivergence, PersistentCD
 from scalian_exp.metrics.ais import AnnealedImportanceSampling, LogPartition, anneal, exact_log_partition, log_mean
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli, Gaussian

@@ -16,7 +16,7 @@ OWN = "own"
 """the option that leaves the choice to the model or the experiment"""
 
 
-def check_choices(config: DictConfig) -> None:
+def check_optimisation(config: DictConfig) -> None:
     """Check the choices of `model/optimizer` and `model/schedule`.
 
     Raises:
@@ -27,6 +27,7 @@ def check_choices(config: DictConfig) -> None:
     chosen = dict(HydraConfig.get().runtime.choices)
     model, experiment = chosen["model"], chosen.get("experiment")
     given = {override.key_or_group for override in task_overrides()}
+    check_line_search(config, model)
     for part in ("optimizer", "schedule"):
         option = chosen.get(f"model/{part}") or OWN
         if option == OWN:
@@ -50,9 +51,16 @@ def check_suits(config: DictConfig, part: str, model: str, choice: str) -> None:
     takes = signature(config.model._target_)
     if takes and not takes.open and part not in takes.parameters:
         raise Refusal(f"model={model} takes no {part} ({config.model._target_}), so it can't take {choice}.")
+
+
+def check_line_search(config: DictConfig, model: str) -> None:
+    """Check that a model whose task takes single steps isn't trained by an optimizer that searches along a line."""
     target = str((config.model.get("optimizer") or {}).get("_target_", ""))
     if target.endswith(".LBFGS") and config.model.get("fits", {}).get("task") == "adversarial":
-        raise Refusal(f"model={model} takes single steps, while L-BFGS searches along a line: no {choice}.")
+        raise Refusal(
+            f"model={model} takes single steps, while L-BFGS searches along a line; choose another optimizer, such as "
+            "model/optimizer=adam, or leave it out."
+        )
 
 
 def tell_own_values(chosen: Any, usual: dict[str, Any], own: dict[str, Any], choice: str, model: str) -> None:

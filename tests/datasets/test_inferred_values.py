@@ -24,10 +24,10 @@ class Marks(RatingsCSV):
     """School marks."""
 
     @classmethod
-    def found(cls, node):
+    def infer(cls, node):
         with (Path(node["root"]) / "asked").open("a") as file:
             file.write("once\\n")
-        return super().found(node)
+        return super().infer(node)
 '''
 
 

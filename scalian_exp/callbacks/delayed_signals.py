@@ -9,7 +9,7 @@ ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SI
 """Ctrl-C, a request to terminate, and the signals with which SLURM and submitit announce that a job is preempted"""
 
 
-class Interruption:
+class DelayedSignals:
     """Handlers for the signals that end a training, from `take` to `release`.
 
     During a step a signal is only noted in `received`; a second one, or one at any other time, takes effect at once.
