@@ -48,7 +48,7 @@ class StepCheckpoints(Checkpoint):
         checkpoint["scalian_exp"]["epoch"] = {
             "noise": {name: states.cpu() for name, states in noise.items()},  # a row for each process
             "means": task.train_means.state_dict(),
-            "gradients": {name: ranks.mean(p.grad) for name, p in waiting if p.grad is not None},
+            "gradients": {name: ranks.gather_rows(p.grad[None]).cpu() for name, p in waiting if p.grad is not None},
         }
 
     def on_load_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
@@ -74,7 +74,8 @@ class StepCheckpoints(Checkpoint):
                 callback.on_epoch_resumed(trainer, task)
         task.train_means.load_state_dict(self.resumed["means"], task.device)
         for name, gradient in self.resumed["gradients"].items():
-            task.get_parameter(name).grad = gradient.to(task.device)
+            parameter = task.get_parameter(name)
+            parameter.grad = ranks.own_row(gradient, parameter.dim()).to(parameter.device)
         noise = self.resumed["noise"]
         if len(noise["torch"]) == ranks.size():  # else it starts again, as others draw more or less
             set_noise_state({name: states[ranks.rank()] for name, states in noise.items()}, task.device)

@@ -67,3 +67,14 @@ def gather_rows(share: Tensor) -> Tensor:
     parts = [torch.empty_like(padded) for _ in counts]
     dist.all_gather(parts, padded)
     return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
+
+
+def own_row(rows: Tensor, dimensions: int) -> Tensor:
+    """Return this process's row of a tensor to which each process has given one; their mean if their number changed.
+
+    Args:
+        rows: one row for each process, or a single one without an axis for it, as earlier versions stored.
+        dimensions: number of dimensions of a row.
+    """
+    rows = rows if rows.dim() > dimensions else rows[None]
+    return rows[rank()] if len(rows) == size() else rows.mean(0)

@@ -39,12 +39,12 @@ class Means:
         self.totals, self.count = None, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the values accumulated so far, the same in all processes."""
-        totals = None if self.totals is None else ranks.mean(self.totals)
+        """Return the values accumulated so far, with a row of totals for each process."""
+        totals = None if self.totals is None else ranks.gather_rows(self.totals[None])
         return {"names": self.names, "totals": totals, "count": self.count}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Restore the values of a state dict."""
         totals = state["totals"]
-        self.names, self.totals = list(state["names"]), None if totals is None else totals.to(device)
+        self.names, self.totals = list(state["names"]), None if totals is None else ranks.own_row(totals, 1).to(device)
         self.count = state["count"]

@@ -5,6 +5,7 @@ import torch
 from tools import tiny
 
 from scalian_exp.build import build_task
+from scalian_exp.distributed import ranks
 from scalian_exp.metrics.latents import ActiveUnits
 from scalian_exp.metrics.means import Means
 
@@ -18,6 +19,19 @@ def test_means_weight_batches_by_their_size() -> None:
     assert means.compute() == {}
     means.update({"a": torch.tensor(7.0), "b": torch.tensor(0.0)}, 2)
     assert float(means.compute()["a"]) == 7.0
+
+
+def test_means_go_on_from_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process with its own totals; with the mean of all where their number has changed."""
+    rows = {"names": ["a"], "totals": torch.tensor([[6.0], [2.0]]), "count": 2}
+    for size, rank, value in [(1, 0, 2.0), (2, 0, 3.0), (2, 1, 1.0)]:
+        monkeypatch.setattr(ranks, "size", lambda size=size: size)
+        monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
+        means = Means()
+        means.load_state_dict(rows, torch.device("cpu"))
+        assert float(means.totals / means.count) == value
+    means.load_state_dict({**rows, "totals": torch.tensor([8.0])}, torch.device("cpu"))  # of an earlier version
+    assert float(means.totals / means.count) == 4.0
 
 
 def test_means_without_batches_are_empty() -> None:

@@ -1,0 +1,44 @@
+"""Two processes that are interrupted inside an epoch go on there, to the bit."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from test_inside_epochs import assert_same, failing
+from tools import tiny
+
+from scalian_exp.run import processes
+from scalian_exp.run.resume import resumed
+
+MODELS = {
+    "plain": ["autoencoder"],
+    "noise": ["vae"],
+    "dropout, batch norm and augmentation": ["unet", "model.network.dropout=0.5", "dataset/augmentation=[flip]"],
+    "chains": ["rbm", "loss=persistent_cd", "loss.chains=4", "model.network.hidden=[4]"],
+    "accumulation": ["autoencoder", "trainer.accumulate_grad_batches=3"],
+    "the second layer": ["dbn", "model.network.hidden=[4,4]", "model.epochs_per_layer=1"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kind", MODELS)
+def test_two_processes_go_on_inside_an_epoch(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A signal ends the first epoch after two of its batches, trainer.max_steps the second after a step."""
+    model, *overrides = MODELS[kind]
+    curves = ["logger=csv", "trainer.log_every_n_steps=1"]
+    two = ["trainer/accelerator=ddp_cpu", "trainer.max_epochs=2", "dataset.batch_size=8", *curves]
+    config = tiny(model, *overrides, *two)
+    whole = processes.launch(config, tmp_path / "whole")
+    steps = whole["steps"] // 2
+    batches = steps * config["trainer"]["accumulate_grad_batches"]
+    assert batches >= 5
+    with pytest.raises(SystemExit) as stop:
+        processes.launch(failing(config, 2, signal.SIGTERM), tmp_path / "parts")
+    assert stop.value.code == 130
+    assert f"0 of 2 epochs and 2 of {batches} batches of the next are kept" in capfd.readouterr().out
+    config["trainer"]["max_steps"] = steps + 1
+    cut = processes.launch(config, tmp_path / "parts")
+    assert (cut["steps"], cut["epochs"]) == (steps + 1, 1)
+    processes.launch(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_steps=-1"]))
+    assert_same(tmp_path / "whole", tmp_path / "parts")
