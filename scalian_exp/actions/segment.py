@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from scipy.ndimage import find_objects, label
 from torch import Tensor
 
 from scalian_exp.actions.action import Action, data_of, prepared, save_figure
-from scalian_exp.actions.bands import counts, likeliest, painted_over, pixels, resized, unit
+from scalian_exp.actions.bands import counts, likeliest, painted_over, pixels, resized, spans, tent, unit
 from scalian_exp.batches import called
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.datasets.image_files import WHITE, chosen, opened, seen
@@ -25,10 +26,10 @@ from scalian_exp.memory import amount
 from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 
-LARGEST = 700_000_000
-"""Most bytes held at once for all pixels that the network sees, unless twice a training image's bytes are more.
+LARGEST = 500_000_000
+"""Most bytes held at once for the pixels that the network sees, unless twice a training image's bytes are more.
 
-With the image of 6000×4000 pixels and all imports, 1.8 GB at scale=1 and 4 classes, and 1.5 GB at the default scale.
+With all imports and an image of 6000×4000 pixels, which take 0.9 GB, this stays below 1.5 GB.
 """
 CRF_BYTES, CRF_BYTES_PER_CLASS = 550, 19
 """Bytes that the CRF needs per pixel, measured on photos; noise needs up to half as much again."""
@@ -94,6 +95,7 @@ class Segment(Action):
             sizes = ["×".join(map(str, image.shape[-2:])) for image in (seen, x)]
             print("The network sees the image at {} of its {} pixels; scale=1 is its original size.".format(*sizes))
         mask = self.mask(model, seen, *x.shape[-2:])
+        del seen  # which may be larger than all that follows
         task, names = model.task, model.task.class_names
         classes = colours(task.num_classes, task.palette)
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,13 +135,17 @@ class Segment(Action):
         alike = min if model.config["dataset"].get("fit") == "pad" else max
         factor = self.scale or alike(trained[0] / height, trained[1] / width)
         size = (max(1, round(height * factor)), max(1, round(width * factor)))
-        each = bytes_each(model.task.num_classes, model.task.crf is not None)
-        most = max(LARGEST, 2 * trained[0] * trained[1] * each)
-        if (needed := size[0] * size[1] * each) > most:
+        crf, classes = model.task.crf is not None, model.task.num_classes
+        most = max(LARGEST, 2 * self.bytes_for(classes, crf, *trained))
+        needed = self.bytes_for(classes, crf, *size)
+        if size != (height, width):  # then the image is held in single precision, while it is resized at both heights
+            row = 4 * x.shape[1] * size[1]
+            needed = row * size[0] + max(needed, row * height)
+        if needed > most:
             raise Refusal(
-                f"The network would see {size[0]}×{size[1]} pixels, whose probabilities of {model.task.num_classes} "
-                f"classes{' and CRF' * (model.task.crf is not None)} take {amount(needed)}, but at most "
-                f"{amount(most)} are allowed; take a smaller scale."
+                f"The network would see {size[0]}×{size[1]} pixels, which with probabilities of {classes} classes"
+                f"{' and CRF' * crf} take {amount(needed)}, but at most {amount(most)} are allowed; take a smaller "
+                f"scale{' or tile_size' * (not crf)}."
             )
         if height * width > LARGEST_IMAGE:
             raise Refusal(f"The image has {height}×{width} pixels, more than memory may hold; take a smaller image.")
@@ -147,44 +153,35 @@ class Segment(Action):
 
     def mask(self, model: Loaded, x: Tensor, height: int, width: int) -> Tensor:
         """Return the likeliest class of every pixel, uint8 (height, width), of an image as the network sees it."""
-        probabilities = self.probabilities(model, x)
+        parts = self.probabilities(model, x)
         if model.task.crf is not None:  # its extents are in pixels of training images
-            probabilities = model.task.crf(probabilities.clamp_min(1e-9).log(), unit(x))
-        return likeliest(probabilities, height, width).cpu()
+            parts = iter([model.task.crf(torch.cat([*parts], 2).clamp_min(1e-9).log(), unit(x))])
+        return likeliest(parts, x.shape[-2], height, width).cpu()
 
-    def probabilities(self, model: Loaded, x: Tensor) -> Tensor:
-        """Return class probabilities (1, K, H, W), averaged where tiles overlap, with less weight near their edges."""
+    def probabilities(self, model: Loaded, x: Tensor) -> Iterator[Tensor]:
+        """Yield class probabilities (1, K, h, W) of bands of rows, which together make up the image, from the top.
+
+        They are averaged where tiles overlap, with less weight near their edges.
+        """
         height, width = x.shape[-2:]
-        total = torch.zeros(1, model.task.num_classes, height, width, device=x.device)
-        weights = torch.zeros(1, 1, height, width, device=x.device)
-        for rows in spans(height, self.tile_size, self.overlap):
+        rows = [*spans(height, self.tile_size, self.overlap)]
+        total = torch.zeros(1, model.task.num_classes + 1, rows[0].stop, width, device=x.device)  # the last: weights
+        for band, following in pairwise([*rows, slice(height, height)]):
             for columns in spans(width, self.tile_size, self.overlap):
-                tile = x[..., rows, columns]
+                tile = x[..., band, columns]
                 weight = torch.outer(tent(tile.shape[-2]), tent(tile.shape[-1])).to(x.device)
                 logits = model.task.logits(unit(tile).to(model.task.dtype)).float()
-                total[..., rows, columns] += weight * F.softmax(logits, 1)
-                weights[..., rows, columns] += weight
-        return total.div_(weights)
+                total[:, :-1, :, columns] += weight * F.softmax(logits, 1)
+                total[:, -1, :, columns] += weight
+            complete = following.start - band.start  # rows that no later tile reaches
+            yield total[:, :-1, :complete].div_(total[:, -1:, :complete])
+            total = F.pad(total[:, :, complete:], (0, 0, 0, following.stop - band.stop))
 
-
-def bytes_each(classes: int, crf: bool) -> int:
-    """Return the bytes per pixel: for its probabilities, the sum of its weights, and the CRF."""
-    return 4 * (classes + 1) + crf * (CRF_BYTES + CRF_BYTES_PER_CLASS * classes)
-
-
-def spans(side: int, size: int, overlap: float) -> Iterator[slice]:
-    """Yield evenly spread slices of at most `size` pixels that cover a side and overlap by at least this fraction."""
-    size = min(size, side)
-    step = max(1, int(size * (1 - overlap)))
-    count = 1 + -(-(side - size) // step)
-    for start in np.linspace(0, side - size, count).round().astype(int).tolist():
-        yield slice(start, start + size)
-
-
-def tent(size: int) -> Tensor:
-    """Return weights (size,) that are 1 at both edges and grow linearly to the middle."""
-    places = torch.arange(size)
-    return torch.minimum(places, size - 1 - places).float() + 1
+    def bytes_for(self, classes: int, crf: bool, height: int, width: int) -> int:
+        """Return the bytes for the probabilities and weights of an image: of all rows for a CRF, else of a few."""
+        if crf:
+            return height * width * (4 * (classes + 1) + CRF_BYTES + CRF_BYTES_PER_CLASS * classes)
+        return 2 * min(height, self.tile_size) * width * 4 * (classes + 1)  # those of a row of tiles, and a copy
 
 
 def save_boxes(regions: list[Box], names: list[str] | None, file: Path) -> Path:

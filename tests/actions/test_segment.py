@@ -18,8 +18,9 @@ from torch.utils._pytree import tree_leaves
 
 from scalian_exp.actions import bands, segment
 from scalian_exp.actions.action import examples
+from scalian_exp.actions.bands import spans
 from scalian_exp.actions.export import Export
-from scalian_exp.actions.segment import Segment, boxes, spans
+from scalian_exp.actions.segment import Segment, boxes
 from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
@@ -85,8 +86,11 @@ def test_a_scale_beyond_memory_is_refused(run: Path, tmp_path: Path) -> None:
     ("classes", "crf", "scale", "refused"),
     [
         (4, False, 1.0, None),
-        (11, False, 1.0, r"4000×6000 pixels, .* of 11 classes take 1\.15 GB of memory, but at most 700 MB"),
-        (4, True, 1.0, r"4000×6000 pixels, whose probabilities of 4 classes and CRF take 15\.5 GB of memory"),
+        (11, False, 1.0, None),
+        (11, False, 1.5, r"6000×9000 pixels, .* of 11 classes take 1\.[0-9]+ GB of memory, but at most 500 MB"),
+        (4, True, 1.0, r"4000×6000 pixels, which with probabilities of 4 classes and CRF take 15\.5 GB of memory"),
+        (4, False, 0.9, None),
+        (21, False, 1.0, r"21 classes take 541 MB of memory, .* take a smaller scale or tile_size\."),
         (11, True, None, None),
     ],
 )
@@ -99,7 +103,7 @@ def test_a_large_photo_is_processed_at_once_if_memory_allows(
     photo = torch.zeros(1, dtype=torch.uint8).expand(1, 3, 4000, 6000)  # of one byte
     if refused is None:
         scaled = Segment(scale=scale).scaled(model, photo)
-        assert tuple(scaled.shape[2:]) == ((40, 60) if scale is None else (4000, 6000))
+        assert tuple(scaled.shape[2:]) == ((40, 60) if scale is None else (4000 * scale, 6000 * scale))
     else:
         with pytest.raises(Refusal, match=refused):
             Segment(scale=scale).scaled(model, photo)
@@ -141,10 +145,36 @@ def test_a_crf_gets_the_scaled_image_and_images_are_fitted_inside_where_training
 def test_a_single_tile_equals_segmenting_at_once(run: Path) -> None:
     model, x = load(run), torch.rand(1, 3, 40, 48)
     with torch.no_grad():
-        at_once = Segment(tile_size=64).probabilities(model, x)
-        tiles = Segment(tile_size=24, overlap=0.5).probabilities(model, x)
+        (at_once,) = Segment(tile_size=64).probabilities(model, x)
+        tiles = torch.cat([*Segment(tile_size=24, overlap=0.5).probabilities(model, x)], 2)
         assert torch.allclose(at_once, torch.softmax(model.task.logits(x), 1), atol=1e-5)
     assert torch.allclose(tiles.sum(1), torch.ones(1, 40, 48), atol=1e-5)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.3, 0.9])
+def test_bands_of_tiles_give_what_all_tiles_at_once_give(run: Path, overlap: float) -> None:
+    """The sums over all tiles in one array, as one would write them without a thought of memory."""
+    model, x = load(run), torch.rand(1, 3, 53, 61)
+    total, weights = torch.zeros(4, 53, 61), torch.zeros(53, 61)
+    with torch.no_grad():
+        for rows in spans(53, 24, overlap):
+            for columns in spans(61, 24, overlap):
+                weight = torch.tensor([[min(i, 23 - i, 99) + 1.0] for i in range(24)])
+                weight = weight * weight.T
+                total[:, rows, columns] += weight * model.task.logits(x[..., rows, columns])[0].softmax(0)
+                weights[rows, columns] += weight
+        bands = [*Segment(tile_size=24, overlap=overlap).probabilities(model, x)]
+    assert len(bands) > 2
+    assert torch.allclose(torch.cat(bands, 2)[0], total / weights, atol=1e-6)
+
+
+@pytest.mark.parametrize("height", [7, 20, 21, 64])
+@pytest.mark.parametrize("heights", [[20], [1, 1, 5, 13], [3] * 6 + [2], [1] * 20])
+def test_bands_are_interpolated_as_the_whole_is(height: int, heights: list[int]) -> None:
+    whole = torch.rand(1, 5, 20, 9).softmax(1)
+    wanted = F.interpolate(whole, (height, 31), mode="bilinear")[0].argmax(0)
+    with patch.multiple(bands, BAND=100):
+        assert torch.equal(bands.likeliest(iter(whole.split(heights, 2)), 20, height, 31).long(), wanted)
 
 
 @pytest.mark.parametrize(("side", "size", "overlap"), [(100, 40, 0.25), (40, 40, 0.5), (30, 40, 0.5), (41, 40, 0.9)])
