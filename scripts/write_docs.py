@@ -24,12 +24,12 @@ DRAWN = re.compile(r"<!-- (floors|rooms) -->\n.*?<!-- end -->\n", re.DOTALL)
 FLOORS = (
     "scalian-train",
     "scalian-apply, scalian-report, the Python API; what happens around a sweep's jobs",
-    "what is done with runs; how one is made; how several are compared",
-    "training procedures; what happens beside them",
-    "what training needs of checkpoints, metrics and losses",
-    "networks, data, and how configs become objects",
-    "figures; what a command line may say; files and folders",
-    "what all of them share",
+    "using trained runs; making a run; comparing runs",
+    "training procedures; what happens during training",
+    "checkpoints and what they may load; metrics and losses",
+    "building objects from configs; networks, data, reading command lines",
+    "figures, schedules; checking command lines and configs; files and folders",
+    "what all floors share",
 )
 """one description for each floor of the package"""
 WITHOUT_COMMENT = {"_target_", "_partial_", "_recursive_"}

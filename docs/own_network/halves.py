@@ -1,4 +1,4 @@
-"""An autoencoder of one's own: two codes, one for each half of the image."""
+"""Example of your own autoencoder: two codes, one for each half of the image."""
 
 import torch
 from torch import Tensor, nn

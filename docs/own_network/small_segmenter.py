@@ -1,4 +1,4 @@
-"""A segmentation network of one's own: two poolings down, two upsamplings back, with skips."""
+"""Example of your own segmentation network: two poolings down, two upsamplings back, with skips."""
 
 import torch
 import torch.nn.functional as F

@@ -24,8 +24,8 @@ class Command(NamedTuple):
 
     @property
     def parts(self) -> list[str]:
-        """Program and arguments, with placeholders such as RUN and <name> filled in and comments left out."""
-        return shlex.split(re.sub(r"<[^>]*>|\bRUN\b", PLACEHOLDER, self.line), comments=True)
+        """Program and arguments, with placeholders such as RUN and FOLDER filled in and comments left out."""
+        return shlex.split(re.sub(r"<[^>]*>|\b(RUN|SWEEP|FOLDER)\b", PLACEHOLDER, self.line), comments=True)
 
 
 def commands(program: str) -> list[Command]:

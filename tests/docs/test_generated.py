@@ -25,9 +25,9 @@ def test_the_page_of_options_lists_every_option_and_key() -> None:
     for group in ("model", "dataset", "loss", "experiment", "action", "trainer", "callbacks"):
         for file in (ROOT / "configs" / group).glob("*.yaml"):
             assert f"### `{file.stem}`" in page
-    assert "| `loss.beta` | `1.0` | factor of the KL" in page
+    assert "| `loss.beta` | `1.0` | β, the factor of the KL" in page
     assert "| `model.network.latent_dim` | `20` |" in page
-    assert "| `count` | `64` | images |" in page
+    assert "| `count` | `64` | number of images |" in page
 
 
 def test_keys_defaults_and_comments_are_read_from_an_options_file(tmp_path: Path) -> None:

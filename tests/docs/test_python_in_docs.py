@@ -34,7 +34,7 @@ def test_python_blocks_run(page: str, trained: Path, tmp_path: Path, monkeypatch
     assert blocks
     names: dict[str, Any] = {}
     for block in blocks:
-        text = block.replace("RUN", str(trained / "images")).replace("<text run>", str(trained / "texts"))
+        text = block.replace("RUN", str(trained / "images")).replace("TEXTS", str(trained / "texts"))
         exec(compile(text.replace("trainer.max_epochs=5", "trainer=debug"), page, "exec"), names)
         for name in ("decoded", "pixels", "drawn"):
             if name in names:
