@@ -1,9 +1,10 @@
-"""The text of docs/contracts.md, from the protocols of scalian_exp/tasks; scripts/write_docs.py writes it."""
+"""The text of docs/contracts.md, from the package's protocols; scripts/write_docs.py writes it."""
 
 import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from scalian_exp.callbacks import protocols as callback_protocols
 from scalian_exp.losses import ratings as rating_losses
 from scalian_exp.losses.segmentation import Balanced
 from scalian_exp.tasks import capabilities, data_protocols, loss_protocols
@@ -37,7 +38,7 @@ TASKS = {
 
 HEAD = """# Contracts: what a network, a loss and a data set offer
 
-<!-- Written by scripts/write_docs.py from the protocols in scalian_exp/tasks. -->
+<!-- Written by scripts/write_docs.py from the protocols in scalian_exp/tasks and scalian_exp/callbacks. -->
 
 A task trains any network that offers what the task's protocol lists, whatever its class and wherever its file. Nothing
 is registered, and nothing but `torch.nn.Module` needs to be inherited: methods with the right names are enough. If one
@@ -114,6 +115,9 @@ def page() -> str:
         lines += ["", f"**{protocol.__name__}**: {text(protocol)}", *table(protocol)]
     lines += ["", "## What a loss may also offer"]
     for protocol in (Balanced, loss_protocols.AsksOfNetwork, *protocols_in(rating_losses)):
+        lines += ["", f"**{protocol.__name__}**: {text(protocol)}", *table(protocol)]
+    lines += ["", "## What a callback may also offer", "", "Beside Lightning's hooks:"]
+    for protocol in protocols_in(callback_protocols):
         lines += ["", f"**{protocol.__name__}**: {text(protocol)}", *table(protocol)]
     lines += ["", "## What data offer", "", text(data_protocols.DataModule), *table(data_protocols.DataModule)]
     lines += ["", "A data set's config lists in `provides` what its batches hold and what is true of them; models and"]

@@ -12,8 +12,8 @@ from scalian_exp.actions.probe import Probe
 from scalian_exp.actions.representations import Split, components
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.networks.parts.backbones import imagenet_weights
-from scalian_exp.tasks.capabilities import TrainedByLayers
-from scalian_exp.tasks.offers import offers
+from scalian_exp.tasks.capabilities import CodesOfLayers, TrainedByLayers
+from scalian_exp.tasks.offers import check_offers, offers
 
 SIDE = 64
 """Side, in pixels, of the ImageNet network's inputs; larger images would take hours on a CPU."""
@@ -28,6 +28,7 @@ class CompareFeatures(Probe):
 
     def representations(self, model: Loaded, data: Any, train: Split, test: Split) -> dict[str, tuple[Any, Any] | str]:
         """Return the (training, test) features of layers, components, pixels and ImageNet's network, by name."""
+        check_offers(model.task.network, CodesOfLayers, "model.network", "action=compare_features")
         parts = [self.of_layers(model, data, split) for split in ("train", "test")]
         network = model.task.network
         trained = len(parts[0]) - (network.layers_untrained if offers(network, TrainedByLayers) else 0)

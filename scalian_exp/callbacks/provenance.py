@@ -121,3 +121,9 @@ class Provenance(pl.Callback):
         """Remove start.ckpt if there is a last.ckpt."""
         if trainer.is_global_zero and (self.folder / LAST).exists():
             (self.folder / START).unlink(missing_ok=True)
+
+
+def config_of(trainer: Any) -> dict[str, Any]:
+    """Return the resolved config of the run that a trainer trains."""
+    config: dict[str, Any] = next(each.config for each in trainer.callbacks if isinstance(each, Provenance))
+    return config

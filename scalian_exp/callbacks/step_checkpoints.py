@@ -9,11 +9,14 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 
 from scalian_exp.callbacks.delayed_signals import DelayedSignals
+from scalian_exp.callbacks.protocols import ContinuesEpochs
+from scalian_exp.callbacks.provenance import config_of
 from scalian_exp.callbacks.random_state import noise_state, set_noise_state
 from scalian_exp.distributed import ranks
 from scalian_exp.folders import LAST
 from scalian_exp.ranges import PositiveFloat
 from scalian_exp.tasks import position
+from scalian_exp.tasks.offers import offers
 
 
 class StepCheckpoints(Checkpoint):
@@ -70,7 +73,7 @@ class StepCheckpoints(Checkpoint):
         """Continue an interrupted epoch, calling `on_epoch_resumed` of callbacks instead of the start hooks."""
         position.go_on_with_epoch(trainer)
         for callback in trainer.callbacks:
-            if hasattr(callback, "on_epoch_resumed"):
+            if offers(callback, ContinuesEpochs):
                 callback.on_epoch_resumed(trainer, task)
         task.train_means.load_state_dict(self.resumed["means"], task.device)
         for name, gradient in self.resumed["gradients"].items():
@@ -128,7 +131,6 @@ class StepCheckpoints(Checkpoint):
         """Restore the signal handlers, and announce an interruption."""
         self.signals.release()
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
-            provenance = next(callback for callback in trainer.callbacks if hasattr(callback, "config"))
             saved = self.saved_batch == trainer.fit_loop.total_batch_idx
             batches = position.batches_done(trainer) if saved else 0
-            self.announce(trainer, task, self.folder, provenance.config, batches)
+            self.announce(trainer, task, self.folder, config_of(trainer), batches)

@@ -13,6 +13,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
+from scalian_exp.callbacks.provenance import config_of
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.tasks.capabilities import Encodes
@@ -60,8 +61,8 @@ class Hyperparameters(pl.Callback):
 
     def on_fit_start(self, trainer: Any, task: Any) -> None:
         """Write the hyperparameters."""
-        provenance = next(callback for callback in trainer.callbacks if hasattr(callback, "config"))
-        values = flat({name: provenance.config[name] for name in SHOWN})
+        config = config_of(trainer)
+        values = flat({name: config[name] for name in SHOWN})
         for writer in writers(trainer):
             shown, start, end = hparams(values, {self.monitor: None})  # the curve of that name is the metric
             for entry in (shown, start, end) if self.alone else (start, end):

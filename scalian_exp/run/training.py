@@ -11,6 +11,7 @@ from pytorch_lightning import seed_everything
 
 from scalian_exp import folders
 from scalian_exp.build import build, build_task
+from scalian_exp.callbacks.protocols import ChecksBeforehand
 from scalian_exp.checkpoint import check_progress, data_state_in, load_weights, read
 from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
@@ -21,6 +22,7 @@ from scalian_exp.run.init_from import check_classes_of, start_network_from
 from scalian_exp.run.network_size import check_batch, sketched
 from scalian_exp.run.trainer import build_trainer, check_shares
 from scalian_exp.tasks.data_protocols import check_data
+from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.starting import load_pretrained
 from scalian_exp.trust import modules
 from scalian_exp.vocabulary.training_length import check_lengths, remarks
@@ -77,7 +79,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     with devices_of(config["trainer"]) as devices:
         trainer: Any = build_trainer(config, task, folder, devices, trust)
         for callback in trainer.callbacks:
-            if hasattr(callback, "check"):
+            if offers(callback, ChecksBeforehand):
                 callback.check(task, data)
         metrics: dict[str, float] = {}
         with ending_cleanly(folder), device_failures_refused():

@@ -46,7 +46,7 @@ class OnBackbone(Protocol):
 
     @property
     def backbone(self) -> nn.Module:
-        """Module: that part, often a pretrained classifier without its head."""
+        """The part that learns at the plain learning rate, often a pretrained classifier without its head."""
 
 
 class Encodes(Protocol):

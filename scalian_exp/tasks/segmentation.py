@@ -19,7 +19,9 @@ from scalian_exp.networks.parts.exported import Recogniser, class_logits
 from scalian_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Step, Task
+from scalian_exp.tasks.capabilities import OnBackbone
 from scalian_exp.tasks.loss_protocols import SegmentationLoss
+from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.protocols import SegmentationNetwork
 
 
@@ -80,8 +82,13 @@ class Segmentation(Task):
             )
 
     def check(self, data: Any) -> None:
-        """Refuse, besides what other tasks refuse, small images, and a CRF that can't be computed."""
+        """Refuse small images, `head_lr` without a backbone and an impossible CRF, besides what other tasks refuse."""
         super().check(data)
+        if self.head_lr != 1 and not offers(self.network, OnBackbone):
+            raise Refusal(
+                f"model.head_lr={self.head_lr:g} is for networks with a `backbone`, and {type(self.network).__name__} "
+                "has none; leave it out, and set model.optimizer.lr."
+            )
         self.check_size(data)
         if self.crf is not None:  # a lattice may not hold its extents: better refused now than at the test
             image = data.splits["train"][torch.tensor([0])]["image"] / 255

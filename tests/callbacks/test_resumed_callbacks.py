@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from tools import make_unbeatable, tiny
 
+from scalian_exp.refusal import Refusal
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train
 
@@ -31,6 +32,20 @@ class Halving(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rate, self._limit = state_dict["rate"], state_dict["limit"]
+
+
+class Picky(pl.Callback):
+    """Custom callback that doesn't accept the data."""
+
+    def check(self, task: Any, data: Any) -> None:
+        raise Refusal(f"{type(task).__name__} shall not train on {len(data.splits['train'])} examples")
+
+
+def test_a_callback_can_check_task_and_data_before_the_run_folder_exists(tmp_path: Path) -> None:
+    config = tiny("autoencoder", "+callbacks.picky._target_=test_resumed_callbacks.Picky")
+    with pytest.raises(Refusal, match=r"Reconstruction shall not train on \d+ examples"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def epochs_of(folder: Path, *overrides: str) -> int:

@@ -163,6 +163,7 @@ def test_augmented_training_resumes_bit_for_bit(tmp_path: Path) -> None:
             "has 1 names, but dataset.num_classes is 2",
         ),
         (["model=deeplab_v2", "model.network.rates=[]"], "at least one rate"),
+        (["+model.head_lr=10"], r"head_lr=10 is for networks with a `backbone`, and UNet has none; leave it out"),
         (["model/crf=default", "model.crf.appearance_pixels=1e-15"], "model.crf: "),
     ],
 )
