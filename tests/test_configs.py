@@ -126,7 +126,7 @@ def refusal(*overrides: str) -> str:
         (["experiment=rbm_mnist", "model/optimizer=adam"], "here: model.optimizer.lr=…."),
         (["experiment=camvid_tiramisu67", "model/schedule=linear"], "here: '~model.schedule.final'"),
         (["experiment=camvid_tiramisu67", "model/schedule=constant"], "here: '~model.schedule'"),
-        (["experiment=mlp_mnist", "model=rating_bias", "dataset=movielens_100k"], "say model/schedule=own"),
+        (["experiment=mlp_mnist", "model=rating_bias", "dataset=movielens_100k"], "use model/schedule=own"),
     ],
 )
 def test_an_unsuitable_choice_is_refused(overrides: list[str], message: str) -> None:

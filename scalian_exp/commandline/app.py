@@ -73,7 +73,7 @@ def run(
 
 
 def permitting() -> AbstractContextManager[Any]:
-    """Allow Hydra to build this package's own classes, which Hydra 1.4 and later must be told."""
+    """Allow Hydra to build this package's own classes, which Hydra 1.4 and later must permit explicitly."""
     whitelist = getattr(hydra.utils, "execution_whitelist", None)
     return nullcontext() if whitelist is None else whitelist(("scalian_exp.*", "hydra_plugins.*"))
 
@@ -113,7 +113,7 @@ def sweep_begun() -> Path | None:
 
 
 def find_own_modules() -> None:
-    """Add the current folder to the end of Python's search path, so that your own networks are found there.
+    """Add the current folder to the end of Python's search path, so that your own networks can be imported from there.
 
     Commands that only load files do so only if the user trusts a package. Hydra imports all plugins on the path, so it
     has to search for them before.

@@ -99,7 +99,7 @@ class ContrastiveLoss(nn.Module, ABC):
         return round(self.k + (self.k_end - self.k) * progress)
 
     def attach(self, rbms: Sequence[RBM]) -> None:
-        """Register what has to be kept for each RBM of a stack, before its weights are loaded."""
+        """Register the state to store for each RBM of a stack, before its weights are loaded."""
 
     def forward(self, rbm: RBM, v: Tensor, layer: int = 0, progress: float = 0.0) -> Terms:
         """Return the loss and v⁻ for data (B, visible), at a point of the training, progress in [0, 1]."""
@@ -119,7 +119,7 @@ class ContrastiveLoss(nn.Module, ABC):
         """Sample v⁻ (chains, visible), given the hidden units' input x (B, hidden) from the data."""
 
     def keep(self, rbm: RBM, fantasy: Tensor, layer: int) -> None:
-        """Keep what the next step needs from this one's hidden units' input `fantasy` from v⁻."""
+        """Store what the next step needs of `fantasy`, the hidden units' input from v⁻ in this step."""
 
 
 class ContrastiveDivergence(ContrastiveLoss):
@@ -140,7 +140,7 @@ class PersistentCD(ContrastiveLoss):
     """PCD-k (Tieleman 2008): chains that continue from one training step to the next, and are saved in checkpoints.
 
     Args:
-        chains: number of chains, whatever the batch size. Several processes share them, and each knows them all.
+        chains: number of chains, whatever the batch size. Several processes share the work; each stores all chains.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Train Boltzmann machines: a restricted one, or a stack of them one after the other."""
+"""Train Boltzmann machines: a restricted one, or a stack of them one after another."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,21 +27,21 @@ from scalian_exp.tasks.reconstruction import gain_against_noise, psnr
 
 
 class Contrastive(Boltzmann):
-    """Trains a stack of RBMs, `network.rbms`, one after the other; one RBM is a stack of one.
+    """Trains a stack of RBMs, `network.rbms`, one after another; a single RBM is a stack of one.
 
-    Each is trained for `epochs_per_layer` epochs, on states drawn anew at each step by the probabilities that the one
-    below gives; what is left of trainer.max_epochs goes to the last.
+    Each is trained for `epochs_per_layer` epochs, on states drawn anew at each step from the probabilities that the one
+    below gives; the last gets the remaining epochs of trainer.max_epochs.
 
-    The best checkpoint is the latest: the quick estimates of validations flatter models whose chains mix badly, and no
-    other cheap figure says how good a model is.
+    The best checkpoint is the latest: the quick estimates at validations flatter models whose chains mix badly, and no
+    other cheap figure measures how good a model is.
 
-    Logs, besides Boltzmann's, of the RBM whose turn it is:
+    Logs, besides Boltzmann's metrics, for the RBM that is being trained:
     - `pseudo_likelihood`: Σ_i log p(v_i | the others) in nats, by one i drawn for each example; binary units only.
-    - `reconstruction_error`: squared, of a step of Gibbs sampling. It says how far the chain moves, not how good the
-      model is.
+    - `reconstruction_error`: squared error of a Gibbs step. It measures how far the chain moves, not how good the model
+      is.
 
     Args:
-        draw_pixels: grey pixels are probabilities of states that are drawn too; else they must be black or white.
+        draw_pixels: grey pixels are probabilities from which states are drawn; otherwise pixels must be black or white.
         momentum: progress of a layer's training, 0 to 1 → momentum of the optimizer.
         weight_decay: progress of a layer's training, 0 to 1 → decay of the weights; biases have none.
         likelihood: estimates log Z for the test.
@@ -74,7 +74,7 @@ class Contrastive(Boltzmann):
         loss.attach(self.network.rbms)
 
     def check(self, data: Any) -> None:
-        """Refuse, besides what other tasks refuse, grey pixels for binary units that take no probabilities."""
+        """Check the data as other tasks do, and refuse grey pixels for binary units that take no probabilities."""
         super().check(data)
         if self.network.standardised:
             if self.draw_pixels:
@@ -85,8 +85,8 @@ class Contrastive(Boltzmann):
         if not (self.draw_pixels or bool(((image == 0) | (image == 1)).all())):
             raise Refusal(
                 f"{type(data).__name__} has grey pixels, but these units are black or white: use "
-                "dataset=mnist_binarized or another binary one, model=dbn 'model.network.hidden=[500]', which takes "
-                "grey for a probability, or model=rbm_gaussian."
+                "dataset=mnist_binarized or another binary one, model=dbn 'model.network.hidden=[500]', which "
+                "treats grey as a probability, or model=rbm_gaussian."
             )
 
     def below(self, batch: Batch, layer: int) -> Tensor:
@@ -94,12 +94,12 @@ class Contrastive(Boltzmann):
         return self.network.means_above(batch["image"], layer)
 
     def states(self, batch: Batch) -> Tensor:
-        """Return what the present RBM learns from: the data, or states drawn from the units below."""
+        """Return the inputs of the RBM that is being trained: the data, or states drawn from the units below."""
         means = self.means(batch)
         return bernoulli(means) if self.draw_pixels or int(self.layer) > 0 else means
 
     def means(self, batch: Batch) -> Tensor:
-        """Return the probabilities of those states, (B, D); of labels they are 0 or 1."""
+        """Return the probabilities of the trained RBM's inputs, (B, D); for labels they are 0 or 1."""
         below = self.layer_input(batch)
         top: Tensor = self.network.seen_by_top(below, batch.get("label")) if self.finished else below
         return top
@@ -112,17 +112,17 @@ class Contrastive(Boltzmann):
             self.network.standardise(mean, (square - mean.square()).clamp_min(0).sqrt())
 
     def on_train_epoch_start(self) -> None:
-        """Start an RBM whose turn begins from the mean of its inputs."""
+        """When an RBM's training begins, initialise it from the mean of its inputs."""
         super().on_train_epoch_start()
         if not self.rbm.started:
             self.rbm.start_from(self.moments(self.means)[0])
 
     @torch.no_grad()
     def moments(self, values: Callable[[Batch], Tensor]) -> tuple[Tensor, Tensor]:
-        """Return mean and mean square over the training data of what is computed of a batch, (B, D) → (D,) each."""
+        """Return mean and mean square (D,) of values (B, D), computed batch by batch over the training data."""
         sums = torch.zeros((), device=self.device)
         count = 0
-        with torch.random.fork_rng():  # where pixels are drawn, the epoch's noise is not touched
+        with torch.random.fork_rng():  # drawing pixels here must not change the epoch's noise
             for batch in self.trainer.datamodule.loader("train"):
                 x = values(self.trainer.strategy.batch_to_device(batch)).float()
                 sums, count = sums + torch.stack([x.sum(0), x.square().sum(0)]), count + len(x)
@@ -175,7 +175,7 @@ class Contrastive(Boltzmann):
         return {"psnr_one_pass": one_pass, **super().test_logs(batch, outputs)}
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
-        """Draw filters and activity of the present layer; of a finished stack also reconstructions and samples."""
+        """Draw filters and activity of the current layer; for a finished stack, also reconstructions and samples."""
         layer = int(self.layer)
         title = f"layer {layer + 1} of {self.layers}" if self.layers > 1 else ""
         figures = {
@@ -191,7 +191,7 @@ class Contrastive(Boltzmann):
         return figures
 
     def compiled(self) -> list[nn.Module]:
-        """Return nothing: a step is a handful of matrix products, with random numbers between them."""
+        """Return no module: compiling gains nothing, as a step is a few matrix products with random numbers between."""
         return []
 
     def activity(self, batch: Batch) -> Tensor:

@@ -28,7 +28,7 @@ class ReconstructionLoss(Loss, Protocol):
 
 
 class TextLoss(Loss, Protocol):
-    """How far predicted words are from a text's."""
+    """Distance between a text's words and the predicted ones."""
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss, a scalar, of logits and word weights, both (B, V); e to its mean is the perplexity."""
@@ -66,7 +66,7 @@ class EnergyLoss(Loss, Protocol):
     """A loss whose gradient is that of an RBM's log-likelihood, or near it."""
 
     def attach(self, rbms: Sequence[RBM]) -> None:
-        """Make what has to be kept for each RBM, as chains, before weights are loaded."""
+        """Register the state to store for each RBM, such as chains, before weights are loaded."""
 
     def forward(self, rbm: RBM, v: Tensor, layer: int = 0, progress: float = 0.0) -> Any:
         """Return `loss`, a scalar, and `negative`, states (chains, D), for data (B, D) and a progress in [0, 1]."""

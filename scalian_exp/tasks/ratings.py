@@ -21,7 +21,7 @@ from scalian_exp.tasks.offers import check_offers, offers
 from scalian_exp.tasks.protocols import RatingNetwork
 
 RANKED = {"ndcg": 10, "recall": 20}
-"""among so many recommended items"""
+"""metric → number of recommendations that it looks at"""
 
 
 class Ratings(Task):

@@ -26,7 +26,7 @@ def load_pretrained(network: Any) -> None:
 
 
 def mean_of_inputs(task: Any, batches: int = 100) -> Tensor:
-    """Average a network's inputs over so many batches of training data, of all processes."""
+    """Average a network's inputs over a number of training batches, of all processes."""
     total, count = torch.zeros((), device=task.device), 0
     for batch in islice(task.trainer.datamodule.train_dataloader(), batches):
         x = task.inputs(task.trainer.strategy.batch_to_device(batch))

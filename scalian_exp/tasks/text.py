@@ -1,4 +1,4 @@
-"""Train a network to give a document's words back from its code."""
+"""Train a network to reconstruct a document's words from its code."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from scalian_exp.tasks.protocols import TextNetwork
 class TextReconstruction(Task):
     """Trains an autoencoder of texts by loss(network(x), x), where x are weights of words.
 
-    Logs `perplexity`, e to the loss: among so many words, weighted as the inputs are, the network still hesitates.
+    Logs `perplexity`, e to the loss: the number of equally likely words among which the network is undecided.
     """
 
     monitor = "val/loss"

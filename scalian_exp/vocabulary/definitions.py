@@ -1,4 +1,4 @@
-"""Definitions of classes, functions and aliases, found in source files without importing their modules."""
+"""Locate definitions of classes, functions and aliases in source files, without importing their modules."""
 
 import ast
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from pathlib import Path
 
 def find(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef] | None:
     """Find a class or function by name, following imports, and return it with the module that defines it."""
-    found = defined(module, name)
-    return found if found and isinstance(found[1], ast.ClassDef | ast.FunctionDef) else None  # type: ignore[return-value]
+    result = defined(module, name)
+    return result if result and isinstance(result[1], ast.ClassDef | ast.FunctionDef) else None  # type: ignore[return-value]
 
 
 def defined(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef | ast.expr] | None:
-    """Find a definition by name as `find` does; also the expression of an alias, as `Number = int | float`."""
+    """Find a definition by name as `find` does, including aliases such as `Number = int | float`."""
     file = source(module)
     if file is None:
         return None
@@ -33,7 +33,7 @@ def defined(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef
 
 
 def origin_of(module: str, node: ast.ImportFrom) -> str:
-    """Return the dotted path of the module from which a statement of another module imports."""
+    """Return the dotted path of the module from which an import statement in another module imports."""
     if not node.level:
         return node.module or ""
     file = source(module)
@@ -78,7 +78,7 @@ def source(module: str) -> Path | None:
     top, *rest = module.split(".")
     try:
         spec = find_spec(top) if top else None
-    except ValueError:  # a module without a file: a script's or notebook's __main__, or one made by hand
+    except ValueError:  # a module without a file: the __main__ of a script or notebook, or one created in code
         return None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None

@@ -1,4 +1,4 @@
-"""Refuses an optimizer or a schedule that doesn't suit the model, or values meant for another one. Imports no torch."""
+"""Refuse an optimizer or schedule that doesn't suit the model, or values meant for another one. Imports no torch."""
 
 import logging
 from typing import Any
@@ -33,12 +33,12 @@ def check_optimisation(config: DictConfig) -> None:
         if option == OWN:
             continue
         on_command_line = f"model/{part}" in given
-        remedy = "leave it out" if on_command_line else f"say model/{part}={OWN}"
+        remedy = "leave it out" if on_command_line else f"use model/{part}={OWN}"
         check_suits(config, part, model, f"model/{part}={option}; {remedy}")
         if on_command_line:
             own = inherited(f"model/{model}").get("model", {}).get(part) or {}
             usual = options(f"model/{part}").get(option, {})
-            tell_own_values(config.model.get(part), usual, own, f"model/{part}={option}", model)
+            log_own_values(config.model.get(part), usual, own, f"model/{part}={option}", model)
             if experiment:
                 check_carried_over(config.model, part, option, experiment, own, given)
 
@@ -47,10 +47,10 @@ def check_suits(config: DictConfig, part: str, model: str, choice: str) -> None:
     """Check that the model is trained by gradient, and that its task takes an optimizer or a schedule."""
     own = options("model").get(model)
     if own is not None and "optimizer" not in own:
-        raise Refusal(f"model={model} trains nothing by gradient, so there is nothing to do for {choice}.")
+        raise Refusal(f"model={model} trains nothing by gradient, so it can't use {choice}.")
     takes = signature(config.model._target_)
     if takes and not takes.open and part not in takes.parameters:
-        raise Refusal(f"model={model} takes no {part} ({config.model._target_}), so it can't take {choice}.")
+        raise Refusal(f"model={model} takes no {part} ({config.model._target_}), so it can't use {choice}.")
 
 
 def check_line_search(config: DictConfig, model: str) -> None:
@@ -63,12 +63,12 @@ def check_line_search(config: DictConfig, model: str) -> None:
         )
 
 
-def tell_own_values(chosen: Any, usual: dict[str, Any], own: dict[str, Any], choice: str, model: str) -> None:
-    """Log which values the model's own optimizer has, if the same one was chosen with its usual values."""
+def log_own_values(chosen: Any, usual: dict[str, Any], own: dict[str, Any], choice: str, model: str) -> None:
+    """Log the values of the model's own optimizer, if the same optimizer was chosen with its default values."""
     if chosen and chosen.get("_target_") == own.get("_target_"):
         others = [f"{key}={own[key]}" for key in own if own[key] != usual.get(key) == chosen.get(key)]
         if others:
-            log.info("%s takes its usual values; those of model=%s are %s", choice, model, " ".join(others))
+            log.info("%s uses its default values; those of model=%s are %s", choice, model, " ".join(others))
 
 
 def check_carried_over(
@@ -76,7 +76,7 @@ def check_carried_over(
 ) -> None:
     """Check that values that an experiment sets for one optimizer or schedule don't carry over to another.
 
-    A learning rate, for instance, means something else to another optimizer.
+    A learning rate, for instance, means something different to another optimizer.
     """
     values = inherited(f"experiment/{experiment}").get("model", {}).get(part)
     meant = override_in(f"experiment/{experiment}", f"model/{part}")
@@ -91,5 +91,5 @@ def check_carried_over(
     if left:
         raise Refusal(
             f"experiment={experiment} sets {' and '.join(f'model.{part}.{key}' for key in left)} for another {part} "
-            f"than model/{part}={option}; say what it is to be here: {remedy}."
+            f"than model/{part}={option}; set or remove these for your choice: {remedy}."
         )

@@ -9,9 +9,9 @@ from scalian_exp.vocabulary.annotations import BUILT_IN, CLASS, name_of
 from scalian_exp.vocabulary.definitions import defined, find, path_of
 
 WITHOUT_CONSTRUCTOR = {"object", "ABC", "Generic", "Protocol"}
-"""base classes that have no constructor of their own"""
+"""base classes without a constructor"""
 TAKE_NOTHING = r"torch\.nn\.(.*\.)?Module|(pytorch_)?lightning\.(.*\.)?LightningModule"
-"""library classes whose constructors are written with **kwargs, but take nothing that a config would give"""
+"""library classes whose constructors have **kwargs, but take no argument that a config would give"""
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,15 @@ class Parameter:
     """A parameter of a class's constructor or of a function."""
 
     written: ast.expr | None
-    """its annotation"""
+    """its annotation, as written"""
     module: str
-    """where it stands"""
+    """the module that it is written in"""
     required: bool
 
     @property
     def annotation(self) -> ast.expr | None:
-        """The annotation with aliases replaced; computed on demand, as reading their files takes a while."""
-        return self.written and Spelled(self.module).visit(deepcopy(self.written))
+        """The annotation with aliases expanded; computed on demand, because reading their files takes a while."""
+        return self.written and ExpandAliases(self.module).visit(deepcopy(self.written))
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Signature:
 
     parameters: dict[str, Parameter]
     open: bool
-    """takes any further keyword"""
+    """whether it takes any further keyword"""
 
 
 NOTHING = Signature({}, open=False)
 
 
 def signature(target: str) -> Signature | None:
-    """Return the signature of the class or function at a dotted path; None where the source doesn't show it."""
+    """Return the signature of the class or function at a dotted path; None if the source doesn't show it."""
     module, _, name = target.rpartition(".")
     definition = find(module, name)
     if definition is None:
@@ -53,7 +53,7 @@ def signature(target: str) -> Signature | None:
 
 
 def constructor(module: str, node: ast.ClassDef) -> Signature | None:
-    """Return the signature of a class's constructor, with what its `**kwargs` pass on to its base class's."""
+    """Return the signature of a class's constructor, with the parameters that `**kwargs` pass on to the base class."""
     init = next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
     if init is None:  # a dataclass's __init__ is written nowhere
         return None if node.decorator_list else of_bases(module, node)
@@ -69,12 +69,12 @@ def constructor(module: str, node: ast.ClassDef) -> Signature | None:
 
 
 def passed_on(init: ast.FunctionDef) -> ast.Call | None:
-    """Return the call `super().__init__(…, **kwargs)` in a constructor, if that is all it does with its `**kwargs`."""
+    """Return a constructor's call `super().__init__(…, **kwargs)`, if it uses its `**kwargs` for nothing else."""
     if init.args.kwarg is None:
         return None
     kwargs = init.args.kwarg.arg
     if sum(isinstance(node, ast.Name) and node.id == kwargs for node in ast.walk(init)) != 1:
-        return None  # they may be changed before, so anything may be taken
+        return None  # kwargs may be changed before the call, so any argument may be valid
     for node in ast.walk(init):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name("super")), attr="__init__")):
@@ -84,38 +84,38 @@ def passed_on(init: ast.FunctionDef) -> ast.Call | None:
 
 
 def of_bases(module: str, node: ast.ClassDef) -> Signature | None:
-    """Return the signature of the constructor that a class inherits; None where the source doesn't show it."""
+    """Return the signature of the constructor that a class inherits; None if the source doesn't show it."""
     paths = [path_of(module, base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
     bases = [path for path in paths if path is None or path.rpartition(".")[2] not in WITHOUT_CONSTRUCTOR]
     signatures = [of_base(path) for path in bases]
     if len(signatures) == 1:
         return signatures[0]
-    return NOTHING if all(each == NOTHING for each in signatures) else None  # of several bases, any may have it
+    return NOTHING if all(each == NOTHING for each in signatures) else None  # any of several base classes may define it
 
 
 def of_base(path: str | None) -> Signature | None:
-    """Return the signature of a base class's constructor."""
+    """Return the signature of the constructor of the base class at a dotted path."""
     if path is None:
         return None
     return NOTHING if re.fullmatch(TAKE_NOTHING, path) else signature(path)
 
 
 def parameters(module: str, function: ast.FunctionDef, skip: int) -> Signature:
-    """Return the signature of a function of a module, without its first `skip` parameters."""
+    """Return the signature of a function defined in a module, without its first `skip` parameters."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [*[None] * (len(positional) - len(arguments.defaults)), *arguments.defaults, *arguments.kw_defaults]
-    found = {
+    result = {
         argument.arg: Parameter(argument.annotation, module, default is None)
         for argument, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True)
     }
     for argument in positional[:skip]:
-        del found[argument.arg]
-    return Signature(found, arguments.kwarg is not None)
+        del result[argument.arg]
+    return Signature(result, arguments.kwarg is not None)
 
 
-class Spelled(ast.NodeTransformer):
-    """A transformer that replaces the aliases in an annotation by their definitions, and class names by CLASS."""
+class ExpandAliases(ast.NodeTransformer):
+    """Replace the aliases in an annotation by their definitions, and class names by CLASS."""
 
     def __init__(self, module: str):
         self.module = module
@@ -135,20 +135,20 @@ class Spelled(ast.NodeTransformer):
         return self.visit(ast.parse(node.value, mode="eval").body) if isinstance(node.value, str) else node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        """Leave a dotted name as it is."""
+        """Leave a dotted name unchanged."""
         return node
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         """Replace a name by its definition, or by CLASS if it is a class."""
         if node.id in BUILT_IN:
             return node
-        found = defined(self.module, node.id)
-        if found is None:
+        located = defined(self.module, node.id)
+        if located is None:
             return node
-        module, definition = found
+        module, definition = located
         if isinstance(definition, ast.ClassDef):
             return CLASS
-        if isinstance(definition, ast.Call):  # a TypeVar may be anything, a NewType is what it is made of
+        if isinstance(definition, ast.Call):  # a TypeVar may be anything, a NewType has the values of its base type
             new = isinstance(definition.func, ast.Name) and definition.func.id == "NewType"
-            return Spelled(module).visit(definition.args[1]) if new else ast.Name("Any")
-        return Spelled(module).visit(definition) if isinstance(definition, ast.expr) else node
+            return ExpandAliases(module).visit(definition.args[1]) if new else ast.Name("Any")
+        return ExpandAliases(module).visit(definition) if isinstance(definition, ast.expr) else node

@@ -91,7 +91,7 @@ def test_apply_names_the_overrides_it_takes(tmp_path: Path) -> None:
     assert [line.split()[0] for line in usage.splitlines() if line.startswith("action=")] == sorted(
         f"action={name}" for name in actions
     )
-    assert re.search(r"action=denoise +A noisy image.*\n(    \w+=.*\n)*    level=null +of the noise", usage)
+    assert re.search(r"action=denoise +Denoise image.*\n(    \w+=.*\n)*    level=null +level of the noise", usage)
     assert not re.search("needs|_target_|trainer|dataset:|model:", usage)
 
 

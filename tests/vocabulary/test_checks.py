@@ -90,7 +90,7 @@ def test_a_trainer_mode_overrides_model_and_experiment() -> None:
         (["trainer.max_epochs=ten"], "trainer.max_epochs must be a whole number or null, not 'ten'"),
         (["trainer.precision=16", "trainer.gradient_clip_val=1"], "use trainer.precision=bf16-mixed or"),
         (["trainer.devices=2"], "use trainer.devices=1"),
-        (["~model.fits"], "doesn't say what it fits; add to its file"),
+        (["~model.fits"], "doesn't state what it fits; add to its file"),
         (["seed=4294967296"], "a whole number from 0 to 4294967295, not 4294967296"),
         (["seed=x"], "seed must be a whole number from 0 to 4294967295, not 'x'"),
         (["compile=yes"], "compile must be true or false, not 'yes'"),

@@ -64,7 +64,7 @@ def simplices(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
             keys.
 
     Raises:
-        ValueError: if the features are not finite, or too large for their simplices to be told apart.
+        ValueError: if the features are not finite, or too large for their simplices to be distinguished.
     """
     d = len(features)
     position = elevated(features)
