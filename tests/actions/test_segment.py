@@ -100,7 +100,7 @@ def test_a_large_photo_is_processed_at_once_if_memory_allows(
     """Photos are refused that would need more than 1.5 GB in all."""
     task = SimpleNamespace(num_classes=classes, crf=object() if crf else None)
     model: Any = SimpleNamespace(task=task, config={"dataset": {"image_size": [40, 60]}})
-    photo = torch.zeros(1, dtype=torch.uint8).expand(1, 3, 4000, 6000)  # of one byte
+    photo = torch.zeros(1, dtype=torch.uint8).expand(1, 3, 4000, 6000)  # takes one byte
     if refused is None:
         scaled = Segment(scale=scale).scaled(model, photo)
         assert tuple(scaled.shape[2:]) == ((40, 60) if scale is None else (4000 * scale, 6000 * scale))

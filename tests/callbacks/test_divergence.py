@@ -79,7 +79,7 @@ def test_a_monitored_value_that_is_nan_ends_the_run(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_one_value_among_many_is_found(value: float, dtype: torch.dtype) -> None:
+def test_a_single_nan_or_infinity_is_detected(value: float, dtype: torch.dtype) -> None:
     largest = torch.full((7, 9), torch.finfo(dtype).max, dtype=dtype)
     broken = largest.clone()
     broken[3, 4] = value

@@ -36,7 +36,7 @@ def test_the_command_that_trains_a_judge_can_be_pasted(tmp_path: Path) -> None:
     assert command(*overrides, "callbacks.figures=null", cwd=tmp_path).returncode == 0
 
 
-def test_a_sweep_goes_on_after_a_failure_and_ends_with_a_summary(tmp_path: Path) -> None:
+def test_a_sweep_continues_after_a_failure_and_ends_with_a_summary(tmp_path: Path) -> None:
     result = command("-m", "model=vae", *QUICK, "loss.beta=0.5,-1,4", "outputs=out", cwd=tmp_path)
     assert result.returncode == 1
     (sweep,) = (tmp_path / "out/multirun").iterdir()

@@ -23,7 +23,7 @@ def painted(count: int = 6, height: int = 20, width: int = 30) -> tuple[Tensor, 
     return labels.unsqueeze(1) * 20, labels
 
 
-def test_crops_and_flips_move_image_and_mask_alike_and_each_example_by_itself() -> None:
+def test_crops_and_flips_treat_image_and_mask_alike_and_differ_between_examples() -> None:
     images, labels = (x[:1].repeat(8, *[1] * (x.dim() - 1)) for x in painted())
     crops, cut = augmented(images, labels, [RandomCrop([8, 12]), v2.RandomHorizontalFlip()])
     assert crops.shape == (8, 1, 8, 12)
@@ -34,7 +34,7 @@ def test_crops_and_flips_move_image_and_mask_alike_and_each_example_by_itself() 
     assert all(tuple(mask.flatten().tolist()) in patches for mask in cut)
 
 
-def test_a_crop_larger_than_the_image_has_all_of_it_and_void_around() -> None:
+def test_a_crop_larger_than_the_image_is_padded_with_void() -> None:
     images, labels = painted()
     crops, cut = augmented(images, labels, [RandomCrop([26, 24])])  # taller, but narrower
     assert cut.shape == (6, 26, 24)
@@ -46,7 +46,7 @@ def test_a_crop_larger_than_the_image_has_all_of_it_and_void_around() -> None:
         assert torch.equal(crop[0][rows], mask[rows] * 20)
 
 
-def test_scaling_smooths_images_and_takes_the_nearest_class() -> None:
+def test_scaling_interpolates_images_and_takes_the_nearest_class() -> None:
     images, labels = painted(1)
     scaled, mask = augmented(images, labels, [RandomScale(2.0, 2.0)])
     assert torch.equal(mask[0], labels[0].repeat_interleave(2, 0).repeat_interleave(2, 1))
@@ -72,7 +72,7 @@ def test_scaling_smooths_images_and_takes_the_nearest_class() -> None:
 
 
 def test_deformation_samples_like_scipy() -> None:
-    """Compare with a slow twin: bilinear for images, nearest for masks, mirrored at the outermost pixels' centres."""
+    """Images are sampled bilinearly and masks at the nearest pixel, mirrored at the outermost pixels' centres."""
     image = torch.rand(3, 13, 17)
     mask = torch.randint(0, 9, (13, 17), dtype=torch.uint8)
     displacement = torch.randn(2, 13, 17) * 4
@@ -88,20 +88,20 @@ def test_deformation_samples_like_scipy() -> None:
 
 
 def test_deformation_displaces_the_points_of_a_grid() -> None:
-    """Check the 3×3 grid points from corner to corner: normal, with the requested standard deviation."""
+    """The displacements of the 3×3 grid points are normal, with the requested standard deviation."""
     move = GridDeformation(sigma=10.0, points=3)
     fields = torch.stack([move.make_params([torch.empty(1, 41, 61)])["displacement"] for _ in range(500)])
     assert fields.shape == (500, 2, 41, 61)
     nodes = fields[:, :, ::20, ::30]
     assert nodes.shape[2:] == (3, 3)
-    assert float(nodes.std()) == pytest.approx(10, rel=0.03)  # of 9,000 draws: standard error 0.7 %
+    assert float(nodes.std()) == pytest.approx(10, rel=0.03)  # 9,000 draws: standard error 0.7 %
     correlation = torch.corrcoef(nodes.flatten(1).T) - torch.eye(18)
     assert float(correlation.abs().max()) < 0.2
     steps = fields.diff(dim=3).abs()
-    assert float(steps.max()) < 5  # smooth between them: 30 pixels from one point to the next
+    assert float(steps.max()) < 5  # smooth over the 30 pixels between points
 
 
-def test_chance_comes_from_the_global_generator_alone() -> None:
+def test_random_numbers_come_only_from_the_global_generator() -> None:
     images, labels = painted()
     steps = [GridDeformation(3.0), RandomScale(), RandomCrop([12, 12]), v2.RandomHorizontalFlip()]
     results = []
@@ -125,7 +125,7 @@ class Trainer:
         self.training, self.overfit_batches, self.current_epoch = training, overfit_batches, 0
 
 
-def test_only_training_examples_are_augmented_and_never_those_to_overfit() -> None:
+def test_only_training_examples_are_augmented_except_when_overfitting() -> None:
     data = FakeMasks(3, [32, 32], 4, 255, augmentation={"crop": RandomCrop([16, 24])})
     data.setup()
     assert data.training_size == (16, 24)
@@ -166,7 +166,7 @@ class Recorder(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def test_a_trainers_batches_are_augmented_anew_each_epoch_and_the_same_with_the_same_seed() -> None:
+def test_batches_are_augmented_differently_each_epoch_and_reproducibly() -> None:
     def run() -> dict[str, list[Tensor]]:
         torch.manual_seed(3)
         data, model = FakeMasks(3, [32, 32], 4, 255, {"crop": RandomCrop([16, 24])}, batch_size=4), Recorder()
@@ -184,7 +184,7 @@ def test_a_trainers_batches_are_augmented_anew_each_epoch_and_the_same_with_the_
     assert not torch.equal(torch.stack(first["train"][:6]), torch.stack(first["train"][6:]))
 
 
-def test_sizes_that_make_no_batch_and_things_that_are_no_transforms_are_refused() -> None:
+def test_varying_sizes_and_objects_that_are_not_transforms_are_refused() -> None:
     with pytest.raises(Refusal, match=r"different sizes.*make a crop the last step"):
         FakeMasks(3, [32, 32], 4, 255, augmentation={"crop": RandomCrop([16, 16]), "scale": RandomScale()})
     with pytest.raises(Refusal, match=r"'flip', which is not an image transform.*dataset/augmentation=\[crop,flip\]"):
