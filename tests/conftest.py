@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harm import put_evil_files
 from hydra.core.hydra_config import HydraConfig
 
 
@@ -18,6 +19,13 @@ def _reset_hydra() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def evil_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change to a folder with malicious files."""
+    monkeypatch.chdir(tmp_path)
+    put_evil_files(tmp_path)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from harm import MARKER, RUN, put_evil_files, unharmed
+from harm import MARKER, RUN, unharmed
 from tools import tiny
 from torch import nn
 
@@ -23,6 +23,7 @@ from scalian_exp.trust import FUNCTIONS, check_origin, modules
 from scalian_exp.vocabulary.nodes import targets
 from scalian_exp.vocabulary.options import CONFIGS
 
+pytestmark = pytest.mark.usefixtures("evil_files")
 HARMFUL: list[dict[str, Any]] = [
     {"_target_": "os.system", "command": f"touch {MARKER}"},
     {"_target_": "os.system", "_args_": [f"touch {MARKER}"]},
@@ -74,12 +75,6 @@ def checkpoint() -> dict[str, Any]:
     """Return the contents of a tiny autoencoder's checkpoint."""
     config = tiny("autoencoder")
     return {"scalian_exp": {"config": config}, "state_dict": build_task(config).state_dict()}
-
-
-@pytest.fixture(autouse=True)
-def _in_folder_with_evil_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    put_evil_files(tmp_path)
 
 
 @pytest.mark.parametrize("node", HARMFUL, ids=lambda node: str(node["_target_"]))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from harm import MARKER, RUN, put_evil_files, unharmed
+from harm import MARKER, RUN, unharmed
 from hydra.core.plugins import Plugins
 from tools import tiny
 
@@ -19,11 +19,7 @@ from scalian_exp.sweep.resume import resumed_sweep
 from scalian_exp.sweep.stored_overrides import check_overrides
 from scalian_exp.trust import arguments_to_resume, check_study
 
-
-@pytest.fixture(autouse=True)
-def _in_folder_with_evil_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    put_evil_files(tmp_path)
+pytestmark = pytest.mark.usefixtures("evil_files")
 
 
 def run_folder(folder: Path, config: dict[str, Any]) -> Path:
@@ -106,6 +102,7 @@ def test_what_the_user_passes_on_the_command_line_is_trusted(tmp_path: Path) -> 
         assert resumed([f"resume={folder}", *needed])[0]["trust"] == ["mine"]
     finally:
         sys.path.remove(str(tmp_path))
+        sys.modules.pop("mine", None)
     inside = tiny("autoencoder")
     inside["callbacks"]["best"]["dirpath"] = str(tmp_path / "run/else")
     assert "trust" not in resumed([f"resume={run_folder(folder, inside)}"])[0]

@@ -6,15 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tools import tiny
+from tools import ONE_STEP, tiny
 
 from scalian_exp.callbacks.provenance import AtomicCheckpoints
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train
 from scalian_exp.sweep.resume import resumed_sweep
-
-SHORT = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "trainer.max_epochs=1", "test=false"]
 
 
 def victim_of(folder: Path) -> Path:
@@ -26,7 +24,7 @@ def victim_of(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
-    train(tiny("autoencoder", *SHORT), folder)
+    train(tiny("autoencoder", *ONE_STEP, "test=false"), folder)
     return folder
 
 

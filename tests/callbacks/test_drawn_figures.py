@@ -1,18 +1,18 @@
-"""When figures are drawn, and what is written of them."""
+"""The epochs in which figures are drawn, and the files that TensorBoard gets."""
 
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tools import tiny
 
 from scalian_exp.callbacks.figures import Figures
 from scalian_exp.train import train
-from tests.tools import tiny
 
 
 def drawn(epochs: int | None, validations: int | None = 1, every: int | None = None, trained: int = 0) -> list[int]:
-    """The epochs, counted from 1, in which figures are drawn."""
+    """Return the epochs, counted from 1, in which figures are drawn."""
     figures = Figures(Path(), every)
     due = []
     for epoch in range(epochs or trained):
@@ -28,7 +28,7 @@ def drawn(epochs: int | None, validations: int | None = 1, every: int | None = N
     [
         (drawn(40), [5, 10, 20, 40]),
         (drawn(100), [5, 10, 20, 40, 80, 100]),
-        (drawn(4), []),  # the test's figures are all
+        (drawn(4), []),  # only the test's figures
         (drawn(7), [5, 7]),
         (drawn(None, trained=45), [5, 10, 20, 40]),
         (drawn(30, validations=4), [8, 12, 20, 30]),  # the first validation after 5, 10 and 20
@@ -45,7 +45,9 @@ def test_tensorboard_shows_the_files_themselves(tmp_path: Path) -> None:
     train(tiny("vae", "callbacks=default", "logger=tensorboard", "callbacks.figures.every_n_epochs=1"), tmp_path)
     events = EventAccumulator(str(tmp_path / "tensorboard"), {"images": 0})
     events.Reload()
-    for file in (tmp_path / "figures").glob("*.png"):
+    files = [*(tmp_path / "figures").glob("*.png")]
+    assert files
+    for file in files:
         split, _, name = file.stem.partition("_")
         (image,) = events.Images(f"{split}/{name}")
         assert image.encoded_image_string == file.read_bytes()

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from tools import make_unbeatable, tiny
+from tools import ONE_STEP, make_unbeatable, tiny
 
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train
 
-SHORT = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "test=false"]
+SHORT = [*ONE_STEP, "test=false"]
 
 
 class Halving(pl.Callback):
