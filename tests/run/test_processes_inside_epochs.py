@@ -1,10 +1,10 @@
-"""Two processes that are interrupted inside an epoch go on there, to the bit."""
+"""Two processes that are interrupted inside an epoch resume there, bit for bit."""
 
 import signal
 from pathlib import Path
 
 import pytest
-from test_inside_epochs import assert_same, failing
+from interruptions import assert_same, failing
 from tools import tiny
 
 from scalian_exp.run import processes
@@ -23,14 +23,14 @@ MODELS = {
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", MODELS)
-def test_two_processes_go_on_inside_an_epoch(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_two_processes_resume_inside_an_epoch(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A signal ends the first epoch after two of its batches, trainer.max_steps the second after a step."""
     model, *overrides = MODELS[kind]
     curves = ["logger=csv", "trainer.log_every_n_steps=1"]
     two = ["trainer/accelerator=ddp_cpu", "trainer.max_epochs=2", "dataset.batch_size=8", *curves]
     config = tiny(model, *overrides, *two)
-    whole = processes.launch(config, tmp_path / "whole")
-    steps = whole["steps"] // 2
+    straight = processes.launch(config, tmp_path / "straight")
+    steps = straight["steps"] // 2
     batches = steps * config["trainer"]["accumulate_grad_batches"]
     assert batches >= 5
     with pytest.raises(SystemExit) as stop:
@@ -41,4 +41,4 @@ def test_two_processes_go_on_inside_an_epoch(kind: str, tmp_path: Path, capfd: p
     cut = processes.launch(config, tmp_path / "parts")
     assert (cut["steps"], cut["epochs"]) == (steps + 1, 1)
     processes.launch(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_steps=-1"]))
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(tmp_path / "straight", tmp_path / "parts")
