@@ -28,7 +28,7 @@ from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import SWEEP_FLAGS, quote_texts, quoted, read, sweeping
 from scalian_exp.vocabulary.nodes import leaf_paths
-from scalian_exp.vocabulary.options import CONFIGS, close_to, files
+from scalian_exp.vocabulary.options import CONFIGS, close_to, files, inherited
 
 CHOSEN_TWICE = re.compile(r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)")
 """Hydra's messages about +model=unet and ++model=unet"""
@@ -138,6 +138,20 @@ def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig
         sys.exit(130)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(sentence(error, unknown))
+    except RecursionError:
+        if why := endless(sys.argv[1:]):
+            sys.exit(why)
+        raise
+
+
+def endless(arguments: list[str]) -> str | None:
+    """Explain which option on a command line inherits from itself, as Hydra follows it without end; None if none."""
+    try:
+        for override in filter(None, map(read, arguments)):
+            inherited(f"{override.key_or_group}/{override.value()}")
+    except Refusal as refusal:
+        return str(refusal)
+    return None
 
 
 def threads_own_failures(failure: threading.ExceptHookArgs) -> None:

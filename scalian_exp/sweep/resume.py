@@ -156,8 +156,28 @@ def in_todays_words(before: dict[str, Any], now: dict[str, Any]) -> dict[str, An
     """
     then, callbacks = before["callbacks"], now["callbacks"]
     saving = {name: callbacks[name] for name in callbacks.keys() - then.keys() if saves(callbacks[name])}
-    completed: dict[str, Any] = with_unsaid({**before, "callbacks": then | saving, "logger": now["logger"]}, now)
+    losses = {"loss": with_named_parts(before["loss"], now["loss"])} if "loss" in before else {}
+    before = {**before, **losses, "callbacks": then | saving, "logger": now["logger"]}
+    completed: dict[str, Any] = with_unsaid(before, now)
     return completed
+
+
+def with_named_parts(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return the loss of version 0.1's cross_entropy_dice as the sum of named parts that it is today."""
+    names = [name for name, part in (now.get("part") or {}).items() if part]
+    match before:
+        case {"_target_": str(target), "first": first, "second": second, "weights": [_, _] as weights} if (
+            target.endswith(".WeightedSum") and len(names) == 2
+        ):
+            losses = [
+                {**node, "fits": now["part"][n]["loss"].get("fits")}
+                for n, node in zip(names, (first, second), strict=True)
+            ]
+            parts = {
+                n: {"loss": loss, "weight": weight} for n, loss, weight in zip(names, losses, weights, strict=True)
+            }
+            return {"_target_": now["_target_"], "fits": before.get("fits"), "part": parts}
+    return before
 
 
 def saves(callback: dict[str, Any] | None) -> bool:

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import read
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -82,13 +83,21 @@ def inherited(config: str) -> dict[str, Any]:
     return deepcopy(result)
 
 
-def parts(config: str) -> Iterator[dict[str, Any]]:
+def parts(config: str, heirs: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
     """Yield the contents of a config file and of those that it inherits from, in ascending precedence.
 
     Each is given as seen from the root of a config. Entries of the defaults list such as `fcn8s` or
     `/model/optimizer/adam` are inherited from; those that choose an option of a group (`/model/crf: null`) can be
     overridden, and are left out. Nothing is yielded if the file doesn't exist.
+
+    Args:
+        config: the file, as `model/vae`.
+        heirs: the files that inherit from it, the first one's chain.
+
+    Raises:
+        Refusal: if a file inherits from itself.
     """
+    check_descent(config, heirs)
     text, group = text_of(config), config.rpartition("/")[0]
     own: dict[str, Any] = dict(parsed(text) or {})
     entries: list[Any] = own.pop("defaults", [])
@@ -100,7 +109,18 @@ def parts(config: str) -> Iterator[dict[str, Any]]:
         if entry == "_self_":
             yield own
         elif isinstance(entry, str) and "@" not in entry:
-            yield from parts(entry[1:] if entry.startswith("/") else f"{group}/{entry}")
+            yield from parts(entry[1:] if entry.startswith("/") else f"{group}/{entry}", (*heirs, config))
+
+
+def check_descent(config: str, heirs: tuple[str, ...]) -> None:
+    """Check that a config file is not among those that inherit from it.
+
+    Raises:
+        Refusal: if it is.
+    """
+    if config in heirs:
+        chain = " → ".join(f"{each}.yaml" for each in (*heirs[heirs.index(config) :], config))
+        raise Refusal(f"A config file inherits from itself ({chain}); correct its defaults.")
 
 
 def text_of(config: str) -> str:
@@ -109,15 +129,17 @@ def text_of(config: str) -> str:
     return file.read_text(encoding="utf-8") if file else ""
 
 
-def override_in(config: str, group: str) -> str | None:
+def override_in(config: str, group: str, heirs: tuple[str, ...] = ()) -> str | None:
     """Return the option that a config file, or one that it inherits from, chooses by `override /<group>: …`."""
+    check_descent(config, heirs)
     entries: list[Any] = (parsed(text_of(config)) or {}).get("defaults", [])
     for entry in entries:
         if isinstance(entry, dict) and f"override /{group}" in entry:
             return str(entry[f"override /{group}"])
     parents = [entry for entry in entries if isinstance(entry, str) and entry != "_self_" and "@" not in entry]
     within = config.rpartition("/")[0]
-    chosen = [override_in(name[1:] if name.startswith("/") else f"{within}/{name}", group) for name in parents]
+    paths = [name[1:] if name.startswith("/") else f"{within}/{name}" for name in parents]
+    chosen = [override_in(path, group, (*heirs, config)) for path in paths]
     return next(filter(None, reversed(chosen)), None)
 
 

@@ -96,3 +96,28 @@ def test_answers_from_the_configs_need_no_torch(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "did you mean" in result.stderr
     assert "torch was imported" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "chain"),
+    [
+        (["model=circle"], "model/circle.yaml → model/arc.yaml → model/circle.yaml"),
+        (["model=loop"], "model/loop.yaml → model/loop.yaml"),
+        (["model=arc"], "model/arc.yaml → model/circle.yaml → model/arc.yaml"),
+        (["loss=elbo", "model=rbm"], ""),  # the refusal lists what would fit, for which all losses are read
+    ],
+)
+def test_a_file_that_inherits_from_itself_is_named(arguments: list[str], chain: str, tmp_path: Path) -> None:
+    for name, base in (
+        ("model/circle", "arc"),
+        ("model/arc", "circle"),
+        ("model/loop", "loop"),
+        ("loss/round", "round"),
+    ):
+        file = tmp_path / f"own/{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"defaults: [{base}, _self_]\n")
+    own = f"hydra.searchpath=[file://{tmp_path}/own]"
+    chain = chain or "loss/round.yaml → loss/round.yaml"
+    said = refused(own, *arguments, cwd=tmp_path)
+    assert said.strip() == f"A config file inherits from itself ({chain}); correct its defaults."

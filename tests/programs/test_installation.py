@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import socket
 import subprocess
@@ -32,8 +33,10 @@ def test_the_wheel_works_in_a_clean_environment(tmp_path: Path, root: Path) -> N
     (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # it would win over the wheel
+
     def run(*command: str | Path) -> str:
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
 
     assert str(site) in run(python, "-c", "import scalian_exp; print(scalian_exp.__file__)")
     quick = ["trainer=debug", "callbacks=minimal", "model.importance_samples=1", "outputs=out"]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +17,7 @@ from sweeps import SWEEP, copy_sweep, table
 
 from scalian_exp.commandline.overrides import check_options, each_for_its_job
 from scalian_exp.refusal import Refusal
-from scalian_exp.sweep.resume import check_jobs, differences, in_todays_words, resumed_sweep
+from scalian_exp.sweep.resume import resumed_sweep
 
 
 @pytest.fixture(scope="module")
@@ -174,52 +173,6 @@ def test_a_repeated_command_resumes_its_sweep_whatever_its_options_for_hydra(tmp
         (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": hydra}))
         for more in ([], ["hydra/sweeper=optuna"]):
             assert "--multirun" in resumed_sweep([*overrides, *more, f"sweep.resume={tmp_path}"])
-
-
-def test_differences_are_listed_leaf_by_leaf() -> None:
-    before: Any = {"a": {"b": 1, "c": [1, 2]}, "d": None}
-    assert differences(before, {"a": {"b": 1, "c": [1, 2]}, "d": None}) == []
-    assert differences(before, {"a": {"b": 2, "c": [1, 2], "e": 5}}) == [
-        "a.b: 1 → 2",
-        "a.e: nothing → 5",
-        "d: None → nothing",
-    ]
-    check_jobs(Path("no such folder"), "train")
-
-
-def test_values_that_earlier_versions_left_implicit_differ_only_if_they_meant_something_else() -> None:
-    saving = {"_target_": "scalian_exp.callbacks.step_checkpoints.StepCheckpoints", "every_minutes": 10}
-    stopping = {"_target_": "pytorch_lightning.callbacks.EarlyStopping"}
-    network = {"_target_": "scalian_exp.networks.deeplab.LargeFOV", "num_classes": 3}
-    task = {"_target_": "scalian_exp.tasks.segmentation.Segmentation", "network": network}
-    data = {"_target_": "scalian_exp.datasets.folder.ImageFolder", "root": "photos"}
-    before = {"model": task, "dataset": data, "callbacks": {}, "logger": {"csv": {"_target_": "theirs"}}}
-
-    def changes(**other: Any) -> list[str]:
-        now = before | {"logger": {"csv": {"_target_": "ours"}}, "callbacks": {"checkpoint": saving}} | other
-        return differences(in_todays_words(before, now), now)
-
-    assert changes() == []
-    assert changes(dataset=data | {"background": [255, 255, 255]}, model=task | {"decay_biases": True}) == []
-    assert changes(dataset=data | {"background": [0, 0, 0]}) == ["dataset.background: (255, 255, 255) → [0, 0, 0]"]
-    assert changes(model=task | {"decay_biases": False}) == ["model.decay_biases: True → False"]
-    resized = {value: task | {"network": network | {"torchvision_resize": value}} for value in (True, False)}
-    assert changes(model=resized[True]) == []
-    assert changes(model=resized[False]) == ["model.network.torchvision_resize: True → False"]
-    assert changes(callbacks={"stop": stopping}) == [f"callbacks.stop: nothing → {stopping}"]
-    assert changes(seed=1) == ["seed: nothing → 1"]
-
-
-def test_optimizer_defaults_that_only_todays_configs_state_are_no_difference() -> None:
-    before = {"_target_": "torch.optim.SGD", "lr": 0.1}
-    configs = [{"model": {"optimizer": node}, "callbacks": {}, "logger": {}} for node in (before, before)]
-
-    def changes(**stated: Any) -> list[str]:
-        configs[1] = {**configs[0], "model": {"optimizer": before | stated}}
-        return differences(in_todays_words(configs[0], configs[1]), configs[1])
-
-    assert changes(momentum=0.0, weight_decay=0.0, fused=None) == []
-    assert changes(momentum=0.9) == ["model.optimizer.momentum: 0 → 0.9"]
 
 
 @pytest.mark.slow
