@@ -123,9 +123,9 @@ def refusal(*overrides: str) -> str:
         (["model=gan", "model/schedule=cosine"], "model=gan takes no schedule"),
         (["model=gan", "model/optimizer=lbfgs"], "leave it out"),
         (["model=gan", "model.optimizer._target_=torch.optim.LBFGS"], "gan takes single steps"),
-        (["experiment=rbm_mnist", "model/optimizer=adam"], "here: model.optimizer.lr=…."),
-        (["experiment=camvid_tiramisu67", "model/schedule=linear"], "here: '~model.schedule.final'"),
-        (["experiment=camvid_tiramisu67", "model/schedule=constant"], "here: '~model.schedule'"),
+        (["experiment=rbm_mnist", "model/optimizer=adam"], "choice: model.optimizer.lr=…."),
+        (["experiment=camvid_tiramisu67", "model/schedule=linear"], "choice: '~model.schedule.final'"),
+        (["experiment=camvid_tiramisu67", "model/schedule=constant"], "choice: '~model.schedule'"),
         (["experiment=mlp_mnist", "model=rating_bias", "dataset=movielens_100k"], "use model/schedule=own"),
     ],
 )
