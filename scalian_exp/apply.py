@@ -34,6 +34,7 @@ def apply(config: dict[str, Any]) -> None:
     from scalian_exp.actions.action import Action
     from scalian_exp.build import build
     from scalian_exp.checkpoint import load
+    from scalian_exp.networks.parts.folding import for_inference
     from scalian_exp.run.devices import torch_device
     from scalian_exp.run.record import quiet
     from scalian_exp.tasks.capabilities import TrainedByLayers
@@ -58,6 +59,7 @@ def apply(config: dict[str, Any]) -> None:
             f"go on with {command_to_resume(model.folder)} trainer.max_epochs=…."
         )
     action: Action = build("action", node)
+    model.task.network = for_inference(network)
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     with results_in(model.folder / name / now) as folder:
         files = action.run(model, folder)

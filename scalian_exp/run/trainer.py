@@ -13,6 +13,7 @@ from scalian_exp.build import build
 from scalian_exp.callbacks.cuda_graphs import CudaGraphs
 from scalian_exp.callbacks.curves import ResumableCurves
 from scalian_exp.callbacks.divergence import Divergence
+from scalian_exp.callbacks.inference import FastTest
 from scalian_exp.callbacks.provenance import AtomicCheckpoints, Provenance, folders_of_checkpoints
 from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.callbacks.step_checkpoints import StepCheckpoints
@@ -72,6 +73,7 @@ def build_trainer(
     frame += [ResumableCurves()]
     own = [c for c in callbacks.values() if isinstance(c, StepCheckpoints)]
     steps = own[0] if own else StepCheckpoints(folder, announce_interruption, None)
+    frame += [] if config["compile"] else [FastTest()]  # a copy would not be compiled
     frame += [CudaGraphs()] if config.get("cuda_graphs") else []
     trainer: pl.Trainer = build(
         "trainer",

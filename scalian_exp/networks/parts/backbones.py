@@ -5,7 +5,7 @@ At width 1 they can be initialised with torchvision's ImageNet weights.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.error import URLError
 
 import torch
@@ -131,6 +131,9 @@ class ResNet(nn.Module):
         multi_grid: factors of the dilations in the last stage's three blocks (DeepLab v3: 1, 2, 4).
         deep_stem: three 3×3 convolutions instead of one of 7×7 (FastFCN, PSPNet); there are no ImageNet weights for it.
     """
+
+    torchvision_names: ClassVar = True
+    """`bn1` gets what `conv1` returns"""
 
     def __init__(
         self,

@@ -1,0 +1,118 @@
+"""Networks prepared for inference compute what they computed before."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from scalian_exp.build import build
+from scalian_exp.networks.parts.folding import fold, for_inference
+from tests.tools import fits, names, tiny
+
+SEGMENTATION = [model for model in names("model") if fits(model)["task"] == "segmentation"]
+
+
+def trained(network: nn.Module) -> nn.Module:
+    """The network with statistics, scales and shifts as training might have left them."""
+    generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
+            module.running_mean.normal_(0, 0.2, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+            with torch.no_grad():
+                module.weight.uniform_(0.5, 1.5, generator=generator)
+                module.bias.normal_(0, 0.2, generator=generator)
+    return network.eval()
+
+
+def logits(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    output = network(x)
+    return output["out"] if isinstance(output, dict) else output
+
+
+def norms(network: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+@pytest.mark.parametrize("model", SEGMENTATION)
+def test_segmentation_networks_compute_the_same(model: str) -> None:
+    config = tiny(model)
+    torch.manual_seed(0)
+    network = trained(build("model.network", config["model"]["network"]))
+    x = torch.rand(2, config["dataset"]["in_channels"], *config["dataset"]["image_size"])
+    state = copy.deepcopy(network.state_dict())
+    fast = for_inference(network)
+    with torch.no_grad():
+        expected = logits(network, x)
+        torch.testing.assert_close(logits(fast, x), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+        exact, doubled = copy.deepcopy(network).double(), copy.deepcopy(network).double()
+        fold(doubled)
+        torch.testing.assert_close(logits(doubled, x.double()), logits(exact, x.double()), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(network.state_dict(), state, rtol=0, atol=0)
+    if norms(network) and not model.startswith("tiramisu"):  # whose batch norms stand before convolutions
+        assert norms(fast) <= 1  # DeepLab's over the pooled image, a map of one pixel
+
+
+def test_a_folded_convolution_is_the_affine_function_of_its_channels() -> None:
+    convolution, norm = nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1, eps=0)
+    for tensor, value in (
+        *[(convolution.weight, 3.0), (convolution.bias, 1.0), (norm.running_mean, 2.0), (norm.running_var, 4.0)],
+        *[(norm.weight, 5.0), (norm.bias, 7.0)],
+    ):
+        assert tensor is not None
+        nn.init.constant_(tensor, value)
+    network = nn.Sequential(convolution, norm).eval()
+    fold(network)
+    assert isinstance(network[1], nn.Identity)
+    assert network[0].weight.item() == 7.5  # 3 · 5/2
+    assert network[0].bias.item() == 4.5  # (1 − 2) · 5/2 + 7
+
+
+@pytest.mark.parametrize("model", ["conv_vae", "conv_autoencoder", "pixelcnn", "pixelrnn_row", "pixelrnn_diagonal"])
+def test_networks_of_images_compute_the_same(model: str) -> None:
+    config = tiny(model)
+    network = build("model.network", config["model"]["network"]).eval()
+    fast = for_inference(network)
+    assert fast is not network
+    x = torch.rand(2, config["dataset"]["in_channels"], *config["dataset"]["image_size"]).round()
+    with torch.no_grad():
+        for method in ("encode", "forward"):
+            if hasattr(network, method) and not (method == "forward" and model == "conv_vae"):  # which draws noise
+                torch.testing.assert_close(getattr(fast, method)(x), getattr(network, method)(x), rtol=1e-5, atol=1e-5)
+        if hasattr(network, "sample"):
+            torch.manual_seed(0)
+            samples = network.sample(2)
+            torch.manual_seed(0)
+            torch.testing.assert_close(fast.sample(2), samples, rtol=1e-4, atol=1e-4)
+
+
+class Twice(nn.Module):
+    """Uses one convolution twice, with a batch norm behind one of the two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = nn.Conv2d(2, 2, 1)
+        self.body = nn.Sequential(self.shared, nn.BatchNorm2d(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.shared(x)) + self.body(x)
+
+
+class Kept(nn.Module):
+    """Keeps a tensor of its graph, so that it can't be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 1)
+        self.kept = self.conv.weight * 2
+
+
+def test_what_can_not_be_folded_stays() -> None:
+    network, x = trained(Twice()), torch.randn(1, 2, 3, 3)
+    torch.testing.assert_close(for_inference(network)(x), network(x))
+    untracked = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2, track_running_stats=False)).eval()
+    torch.testing.assert_close(for_inference(untracked)(x), untracked(x))
+    for same in (nn.Linear(2, 2), nn.Conv2d(2, 2, 1).double(), Kept()):
+        assert for_inference(same) is same
