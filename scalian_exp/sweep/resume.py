@@ -164,20 +164,15 @@ def in_todays_words(before: dict[str, Any], now: dict[str, Any]) -> dict[str, An
 
 def with_named_parts(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """Return the loss of version 0.1's cross_entropy_dice as the sum of named parts that it is today."""
-    names = [name for name, part in (now.get("part") or {}).items() if part]
-    match before:
-        case {"_target_": str(target), "first": first, "second": second, "weights": [_, _] as weights} if (
-            target.endswith(".WeightedSum") and len(names) == 2
-        ):
-            losses = [
-                {**node, "fits": now["part"][n]["loss"].get("fits")}
-                for n, node in zip(names, (first, second), strict=True)
-            ]
-            parts = {
-                n: {"loss": loss, "weight": weight} for n, loss, weight in zip(names, losses, weights, strict=True)
-            }
-            return {"_target_": now["_target_"], "fits": before.get("fits"), "part": parts}
-    return before
+    today = {name: part["loss"] for name, part in (now.get("part") or {}).items() if part}
+    if not str(before.get("_target_")).endswith(".WeightedSum") or not len(today) == 2 == len(before["weights"]):
+        return before
+    then = zip((before["first"], before["second"]), before["weights"], strict=True)
+    parts = {
+        name: {"loss": {**loss, "fits": today[name].get("fits")}, "weight": weight}
+        for name, (loss, weight) in zip(today, then, strict=True)
+    }
+    return {"_target_": now["_target_"], "fits": before.get("fits"), "part": parts}
 
 
 def saves(callback: dict[str, Any] | None) -> bool:
