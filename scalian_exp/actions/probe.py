@@ -52,42 +52,43 @@ class Probe(Action):
         candidates = self.representations(model, data, train, test)
         representations = {name: pair for name, pair in candidates.items() if not isinstance(pair, str)}
         assert train.labels is not None, "the action's config asks for labels"
-        assert test.labels is not None
-        size = len(train.labels)
+        counts = self.counts(len(train.labels))
+        rows = [
+            {"representation": name, "labels": count, "error": self.error(train, test, *pair, count)}
+            for name, pair in representations.items()
+            for count in counts
+        ]
+        display(table_of(rows, list(candidates), counts))
+        for name in candidates.keys() - representations.keys():
+            print(f"{name}: {candidates[name]}")
+        return [write(folder / "probe.csv", rows), save_figure(curve(rows), folder / "probe.png")]
+
+    def counts(self, size: int) -> list[int]:
+        """Return the numbers of labels that `size` training examples allow, and print which they don't.
+
+        Raises:
+            Refusal: if they allow none.
+        """
         counts = list(dict.fromkeys(size if n is None else n for n in self.labels if n is None or n <= size))
         if too_many := [str(n) for n in self.labels if n is not None and n > size]:
             missing = f"{', '.join(too_many)} labels were requested, but there are {size} training examples"
             if not counts:
                 raise Refusal(f"{missing}; take fewer (labels=[{size}]).")
             print(f"{missing}: left out.")
-        rows: list[dict[str, Any]] = [
-            {"representation": name, "labels": count, "error": self.error(x, train.labels, y, test.labels, count)}
-            for name, (x, y) in representations.items()
-            for count in counts
-        ]
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "probe.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        table = Table("representation", *[f"{count} labels" for count in counts], title="test error of a linear probe")
-        for name in candidates:
-            errors = [f"{100 * row['error']:.2f} %" for row in rows if row["representation"] == name]
-            table.add_row(name, *(errors or ["unavailable" for _ in counts]))
-        display(table)
-        for name in candidates.keys() - representations.keys():
-            print(f"{name}: {candidates[name]}")
-        return [folder / "probe.csv", save_figure(curve(rows), folder / "probe.png")]
+        return counts
 
     def representations(self, model: Loaded, data: Any, train: Split, test: Split) -> dict[str, tuple[Any, Any] | str]:
         """Return the (training, test) features to compare, by name, or a sentence saying why they are unavailable."""
         return {**competitors(train, test)}
 
-    def error(self, x: Any, labels: np.ndarray, y: Any, wanted: np.ndarray, count: int) -> float:
-        """Return the test error of regressions on `count` labelled examples, averaged over the random draws."""
-        repeats = 1 if count == len(labels) else self.repeats
-        draws = [np.random.default_rng(seed).permutation(len(labels))[:count] for seed in range(repeats)]
-        return float(np.mean([self.one(x[draw], labels[draw], y, wanted) for draw in draws]))
+    def error(self, train: Split, test: Split, x: Any, y: Any, count: int) -> float:
+        """Return the test error of regressions from features x to `count` labels, averaged over the random draws."""
+        assert train.labels is not None
+        assert test.labels is not None
+        size = len(train.labels)
+        draws = [np.random.default_rng(seed).permutation(size)[:count] for seed in range(self.repeats)]
+        draws = draws[:1] if count == size else draws
+        return float(np.mean([self.one(x[draw], train.labels[draw], y, test.labels) for draw in draws]))
 
     def one(self, x: Any, labels: np.ndarray, y: Any, wanted: np.ndarray) -> float:
         """Return the test error on (y, wanted) of one regression fitted to (x, labels).
@@ -117,6 +118,25 @@ def standardised(x: Any, y: Any) -> tuple[Any, Any]:
         x, y = x - mean, y - mean
     scale = np.sqrt(x.power(2).mean() if sparse.issparse(x) else np.square(x).mean()) or 1.0
     return x / scale, y / scale
+
+
+def table_of(rows: list[dict[str, Any]], names: list[str], counts: list[int]) -> Table:
+    """Return the table of test errors, a row for each name and a column for each number of labels."""
+    table = Table("representation", *[f"{count} labels" for count in counts], title="test error of a linear probe")
+    for name in names:
+        errors = [f"{100 * row['error']:.2f} %" for row in rows if row["representation"] == name]
+        table.add_row(name, *(errors or ["unavailable" for _ in counts]))
+    return table
+
+
+def write(file: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write the test errors as a CSV file and return its path."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
 
 
 def curve(rows: list[dict[str, Any]]) -> Figure:

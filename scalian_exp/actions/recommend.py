@@ -1,6 +1,7 @@
 """Recommend items to a known user, or to a new one who names some titles."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from rich.table import Table
 from torch import Tensor
 
 from scalian_exp.actions.action import Action, data_of
+from scalian_exp.actions.tastes import Taste, taste_of_known, taste_of_new
 from scalian_exp.actions.titles import find
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.commandline.terminal import display
@@ -20,13 +22,12 @@ FEATURES = 3
 """Number of features by which a taste is described."""
 
 
-class Taste(NamedTuple):
-    """A model's predictions for one user."""
+class Listing(NamedTuple):
+    """A table to print and to write."""
 
-    scores: Tensor
-    """Predicted score of every item, (items,)."""
-    weights: Tensor | None
-    """Weight of each feature, as deviation from the mean user, (F,); None for models without features."""
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
 
 
 class Recommend(Action):
@@ -68,12 +69,31 @@ class Recommend(Action):
         data, task = data_of(model), model.task
         table = data.by_user(data.splits["test"].rating)
         counts = (table > 0).sum(0)
-        if self.user is not None:
-            index = self.index(data, table)
-            ratings, taste = table[index], taste_of_known(task, data, index)
-        else:
+        ratings, taste = self.taste(task, data, table, counts)
+        lists = {"recommendations.csv": self.recommendations(task, data, ratings, taste, counts)}
+        features = task.features(data)
+        if features is not None and taste.weights is not None:
+            rows = strongest_features(taste.weights.cpu(), features[0].cpu(), counts, data.titles)
+            title = "this taste, by the features in which it differs most from others"
+            lists["taste.csv"] = Listing(title, FEATURE_COLUMNS, rows)
+        for listing in lists.values():
+            tell(*listing)
+        return [write(folder / name, listing.columns, listing.rows) for name, listing in lists.items()]
+
+    def taste(self, task: Any, data: Any, table: Tensor, counts: Tensor) -> tuple[Tensor, Taste]:
+        """Return the user's ratings, (items,), and what the model predicts from them."""
+        if self.user is None:
             ratings = self.named(data, counts)
-            taste = taste_of_new(task, data, ratings)
+            return ratings, taste_of_new(task, data, ratings)
+        index = self.index(data, table)
+        return table[index], taste_of_known(task, data, index)
+
+    def recommendations(self, task: Any, data: Any, ratings: Tensor, taste: Taste, counts: Tensor) -> Listing:
+        """List the unrated items with the highest scores.
+
+        Raises:
+            Refusal: if the model learns only from likes, and there are none.
+        """
         rated = task.network.predicts_ratings
         if not rated and not bool((ratings >= data.liked).any()):
             raise Refusal("This model learns only from likes, and there are none: give liked=…, or another user.")
@@ -84,14 +104,7 @@ class Recommend(Action):
         shown = task.on_scale(taste.scores) - task.shift if rated else taste.scores
         rows = [(rank, data.titles[i], f"{shown[i]:.2f}", int(counts[i])) for rank, i in enumerate(best, 1)]
         columns = ("rank", "title", "predicted rating" if rated else "log-probability", "ratings")
-        tell(f"recommended to {self.who(data, ratings)}", columns, rows)
-        files = [write(folder / "recommendations.csv", columns, rows)]
-        features = task.features(data)
-        if features is not None and taste.weights is not None:
-            description = strongest_features(taste.weights.cpu(), features[0].cpu(), counts, data.titles)
-            tell("this taste, by the features in which it differs most from others", FEATURE_COLUMNS, description)
-            files.append(write(folder / "taste.csv", FEATURE_COLUMNS, description))
-        return files
+        return Listing(f"recommended to {self.who(data, ratings)}", columns, rows)
 
     def index(self, data: Any, table: Tensor) -> int:
         """Return the index of the user `user`.
@@ -143,57 +156,6 @@ def few(titles: list[str], most: int = 3) -> str:
     return ", ".join(titles[:most]) + (f" and {len(titles) - most} more" if len(titles) > most else "")
 
 
-def taste_of_known(task: Any, data: Any, index: int) -> Taste:
-    """Return the taste of a user whose ratings the model has learned from."""
-    rows = data.splits["test"].rating.to(task.device, task.dtype)
-    features = task.features(data)
-    weights = None if features is None else features[1][index]
-    scores = task.scores(rows[index : index + 1])[0] if data.rows == "users" else task.scores(rows)[:, index]
-    return Taste(scores, weights)
-
-
-def taste_of_new(task: Any, data: Any, ratings: Tensor) -> Taste:
-    """Return the taste of a new user with these ratings, (items,)."""
-    row = ratings.to(task.device, task.dtype).unsqueeze(0)
-    features = task.features(data)
-    if data.rows == "users":
-        if features is None:
-            return Taste(task.scores(row)[0], None)
-        mean = task.network.codes(data.splits["test"].rating.to(row)).float().mean(0)
-        return Taste(task.scores(row)[0], task.network.codes(row)[0].float() - mean)
-    validation = data.splits["val"]
-    target = validation.target.to(row)
-    noise = float((task.scores(validation.rating.to(row)) - target)[target > 0].square().mean())
-    items = data.splits["test"].rating.to(row)
-    users = (items > 0).any(0)
-    parts = [task.scores(items).T, *([] if features is None else [features[1]])]
-    population = torch.cat([part.double() for part in parts], 1)[users]
-    expected = conditioned(population, ratings.nonzero().flatten(), ratings[ratings > 0].double(), noise).float()
-    return Taste(expected[: data.items], None if features is None else expected[data.items :])
-
-
-def conditioned(population: Tensor, observed: Tensor, values: Tensor, noise: float) -> Tensor:
-    """Return the conditional mean (D,) of a population's new member, given noisy observations of some of its numbers.
-
-    The population is modelled as a normal distribution with its empirical mean and covariance C; the conditional mean
-    is mean + C[:, o] (C[o, o] + noise)⁻¹ (values − mean[o]). If the numbers are linear in weights of each member, as
-    predicted ratings are in a decoder's, this is ridge regression of the weights, towards their mean and in the metric
-    of their covariance.
-
-    Args:
-        population: the known members' numbers, (members, D).
-        observed: indices of the observed numbers, (n,).
-        values: the observations, (n,).
-        noise: variance of an observation around the true number.
-    """
-    observed = observed.to(population.device)
-    mean = population.mean(0)
-    centred = population - mean
-    covariance = centred.T @ centred[:, observed] / len(population)
-    within = covariance[observed] + noise * torch.eye(len(observed)).to(population)
-    return mean + covariance @ torch.linalg.solve(within, values.to(population) - mean[observed])
-
-
 FEATURE_COLUMNS = ("feature", "more of", "less of")
 
 
@@ -213,7 +175,7 @@ def strongest_features(weights: Tensor, features: Tensor, counts: Tensor, titles
     return rows
 
 
-def tell(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+def tell(title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
     """Print a table."""
     table = Table(title=title, title_justify="left")
     for column in columns:
@@ -223,7 +185,7 @@ def tell(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> N
     display(table)
 
 
-def write(file: Path, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Path:
+def write(file: Path, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Path:
     """Write a table as a CSV file and return its path."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as stream:

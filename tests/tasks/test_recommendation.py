@@ -12,7 +12,8 @@ from tools import fits, names, read_csv, tiny
 from torch import Tensor
 
 from scalian_exp.actions.action import data_of
-from scalian_exp.actions.recommend import Recommend, conditioned, taste_of_new
+from scalian_exp.actions.recommend import Recommend
+from scalian_exp.actions.tastes import conditioned, taste_of_new
 from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import Loaded, load
 from scalian_exp.refusal import Refusal

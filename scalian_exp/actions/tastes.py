@@ -1,0 +1,66 @@
+"""What a model of ratings predicts for a known user or a new one."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Taste(NamedTuple):
+    """A model's predictions for one user."""
+
+    scores: Tensor
+    """Predicted score of every item, (items,)."""
+    weights: Tensor | None
+    """Weight of each feature, as deviation from the mean user, (F,); None for models without features."""
+
+
+def taste_of_known(task: Any, data: Any, index: int) -> Taste:
+    """Return the taste of a user whose ratings the model has learned from."""
+    rows = data.splits["test"].rating.to(task.device, task.dtype)
+    features = task.features(data)
+    weights = None if features is None else features[1][index]
+    scores = task.scores(rows[index : index + 1])[0] if data.rows == "users" else task.scores(rows)[:, index]
+    return Taste(scores, weights)
+
+
+def taste_of_new(task: Any, data: Any, ratings: Tensor) -> Taste:
+    """Return the taste of a new user with these ratings, (items,)."""
+    row = ratings.to(task.device, task.dtype).unsqueeze(0)
+    features = task.features(data)
+    if data.rows == "users":
+        if features is None:
+            return Taste(task.scores(row)[0], None)
+        mean = task.network.codes(data.splits["test"].rating.to(row)).float().mean(0)
+        return Taste(task.scores(row)[0], task.network.codes(row)[0].float() - mean)
+    validation = data.splits["val"]
+    target = validation.target.to(row)
+    noise = float((task.scores(validation.rating.to(row)) - target)[target > 0].square().mean())
+    items = data.splits["test"].rating.to(row)
+    users = (items > 0).any(0)
+    parts = [task.scores(items).T, *([] if features is None else [features[1]])]
+    population = torch.cat([part.double() for part in parts], 1)[users]
+    expected = conditioned(population, ratings.nonzero().flatten(), ratings[ratings > 0].double(), noise).float()
+    return Taste(expected[: data.items], None if features is None else expected[data.items :])
+
+
+def conditioned(population: Tensor, observed: Tensor, values: Tensor, noise: float) -> Tensor:
+    """Return the conditional mean (D,) of a population's new member, given noisy observations of some of its numbers.
+
+    The population is modelled as a normal distribution with its empirical mean and covariance C; the conditional mean
+    is mean + C[:, o] (C[o, o] + noise)⁻¹ (values − mean[o]). If the numbers are linear in weights of each member, as
+    predicted ratings are in a decoder's, this is ridge regression of the weights, towards their mean and in the metric
+    of their covariance.
+
+    Args:
+        population: the known members' numbers, (members, D).
+        observed: indices of the observed numbers, (n,).
+        values: the observations, (n,).
+        noise: variance of an observation around the true number.
+    """
+    observed = observed.to(population.device)
+    mean = population.mean(0)
+    centred = population - mean
+    covariance = centred.T @ centred[:, observed] / len(population)
+    within = covariance[observed] + noise * torch.eye(len(observed)).to(population)
+    return mean + covariance @ torch.linalg.solve(within, values.to(population) - mean[observed])
