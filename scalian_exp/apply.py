@@ -3,6 +3,9 @@
 `scalian-apply --help` lists the actions. Results go to <run folder>/<action>/<time>; the run itself is never changed.
 """
 
+import scalian_exp.commandline.starting  # noqa: F401 (first: Ctrl-C ends quietly during the other imports)
+
+# isort: split
 import sys
 from datetime import datetime
 from tempfile import TemporaryDirectory
@@ -14,7 +17,7 @@ from scalian_exp.commandline import app
 from scalian_exp.commandline.actions import OWN, not_taken, spelt_out
 from scalian_exp.commandline.shell import command_to_resume, shown
 from scalian_exp.files import failures_refused
-from scalian_exp.folders import results_in
+from scalian_exp.folders import check_inside, results_in
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.checks import check_arguments, find_data_at
 from scalian_exp.vocabulary.grammar import literal, sweeping
@@ -61,6 +64,7 @@ def apply(config: dict[str, Any]) -> None:
     action: Action = build("action", node)
     model.task.network = for_inference(network)
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    check_inside(model.folder / name, model.folder)
     with results_in(model.folder / name / now) as folder:
         files = action.run(model, folder)
     for file in files:

@@ -138,6 +138,19 @@ def check_links(folder: Path) -> None:
                 )
 
 
+def check_inside(path: Path, folder: Path) -> None:
+    """Refuse a path in a folder that leads out of it by a symbolic link, before files are written there.
+
+    Raises:
+        Refusal: if it does.
+    """
+    if not Path(os.path.realpath(path)).is_relative_to(folder.resolve()):
+        raise Refusal(
+            f"{path} is a link out of {folder}, to {os.path.realpath(path)}, where results would be written; remove it "
+            "or replace it by a folder."
+        )
+
+
 def remove_parts(folder: Path) -> None:
     """Remove temporary files that a killed process left in a run folder."""
     for place in (folder, folder / CHECKPOINTS, (folder / CURVES).parent):

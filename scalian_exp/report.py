@@ -3,6 +3,9 @@
 `scalian-report likelihoods <runs…>` prints how probable each model finds the test images.
 """
 
+import scalian_exp.commandline.starting  # noqa: F401 (first: Ctrl-C ends quietly during the other imports)
+
+# isort: split
 import argparse
 from pathlib import Path
 

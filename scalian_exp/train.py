@@ -4,6 +4,9 @@ compose (Hydra) → check → build → fit → test → record. A job is a func
 called again on the same folder, it continues where it stopped.
 """
 
+import scalian_exp.commandline.starting  # noqa: F401 (first: Ctrl-C ends quietly during the other imports)
+
+# isort: split
 import logging
 import sys
 from importlib import import_module

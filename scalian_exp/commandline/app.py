@@ -21,8 +21,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
 
-from scalian_exp.commandline import help
-from scalian_exp.commandline.overrides import check_options, each_for_its_job
+from scalian_exp.commandline import help, starting
+from scalian_exp.commandline.overrides import check_flags, check_options, each_for_its_job
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
@@ -84,6 +84,7 @@ def prepare(argv: list[str]) -> None:
     Raises:
         Refusal: if one of them can't work.
     """
+    check_flags(argv[1:])
     argv[1:] = quote_texts(argv[1:])
     check_options(argv[1:])
     if sweeping(argv):
@@ -127,6 +128,7 @@ def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig
     """Run an action; report mistakes of the user in one sentence, with exit code 1."""
     threading.excepthook = threads_own_failures
     try:
+        starting.end()
         with failures_refused():
             action()
             sys.stdout.flush()
@@ -134,7 +136,7 @@ def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush doesn't fail again
         sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:  # once training has begun, Lightning handles it
-        sys.stderr.write("Interrupted.\n" if sweep_begun() else "Interrupted before anything was done.\n")
+        sys.stderr.write("Interrupted.\n" if sweep_begun() else starting.INTERRUPTED)
         sys.exit(130)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(sentence(error, unknown))

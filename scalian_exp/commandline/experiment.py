@@ -13,11 +13,12 @@ from omegaconf.errors import OmegaConfBaseException
 from scalian_exp.commandline.app import not_there, sentence
 from scalian_exp.commandline.shell import command, word
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.callback_checks import named_nodes
 from scalian_exp.vocabulary.checks import check_parts, check_plain, resolved
 from scalian_exp.vocabulary.facts import AUTO
 from scalian_exp.vocabulary.grammar import quote_texts
 from scalian_exp.vocabulary.optimisation_checks import check_optimisation
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.options import CONFIGS, close_to, options
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -43,6 +44,7 @@ def checked(config: DictConfig) -> dict[str, Any]:
     check_optimisation(config)
     plain = with_inferred(config, resolved(config))
     check_plain(plain)
+    check_names(plain)
     check_judges(plain["callbacks"], overrides_of_data())
     return plain
 
@@ -86,6 +88,25 @@ def overrides_of_data() -> list[str]:
         override for override in hydra.overrides.task if override.lstrip("+").startswith(("dataset.", "dataset/"))
     ]
     return [f"dataset={hydra.runtime.choices['dataset']}", *values]
+
+
+def check_names(plain: dict[str, Any]) -> None:
+    """Refuse callbacks and loggers without a class, which would do nothing, unless some option has one of their name.
+
+    An experiment may set values for parts that are left out, as callbacks=minimal leaves out the figures.
+
+    Raises:
+        Refusal: with the name that was probably meant.
+    """
+    for group in ("callbacks", "logger"):
+        nodes = named_nodes(plain, group)
+        lacking = [name for name, node in nodes.items() if "_target_" not in node]
+        optional = {name for option in options(group).values() for name in option} if lacking else set()
+        for name in lacking:
+            if name not in optional:
+                close = close_to(name, optional | nodes.keys() - {*lacking})
+                advice = f"did you mean {group}.{close}?" if close else "name one, or leave it out."
+                raise Refusal(f"{group}.{name} has no _target_, the name of a class, so it would do nothing; {advice}")
 
 
 def check_judges(callbacks: dict[str, Any], data: Sequence[str]) -> None:

@@ -19,6 +19,27 @@ SINGLE = {"model", "dataset", "loss", "trainer", "action"}
 """groups of which an experiment has exactly one option, never a list"""
 
 
+def check_flags(arguments: list[str]) -> None:
+    """Refuse flags of Hydra that do nothing, or end with a traceback, on their own.
+
+    Raises:
+        Refusal: if there is one.
+    """
+    flags = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
+
+    def given(flag: str, *short: str) -> bool:
+        """Return whether a flag is among the arguments, perhaps abbreviated as argparse allows."""
+        return any(each in short or (len(each) > 4 and flag.startswith(each)) for each in flags)
+
+    if given("--experimental-rerun"):
+        raise Refusal("--experimental-rerun would unpickle a file, which can run any code; use resume=RUN instead.")
+    if given("--resolve") and not given("--cfg", "-c"):
+        raise Refusal("--resolve shows values in place of ${…}, but only with --cfg: write --cfg job --resolve.")
+    shells = [argument for argument in arguments if argument.startswith(("install=", "uninstall=", "query="))]
+    if given("--shell-completion", "-sc") and not shells:
+        raise Refusal("--shell-completion: say for which shell, --shell-completion install=bash (or zsh, or fish).")
+
+
 def check_options(arguments: list[str]) -> None:
     """Refuse options of groups that aren't names, which Hydra would misunderstand or end with a traceback.
 

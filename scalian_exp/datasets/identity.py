@@ -2,6 +2,10 @@
 
 The meaning of a network's inputs and outputs must match wherever its weights are used. The splits must match only when
 training resumes: a run may be evaluated on data that has grown, or on other data with the same classes.
+
+Image files count by their names, not their contents. A hash of the contents would cost a pass over all files at every
+start, which for a large folder or a network drive takes minutes, and would refuse to resume where one broken file has
+been repaired or replaced. Size and time of change don't tell: copying changes the one, re-encoding the other.
 """
 
 import hashlib

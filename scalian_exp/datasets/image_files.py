@@ -63,7 +63,7 @@ def readable(path: Path) -> Iterator[None]:
         raise Refusal(f"{path} has more pixels than Pillow reads ({most:,}); scale it down or crop it.") from error
     except (*BROKEN, struct.error, zlib.error) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise Refusal(f"{path} can't be read as an image ({reason}); repair or remove it.") from error
+        raise Refusal(f"{path} can't be read as an image ({reason}); repair or replace it.") from error
 
 
 def pages(path: Path) -> list[int]:
@@ -129,7 +129,7 @@ def opened(path: Path, frame: int = 0) -> Iterator[Image.Image]:
     try:
         yield image
     except ValueError as error:
-        raise Refusal(f"{path} can't be read as an image ({error}); repair or remove it.") from error
+        raise Refusal(f"{path} can't be read as an image ({error}); repair or replace it.") from error
 
 
 def facts_of(image: Image.Image) -> dict[str, Any]:

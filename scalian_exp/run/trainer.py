@@ -69,6 +69,7 @@ def build_trainer(
     loggers = [build(f"logger.{name}", node, save_dir=str(folder)) for name, node in nodes]
     refuse_others("callbacks", callbacks.values(), pl.Callback)
     refuse_others("logger", loggers, Logger)
+    check_backbone(callbacks, task)
     frame: list[Any] = [SeededEpochs(config["seed"]), Divergence(), Provenance(config, folder, callbacks), Timing()]
     frame += [ResumableCurves()]
     own = [c for c in callbacks.values() if isinstance(c, StepCheckpoints)]
@@ -97,6 +98,20 @@ def refuse_others(group: str, parts: Iterable[Any], kind: type) -> None:
     for part in parts:
         if not isinstance(part, kind):
             raise Refusal(f"{group}: {type(part).__name__} is not a Lightning {kind.__name__}; name one by _target_.")
+
+
+def check_backbone(callbacks: dict[str, Any], task: Any) -> None:
+    """Refuse Lightning's BackboneFinetuning for a task that lacks the part that it freezes.
+
+    Raises:
+        Refusal: if it would end in an AttributeError.
+    """
+    for name, callback in callbacks.items():
+        if isinstance(callback, pl.callbacks.BackboneFinetuning) and not hasattr(task, "backbone"):
+            raise Refusal(
+                f"callbacks.{name}: BackboneFinetuning freezes a task's `backbone`, but {type(task).__name__} has no "
+                "part called backbone; use a callback of your own, derived from BaseFinetuning."
+            )
 
 
 def check_shares(trainer: dict[str, Any], data: Any) -> None:

@@ -13,7 +13,12 @@ from scalian_exp.run.resume import resumed
 MODELS = {
     "plain": ["autoencoder"],
     "noise": ["vae"],
-    "dropout, batch norm and augmentation": ["unet", "model.network.dropout=0.5", "dataset/augmentation=[flip]"],
+    "dropout, batch norm and augmentation": [
+        "unet",
+        "model.network.dropout=0.5",
+        "dataset.train_size=40",
+        "dataset/augmentation=[flip]",
+    ],
     "chains": ["rbm", "loss=persistent_cd", "loss.chains=4", "model.network.hidden=[4]"],
     "accumulation": ["autoencoder", "trainer.accumulate_grad_batches=3"],
     "the second layer": ["dbn", "model.network.hidden=[4,4]", "model.epochs_per_layer=1"],

@@ -1,0 +1,56 @@
+"""Ctrl-C during the first second of a command."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scalian_exp.commandline import starting
+
+ENDS_ITSELF = """
+import os, runpy, signal, sys
+
+class Interrupting:
+    '''Sends Ctrl-C when a library is about to be imported.'''
+
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[2]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+program, library = sys.argv[1:]
+sys.argv[0] = f"/usr/bin/scalian-{program}"
+signal.signal(signal.SIGINT, signal.default_int_handler)
+__import__(f"scalian_exp.{program}", fromlist=["main"]).main()
+"""
+
+
+@pytest.mark.parametrize("program", ["train", "apply", "report"])
+@pytest.mark.parametrize("library", ["hydra", "omegaconf", "scalian_exp.commandline.app"])
+def test_ctrl_c_while_libraries_are_imported_ends_quietly(program: str, library: str, tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", ENDS_ITSELF, program, library]
+    result = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
+    assert (result.returncode, result.stderr) == (130, starting.INTERRUPTED)
+    assert not any(tmp_path.iterdir())
+
+
+def test_programs_that_import_this_package_keep_their_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        starting.begin("/home/me/experiment.py")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        starting.begin("/usr/bin/scalian-train")
+        assert signal.getsignal(signal.SIGINT) is starting.end_now
+        starting.end()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
+        starting.begin("/usr/bin/scalian-train")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        monkeypatch.setattr("multiprocessing.parent_process", lambda: 1)
+        starting.begin("/usr/bin/scalian-train")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
