@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from torch import nn
+from torch import Tensor, nn
 
 from scalian_exp.callbacks.states import states_to_restore
 from scalian_exp.checkpoint import check_intact, implied_by
@@ -75,15 +75,23 @@ def folders_of_checkpoints(folder: Path, callbacks: Iterable[pl.Callback]) -> li
     return folders
 
 
+def batch_statistics(task: Any) -> dict[str, Tensor]:
+    """Return the running statistics of batch norm by name, of which each process has its own between two averages."""
+    return {
+        f"{path}.{name}": statistic
+        for path, module in task.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for name in ("running_mean", "running_var")
+        if (statistic := getattr(module, name)) is not None
+    }
+
+
 def agree_on_statistics(task: Any) -> None:
     """Average the statistics of batch norm over all processes, so that one model is validated and saved."""
     if ranks.size() == 1:
         return
-    for module in task.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            for statistic in (module.running_mean, module.running_var):
-                if statistic is not None:
-                    statistic.copy_(ranks.mean(statistic))
+    for statistic in batch_statistics(task).values():
+        statistic.copy_(ranks.mean(statistic))
 
 
 class Provenance(pl.Callback):

@@ -10,7 +10,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from scalian_exp.callbacks.delayed_signals import DelayedSignals
 from scalian_exp.callbacks.protocols import ContinuesEpochs
-from scalian_exp.callbacks.provenance import config_of
+from scalian_exp.callbacks.provenance import batch_statistics, config_of
 from scalian_exp.callbacks.random_state import noise_state, set_noise_state
 from scalian_exp.distributed import ranks
 from scalian_exp.folders import LAST
@@ -47,10 +47,12 @@ class StepCheckpoints(Checkpoint):
         noise = {
             name: ranks.gather_rows(state[None].to(task.device)) for name, state in noise_state(task.device).items()
         }
+        statistics = batch_statistics(task) if ranks.size() > 1 else {}
         waiting = task.named_parameters() if position.accumulating(trainer) else ()
         checkpoint["scalian_exp"]["epoch"] = {
             "noise": {name: states.cpu() for name, states in noise.items()},  # a row for each process
             "means": task.train_means.state_dict(),
+            "statistics": {name: ranks.gather_rows(own[None]).cpu() for name, own in statistics.items()},
             "gradients": {name: ranks.gather_rows(p.grad[None]).cpu() for name, p in waiting if p.grad is not None},
         }
 
@@ -76,6 +78,8 @@ class StepCheckpoints(Checkpoint):
             if offers(callback, ContinuesEpochs):
                 callback.on_epoch_resumed(trainer, task)
         task.train_means.load_state_dict(self.resumed["means"], task.device)
+        for name, rows in self.resumed.get("statistics", {}).items():  # which earlier versions didn't store
+            task.get_buffer(name).copy_(ranks.own_row(rows, 1))
         for name, gradient in self.resumed["gradients"].items():
             parameter = task.get_parameter(name)
             parameter.grad = ranks.own_row(gradient, parameter.dim()).to(parameter.device)
