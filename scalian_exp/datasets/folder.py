@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scalian_exp.datasets.base import Batched, Examples
+from scalian_exp.datasets.base import Examples
+from scalian_exp.datasets.decoded import Decoded, DecodesOnce
 from scalian_exp.datasets.folder_splits import (
     counted,
     given_splits,
@@ -24,14 +25,14 @@ from scalian_exp.datasets.folder_splits import (
 from scalian_exp.datasets.identity import CLASSES, EXAMPLES
 from scalian_exp.datasets.image_files import WHITE, Fit, Picture, read_image
 from scalian_exp.datasets.images import Images
-from scalian_exp.ranges import Fraction, NonNegativeInt, PositiveInt
+from scalian_exp.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
 LOOSE = ""
 """Class of images that lie in no class folder."""
 
 
-class Files(Batched):
+class Files(Decoded):
     """Labelled image files, read when a batch asks for them.
 
     Args:
@@ -51,26 +52,36 @@ class Files(Batched):
         background: Sequence[int] = WHITE,
     ):
         self.pictures, self.labels, self.shape, self.fit, self.background = pictures, labels, shape, fit, background
+        self.classes = torch.tensor(labels)
 
     @property
     def paths(self) -> list[Path]:
         """The file of each image."""
         return [picture.path for picture in self.pictures]
 
-    def image(self, index: int) -> Tensor:
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of an image."""
+        return {"image": self.shape}
+
+    @property
+    def sources(self) -> list[tuple[Path, int]]:
+        """The files and pages."""
+        return [(path, frame) for path, frame in self.pictures]
+
+    def decode(self, index: int) -> Examples:
         """Read one image, uint8 (C, H, W)."""
         path, frame = self.pictures[index]
-        return read_image(path, self.shape, self.fit, self.background, frame)
+        return {"image": read_image(path, self.shape, self.fit, self.background, frame)}
 
     def __getitem__(self, indices: Tensor) -> Examples:
-        images = [self.image(index) for index in indices.tolist()]
-        return {"image": torch.stack(images), "label": torch.tensor([self.labels[i] for i in indices.tolist()])}
+        return {**self.decoded(indices), "label": self.classes.index_select(0, indices)}
 
     def __len__(self) -> int:
         return len(self.pictures)
 
 
-class ImageFolder(Images):
+class ImageFolder(Images, DecodesOnce):
     """Your own images: root/<class>/*.png, images directly in root, or either layout in root/train, val and test.
 
     A split without a folder takes part of the training files, chosen by their names. Each page of a stack or animation
@@ -82,6 +93,8 @@ class ImageFolder(Images):
         background: red, green, blue behind transparent pixels.
         held_out: fraction of the images for validation, and the same fraction for the test.
         num_classes: expected number of class folders, for classifiers.
+        cache: where images are kept once they are decoded: in memory, or in a file that later runs use too.
+        cache_gb: size, in gigabytes, up to which all of them are kept in memory.
 
     Raises:
         Refusal: if the folder is missing or has too few images, or if a file in it is not an image.
@@ -98,8 +111,11 @@ class ImageFolder(Images):
         num_workers: NonNegativeInt = 2,
         num_classes: PositiveInt | None = None,
         background: Sequence[NonNegativeInt] = WHITE,
+        cache: Literal["memory", "disk"] = "memory",
+        cache_gb: NonNegativeFloat = 2,
     ):
         super().__init__(in_channels, image_size, batch_size, num_workers)
+        self.cache, self.cache_gb = cache, cache_gb
         if in_channels not in (1, 3):
             raise Refusal(
                 f"dataset.in_channels={in_channels}: image files are read as 1 (grey) or 3 (colours) channels."
@@ -136,6 +152,8 @@ class ImageFolder(Images):
             self.identity[CLASSES] = self.class_names
         self.splits = {**splits}
         self.tell(skipped)
+        options = (self.root.resolve(), self.shape, self.fit, tuple(self.background))
+        self.keep(splits, self.cache, self.cache_gb, options)
 
     def files(self, paths: list[Path], folder: Path, classes: list[str]) -> Files:
         """Return the pictures in these files below a folder, labelled with their class indices.

@@ -11,7 +11,8 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from scalian_exp.batches import VOID_BYTE
-from scalian_exp.datasets.base import Batched, Examples
+from scalian_exp.datasets.base import Examples
+from scalian_exp.datasets.decoded import Decoded
 from scalian_exp.datasets.image_files import WHITE, Fit, Picture, fitted, opened, seen
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.mask_classes import Classes
@@ -19,7 +20,7 @@ from scalian_exp.datasets.mask_readings import Checked, Reading
 from scalian_exp.refusal import Refusal
 
 
-class MaskFiles(Batched):
+class MaskFiles(Decoded):
     """Pairs of an image and a mask file, read when a batch asks for them and brought to one shape.
 
     Args:
@@ -63,27 +64,50 @@ class MaskFiles(Batched):
 
     def example(self, pair: tuple[Picture, Picture]) -> tuple[Tensor, Tensor]:
         """Read a pair as uint8 image (C, H, W), scaled bilinearly, and mask (H, W), scaled to nearest pixels."""
-        image, mask = self.opened(pair)
+        return self.fitted(*self.opened(pair))
+
+    def fitted(self, image: Image.Image, mask: Reading) -> tuple[Tensor, Tensor]:
+        """Bring an image and its mask to the shape of the examples."""
         size = (self.shape[2], self.shape[1])
         x = fitted(image, size, self.fit, Image.Resampling.BILINEAR, fill=0)
         label = fitted(Image.fromarray(mask.classes), size, self.fit, Image.Resampling.NEAREST, fill=VOID_BYTE)
         return pil_to_tensor(x), torch.from_numpy(np.array(label))
 
     def __getitem__(self, indices: Tensor) -> Examples:
-        return batch_of([self.example(self.pictures[index]) for index in indices.tolist()])
+        return self.decoded(indices)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of an image and its mask."""
+        return {"image": self.shape, "mask": self.shape[1:]}
+
+    @property
+    def sources(self) -> list[tuple[Path, int]]:
+        """The files and pages of images and masks."""
+        return [(path, frame) for pair in self.pictures for path, frame in pair]
+
+    def decode(self, index: int) -> Examples:
+        """Read one pair."""
+        image, mask = self.example(self.pictures[index])
+        return {"image": image, "mask": mask}
 
     def check(self) -> list[Checked]:
-        """Read every pair once and summarise its mask.
+        """Read every pair once, keep it if there is a cache, and summarise its mask.
 
         Raises:
             Refusal: if a pair can't be used.
         """
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(self.checked, self.pictures))
+            return list(pool.map(self.checked, range(len(self))))
 
-    def checked(self, pair: tuple[Picture, Picture]) -> Checked:
+    def checked(self, index: int) -> Checked:
         """Read a pair and summarise its mask."""
-        classes, by, legend = self.opened(pair)[1]
+        pair = self.pictures[index]
+        image, mask = self.opened(pair)
+        if self.cache is not None and self.cache.lacks(index):
+            x, label = self.fitted(image, mask)
+            self.cache.put(index, {"image": x, "mask": label})
+        classes, by, legend = mask
         return Checked(pair[1].path, set(np.unique(classes).tolist()), by, legend)
 
     def in_memory(self) -> TensorBatches:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scalian_exp.batches import VOID_BYTE
+from scalian_exp.datasets.decoded import DecodesOnce
 from scalian_exp.datasets.folder_splits import (
     given_splits,
     identity_of,
@@ -22,7 +23,7 @@ from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_files import MaskFiles
 from scalian_exp.datasets.mask_readings import Checked, legend_of, refuse_disagreement
 from scalian_exp.datasets.masks import Masks, refuse_void
-from scalian_exp.ranges import Fraction, NonNegativeInt
+from scalian_exp.ranges import Fraction, NonNegativeFloat, NonNegativeInt
 from scalian_exp.refusal import Refusal
 
 IMAGES = ("images", "image", "imgs", "img")
@@ -30,7 +31,7 @@ MASKS = ("masks", "mask", "labels", "label", "annotations", "segmentations")
 """Lower-case names of the folders of images and of masks."""
 
 
-class MaskFolder(Masks):
+class MaskFolder(Masks, DecodesOnce):
     """Your own images and masks: root/images and root/masks, or both folders in each of root/train, val and test.
 
     An image and its mask have the same name up to the suffix. Splits may also lie in images/train and masks/train, and
@@ -46,6 +47,8 @@ class MaskFolder(Masks):
         fit: crop, resize or pad (with void) images to image_size.
         held_out: fraction of the images for validation, and the same fraction for the test.
         background: red, green, blue behind transparent pixels.
+        cache: where images are kept once they are decoded: in memory, or in a file that later runs use too.
+        cache_gb: size, in gigabytes, up to which all of them are kept in memory.
         kwargs: the arguments of `Masks`.
 
     Raises:
@@ -60,9 +63,12 @@ class MaskFolder(Masks):
         fit: Literal["crop", "resize", "pad"] = "crop",
         held_out: Fraction = 0.1,
         background: Sequence[NonNegativeInt] = WHITE,
+        cache: Literal["memory", "disk"] = "memory",
+        cache_gb: NonNegativeFloat = 2,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
+        self.cache, self.cache_gb = cache, cache_gb
         self.root, self.fit, self.held_out, self.background = Path(root), fit, held_out, background
         if not self.root.is_dir():
             raise Refusal(f"There is no folder {root}; set dataset.root to the folder of your images and masks.")
@@ -72,6 +78,8 @@ class MaskFolder(Masks):
         if palette is not None and len({tuple(colour) for colour in palette}) < len(palette):
             raise Refusal("dataset.palette has a colour twice; give every class a different one.")
         self.classes = Classes(self.num_classes, self.ignore_index, palette, background=background)
+        meaning = (self.num_classes, self.ignore_index, [tuple(colour) for colour in palette or ()])
+        self.decoding = (self.root.resolve(), self.shape, fit, tuple(background), *meaning)
 
     def read(self) -> Mapping[str, MaskFiles]:
         """Pair the files, assign them to splits, check every pair, and print a summary.
@@ -88,6 +96,7 @@ class MaskFolder(Masks):
         pairs |= {name: [train[index] for index in indices] for name, indices in shares.items()}
         refuse_empty(pairs, self.root, self.held_out, skipped)
         splits = {name: self.files(part) for name, part in pairs.items()}
+        self.keep(splits, self.cache, self.cache_gb, self.decoding)
         masks = {name: files.check() for name, files in splits.items()}
         self.check_masks(masks)
         places = {name: folders.get(name, folders["train"])[0] for name in splits}

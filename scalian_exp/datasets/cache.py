@@ -1,0 +1,123 @@
+"""Decoded examples that are kept in memory or on disk, where all processes of a loader see them."""
+
+import mmap
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from importlib.metadata import version
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scalian_exp.datasets.base import Examples
+from scalian_exp.files import replacing
+
+KNOWN = 1 << 32
+"""Flag of an example that is kept, beside its CRC-32."""
+Shape = tuple[int, ...]
+
+
+class Cache:
+    """Room for uint8 examples, each of which is put there once it has been decoded.
+
+    Processes that are forked from this one share it, so that what one of them decodes the others needn't. So do all
+    processes that open the same file; each checks an example's CRC-32 when it first reads it, because a file may have
+    been damaged, or cut off by a crash of the machine.
+
+    Args:
+        shapes: name → shape of an example.
+        count: number of examples.
+        file: where to keep them; None keeps them in memory.
+
+    Raises:
+        OSError: if the disk has no room for the file, or it can't be written.
+    """
+
+    def __init__(self, shapes: Mapping[str, Shape], count: int, file: Path | None = None):
+        self.count, self.verified = count, np.zeros(count, dtype=bool)
+        size = bytes_of(shapes, count)
+        room = np.frombuffer(mmap.mmap(-1, size) if file is None else mapped(file, size), dtype=np.uint8)
+        self.flags = room[: 8 * count].view(np.uint64)
+        """(N,): 0, or KNOWN and the CRC-32 of an example."""
+        self.examples: dict[str, Tensor] = {}
+        start = 8 * count
+        for name, shape in shapes.items():
+            end = start + count * prod(shape)
+            self.examples[name] = torch.from_numpy(room[start:end]).view(count, *shape)
+            start = end
+
+    @property
+    def complete(self) -> bool:
+        """Whether all examples are kept."""
+        return bool(self.flags.all())
+
+    def unverified(self, indices: Tensor) -> list[int]:
+        """Return those of the indices (B,) that this process has neither read nor put here yet."""
+        chosen = indices.numpy()
+        return chosen[~self.verified[chosen]].tolist()
+
+    def lacks(self, index: int) -> bool:
+        """Return whether an example isn't kept, or is damaged."""
+        if not self.verified[index] and self.flags[index]:
+            self.verified[index] = int(self.flags[index]) == self.checksum(index)
+        return not self.verified[index]
+
+    def put(self, index: int, example: Examples) -> None:
+        """Keep a decoded example; its flag is set last, so that nobody takes half of it for the whole."""
+        for name, values in example.items():
+            self.examples[name][index] = values
+        self.flags[index] = self.checksum(index)
+        self.verified[index] = True
+
+    def checksum(self, index: int) -> int:
+        """Return KNOWN and the CRC-32 of an example."""
+        total = 0
+        for values in self.examples.values():
+            total = zlib.crc32(values[index].numpy().tobytes(), total)
+        return KNOWN | total
+
+    def __getitem__(self, indices: Tensor) -> Examples:
+        return {name: values.index_select(0, indices) for name, values in self.examples.items()}
+
+
+def bytes_of(shapes: Mapping[str, Shape], count: int) -> int:
+    """Return the size of a cache for this many examples of these shapes."""
+    return count * (8 + sum(map(prod, shapes.values())))
+
+
+def mapped(file: Path, size: int) -> mmap.mmap:
+    """Map a file of this size to memory, and create it if there is none."""
+    if not file.exists() or file.stat().st_size != size:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as part, part.open("wb") as empty:
+            if hasattr(os, "posix_fallocate"):  # a full disk is noticed here, not by a signal while writing
+                os.posix_fallocate(empty.fileno(), 0, size)
+            empty.truncate(size)
+    with file.open("r+b") as existing:
+        return mmap.mmap(existing.fileno(), size)
+
+
+def file_for(what: Sequence[object], files: Sequence[tuple[Path, int]]) -> Path:
+    """Return the file that keeps what these files hold, and remove that of an earlier state of them.
+
+    Args:
+        what: all that decides how files are decoded; the folder and split.
+        files: the files, and which of their pages.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scalian_exp"
+    states = [(str(path), page, path.stat().st_size, path.stat().st_mtime_ns) for path, page in files]
+    name = digest([*what, version("pillow"), version("torchvision")])
+    file = folder / f"{name}-{digest(states)}.decoded"
+    for earlier in folder.glob(f"{name}-*.decoded"):
+        if earlier != file:
+            earlier.unlink(missing_ok=True)  # a process that uses it keeps it
+    return file
+
+
+def digest(values: Sequence[object]) -> str:
+    """Return a short hash of values by their representations."""
+    return sha256(repr(list(values)).encode()).hexdigest()[:20]

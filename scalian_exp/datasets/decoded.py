@@ -1,0 +1,126 @@
+"""Data that is decoded once: what a batch asks for is kept, and later epochs find it there."""
+
+import multiprocessing
+import os
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from scalian_exp.datasets.base import Batched, Data, Examples, Indexed, identity_collate
+from scalian_exp.datasets.cache import Cache, Shape, bytes_of, file_for
+from scalian_exp.memory import amount, total
+
+MOST_PROCESSES = 16
+"""Most processes that decode at once."""
+Kept = Literal["memory", "disk"]
+
+
+class Decoded(Batched):
+    """Examples in files, decoded when a batch asks for them, and only once if there is a cache."""
+
+    cache: Cache | None = None
+
+    @property
+    @abstractmethod
+    def shapes(self) -> dict[str, Shape]:
+        """Name → shape of one example, uint8."""
+
+    @property
+    @abstractmethod
+    def sources(self) -> list[tuple[Path, int]]:
+        """All files, with the numbers of their pages: what decides about the examples besides options."""
+
+    @abstractmethod
+    def decode(self, index: int) -> Examples:
+        """Decode one example.
+
+        Raises:
+            Refusal: if its file can't be read.
+        """
+
+    def decoded(self, indices: Tensor) -> Examples:
+        """Return the examples at these indices (B,), decoding those that aren't kept."""
+        if self.cache is None:
+            examples = [self.decode(index) for index in indices.tolist()]
+            return {name: torch.stack([example[name] for example in examples]) for name in self.shapes}
+        for index in self.cache.unverified(indices):
+            if self.cache.lacks(index):
+                self.cache.put(index, self.decode(index))
+        return self.cache[indices]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to decode."""
+        return self.cache is not None and self.cache.complete
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the cache out, which can't be pickled: processes that aren't forked decode by themselves."""
+        return {**vars(self), "cache": None}
+
+
+class OnceLoader(DataLoader[Examples]):
+    """A loader whose processes end with the epoch in which they have decoded the last example."""
+
+    def __iter__(self) -> Any:
+        if self.num_workers and self.dataset.data.complete:  # type: ignore[attr-defined]
+            self.num_workers, self._iterator = 0, None
+        return super().__iter__()
+
+
+class DecodesOnce(Data):
+    """Mixin of data modules whose splits are `Decoded`."""
+
+    def keep(self, splits: Mapping[str, Decoded], where: Kept, most_gb: float, what: Sequence[object]) -> None:
+        """Give the splits caches, if they fit.
+
+        Args:
+            splits: the splits.
+            where: in memory, or in a file below $XDG_CACHE_HOME or ~/.cache, which later runs use too.
+            most_gb: size of all caches in memory, in gigabytes; 0 keeps nothing there.
+            what: all that decides how files are decoded.
+
+        Raises:
+            OSError: if the file can't be written.
+        """
+        if where == "disk":
+            for name, data in splits.items():
+                data.cache = Cache(data.shapes, len(data), file_for([*what, name], data.sources))
+            return
+        size = sum(bytes_of(data.shapes, len(data)) for data in splits.values())
+        if size <= min(most_gb * 1e9, total() / 2):
+            for data in splits.values():
+                data.cache = Cache(data.shapes, len(data))
+        elif most_gb > 0:
+            print(
+                f"Once decoded, the {self.noun} would take {amount(size)}, more than dataset.cache_gb={most_gb:g} or "
+                "half of what this machine has, so they are decoded again in every epoch; dataset.cache=disk keeps "
+                "them in a file."
+            )
+
+    def loader_of(self, split: str, batches: Sampler[Any]) -> DataLoader[Examples]:
+        """Return a loader of the batches of a split whose indices a sampler yields.
+
+        All cores decode what isn't kept yet; what is kept needs no processes.
+        """
+        data = self.splits[split]
+        forks = "fork" in multiprocessing.get_all_start_methods()
+        if not isinstance(data, Decoded) or data.cache is None or not forks:
+            return super().loader_of(split, batches)
+        cores = min(MOST_PROCESSES, (os.cpu_count() or 1) // self.process[1])
+        workers = 0 if data.complete or not self.num_workers else max(self.num_workers, cores)
+        return OnceLoader(
+            Indexed(data),
+            batch_size=None,
+            collate_fn=identity_collate,
+            sampler=batches,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(self.epoch),
+            multiprocessing_context="fork" if workers else None,
+        )
