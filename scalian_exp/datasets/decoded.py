@@ -111,7 +111,7 @@ class DecodesOnce(Data):
         forks = "fork" in multiprocessing.get_all_start_methods()
         if not isinstance(data, Decoded) or data.cache is None or not forks:
             return super().loader_of(split, batches)
-        cores = min(MOST_PROCESSES, (os.cpu_count() or 1) // self.process[1])
+        cores = min(MOST_PROCESSES, available() // self.process[1])
         workers = 0 if data.complete or not self.num_workers else max(self.num_workers, cores)
         return OnceLoader(
             Indexed(data),
@@ -124,3 +124,8 @@ class DecodesOnce(Data):
             generator=torch.Generator().manual_seed(self.epoch),
             multiprocessing_context="fork" if workers else None,
         )
+
+
+def available() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,6 +19,9 @@ from scalian_exp.datasets.decoded import DecodesOnce
 from scalian_exp.datasets.folder import ImageFolder
 from scalian_exp.datasets.mask_folder import MaskFolder
 from scalian_exp.refusal import Refusal
+from scalian_exp.run.resume import resumed
+from scalian_exp.train import train
+from tests.tools import tiny
 
 COUNT = 30
 
@@ -166,3 +169,18 @@ def test_processes_that_are_not_forked_decode_by_themselves(root: Path) -> None:
     batch = data.splits["train"][torch.arange(3)]
     copied = pickle.loads(pickle.dumps(data.splits["train"]))
     torch.testing.assert_close(copied[torch.arange(3)], batch, rtol=0, atol=0)
+
+
+def test_a_resumed_training_and_one_that_streams_end_with_the_same_weights(root: Path, tmp_path: Path) -> None:
+    folder = [f"dataset.root={root / 'images'}", "dataset.held_out=0.2", "dataset.image_size=[8,8]"]
+    run = ["dataset=image_folder", *folder, "trainer.max_epochs=2"]
+    train(tiny("conv_autoencoder", *run, "dataset.cache_gb=0", "dataset.num_workers=0"), tmp_path / "streamed")
+    train(tiny("conv_autoencoder", *run, "dataset.num_workers=2"), tmp_path / "kept")
+    train(tiny("conv_autoencoder", *run, "trainer.max_epochs=1", "dataset.num_workers=2"), tmp_path / "resumed")
+    train(*resumed([f"resume={tmp_path / 'resumed'}", "trainer.max_epochs=2"]))
+    weights = [
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in ("streamed", "kept", "resumed")
+    ]
+    torch.testing.assert_close(weights[1], weights[0], rtol=0, atol=0)
+    torch.testing.assert_close(weights[2], weights[0], rtol=0, atol=0)
