@@ -20,7 +20,7 @@ from scalian_exp.datasets.folder import ImageFolder
 from scalian_exp.datasets.mask_folder import MaskFolder
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.resume import resumed
-from scalian_exp.train import train
+from scalian_exp.run.training import train
 from tests.tools import tiny
 
 COUNT = 30
