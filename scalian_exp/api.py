@@ -52,7 +52,10 @@ def train(config: dict[str, Any], folder: str | Path) -> dict[str, Any]:
     check_plain(config)
     place = Path(folder)
     if folders.state(place) is not folders.State.NONE:
-        if read_config(place) != {key: value for key, value in config.items() if key != "trust"}:
+        stored = read_config(place)
+        if config.get("channels_last") == "auto":  # which the run has decided
+            stored["channels_last"] = "auto"
+        if stored != {key: value for key, value in config.items() if key != "trust"}:
             raise Refusal(f"{place} holds a run of another config; choose another folder, or load this one.")
         if folders.state(place) is folders.State.FINISHED:
             return metrics_of(place)

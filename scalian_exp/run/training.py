@@ -19,6 +19,7 @@ from scalian_exp.run import record
 from scalian_exp.run.devices import devices_of
 from scalian_exp.run.endings import device_failures_refused, ending_cleanly
 from scalian_exp.run.init_from import check_classes_of, start_network_from
+from scalian_exp.run.memory_layout import with_layout
 from scalian_exp.run.network_size import check_batch, sketched
 from scalian_exp.run.trainer import build_trainer, check_shares
 from scalian_exp.tasks.data_protocols import check_data
@@ -76,6 +77,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             if config["trainer"]["max_epochs"] == 0:
                 check_classes_of(config["init_from"], data)
                 log.info("trainer.max_epochs=0: nothing is trained; the weights of init_from are tested as they are")
+    config = with_layout(config, contents["scalian_exp"]["config"] if last is not None else None, task, data)
     with devices_of(config["trainer"]) as devices:
         trainer: Any = build_trainer(config, task, folder, devices, trust)
         for callback in trainer.callbacks:

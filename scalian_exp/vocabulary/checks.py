@@ -140,7 +140,7 @@ def check_root(config: dict[str, Any]) -> None:
         "seed": "Seed",
         "compile": "bool",
         "cuda_graphs": "bool",
-        "channels_last": "bool",
+        "channels_last": "bool | Literal['auto']",
         "test": "bool",
         "init_from": "str | None",
         "repeats": "Sequence[str]",
