@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from scalian_exp.commandline import app
+from scalian_exp.commandline import app, starting
 from scalian_exp.commandline.actions import OWN, not_taken, spelt_out
 from scalian_exp.commandline.shell import command_to_resume, shown
 from scalian_exp.files import failures_refused
@@ -43,6 +43,7 @@ def apply(config: dict[str, Any]) -> None:
     from scalian_exp.tasks.capabilities import TrainedByLayers
     from scalian_exp.tasks.offers import offers
 
+    starting.end()
     quiet()
     model = load(str(config["run"]), torch_device(str(config["device"])), config["trust"])
     if (root := config["dataset"]["root"]) is not None:

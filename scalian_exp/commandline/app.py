@@ -128,7 +128,7 @@ def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig
     """Run an action; report mistakes of the user in one sentence, with exit code 1."""
     threading.excepthook = threads_own_failures
     try:
-        starting.end()
+        starting.remember()
         with failures_refused():
             action()
             sys.stdout.flush()

@@ -1,7 +1,8 @@
-"""End a command quietly if Ctrl-C interrupts it during its first second, in which it imports libraries.
+"""End a command quietly if Ctrl-C interrupts it while it starts.
 
-Imported before them. Libraries may catch a KeyboardInterrupt, or make another error of it, so a handler ends the
-process at once; nothing has been written yet.
+Libraries may catch a KeyboardInterrupt while they are imported, or make another error of it. So in the first second, in
+which nothing has been written, a handler ends the process at once. From then until torch and Lightning are imported,
+another one remembers the interruption.
 """
 
 import multiprocessing
@@ -21,6 +22,18 @@ def end_now(_number: int, _frame: Any) -> None:
     os._exit(130)
 
 
+class Remembering:
+    """A handler of Ctrl-C that raises KeyboardInterrupt, and knows later that it did."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+
+    def __call__(self, _number: int, _frame: Any) -> None:
+        """Interrupt what runs."""
+        self.interrupted = True
+        raise KeyboardInterrupt
+
+
 def begin(program: str) -> None:
     """Install the handler if this process is a command of this package, and neither a library's user nor a worker."""
     path = Path(program)
@@ -31,10 +44,23 @@ def begin(program: str) -> None:
         signal.signal(signal.SIGINT, end_now)
 
 
-def end() -> None:
-    """Hand Ctrl-C back to Python, whose KeyboardInterrupt can be handled."""
+def remember() -> None:
+    """Let Ctrl-C raise a KeyboardInterrupt, which `end` repeats if a library catches it."""
     if signal.getsignal(signal.SIGINT) is end_now:
+        signal.signal(signal.SIGINT, Remembering())
+
+
+def end() -> None:
+    """Hand Ctrl-C back to Python, once the libraries have been imported.
+
+    Raises:
+        KeyboardInterrupt: if one of them has caught it.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if isinstance(handler, Remembering):
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if handler.interrupted:
+            raise KeyboardInterrupt
 
 
 begin(sys.argv[0])

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from scalian_exp import folders
+from scalian_exp.commandline import starting
 from scalian_exp.commandline.shell import command_to_resume, shown
 from scalian_exp.folders import LOG
 from scalian_exp.refusal import Refusal
@@ -49,9 +50,11 @@ def launch(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if processes == 1 or "LOCAL_RANK" in os.environ:
         from scalian_exp.run.training import train
 
+        starting.end()
         with locks.held(folder, lock=os.environ.get("RANK", "0") == "0"):
             return train(config, folder)
     check_accelerator(config["trainer"])
+    starting.end()
     results = run_workers(config, folder, processes)
     if 0 not in results:
         print(f"this machine's processes have done their part; see {shown(folder)}", flush=True)

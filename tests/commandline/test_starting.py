@@ -1,4 +1,4 @@
-"""Ctrl-C during the first second of a command."""
+"""Ctrl-C while a command starts."""
 
 import signal
 import subprocess
@@ -16,11 +16,15 @@ class Interrupting:
     '''Sends Ctrl-C when a library is about to be imported.'''
 
     def find_spec(self, name, path=None, target=None):
-        if name == sys.argv[2]:
-            os.kill(os.getpid(), signal.SIGINT)
+        if name == library:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt:  # as in a library's bare `except`
+                pass
 
 sys.meta_path.insert(0, Interrupting())
-program, library = sys.argv[1:]
+program, library, *overrides = sys.argv[1:]
+sys.argv[1:] = overrides
 sys.argv[0] = f"/usr/bin/scalian-{program}"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 __import__(f"scalian_exp.{program}", fromlist=["main"]).main()
@@ -36,6 +40,21 @@ def test_ctrl_c_while_libraries_are_imported_ends_quietly(program: str, library:
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "pytorch_lightning", "model=vae", "trainer=debug"),
+        ("train", "torch", "model=vae", "trainer=debug", "trainer/accelerator=ddp_cpu"),
+        ("apply", "torch", "run=outputs", "action=sample"),
+    ],
+)
+def test_ctrl_c_that_a_library_catches_is_not_lost(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ENDS_ITSELF, *arguments]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
+    assert (result.returncode, result.stderr) == (130, starting.INTERRUPTED)
+    assert not any(tmp_path.iterdir())
+
+
 def test_programs_that_import_this_package_keep_their_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -43,6 +62,7 @@ def test_programs_that_import_this_package_keep_their_handlers(monkeypatch: pyte
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         starting.begin("/usr/bin/scalian-train")
         assert signal.getsignal(signal.SIGINT) is starting.end_now
+        starting.remember()
         starting.end()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
