@@ -63,7 +63,7 @@ def apply(config: dict[str, Any]) -> None:
             f"go on with {command_to_resume(model.folder)} trainer.max_epochs=…."
         )
     action: Action = build("action", node)
-    model.task.network = for_inference(network)
+    model.task.network = for_inference(network, model.task, action)
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     check_inside(model.folder / name, model.folder)
     with results_in(model.folder / name / now) as folder:

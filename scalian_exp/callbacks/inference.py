@@ -15,7 +15,7 @@ class FastTest(pl.Callback):
 
     def on_test_start(self, trainer: Any, task: Any) -> None:
         """Replace the network by the copy."""
-        self.trained, task.network = task.network, for_inference(task.network)
+        self.trained, task.network = task.network, for_inference(task.network, task)
 
     def on_test_end(self, trainer: Any, task: Any) -> None:
         """Give the task its own network back."""

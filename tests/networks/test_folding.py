@@ -1,11 +1,15 @@
 """Networks prepared for inference compute what they computed before."""
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn import utils
+from torch.nn.utils import prune
 
 from scalian_exp.build import build
 from scalian_exp.networks.parts.folding import fold, for_inference
@@ -88,31 +92,97 @@ def test_networks_of_images_compute_the_same(model: str) -> None:
             torch.testing.assert_close(fast.sample(2), samples, rtol=1e-4, atol=1e-4)
 
 
-class Twice(nn.Module):
-    """Uses one convolution twice, with a batch norm behind one of the two."""
+def pair(channels: int = 2) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, 2, 1), nn.BatchNorm2d(2))
 
+
+class LayerCalledAlone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.shared = nn.Conv2d(2, 2, 1)
-        self.body = nn.Sequential(self.shared, nn.BatchNorm2d(2))
+        self.body: Any = pair()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.shared(x)) + self.body(x)
+        return self.body[0](x) + self.body(x)
 
 
-class Kept(nn.Module):
-    """Keeps a tensor of its graph, so that it can't be copied."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(1, 1, 1)
-        self.kept = self.conv.weight * 2
+class TiedDecoder(LayerCalledAlone):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.conv_transpose2d(self.body(x), self.body[0].weight)
 
 
-def test_what_can_not_be_folded_stays() -> None:
-    network, x = trained(Twice()), torch.randn(1, 2, 3, 3)
+class Flattening(LayerCalledAlone):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x).view(len(x), -1)  # of NHWC, there is no such view
+
+
+def one_layer_beside_and_inside() -> nn.Module:
+    shared = nn.Conv2d(2, 2, 1)
+    return nn.Sequential(shared, nn.ReLU(), nn.Sequential(shared, nn.BatchNorm2d(2)))
+
+
+def one_pair_twice() -> nn.Module:
+    return nn.Sequential(*(layers := pair()), *layers)
+
+
+def another_layer_between() -> nn.Module:
+    first, second = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+    return nn.Sequential(first, second, first, nn.BatchNorm2d(2))
+
+
+def one_weight_for_two() -> nn.Module:
+    first, second = (pair() for _ in range(2))
+    second[0].weight = first[0].weight
+    return nn.Sequential(first, second)
+
+
+def hook_inside() -> nn.Module:
+    inner = nn.Sequential(nn.Conv2d(2, 2, 1))
+    inner.register_forward_hook(lambda _, __, output: output.abs())
+    return nn.Sequential(inner, nn.BatchNorm2d(2))
+
+
+def changed_by(change: Callable[[nn.Module], object]) -> nn.Module:
+    network = pair()
+    change(network[0])
+    return network
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(LayerCalledAlone, TiedDecoder, Flattening, hook_inside),
+        *(one_layer_beside_and_inside, one_pair_twice, another_layer_between, one_weight_for_two),
+        lambda: changed_by(utils.spectral_norm),
+        lambda: changed_by(utils.parametrizations.spectral_norm),
+        lambda: changed_by(utils.weight_norm),
+        lambda: changed_by(lambda layer: prune.random_unstructured(layer, "weight", 0.5)),
+        lambda: changed_by(lambda layer: layer.register_forward_pre_hook(lambda _, inputs: (inputs[0].abs(),))),
+        lambda: nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2, track_running_stats=False)),
+    ],
+)
+def test_networks_whose_layers_do_more_compute_the_same(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    network, x = trained(make()), torch.randn(1, 2, 3, 3)
+    with torch.no_grad():
+        expected = network(x)  # before, some weights belong to a graph and can't be copied
+        torch.testing.assert_close(for_inference(network)(x), expected)
+
+
+def test_a_copy_in_training_mode_still_uses_the_statistics_of_its_batch() -> None:
+    network, x = trained(pair()).train(), torch.randn(4, 2, 3, 3)
     torch.testing.assert_close(for_inference(network)(x), network(x))
-    untracked = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2, track_running_stats=False)).eval()
-    torch.testing.assert_close(for_inference(untracked)(x), untracked(x))
-    for same in (nn.Linear(2, 2), nn.Conv2d(2, 2, 1).double(), Kept()):
+
+
+def test_a_network_that_a_custom_task_works_with_stays() -> None:
+    network, task = pair().eval(), nn.Module()
+    assert for_inference(network, task) is not network
+    task.loss = LayerCalledAlone()
+    assert for_inference(network, task) is network
+
+
+def test_networks_that_can_not_be_prepared_stay() -> None:
+    uncopied: Any = pair()
+    uncopied.kept = uncopied[0].weight * 2  # a tensor of its graph
+    for same in (nn.Linear(2, 2), nn.Conv2d(2, 2, 1).double(), uncopied):
         assert for_inference(same) is same

@@ -5,6 +5,7 @@ itself: W' = W·γ/σ and b' = (b − μ)·γ/σ + β.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -14,24 +15,30 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 PAIRS = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3"}
 """names of convolutions → batch norms that follow them in the forward passes of torchvision's ResNet blocks"""
+KNOWN = {"scalian_exp", "torch", "torchvision", "torchmetrics"}
+"""packages whose modules take outputs in any memory layout, and use no layer of a Sequential behind its back"""
 
 
-def for_inference(network: nn.Module) -> nn.Module:
+def for_inference(network: nn.Module, *users: object) -> nn.Module:
     """Return a copy of a network that computes the same in evaluation mode, only faster on a processor.
 
     Networks without two-dimensional convolutions, in other than single precision or on another device are returned as
-    they are; so are those that can't be copied.
+    they are; so are those that can't be copied, and those with hooks or custom parts, which might call a layer alone,
+    use its weights, or view an output as if it were laid out as NCHW.
 
     Args:
-        network: in any mode; it isn't changed. The result is in evaluation mode, and can't be trained.
+        network: in evaluation mode; it isn't changed. The result can't be trained.
+        users: what else works with the network, such as a task with its losses and metrics.
     """
     parameters = list(network.parameters())
     convolutional = any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in network.modules())
     if not convolutional or any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters):
         return network
+    if not all(map(known, (network, *users))) or any(map(hooked, network.modules())):
+        return network
     try:
-        result = copy.deepcopy(network).eval()
-    except (RuntimeError, TypeError):  # such as a custom network that keeps a tensor of its graph
+        result = copy.deepcopy(network)
+    except (RuntimeError, TypeError):  # such as a network that keeps a tensor of its graph
         return network
     fold(result)
     if torch.backends.cpu.get_cpu_capability() == "AVX512":  # on AVX2, NHWC was seen to be slower
@@ -39,17 +46,24 @@ def for_inference(network: nn.Module) -> nn.Module:
     return result
 
 
+def known(user: object) -> bool:
+    """Return whether the classes of an object and of all its submodules belong to known packages."""
+    parts = user.modules() if isinstance(user, nn.Module) else (user,)
+    return all(type(part).__module__.partition(".")[0] in KNOWN for part in parts)
+
+
+def hooked(module: nn.Module) -> bool:
+    """Return whether hooks see or change a module's inputs, outputs or weights, as weight norm and pruning do."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
 def fold(network: nn.Module) -> None:
     """Fold each batch norm that follows a convolution into it, in place, and replace it by the identity."""
-    used: dict[nn.Module, int] = {}
-    for module in network.modules():
-        for child in module.children():
-            used[child] = used.get(child, 0) + 1
+    uses = Counter(module for _, module in network.named_modules(remove_duplicate=False))
     with torch.no_grad():
         for parent, first, second in pairs(network):
-            convolution, norm = getattr(parent, first), getattr(parent, second)
-            convolution = last_layer(convolution)
-            if foldable(convolution, norm) and used[convolution] == used[norm] == 1:
+            convolution, norm = last_layer(getattr(parent, first)), getattr(parent, second)
+            if foldable(convolution, norm) and uses[convolution] == uses[norm] == 1:
                 merge(convolution, norm)
                 setattr(parent, second, nn.Identity())
 
@@ -57,7 +71,7 @@ def fold(network: nn.Module) -> None:
 def pairs(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
     """Yield modules with the names of two of their children, of which the second gets what the first returns."""
     for module in network.modules():
-        names = [name for name, _ in module.named_children()]
+        names = [*module._modules]  # named_children() leaves out those that are there twice
         if type(module) is nn.Sequential:
             yield from ((module, first, second) for first, second in pairwise(names))
         elif isinstance(module, Bottleneck | BasicBlock) or getattr(module, "torchvision_names", False):
@@ -72,12 +86,12 @@ def last_layer(module: nn.Module) -> nn.Module:
 
 
 def foldable(convolution: nn.Module, norm: nn.Module) -> bool:
-    """Return whether these are a plain convolution and a plain batch norm with statistics of its own."""
+    """Return whether these are a plain convolution and a plain batch norm that uses its running statistics."""
     return (
         type(convolution) is nn.Conv2d
         and type(norm) is nn.BatchNorm2d
         and norm.running_mean is not None
-        and not (convolution._forward_hooks or norm._forward_hooks or norm._forward_pre_hooks)
+        and not norm.training
     )
 
 
@@ -95,5 +109,7 @@ def merge(convolution: nn.Module, norm: nn.Module) -> None:
         shift = shift + norm.bias
     if convolution.bias is not None:
         shift = shift + convolution.bias * scale
-    convolution.weight.copy_(convolution.weight * scale[:, None, None, None])
-    convolution.bias = nn.Parameter(shift.to(convolution.weight.dtype), requires_grad=False)
+    weight = convolution.weight * scale[:, None, None, None]
+    dtype = convolution.weight.dtype
+    convolution.weight = nn.Parameter(weight.to(dtype), requires_grad=False)  # another module may share the old one
+    convolution.bias = nn.Parameter(shift.to(dtype), requires_grad=False)
