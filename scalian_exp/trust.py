@@ -75,7 +75,7 @@ PLACES = (
     Place(r"(model|loss)\..+", "torch.nn.Module", PARTS, OURS),
     Place(r"dataset", "scalian_exp.datasets.base.Data", ("scalian_exp.datasets",)),
     Place(r"dataset\..+", "torch.nn.Module", ("torchvision.transforms.v2", "scalian_exp.datasets.augmentation")),
-    Place(r"trainer", "pytorch_lightning.Trainer", ("pytorch_lightning.trainer",)),
+    Place(r"trainer", "pytorch_lightning.Trainer", ("pytorch_lightning.trainer", "scalian_exp.run.lean_loop")),
     Place(r"trainer\.strategy", "pytorch_lightning.strategies.Strategy", ("pytorch_lightning.strategies",)),
     Place(r"callbacks\.\w+", "pytorch_lightning.Callback", ("pytorch_lightning.callbacks", "scalian_exp.callbacks")),
     Place(r"pruner", "optuna.pruners.BasePruner", ("optuna.pruners",)),

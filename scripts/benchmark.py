@@ -101,21 +101,21 @@ class SideBySide(pl.Callback):
     def end_epoch(self) -> None:
         """Record the times of the epoch that ends, if one has begun."""
         if self.start:
-            self.epochs.append([time.perf_counter() - self.start - sum(self.plain), *self.plain])
+            self.epochs.append([time.process_time() - self.start - sum(self.plain), *self.plain])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """End the previous epoch and restart the clocks."""
         self.end_epoch()
-        self.start, self.plain = time.perf_counter(), [0.0 for _ in self.losses]
+        self.start, self.plain = time.process_time(), [0.0 for _ in self.losses]
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Run and time a turn of each plain loop."""
         if batch_idx % TURN == 0:
             for i, loss in enumerate(self.losses):
                 batches = islice(self.batches, min(TURN, trainer.num_training_batches - batch_idx))
-                start = time.perf_counter()
+                start = time.process_time()
                 plain_steps(pl_module.network, loss, trainer.optimizers[0], batches)
-                self.plain[i] += time.perf_counter() - start
+                self.plain[i] += time.process_time() - start
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record the last epoch."""
@@ -130,9 +130,9 @@ def drain(batches: Iterable[Any]) -> None:
 
 def seconds(action: Callable[[], Any]) -> float:
     """Return the seconds that an action takes."""
-    start = time.perf_counter()
+    start = time.process_time()
     action()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def frame(model: str, images: int, epochs: int) -> list[float]:
@@ -146,7 +146,7 @@ def frame(model: str, images: int, epochs: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
         trainer = build_trainer(config, task, Path(folder))
         side = SideBySide(in_memory(pixels), [torch_loss, lambda *args: task.loss(*args).loss])
-        bar = Bar(refresh_rate=20, console_kwargs={"file": nowhere, "force_terminal": True})
+        bar = Bar(refresh_rate=4, console_kwargs={"file": nowhere, "force_terminal": True})
         trainer.callbacks = [side, bar, *[c for c in trainer.callbacks if not isinstance(c, ProgressBar)]]
         trainer.fit(task, data)
     return [median(times) for times in zip(*side.epochs[1:], strict=True)]

@@ -136,7 +136,7 @@ def seconds_per_step(model: str) -> tuple[float, float]:
     side = SideBySide(in_memory(data.splits["train"].examples["image"]))
     with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
         trainer = build_trainer(config, task, Path(folder))
-        bar = Bar(refresh_rate=20, console_kwargs={"file": nowhere, "force_terminal": True})
+        bar = Bar(refresh_rate=4, console_kwargs={"file": nowhere, "force_terminal": True})
         trainer.callbacks = [side, bar, *[c for c in trainer.callbacks if not isinstance(c, ProgressBar)]]
         trainer.fit(task, data)
     steps = IMAGES / BATCH

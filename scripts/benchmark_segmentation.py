@@ -99,7 +99,7 @@ def frame(model: str) -> tuple[float, float]:
     with TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
         trainer = build_trainer(config, task, Path(folder))
         turns = Turns(batches)
-        bar = Bar(refresh_rate=20, console_kwargs={"file": nowhere, "force_terminal": True})
+        bar = Bar(refresh_rate=4, console_kwargs={"file": nowhere, "force_terminal": True})
         others = [c for c in trainer.callbacks if not isinstance(c, ProgressBar)]
         trainer.callbacks = [bar, *others, turns]
         trainer.fit(task, data)

@@ -10,17 +10,23 @@ from scalian_exp.metrics.reliability import remark
 from scalian_exp.ranges import PositiveInt
 
 
-def progress(refresh_rate: PositiveInt = 20) -> ProgressBar:
-    """Return a bar that is redrawn every `refresh_rate` steps, or one line an epoch if stdout isn't a terminal."""
+def progress(refresh_rate: PositiveInt = 4) -> ProgressBar:
+    """Return a bar that is redrawn `refresh_rate` times a second, or one line an epoch if stdout isn't a terminal."""
     return Bar(refresh_rate=refresh_rate) if sys.stdout.isatty() else EpochLines()
 
 
 class Bar(RichProgressBar):
-    """Lightning's bar, but with metrics updated only when it is redrawn, not at every step."""
+    """Lightning's bar, but brought up to date as often as it is redrawn, not at every step."""
 
-    def _update_metrics(self, trainer: Any, task: Any) -> None:
-        if trainer.global_step % self.refresh_rate == 0 or not trainer.training:
-            super()._update_metrics(trainer, task)
+    updated = 0.0
+    """when it was brought up to date last"""
+
+    def on_train_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Show the step and its metrics, if the bar is due, or if the epoch ends."""
+        now = time.monotonic()
+        if now >= self.updated + 1 / self.refresh_rate or batch_idx + 1 == trainer.num_training_batches:
+            self.updated = now
+            super().on_train_batch_end(trainer, task, outputs, batch, batch_idx)
 
 
 class EpochLines(ProgressBar):

@@ -60,6 +60,15 @@ class Indexed(Dataset[Examples]):
         return len(self.data)
 
 
+class Batches(DataLoader[Examples]):
+    """A loader whose sampler yields whole batches; without worker processes it asks the data for them directly."""
+
+    def __iter__(self) -> Any:
+        if self.num_workers or self.pin_memory:
+            return super().__iter__()
+        return (self.dataset[indices] for indices in self.sampler)
+
+
 class Data(pl.LightningDataModule):
     """Base class of data modules with the splits train, val and test.
 
@@ -170,7 +179,7 @@ class Data(pl.LightningDataModule):
 
     def loader_of(self, split: str, batches: Sampler[Any]) -> DataLoader[Examples]:
         """Return a loader of the batches of a split whose indices a sampler yields."""
-        return DataLoader(
+        return Batches(
             Indexed(self.splits[split]),
             batch_size=None,  # the sampler's index tensors are batches already
             collate_fn=identity_collate,

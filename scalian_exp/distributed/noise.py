@@ -13,7 +13,7 @@ from scalian_exp.distributed import ranks
 
 def bernoulli(p: Tensor) -> Tensor:
     """Sample 0 or 1 with probabilities p in [0, 1]; on a CPU in half the time of torch.bernoulli."""
-    return (rows_of(torch.rand, p) < p).to(p.dtype)  # the noise is in single precision, whatever p is
+    return rows_of(torch.rand, p).lt_(p).to(p.dtype)  # the noise is in single precision, whatever p is
 
 
 def normal(mean: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 The log-likelihood's gradient is −∂/∂θ ⟨F(v)⟩_data + ∂/∂θ ⟨F(v)⟩_model. With states v⁻ from k steps of Gibbs sampling in
 place of the model's, held fixed, mean F(v) − mean F(v⁻) is a loss for any optimizer (Hinton 2002; Tieleman 2008). Its
-value does not measure how good the model is. Its gradient is written by hand, which is faster than autograd.
+value does not measure how good the model is. Its gradient is written by hand; without a penalty, training needs no
+autograd at all.
 """
 
 from abc import ABC, abstractmethod
@@ -28,39 +29,73 @@ class Terms(NamedTuple):
     """v⁻, (chains, visible)"""
 
 
-class FreeEnergyGap(torch.autograd.Function):
-    """Difference mean F(v) − mean F(v⁻) as a function of an RBM's weight and biases, with its gradient by hand.
+class States(NamedTuple):
+    """What an RBM compares in a step, and the total inputs of the hidden units from it."""
+
+    v: Tensor
+    """the data, (B, visible)"""
+    x: Tensor
+    """hidden units' input from v, (B, hidden)"""
+    negative: Tensor
+    """v⁻, (chains, visible)"""
+    fantasy: Tensor
+    """hidden units' input from v⁻, (chains, hidden)"""
+
+
+def free_energy_gap(rbm: RBM, states: States) -> Tensor:
+    """Return mean F(v) − mean F(v⁻), a scalar."""
+    v, x, negative, fantasy = states
+    return rbm.free_energy(v, x).mean() - rbm.free_energy(negative, fantasy).mean()
+
+
+@torch.no_grad()
+def add_gradient(rbm: RBM, states: States, into: Sequence[Tensor], keep: float = 1.0, scale: float = 1.0) -> None:
+    """Compute t ← keep·t + scale·∂/∂θ (mean F(v) − mean F(v⁻)) for a tensor t of each parameter θ.
 
     With x the hidden units' input, ∂F/∂x = −(⟨h⟩ − λ) for any kind of units, and so ∂F/∂W = −(⟨h⟩ − λ)ᵀ(v − μ).
+
+    Args:
+        rbm: the machine.
+        states: see States.
+        into: tensors like the machine's `parameters_in_order`.
+        keep: the factor of what the tensors hold.
+        scale: the factor of the gradient.
     """
+    v, x, negative, fantasy = states
+    weight, visible_bias, hidden_bias = into
+    kind = weight.dtype
+    up = rbm.hidden_shifted(rbm.hidden.mean(x)).to(kind)
+    down = rbm.hidden_shifted(rbm.hidden.mean(fantasy)).to(kind)
+    weight.addmm_(up.t(), rbm.visible_shifted(v).to(kind), beta=keep, alpha=-scale / len(v))
+    weight.addmm_(down.t(), rbm.visible_shifted(negative).to(kind), alpha=scale / len(negative))
+    visible_bias.mul_(keep).add_((negative.mean(0) - v.mean(0)).to(kind), alpha=scale)
+    hidden_bias.mul_(keep).add_(down.mean(0) - up.mean(0), alpha=scale)
+
+
+class FreeEnergyGap(torch.autograd.Function):
+    """Difference mean F(v) − mean F(v⁻) as a function of an RBM's weight and biases, with its gradient by hand."""
 
     @staticmethod
-    def forward(ctx: Any, rbm: RBM, states: tuple[Tensor, ...], *_: Tensor) -> Tensor:
+    def forward(ctx: Any, rbm: RBM, states: States, *_: Tensor) -> Tensor:
         """Compute the difference, a scalar.
 
         Args:
             ctx: autograd's context.
             rbm: the machine.
-            states: v (B, visible) with the hidden units' input (B, hidden), v⁻ (chains, visible) with theirs.
+            states: see States.
             *_: the RBM's weight, visible bias and hidden bias, which get the gradients.
         """
-        v, x, negative, fantasy = states
         ctx.rbm = rbm
         ctx.save_for_backward(*states)
-        return rbm.free_energy(v, x).mean() - rbm.free_energy(negative, fantasy).mean()
+        return free_energy_gap(rbm, states)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the weight, the visible bias and the hidden bias."""
-        rbm, (v, x, negative, fantasy) = ctx.rbm, ctx.saved_tensors
-        kind = rbm.weight.dtype
-        up = rbm.hidden_shifted(rbm.hidden.mean(x)).to(kind) * (-gradients[0] / len(v))
-        down = rbm.hidden_shifted(rbm.hidden.mean(fantasy)).to(kind) * (gradients[0] / len(negative))
-        weight = torch.mm(up.t(), rbm.visible_shifted(v).to(kind))
-        weight.addmm_(down.t(), rbm.visible_shifted(negative).to(kind))
-        visible_bias = gradients[0] * (negative.mean(0) - v.mean(0))
-        return None, None, weight, visible_bias.to(kind), up.sum(0) + down.sum(0)
+        into = [torch.zeros_like(parameter) for parameter in ctx.rbm.parameters_in_order]
+        add_gradient(ctx.rbm, States(*ctx.saved_tensors), into)
+        return None, None, *(gradient.mul_(gradients[0]) for gradient in into)
 
 
 class Sparsity(nn.Module):
@@ -103,16 +138,20 @@ class ContrastiveLoss(nn.Module, ABC):
 
     def forward(self, rbm: RBM, v: Tensor, layer: int = 0, progress: float = 0.0) -> Terms:
         """Return the loss and v⁻ for data (B, visible), at a point of the training, progress in [0, 1]."""
-        with torch.no_grad():
-            x = rbm.hidden_input(v)
-            negative = self.negative(rbm, x, layer, self.steps(progress))
-            fantasy = rbm.hidden_input(negative)
-            self.keep(rbm, fantasy, layer)
-        states = (v, x, negative, fantasy)
-        loss = FreeEnergyGap.apply(rbm, states, rbm.weight, rbm.visible_bias, rbm.hidden_bias)
+        states = self.draw(rbm, v, layer, progress)
+        loss = FreeEnergyGap.apply(rbm, states, *rbm.parameters_in_order)
         if self.sparsity is not None:
             loss = loss + self.sparsity(rbm.hidden.mean(rbm.hidden_input(v)))
-        return Terms(loss, negative)
+        return Terms(loss, states.negative)
+
+    @torch.no_grad()
+    def draw(self, rbm: RBM, v: Tensor, layer: int = 0, progress: float = 0.0) -> States:
+        """Sample what a step compares with the data (B, visible), and keep what the next step needs."""
+        x = rbm.hidden_input(v)
+        negative = self.negative(rbm, x, layer, self.steps(progress))
+        fantasy = rbm.hidden_input(negative)
+        self.keep(rbm, fantasy, layer)
+        return States(v, x, negative, fantasy)
 
     @abstractmethod
     def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:

@@ -54,6 +54,11 @@ class RBM(nn.Module):
         self.hidden_offset: Tensor
         self.register_load_state_dict_pre_hook(take_offsets_out)
 
+    @property
+    def parameters_in_order(self) -> tuple[nn.Parameter, nn.Parameter, nn.Parameter]:
+        """The weight, the visible bias and the hidden bias."""
+        return self.weight, self.visible_bias, self.hidden_bias
+
     def visible_shifted(self, v: Tensor) -> Tensor:
         """Return v − μ."""
         return v - self.visible_offset if self.centred else v
