@@ -58,7 +58,6 @@ class LeanEpochLoop(_TrainingEpochLoop):
         if self.obstacle:
             return
         self.optimizer = trainer.optimizers[0]
-        self.counts = self.automatic_optimization.optim_progress.optimizer
         single = type(trainer.precision_plugin) is Precision
         self.compute = task.training_step if single else trainer.strategy.training_step
         self.move = prepared if single and stays(trainer) else moved
@@ -100,9 +99,11 @@ class LeanEpochLoop(_TrainingEpochLoop):
     def step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Let the optimizer take a step, and return what training_step returned."""
         outputs: dict[str, Any] = {}
-        self.counts.step.increment_ready()
-        self.optimizer.step(partial(self.closure, batch, batch_idx, outputs))
-        self.counts.step.increment_completed()
+        counts = self.automatic_optimization.optim_progress.optimizer.step
+        counts.increment_ready()
+        closure: Any = partial(self.closure, batch, batch_idx, outputs)
+        self.optimizer.step(closure)
+        counts.increment_completed()
         return outputs
 
     def closure(self, batch: Any, batch_idx: int, outputs: dict[str, Any]) -> Tensor | None:
@@ -113,11 +114,12 @@ class LeanEpochLoop(_TrainingEpochLoop):
         task._current_fx_name = None
         outputs.update(result if isinstance(result, Mapping) else {} if result is None else {"loss": result})
         loss = outputs.get("loss")
-        self.counts.zero_grad.increment_ready()
+        counts = self.automatic_optimization.optim_progress.optimizer.zero_grad
+        counts.increment_ready()
         self.call("on_before_zero_grad", optimizer)
-        self.counts.zero_grad.increment_started()
+        counts.increment_started()
         task.optimizer_zero_grad(trainer.current_epoch, batch_idx, optimizer)
-        self.counts.zero_grad.increment_completed()
+        counts.increment_completed()
         if loss is not None:
             self.call("on_before_backward", loss)
             task.backward(loss)
@@ -185,8 +187,7 @@ def obstacle(trainer: Any, fetcher: Any) -> str:
         f"trainer.precision={precision.precision} is neither 32 nor bf16-mixed": not mixed
         and type(precision) is not Precision,
         "the model steps its optimizers by itself": not task.automatic_optimization,
-        "nothing is trained by gradient": not trainer.optimizers,
-        "there are several optimizers": len(trainer.optimizers) > 1,
+        "there isn't one optimizer": len(trainer.optimizers) != 1,
         "gradients of several batches are accumulated": trainer.accumulate_grad_batches > 1,
         "a profiler measures the steps": not isinstance(trainer.profiler, PassThroughProfiler),
         "validation takes place within epochs": within or trainer.val_check_batch < trainer.num_training_batches,

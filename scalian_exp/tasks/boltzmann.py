@@ -50,7 +50,7 @@ class Boltzmann(LayerByLayer, Decoding):
     @property
     def rbm(self) -> RBM:
         """The RBM whose turn it is."""
-        rbm: RBM = self.network.rbms[int(self.layer)]
+        rbm: RBM = self.network.rbms[self.turn]
         return rbm
 
     def val_totals(self) -> dict[str, Tensor]:
@@ -79,7 +79,7 @@ class Boltzmann(LayerByLayer, Decoding):
     @property
     def finished(self) -> bool:
         """Whether the last layer has had its turn."""
-        return int(self.layer) == self.layers - 1
+        return self.turn == self.layers - 1
 
     @property
     def measured(self) -> str:

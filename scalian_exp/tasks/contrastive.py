@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from pytorch_lightning import Callback
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -14,20 +13,20 @@ from scalian_exp.distributed import ranks
 from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.figures.filters import filter_grid
 from scalian_exp.figures.grids import image_grid, rows_of_images
-from scalian_exp.losses.contrastive_divergence import ContrastiveLoss, add_gradient, free_energy_gap
+from scalian_exp.losses.contrastive_divergence import ContrastiveLoss
 from scalian_exp.metrics.ais import AnnealedImportanceSampling
 from scalian_exp.metrics.pseudo_likelihood import pseudo_likelihood
 from scalian_exp.networks.units import Bernoulli
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Step
-from scalian_exp.tasks.boltzmann import Boltzmann
+from scalian_exp.tasks.by_hand import ByHand
 from scalian_exp.tasks.capabilities import Denoises
 from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.reconstruction import gain_against_noise, psnr
 
 
-class Contrastive(Boltzmann):
+class Contrastive(ByHand):
     """Trains a stack of RBMs, `network.rbms`, one after another; a single RBM is a stack of one.
 
     Each is trained for `epochs_per_layer` epochs, on states drawn anew at each step from the probabilities that the one
@@ -53,10 +52,6 @@ class Contrastive(Boltzmann):
     mode = "max"
     figure_examples = 1000
     draws_by_rows = True
-    by_hand = False
-    """whether this epoch's steps write gradients without autograd"""
-    straight = False
-    """whether they change the weights themselves, as plain gradient descent would"""
 
     def __init__(
         self,
@@ -101,7 +96,7 @@ class Contrastive(Boltzmann):
     def states(self, batch: Batch) -> Tensor:
         """Return the inputs of the RBM that is being trained: the data, or states drawn from the units below."""
         means = self.means(batch)
-        return bernoulli(means) if self.draw_pixels or int(self.layer) > 0 else means
+        return bernoulli(means) if self.draw_pixels or self.turn > 0 else means
 
     def means(self, batch: Batch) -> Tensor:
         """Return the probabilities of the trained RBM's inputs, (B, D); for labels they are 0 or 1."""
@@ -117,13 +112,8 @@ class Contrastive(Boltzmann):
             self.network.standardise(mean, (square - mean.square()).clamp_min(0).sqrt())
 
     def on_train_epoch_start(self) -> None:
-        """When an RBM's training begins, initialise it; decide in each epoch how gradients reach the weights."""
+        """When an RBM's training begins, initialise it from the mean of its inputs."""
         super().on_train_epoch_start()
-        alone = self.trainer.world_size == 1 and self.trainer.accumulate_grad_batches == 1
-        self.by_hand = alone and self.loss.sparsity is None
-        self.straight = self.by_hand and plain_descent(self.trainer)
-        if self.by_hand:
-            self.trainer.optimizers[0].zero_grad()  # the gradients of a layer that has had its turn
         if not self.rbm.started:
             self.rbm.start_from(self.moments(self.means)[0])
 
@@ -165,35 +155,10 @@ class Contrastive(Boltzmann):
             return Step(rbm.free_energy(v).mean(), self.diagnostics(v))
         if rbm.centred:
             rbm.recentre(v)
-        turn = int(self.layer), self.progress(self.global_step)
+        progress = self.progress(self.global_step)
         if self.by_hand:
-            return Step(self.step_by_hand(v, *turn), {})
-        return Step(self.loss(rbm, v, *turn).loss, {})
-
-    @torch.no_grad()
-    def step_by_hand(self, v: Tensor, layer: int, progress: float) -> Tensor:
-        """Return the loss, and write its gradient into the weights themselves, or where optimizers look for it."""
-        rbm = self.rbm
-        states = self.loss.draw(rbm, v, layer, progress)
-        value = free_energy_gap(rbm, states)
-        if self.straight:
-            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-            add_gradient(rbm, states, rbm.parameters_in_order, scale=-rate)
-            return value
-        for parameter in rbm.parameters_in_order:
-            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        add_gradient(rbm, states, [parameter.grad for parameter in rbm.parameters_in_order], keep=0.0)
-        return value
-
-    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
-        """Leave gradients that were written by hand, just now and over the old ones, as they are."""
-        if not self.by_hand:
-            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
-
-    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Do nothing if the gradients were written by hand."""
-        if not self.by_hand:
-            super().backward(loss, *args, **kwargs)
+            return Step(self.step_by_hand(v, progress), {})
+        return Step(self.loss(rbm, v, self.turn, progress).loss, {})
 
     def diagnostics(self, v: Tensor) -> dict[str, Tensor]:
         """Return free energy, reconstruction error and, for binary units, the pseudo-likelihood."""
@@ -214,7 +179,7 @@ class Contrastive(Boltzmann):
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
         """Draw filters and activity of the current layer; for a finished stack, also reconstructions and samples."""
-        layer = int(self.layer)
+        layer = self.turn
         title = f"layer {layer + 1} of {self.layers}" if self.layers > 1 else ""
         figures = {
             "filters": filter_grid(self.network.filters(layer)[:100], title),
@@ -237,20 +202,5 @@ class Contrastive(Boltzmann):
 
         White or black columns are dead units (Hinton 2010, section 16.1).
         """
-        means = self.network.means_above(batch["image"][:100], int(self.layer) + 1)
+        means = self.network.means_above(batch["image"][:100], self.turn + 1)
         return means[None, None, :, :200].float()
-
-
-def plain_descent(trainer: Any) -> bool:
-    """Return whether the optimizer only subtracts the gradient times the learning rate, and nothing else sees it."""
-    (optimizer,) = trainer.optimizers
-    others = ("momentum", "weight_decay", "maximize")
-    seen = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
-    return (
-        type(optimizer) is torch.optim.SGD
-        and not any(group[name] for group in optimizer.param_groups for name in others)
-        and not trainer.gradient_clip_val
-        and not any(
-            getattr(type(each), name) is not getattr(Callback, name) for each in trainer.callbacks for name in seen
-        )
-    )

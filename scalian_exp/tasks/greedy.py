@@ -35,6 +35,8 @@ class LayerByLayer(Task):
     epochs_per_layer: int
     layer: Tensor
     """whose turn it is, counted from 0; a checkpoint's test is about its own"""
+    present: int | None = None
+    """`layer` as a number, while an epoch trains: a GPU would have to be waited for to read it in each step"""
     gathered: Tensor | None = None
     """the present layer's inputs for all training examples, in the data's order"""
     gathered_for = 0
@@ -45,6 +47,11 @@ class LayerByLayer(Task):
         self.layers, self.epochs_per_layer = layers, epochs_per_layer
         self.register_buffer("layer", torch.tensor(0))
 
+    @property
+    def turn(self) -> int:
+        """The layer whose turn it is, counted from 0."""
+        return int(self.layer) if self.present is None else self.present
+
     @abstractmethod
     def below(self, batch: Batch, layer: int) -> Tensor:
         """Return what a layer learns from, (B, D): the data, encoded by the layers below."""
@@ -54,7 +61,7 @@ class LayerByLayer(Task):
         if self.gathered is not None and self.training:
             return self.gathered.index_select(0, batch["index"])
         with torch.no_grad():
-            return self.below(batch, int(self.layer))
+            return self.below(batch, self.turn)
 
     def on_fit_start(self) -> None:
         """Refuse endless training of several layers, and log how many layers a short training reaches."""
@@ -78,6 +85,7 @@ class LayerByLayer(Task):
         super().on_train_epoch_start()
         layer = min(self.current_epoch // self.epochs_per_layer, self.layers - 1)
         self.layer.fill_(layer)
+        self.present = layer
         if self.layers > 1:
             self.log("train/layer", float(layer + 1), prog_bar=True)
         if layer != self.gathered_for:
@@ -95,8 +103,8 @@ class LayerByLayer(Task):
             return torch.cat([self.below(self.trainer.strategy.batch_to_device(batch), layer) for batch in batches])
 
     def on_fit_end(self) -> None:
-        """Free the layer's inputs."""
-        self.gathered, self.gathered_for = None, 0
+        """Free the layer's inputs; what comes next may be another checkpoint, of another layer's turn."""
+        self.gathered, self.gathered_for, self.present = None, 0, None
 
     def progress(self, step: int) -> float:
         """Return the progress of the present layer's training: schedules start anew with each layer."""
@@ -149,7 +157,7 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
 
     def step(self, batch: Batch) -> Step:
         """Compute the present layer's loss; outside training also how much of the stack is trained."""
-        layer = int(self.layer)
+        layer = self.turn
         clean = self.layer_input(batch)
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
         # gradients reach the present layer alone; optimizers skip parameters without one
