@@ -16,10 +16,9 @@ class ByHand(Boltzmann):
     """A Boltzmann machine whose steps write their gradients themselves, wherever nothing else has a part in them.
 
     They go where optimizers look for them, or with plain gradient descent straight into the weights. Several processes,
-    accumulated gradients and penalties take the general way, through autograd.
+    accumulated gradients, penalties and losses of your own take the general way, through autograd.
     """
 
-    loss: ContrastiveLoss
     momentum: Callable[[float], float] | None = None
     """progress of a layer's training, 0 to 1 → momentum of the optimizer, if that changes"""
     weight_decay: Callable[[float], float] | None = None
@@ -33,7 +32,7 @@ class ByHand(Boltzmann):
         """Decide which way the epoch's gradients take."""
         super().on_train_epoch_start()
         alone = self.trainer.world_size == 1 and self.trainer.accumulate_grad_batches == 1
-        self.by_hand = alone and self.loss.sparsity is None
+        self.by_hand = alone and closed_form(self.loss) is not None
         constant = self.momentum is None and self.weight_decay is None
         self.straight = self.by_hand and constant and only_descends(self.trainer)
         if self.by_hand:
@@ -42,8 +41,9 @@ class ByHand(Boltzmann):
     @torch.no_grad()
     def step_by_hand(self, v: Tensor, progress: float) -> Tensor:
         """Return the loss on states (B, D), and write its gradient."""
-        rbm = self.rbm
-        states = self.loss.draw(rbm, v, self.turn, progress)
+        rbm, loss = self.rbm, closed_form(self.loss)
+        assert loss is not None
+        states = loss.draw(rbm, v, self.turn, progress)
         value = free_energy_gap(rbm, states)
         if self.straight:
             rate = self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -66,6 +66,12 @@ class ByHand(Boltzmann):
         """Do nothing if the gradients were written by hand."""
         if not self.by_hand:
             super().backward(loss, *args, **kwargs)
+
+
+def closed_form(loss: Any) -> ContrastiveLoss | None:
+    """Return a loss whose gradient `add_gradient` is; None for any other."""
+    contrastive = isinstance(loss, ContrastiveLoss) and type(loss).forward is ContrastiveLoss.forward
+    return loss if contrastive and loss.sparsity is None else None
 
 
 def only_descends(trainer: Any) -> bool:
