@@ -32,7 +32,7 @@ from scalian_exp.run.record import quiet
 from scalian_exp.run.trainer import build_trainer
 from scalian_exp.vocabulary.options import CONFIGS
 
-BATCH, ROWS, HIDDEN, EPOCHS = 100, 60_000, 500, 6
+BATCH, ROWS, HIDDEN, EPOCHS = 100, 60_000, 500, 8
 TURN = 5
 """number of steps that one loop runs before the other takes its turn"""
 
