@@ -4,12 +4,12 @@
 
 The framework runs without validation. Each of its epochs is followed by one of Surprise's SVD, a matrix factorisation
 by stochastic gradient descent in compiled code, on the same ratings, so that a machine that slows down slows both.
-Times are medians. The data are MovieLens 100k (u1), or random ratings of the same size if it can't be downloaded.
+Times are CPU times of this process; ratios are medians, beside the lowest and the highest. The data are MovieLens 100k
+(u1), or random ratings of the same size if it can't be downloaded.
 """
 
 import time
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -17,8 +17,8 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from ratios import Ratio, table_of
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from scalian_exp.build import build, build_task
@@ -58,14 +58,14 @@ class Turns(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of the framework's epoch."""
-        self.start = time.perf_counter()
+        self.start = time.process_time()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record the epoch's time, and time an epoch of Surprise."""
-        ours = time.perf_counter() - self.start
-        start = time.perf_counter()
+        ours = time.process_time() - self.start
+        start = time.process_time()
         surprise.SVD(n_factors=FACTORS, n_epochs=1).fit(self.theirs)
-        self.seconds.append((ours, time.perf_counter() - start))
+        self.seconds.append((ours, time.process_time() - start))
 
 
 def in_surprise(table: Tensor) -> Any:
@@ -75,8 +75,8 @@ def in_surprise(table: Tensor) -> Any:
     return surprise.Dataset(surprise.Reader(rating_scale=(1, 5))).construct_trainset(triples)
 
 
-def epochs(*overrides: str) -> tuple[float, float, int]:
-    """Return the median seconds of an epoch of the framework and of Surprise, and its number of ratings."""
+def epochs(*overrides: str) -> tuple[list[float], list[float], int]:
+    """Return the seconds of each epoch of the framework and of Surprise, and the number of ratings."""
     config = resolved(*overrides)
     data, task = build("dataset", config["dataset"]), build_task(config)
     data.prepare_data()
@@ -88,7 +88,7 @@ def epochs(*overrides: str) -> tuple[float, float, int]:
         trainer.callbacks = [turns]
         trainer.fit(task, data)
     ours, theirs = zip(*turns.seconds[2:], strict=True)  # the first ones warm up
-    return median(ours), median(theirs), int((table > 0).sum())
+    return list(ours), list(theirs), int((table > 0).sum())
 
 
 def main() -> None:
@@ -106,21 +106,18 @@ def main() -> None:
         console.print(f"{refusal} Using random ratings of the same size instead.")
         data = ["dataset=fake_ratings", "dataset.users=943", "dataset.items=1682", "dataset.batch_size=128"]
     rbm = ["model=rbm_cf_items", f"model.network.features={FACTORS}"]
-    rows = {
+    models = {
         "item RBM, 100 features, CD-1": [*rbm, "loss.k=1", "loss.k_end=1"],
         "item RBM, 100 features, CD-3": [*rbm, "loss.k=3", "loss.k_end=3"],
         "I-AutoRec, 500 features": ["model=autorec_items"],
         "matrix factorisation, 40 features": ["model=biased_mf", "model.network.features=40"],
     }
-    table = Table()
-    for column in ("seconds per epoch", "ours", "Surprise's SVD, 100 factors", "ratio"):
-        table.add_column(column, justify="left" if column.startswith("seconds") else "right")
-    size = 0
-    for name, overrides in rows.items():
+    rows, size = [], 0
+    for name, overrides in models.items():
         ours, theirs, size = epochs(*overrides, *data)
-        table.add_row(name, f"{ours:.3f}", f"{theirs:.3f}", f"{ours / theirs:.2f}")
-    table.title = f"{size} ratings, {torch.get_num_threads()} threads"
-    console.print(table)
+        wanted = "≤ 3" if name.startswith("matrix") else ""
+        rows.append(Ratio(f"{name} / Surprise's SVD, {FACTORS} factors", ours, theirs, wanted))
+    console.print(table_of(rows, f"seconds per epoch of {size} ratings"))
 
 
 if __name__ == "__main__":
