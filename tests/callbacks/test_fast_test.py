@@ -13,7 +13,7 @@ from scalian_exp.callbacks.inference import FastTest
 from scalian_exp.checkpoint import load
 from scalian_exp.networks.unet import UNet
 from scalian_exp.train import train
-from tests.tools import tiny
+from tools import tiny
 
 
 def test_evaluating_again_gives_the_same_to_the_bit(tmp_path: Path) -> None:

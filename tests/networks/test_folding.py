@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 
 from scalian_exp.build import build
 from scalian_exp.networks.parts.folding import fold, for_inference
-from tests.tools import fits, names, tiny
+from tools import fits, names, tiny
 
 SEGMENTATION = [model for model in names("model") if fits(model)["task"] == "segmentation"]
 
