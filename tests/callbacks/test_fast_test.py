@@ -5,6 +5,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
+from tools import tiny
 from torch import nn
 
 from scalian_exp.actions.evaluate import Evaluate
@@ -13,7 +14,6 @@ from scalian_exp.callbacks.inference import FastTest
 from scalian_exp.checkpoint import load
 from scalian_exp.networks.unet import UNet
 from scalian_exp.train import train
-from tools import tiny
 
 
 def test_evaluating_again_gives_the_same_to_the_bit(tmp_path: Path) -> None:

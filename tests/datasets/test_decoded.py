@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tools import tiny
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -21,7 +22,6 @@ from scalian_exp.datasets.mask_folder import MaskFolder
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train
-from tests.tools import tiny
 
 COUNT = 30
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tools import fits, names, tiny
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import utils
@@ -13,7 +14,6 @@ from torch.nn.utils import prune
 
 from scalian_exp.build import build
 from scalian_exp.networks.parts.folding import fold, for_inference
-from tools import fits, names, tiny
 
 SEGMENTATION = [model for model in names("model") if fits(model)["task"] == "segmentation"]
 
