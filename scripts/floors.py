@@ -17,7 +17,7 @@ FLOORS = (
     ("checkpoint", "trust", "metrics", "losses"),
     ("build", "networks", "datasets", "commandline"),
     ("figures", "schedules", "vocabulary", "distributed", "folders", "files", "stored", "study_database"),
-    ("batches", "refusal", "ranges", "memory", "numerics"),
+    ("batches", "refusal", "ranges", "memory"),
 )
 """the folders and modules at the package's root (rooms), from the top floor to the ground floor"""
 

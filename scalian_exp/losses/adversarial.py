@@ -3,7 +3,6 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.numerics import softplus
 from scalian_exp.ranges import Fraction
 
 
@@ -21,11 +20,11 @@ class NonSaturating(nn.Module):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the discriminator's loss, a scalar, from logits (B,) of real and of generated images."""
         target = real.new_full(real.shape, self.real_label)
-        return F.binary_cross_entropy_with_logits(real, target) + softplus(fake).mean()
+        return F.binary_cross_entropy_with_logits(real, target) + F.softplus(fake).mean()
 
     def generator(self, fake: Tensor) -> Tensor:
         """Return the generator's loss, a scalar, from logits (B,) of generated images."""
-        return softplus(-fake).mean()
+        return F.softplus(-fake).mean()
 
 
 class Hinge(nn.Module):

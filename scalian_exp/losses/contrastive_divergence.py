@@ -49,27 +49,20 @@ def free_energy_gap(rbm: RBM, states: States) -> Tensor:
 
 
 @torch.no_grad()
-def add_gradient(rbm: RBM, states: States, into: Sequence[Tensor], keep: float = 1.0, scale: float = 1.0) -> None:
-    """Compute t ← keep·t + scale·∂/∂θ (mean F(v) − mean F(v⁻)) for a tensor t of each parameter θ.
+def write_gradient(rbm: RBM, states: States, into: Sequence[Tensor]) -> None:
+    """Write the gradient of mean F(v) − mean F(v⁻) into tensors like the machine's `parameters_in_order`.
 
     With x the hidden units' input, ∂F/∂x = −(⟨h⟩ − λ) for any kind of units, and so ∂F/∂W = −(⟨h⟩ − λ)ᵀ(v − μ).
-
-    Args:
-        rbm: the machine.
-        states: see States.
-        into: tensors like the machine's `parameters_in_order`.
-        keep: the factor of what the tensors hold.
-        scale: the factor of the gradient.
     """
     v, x, negative, fantasy = states
     weight, visible_bias, hidden_bias = into
     kind = weight.dtype
     up = rbm.hidden_shifted(rbm.hidden.mean(x)).to(kind)
     down = rbm.hidden_shifted(rbm.hidden.mean(fantasy)).to(kind)
-    weight.addmm_(up.t(), rbm.visible_shifted(v).to(kind), beta=keep, alpha=-scale / len(v))
-    weight.addmm_(down.t(), rbm.visible_shifted(negative).to(kind), alpha=scale / len(negative))
-    visible_bias.mul_(keep).add_((negative.mean(0) - v.mean(0)).to(kind), alpha=scale)
-    hidden_bias.mul_(keep).add_(down.mean(0) - up.mean(0), alpha=scale)
+    weight.addmm_(up.t(), rbm.visible_shifted(v).to(kind), beta=0, alpha=-1 / len(v))  # beta=0 drops even NaN
+    weight.addmm_(down.t(), rbm.visible_shifted(negative).to(kind), alpha=1 / len(negative))
+    visible_bias.copy_(negative.mean(0) - v.mean(0))
+    hidden_bias.copy_(down.mean(0) - up.mean(0))
 
 
 class FreeEnergyGap(torch.autograd.Function):
@@ -93,8 +86,8 @@ class FreeEnergyGap(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the weight, the visible bias and the hidden bias."""
-        into = [torch.zeros_like(parameter) for parameter in ctx.rbm.parameters_in_order]
-        add_gradient(ctx.rbm, States(*ctx.saved_tensors), into)
+        into = [torch.empty_like(parameter) for parameter in ctx.rbm.parameters_in_order]
+        write_gradient(ctx.rbm, States(*ctx.saved_tensors), into)
         return None, None, *(gradient.mul_(gradients[0]) for gradient in into)
 
 

@@ -8,9 +8,9 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.numerics import softplus
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 
@@ -22,7 +22,7 @@ class Bernoulli(nn.Module):
 
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
         """Return log p(x|z), (…, B), in nats, for logits (…, B, C, H, W) and images x (B, C, H, W)."""
-        return (x * logits).sum((-3, -2, -1)) - softplus(logits.float()).sum((-3, -2, -1))
+        return (x * logits).sum((-3, -2, -1)) - F.softplus(logits.float()).sum((-3, -2, -1))
 
 
 class Gaussian(nn.Module):

@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.numerics import binary_cross_entropy
-
 
 def per_image(errors: Tensor) -> Tensor:
     """Return the mean over images of the sum over pixels."""
@@ -40,4 +38,4 @@ class BinaryCrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the cross-entropy per image, a scalar, for logits and images (B, C, H, W)."""
-        return per_image(binary_cross_entropy(logits, target))
+        return per_image(F.binary_cross_entropy_with_logits(logits, target, reduction="none"))

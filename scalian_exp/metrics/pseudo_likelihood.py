@@ -1,10 +1,10 @@
 """Pseudo-likelihood: a cheap curve that rises while a Boltzmann machine learns."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scalian_exp.networks.rbm import RBM
-from scalian_exp.numerics import softplus
 
 
 def pseudo_likelihood(rbm: RBM, v: Tensor) -> Tensor:
@@ -16,4 +16,4 @@ def pseudo_likelihood(rbm: RBM, v: Tensor) -> Tensor:
     flipped = v.clone()
     unit = torch.randint(v.shape[1], (len(v), 1), device=v.device)
     flipped.scatter_(1, unit, 1 - v.gather(1, unit))
-    return -v.shape[1] * softplus(rbm.free_energy(v) - rbm.free_energy(flipped))
+    return -v.shape[1] * F.softplus(rbm.free_energy(v) - rbm.free_energy(flipped))

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from scalian_exp.batches import above_zero
 from scalian_exp.distributed.noise import bernoulli
-from scalian_exp.numerics import softplus
 from scalian_exp.ranges import PositiveInt
 
 START = 0.15
@@ -113,7 +112,7 @@ class RatingRBM(nn.Module):
         """Return the free energy −log Σ_h exp(−E(v, h)) of each row, (B,)."""
         units = rated.columns * self.classes + rated.states
         biases = F.embedding_bag(units, self.visible_bias.unsqueeze(1), rated.starts, mode="sum").squeeze(1)
-        return -biases - softplus(self.hidden_input(rated, known)).sum(1)
+        return -biases - F.softplus(self.hidden_input(rated, known)).sum(1)
 
     def deviation(self) -> Tensor:
         """Return the penalty Σ (w − w̄)² over the weights of softmax units, where w̄ is their mean over the columns.

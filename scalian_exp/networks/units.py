@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scalian_exp.distributed.noise import bernoulli, exponential, normal, rows_of
-from scalian_exp.numerics import softplus
 
 
 class Units(ABC):
@@ -57,7 +56,7 @@ class Bernoulli(Units):
 
     def cumulant(self, x: Tensor) -> Tensor:
         """Return Σ log(1 + exp(x)), in at least single precision."""
-        return softplus(x.to(torch.promote_types(x.dtype, torch.float32))).sum(-1)
+        return F.softplus(x.to(torch.promote_types(x.dtype, torch.float32))).sum(-1)
 
     def bias(self, mean: Tensor) -> Tensor:
         """Return log(p/(1−p)) (Hinton 2010, section 8.1), with p clipped to [0.001, 0.999]."""

@@ -10,20 +10,21 @@ the two loops.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loops.fetchers import _PrefetchDataFetcher
+from pytorch_lightning.loops.optimization.automatic import Closure, ClosureResult
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
-from pytorch_lightning.plugins.precision import MixedPrecision, Precision
-from pytorch_lightning.profilers import PassThroughProfiler
-from pytorch_lightning.strategies import SingleDeviceStrategy
+from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.trainer.connectors.logger_connector.result import _ResultCollection
-from torch import Tensor
-from torch.optim import Optimizer
+from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
+
+from scalian_exp.run.obstacles import obstacle, overrides
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class LeanEpochLoop(_TrainingEpochLoop):
         self.hooks: dict[str, list[Callable[..., Any]]] = {}
 
     def on_run_start(self, data_fetcher: Any) -> None:
-        """Begin an epoch: judge which loop runs it, and look up the hooks."""
+        """Begin an epoch: judge which loop runs it, and look up the hooks; callbacks added later wait for the next."""
         super().on_run_start(data_fetcher)
         trainer, task = self.trainer, self.trainer.lightning_module
         before, self.obstacle = self.obstacle, obstacle(trainer, data_fetcher)
@@ -58,6 +59,7 @@ class LeanEpochLoop(_TrainingEpochLoop):
         if self.obstacle:
             return
         self.optimizer = trainer.optimizers[0]
+        self.takes_index = is_param_in_hook_signature(task.training_step, "batch_idx", min_args=2)
         single = type(trainer.precision_plugin) is Precision
         self.compute = task.training_step if single else trainer.strategy.training_step
         self.move = prepared if single and stays(trainer) else moved
@@ -65,7 +67,8 @@ class LeanEpochLoop(_TrainingEpochLoop):
 
     def advance(self, data_fetcher: Any) -> None:
         """Train on the next batch."""
-        if self.obstacle or self.restarting:
+        changed = self.trainer.accumulate_grad_batches != 1 or self.automatic_optimization._skip_backward
+        if self.obstacle or self.restarting or changed:
             super().advance(data_fetcher)
             return
         trainer, progress, results = self.trainer, self.batch_progress, self._results
@@ -78,9 +81,13 @@ class LeanEpochLoop(_TrainingEpochLoop):
         progress.increment_ready()
         connector._first_loop_iter = connector._first_loop_iter is None
         results.batch, results.batch_size, results.dataloader_idx = batch, None, None
-        self.call("on_train_batch_start", batch, batch_idx)
-        progress.increment_started()
-        outputs = self.step(batch, batch_idx)
+        outputs = None
+        if batch is None:
+            self._warning_cache.warn("The training loader yielded None instead of a batch; it is skipped.")
+        else:
+            self.call("on_train_batch_start", batch, batch_idx)
+            progress.increment_started()
+            outputs = self.step(batch, batch_idx)
         progress.increment_processed()
         if trainer.lr_scheduler_configs:
             self.update_lr_schedulers("step", update_plateau_schedulers=False)
@@ -98,45 +105,52 @@ class LeanEpochLoop(_TrainingEpochLoop):
 
     def step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Let the optimizer take a step, and return what training_step returned."""
-        outputs: dict[str, Any] = {}
         counts = self.automatic_optimization.optim_progress.optimizer.step
         counts.increment_ready()
-        closure: Any = partial(self.closure, batch, batch_idx, outputs)
-        self.optimizer.step(closure)
+        closure: Any = Closure(partial(self.gradients, batch, batch_idx))
+        self.optimizer.step(closure=closure)
         counts.increment_completed()
-        return outputs
+        result = closure.consume_result()  # raises if the optimizer has not asked for gradients
+        return {} if result.loss is None else result.asdict()
 
-    def closure(self, batch: Any, batch_idx: int, outputs: dict[str, Any]) -> Tensor | None:
-        """Compute loss and gradients; an optimizer calls this at the beginning of its step, LBFGS several times."""
+    def gradients(self, batch: Any, batch_idx: int) -> ClosureResult:
+        """Compute loss and gradients; an optimizer asks for them at the beginning of its step, LBFGS several times."""
         trainer, task, optimizer = self.trainer, self.trainer.lightning_module, self.optimizer
-        task._current_fx_name = "training_step"
-        result = self.compute(batch, batch_idx)
-        task._current_fx_name = None
-        outputs.update(result if isinstance(result, Mapping) else {} if result is None else {"loss": result})
-        loss = outputs.get("loss")
+        with self.named("training_step"):
+            output = self.compute(batch, batch_idx) if self.takes_index else self.compute(batch)
+            result = ClosureResult.from_training_step_output(output)
         counts = self.automatic_optimization.optim_progress.optimizer.zero_grad
         counts.increment_ready()
         self.call("on_before_zero_grad", optimizer)
         counts.increment_started()
-        task.optimizer_zero_grad(trainer.current_epoch, batch_idx, optimizer)
+        with self.named("optimizer_zero_grad"):
+            task.optimizer_zero_grad(trainer.current_epoch, batch_idx, optimizer)
         counts.increment_completed()
-        if loss is not None:
-            self.call("on_before_backward", loss)
-            task.backward(loss)
-            outputs["loss"] = loss = loss.detach()
+        if result.closure_loss is not None:
+            self.call("on_before_backward", result.closure_loss)
+            with self.named("backward"):
+                task.backward(result.closure_loss)
             self.call("on_after_backward")
         self.call("on_before_optimizer_step", optimizer)
-        task.configure_gradient_clipping(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
-        return loss
+        clip = {name: getattr(trainer, name) for name in ("gradient_clip_val", "gradient_clip_algorithm")}
+        with self.named("configure_gradient_clipping"):
+            task.configure_gradient_clipping(optimizer, **clip)
+        return result
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Call a hook wherever it is defined; `log` wants to know its name meanwhile."""
+        """Call a hook wherever it is defined."""
         if hooks := self.hooks[name]:
-            task = self.trainer.lightning_module
-            before, task._current_fx_name = task._current_fx_name, name
-            for hook in hooks:
-                hook(*arguments)
-            task._current_fx_name = before
+            with self.named(name):
+                for hook in hooks:
+                    hook(*arguments)
+
+    @contextmanager
+    def named(self, name: str) -> Iterator[None]:
+        """Tell `log`, which judges its arguments by it, in which hook it is called."""
+        task = self.trainer.lightning_module
+        before, task._current_fx_name = task._current_fx_name, name
+        yield
+        task._current_fx_name = before
 
     def on_advance_end(self, data_fetcher: Any) -> None:
         """Validate where that is due, which is never inside an epoch that runs here."""
@@ -152,6 +166,7 @@ class Results(_ResultCollection):
 
     fresh = False
 
+    @torch.compiler.disable
     def log(self, *args: Any, **kwargs: Any) -> None:
         """Log a value."""
         self.fresh = True
@@ -173,44 +188,12 @@ class Trainer(pl.Trainer):
             self.fit_loop.epoch_loop = LeanEpochLoop(self, loop.min_steps, loop.max_steps)
 
 
-def obstacle(trainer: Any, fetcher: Any) -> str:
-    """Return why Lightning's own loop must run the next epoch; an empty string if nothing speaks for it."""
-    task, precision = trainer.lightning_module, trainer.precision_plugin
-    mixed = type(precision) is MixedPrecision and precision.scaler is None
-    modules = [(task, pl.LightningModule), (trainer.datamodule, pl.LightningDataModule)]
-    unusual = ("on_train_batch_start", "optimizer_step", "on_before_batch_transfer", "transfer_batch_to_device")
-    own = [name for name in unusual for module, base in modules if overrides(module, name, base)]
-    within = trainer.check_val_every_n_epoch is None or trainer.val_check_batch is None
-    obstacles = {
-        f"{type(trainer.strategy).__name__} trains in several processes": type(trainer.strategy)
-        is not SingleDeviceStrategy,
-        f"trainer.precision={precision.precision} is neither 32 nor bf16-mixed": not mixed
-        and type(precision) is not Precision,
-        "the model steps its optimizers by itself": not task.automatic_optimization,
-        "there isn't one optimizer": len(trainer.optimizers) != 1,
-        "gradients of several batches are accumulated": trainer.accumulate_grad_batches > 1,
-        "a profiler measures the steps": not isinstance(trainer.profiler, PassThroughProfiler),
-        "validation takes place within epochs": within or trainer.val_check_batch < trainer.num_training_batches,
-        "validation is due at times": trainer._val_check_time_interval is not None,
-        "the loader's length is unknown": type(fetcher) is not _PrefetchDataFetcher or fetcher.length is None,
-        "a schedule waits for a plateau": any(each.reduce_on_plateau for each in trainer.lr_scheduler_configs),
-        f"{', '.join(own)} is overridden": bool(own),
-        "the optimizer isn't torch's": any(not isinstance(each, Optimizer) for each in trainer.optimizers),
-    }
-    return next((reason for reason, applies in obstacles.items() if applies), "")
-
-
 def defined(trainer: Any, name: str) -> list[Callable[..., Any]]:
     """Return a hook of all callbacks that define it and have something to do, and of the task if it does."""
     task = trainer.lightning_module
     callbacks = [each for each in trainer.callbacks if overrides(each, name, pl.Callback) and not idle(each)]
     hooks: list[Callable[..., Any]] = [partial(getattr(each, name), trainer, task) for each in callbacks]
     return hooks + ([getattr(task, name)] if overrides(task, name, pl.LightningModule) else [])
-
-
-def overrides(thing: Any, name: str, base: type) -> bool:
-    """Return whether an object has a hook of its own, unlike its base class."""
-    return hasattr(thing, name) and getattr(getattr(thing, name), "__func__", None) is not getattr(base, name, None)
 
 
 def idle(callback: Any) -> bool:

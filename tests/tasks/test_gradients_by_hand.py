@@ -5,14 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from small_networks import arbitrary_rbm
 from tools import differences, tiny
 
+from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import read
-from scalian_exp.losses.contrastive_divergence import ContrastiveDivergence, add_gradient
+from scalian_exp.losses.contrastive_divergence import ContrastiveDivergence, write_gradient
 from scalian_exp.run.resume import resumed
+from scalian_exp.run.trainer import build_trainer
 from scalian_exp.run.training import train
+from scalian_exp.tasks.base import Step
 from scalian_exp.tasks.contrastive import Contrastive
 
 DOUBLE = ["trainer.precision=64-true", "trainer.max_epochs=2"]
@@ -34,11 +38,10 @@ def test_the_gradient_is_autograds_of_the_free_energies(centred: bool) -> None:
     states = ContrastiveDivergence().draw(rbm, v)
     gap = rbm.free_energy(states.v).mean() - rbm.free_energy(states.negative).mean()
     wanted = torch.autograd.grad(gap, rbm.parameters_in_order)
-    before = [torch.randn_like(parameter) for parameter in rbm.parameters_in_order]
-    into = [tensor.clone() for tensor in before]
-    add_gradient(rbm, states, into, keep=0.5, scale=-2.0)
-    for result, old, gradient in zip(into, before, wanted, strict=True):
-        torch.testing.assert_close(result, 0.5 * old - 2 * gradient)
+    written = [torch.full_like(parameter, torch.nan) for parameter in rbm.parameters_in_order]
+    write_gradient(rbm, states, written)
+    for result, gradient in zip(written, wanted, strict=True):
+        torch.testing.assert_close(result, gradient)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -52,7 +55,7 @@ def test_a_training_by_hand_is_that_of_autograd(
 
     def general(task: Any) -> None:
         begin(task)
-        task.by_hand = task.straight = False
+        task.by_hand = False
 
     monkeypatch.setattr(Contrastive, "on_train_epoch_start", general)
     train(config, tmp_path / "autograd")
@@ -72,25 +75,52 @@ def test_a_training_by_hand_goes_on_to_the_bit(name: str, steps: int, tmp_path: 
         assert not differences(states[0][part], states[1][part], part)
 
 
-@pytest.mark.parametrize(
-    ("overrides", "by_hand", "straight"),
-    [
-        ([], True, True),
-        (["model.optimizer.momentum=0.5"], True, False),
-        (["trainer.gradient_clip_val=1.0"], True, False),
-        (["model/optimizer=adam"], True, False),
-        (["+model.momentum={_target_: scalian_exp.schedules.Cosine}"], True, False),
-        (["trainer.accumulate_grad_batches=2"], False, False),
-        (["+loss.sparsity._target_=scalian_exp.losses.contrastive_divergence.Sparsity"], False, False),
-    ],
-)
-def test_which_way_gradients_take(
-    overrides: list[str], by_hand: bool, straight: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Penalised(Contrastive):
+    """A task of a user, whose step adds to the loss."""
+
+    def step(self, batch: Any) -> Step:
+        loss, logs, _ = super().step(batch)
+        return Step(loss + self.rbm.weight.square().sum(), logs)
+
+
+OTHERS = {
+    "accumulated": ["trainer.accumulate_grad_batches=2"],
+    "a penalty": ["+loss.sparsity._target_=scalian_exp.losses.contrastive_divergence.Sparsity"],
+    "a task of one's own": [f"model._target_={__name__}.Penalised"],
+    "anomalies are looked for": ["+trainer.detect_anomaly=true"],
+}
+
+
+@pytest.mark.parametrize("name", ["plain", *OTHERS])
+def test_autograd_computes_whatever_else_has_a_part_in_the_gradient(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ways = []
-    step = Contrastive.step
-    monkeypatch.setattr(
-        Contrastive, "step", lambda task, batch: ways.append((task.by_hand, task.straight)) or step(task, batch)
-    )
-    train(tiny("rbm", *overrides), tmp_path)
-    assert ways[0] == (by_hand, straight)
+    begin = Contrastive.on_train_epoch_start
+
+    def noted(task: Any) -> None:
+        begin(task)
+        ways.append(task.by_hand)
+
+    monkeypatch.setattr(Contrastive, "on_train_epoch_start", noted)
+    train(tiny("rbm", *OTHERS.get(name, [])), tmp_path)
+    assert ways == [name == "plain"]
+
+
+def test_clipping_hooks_and_groups_see_gradients_written_by_hand(tmp_path: Path) -> None:
+    seen = []
+
+    class Watches(pl.Callback):
+        def on_before_optimizer_step(self, trainer: Any, task: Any, optimizer: Any) -> None:
+            seen.append([group["params"][0].grad.norm().item() for group in optimizer.param_groups])
+            task.rbm.visible_bias.grad.zero_()
+
+    config = tiny("rbm", "model.optimizer.momentum=0.0")
+    task, data = build_task(config), build("dataset", config["dataset"])
+    trainer = build_trainer(config, task, tmp_path)
+    trainer.callbacks.append(Watches())
+    task.rbm.start_from(torch.full_like(task.rbm.visible_bias, 0.5))
+    before = task.rbm.visible_bias.clone()
+    trainer.fit(task, data)
+    assert torch.equal(task.rbm.visible_bias, before)
+    assert all(norm > 0 for norms in seen for norm in norms)

@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scalian_exp.numerics import binary_cross_entropy
-
 
 def logits_per_value(levels: int) -> int:
     """Return the number of logits for one channel of a pixel."""
@@ -30,7 +28,7 @@ def are_values(x: Tensor, levels: int) -> bool:
 def nats(logits: Tensor, x: Tensor) -> Tensor:
     """Return −log p(x), in nats, of every channel of every pixel given those before it: (B, C, H, W)."""
     if logits.dim() == x.dim():
-        return binary_cross_entropy(logits.float(), x.float())
+        return F.binary_cross_entropy_with_logits(logits.float(), x.float(), reduction="none")
     return F.cross_entropy(logits.float(), values(x, logits.shape[1]), reduction="none")
 
 
