@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from scalian_exp.datasets.base import Batched, Data, Examples, Indexed, identity_collate
+from scalian_exp.datasets.base import Batched, Batches, Data, Examples, Indexed, identity_collate
 from scalian_exp.datasets.cache import Cache, Shape, bytes_of, file_for
 from scalian_exp.memory import amount, total
 
@@ -63,7 +63,7 @@ class Decoded(Batched):
         return {**vars(self), "cache": None}
 
 
-class OnceLoader(DataLoader[Examples]):
+class OnceLoader(Batches):
     """A loader whose processes end with the epoch in which they have decoded the last example."""
 
     def __iter__(self) -> Any:
