@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 import torch
 import yaml
+from tools import tiny
 
 from scalian_exp.api import train
 from scalian_exp.build import build, build_task
@@ -17,7 +18,6 @@ from scalian_exp.run import memory_layout, training
 from scalian_exp.run.memory_layout import pays
 from scalian_exp.run.resume import resumed
 from scalian_exp.vocabulary.checks import check_plain
-from tests.tools import tiny
 
 
 def clock(plain: float, channels_last: float) -> Iterator[float]:
