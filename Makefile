@@ -62,5 +62,6 @@ benchmark: $(READY) ## measure what the frame costs, and networks against others
 	$(BIN)/python scripts/benchmark_ratings.py
 	$(BIN)/python scripts/benchmark_sequential.py
 	$(BIN)/python scripts/benchmark_draw.py
+	$(BIN)/python scripts/benchmark_folders.py
 	$(BIN)/python scripts/benchmark_sweeps.py
 	-$(BIN)/python scripts/benchmark_crf.py
