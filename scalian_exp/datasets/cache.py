@@ -4,6 +4,7 @@ import mmap
 import os
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from math import prod
@@ -18,6 +19,8 @@ from scalian_exp.files import replacing
 
 KNOWN = 1 << 32
 """Flag of an example that is kept, beside its CRC-32."""
+DECODING = 1
+"""Version of what this package makes of a file; to be raised when the same file and options give other values."""
 Shape = tuple[int, ...]
 
 
@@ -105,16 +108,17 @@ def file_for(what: Sequence[object], files: Sequence[tuple[Path, int]]) -> Path:
     """Return the file that keeps what these files hold, and remove that of an earlier state of them.
 
     Args:
-        what: all that decides how files are decoded; the folder and split.
+        what: all that decides how files are decoded, and which belong to a split; the folder and split.
         files: the files, and which of their pages.
     """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scalian_exp"
     states = [(str(path), page, path.stat().st_size, path.stat().st_mtime_ns) for path, page in files]
-    name = digest([*what, version("pillow"), version("torchvision")])
+    name = digest([*what, DECODING, version("pillow"), version("torchvision")])
     file = folder / f"{name}-{digest(states)}.decoded"
     for earlier in folder.glob(f"{name}-*.decoded"):
         if earlier != file:
-            earlier.unlink(missing_ok=True)  # a process that uses it keeps it
+            with suppress(PermissionError):  # on Windows, if a process uses it; elsewhere, that process keeps it
+                earlier.unlink(missing_ok=True)
     return file
 
 

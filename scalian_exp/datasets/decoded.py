@@ -81,8 +81,9 @@ class DecodesOnce(Data):
         Args:
             splits: the splits.
             where: in memory, or in a file below $XDG_CACHE_HOME or ~/.cache, which later runs use too.
-            most_gb: size of all caches in memory, in gigabytes; 0 keeps nothing there.
-            what: all that decides how files are decoded.
+            most_gb: size of all caches in the memory of this machine, whose processes have one each, in gigabytes; 0
+                keeps nothing there.
+            what: all that decides how files are decoded, and which belong to a split.
 
         Raises:
             OSError: if the file can't be written.
@@ -91,15 +92,16 @@ class DecodesOnce(Data):
             for name, data in splits.items():
                 data.cache = Cache(data.shapes, len(data), file_for([*what, name], data.sources))
             return
-        size = sum(bytes_of(data.shapes, len(data)) for data in splits.values())
+        size = processes() * sum(bytes_of(data.shapes, len(data)) for data in splits.values())
         if size <= min(most_gb * 1e9, total() / 2):
             for data in splits.values():
                 data.cache = Cache(data.shapes, len(data))
         elif most_gb > 0:
+            owners = f" in {processes()} processes" if processes() > 1 else ""
             print(
-                f"Once decoded, the {self.noun} would take {amount(size)}, more than dataset.cache_gb={most_gb:g} or "
-                "half of what this machine has, so they are decoded again in every epoch; dataset.cache=disk keeps "
-                "them in a file."
+                f"Once decoded, the {self.noun} would take {amount(size)}{owners}, more than "
+                f"dataset.cache_gb={most_gb:g} or half of what this machine has, so they are decoded again in every "
+                "epoch; dataset.cache=disk keeps them in a file."
             )
 
     def loader_of(self, split: str, batches: Sampler[Any]) -> DataLoader[Examples]:
@@ -111,7 +113,7 @@ class DecodesOnce(Data):
         forks = "fork" in multiprocessing.get_all_start_methods()
         if not isinstance(data, Decoded) or data.cache is None or not forks:
             return super().loader_of(split, batches)
-        cores = min(MOST_PROCESSES, available() // self.process[1])
+        cores = min(MOST_PROCESSES, available() // processes())
         workers = 0 if data.complete or not self.num_workers else max(self.num_workers, cores)
         return OnceLoader(
             Indexed(data),
@@ -124,6 +126,11 @@ class DecodesOnce(Data):
             generator=torch.Generator().manual_seed(self.epoch),
             multiprocessing_context="fork" if workers else None,
         )
+
+
+def processes() -> int:
+    """Return how many processes torch's launcher has started on this machine to train together; 1 without it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def available() -> int:

@@ -153,7 +153,7 @@ class ImageFolder(Images, DecodesOnce):
         self.splits = {**splits}
         self.tell(skipped)
         options = (self.root.resolve(), self.shape, self.fit, tuple(self.background))
-        self.keep(splits, self.cache, self.cache_gb, options)
+        self.keep(splits, self.cache, self.cache_gb, (*options, self.held_out if missing else None))
 
     def files(self, paths: list[Path], folder: Path, classes: list[str]) -> Files:
         """Return the pictures in these files below a folder, labelled with their class indices.

@@ -96,7 +96,7 @@ class MaskFolder(Masks, DecodesOnce):
         pairs |= {name: [train[index] for index in indices] for name, indices in shares.items()}
         refuse_empty(pairs, self.root, self.held_out, skipped)
         splits = {name: self.files(part) for name, part in pairs.items()}
-        self.keep(splits, self.cache, self.cache_gb, self.decoding)
+        self.keep(splits, self.cache, self.cache_gb, (*self.decoding, self.held_out if missing else None))
         masks = {name: files.check() for name, files in splits.items()}
         self.check_masks(masks)
         places = {name: folders.get(name, folders["train"])[0] for name in splits}

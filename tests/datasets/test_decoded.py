@@ -2,9 +2,11 @@
 
 import os
 import pickle
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from tools import tiny
 from torch import Tensor
 from torchvision.transforms import v2
 
-from scalian_exp.datasets import folder, mask_files
+from scalian_exp.datasets import cache, decoded, folder, mask_files
 from scalian_exp.datasets.augmentation import RandomCrop, RandomScale
 from scalian_exp.datasets.decoded import DecodesOnce
 from scalian_exp.datasets.folder import ImageFolder
@@ -51,7 +53,7 @@ def images(root: Path, **options: Any) -> ImageFolder:
 
 
 def masks(root: Path, **options: Any) -> MaskFolder:
-    data = MaskFolder(str(root), 3, [8, 8], 2, batch_size=4, held_out=0.2, **options)
+    data = MaskFolder(str(root), 3, [8, 8], 2, batch_size=4, **{"held_out": 0.2, **options})
     data.setup("fit")
     return data
 
@@ -136,6 +138,46 @@ def test_a_later_run_finds_the_file_of_an_earlier_one(root: Path, opened: Counte
     assert opened
 
 
+@pytest.mark.parametrize("make", [images, masks])
+def test_runs_with_other_splits_keep_their_own_files(root: Path, make: Any, cache_folder: Path) -> None:
+    for share in (0.2, 0.4, 0.2):
+        torch.testing.assert_close(
+            *(epoch(make(root, held_out=share, **options)) for options in ({"cache": "disk"}, {"cache_gb": 0}))
+        )
+    assert len(list(cache_folder.iterdir())) == 6
+
+
+def test_the_share_held_out_is_no_matter_where_folders_make_the_splits(root: Path, opened: Counter[str]) -> None:
+    for name in ("val", "test"):
+        shutil.copytree(root / "images", root / "splits" / name)
+    shutil.copytree(root / "images", root / "splits/train")
+    for share in (0.2, 0.4):
+        data = ImageFolder(str(root / "splits"), 3, [8, 8], 4, held_out=share, num_workers=0, cache="disk")
+        data.setup("fit")
+        epoch(data)
+    assert set(opened.values()) == {1}
+
+
+def test_what_an_earlier_version_decoded_is_decoded_again(
+    root: Path, opened: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch(images(root, cache="disk"))
+    opened.clear()
+    monkeypatch.setattr(cache, "DECODING", cache.DECODING + 1)
+    epoch(images(root, cache="disk"))
+    assert opened
+
+
+def test_files_that_the_system_does_not_let_go_of_stay(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, while another process uses them."""
+    images(root, cache="disk")
+    os.utime(sorted((root / "images").iterdir())[0], ns=(1, 1))
+    with monkeypatch.context() as windows:
+        windows.setattr(Path, "unlink", Mock(side_effect=PermissionError("in use")))
+        data = images(root, cache="disk")
+    torch.testing.assert_close(epoch(data), epoch(images(root, cache_gb=0)), rtol=0, atol=0)
+
+
 def test_damaged_values_on_disk_are_decoded_again(root: Path, opened: Counter[str], cache_folder: Path) -> None:
     first = epoch(images(root, cache="disk"))
     opened.clear()
@@ -154,6 +196,22 @@ def test_what_does_not_fit_is_streamed_and_says_so(root: Path, capsys: pytest.Ca
     assert not data.splits["train"].complete
     images(root, cache_gb=0)
     assert "would take" not in capsys.readouterr().out
+
+
+def test_processes_share_the_limit_and_the_cores_of_their_machine(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """30 images of 3×8×8 take 6 kB in each process."""
+    monkeypatch.setattr(decoded, "available", lambda: 2)
+    alone: Any = images(root, cache_gb=1e-5, num_workers=1)
+    assert alone.splits["train"].cache is not None
+    assert alone.loader("train").num_workers == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    images(root, cache_gb=1e-5)
+    assert "would take 12 kB of memory in 2 processes" in capsys.readouterr().out
+    together: Any = images(root, cache_gb=1e-4, num_workers=1)
+    assert together.splits["train"].cache is not None
+    assert together.loader("train").num_workers == 1
 
 
 @pytest.mark.parametrize("workers", [0, 2])
