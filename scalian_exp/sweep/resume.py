@@ -164,15 +164,16 @@ def in_todays_words(before: dict[str, Any], now: dict[str, Any]) -> dict[str, An
 
 def with_named_parts(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """Return the loss of version 0.1's cross_entropy_dice as the sum of named parts that it is today."""
-    today = {name: part["loss"] for name, part in (now.get("part") or {}).items() if part}
-    if not str(before.get("_target_")).endswith(".WeightedSum") or not len(today) == 2 == len(before["weights"]):
-        return before
-    then = zip((before["first"], before["second"]), before["weights"], strict=True)
-    parts = {
-        name: {"loss": {**loss, "fits": today[name].get("fits")}, "weight": weight}
-        for name, (loss, weight) in zip(today, then, strict=True)
-    }
-    return {"_target_": now["_target_"], "fits": before.get("fits"), "part": parts}
+    ours = all(str(node.get("_target_")).startswith("scalian_exp.") for node in (before, now))
+    today = {name: part["loss"] for name, part in (now.get("part") or {}).items() if part} if ours else {}
+    match before:
+        case {"first": first, "second": second, "weights": [_, _] as weights} if len(today) == 2:
+            parts = {
+                name: {"loss": {**loss, "fits": today[name].get("fits")}, "weight": weight}
+                for name, loss, weight in zip(today, (first, second), weights, strict=True)
+            }
+            return {"_target_": now["_target_"], "fits": before.get("fits"), "part": parts}
+    return before
 
 
 def saves(callback: dict[str, Any] | None) -> bool:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tools import tiny
 
 from scalian_exp.sweep.resume import check_jobs, differences, in_todays_words
@@ -56,6 +57,18 @@ def test_the_sum_of_two_losses_of_version_0_1_is_todays_sum_of_named_parts() -> 
     assert changes(first=dice)[0].startswith(
         "loss.part.cross_entropy.loss._target_: scalian_exp.losses.segmentation.Dice"
     )
+
+
+@pytest.mark.parametrize("custom", [{}, {"weights": [1.0, 2.0]}, {"first": 1, "second": 2, "weights": [1.0, 2.0]}])
+def test_a_custom_sum_of_losses_is_compared_as_it_is(custom: dict[str, Any]) -> None:
+    now = tiny("unet", "loss=cross_entropy_dice")
+
+    def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+        return differences(in_todays_words({**now, "loss": before}, {**now, "loss": after}), {**now, "loss": after})
+
+    before, after = ({"_target_": "mine.WeightedSum", "part": {"a": {"of": 1}, "b": b}, **custom} for b in (1, 2))
+    assert changes(before, after) == ["loss.part.b: 1 → 2"]
+    assert "loss._target_: mine.WeightedSum → scalian_exp.losses.segmentation.Sum" in changes(before, now["loss"])
 
 
 def test_optimizer_defaults_that_only_todays_configs_state_are_no_difference() -> None:
