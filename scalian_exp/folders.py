@@ -164,6 +164,11 @@ def is_run(folder: Path) -> bool:
     return (folder / CONFIG).is_file() or (folder / OVERRIDES).is_file()
 
 
+def begun_in_python(folder: Path) -> bool:
+    """Return whether a run was begun by `scalian_exp.train`, without a command line, so that Hydra recorded nothing."""
+    return (folder / CONFIG).is_file() and not (folder / OVERRIDES).parent.exists()
+
+
 def jobs_of(folder: Path) -> list[Path]:
     """Return the folder itself if it is a run folder, else the run folders in it, ordered by job number."""
     if is_run(folder):

@@ -1,11 +1,13 @@
 """Format commands and paths for printing, so that each can be pasted into a shell."""
 
+import json
 import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from scalian_exp.folders import CONFIG, begun_in_python
 from scalian_exp.stored import read_hydra, read_overrides
 from scalian_exp.vocabulary.grammar import literal
 
@@ -68,9 +70,14 @@ def standalone_overrides(overrides: Sequence[str], callbacks: str) -> list[str]:
     ]
 
 
-def overrides_of_run(run: Path) -> list[str]:
-    """Return the overrides that reproduce a run on its own."""
+def command_to_repeat(run: Path) -> str:
+    """Return the command that trains a run again on its own, in a new folder."""
+    if begun_in_python(run):
+        texts = (shown(run / CONFIG), f"{shown(run)}_again")
+        config, again = (json.dumps(text, ensure_ascii=False) for text in texts)  # in double quotes, better in a shell
+        code = f"import scalian_exp, yaml; scalian_exp.train(yaml.safe_load(open({config})), {again})"
+        return command("python", "-c", code)
     overrides, record = read_overrides(run), read_hydra(run)
-    if record is None or record["mode"] != "MULTIRUN":
-        return overrides
-    return standalone_overrides(overrides, record["runtime"]["choices"]["callbacks"])
+    if record is not None and record["mode"] == "MULTIRUN":
+        overrides = standalone_overrides(overrides, record["runtime"]["choices"]["callbacks"])
+    return command("scalian-train", *overrides)

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scalian_exp.commandline.shell import command, overrides_of_run, shown
+from scalian_exp.commandline.shell import command_to_repeat, shown
 from scalian_exp.files import read_text
 from scalian_exp.folders import CURVES, FIGURES, jobs_of
 from scalian_exp.refusal import Refusal
@@ -59,10 +59,7 @@ def page(runs: list[Path], title: str) -> str:
         legend=[(name, style(number)) for number, name in enumerate(names)],
         plots=plots(runs, names),
         figures=figures(runs),
-        commands=[
-            (name, command("scalian-train", *overrides_of_run(run)), shown(run))
-            for name, run in zip(names, runs, strict=True)
-        ],
+        commands=[(name, command_to_repeat(run), shown(run)) for name, run in zip(names, runs, strict=True)],
     )
 
 

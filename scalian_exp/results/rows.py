@@ -5,7 +5,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from scalian_exp.files import read_yaml
-from scalian_exp.folders import COMPOSED, ERROR, OVERRIDES, job_number
+from scalian_exp.folders import COMPOSED, ERROR, OVERRIDES, begun_in_python, job_number
 from scalian_exp.metrics.reliability import remark
 from scalian_exp.stored import OF_HYDRA, metrics_of, read_overrides
 
@@ -26,10 +26,12 @@ def read_jobs(sweep: Path) -> list[dict[str, Any]]:
 
 def read_job(folder: Path) -> dict[str, Any]:
     """Read a run's `overrides`, its `outcome` (metrics and a status) and its `repeats` (keys that repeat jobs)."""
-    overrides = dict(override.split("=", 1) for override in read_overrides(folder) if "=" in override)
+    unrecorded = begun_in_python(folder)
+    given = [] if unrecorded else read_overrides(folder)
+    overrides = dict(override.split("=", 1) for override in given if "=" in override)
     failed = folder / ERROR
     outcome = {"status": "failed"} if failed.exists() else metrics_of(folder) or {"status": "unfinished"}
-    repeats = read_yaml(folder / COMPOSED, advice=OF_HYDRA).get("repeats")
+    repeats = None if unrecorded else read_yaml(folder / COMPOSED, advice=OF_HYDRA).get("repeats")
     return {
         "folder": folder,
         "overrides": overrides,

@@ -1,9 +1,11 @@
 """The table of likelihoods says what each figure is, and compares only comparable runs."""
 
 import csv
+import html
 import json
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +202,21 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
 
 
 @needs_browser
+def test_a_page_about_a_run_begun_in_python_repeats_it_in_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run(tmp_path / "it's first", {"test/loss": 1.5})
+    monkeypatch.setattr("sys.argv", ["scalian-report", str(folder)])
+    main()
+    text = (folder / "report.html").read_text()
+    [shown] = re.findall("<code>(.*?)</code>", text)
+    repeated: list[Any] = []
+    monkeypatch.setattr("scalian_exp.train", lambda config, place: repeated.extend([config, place]))
+    exec(shlex.split(html.unescape(shown))[2])
+    assert "1.5" in text
+    assert repeated == [yaml.safe_load((folder / "config.yaml").read_text()), f"{folder}_again"]
+
+
 def test_the_pages_table_can_be_sorted(page: Path, tmp_path: Path) -> None:
     from tools import browser
 
