@@ -201,7 +201,6 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     assert "holds no run" in result.stderr
 
 
-@needs_browser
 def test_a_page_about_a_run_begun_in_python_repeats_it_in_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +216,7 @@ def test_a_page_about_a_run_begun_in_python_repeats_it_in_python(
     assert repeated == [yaml.safe_load((folder / "config.yaml").read_text()), f"{folder}_again"]
 
 
+@needs_browser
 def test_the_pages_table_can_be_sorted(page: Path, tmp_path: Path) -> None:
     from tools import browser
 
