@@ -22,7 +22,7 @@ from scalian_exp.datasets.folder_splits import (
     shared_out,
     tell,
 )
-from scalian_exp.datasets.identity import CLASSES, EXAMPLES
+from scalian_exp.datasets.identity import CLASSES, EXAMPLES, refuse_shared
 from scalian_exp.datasets.image_files import WHITE, Fit, Picture, read_image
 from scalian_exp.datasets.images import Images
 from scalian_exp.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -143,6 +143,7 @@ class ImageFolder(Images, DecodesOnce):
         shares = shared_out(everything, self.root, missing, self.held_out)
         paths |= {name: [everything[index] for index in indices] for name, indices in shares.items()}
         refuse_empty(paths, self.root, self.held_out, skipped)
+        refuse_shared(paths)
         self.class_names: list[str] = sorted({class_of(path, folders["train"]) for path in everything})
         self.check_classes(folders["train"])
         places = {name: folders.get(name, folders["train"]) for name in paths}

@@ -24,6 +24,12 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """Lower-case folder name → split that the folder holds."""
+SIMILAR = {
+    **SPLITS,
+    **dict.fromkeys(("trn", "tr"), "train"),
+    **dict.fromkeys(("tst", "te", "eval", "evaluation", "holdout"), "test"),
+}
+"""Lower-case word in a folder's name → split that it suggests."""
 SYSTEM_FILES = {
     "__MACOSX",
     "@eaDir",
@@ -144,7 +150,7 @@ def refuse_similar(folder: Path, advice: str) -> None:
 def split_in(name: str) -> str | None:
     """Return the split that a folder's name suggests: train for seg_train, TrainImages, training_set or train2017."""
     parts = [part.lower().removesuffix("set") for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
-    splits = {SPLITS[part] for part in parts if part in SPLITS}
+    splits = {SIMILAR[part] for part in parts if part in SIMILAR}
     return splits.pop() if len(splits) == 1 else None
 
 

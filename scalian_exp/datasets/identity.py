@@ -9,7 +9,8 @@ been repaired or replaced. Size and time of change don't tell: copying changes t
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from scalian_exp.refusal import Refusal
@@ -76,3 +77,20 @@ def check_splits(then: Any, now: Mapping[str, dict[str, Any]], where: str, what:
             "files back under their old names (another file may replace a broken one), set dataset.root=… to the "
             "folder that has them now, or start a new run from these weights, with init_from=RUN."
         )
+
+
+def refuse_shared(splits: Mapping[str, Iterable[Path]]) -> None:
+    """Refuse a file that is in two splits, by a link: the network would be tested on what it is trained on.
+
+    Raises:
+        Refusal: with both names of the file.
+    """
+    owners: dict[tuple[int, int], tuple[str, Path]] = {}
+    for split in SPOKEN:
+        for path in splits[split]:
+            if not path.exists():
+                continue  # a broken link, which is refused when it is opened
+            state = path.stat()
+            other, first = owners.setdefault((state.st_dev, state.st_ino), (split, path))
+            if other != split:
+                raise Refusal(f"{first} for {other} and {path} for {split} are the same file; remove one of them.")

@@ -17,7 +17,7 @@ from scalian_exp.datasets.folder_splits import (
     subfolders,
     tell,
 )
-from scalian_exp.datasets.identity import EXAMPLES
+from scalian_exp.datasets.identity import EXAMPLES, refuse_shared
 from scalian_exp.datasets.image_files import WHITE
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_files import MaskFiles
@@ -95,6 +95,7 @@ class MaskFolder(Masks, DecodesOnce):
         shares = shared_out([image for image, _ in train], self.root, missing, self.held_out)
         pairs |= {name: [train[index] for index in indices] for name, indices in shares.items()}
         refuse_empty(pairs, self.root, self.held_out, skipped)
+        refuse_shared({name: [image for image, _ in part] for name, part in pairs.items()})
         splits = {name: self.files(part) for name, part in pairs.items()}
         self.keep(splits, self.cache, self.cache_gb, (*self.decoding, self.held_out if missing else None))
         masks = {name: files.check() for name, files in splits.items()}

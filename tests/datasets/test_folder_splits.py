@@ -57,6 +57,8 @@ def test_splits_may_have_any_common_name(val: str, train: str, test: str, tmp_pa
         (("val", "test"), "has test, val, but no folder train; add it"),
         (("seg_train", "seg_test"), "has seg_test, seg_train, which look like splits; rename them"),
         (("training_set", "test_set"), "has test_set, training_set, which look like splits"),
+        (("trn", "tst"), "has trn, tst, which look like splits"),
+        (("training_set", "evaluation_set"), "has evaluation_set, training_set, which look like splits"),
         (("trainset", "testset"), "which look like splits"),
         (("train2017", "val2017"), "which look like splits"),
         (("TrainImages", "TestImages"), "which look like splits"),

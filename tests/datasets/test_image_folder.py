@@ -153,3 +153,11 @@ def test_training_with_worker_processes_resumes_bit_for_bit(tmp_path: Path) -> N
         train(tiny("autoencoder", *overrides, f"trainer.max_epochs={epochs}"), tmp_path / "parts")
     straight, parts = (read(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("straight", "parts"))
     assert all(torch.equal(straight[name], parts[name]) for name in straight)
+
+
+def test_a_link_does_not_take_a_training_image_into_the_test(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        save_images(tmp_path / split, 5)
+    (tmp_path / "test/copy.png").symlink_to("../train/001.png")
+    with pytest.raises(Refusal, match=r"train/001.png for train and .*test/copy.png for test are the same file; remo"):
+        ImageFolder(str(tmp_path), 1, [8, 8], num_workers=0).setup()

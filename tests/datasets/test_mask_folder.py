@@ -178,3 +178,13 @@ def test_an_empty_or_missing_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
     with pytest.raises(Refusal, match="leaves no images for train and val and test"):
         folder(tmp_path).setup()
+
+
+def test_a_link_does_not_take_a_training_image_into_the_test(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in "abc":
+            save_pair(tmp_path / split, name)
+    for kind, suffix in (("images", ".jpg"), ("masks", ".png")):
+        (tmp_path / f"test/{kind}/d{suffix}").symlink_to(tmp_path / f"train/{kind}/a{suffix}")
+    with pytest.raises(Refusal, match=r"images/a.jpg for train and .*images/d.jpg for test are the same file; remove"):
+        folder(tmp_path).setup()
