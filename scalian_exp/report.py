@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scalian_exp.commandline import app
 from scalian_exp.folders import PAGE
+from scalian_exp.refusal import Refusal
 
 LIKELIHOODS = "likelihoods"
 
@@ -29,6 +30,8 @@ def report(names: list[str], out: str | None) -> None:
 
     paths = [Path(name) for name in names]
     file = Path(out) if out else (paths[0] if len(paths) == 1 else Path()) / PAGE
+    if file.is_file() and not file.read_bytes().lower().startswith(b"<!doctype html"):
+        raise Refusal(f"{file} exists already and isn't a page, so it would be lost; choose another path for --out.")
     title = paths[0].resolve().name if len(paths) == 1 else f"{paths[0].name} and others"
     write_text(file, page(runs_in(paths), title))
     print(f"page      {shown(file)}")

@@ -79,9 +79,15 @@ def resumes(arguments: list[str]) -> bool:
     return resuming and not flags
 
 
+def without_plus(argument: str) -> str:
+    """Drop the + before `resume=…`, with which Hydra would start a new run and add a value that nothing reads."""
+    plain = argument.lstrip("+")
+    return plain if plain.startswith(("resume=", f"{KEY}=")) else argument
+
+
 def main() -> None:
     """Run the command `scalian-train`."""
-    overrides = sys.argv[1:] = [app.as_list(argument) for argument in sys.argv[1:]] or ["--help"]
+    overrides = sys.argv[1:] = [app.as_list(without_plus(argument)) for argument in sys.argv[1:]] or ["--help"]
     if not app.saying(overrides, "resume=", f"{KEY}=") or app.saying(overrides, "trust=", "hydra.searchpath="):
         app.find_own_modules()
     with locks.all_released():
