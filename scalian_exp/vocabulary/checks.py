@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from scalian_exp.refusal import Refusal
@@ -98,9 +98,9 @@ def check_parts(config: DictConfig) -> None:
     if missing := [name for name in NEEDED if name not in config]:
         raise Refusal(f"An experiment needs {missing[0]}=…: leave ~{missing[0]} out, or choose another.")
     chosen = choices_of(config)
-    model, loss, dataset = config.model.get("fits", {}), config.loss.get("fits", {}), config.dataset
-    provides = dataset.get("provides", [])
-    task, tasks = model.get("task"), loss.get("tasks", [])
+    needed = {group: stated(config, f"{group}.fits.needs") for group in ("model", "loss")}
+    provides, tasks = stated(config, "dataset.provides"), stated(config, "loss.fits.tasks")
+    task = (config.model.get("fits") or {}).get("task")
     if not task or not tasks:
         group, example = (
             ("loss", "tasks: [reconstruction]") if task else ("model", "task: reconstruction, needs: [images]")
@@ -111,14 +111,32 @@ def check_parts(config: DictConfig) -> None:
             f"loss={chosen['loss']} is for {' and '.join(tasks)} models, but model={chosen['model']} is a {task} one; "
             f"use {assignments('loss', fitting('loss', lambda node: task in node.get('fits', {}).get('tasks', [])))}."
         )
-    every = {*model.get("needs", []), *loss.get("needs", [])}
-    for group, needs in (("model", model.get("needs", [])), ("loss", loss.get("needs", []))):
+    every = {*needed["model"], *needed["loss"]}
+    for group, needs in needed.items():
         if missing := [need for need in needs if need not in provides]:
             suitable = fitting("dataset", lambda node: every <= set(node.get("provides", [])))
             raise Refusal(
                 f"{group}={chosen[group]} needs {' and '.join(missing)}, which dataset={chosen['dataset']} doesn't "
                 f"provide; use {assignments('dataset', suitable)}."
             )
+
+
+def stated(config: DictConfig, path: str) -> list[str]:
+    """Return the words that a part's config lists at a path, such as `model.fits.needs`; none if it lists nothing.
+
+    Raises:
+        Refusal: if something else than a list is there.
+    """
+    *way, last = path.split(".")
+    node: Any = config
+    for number, key in enumerate(way):
+        node = node.get(key) or {}
+        if not isinstance(node, DictConfig | dict):
+            raise Refusal(f"{'.'.join(way[: number + 1])} must be a mapping, such as {{{last}: […]}}, not {node!r}.")
+    words = node.get(last) or []
+    if not isinstance(words, ListConfig | list):
+        raise Refusal(f"{path} must be a list, such as [{words}], not {words!r}.")
+    return [str(word) for word in words]
 
 
 def assignments(group: str, names: list[str]) -> str:

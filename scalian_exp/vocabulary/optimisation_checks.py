@@ -55,7 +55,7 @@ def check_suits(config: DictConfig, part: str, model: str, choice: str) -> None:
 
 def check_line_search(config: DictConfig, model: str) -> None:
     """Check that a model whose task takes single steps isn't trained by an optimizer that searches along a line."""
-    target = str((config.model.get("optimizer") or {}).get("_target_", ""))
+    target = target_of(config.model.get("optimizer"))
     if target.endswith(".LBFGS") and config.model.get("fits", {}).get("task") == "adversarial":
         raise Refusal(
             f"model={model} takes single steps, while L-BFGS searches along a line; choose another optimizer, such as "
@@ -63,9 +63,14 @@ def check_line_search(config: DictConfig, model: str) -> None:
         )
 
 
+def target_of(node: Any) -> str:
+    """Return a node's `_target_`; "" if it has none, or is no mapping, which is refused later."""
+    return str(node.get("_target_") or "") if isinstance(node, dict | DictConfig) else ""
+
+
 def log_own_values(chosen: Any, usual: dict[str, Any], own: dict[str, Any], choice: str, model: str) -> None:
     """Log the values of the model's own optimizer, if the same optimizer was chosen with its default values."""
-    if chosen and chosen.get("_target_") == own.get("_target_"):
+    if chosen and target_of(chosen) == target_of(own):
         others = [f"{key}={own[key]}" for key in own if own[key] != usual.get(key) == chosen.get(key)]
         if others:
             log.info("%s uses its default values; those of model=%s are %s", choice, model, " ".join(others))
@@ -81,8 +86,8 @@ def check_carried_over(
     values = inherited(f"experiment/{experiment}").get("model", {}).get(part)
     meant = override_in(f"experiment/{experiment}", f"model/{part}")
     group = options(f"model/{part}")
-    target = (group.get(meant, {}) if meant else own).get("_target_")
-    if not isinstance(values, dict) or (model.get(part) or {}).get("_target_") == target:
+    target = target_of(group.get(meant) if meant else own)
+    if not isinstance(values, dict) or target_of(model.get(part)) == target:
         return
     left = [key for key in values if given.isdisjoint({f"model.{part}.{key}", f"model.{part}"})]
     known = group.get(option, {})

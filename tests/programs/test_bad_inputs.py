@@ -31,6 +31,14 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "callbacks=all", "There is no callbacks=all"),
     (TRAIN, "experiment=best", "There is no experiment=best"),
     (TRAIN, "trainer.max_epochs=1,2", "add -m to sweep"),
+    # parts of another kind than the model's
+    (TRAIN, "model.optimizer=5", "model.optimizer must be a node with a _target_"),
+    (TRAIN, "model/optimizer=sgd model.optimizer=5", "model.optimizer must be a node with a _target_"),
+    (TRAIN, "model.fits=5", "model.fits must be a mapping"),
+    (TRAIN, "model.fits=null", "model=vae doesn't state what it fits"),
+    (TRAIN, "model.fits.needs=images", "model.fits.needs must be a list, such as [images]"),
+    (TRAIN, "loss.fits.tasks=variational", "loss.fits.tasks must be a list, such as [variational]"),
+    (TRAIN, "dataset.provides=images", "dataset.provides must be a list, such as [images]"),
     # values of the trainer
     (TRAIN, "trainer.max_epochs=0", "would train nothing"),
     (TRAIN, "trainer.max_epochs=-2", "trainer.max_epochs=-2: it must be"),
@@ -134,6 +142,8 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "init_from=5", "neither a checkpoint"),
     (TRAIN, "resume=nowhere", "not a run folder"),
     (TRAIN, "resume=file", "file is not a run folder"),
+    (TRAIN, "+resume=nowhere", "not a run folder"),
+    (TRAIN, "++sweep.resume=nowhere", "not a sweep's folder"),
     (TRAIN, "resume=", "resume= has no path"),
     (TRAIN, "resume=run model=unet", "stays the same experiment"),
     (TRAIN, "resume=run trainer.max_epochs=0", "would train nothing"),
@@ -181,6 +191,7 @@ TABLE: list[tuple[str, str, str]] = [
     (REPORT, "run --out file/page.html", "exists already"),
     (REPORT, f"run --out {'n' * 300}", "name is too long"),
     (REPORT, "run --out .", "folder"),
+    (REPORT, "run --out run/metrics.json", "exists already and isn't a page"),
     (REPORT, "run --out fifo", "not a regular file"),
 ]
 
@@ -198,7 +209,7 @@ def test_a_hundred_bad_inputs_are_refused_in_one_sentence(tmp_path: Path) -> Non
     problems = []
     for command, line, sentence in TABLE:
         arguments = line.split()
-        if command == TRAIN and not line.startswith(("resume", "sweep.resume")):
+        if command == TRAIN and not line.lstrip("+").startswith(("resume", "sweep.resume")):
             own = {argument.partition("=")[0] for argument in arguments}
             of_vae = () if "model" not in own else ("model.", "dataset.")
             tiny = [option for option in TINY if option.partition("=")[0] not in own and not option.startswith(of_vae)]
