@@ -8,6 +8,7 @@ import pytest
 import torch
 from tools import fits, names, tiny
 from torch import nn
+from torch.fx import symbolic_trace
 from torch.nn import functional as F
 from torch.nn import utils
 from torch.nn.utils import prune
@@ -112,7 +113,7 @@ class TiedDecoder(LayerCalledAlone):
 
 class Flattening(LayerCalledAlone):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.body(x).view(len(x), -1)  # of NHWC, there is no such view
+        return self.body(x).view(x.shape[0], -1)  # of NHWC, there is no such view
 
 
 def one_layer_beside_and_inside() -> nn.Module:
@@ -141,6 +142,16 @@ def hook_inside() -> nn.Module:
     return nn.Sequential(inner, nn.BatchNorm2d(2))
 
 
+def own_forward() -> nn.Module:
+    network: Any = pair()
+    network[0].forward = lambda x: network[0]._conv_forward(x, network[0].weight, None).abs()
+    return network
+
+
+def traced() -> nn.Module:
+    return symbolic_trace(Flattening())
+
+
 def changed_by(change: Callable[[nn.Module], object]) -> nn.Module:
     network = pair()
     change(network[0])
@@ -151,7 +162,7 @@ def changed_by(change: Callable[[nn.Module], object]) -> nn.Module:
 @pytest.mark.parametrize(
     "make",
     [
-        *(LayerCalledAlone, TiedDecoder, Flattening, hook_inside),
+        *(LayerCalledAlone, TiedDecoder, Flattening, hook_inside, own_forward, traced),
         *(one_layer_beside_and_inside, one_pair_twice, another_layer_between, one_weight_for_two),
         lambda: changed_by(utils.spectral_norm),
         lambda: changed_by(utils.parametrizations.spectral_norm),

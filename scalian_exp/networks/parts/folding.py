@@ -15,7 +15,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 PAIRS = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3"}
 """names of convolutions → batch norms that follow them in the forward passes of torchvision's ResNet blocks"""
-KNOWN = {"scalian_exp", "torch", "torchvision", "torchmetrics"}
+KNOWN = ("scalian_exp.", "torch.nn.", "torchvision.", "torchmetrics.")
 """packages whose modules take outputs in any memory layout, and use no layer of a Sequential behind its back"""
 
 
@@ -49,12 +49,12 @@ def for_inference(network: nn.Module, *users: object) -> nn.Module:
 def known(user: object) -> bool:
     """Return whether the classes of an object and of all its submodules belong to known packages."""
     parts = user.modules() if isinstance(user, nn.Module) else (user,)
-    return all(type(part).__module__.partition(".")[0] in KNOWN for part in parts)
+    return all(type(part).__module__.startswith(KNOWN) for part in parts)
 
 
 def hooked(module: nn.Module) -> bool:
-    """Return whether hooks see or change a module's inputs, outputs or weights, as weight norm and pruning do."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    """Return whether hooks, such as those of weight norm, or its own `forward` change what a module does."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
 def fold(network: nn.Module) -> None:
