@@ -88,9 +88,17 @@ def of_bases(module: str, node: ast.ClassDef) -> Signature | None:
     paths = [path_of(module, base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
     bases = [path for path in paths if path is None or path.rpartition(".")[2] not in WITHOUT_CONSTRUCTOR]
     signatures = [of_base(path) for path in bases]
-    if len(signatures) == 1:
+    if len(signatures) == 1 or (bases and has_constructor(bases[0])):  # the first base class comes next after the class
         return signatures[0]
     return NOTHING if all(each == NOTHING for each in signatures) else None  # any of several base classes may define it
+
+
+def has_constructor(path: str | None) -> bool:
+    """Return whether the class at a dotted path itself defines `__init__`."""
+    module, _, name = (path or "").rpartition(".")
+    definition = find(module, name) if module else None
+    body = definition[1].body if definition and isinstance(definition[1], ast.ClassDef) else []
+    return any(isinstance(item, ast.FunctionDef) and item.name == "__init__" for item in body)
 
 
 def of_base(path: str | None) -> Signature | None:

@@ -51,7 +51,8 @@ def test_classes_without_a_readable_signature_are_not_checked(tmp_path: Path, mo
         ("Dotted", {"own", "width", "depth"}, {"width"}, False),
         ("Hidden", {"own"}, set(), True),
         ("Changed", {"own"}, set(), True),
-        ("OfMany", {"own"}, set(), True),
+        ("OfMany", {"own", "other"}, {"other"}, False),
+        ("OfSilent", {"own"}, set(), True),
         ("OfNone", {"own"}, set(), False),
         ("Abstract", {"own", "width", "depth"}, {"width"}, False),
         ("Stopping", {"own", "monitor", "patience"}, {"monitor"}, False),
@@ -63,10 +64,12 @@ def test_signatures_follow_keywords_to_the_base_class(
     (tmp_path / "base_of_theirs.py").write_text(
         "class Base:\n    def __init__(self, width: int, depth: int = 1): ...\n"
         "class Mixin:\n    def __init__(self, other): ...\n"
+        "class Silent: ...\n"
     )
     start = "    def __init__(self, own=0, **kwargs):\n        "
     (tmp_path / "with_keywords.py").write_text(
-        "from abc import ABC\nimport base_of_theirs\nfrom base_of_theirs import Base, Mixin\nfrom torch import nn\n"
+        "from abc import ABC\nimport base_of_theirs\nfrom base_of_theirs import Base, Mixin, Silent\n"
+        "from torch import nn\n"
         "from pytorch_lightning.callbacks import EarlyStopping\n"
         f"class Passes(Base):\n{start}super().__init__(**kwargs)\n"
         "class Leaf(Passes): ...\n"
@@ -77,6 +80,7 @@ def test_signatures_follow_keywords_to_the_base_class(
         f"class Hidden(Base):\n{start}self.kept = kwargs\n"
         f"class Changed(Base):\n{start}kwargs.pop('more')\n        super().__init__(**kwargs)\n"
         f"class OfMany(Mixin, Base):\n{start}super().__init__(**kwargs)\n"
+        f"class OfSilent(Silent, Base):\n{start}super().__init__(**kwargs)\n"
         f"class OfNone(nn.Module):\n{start}super().__init__(**kwargs)\n"
         f"class Abstract(Base, ABC):\n{start}super().__init__(**kwargs)\n"
         f"class Stopping(EarlyStopping):\n{start}super().__init__(**kwargs)\n"
