@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from tools import differences, kinds, tiny
+from tools import differences, of_each_kind, tiny
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -92,7 +92,7 @@ def assert_equal(config: dict[str, Any], folder: Path) -> Any:
     return lean
 
 
-@pytest.mark.parametrize("model", kinds())
+@pytest.mark.parametrize("model", of_each_kind())
 def test_every_model_trains_by_both_loops_to_the_bit(model: str, tmp_path: Path) -> None:
     config = tiny(model, "trainer.max_epochs=2", "trainer.log_every_n_steps=2")
     lean = assert_equal(config, tmp_path)
