@@ -77,7 +77,12 @@ def command_to_repeat(run: Path) -> str:
         config, again = (json.dumps(text, ensure_ascii=False) for text in texts)  # in double quotes, better in a shell
         code = f"import scalian_exp, yaml; scalian_exp.train(yaml.safe_load(open({config})), {again})"
         return command("python", "-c", code)
+    return command("scalian-train", *overrides_of_run(run))
+
+
+def overrides_of_run(run: Path) -> list[str]:
+    """Return the overrides that train a run, begun on the command line, again on its own."""
     overrides, record = read_overrides(run), read_hydra(run)
-    if record is not None and record["mode"] == "MULTIRUN":
-        overrides = standalone_overrides(overrides, record["runtime"]["choices"]["callbacks"])
-    return command("scalian-train", *overrides)
+    if record is None or record["mode"] != "MULTIRUN":
+        return overrides
+    return standalone_overrides(overrides, record["runtime"]["choices"]["callbacks"])

@@ -152,12 +152,13 @@ def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
 def in_todays_words(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """Return the config of a run completed by what configs of its version couldn't specify yet.
 
-    Today's loggers and callbacks that only save are added, because they don't affect the training.
+    Today's loggers, progress bar and callbacks that only save are taken, because they don't affect the training.
     """
     then, callbacks = before["callbacks"], now["callbacks"]
     saving = {name: callbacks[name] for name in callbacks.keys() - then.keys() if saves(callbacks[name])}
     losses = {"loss": with_named_parts(before["loss"], now["loss"])} if "loss" in before else {}
-    before = {**before, **losses, "callbacks": then | saving, "logger": now["logger"]}
+    shown = {name: callbacks[name] for name in ("progress",) if name in then and name in callbacks}
+    before = {**before, **losses, "callbacks": then | saving | shown, "logger": now["logger"]}
     completed: dict[str, Any] = with_unsaid(before, now)
     return completed
 

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 MOVED = {
+    "pytorch_lightning.Trainer": "scalian_exp.run.lean_loop.Trainer",
     "scalian_exp.callbacks.summary": "scalian_exp.callbacks.network_summary",
     "scalian_exp.datasets.small.FakeImages": "scalian_exp.datasets.fake.FakeImages",
     "scalian_exp.datasets.small": "scalian_exp.datasets.bundled",

@@ -122,7 +122,7 @@ def test_values_that_only_the_swept_models_have_are_passed_to_each_job(tmp_path:
     assert [job["model"]["network"]["width"] for job in jobs] == [0.03, 0.03]
     again = command("-m", *overrides, *limits, "sweep.resume=sweep", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("kept: ") + again.stderr.count("kept: ") == 2
+    assert again.stdout.count("skipped: ") + again.stderr.count("skipped: ") == 2
 
 
 def test_values_are_passed_to_each_job_only_in_sweeps_over_options() -> None:
