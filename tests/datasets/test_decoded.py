@@ -222,6 +222,7 @@ def test_a_broken_file_is_still_named(root: Path, workers: int) -> None:
         epoch(images(root, num_workers=workers))
 
 
+@pytest.mark.slow
 def test_processes_that_are_not_forked_decode_by_themselves(root: Path) -> None:
     data = images(root)
     batch = data.splits["train"][torch.arange(3)]

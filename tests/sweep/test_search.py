@@ -89,6 +89,7 @@ def test_an_unusable_database_is_refused(blocked: str, sentence: str, tmp_path: 
     assert "Traceback" not in result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_a_search_in_two_parts_gives_the_same_trials(tmp_path: Path) -> None:
     """The second part begins with a trial without a result, as if its job had been killed."""
     (tmp_path / "straight").mkdir()

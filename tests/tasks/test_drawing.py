@@ -132,6 +132,7 @@ def test_a_strips_title_names_its_steps() -> None:
     assert drawing_strip(canvases[:2], None).axes[0].get_title() == "after steps 1, 2"
 
 
+@pytest.mark.slow
 def test_the_network_can_be_exported(run: Path, tmp_path: Path) -> None:
     """The action compares the export with the network on another number of images."""
     files = Export().run(load(run), tmp_path)
