@@ -24,9 +24,8 @@ class ByHand(Boltzmann):
         """Decide who computes the epoch's gradients."""
         super().on_train_epoch_start()
         alone = self.trainer.world_size == 1 and self.trainer.accumulate_grad_batches == 1
-        ours = type(self).__module__.startswith(
-            "scalian_exp."
-        )  # a subclass of your own may add to the loss, or scale it
+        # a subclass of your own may add to the loss, or scale it
+        ours = type(self).__module__.startswith("scalian_exp.")
         free = all(each.requires_grad and not each._backward_hooks for each in self.rbm.parameters_in_order)
         self.by_hand = alone and ours and free and closed_form(self.loss) is not None and not torch.is_anomaly_enabled()
         if self.by_hand:
