@@ -27,8 +27,6 @@ from scalian_exp.checkpoint import load
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train
 
-MODELS = names("model")
-
 
 def partners(model: str, group: str) -> list[str]:
     """Return the options of a group that a model can be combined with, with fake data or its first loss."""
@@ -83,7 +81,7 @@ def test_two_epochs_equal_one_and_one_resumed_bit_for_bit(model: str, tmp_path: 
     assert {key: parts[key] for key in exact} == {key: straight[key] for key in exact}
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", kinds())
 def test_a_checkpoint_loads_without_its_run_folder(model: str, tmp_path: Path) -> None:
     train(tiny(model), tmp_path / "run")
     (tmp_path / "run/config.yaml").unlink()
@@ -97,7 +95,7 @@ def test_a_checkpoint_loads_without_its_run_folder(model: str, tmp_path: Path) -
     assert not loaded.task.training
 
 
-@pytest.mark.parametrize("model", kinds())
+@pytest.mark.parametrize("model", of_each_kind())
 def test_evaluating_again_gives_the_same_metrics(model: str, tmp_path: Path) -> None:
     trained = train(tiny(model, "trainer.max_epochs=2"), tmp_path)
     (file,) = Evaluate().run(load(tmp_path), tmp_path / "again")
@@ -107,11 +105,9 @@ def test_evaluating_again_gives_the_same_metrics(model: str, tmp_path: Path) -> 
 
 
 def precisions() -> list[Any]:
-    """List bf16-mixed with every model, and the other precisions with one model of each kind."""
-    models = {"bf16-mixed": kinds(), "bf16-true": of_each_kind(), "64-true": of_each_kind()}
-    return [
-        pytest.param(*each.values, precision, marks=each.marks) for precision in models for each in models[precision]
-    ]
+    """List every precision with one model of each kind, and in the slow suite with every model."""
+    kinds = ("bf16-mixed", "bf16-true", "64-true")
+    return [pytest.param(*each.values, precision, marks=each.marks) for precision in kinds for each in of_each_kind()]
 
 
 @pytest.mark.parametrize(("model", "precision"), precisions())
