@@ -1,4 +1,4 @@
-"""What a model of ratings predicts for a known user or a new one."""
+"""Predict the ratings of a known or a new user."""
 
 from typing import Any, NamedTuple
 

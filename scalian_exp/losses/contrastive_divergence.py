@@ -30,7 +30,7 @@ class Terms(NamedTuple):
 
 
 class States(NamedTuple):
-    """What an RBM compares in a step, and the total inputs of the hidden units from it."""
+    """Visible states of a contrastive step, data and samples, with the total inputs that hidden units get from them."""
 
     v: Tensor
     """the data, (B, visible)"""

@@ -50,7 +50,7 @@ class LeanEpochLoop(_TrainingEpochLoop):
         self.hooks: dict[str, list[Callable[..., Any]]] = {}
 
     def on_run_start(self, data_fetcher: Any) -> None:
-        """Begin an epoch: judge which loop runs it, and look up the hooks; callbacks added later wait for the next."""
+        """Decide at an epoch's start which loop runs it, and look up the hooks of the callbacks present then."""
         super().on_run_start(data_fetcher)
         trainer, task = self.trainer, self.trainer.lightning_module
         before, self.obstacle = self.obstacle, obstacle(trainer, data_fetcher)

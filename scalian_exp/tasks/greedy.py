@@ -36,7 +36,7 @@ class LayerByLayer(Task):
     layer: Tensor
     """whose turn it is, counted from 0; a checkpoint's test is about its own"""
     present: int | None = None
-    """`layer` as a number, while an epoch trains: a GPU would have to be waited for to read it in each step"""
+    """`layer` as a Python integer during an epoch: reading the tensor in each step would synchronise with the GPU"""
     gathered: Tensor | None = None
     """the present layer's inputs for all training examples, in the data's order"""
     gathered_for = 0
