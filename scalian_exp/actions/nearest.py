@@ -130,8 +130,8 @@ class Nearest(Action):
         median = np.median(train.codes, 0)
         x, y = ((split.codes > median).astype(np.float32) for split in (train, test))
         hamming = nearest(x[order], y, 10, "euclidean", "sklearn")  # root of the Hamming distance; ties stay exact
-        each[f"bits ({len(median)})"] = precision(hamming.indices, labels, test.labels)
-        title = f"test queries among {len(labels)} training examples; ties broken at random"
+        each[f"codes as {len(median)} bits"] = precision(hamming.indices, labels, test.labels)
+        title = f"share of the ten nearest of {len(labels)} training examples that have the test query's class"
         table = Table("precision@10", *each, title=title)
         values: dict[str, float] = {}
         for label in [None, *np.unique(test.labels)]:

@@ -1,10 +1,8 @@
 """Train a latent-variable model by its evidence lower bound."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -13,6 +11,7 @@ from scalian_exp.batches import Batch
 from scalian_exp.figures.drawing import bars_by_step, drawing_strip
 from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.figures.latent import latent_map
+from scalian_exp.metrics.importance_sampling import log_likelihood_bound
 from scalian_exp.metrics.latents import ActiveUnits
 from scalian_exp.ranges import NonNegativeInt
 from scalian_exp.tasks.base import Step
@@ -21,9 +20,6 @@ from scalian_exp.tasks.decoding import Decoding, probabilities
 from scalian_exp.tasks.loss_protocols import VariationalLoss
 from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.protocols import VariationalNetwork
-
-CHUNK = 2**21
-"""elements of the logits that the importance-weighted bound holds at once: they stay in the processor's cache"""
 
 
 class Variational(Decoding):
@@ -78,19 +74,9 @@ class Variational(Decoding):
         self.active_units.reset()
         return {"active_units": active}
 
-    @torch.no_grad()
     def log_likelihood_bound(self, x: Tensor, samples: int) -> Tensor:
-        """Estimate log 1/k Σ p(x, z)/q(z|x) by k samples of q for each image: (B,), in nats.
-
-        Memory doesn't grow with k.
-        """
-        chunk = max(1, min(samples, CHUNK // x.numel()))
-        total = torch.full((len(x),), -math.inf, device=x.device)
-        for start in range(0, samples, chunk):
-            logits, log_ratio = self.network.importance(x, min(chunk, samples - start))
-            log_weights = self.loss.likelihood(logits, x) + log_ratio
-            total = torch.logaddexp(total, torch.logsumexp(log_weights.float(), 0))
-        return total - math.log(samples)
+        """Estimate the importance-weighted bound of log p(x) for each image, (B,), in nats."""
+        return log_likelihood_bound(self.network.importance, self.loss.likelihood, x, samples)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Decode the posterior's mean of images (B, C, H, W), without noise: images in [0, 1]."""

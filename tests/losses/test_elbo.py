@@ -79,7 +79,7 @@ def test_the_bound_does_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyP
     network, x = linear_gaussian(exact=False)
     results = []
     for chunk in (10**9, 24 * 3, 1):  # all at once, three samples, one
-        monkeypatch.setattr("scalian_exp.tasks.variational.CHUNK", chunk)
+        monkeypatch.setattr("scalian_exp.metrics.importance_sampling.CHUNK", chunk)
         torch.manual_seed(1)
         results.append(task_for(network).log_likelihood_bound(x, 2000))
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=0.1)

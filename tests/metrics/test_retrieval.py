@@ -50,7 +50,7 @@ def test_ties_are_not_broken_by_the_order_of_the_file(tmp_path: Path) -> None:
     labels = np.repeat([0, 1], 100)
     split = Split(np.zeros((200, 3), np.float32), np.random.default_rng(0).random((200, 4), np.float32), labels)
     values = json.loads(Nearest().compare(split, split, tmp_path, None).read_text())
-    for kind in ("codes (3)", "bits (3)"):
+    for kind in ("codes (3)", "codes as 3 bits"):
         of_each = [values[f"precision_at_10/{kind}/{label}"] for label in (0, 1)]
         assert sum(of_each) == pytest.approx(1)
         assert 0.1 <= of_each[0] <= 0.9
@@ -61,7 +61,7 @@ def test_bits_tell_on_which_side_of_the_median_a_code_lies(tmp_path: Path) -> No
     codes = np.array([[0.1, 0.1]] * 10 + [[-0.1, -0.1]] * 10, np.float32)
     train = Split(codes, codes, np.repeat([0, 1], 10))
     values = json.loads(Nearest(distance="euclidean").compare(train, train, tmp_path, None).read_text())
-    assert values["precision_at_10/bits (2)/all"] == 1
+    assert values["precision_at_10/codes as 2 bits/all"] == 1
 
 
 def test_precision_by_hand() -> None:
