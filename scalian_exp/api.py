@@ -3,6 +3,7 @@
 Each function imports torch and Hydra itself, because every command imports this package and most need neither.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     import torch
 
     from scalian_exp.checkpoint import Loaded
+
+log = logging.getLogger(__name__)
 
 
 def compose(*overrides: str) -> dict[str, Any]:
@@ -32,8 +35,8 @@ def train(config: dict[str, Any], folder: str | Path) -> dict[str, Any]:
 
     Args:
         config: what `compose` returned; you may change its values first.
-        folder: the run folder, created if it is missing. If it already holds a run of this very config, a finished run
-            is kept and an interrupted one is resumed.
+        folder: the run folder, created if it is missing. If it already holds a run of this very config, an interrupted
+            one is resumed; a finished one isn't trained again: a warning is logged, and its stored metrics are returned.
 
     Returns:
         The contents of the folder's metrics.json: all test metrics, `best` (the monitored validation metric), time and
@@ -58,6 +61,11 @@ def train(config: dict[str, Any], folder: str | Path) -> dict[str, Any]:
         if stored != {key: value for key, value in config.items() if key != "trust"}:
             raise Refusal(f"{place} holds a run of another config; choose another folder, or load this one.")
         if folders.state(place) is folders.State.FINISHED:
+            log.warning(
+                "%s holds a finished run of this config: nothing is trained, and its stored metrics are returned; to "
+                "train again, choose another folder",
+                place,
+            )
             return metrics_of(place)
     place.mkdir(parents=True, exist_ok=True)
     return launch(config, place)

@@ -58,11 +58,15 @@ def test_load_data_runs_no_code_that_a_strangers_model_names(tmp_path: Path) -> 
     assert not (tmp_path / "harm").exists()
 
 
-def test_training_again_in_a_finished_folder_changes_nothing(tmp_path: Path) -> None:
+def test_training_again_in_a_finished_folder_changes_nothing_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     config = scalian_exp.compose(*TINY, *QUICK)
     first = scalian_exp.train(config, tmp_path / "run")
     written = (tmp_path / "run/checkpoints/last.ckpt").read_bytes()
+    assert "nothing is trained" not in caplog.text
     again = scalian_exp.train(config, str(tmp_path / "run"))
+    assert f"{tmp_path / 'run'} holds a finished run of this config: nothing is trained" in caplog.text
     assert again["test/loss"] == pytest.approx(first["test/loss"])
     assert (tmp_path / "run/checkpoints/last.ckpt").read_bytes() == written
     config["loss"]["beta"] = 2.0
