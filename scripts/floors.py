@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "scalian_exp"
 FLOORS = (
     ("train",),
     ("api", "apply", "report", "sweep"),
-    ("actions", "run", "results"),
+    ("actions", "exhibits", "run", "results"),
     ("tasks", "callbacks"),
     ("checkpoint", "trust", "metrics", "losses"),
     ("build", "networks", "datasets", "commandline"),

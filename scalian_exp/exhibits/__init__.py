@@ -1,0 +1,1 @@
+"""Exhibits: a trained network alive on a page, one folder each; see docs/exhibits.md."""

@@ -1,0 +1,1 @@
+"""Exhibit: codes, and what they decode to."""

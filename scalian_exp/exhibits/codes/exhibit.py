@@ -1,0 +1,79 @@
+"""Codes of images and what the decoder makes of them, beside principal components of the same number."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalian_exp.exhibits.pack import Pack
+from scalian_exp.exhibits.run import Run
+from scalian_exp.exhibits.store import Store
+from scalian_exp.figures.latent import principal_plane
+from scalian_exp.tasks.capabilities import Encodes
+from scalian_exp.tasks.decoding import probabilities
+from scalian_exp.tasks.offers import has, offers
+from scalian_exp.tasks.variational import Variational
+
+ORDER = 10
+SHOWN = 1500
+"""test codes shown in the plane, and test images behind the errors"""
+FITTED = 6000
+"""training images behind the principal components"""
+
+
+def offered(run: Run) -> bool:
+    """Return whether the network encodes images to codes and decodes codes."""
+    return run.of_images and offers(run.network, Encodes) and has(run.network, "decode")
+
+
+def take(run: Run, store: Store) -> dict[str, Any]:
+    """Put the encoder, the decoder and the plane of the codes into the store."""
+    images = run.images(store)
+    test = run.batch("test", run.spread("test", SHOWN))
+    x = test["image"]
+    codes = run.network.encode(x)
+    encode = store.program("encode", run.network, lambda network, image: network.encode(image), x[:1])
+    decode = store.program("decode", run.network, lambda network, z: probabilities(network.decode(z)), codes[:1])
+    train = run.batch("train", run.spread("train", FITTED))["image"].flatten(1)
+    mean, components = principal_components(train, codes.shape[1])
+    pixels = x.flatten(1)
+    of_pca = mean + (pixels - mean) @ components.T @ components
+    own = probabilities(run.network.decode(codes)).flatten(1)
+    middle, axes = principal_plane(codes)
+    spread = torch.linalg.cholesky(torch.cov(codes.T.double()) + 1e-9 * torch.eye(codes.shape[1])).float()
+
+    def fill(pack: Pack) -> dict[str, Any]:
+        pack.add("points", (codes - middle) @ axes.T, "f2")
+        pack.add("codes", codes, "f2")
+        pack.add("labels", test.get("label", torch.full((len(x),), -1)), "i4")
+        pack.add("middle", middle, "f4")
+        pack.add("axes", axes, "f4")
+        pack.add("mean", codes.mean(0), "f4")
+        pack.add("deviation", codes.std(0), "f4")
+        pack.weights("spread", spread)
+        pack.add("pca_mean", mean, "f4")
+        pack.weights("pca", components)
+        return {}
+
+    return {
+        "images": images,
+        "encode": encode,
+        "decode": decode,
+        "plane": store.block("plane", fill),
+        "size": codes.shape[1],
+        "pixels": pixels.shape[1],
+        "components": len(components),
+        "shown": len(x),
+        "prior": isinstance(run.task, Variational),
+        "error": float((own - pixels).square().sum(1).mean()),
+        "pca_error": float((of_pca - pixels).square().sum(1).mean()),
+    }
+
+
+def principal_components(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the mean (D,) and the first `count` principal components (count, D) of rows (N, D); fewer if D is less."""
+    mean = rows.mean(0)
+    count = min(count, *rows.shape)
+    torch.manual_seed(0)  # svd_lowrank draws
+    components = torch.svd_lowrank(rows - mean, q=min(count + 10, *rows.shape), niter=4)[2][:, :count].T
+    return mean, components

@@ -1,0 +1,126 @@
+import { unpack } from "./arrays.js";
+import { Program } from "./engine.js";
+import { choice, language, mounted, number, onChange, root, speaker } from "./kit.js";
+
+const read = (id) => JSON.parse(document.getElementById(id).textContent);
+const say = speaker(read("page-words")), titles = read("page-titles"), live = {}, deviations = {};
+
+function remember() {
+  try { localStorage.setItem("exhibits", JSON.stringify({ lang: root.lang, theme: root.dataset.theme })); } catch { /* no memory */ }
+}
+/** Names that only listeners hear, and words on buttons. */
+function label() {
+  document.title = titles[language()];
+  for (const target of document.querySelectorAll("[data-word-label]")) target.setAttribute("aria-label", say(target.dataset.wordLabel));
+  for (const name of ["language", "theme"]) document.querySelector(`[data-choice=${name}]`).setAttribute("aria-label", say(name));
+  for (const [name, { say: speak }] of Object.entries(live))
+    for (const target of document.querySelectorAll(`[data-exhibit=${name}] [data-label]`)) target.setAttribute("aria-label", speak(target.dataset.label));
+  tellChecks();
+}
+function tellChecks() {
+  const values = Object.values(deviations);
+  document.querySelector("[data-part=checks]").textContent =
+    values.length ? say("checks", { off: number(Math.max(...values), 6), programs: values.length }) : say("checking");
+}
+const setLanguage = choice(document.querySelector("[data-choice=language]"), (value) => { root.lang = value; remember(); root.dispatchEvent(new Event("languagechange")); });
+const setTheme = choice(document.querySelector("[data-choice=theme]"), (value) => { root.dataset.theme = value; remember(); root.dispatchEvent(new Event("themechange")); });
+setLanguage(root.lang);
+setTheme(root.dataset.theme);
+onChange(label);
+
+const opening = {};
+/** A block of the page: its arrays, facts about them, and its program where it has one; unpacked once. */
+const block = (name) => (opening[name] ??= (async () => {
+  const { index, program, ...about } = read(`block-${name}-about`);
+  const arrays = await unpack(document.getElementById(`block-${name}`).textContent, index);
+  if (!program) return { arrays, ...about };
+  const made = new Program(program, arrays);
+  setTimeout(() => { deviations[name] = made.check(); tellChecks(); }, 50);
+  return { arrays, program: made, ...about };
+})());
+
+const mounting = {};
+/** Bring an exhibit to life, once. */
+const mount = (name) => (mounting[name] ??= (async () => {
+  const place = document.querySelector(`[data-exhibit=${name}]`), { facts, words, blocks: used } = read(`${name}-facts`), speak = speaker(words);
+  try {
+    const opened = await Promise.all(used.map(block)), began = performance.now();
+    const blocks = Object.fromEntries(used.map((each, n) => [each, opened[n]]));
+    live[name] = { say: speak, blocks, facts };
+    live[name].exhibit = mounted()[name](place, { blocks, facts, say: speak });
+    place.dataset.ready = "";
+    live[name].ms = performance.now() - began;
+    label();
+    const check = live[name].exhibit?.check;
+    if (check) setTimeout(() => { deviations[name] = check(); tellChecks(); }, 50);
+  } catch (error) {
+    place.dataset.failed = "";
+    place.prepend(Object.assign(document.createElement("p"), { className: "failed", textContent: say("failed", { reason: error.message }) }));
+    throw error;
+  }
+})());
+const all = [...document.querySelectorAll("[data-exhibit]")];
+const near = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) if (isIntersecting) { near.unobserve(target); mount(target.dataset.exhibit); }
+}, { rootMargin: "150% 0px" });
+all.forEach((place) => near.observe(place));
+const mountAll = () => Promise.all(all.map((place) => mount(place.dataset.exhibit)));
+
+// Paper is white, whatever the screen is.
+let onScreen = null;
+function theme(name) { root.dataset.theme = name; root.dispatchEvent(new Event("themechange")); }
+addEventListener("beforeprint", () => { onScreen = root.dataset.theme; mountAll(); if (onScreen !== "light") theme("light"); });
+addEventListener("afterprint", () => { if (onScreen !== "light") theme(onScreen); });
+
+/** Projection: one exhibit fills the screen; page up and down go on, escape ends. */
+const articles = [...document.querySelectorAll("article")];
+let projected = -1;
+async function project(at) {
+  const before = articles[projected], article = articles[at];
+  before?.classList.remove("projected");
+  before?.removeAttribute("style");
+  projected = at;
+  root.toggleAttribute("data-projecting", Boolean(article));
+  if (!article) return;
+  article.classList.add("projected");
+  await mount(article.id);
+  // How high it becomes depends on its width: the width is taken at which it fills most of the screen.
+  let best = { filled: 0 };
+  for (let width = 700; width <= 2600; width += 50) {
+    article.style.width = `${width}px`;
+    const height = article.scrollHeight, zoom = Math.min(innerWidth / width, innerHeight / height), filled = zoom * zoom * width * height;
+    if (filled > 1.02 * best.filled) best = { filled, width, zoom };
+  }
+  article.style.width = `${best.width}px`;
+  article.style.zoom = best.zoom;
+  scrollTo(0, 0);
+}
+document.querySelector("[data-do=project]").addEventListener("click", () => {
+  const seen = articles.findIndex((article) => article.getBoundingClientRect().bottom > innerHeight / 2);
+  project(projected >= 0 ? -1 : Math.max(seen, 0));
+});
+addEventListener("keydown", (event) => {
+  if (event.key === "p" && !event.ctrlKey && !event.metaKey && !/^(input|textarea|select)$/i.test(event.target.tagName)) document.querySelector("[data-do=project]").click();
+  else if (projected < 0) return;
+  else if (event.key === "Escape") project(-1);
+  else if (event.key === "PageDown") project(Math.min(projected + 1, articles.length - 1));
+  else if (event.key === "PageUp") project(Math.max(projected - 1, 0));
+  else return;
+  event.preventDefault();
+});
+addEventListener("resize", () => { if (projected >= 0) project(projected); });
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", async () => {
+    const code = button.previousElementSibling, range = document.createRange();
+    range.selectNodeContents(code);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    try { await navigator.clipboard.writeText(code.textContent); } catch { document.execCommand("copy"); }
+    const inner = [...button.childNodes];
+    button.replaceChildren(say("copied"));
+    setTimeout(() => button.replaceChildren(...inner), 1400);
+  });
+}
+label();
+globalThis.page = { live, deviations, mount, mountAll, project, block };

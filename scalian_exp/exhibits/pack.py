@@ -1,0 +1,69 @@
+"""Arrays in a page, as text that the page's engine unpacks.
+
+Bytes are grouped by significance before they are compressed: exponents of weights are alike, their last digits aren't.
+"""
+
+import base64
+import zlib
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+Kind = Literal["f4", "f2", "u1", "i1", "u2", "i4"]
+DTYPES: dict[Kind, str] = {"f4": "<f4", "f2": "<f2", "u1": "u1", "i1": "i1", "u2": "<u2", "i4": "<i4"}
+LEVELS = 32767
+"""steps of a quantised weight's absolute value; the largest of its row is the last one"""
+
+
+class Pack:
+    """Named arrays, which `text` compresses into one string."""
+
+    def __init__(self) -> None:
+        self.index: dict[str, dict[str, Any]] = {}
+        """name → kind, shape and position; the page's engine reads it beside the text"""
+        self.grouped: list[bytes] = []
+        self.length = 0
+
+    def add(self, name: str, values: Any, kind: Kind) -> None:
+        """Add an array under a name: f4 and f2 are floats, the others whole numbers of that many bytes.
+
+        Raises:
+            ValueError: if whole numbers don't fit, or a float isn't finite.
+        """
+        given = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+        array = np.ascontiguousarray(given, dtype=DTYPES[kind])
+        if not (np.isfinite(array).all() if kind[0] == "f" else (array == given).all()):
+            raise ValueError(f"{name} has values that {kind} can't hold")
+        data = array.reshape(-1).view(np.uint8).reshape(-1, array.itemsize).T.tobytes()
+        self.index[name] = {"kind": kind, "shape": list(array.shape), "at": self.length}
+        self.grouped.append(data)
+        self.length += len(data)
+
+    def weights(self, name: str, values: Tensor) -> None:
+        """Add weights (rows, …) as 16-bit whole numbers and a scale for each row.
+
+        That is as short as float16 and six times as exact, because the weights of a row are of similar size. The
+        engine reads them as floats.
+        """
+        levels, scale = quantised(values)
+        self.add(f"{name}.scale", scale, "f4")
+        self.add(name, levels, "u2")
+        self.index[name]["scale"] = f"{name}.scale"
+
+    def text(self) -> str:
+        """Return all arrays, compressed (raw deflate), in base64."""
+        compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+        return base64.b64encode(compressor.compress(b"".join(self.grouped)) + compressor.flush()).decode()
+
+
+def quantised(weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Quantise weights (rows, …): whole numbers 0 … 65534 of the same shape, and the scale of each row.
+
+    A weight is (number − 32767) · scale of its row.
+    """
+    matrix = weights.detach().cpu().float().numpy()
+    rows = matrix.reshape(len(matrix), -1)
+    scale = np.abs(rows).max(1) / LEVELS
+    scale[scale == 0] = 1
+    return (np.round(rows / scale[:, None]) + LEVELS).reshape(matrix.shape), scale.astype(np.float32)

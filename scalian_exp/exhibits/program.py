@@ -1,0 +1,209 @@
+"""Translate a function of a network into a program that the page's engine runs.
+
+torch.export writes down what the function computes, operation by operation; whatever depends on no input is computed
+here, once. So every network has its programs whose operations are known, your own too.
+"""
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from scalian_exp.exhibits.operations import NOTHING, RESIZES, ROWS, SAME, selected, separable, sliced
+from scalian_exp.exhibits.pack import Pack
+from scalian_exp.refusal import Refusal
+
+SPLITS = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind"}
+
+
+class Register(NamedTuple):
+    """A value that depends on the program's inputs."""
+
+    number: int
+    shape: list[int]
+
+
+class Part(NamedTuple):
+    """One of several parts of a register along a dimension."""
+
+    whole: Register
+    dim: int
+    start: int
+    kept: bool
+    shape: list[int]
+
+
+class Called(nn.Module):
+    """A function of a network as a module, which is what torch.export takes."""
+
+    def __init__(self, network: nn.Module, function: Callable[..., Any]):
+        super().__init__()
+        self.network, self.function = network, function
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Call the function with the network and the inputs."""
+        return self.function(self.network, *inputs)
+
+
+class Program:
+    """A function of a network, operation by operation.
+
+    Args:
+        network: in evaluation mode.
+        function: the network and its inputs, each of batch size 1 → one tensor or several; without chance.
+        inputs: examples, with which the page checks what it computes.
+
+    Raises:
+        Refusal: if the function uses an operation that the page doesn't know; it names it.
+    """
+
+    def __init__(self, network: nn.Module, function: Callable[..., Any], *inputs: Tensor):
+        self.network, self.inputs = network, inputs
+        self.operations: list[dict[str, Any]] = []
+        self.constants: list[Tensor] = []
+        self.values: dict[Any, Any] = {}
+        self.registers = 0
+        called = Called(network, function)
+        with torch.no_grad():
+            outputs = called(*inputs)
+            self.truth: Sequence[Tensor] = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+            try:
+                exported = torch.export.export(called, inputs, strict=False)
+            except (RuntimeError, TypeError, ValueError, NotImplementedError, AssertionError) as error:
+                raise self.refused(f"decides by its input's values ({str(error).splitlines()[0]})") from error
+            self.outputs = [self.translate(exported)] if isinstance(outputs, Tensor) else list(self.translate(exported))
+
+    def refused(self, why: str) -> Refusal:
+        """Return the refusal to bring this network to a page."""
+        return Refusal(f"{type(self.network).__name__} can't run on a page: it {why}.")
+
+    def translate(self, exported: torch.export.ExportedProgram) -> Any:
+        """Translate the graph, node by node, and return what it returns."""
+        signature, held = exported.graph_signature, {**exported.state_dict, **exported.constants}
+        names = {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
+        for node in exported.graph.nodes:
+            if node.op == "placeholder":
+                known = node.name in names
+                self.values[node] = held[names[node.name]] if known else self.register(list(node.meta["val"].shape))
+            elif node.op == "get_attr":
+                self.values[node] = getattr(exported.graph_module, node.target)
+            elif node.op == "output":
+                results = [self.values[result] for result in node.args[0]]
+                return results[0] if len(results) == 1 else results
+            else:
+                self.values[node] = self.value_of(node)
+        raise AssertionError("a graph without an output")
+
+    def register(self, shape: list[int]) -> Register:
+        """Return a new register."""
+        self.registers += 1
+        return Register(self.registers - 1, shape)
+
+    def value_of(self, node: Any) -> Any:
+        """Return what a node gives: a constant, a register, or parts of one."""
+        arguments = torch.fx.node.map_arg(node.args, self.values.__getitem__)
+        named = torch.fx.node.map_arg(node.kwargs, self.values.__getitem__)
+        if node.target is operator.getitem:
+            whole, number = arguments
+            return self.part(whole[number]) if isinstance(whole[number], Part) else whole[number]
+        if not any(isinstance(value, Register) for value in flat((arguments, tuple(named.values())))):
+            return node.target(*arguments, **named)
+        name = node.target.__name__.partition(".")[0]
+        in_place, name = name.endswith("_") and name not in NOTHING, name.removesuffix("_")
+        shape = (
+            [list(value.shape) for value in value]
+            if isinstance(value := node.meta.get("val"), list | tuple)
+            else (list(value.shape) if isinstance(value, Tensor) else [])
+        )
+        if name in NOTHING:
+            return None
+        if name in SAME:
+            return arguments[0]
+        if name in SPLITS:
+            return list(self.parts(name, arguments, named, shape))
+        result = self.register(shape)
+        self.operations.append(self.operation(node.target, name, arguments, named, result))
+        if in_place:  # later readers of the input see the change
+            self.values[node.args[0]] = result
+        return result
+
+    def operation(self, target: Any, name: str, arguments: Any, named: dict[str, Any], result: Register) -> Any:
+        """Return the engine's operation for one of torch's, with its operands and its result."""
+        if name in RESIZES:
+            x, rest = arguments[0], arguments[1:]
+            operation, operands, attributes = "separable", [x], {}
+            operands += separable(lambda image: target(image, *rest, **named), *x.shape[2:])
+        elif name in ROWS:
+            known = {key: value for key, value in named.items() if key not in ("dtype", "layout", "device", "implicit")}
+            try:
+                operation, operands, attributes = ROWS[name](*arguments, **known, shape=result.shape)
+            except (TypeError, NotImplementedError) as error:
+                raise self.refused(f"uses {name} in a way that the page doesn't know ({error})") from error
+        else:
+            raise self.refused(f"uses {target}, which the page doesn't know")
+        words = [self.operand(value) for value in operands]
+        return {"op": operation, "in": words, "out": result.number, "shape": result.shape, **attributes}
+
+    def operand(self, value: Any) -> str | float | None:
+        """Write an operand: r3 is a register, c3 a constant, a number itself."""
+        if isinstance(value, Register):
+            return f"r{value.number}"
+        if isinstance(value, Tensor):
+            if value.dim() == 0:
+                return float(value)
+            same = (number for number, known in enumerate(self.constants) if known is value)
+            number = next(same, len(self.constants))
+            if number == len(self.constants):
+                self.constants.append(value)
+            return f"c{number}"
+        return None if value is None else float(value)
+
+    def parts(self, name: str, arguments: Any, named: dict[str, Any], shapes: list[list[int]]) -> Iterator[Part]:
+        """Yield the parts into which a register is split."""
+        dim = arguments[2] if len(arguments) > 2 else named.get("dim", 0)
+        if name == "unbind":
+            dim = arguments[1] if len(arguments) > 1 else named.get("dim", 0)
+        start, kept = 0, name != "unbind"
+        for shape in shapes:
+            yield Part(arguments[0], dim % len(arguments[0].shape), start, kept, shape)
+            start += shape[dim] if kept else 1
+
+    def part(self, part: Part) -> Register:
+        """Take a part of a register."""
+        row, result = sliced if part.kept else selected, self.register(part.shape)
+        operation, operands, attributes = row(part.whole, part.dim, part.start, shape=part.shape)
+        words = [self.operand(value) for value in operands]
+        self.operations.append({"op": operation, "in": words, "out": result.number, "shape": part.shape, **attributes})
+        return result
+
+    def add_to(self, pack: Pack) -> dict[str, Any]:
+        """Add constants, probes and torch's outputs to a pack, and return the rest of what the engine needs."""
+        for number, constant in enumerate(self.constants):
+            if constant.dim() > 1:
+                pack.weights(f"c{number}", constant)
+            else:
+                pack.add(f"c{number}", constant, "f4")
+        for number, value in enumerate(self.inputs):
+            pack.add(f"probe{number}", value, "f4")
+        for number, value in enumerate(self.truth):
+            pack.add(f"truth{number}", value, "f4")
+        return {
+            "operations": self.operations,
+            "inputs": len(self.inputs),
+            "outputs": [self.operand(value) for value in self.outputs],
+        }
+
+
+def flat(values: Any) -> Iterator[Any]:
+    """Yield all leaves of nested tuples and lists; a register is a leaf."""
+    if isinstance(values, tuple | list) and not isinstance(values, Register):
+        for value in values:
+            yield from flat(value)
+    else:
+        yield values

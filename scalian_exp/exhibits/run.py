@@ -1,0 +1,114 @@
+"""What exhibits read of a run."""
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalian_exp.actions.action import data_of, prepared
+from scalian_exp.batches import called
+from scalian_exp.checkpoint import Loaded
+from scalian_exp.commandline.shell import command_to_repeat
+from scalian_exp.exhibits.pack import Pack
+from scalian_exp.exhibits.store import Store
+from scalian_exp.folders import State, state
+from scalian_exp.stored import metrics_of, read_hydra
+
+THUMBNAILS = 24
+"""test images that a reader can choose from"""
+EMPTY = 0.1
+"""images whose median pixel is below this are drawn as ink on paper"""
+
+
+class Run:
+    """A trained model with its data and its record."""
+
+    def __init__(self, model: Loaded):
+        self.model, self.task, self.network = model, model.task, model.network
+        self.config = model.config
+
+    @cached_property
+    def data(self) -> Any:
+        """The data module, set up."""
+        return data_of(self.model)
+
+    @property
+    def of_images(self) -> bool:
+        """Whether the network's inputs are images."""
+        return "images" in self.config["dataset"]["provides"]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images."""
+        facts = self.config["dataset"]
+        return (facts["in_channels"], *facts["image_size"])
+
+    def batch(self, split: str, indices: Tensor) -> dict[str, Tensor]:
+        """Return examples of a split (B,) as the network takes them."""
+        return prepared(self.model, self.data, self.data.splits[split][indices])
+
+    def spread(self, split: str, count: int) -> Tensor:
+        """Return the indices of `count` examples of a split, evenly spread; of all if there are fewer."""
+        size = len(self.data.splits[split])
+        return torch.linspace(0, size - 1, min(count, size)).round().long()
+
+    @cached_property
+    def choices(self) -> dict[str, str]:
+        """The options that the run was composed from: group → option; empty for runs begun in Python."""
+        record = read_hydra(self.model.folder) if state(self.model.folder) is not State.NONE else None
+        return dict(record["runtime"]["choices"]) if record else {}
+
+    @property
+    def classes(self) -> int:
+        """How many classes the examples' labels tell apart; 0 without labels."""
+        labels = self.data.splits["train"].labels
+        return 0 if labels is None else int(torch.as_tensor(labels).max()) + 1
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what every exhibit may tell about the run."""
+        metrics = metrics_of(self.model.folder) if state(self.model.folder) is not State.NONE else {}
+        return {
+            "model": self.choices.get("model") or type(self.network).__name__,
+            "dataset": self.choices.get("dataset") or self.config["dataset"]["_target_"].rpartition(".")[2],
+            "parameters": sum(parameter.numel() for parameter in self.network.parameters()),
+            "epochs": metrics.get("epochs"),
+            "seconds": metrics["epochs"] * metrics["seconds_per_epoch"] if "seconds_per_epoch" in metrics else None,
+            "test": {key.removeprefix("test/"): value for key, value in metrics.items() if key.startswith("test/")},
+            "classes": list(self.task.class_names or []),
+        }
+
+    @property
+    def command(self) -> str | None:
+        """Return the command that trains the run again; None for a checkpoint without its run."""
+        return None if state(self.model.folder) is State.NONE else command_to_repeat(self.model.folder)
+
+    def called(self, label: int) -> str:
+        """Return the name of a class."""
+        return called(self.task.class_names, label)
+
+    def images(self, store: Store) -> str:
+        """Use the block of test images that a reader can choose from, and return its name.
+
+        Arrays: `images` (N, C, H, W), 0 … 255, and `labels` (N,), −1 without one.
+        """
+
+        def fill(pack: Pack) -> dict[str, Any]:
+            indices = self.spread("test", THUMBNAILS)
+            batch = self.batch("test", indices)
+            add_images(pack, batch)
+            empty = self.shape[0] == 1 and float(batch["image"].float().median()) < EMPTY
+            names = [self.called(int(label)) for label in range(self.classes)]
+            return {"shape": list(self.shape), "count": len(indices), "ink": empty, "names": names}
+
+        return store.block("images", fill)
+
+
+def add_images(pack: Pack, batch: dict[str, Tensor]) -> None:
+    """Add `images` (N, C, H, W) as 0 … 255, and `labels` (N,), −1 without one, to a pack."""
+    image = batch["image"]
+    pack.add("images", (image.clamp(0, 1) * 255).round(), "u1")
+    labels = batch.get("label")
+    single = labels is not None and labels.dim() == 1
+    pack.add("labels", labels if single else torch.full((len(image),), -1), "i4")

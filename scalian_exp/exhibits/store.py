@@ -1,0 +1,63 @@
+"""What the exhibits of a page share: blocks of arrays, each stored once, however many exhibits use it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from scalian_exp.exhibits.pack import Pack
+from scalian_exp.exhibits.program import Program
+
+
+class Block(NamedTuple):
+    """Arrays of a page that are unpacked together."""
+
+    pack: Pack
+    about: dict[str, Any]
+    """facts about them, as JSON"""
+
+
+class Store:
+    """The blocks of a page, and which of them each exhibit uses."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[str, Block] = {}
+        self.used: dict[str, list[str]] = {}
+        self.user = ""
+
+    @contextmanager
+    def exhibit(self, name: str) -> Iterator[None]:
+        """Note all blocks that are asked for within as used by this exhibit; forget them if it raises."""
+        self.user, self.used[name] = name, []
+        before = set(self.blocks)
+        try:
+            yield
+        except BaseException:
+            del self.used[name]
+            for block in set(self.blocks) - before:
+                del self.blocks[block]
+            raise
+
+    def block(self, name: str, fill: Callable[[Pack], dict[str, Any]]) -> str:
+        """Use a block; the first exhibit to do so fills its pack and returns facts about it. Returns the name."""
+        if name not in self.blocks:
+            pack = Pack()
+            self.blocks[name] = Block(pack, fill(pack))
+        if name not in self.used[self.user]:
+            self.used[self.user].append(name)
+        return name
+
+    def program(self, name: str, network: nn.Module, function: Callable[..., Any], *inputs: Tensor) -> str:
+        """Use a function of a network as a program of the page's engine.
+
+        Args:
+            name: of the block.
+            network: in evaluation mode.
+            function: the network and its inputs, each of batch size 1 → tensors.
+            inputs: an example.
+
+        Raises:
+            Refusal: if the engine doesn't know one of the function's operations.
+        """
+        return self.block(name, lambda pack: {"program": Program(network, function, *inputs).add_to(pack)})

@@ -1,0 +1,118 @@
+"""Texts of a page in French and English, with facts filled in as each language writes them."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+LANGUAGES = ("fr", "en")
+NARROW, NO_BREAK = "\u202f", "\u00a0"
+UNITS = r"nats?|bits?|dB|ms|px|%|minutes?|secondes?|seconds?|neurones?|pixels?|paramètres?"
+
+
+def french(text: str) -> str:
+    """Put no-break spaces where French typography wants them, and curly apostrophes."""
+    text = re.sub(r" ([;?!%])", NARROW + r"\1", text)
+    text = re.sub(r" ([:»])", NO_BREAK + r"\1", text)
+    return english(re.sub(r"« ", "«" + NO_BREAK, text))
+
+
+def english(text: str) -> str:
+    """Put no-break spaces between numbers and units, and curly apostrophes outside of HTML tags."""
+    text = re.sub(rf"(\d) ({UNITS})\b", r"\1" + NO_BREAK + r"\2", text)
+    return re.sub(r"'(?![^<]*>)", "’", text)
+
+
+TYPOGRAPHY: dict[str, Callable[[str], str]] = {"fr": french, "en": english}
+
+
+def number(value: float, digits: int, language: str) -> str:
+    """Write a number: decimal comma and spaces in French, a true minus in both."""
+    text = f"{abs(value):,.{digits}f}"
+    if language == "fr":
+        text = text.replace(",", NARROW).replace(".", ",")
+    return ("−" if value < 0 and text.strip("0,. ") else "") + text
+
+
+def percent(share: float, digits: int, language: str) -> str:
+    """Write a share as a percentage."""
+    return number(100 * share, digits, language) + (f"{NARROW}%" if language == "fr" else "%")
+
+
+def duration(seconds: float, language: str) -> str:
+    """Write a time in the unit that suits it."""
+    for size, french_unit, english_unit in ((3600, "h", "h"), (60, "min", "min"), (1, "s", "s")):
+        if seconds >= size:
+            break
+    unit = french_unit if language == "fr" else english_unit
+    return f"{number(seconds / size, 0 if seconds >= 10 * size else 1, language)}{NO_BREAK}{unit}"
+
+
+def environment(language: str) -> Environment:
+    """Return what fills facts into texts: {{ f.share | pc }}, {{ f.nats | n(1) }}, {{ f.seconds | time }}."""
+    result = Environment(undefined=StrictUndefined, autoescape=True)
+    result.filters |= {
+        "n": lambda value, digits=0: number(value, digits, language),
+        "pc": lambda value, digits=0: percent(value, digits, language),
+        "time": lambda value: duration(value, language),
+    }
+    return result
+
+
+class Texts:
+    """The texts of an exhibit or of the page: {key: {fr: …, en: …}}.
+
+    Templates ask for them by key, with the facts filled in as {{ f.name }}. Those below `words` are for the script,
+    which fills in {name} itself.
+
+    Raises:
+        ValueError: if a text lacks a language.
+    """
+
+    def __init__(self, file: Path, facts: dict[str, Any]):
+        self.file, self.facts = file, facts
+        self.entries: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        self.words: dict[str, Any] = self.entries.pop("words", {})
+        for key, entry in (self.entries | self.words).items():
+            if missing := [language for language in LANGUAGES if not entry.get(language)]:
+                raise ValueError(f"{file}: {key} lacks {', '.join(missing)}")
+        self.used: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.entries
+
+    def filled(self, text: str, language: str) -> Markup:
+        """Fill the facts into a text, which may contain HTML; facts are escaped."""
+        return Markup(TYPOGRAPHY[language](environment(language).from_string(text).render(f=self.facts)))
+
+    def plain(self, key: str, language: str) -> Markup:
+        """Return a text in one language."""
+        self.used.add(key)
+        return self.filled(self.entries[key][language], language)
+
+    def __call__(self, key: str, tag: str = "span") -> Markup:
+        """Return a text in all languages; the style sheet shows that of the page."""
+        return Markup("").join(
+            Markup(f'<{tag} lang="{language}">{{}}</{tag}>').format(self.plain(key, language)) for language in LANGUAGES
+        )
+
+    def items(self, key: str) -> Markup:
+        """Return a list of sentences in all languages; empty ones are left out."""
+        self.used.add(key)
+        result = Markup("")
+        for language in LANGUAGES:
+            filled = (self.filled(item, language) for item in self.entries[key][language])
+            lines = Markup("").join(Markup("<li>{}</li>").format(item) for item in filled if item.strip())
+            result += Markup('<ol lang="{}">{}</ol>').format(language, lines)
+        return result
+
+    def spoken(self) -> dict[str, dict[str, str]]:
+        """Return the texts for the script, facts filled in and {name} left for it."""
+        return {
+            key: {language: str(self.filled(entry[language], language)) for language in LANGUAGES}
+            for key, entry in self.words.items()
+        }
