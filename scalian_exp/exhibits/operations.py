@@ -1,18 +1,42 @@
-"""Operations of torch as the page's engine computes them: one row a torch operation.
+"""Operations of torch as the page's engine computes them: one row for each.
 
-A row maps a node of an exported graph to an operation of the engine with its attributes; the engine (frame/engine.js)
-has a function of that name. To teach the page an operation, add a row here and, if none fits, a function there.
+A row takes the arguments of an operation in an exported graph, by the names of torch's schema, and returns the
+engine's operation (frame/engine.js has a function of that name), its operands and its attributes. To teach the page an
+operation, add a row here and, if no function of the engine does, a function there.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-Attributes = dict[str, Any]
-Row = Callable[..., tuple[str, list[Any], Attributes]]
-"""the node's arguments, its value's shape as `shape=` → the engine's operation, its operands, its attributes"""
+
+class Operation(NamedTuple):
+    """An operation of the engine."""
+
+    name: str
+    operands: list[Any]
+    attributes: dict[str, Any] = {}  # noqa: RUF012 (of a named tuple: never changed)
+
+
+class Arguments(dict[str, Any]):
+    """Arguments by name, in the schema's order."""
+
+    shape: list[int]
+    """of the result"""
+
+    @property
+    def first(self) -> Any:
+        """The first argument: what the operation works on."""
+        return next(iter(self.values()))
+
+    def dim(self, name: str, dims: int) -> int:
+        """Return an argument that names one of `dims` dimensions, counted from 0."""
+        return int(self[name]) % dims
+
+
+Row = Callable[[Arguments], Operation]
 
 
 def pair(values: int | Sequence[int]) -> list[int]:
@@ -22,70 +46,83 @@ def pair(values: int | Sequence[int]) -> list[int]:
 
 
 def unary(name: str) -> Row:
-    """Return the row of an elementwise function without attributes."""
-    return lambda x, *_, shape, **__: (name, [x], {})
+    """Return the row of an elementwise function without attributes, or of another shape of the same values."""
+    return lambda a: Operation(name, [a.first])
 
 
 def binary(name: str) -> Row:
     """Return the row of an elementwise operation of two operands, which are broadcast."""
+    return lambda a: Operation(
+        name, list(a.values())[:2], {"alpha": alpha} if (alpha := a.get("alpha", 1)) != 1 else {}
+    )
 
-    def row(x: Any, y: Any, *, shape: list[int], alpha: float = 1, **_: Any) -> tuple[str, list[Any], Attributes]:
-        return name, [x, y], {"alpha": alpha} if alpha != 1 else {}
+
+def convolution(name: str) -> Row:
+    """Return the row of a convolution of (1, C, H, W), or of its transpose; shapes say what output_padding would."""
+
+    def row(a: Arguments) -> Operation:
+        attributes = {key: pair(a[key]) for key in ("stride", "padding", "dilation")}
+        return Operation(name, [a["input"], a["weight"], a["bias"]], {**attributes, "groups": a["groups"]})
 
     return row
 
 
-def reshaped(x: Any, *_: Any, shape: list[int], **__: Any) -> tuple[str, list[Any], Attributes]:
-    """Give an array another shape; its order in memory stays."""
-    return "reshape", [x], {}
+def batch_norm(a: Arguments) -> Operation:
+    """Normalise each channel by running statistics: a scale and a shift."""
+    scale = (a["running_var"] + a["eps"]).rsqrt() * (1 if a["weight"] is None else a["weight"])
+    return Operation("affine", [a.first, scale, (0 if a["bias"] is None else a["bias"]) - a["running_mean"] * scale])
 
 
-def convolution(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-    *,
-    shape: list[int],
-) -> tuple[str, list[Any], Attributes]:
-    """Convolve (1, C, H, W)."""
-    attributes = {"stride": pair(stride), "padding": pair(padding), "dilation": pair(dilation), "groups": groups}
-    return "convolution", [x, weight, bias], attributes
-
-
-def transposed(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-    *,
-    shape: list[int],
-) -> tuple[str, list[Any], Attributes]:
-    """Convolve transposed (1, C, H, W); the output's shape says what output_padding would."""
-    attributes = {"stride": pair(stride), "padding": pair(padding), "dilation": pair(dilation), "groups": groups}
-    return "transposed", [x, weight, bias], attributes
-
-
-def max_pool(
-    x: Any,
-    kernel: Any,
-    stride: Any = (),
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    *,
-    shape: list[int],
-) -> tuple[str, list[Any], Attributes]:
+def max_pool(a: Arguments) -> Operation:
     """Take the maximum over windows."""
-    attributes = {"kernel": pair(kernel), "stride": pair(stride or kernel), "padding": pair(padding)}
-    return "max_pool", [x], {**attributes, "dilation": pair(dilation)}
+    kernel = pair(a["kernel_size"])
+    attributes = {"stride": pair(a["stride"] or kernel), "padding": pair(a["padding"]), "dilation": pair(a["dilation"])}
+    return Operation("max_pool", [a.first], {"kernel": kernel, **attributes})
+
+
+def softmax(name: str) -> Row:
+    """Return the row of a softmax along a dimension, or of its logarithm."""
+    return lambda a: Operation(name, [a.first], {"dim": a.dim("dim", len(a.shape))})
+
+
+def swapped(a: Arguments) -> Operation:
+    """Swap two dimensions; those of a matrix if none are named."""
+    order = list(range(len(a.shape)))
+    first, second = a.get("dim0", 0), a.get("dim1", 1)
+    order[first], order[second] = order[second], order[first]
+    return Operation("permute", [a.first], {"order": order})
+
+
+def sliced(x: Any, dim: int, start: int, step: int = 1, kept: bool = True) -> Operation:
+    """Take a range of a dimension, which ends where the result's shape says; one index if it isn't kept."""
+    return Operation("slice", [x], {"dim": dim, "start": start, "step": step, "kept": kept})
+
+
+def padded(a: Arguments) -> Operation:
+    """Pad the last dimensions by a constant; `pad` begins with the last dimension."""
+    if a.get("mode", "constant") != "constant":
+        raise NotImplementedError(f"padding by {a['mode']}")
+    return Operation("pad", [a.first], {"before": list(a["pad"][0::2]), "value": a["value"] or 0})
+
+
+def reduced(name: str) -> Row:
+    """Return the row of a sum or mean over dimensions."""
+
+    def row(a: Arguments) -> Operation:
+        dims = a.get("dim")
+        return Operation(name, [a.first], {"dims": [dims] if isinstance(dims, int) else dims and list(dims)})
+
+    return row
+
+
+def clamped(low: str | float | None, high: str | float | None) -> Row:
+    """Return the row that limits values; a bound is a number or the name of an argument."""
+
+    def row(a: Arguments) -> Operation:
+        bounds = [a[bound] if isinstance(bound, str) else bound for bound in (low, high)]
+        return Operation("clamp", [a.first], {"low": bounds[0], "high": bounds[1]})
+
+    return row
 
 
 def separable(resize: Callable[[Tensor], Tensor], height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -95,150 +132,52 @@ def separable(resize: Callable[[Tensor], Tensor], height: int, width: int) -> tu
     return rows, columns
 
 
-def batch_norm(
-    x: Any,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mean: Tensor,
-    variance: Tensor,
-    training: bool,
-    momentum: float,
-    epsilon: float,
-    *_: Any,
-    shape: list[int],
-) -> tuple[str, list[Any], Attributes]:
-    """Normalise each channel by running statistics: a scale and a shift."""
-    scale = (variance + epsilon).rsqrt() * (1 if weight is None else weight)
-    return "affine", [x, scale, (0 if bias is None else bias) - mean * scale], {}
-
-
-def softmax(x: Any, dim: int, *_: Any, shape: list[int], **__: Any) -> tuple[str, list[Any], Attributes]:
-    """Normalise exponentials along a dimension."""
-    return "softmax", [x], {"dim": dim % len(shape)}
-
-
-def permuted(x: Any, order: Sequence[int], *, shape: list[int]) -> tuple[str, list[Any], Attributes]:
-    """Reorder dimensions."""
-    return "permute", [x], {"order": [dim % len(shape) for dim in order]}
-
-
-def swapped(x: Any, first: int = 0, second: int = 1, *, shape: list[int]) -> tuple[str, list[Any], Attributes]:
-    """Swap two dimensions."""
-    order = list(range(len(shape)))
-    order[first], order[second] = order[second], order[first]
-    return "permute", [x], {"order": order}
-
-
-def sliced(
-    x: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *, shape: list[int]
-) -> tuple[str, list[Any], Attributes]:
-    """Take a range along a dimension; the output's shape says where it ends."""
-    return "slice", [x], {"dim": dim % len(shape), "start": start or 0, "step": step}
-
-
-def selected(x: Any, dim: int, index: int, *, shape: list[int]) -> tuple[str, list[Any], Attributes]:
-    """Take one index of a dimension, which goes."""
-    return "slice", [x], {"dim": dim % (len(shape) + 1), "start": index, "step": 1, "kept": False}
-
-
-def joined(parts: Sequence[Any], dim: int = 0, *, shape: list[int]) -> tuple[str, list[Any], Attributes]:
-    """Concatenate along a dimension."""
-    return "concatenate", list(parts), {"dim": dim % len(shape)}
-
-
-def padded(
-    x: Any, sides: Sequence[int], mode: str = "constant", value: float | None = None, *, shape: list[int]
-) -> tuple[str, list[Any], Attributes]:
-    """Pad the last dimensions by a constant; `sides` begins with the last dimension, as torch's does."""
-    if mode != "constant":
-        raise NotImplementedError(f"padding by {mode}")
-    return "pad", [x], {"before": list(sides[0::2]), "value": value or 0}
-
-
-def reduced(
-    name: str,
-) -> Row:
-    """Return the row of a sum or mean over dimensions."""
-
-    def row(x: Any, dims: Any = None, *_: Any, shape: list[int], **__: Any) -> tuple[str, list[Any], Attributes]:
-        return name, [x], {"dims": None if dims is None else [dims] if isinstance(dims, int) else list(dims)}
-
-    return row
-
-
-def clamped(
-    x: Any, low: float | None = None, high: float | None = None, *, shape: list[int]
-) -> tuple[str, list[Any], Attributes]:
-    """Limit values to a range."""
-    return "clamp", [x], {"low": low, "high": high}
-
-
-def with_attribute(operation: str, name: str, default: float) -> Row:
-    """Return the row of an elementwise function with one number."""
-
-    def row(x: Any, value: float = default, *_: Any, shape: list[int], **__: Any) -> tuple[str, list[Any], Attributes]:
-        return operation, [x], {name: value}
-
-    return row
-
-
-SAME = {
-    "alias",
-    "clone",
-    "contiguous",
-    "detach",
-    "to",
-    "_to_copy",
-    "dropout",
-    "feature_dropout",
-    "lift_fresh_copy",
-    "type_as",
-}
-"""operations that change no value of a network that only infers"""
-NOTHING = {"_assert_tensor_metadata", "promote_types", "_assert_async", "sym_constrain_range_for_size"}
+SAME = {"alias", "clone", "contiguous", "detach", "to", "_to_copy", "dropout", "feature_dropout", "lift_fresh_copy"}
+"""operations that change no value where a network only infers"""
+NOTHING = {"_assert_tensor_metadata", "_assert_async", "promote_types"}
 """operations that only check"""
+SPLITS = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind"}
+"""operations that give several parts"""
+RESIZES = {"adaptive_avg_pool2d", "avg_pool2d", "upsample_bilinear2d", "upsample_nearest2d", "upsample_bicubic2d"}
+"""linear maps of images that treat rows and columns apart"""
 
 ROWS: dict[str, Row] = {
     **{name: unary(name) for name in ("relu", "sigmoid", "tanh", "exp", "log", "sqrt", "abs", "neg", "square")},
     **{name: unary(name) for name in ("rsqrt", "silu", "reciprocal", "logit", "hardsigmoid", "hardswish", "relu6")},
+    **{
+        name: unary("reshape")
+        for name in ("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "view_as")
+    },
+    **{name: unary("expand") for name in ("expand", "expand_as")},
     **{name: binary(name) for name in ("add", "sub", "mul", "div", "minimum", "maximum", "pow")},
-    **dict.fromkeys(
-        ("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "_unsafe_view", "view_as", "reshape_as"),
-        reshaped,
-    ),
-    "rsub": lambda x, y, **given: binary("sub")(y, x, **given),
-    "linear": lambda x, weight, bias=None, *, shape: ("linear", [x, weight, bias], {}),
-    "addmm": lambda bias, x, weight, *, shape, **_: ("matmul", [x, weight, bias], {}),
-    "mm": lambda x, y, *, shape: ("matmul", [x, y, None], {}),
-    "matmul": lambda x, y, *, shape: ("matmul", [x, y, None], {}),
-    "conv2d": convolution,
+    "rsub": lambda a: Operation("sub", [a["other"], a["self"]]),
+    "softplus": unary("softplus"),
+    "linear": lambda a: Operation("linear", [a["input"], a["weight"], a["bias"]]),
+    "addmm": lambda a: Operation("matmul", [a["mat1"], a["mat2"], a["self"]]),
+    "mm": lambda a: Operation("matmul", [a["self"], a["mat2"], None]),
+    "matmul": lambda a: Operation("matmul", [a["self"], a["other"], None]),
+    "conv2d": convolution("convolution"),
+    "conv_transpose2d": convolution("transposed"),
     "batch_norm": batch_norm,
-    "conv_transpose2d": transposed,
     "max_pool2d": max_pool,
-    "softmax": softmax,
-    "log_softmax": lambda *given, **named: ("log_softmax", *softmax(*given, **named)[1:]),
-    "permute": permuted,
+    "softmax": softmax("softmax"),
+    "log_softmax": softmax("log_softmax"),
+    "permute": lambda a: Operation("permute", [a.first], {"order": [dim % len(a.shape) for dim in a["dims"]]}),
     "transpose": swapped,
     "t": swapped,
-    "slice": sliced,
-    "narrow": lambda x, dim, start, _, *, shape: sliced(x, dim, start, shape=shape),
-    "select": selected,
-    "cat": joined,
+    "slice": lambda a: sliced(a.first, a.dim("dim", len(a.shape)), a["start"] or 0, a["step"]),
+    "narrow": lambda a: sliced(a.first, a.dim("dim", len(a.shape)), a["start"]),
+    "select": lambda a: sliced(a.first, a.dim("dim", len(a.shape) + 1), a["index"], kept=False),
+    "cat": lambda a: Operation("concatenate", list(a["tensors"]), {"dim": a.dim("dim", len(a.shape))}),
     "pad": padded,
-    "constant_pad_nd": lambda x, sides, value=0.0, *, shape: padded(x, sides, "constant", value, shape=shape),
+    "constant_pad_nd": padded,
     "sum": reduced("sum"),
     "mean": reduced("mean"),
-    "clamp": clamped,
-    "clamp_min": lambda x, low, *, shape: clamped(x, low, shape=shape),
-    "clamp_max": lambda x, high, *, shape: clamped(x, None, high, shape=shape),
-    "hardtanh": lambda x, low=-1.0, high=1.0, *, shape: clamped(x, low, high, shape=shape),
-    "leaky_relu": with_attribute("leaky_relu", "slope", 0.01),
-    "elu": with_attribute("elu", "alpha", 1.0),
-    "softplus": lambda x, *_, shape, **__: ("softplus", [x], {}),
-    "gelu": lambda x, *, shape, approximate="none": ("gelu", [x], {"approximate": approximate != "none"}),
-    "expand": lambda x, *_, shape, **__: ("expand", [x], {}),
-    "expand_as": lambda x, *_, shape, **__: ("expand", [x], {}),
+    "clamp": clamped("min", "max"),
+    "clamp_min": clamped("min", None),
+    "clamp_max": clamped(None, "max"),
+    "hardtanh": clamped("min_val", "max_val"),
+    "leaky_relu": lambda a: Operation("leaky_relu", [a.first], {"slope": a["negative_slope"]}),
+    "elu": lambda a: Operation("elu", [a.first], {"alpha": a["alpha"]}),
+    "gelu": lambda a: Operation("gelu", [a.first], {"approximate": a["approximate"] != "none"}),
 }
-
-RESIZES = {"adaptive_avg_pool2d", "avg_pool2d", "upsample_bilinear2d", "upsample_nearest2d", "upsample_bicubic2d"}
-"""linear maps of images that treat rows and columns apart"""

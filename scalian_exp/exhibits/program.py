@@ -11,11 +11,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.exhibits.operations import NOTHING, RESIZES, ROWS, SAME, selected, separable, sliced
+from scalian_exp.exhibits.operations import (
+    NOTHING,
+    RESIZES,
+    ROWS,
+    SAME,
+    SPLITS,
+    Arguments,
+    Operation,
+    separable,
+    sliced,
+)
 from scalian_exp.exhibits.pack import Pack
 from scalian_exp.refusal import Refusal
-
-SPLITS = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind"}
 
 
 class Register(NamedTuple):
@@ -114,41 +122,42 @@ class Program:
             return self.part(whole[number]) if isinstance(whole[number], Part) else whole[number]
         if not any(isinstance(value, Register) for value in flat((arguments, tuple(named.values())))):
             return node.target(*arguments, **named)
-        name = node.target.__name__.partition(".")[0]
-        in_place, name = name.endswith("_") and name not in NOTHING, name.removesuffix("_")
-        shape = (
-            [list(value.shape) for value in value]
-            if isinstance(value := node.meta.get("val"), list | tuple)
-            else (list(value.shape) if isinstance(value, Tensor) else [])
-        )
+        full = node.target.__name__.partition(".")[0]
+        name = full if full in NOTHING else full.removesuffix("_")
         if name in NOTHING:
             return None
         if name in SAME:
             return arguments[0]
+        given, value = by_name(node.target, arguments, named), node.meta["val"]
         if name in SPLITS:
-            return list(self.parts(name, arguments, named, shape))
-        result = self.register(shape)
-        self.operations.append(self.operation(node.target, name, arguments, named, result))
-        if in_place:  # later readers of the input see the change
+            return list(self.parts(name, given, [list(part.shape) for part in value]))
+        given.shape = list(value.shape)
+        result = self.add(self.operation(node.target, name, given), given.shape)
+        if name != full:  # an operation in place: later readers of its input see the change
             self.values[node.args[0]] = result
         return result
 
-    def operation(self, target: Any, name: str, arguments: Any, named: dict[str, Any], result: Register) -> Any:
-        """Return the engine's operation for one of torch's, with its operands and its result."""
+    def operation(self, target: Any, name: str, given: Arguments) -> Operation:
+        """Return the engine's operation for one of torch's."""
         if name in RESIZES:
-            x, rest = arguments[0], arguments[1:]
-            operation, operands, attributes = "separable", [x], {}
-            operands += separable(lambda image: target(image, *rest, **named), *x.shape[2:])
-        elif name in ROWS:
-            known = {key: value for key, value in named.items() if key not in ("dtype", "layout", "device", "implicit")}
-            try:
-                operation, operands, attributes = ROWS[name](*arguments, **known, shape=result.shape)
-            except (TypeError, NotImplementedError) as error:
-                raise self.refused(f"uses {name} in a way that the page doesn't know ({error})") from error
-        else:
+            rest = list(given.values())[1:]
+            return Operation(
+                "separable", [given.first, *separable(lambda image: target(image, *rest), *given.first.shape[2:])]
+            )
+        if name not in ROWS:
             raise self.refused(f"uses {target}, which the page doesn't know")
-        words = [self.operand(value) for value in operands]
-        return {"op": operation, "in": words, "out": result.number, "shape": result.shape, **attributes}
+        try:
+            return ROWS[name](given)
+        except (TypeError, KeyError, NotImplementedError) as error:
+            raise self.refused(f"uses {target} in a way that the page doesn't know ({error})") from error
+
+    def add(self, operation: Operation, shape: list[int]) -> Register:
+        """Add an operation, and return the register of its result."""
+        result = self.register(shape)
+        operands = [self.operand(value) for value in operation.operands]
+        entry = {"op": operation.name, "in": operands, "out": result.number, "shape": shape}
+        self.operations.append({**entry, **operation.attributes})
+        return result
 
     def operand(self, value: Any) -> str | float | None:
         """Write an operand: r3 is a register, c3 a constant, a number itself."""
@@ -164,23 +173,16 @@ class Program:
             return f"c{number}"
         return None if value is None else float(value)
 
-    def parts(self, name: str, arguments: Any, named: dict[str, Any], shapes: list[list[int]]) -> Iterator[Part]:
+    def parts(self, name: str, given: Arguments, shapes: list[list[int]]) -> Iterator[Part]:
         """Yield the parts into which a register is split."""
-        dim = arguments[2] if len(arguments) > 2 else named.get("dim", 0)
-        if name == "unbind":
-            dim = arguments[1] if len(arguments) > 1 else named.get("dim", 0)
-        start, kept = 0, name != "unbind"
+        dim, start = given.dim("dim", len(given.first.shape)), 0
         for shape in shapes:
-            yield Part(arguments[0], dim % len(arguments[0].shape), start, kept, shape)
-            start += shape[dim] if kept else 1
+            yield Part(given.first, dim, start, name != "unbind", shape)
+            start += 1 if name == "unbind" else shape[dim]
 
     def part(self, part: Part) -> Register:
         """Take a part of a register."""
-        row, result = sliced if part.kept else selected, self.register(part.shape)
-        operation, operands, attributes = row(part.whole, part.dim, part.start, shape=part.shape)
-        words = [self.operand(value) for value in operands]
-        self.operations.append({"op": operation, "in": words, "out": result.number, "shape": part.shape, **attributes})
-        return result
+        return self.add(sliced(part.whole, part.dim, part.start, kept=part.kept), part.shape)
 
     def add_to(self, pack: Pack) -> dict[str, Any]:
         """Add constants, probes and torch's outputs to a pack, and return the rest of what the engine needs."""
@@ -207,3 +209,11 @@ def flat(values: Any) -> Iterator[Any]:
             yield from flat(value)
     else:
         yield values
+
+
+def by_name(target: Any, arguments: Sequence[Any], named: dict[str, Any]) -> Arguments:
+    """Return the arguments of an operation of torch by the names of its schema, its defaults included."""
+    known = target._schema.arguments
+    defaults = {argument.name: argument.default_value for argument in known if argument.has_default_value()}
+    given = dict(zip((argument.name for argument in known), arguments, strict=False)) | named
+    return Arguments({argument.name: given.get(argument.name, defaults.get(argument.name)) for argument in known})

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def english(text: str) -> str:
 TYPOGRAPHY: dict[str, Callable[[str], str]] = {"fr": french, "en": english}
 
 
-def number(value: float, digits: int, language: str) -> str:
+def number(value: float, digits: int = 0, *, language: str) -> str:
     """Write a number: decimal comma and spaces in French, a true minus in both."""
     text = f"{abs(value):,.{digits}f}"
     if language == "fr":
@@ -38,27 +39,25 @@ def number(value: float, digits: int, language: str) -> str:
     return ("−" if value < 0 and text.strip("0,. ") else "") + text
 
 
-def percent(share: float, digits: int, language: str) -> str:
+def percent(share: float, digits: int = 0, *, language: str) -> str:
     """Write a share as a percentage."""
-    return number(100 * share, digits, language) + (f"{NARROW}%" if language == "fr" else "%")
+    return number(100 * share, digits, language=language) + (f"{NARROW}%" if language == "fr" else "%")
 
 
 def duration(seconds: float, language: str) -> str:
     """Write a time in the unit that suits it."""
-    for size, french_unit, english_unit in ((3600, "h", "h"), (60, "min", "min"), (1, "s", "s")):
-        if seconds >= size:
-            break
-    unit = french_unit if language == "fr" else english_unit
-    return f"{number(seconds / size, 0 if seconds >= 10 * size else 1, language)}{NO_BREAK}{unit}"
+    unit, size = next((unit, size) for unit, size in (("h", 3600), ("min", 60), ("s", 0)) if seconds >= size)
+    size = max(size, 1)
+    return f"{number(seconds / size, 0 if seconds >= 10 * size else 1, language=language)}{NO_BREAK}{unit}"
 
 
 def environment(language: str) -> Environment:
     """Return what fills facts into texts: {{ f.share | pc }}, {{ f.nats | n(1) }}, {{ f.seconds | time }}."""
     result = Environment(undefined=StrictUndefined, autoescape=True)
     result.filters |= {
-        "n": lambda value, digits=0: number(value, digits, language),
-        "pc": lambda value, digits=0: percent(value, digits, language),
-        "time": lambda value: duration(value, language),
+        "n": partial(number, language=language),
+        "pc": partial(percent, language=language),
+        "time": partial(duration, language=language),
     }
     return result
 

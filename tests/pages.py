@@ -1,0 +1,119 @@
+"""Shared by the tests of exhibits: a page of a run in headless Chromium."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scalian_exp.checkpoint import load
+from scalian_exp.exhibits.page import page
+from scalian_exp.exhibits.run import Run
+
+
+class Opened:
+    """A run's page in a browser, all of its exhibits mounted.
+
+    Args:
+        driver: the fixture `driver`.
+        run: a run folder.
+        folder: where the page is written.
+    """
+
+    def __init__(self, driver: Any, run: Path, folder: Path):
+        with torch.no_grad():
+            self.page = page(Run(load(run)))
+        self.driver, self.file = driver, folder / "play.html"
+        self.file.write_text(self.page.html, encoding="utf-8")
+        driver.get_log("browser")  # of earlier pages
+        self.show("en")
+
+    def show(self, language: str, theme: str = "light") -> None:
+        """Open the page anew."""
+        self.driver.get(f"{self.file.as_uri()}?lang={language}&theme={theme}")
+        failed = self.driver.execute_async_script(
+            "const done = arguments[0]; page.mountAll().then(() => setTimeout(() => done(null), 300), (e) => done(e.stack))"
+        )
+        assert failed is None, failed
+
+    def js(self, script: str, *arguments: Any) -> Any:
+        """Run a script and return its value; `page.live[name].exhibit` is what an exhibit returned."""
+        return self.driver.execute_script(script, *arguments)
+
+    def settle(self) -> None:
+        """Wait until two frames are drawn."""
+        self.driver.execute_async_script(
+            "const d = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(d))"
+        )
+
+    def click(self, selector: str) -> None:
+        """Click an element where it is, without scrolling the exhibit under the bar."""
+        self.js("document.querySelector(arguments[0]).click()", selector)
+        self.settle()
+
+    def drag(self, selector: str, *points: tuple[float, float]) -> None:
+        """Drag a pointer over an element, through points (x, y) as shares of its width and height."""
+        self.js(
+            """
+            const target = document.querySelector(arguments[0]);
+            target.scrollIntoView({ block: "center", behavior: "instant" });
+            const box = target.getBoundingClientRect(), fire = (type, [x, y]) => target.dispatchEvent(new PointerEvent(type, {
+              bubbles: true, cancelable: true, pointerId: 1, button: 0, isPrimary: true,
+              clientX: box.left + x * box.width, clientY: box.top + y * box.height }));
+            target.setPointerCapture = () => {};
+            fire("pointerdown", arguments[1][0]);
+            for (const point of arguments[1]) fire("pointermove", point);
+            fire("pointerup", arguments[1].at(-1));
+            """,
+            selector,
+            [list(point) for point in points],
+        )
+        self.settle()
+
+    def seen(self, selector: str) -> Any:
+        """Return all that can be seen of an element: text, markup, and pixels of each canvas."""
+        return self.js(
+            """
+            const target = document.querySelector(arguments[0]);
+            const all = target.matches("canvas") ? [target] : [...target.querySelectorAll("canvas")];
+            return target.outerHTML + all.map((canvas) => canvas.toDataURL()).join();
+            """,
+            selector,
+        )
+
+    def changes(self, selector: str, act: Callable[[], None]) -> bool:
+        """Return whether an act changes what can be seen of an element."""
+        before = self.seen(selector)
+        act()
+        return bool(self.seen(selector) != before)
+
+    def check_sound(self, tolerance: float = 1e-3) -> None:
+        """Check what holds for every exhibit.
+
+        It computes what torch does, logs nothing, has texts in both languages without gaps and names for all controls,
+        and fits a phone.
+        """
+        self.driver.execute_async_script("setTimeout(arguments[0], 300)")
+        deviations = self.js("return page.deviations")
+        assert all(value < tolerance for value in deviations.values()), deviations
+        for language, other in (("fr", "en"), ("en", "fr")):
+            self.show(language, "dark")
+            text = self.js("return document.body.innerText")
+            assert not any(gap in text for gap in ("undefined", "NaN", "{", "[object")), text
+            hidden = (
+                "return [...document.querySelectorAll(`body [lang=${arguments[0]}]`)].every((e) => !e.offsetParent)"
+            )
+            assert self.js(hidden, other)
+            nameless = self.js(
+                """
+                return [...document.querySelectorAll("button, [tabindex], input, select, textarea")].filter((e) => e.offsetParent &&
+                  !(e.getAttribute("aria-label") || e.innerText || e.closest("label")?.innerText || "").trim()).map((e) => e.outerHTML);
+                """
+            )
+            assert not nameless, nameless
+        self.driver.set_window_size(500, 900)  # the least that headless Chromium takes
+        self.settle()
+        assert self.js("return document.documentElement.scrollWidth <= innerWidth")
+        self.driver.set_window_size(1400, 1400)
+        logged = self.driver.get_log("browser")
+        assert not logged, logged
