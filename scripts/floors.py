@@ -11,8 +11,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "scalian_exp"
 FLOORS = (
     ("train",),
-    ("api", "apply", "report", "sweep"),
-    ("actions", "exhibits", "run", "results"),
+    ("api", "apply", "exhibits", "report", "sweep"),
+    ("actions", "run", "results"),
     ("tasks", "callbacks"),
     ("checkpoint", "trust", "metrics", "losses"),
     ("build", "networks", "datasets", "commandline"),

@@ -32,7 +32,10 @@ class Opened:
         """Open the page anew."""
         self.driver.get(f"{self.file.as_uri()}?lang={language}&theme={theme}")
         failed = self.driver.execute_async_script(
-            "const done = arguments[0]; page.mountAll().then(() => setTimeout(() => done(null), 300), (e) => done(e.stack))"
+            """
+            const done = arguments[0];
+            page.mountAll().then(() => setTimeout(() => done(null), 300), (error) => done(error.stack));
+            """
         )
         assert failed is None, failed
 
@@ -57,9 +60,10 @@ class Opened:
             """
             const target = document.querySelector(arguments[0]);
             target.scrollIntoView({ block: "center", behavior: "instant" });
-            const box = target.getBoundingClientRect(), fire = (type, [x, y]) => target.dispatchEvent(new PointerEvent(type, {
-              bubbles: true, cancelable: true, pointerId: 1, button: 0, isPrimary: true,
-              clientX: box.left + x * box.width, clientY: box.top + y * box.height }));
+            const box = target.getBoundingClientRect(), fire = (type, [x, y]) => {
+              const place = { clientX: box.left + x * box.width, clientY: box.top + y * box.height };
+              target.dispatchEvent(new PointerEvent(type, { bubbles: true, cancelable: true, pointerId: 1, ...place }));
+            };
             target.setPointerCapture = () => {};
             fire("pointerdown", arguments[1][0]);
             for (const point of arguments[1]) fire("pointermove", point);
@@ -106,8 +110,9 @@ class Opened:
             assert self.js(hidden, other)
             nameless = self.js(
                 """
-                return [...document.querySelectorAll("button, [tabindex], input, select, textarea")].filter((e) => e.offsetParent &&
-                  !(e.getAttribute("aria-label") || e.innerText || e.closest("label")?.innerText || "").trim()).map((e) => e.outerHTML);
+                const named = (e) => e.getAttribute("aria-label") || e.innerText || e.closest("label")?.innerText || "";
+                return [...document.querySelectorAll("button, [tabindex], input, select, textarea")]
+                  .filter((e) => e.checkVisibility() && !named(e).trim()).map((e) => e.outerHTML);
                 """
             )
             assert not nameless, nameless
