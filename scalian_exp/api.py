@@ -36,7 +36,7 @@ def train(config: dict[str, Any], folder: str | Path) -> dict[str, Any]:
     Args:
         config: what `compose` returned; you may change its values first.
         folder: the run folder, created if it is missing. If it already holds a run of this very config, an interrupted
-            one is resumed; a finished one isn't trained again: a warning is logged, and its stored metrics are returned.
+            one is resumed; a finished one is not trained again: its stored metrics are returned, and a warning says so.
 
     Returns:
         The contents of the folder's metrics.json: all test metrics, `best` (the monitored validation metric), time and

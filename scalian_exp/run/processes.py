@@ -22,6 +22,7 @@ from scalian_exp.commandline.shell import command_to_resume, shown
 from scalian_exp.folders import LOG
 from scalian_exp.refusal import Refusal
 from scalian_exp.run import locks
+from scalian_exp.vocabulary.facts import check_folder
 
 PORT = 29500
 """port at which the machines of one job meet, unless MASTER_PORT is set; SLURM's job number is added"""
@@ -41,6 +42,7 @@ def launch(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         RuntimeError: if a process failed, with its last message.
         SystemExit: after an interruption.
     """
+    check_files(config, folder)
     # Read when torch is imported, by the next line. Otherwise each process warns that no parameter was unused.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from scalian_exp.run.devices import check_accelerator, world_size
@@ -59,6 +61,17 @@ def launch(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if 0 not in results:
         print(f"this machine's processes have done their part; see {shown(folder)}", flush=True)
     return results[min(results)]
+
+
+def check_files(config: dict[str, Any], folder: Path) -> None:
+    """Refuse a new run whose data folder or `init_from` doesn't exist; no torch has been imported yet.
+
+    Raises:
+        Refusal: saying what is missing.
+    """
+    check_folder(config["dataset"])
+    if config.get("init_from") and folders.checkpoint(folder, "last", "start") is None:
+        folders.checkpoint_file(Path(config["init_from"]))
 
 
 def check_processes(config: dict[str, Any], processes: int) -> None:

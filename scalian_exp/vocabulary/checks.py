@@ -21,6 +21,7 @@ from scalian_exp.vocabulary.facts import FACTS, check_facts
 from scalian_exp.vocabulary.grammar import expand_home
 from scalian_exp.vocabulary.moved import todays_config
 from scalian_exp.vocabulary.nodes import targets
+from scalian_exp.vocabulary.optimisation_checks import check_numbers
 from scalian_exp.vocabulary.options import choices_of, fitting, options, task_overrides
 from scalian_exp.vocabulary.signatures import signature
 from scalian_exp.vocabulary.trainer_checks import check_trainer
@@ -86,7 +87,9 @@ def check_plain(config: dict[str, Any]) -> None:
     check_graphs(config)
     check_callbacks(named_nodes(config, "callbacks"))
     named_nodes(config, "logger")
-    check_trainer(config["trainer"], config["model"].get("optimizer") or {}, bool(config.get("init_from")))
+    optimizer = config["model"].get("optimizer") or {}
+    check_numbers(optimizer)
+    check_trainer(config["trainer"], optimizer, bool(config.get("init_from")))
 
 
 def check_parts(config: DictConfig) -> None:

@@ -1,8 +1,10 @@
 """Facts about a data set's examples, which its config states for models, losses and figures. Imports no torch."""
 
+from pathlib import Path
 from typing import Any
 
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.options import documented, files, options
 
 FACTS = {
     *("in_channels", "image_size", "num_classes", "class_names", "vocabulary_size"),
@@ -45,6 +47,21 @@ def check_facts(dataset: dict[str, Any]) -> None:
             f"dataset.class_names has {len(names)} names, but dataset.num_classes is {classes}; name each class, "
             "or none (dataset.class_names=null)."
         )
+
+
+def check_folder(dataset: dict[str, Any]) -> None:
+    """Refuse users' own data whose folder doesn't exist, before torch is imported.
+
+    These are the data sets whose option has no default for `root`; others are downloaded to theirs.
+    """
+    root = dataset.get("root")
+    if not isinstance(root, str) or Path(root).exists():
+        return
+    for name, node in options("dataset").items():
+        if node.get("root") == "???" and node.get("_target_") == dataset["_target_"]:
+            comments = {key: comment for key, _, comment in documented(files("dataset")[name], "dataset")}
+            meaning = comments.get("root") or "the folder of your data"
+            raise Refusal(f"There is no folder {root}; set dataset.root to {meaning}.")
 
 
 def is_colour(colour: Any) -> bool:

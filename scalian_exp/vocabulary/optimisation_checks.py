@@ -12,6 +12,8 @@ from scalian_exp.vocabulary.signatures import signature
 
 log = logging.getLogger(__name__)
 
+SMALLEST = {"lr": 0, "weight_decay": 0, "momentum": 0, "eps": 0, "alpha": 0}
+"""argument of torch's optimizers → its smallest possible value"""
 OWN = "own"
 """the option that leaves the choice to the model or the experiment"""
 
@@ -61,6 +63,17 @@ def check_line_search(config: DictConfig, model: str) -> None:
             f"model={model} takes single steps, while L-BFGS searches along a line; choose another optimizer, such as "
             "model/optimizer=adam, or leave it out."
         )
+
+
+def check_numbers(optimizer: dict[str, Any]) -> None:
+    """Refuse values that torch's optimizers would refuse only once they are built, when the data has been read."""
+    betas = optimizer.get("betas")
+    if isinstance(betas, list) and not all(isinstance(each, int | float) and 0 <= each < 1 for each in betas):
+        raise Refusal(f"model.optimizer.betas={betas}: they must be numbers from 0 and below 1.")
+    for name, least in SMALLEST.items() if target_of(optimizer).startswith("torch.optim.") else ():
+        value = optimizer.get(name)
+        if isinstance(value, int | float) and value < least:
+            raise Refusal(f"model.optimizer.{name}={value}: it must be a number from {least}.")
 
 
 def target_of(node: Any) -> str:

@@ -107,7 +107,7 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "loss.beta=inf", "a number from 0, not inf"),
     (TRAIN, "loss.beta=nan", "a number from 0, not nan"),
     (TRAIN, "model.optimizer.lr=inf", "model.optimizer.lr must be a number, not inf"),
-    (TRAIN, "model.optimizer.lr=-1", "model.optimizer: Invalid learning rate"),
+    (TRAIN, "model.optimizer.lr=-1", "model.optimizer.lr=-1: it must be a number from 0"),
     (TRAIN, "model.optimizer.lr=fast", "model.optimizer.lr must be a number, not 'fast'"),
     (TRAIN, "model.network.latent_dim=0", "a whole number from 1, not 0"),
     (TRAIN, "model.network.latent_dim=10000000000", "a whole number from 1 to 2147483647"),
