@@ -8,6 +8,7 @@ import scalian_exp.commandline.starting  # noqa: F401 (first: Ctrl-C ends quietl
 # isort: split
 import sys
 from datetime import datetime
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -17,7 +18,7 @@ from scalian_exp.commandline import app, starting
 from scalian_exp.commandline.actions import OWN, not_taken, spelt_out
 from scalian_exp.commandline.shell import command_to_resume, shown
 from scalian_exp.files import failures_refused
-from scalian_exp.folders import check_inside, results_in
+from scalian_exp.folders import check_inside, checkpoint_file, results_in
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.checks import check_arguments, find_data_at
 from scalian_exp.vocabulary.grammar import literal, sweeping
@@ -98,6 +99,7 @@ def job(config: DictConfig) -> None:
             f"run={plain['run']}: give one run folder or checkpoint; -m run=a,b applies the action to several."
         )
     check_arguments({"action": plain["action"]})
+    checkpoint_file(Path(str(plain["run"])))  # refused here if there is none, before torch is imported
     apply({**plain, "name": HydraConfig.get().runtime.choices["action"]})
 
 

@@ -32,12 +32,12 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
         Refusal: if there is no such run, it names code that isn't trusted, or an override would turn it into another
             experiment.
     """
-    from scalian_exp.trust import check_origin, check_study, modules  # which import torch
-
     spelt = quote_texts(overrides)
     parsed = OverridesParser.create().parse_overrides(spelt)
     folder = Path(text_of(next(argument for argument in spelt if argument.startswith("resume="))))
     config = stored_config(folder, training=True)
+    from scalian_exp.trust import check_origin, check_study, modules  # which import torch
+
     trust = modules(next((override.value() for override in parsed if override.key_or_group == "trust"), None))
     if not folders.goes_on(folder):
         raise Refusal(f"{folder} has no checkpoints/last.ckpt to resume from; start a new run.")

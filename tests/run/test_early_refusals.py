@@ -51,3 +51,23 @@ def test_a_missing_start(tmp_path: Path) -> None:
 def test_values_that_no_optimizer_takes(override: str) -> None:
     with pytest.raises(Refusal, match=rf"^model\.optimizer\.{override.partition('=')[0]}="):
         checked(composed("model=vae", "model/optimizer=adam", f"++model.optimizer.{override}"))
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "sentence"),
+    [
+        ("train", ["resume=nowhere"], "nowhere is not a run folder"),
+        ("apply", ["run=nowhere", "action=sample"], "nowhere is neither a checkpoint nor a run folder"),
+    ],
+)
+def test_a_missing_run(module: str, arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    program = (
+        "import atexit, sys\n"
+        f"from scalian_exp.{module} import main\n"
+        "atexit.register(lambda: print('torch' in sys.modules))\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", program, *arguments]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert sentence in result.stderr
+    assert (result.returncode, result.stdout.strip()) == (1, "False")
