@@ -1,21 +1,23 @@
-"""Sample new images; for Markov chains and networks that draw in steps, also animate how they form."""
+"""Sample new images, or decode random codes; where images form in steps, also animate them."""
 
 from collections.abc import Iterable
+from math import ceil, sqrt
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from scalian_exp.actions.action import Action, check_room, save_figure
+from scalian_exp.actions.action import Action, batches, check_room, save_figure
 from scalian_exp.actions.pixel_by_pixel import completed_by, refuse_temperature
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.drawing import frames
-from scalian_exp.figures.grids import image_grid, tile
+from scalian_exp.figures.grids import image_grid, rows_of_images, tile
 from scalian_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Seed
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.capabilities import DrawsInSteps, SamplesByChain, SamplesByPixel, SamplesOfClass
+from scalian_exp.tasks.capabilities import DrawsInSteps, Samples, SamplesByChain, SamplesByPixel, SamplesOfClass
 from scalian_exp.tasks.decoding import probabilities
 from scalian_exp.tasks.offers import offers
 
@@ -26,10 +28,13 @@ STEPS_A_FRAME = 20
 class Sample(Action):
     """New images drawn from the model.
 
+    Plain autoencoders don't say which codes are probable. Theirs are drawn from N(0, 1), and from the normal
+    distribution with the mean and covariance of the training codes: two groups of images in one figure.
+
     Networks that sample with a Markov chain (`chain`) or draw in steps (`drawing`) also give an animated GIF.
 
     Args:
-        count: number of images.
+        count: number of images; of autoencoders, in each group.
         seed: seed of the noise.
         label: the class to sample; null samples any.
         frames: frames of the animation of Gibbs sampling, 20 steps each; the last one shows the samples.
@@ -59,7 +64,8 @@ class Sample(Action):
         if self.label is not None and self.label >= classes:
             known = f"it knows the labels 0 to {classes - 1}" if classes else "this model knows no labels"
             raise Refusal(f"label={self.label}: {known}; leave label out, or give one that it knows.")
-        check_room(model, self.count * (self.frames if offers(network, SamplesByChain) else 1))
+        pictures_each = self.frames if offers(network, SamplesByChain) else 1 if offers(network, Samples) else 2
+        check_room(model, self.count * pictures_each)
         torch.manual_seed(self.seed)
         if offers(network, SamplesByPixel):
             nothing = torch.zeros(self.count, *network.shape, device=model.task.device)
@@ -73,6 +79,8 @@ class Sample(Action):
             canvases = probabilities(drawing.canvases)
             still = save_figure(image_grid(canvases[-1]), folder / "samples.png")
             return [still, save_animation(frames(canvases, drawing.write), folder / "drawing.gif", scale=1)]
+        if not offers(network, Samples):
+            return [save_figure(self.of_random_codes(model), folder / "samples.png")]
         if not offers(network, SamplesByChain):
             return [save_figure(image_grid(network.sample(self.count)), folder / "samples.png")]
         labels = None
@@ -82,12 +90,19 @@ class Sample(Action):
         still = save_figure(image_grid(pictures[-1]), folder / "samples.png")
         return [still, save_animation(pictures, folder / "chain.gif")]
 
+    def of_random_codes(self, model: Loaded) -> Figure:
+        """Draw images decoded from random codes, in a group for each distribution of codes."""
+        network = model.task.network
+        codes = torch.cat([network.encode(model.task.inputs(batch)) for batch in batches(model, "train")])
+        groups = model.task.sample(self.count, codes)
+        return rows_of_images(groups, "decoded random codes", columns=2 * ceil(sqrt(self.count)))
+
 
 def save_animation(pictures: Iterable[Tensor], file: Path, scale: int = 2) -> Path:
     """Save grids of images (N, C, H, W) in [0, 1] as a GIF with 10 frames per second; the last frame lasts a second."""
     stills = []
     for images in pictures:
-        array = (tile(images, int(np.ceil(np.sqrt(len(images))))) * 255).round().astype(np.uint8)
+        array = (tile(images, ceil(sqrt(len(images)))) * 255).round().astype(np.uint8)
         stills.append(Image.fromarray(array.repeat(scale, 0).repeat(scale, 1)))
     file.parent.mkdir(parents=True, exist_ok=True)
     duration = [100] * (len(stills) - 1) + [1000]

@@ -56,9 +56,15 @@ def image_grid(images: Tensor, columns: int | None = None, title: str = "") -> F
     return figure
 
 
-def rows_of_images(rows: dict[str, Tensor], title: str = "") -> Figure:
-    """Draw rows of images (N, C, H, W) below one another, each with its name, such as input or output."""
-    pictures = [tile(images, len(images)) for images in rows.values()]
+def rows_of_images(rows: dict[str, Tensor], title: str = "", columns: int | None = None) -> Figure:
+    """Draw rows of images (N, C, H, W) below one another, each with its name, such as input or output.
+
+    Args:
+        rows: as many images for each name.
+        title: above the figure.
+        columns: how many images lie side by side, if not all of a row do.
+    """
+    pictures = [tile(images, columns or len(images)) for images in rows.values()]
     height, width = pictures[0].shape[:2]
     figure = Figure(figsize=(10, 9.4 * height / width * len(rows) + (0.4 if title else 0.1)), layout="compressed")
     for axes, name, picture in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows, pictures, strict=True):

@@ -19,6 +19,7 @@ from scalian_exp.tasks.base import Step
 from scalian_exp.tasks.decoding import Decoding, probabilities
 from scalian_exp.tasks.loss_protocols import ReconstructionLoss
 from scalian_exp.tasks.protocols import ReconstructionNetwork
+from scalian_exp.tasks.random_codes import random_codes
 
 
 def psnr(image: Tensor, clean: Tensor) -> Tensor:
@@ -105,6 +106,19 @@ class Reconstruction(Decoding):
         """Compute by how many decibels the output is closer to the clean image than its corrupted input, (B,)."""
         corrupted = self.corruption(x, level)
         return psnr(self.reconstruct(corrupted), x) - psnr(corrupted.clamp(0, 1), x)
+
+    def sample(self, count: int, training_codes: Tensor) -> dict[str, Tensor]:
+        """Decode random codes, which nothing made the network expect, to images.
+
+        Args:
+            count: number of images of each kind.
+            training_codes: codes of the training data, (N, D).
+
+        Returns:
+            Images (count, C, H, W) in [0, 1] by the distribution of their codes: N(0, 1), and the normal distribution
+            with the mean and covariance of the training codes.
+        """
+        return {name: self.decoded(codes) for name, codes in random_codes(count, training_codes).items()}
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
         """Draw reconstructions, a map of the codes, and the PSNR gained over the levels of noise."""

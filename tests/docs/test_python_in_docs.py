@@ -16,9 +16,10 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with tiny runs: `images`, trained on 28×28 grey images, and `texts`."""
+    """Return a folder with tiny runs: `images`, trained on 28×28 grey images, `autoencoder` and `texts`."""
     folder = tmp_path_factory.mktemp("runs")
     train(tiny("vae", "dataset=fashion_mnist_sample", "trainer.limit_train_batches=1"), folder / "images")
+    train(tiny("autoencoder", "test=false"), folder / "autoencoder")
     texts = "label,text\n" + "\n".join(f"{i % 2},the shuttle reached its orbit {'ab'[i % 2]}bc" for i in range(40))
     for name in ("train", "test"):
         (folder / f"{name}.csv").write_text(texts + "\n")
@@ -34,8 +35,10 @@ def test_python_blocks_run(page: str, trained: Path, tmp_path: Path, monkeypatch
     assert blocks
     names: dict[str, Any] = {}
     for block in blocks:
-        text = block.replace("RUN", str(trained / "images")).replace("TEXTS", str(trained / "texts"))
-        exec(compile(text.replace("trainer.max_epochs=5", "trainer=debug"), page, "exec"), names)
+        text = block.replace("trainer.max_epochs=5", "trainer=debug")
+        for placeholder, run in (("RUN", "images"), ("AUTOENCODER", "autoencoder"), ("TEXTS", "texts")):
+            text = text.replace(placeholder, str(trained / run))
+        exec(compile(text, page, "exec"), names)
         for name in ("decoded", "pixels", "drawn"):
             if name in names:
                 assert 0 <= names[name].min() <= names[name].max() <= 1
