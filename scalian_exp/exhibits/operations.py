@@ -94,8 +94,12 @@ def swapped(a: Arguments) -> Operation:
 
 
 def sliced(x: Any, dim: int, start: int, step: int = 1, kept: bool = True) -> Operation:
-    """Take a range of a dimension, which ends where the result's shape says; one index if it isn't kept."""
-    return Operation("slice", [x], {"dim": dim, "start": start, "step": step, "kept": kept})
+    """Take a range of a dimension, which ends where the result's shape says; one index if it isn't kept.
+
+    A negative start counts from the end.
+    """
+    first = max(start + x.shape[dim], 0) if start < 0 else start
+    return Operation("slice", [x], {"dim": dim, "start": first, "step": step, "kept": kept})
 
 
 def padded(a: Arguments) -> Operation:
@@ -169,6 +173,9 @@ ROWS: dict[str, Row] = {
     "narrow": lambda a: sliced(a.first, a.dim("dim", len(a.shape)), a["start"]),
     "select": lambda a: sliced(a.first, a.dim("dim", len(a.shape) + 1), a["index"], kept=False),
     "cat": lambda a: Operation("concatenate", list(a["tensors"]), {"dim": a.dim("dim", len(a.shape))}),
+    "stack": lambda a: Operation(
+        "concatenate", list(a["tensors"]), {"dim": a.dim("dim", len(a.shape)), "stacked": True}
+    ),
     "pad": padded,
     "constant_pad_nd": padded,
     "sum": reduced("sum"),

@@ -39,7 +39,7 @@ const ELEMENTWISE = {
 };
 const OF_TWO = {
   add: (x, y, alpha) => x + alpha * y, sub: (x, y, alpha) => x - alpha * y, mul: (x, y) => x * y, div: (x, y) => x / y,
-  minimum: Math.min, maximum: Math.max, pow: Math.pow,
+  minimum: (x, y) => Math.min(x, y), maximum: (x, y) => Math.max(x, y), pow: (x, y) => x ** y,
 };
 
 /** Calls visit(index in out, index in x) for x broadcast to the shape of out. */
@@ -190,11 +190,11 @@ const OPERATIONS = {
         out.set(x.subarray(from, from + behind), n);
       }
   },
-  concatenate(parts, out, { dim }) {
+  concatenate(parts, out, { dim, stacked }) {
     const [before, size, behind] = around(out.shape, dim);
     let start = 0;
     for (const x of parts) {
-      const length = x.shape[dim] * behind;
+      const length = (stacked ? 1 : x.shape[dim]) * behind;
       for (let b = 0; b < before; b++) out.set(x.subarray(b * length, (b + 1) * length), b * size * behind + start);
       start += length;
     }

@@ -1,0 +1,188 @@
+"""The page's engine, operation by operation, against torch."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from tools import needs_browser
+from torch import Tensor, nn
+
+from scalian_exp.exhibits.operations import ROWS
+from scalian_exp.exhibits.pack import Pack, quantised
+from scalian_exp.exhibits.page import FRAME, as_json, module
+from scalian_exp.exhibits.program import Program
+from scalian_exp.refusal import Refusal
+
+IMAGE, VECTOR = (1, 4, 7, 6), (1, 24)
+
+
+class Layers(nn.Module):
+    """One module of each kind, with random weights and statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(24, 10)
+        self.convolution = nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(2, 1))
+        self.grouped = nn.Conv2d(4, 8, 3, groups=2, bias=False)
+        self.transposed = nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1)
+        self.wide = nn.ConvTranspose2d(4, 6, (2, 3), stride=(3, 2), padding=(0, 1), output_padding=(2, 1), groups=2)
+        self.norm, self.plain_norm = nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False)
+        self.vector_norm = nn.BatchNorm1d(24)
+        for norm in (self.norm, self.plain_norm, self.vector_norm):
+            nn.init.normal_(norm.running_mean)
+            nn.init.uniform_(norm.running_var, 0.5, 2)
+
+
+def in_place(net: Layers, x: Tensor) -> Tensor:
+    y = net.linear(x)
+    F.relu_(y)
+    return y + y.mul_(2)
+
+
+FUNCTIONS: dict[str, tuple[tuple[int, ...], Callable[[Layers, Tensor], Any]]] = {
+    "linear": (VECTOR, lambda net, x: net.linear(x)),
+    "linear, backwards": (VECTOR, lambda net, x: F.linear(net.linear(x), net.linear.weight.t())),
+    "linear of rows": (VECTOR, lambda net, x: F.linear(x.view(1, 3, 8), net.linear.weight[:, :8])),
+    "addmm": (VECTOR, lambda net, x: torch.addmm(net.linear.bias, x, net.linear.weight.t())),
+    "mm": (VECTOR, lambda net, x: torch.mm(x, net.linear.weight.t())),
+    "matmul": (VECTOR, lambda _, x: x.view(1, 4, 6) @ x.view(1, 6, 4)),
+    "batched matmul": (VECTOR, lambda _, x: x.view(2, 3, 4) @ x.view(2, 4, 3)),
+    "convolution": (IMAGE, lambda net, x: net.convolution(x)),
+    "grouped": (IMAGE, lambda net, x: net.grouped(x)),
+    "transposed": (IMAGE, lambda net, x: net.transposed(x)),
+    "wide": (IMAGE, lambda net, x: net.wide(x)),
+    "batch norm": (IMAGE, lambda net, x: net.plain_norm(net.norm(x))),
+    "batch norm of vectors": (VECTOR, lambda net, x: net.vector_norm(x)),
+    "max pool": (IMAGE, lambda _, x: F.max_pool2d(x, 2)),
+    "max pool, padded": (IMAGE, lambda _, x: F.max_pool2d(x, (3, 2), stride=2, padding=1, ceil_mode=True)),
+    "average pool": (IMAGE, lambda _, x: F.avg_pool2d(x, 2)),
+    "adaptive pool": (IMAGE, lambda _, x: F.adaptive_avg_pool2d(x, (3, 4))),
+    "bilinear": (IMAGE, lambda _, x: F.interpolate(x, size=(13, 10), mode="bilinear", align_corners=False)),
+    "nearest": (IMAGE, lambda _, x: F.interpolate(x, scale_factor=2, mode="nearest")),
+    "bicubic": (IMAGE, lambda _, x: F.interpolate(x, size=(9, 9), mode="bicubic")),
+    "softmax": (IMAGE, lambda _, x: x.softmax(1)),
+    "log softmax": (IMAGE, lambda _, x: 5 * x.log_softmax(-2)),
+    "functions": (
+        VECTOR,
+        lambda _, x: torch.cat([x.relu(), x.sigmoid(), x.tanh(), x.exp(), x.abs(), x.neg(), x.square()]),
+    ),
+    "functions of positive numbers": (
+        VECTOR,
+        lambda _, x: torch.cat([f(x.abs() + 0.1) for f in (torch.log, torch.sqrt, torch.rsqrt, torch.reciprocal)]),
+    ),
+    "logit": (VECTOR, lambda _, x: torch.logit(x.sigmoid())),
+    "activations": (
+        VECTOR,
+        lambda _, x: torch.cat([F.silu(x), F.relu6(4 * x), F.hardsigmoid(3 * x), F.hardswish(3 * x), F.softplus(x)]),
+    ),
+    "more activations": (
+        VECTOR,
+        lambda _, x: torch.cat([F.leaky_relu(x, 0.2), F.elu(x, 0.7), F.hardtanh(x, -0.3, 0.4)]),
+    ),
+    "gelu": (VECTOR, lambda _, x: torch.cat([F.gelu(x), F.gelu(x, approximate="tanh")])),
+    "clamps": (VECTOR, lambda _, x: torch.cat([x.clamp(-0.5, 0.2), x.clamp_min(0.1), x.clamp_max(0.1)])),
+    "arithmetic": (VECTOR, lambda _, x: (2 - x) / (3 + x * x) - 0.5 * x),
+    "alpha": (VECTOR, lambda _, x: torch.add(x, x.square(), alpha=3) - torch.sub(x, x.exp(), alpha=2)),
+    "extremes": (VECTOR, lambda _, x: torch.minimum(x, -x) + torch.maximum(x, x.square()) + x.abs().pow(1.5)),
+    "broadcasting": (IMAGE, lambda _, x: x * x.mean((2, 3), keepdim=True) + x[:, :1]),
+    "sums": (IMAGE, lambda _, x: x.sum(1) + x.mean(dim=1) + x.sum((1, 2)).unsqueeze(1)),
+    "permute": (IMAGE, lambda _, x: x.permute(0, 2, 3, 1)),
+    "transpose": (IMAGE, lambda _, x: x.transpose(1, -1)),
+    "slices": (IMAGE, lambda _, x: x[:, 1:, ::2, -2:]),
+    "select": (IMAGE, lambda _, x: x[:, 2].narrow(1, 1, 3)),
+    "parts": (IMAGE, lambda _, x: torch.cat([*reversed(x.chunk(2, 1)), *x.split([1, 3], 1), *x.unbind(3)[:0]], 1)),
+    "unbind": (IMAGE, lambda _, x: torch.stack(x.unbind(1)[1:3], 1)),
+    "pad": (IMAGE, lambda _, x: F.pad(x, (1, 2, 0, 3), value=0.5)),
+    "other shapes": (VECTOR, lambda _, x: x.reshape(4, 6).view_as(x.view(4, 6)) + x[:, :6].expand_as(x.view(4, 6))),
+    "shapes": (IMAGE, lambda _, x: x.flatten(1).unflatten(1, (2, -1)).unsqueeze(1).squeeze(0).expand(3, -1, -1)),
+    "two outputs": (VECTOR, lambda net, x: (net.linear(x), x.tanh())),
+    "in place": (VECTOR, in_place),
+    "constants": (IMAGE, lambda net, x: x + net.norm.running_mean.view(1, -1, 1, 1).square() + torch.arange(6.0)),
+}
+
+
+@needs_browser
+def test_the_browser_computes_what_torch_does(tmp_path: Path, driver: Any) -> None:
+    torch.manual_seed(0)
+    net, blocks = Layers().eval(), []
+    with torch.no_grad():
+        for name, (shape, function) in FUNCTIONS.items():
+            pack = Pack()
+            about = Program(net, function, torch.randn(shape)).add_to(pack)
+            blocks.append([name, about, pack.index, pack.text()])
+    file = tmp_path / "engine.html"
+    scripts = module(FRAME / "arrays.js") + module(FRAME / "engine.js")
+    file.write_text(f"<script>{scripts}\nconst blocks = {as_json(blocks)};</script>", encoding="utf-8")
+    driver.get(file.as_uri())
+    deviations = driver.execute_async_script(
+        """
+        const done = arguments[0], each = async ([name, about, index, text]) => {
+          try {
+            return [name, new Program(about, await unpack(text, index)).check()];
+          } catch (error) {
+            return [name, error.stack];
+          }
+        };
+        Promise.all(blocks.map(each)).then((pairs) => done(Object.fromEntries(pairs)));
+        """
+    )
+    wrong = {name: value for name, value in deviations.items() if isinstance(value, str) or not value < 2e-4}
+    assert not wrong
+    assert len(deviations) == len(FUNCTIONS)
+
+
+def test_every_row_is_tried() -> None:
+    names = set()
+    for shape, function in FUNCTIONS.values():
+        exported = torch.export.export(_Module(function), (torch.randn(shape),), strict=False)
+        for node in exported.graph.nodes:
+            if node.op == "call_function" and hasattr(node.target, "_schema"):
+                names.add(node.target.__name__.partition(".")[0].removesuffix("_"))
+    missing = set(ROWS) - names - {"view", "constant_pad_nd"}  # by other names in today's torch
+    assert not missing
+
+
+class _Module(nn.Module):
+    def __init__(self, function: Any):
+        super().__init__()
+        self.net, self.function = Layers().eval(), function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self.net, x)
+
+
+def test_an_unknown_operation_is_named() -> None:
+    with pytest.raises(Refusal, match=r"Layers can't run on a page: it uses aten.cumsum.default, which the page"):
+        Program(Layers().eval(), lambda _, x: x.cumsum(1), torch.randn(VECTOR))
+
+
+def test_a_branch_on_values_is_refused_in_a_sentence() -> None:
+    with pytest.raises(Refusal, match="can't run on a page: it decides by its input's values"):
+        Program(Layers().eval(), lambda _, x: x if x.sum() > 0 else -x, torch.randn(VECTOR))
+
+
+def test_weights_keep_four_digits() -> None:
+    weights = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(0)) * torch.logspace(-6, 2, 5).view(-1, 1, 1)
+    weights[2] = 0
+    levels, scale = quantised(weights)
+    assert levels.min() >= 0
+    assert levels.max() <= 65534
+    restored = (levels - 32767) * scale[:, None, None]
+    largest = weights.abs().amax((1, 2)).numpy()
+    assert (np.abs(restored - weights.numpy()).max((1, 2)) <= 2e-5 * largest).all()
+
+
+def test_a_pack_refuses_what_its_kind_cannot_hold() -> None:
+    for values, kind in (([256], "u1"), ([-1], "u2"), ([0.5], "u1"), ([float("nan")], "f4"), ([1e6], "f2")):
+        with pytest.raises(ValueError, match="can't hold"):
+            Pack().add("x", values, kind)  # type: ignore[arg-type]
+
+
+def test_json_cannot_end_its_script() -> None:
+    assert "</script" not in (text := as_json({"name": "</script><!--"}))
+    assert json.loads(text) == {"name": "</script><!--"}
