@@ -1,6 +1,8 @@
 """Apply an action to a trained run: `scalian-apply run=outputs/vae_mnist/<time> action=sample`.
 
-`scalian-apply --help` lists the actions. Results go to <run folder>/<action>/<time>; the run itself is never changed.
+`scalian-apply` alone lists the last runs, `scalian-apply --help` the actions. `run=latest` is the newest run below
+outputs/, and `run=<folder of runs>` the newest in that folder. Results go to <run folder>/<action>/<time>; the run
+itself is never changed.
 """
 
 import scalian_exp.commandline.starting  # noqa: F401 (first: Ctrl-C ends quietly during the other imports)
@@ -8,7 +10,6 @@ import scalian_exp.commandline.starting  # noqa: F401 (first: Ctrl-C ends quietl
 # isort: split
 import sys
 from datetime import datetime
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,10 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp.commandline import app, starting
 from scalian_exp.commandline.actions import OWN, not_taken, spelt_out
-from scalian_exp.commandline.shell import command_to_resume, shown
+from scalian_exp.commandline.runs import LATEST, run_meant
+from scalian_exp.commandline.shell import command, command_to_resume, shown
 from scalian_exp.files import failures_refused
 from scalian_exp.folders import check_inside, checkpoint_file, results_in
 from scalian_exp.refusal import Refusal
+from scalian_exp.results.listing import list_runs
 from scalian_exp.vocabulary.checks import check_arguments, find_data_at
 from scalian_exp.vocabulary.grammar import literal, sweeping
 from scalian_exp.vocabulary.options import options
@@ -93,18 +96,25 @@ def job(config: DictConfig) -> None:
         raise Refusal(not_taken(added[0], config))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     if plain["run"] is None:
-        raise Refusal("Choose a run: run=RUN, a run folder or a checkpoint.")
+        raise Refusal(
+            f"Choose a run: run={LATEST}, or run=RUN, a run folder or a checkpoint; {command('scalian-apply')} alone "
+            "lists the last ones."
+        )
     if isinstance(plain["run"], list | dict):
         raise Refusal(
             f"run={plain['run']}: give one run folder or checkpoint; -m run=a,b applies the action to several."
         )
     check_arguments({"action": plain["action"]})
-    checkpoint_file(Path(str(plain["run"])))  # refused here if there is none, before torch is imported
-    apply({**plain, "name": HydraConfig.get().runtime.choices["action"]})
+    run = run_meant("run", str(plain["run"]))
+    checkpoint_file(run)  # refused here if there is none, before torch is imported
+    apply({**plain, "run": str(run), "name": HydraConfig.get().runtime.choices["action"]})
 
 
 def main() -> None:
-    """Run the command `scalian-apply`."""
+    """Run the command `scalian-apply`; without arguments, list the last runs."""
+    if not sys.argv[1:]:
+        app.with_sentences(list_runs)
+        return
     if app.saying(sys.argv[1:], "trust="):
         app.find_own_modules()
     several = sweeping(sys.argv)

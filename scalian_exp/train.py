@@ -21,6 +21,8 @@ from scalian_exp import folders
 from scalian_exp.api import train
 from scalian_exp.commandline import app
 from scalian_exp.commandline.experiment import checked
+from scalian_exp.commandline.runs import with_newest
+from scalian_exp.refusal import Refusal
 from scalian_exp.run import locks, processes
 from scalian_exp.run.resume import resumed
 from scalian_exp.sweep.job_folders import check_job_folder
@@ -87,7 +89,11 @@ def without_plus(argument: str) -> str:
 
 def main() -> None:
     """Run the command `scalian-train`."""
-    overrides = sys.argv[1:] = [app.as_list(without_plus(argument)) for argument in sys.argv[1:]] or ["--help"]
+    try:
+        given = with_newest([app.as_list(without_plus(argument)) for argument in sys.argv[1:]])
+    except Refusal as refusal:
+        sys.exit(str(refusal))
+    overrides = sys.argv[1:] = given or ["--help"]
     if not app.saying(overrides, "resume=", f"{KEY}=") or app.saying(overrides, "trust=", "hydra.searchpath="):
         app.find_own_modules()
     with locks.all_released():

@@ -16,6 +16,10 @@ COLUMNS = (
 """columns after the metrics"""
 COSTS = ("inference_ms_per_sample", "seconds_per_epoch")
 """costs against which quality is plotted if models differ"""
+OBJECTIVES = {"loss", "free_energy"}
+"""metrics whose values depend on the loss or on an unknown constant"""
+COUNTERS = {"epochs", "epochs_trained", "layers_trained"}
+"""monitored values that only say how far a training has come"""
 
 
 def read_jobs(sweep: Path) -> list[dict[str, Any]]:
@@ -77,6 +81,23 @@ def tested(table: list[dict[str, Any]], metrics: list[str]) -> str:
     monitored = next((name for name in table[0] if name.startswith("best val/")), "")
     name = monitored.replace("best val/", "test/")
     return name if name in metrics else metrics[0]
+
+
+def headline(outcome: dict[str, Any]) -> tuple[str, Any] | None:
+    """Return name and value of the metric of metrics.json that says most about a run; None if there is none.
+
+    It is the monitored metric of the test or, if that is the loss, the test's first whose values mean something by
+    themselves. Without a test it is the best in validation.
+    """
+    monitor = outcome.get("monitor", "")
+    own = monitor.replace("val/", "test/")
+    tested = [name for name in outcome if name.startswith("test/")]
+    telling = [name for name in tested if name.partition("/")[2] not in OBJECTIVES]
+    chosen = next((name for name in (own, *telling) if name in telling), own if own in tested else None)
+    if chosen:
+        return chosen, outcome[chosen]
+    counts = monitor.partition("/")[2] in COUNTERS
+    return None if counts or outcome.get("best") is None else (monitor, outcome["best"])
 
 
 def repeated(jobs: list[dict[str, Any]]) -> list[str]:

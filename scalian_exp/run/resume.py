@@ -9,6 +9,7 @@ from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp import folders
+from scalian_exp.commandline.runs import runs_below
 from scalian_exp.commandline.shell import command, command_to_resume, word
 from scalian_exp.folders import CONFIG, OVERRIDES, STUDY
 from scalian_exp.refusal import Refusal
@@ -84,8 +85,11 @@ def stored_config(folder: Path, training: bool = False) -> DictConfig:
 
 def no_run_in(folder: Path) -> str:
     """Explain why a folder holds no run that can be resumed, and what to do instead."""
-    if jobs := folders.runs_in(folder):
-        return f"{folder} is a folder of {len(jobs)} runs, not a run; resume one of them: {command_to_resume(jobs[0])}"
+    if runs := runs_below(folder):
+        return (
+            f"{folder} is a folder of {len(runs)} runs, not a run; resume one of them; the newest is "
+            f"{command_to_resume(runs[0])}"
+        )
     if (folder / folders.ERROR).is_file():
         return f"This job failed before its run began; {folder / folders.ERROR} says why."
     if (folder.parent / folders.MULTIRUN).is_file() and (folder / ".hydra").is_dir():

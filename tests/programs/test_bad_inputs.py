@@ -152,7 +152,9 @@ TABLE: list[tuple[str, str, str]] = [
     (TRAIN, "callbacks=sample_quality callbacks.sample_quality.judge=nowhere", "There is no judge"),
     (TRAIN, "callbacks=sample_quality", "has no value yet"),
     # apply
-    (APPLY, "", "Choose a run"),
+    (APPLY, "", "There is no trained run below outputs/ here"),
+    (APPLY, "action=sample", "Choose a run"),
+    (APPLY, "run=latest", "run=latest: there is no trained run below outputs/ here"),
     (APPLY, "run=nowhere", "neither a checkpoint nor a run folder"),
     (APPLY, "run=5", "neither a checkpoint nor a run folder"),
     (APPLY, "run=[a,b]", "neither a checkpoint"),
