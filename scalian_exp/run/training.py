@@ -23,10 +23,11 @@ from scalian_exp.run.memory_layout import with_layout
 from scalian_exp.run.network_size import check_batch, sketched
 from scalian_exp.run.trainer import build_trainer, check_shares
 from scalian_exp.tasks.data_protocols import check_data
+from scalian_exp.tasks.greedy import LayerByLayer
 from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.starting import load_pretrained
 from scalian_exp.trust import modules
-from scalian_exp.vocabulary.training_length import check_lengths, remarks
+from scalian_exp.vocabulary.training_length import announced_steps, check_lengths, remarks
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,11 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     task = build_task(config)
     task.check(data)
     check_shares(config["trainer"], data)
-    check_lengths(config["trainer"], {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()})
-    for remark in remarks(config["trainer"]):
+    sizes = {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()}
+    check_lengths(config["trainer"], sizes)
+    several = isinstance(task, LayerByLayer) and task.layers > 1
+    steps = announced_steps(config["trainer"], sizes["train"], task.epochs_per_layer if several else None)
+    for remark in [*remarks(config["trainer"]), *([steps] if steps and task.optimizer is not None else [])]:
         log.info(remark)
     if last is not None:
         contents = read(last)

@@ -4,6 +4,11 @@ from typing import Any
 
 from scalian_exp.refusal import Refusal
 
+DEFAULT_EPOCHS = 1000
+"""trainer.max_epochs=null, if nothing else ends the training"""
+FEW, ENOUGH = 500, 1000
+"""numbers of steps: with fewer than the first, most networks are far from trained; the second is a fair start"""
+
 
 def check_ends(trainer: dict[str, Any]) -> None:
     """Check that minimum and maximum length agree; Lightning would silently obey only one of them.
@@ -42,6 +47,52 @@ def remarks(trainer: dict[str, Any]) -> list[str]:
     return sentences
 
 
+def batches_per_epoch(trainer: dict[str, Any], batches: int) -> int:
+    """Return how many of the training split's batches are used in an epoch."""
+    for name in ("limit_train_batches", "overfit_batches"):
+        if part := trainer.get(name):
+            batches = min(batches, int(part * batches) if type(part) is float else part)
+    return batches
+
+
+def announced_steps(trainer: dict[str, Any], batches: int, epochs_per_layer: int | None = None) -> str | None:
+    """Return a sentence about the training's number of steps and, if they are few, how to train longer.
+
+    Args:
+        trainer: the resolved trainer config, checked.
+        batches: number of batches of the training split.
+        epochs_per_layer: the model's `epochs_per_layer`, if it trains several layers one after another.
+
+    Returns:
+        None if nothing is trained, or the training has no end.
+    """
+    per_epoch = -(-batches_per_epoch(trainer, batches) // (trainer.get("accumulate_grad_batches") or 1))
+    epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)
+    if epochs is None:
+        epochs = -1 if most > -1 or trainer.get("max_time") else DEFAULT_EPOCHS
+    by_epochs = epochs * per_epoch if epochs > -1 else None
+    ends = [limit for limit in (by_epochs, most if most > -1 else None) if limit is not None]
+    if not ends or not (steps := min(ends)):
+        return None
+    rounds = -(-steps // per_epoch)
+    sentence = f"{counted(steps, 'step')} in all ({counted(rounds, 'epoch')} of {counted(per_epoch, 'step')})"
+    partly = repr(trainer.get("limit_train_batches")) not in ("1.0", "None") or trainer.get("overfit_batches")
+    if steps >= FEW or steps != by_epochs or partly:
+        return sentence
+    enough = -(-ENOUGH // per_epoch)
+    longer = f"trainer.max_epochs={enough}"
+    if epochs_per_layer:
+        times = -(-ENOUGH // steps)
+        enough = times * epochs
+        longer = f"model.epochs_per_layer={times * epochs_per_layer} trainer.max_epochs={enough}"
+    return f"{sentence}, which are few: {longer} would make {enough * per_epoch}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def check_lengths(trainer: dict[str, Any], sizes: dict[str, int]) -> None:
     """Check fractions and intervals against the data.
 
@@ -53,7 +104,6 @@ def check_lengths(trainer: dict[str, Any], sizes: dict[str, int]) -> None:
         Refusal: if a fraction is less than one batch, or an interval longer than an epoch.
     """
     names = {"train": "limit_train_batches", "val": "limit_val_batches", "test": "limit_test_batches"}
-    steps = sizes["train"]
     for split, name in names.items():
         part = trainer.get(name)
         if type(part) is float and int(part * sizes[split]) < 1:
@@ -61,10 +111,7 @@ def check_lengths(trainer: dict[str, Any], sizes: dict[str, int]) -> None:
                 f"trainer.{name}={part} of {sizes[split]} batches is less than one; give a larger fraction, or a whole "
                 "number of batches."
             )
-    for name in ("limit_train_batches", "overfit_batches"):
-        part = trainer.get(name)
-        if part:
-            steps = min(steps, int(part * sizes["train"]) if type(part) is float else part)
+    steps = batches_per_epoch(trainer, sizes["train"])
     if steps < 1:
         raise Refusal(f"trainer.overfit_batches={trainer['overfit_batches']} is less than one batch; give a number.")
     least, most = trainer.get("min_epochs") or 0, trainer.get("max_steps", -1)

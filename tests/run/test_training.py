@@ -201,3 +201,14 @@ def test_a_diverging_training_is_refused_even_if_it_draws_figures(tmp_path: Path
     with pytest.raises(Refusal, match=r"In epoch 1, .* NaN or infinite.* lower learning rate"):
         train(tiny("autoencoder", "model.optimizer.lr=1e30", *everything, "trainer.max_epochs=3"), tmp_path / "run")
     assert any((tmp_path / "run/figures").glob("val_*.png"))
+
+
+def test_the_announced_steps_are_those_that_are_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    overrides = ["trainer.max_epochs=2", "trainer.accumulate_grad_batches=2", "dataset.batch_size=8", "test=false"]
+    metrics = train(tiny("autoencoder", *overrides), tmp_path / "run")
+    (sentence,) = [message for message in caplog.messages if "in all" in message]
+    assert sentence.startswith(f"{metrics['steps']} steps in all (2 epochs of {metrics['steps'] // 2} steps)")
+    caplog.clear()
+    train(tiny("popularity", "test=false"), tmp_path / "untrained")
+    assert not [message for message in caplog.messages if "in all" in message]

@@ -10,7 +10,7 @@ from scalian_exp.commandline.experiment import checked
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.signatures import signature
 from scalian_exp.vocabulary.trainer_checks import VALUES, check_trainer
-from scalian_exp.vocabulary.training_length import check_lengths, remarks
+from scalian_exp.vocabulary.training_length import announced_steps, check_lengths, remarks
 
 PLAIN_TRAINER = {"max_epochs": 3, "accelerator": "cpu", "devices": 1}
 
@@ -148,3 +148,40 @@ def test_several_checkpoints_need_several_names() -> None:
             checked(composed(f"+callbacks.best.save_top_k={count}"))
     checked(composed("+callbacks.best.save_top_k=2", "callbacks.best.filename='best-{epoch}'"))
     checked(composed("+callbacks.best.save_top_k=2", "callbacks.best.enable_version_counter=true"))
+
+
+@pytest.mark.parametrize(
+    ("trainer", "batches", "sentence"),
+    [
+        (
+            {"max_epochs": 10},
+            4,
+            "40 steps in all (10 epochs of 4 steps), which are few: trainer.max_epochs=250 would make 1000",
+        ),
+        (
+            {"max_epochs": 1},
+            1,
+            "1 step in all (1 epoch of 1 step), which are few: trainer.max_epochs=1000 would make 1000",
+        ),
+        ({"max_epochs": 10}, 469, "4690 steps in all (10 epochs of 469 steps)"),
+        ({"max_epochs": 10}, 50, "500 steps in all (10 epochs of 50 steps)"),
+        ({"max_epochs": 9, "accumulate_grad_batches": 4}, 402, "909 steps in all (9 epochs of 101 steps)"),
+        ({"max_epochs": 10, "max_steps": 30}, 20, "30 steps in all (2 epochs of 20 steps)"),
+        ({"max_epochs": -1, "max_steps": 30}, 20, "30 steps in all (2 epochs of 20 steps)"),
+        ({"max_epochs": 1, "limit_train_batches": 20}, 469, "20 steps in all (1 epoch of 20 steps)"),
+        ({"max_epochs": 300, "overfit_batches": 1}, 469, "300 steps in all (300 epochs of 1 step)"),
+        ({"max_epochs": -1}, 20, None),
+        ({"max_epochs": 0}, 20, None),
+        ({"max_epochs": None, "max_time": "00:01:00:00"}, 20, None),
+        ({"max_epochs": None}, 2, "2000 steps in all (1000 epochs of 2 steps)"),
+    ],
+)
+def test_a_training_announces_its_steps(trainer: dict[str, Any], batches: int, sentence: str | None) -> None:
+    given = {"limit_train_batches": 1.0, "overfit_batches": 0.0, "max_steps": -1, **trainer}
+    assert announced_steps(given, batches) == sentence
+
+
+def test_few_steps_of_several_layers_name_the_epochs_of_each() -> None:
+    sentence = announced_steps({"max_epochs": 6}, 10, epochs_per_layer=2)
+    assert sentence is not None
+    assert sentence.endswith("which are few: model.epochs_per_layer=34 trainer.max_epochs=102 would make 1020")
