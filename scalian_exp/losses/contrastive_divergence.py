@@ -30,22 +30,26 @@ class Terms(NamedTuple):
 
 
 class States(NamedTuple):
-    """Visible states of a contrastive step, data and samples, with the total inputs that hidden units get from them."""
+    """Visible states of a contrastive step, data and samples, with what hidden units make of them."""
 
     v: Tensor
     """the data, (B, visible)"""
     x: Tensor
     """hidden units' input from v, (B, hidden)"""
+    up: Tensor
+    """their means, (B, hidden)"""
     negative: Tensor
     """v⁻, (chains, visible)"""
     fantasy: Tensor
     """hidden units' input from v⁻, (chains, hidden)"""
+    down: Tensor
+    """their means, (chains, hidden)"""
 
 
 def free_energy_gap(rbm: RBM, states: States) -> Tensor:
     """Return mean F(v) − mean F(v⁻), a scalar."""
-    v, x, negative, fantasy = states
-    return rbm.free_energy(v, x).mean() - rbm.free_energy(negative, fantasy).mean()
+    data = rbm.free_energy(states.v, states.x, states.up)
+    return data.mean() - rbm.free_energy(states.negative, states.fantasy, states.down).mean()
 
 
 @torch.no_grad()
@@ -54,11 +58,10 @@ def write_gradient(rbm: RBM, states: States, into: Sequence[Tensor]) -> None:
 
     With x the hidden units' input, ∂F/∂x = −(⟨h⟩ − λ) for any kind of units, and so ∂F/∂W = −(⟨h⟩ − λ)ᵀ(v − μ).
     """
-    v, x, negative, fantasy = states
+    v, negative = states.v, states.negative
     weight, visible_bias, hidden_bias = into
     kind = weight.dtype
-    up = rbm.hidden_shifted(rbm.hidden.mean(x)).to(kind)
-    down = rbm.hidden_shifted(rbm.hidden.mean(fantasy)).to(kind)
+    up, down = (rbm.hidden_shifted(mean).to(kind) for mean in (states.up, states.down))
     weight.addmm_(up.t(), rbm.visible_shifted(v).to(kind), beta=0, alpha=-1 / len(v))  # beta=0 drops even NaN
     weight.addmm_(down.t(), rbm.visible_shifted(negative).to(kind), alpha=1 / len(negative))
     visible_bias.copy_(negative.mean(0) - v.mean(0))
@@ -144,7 +147,7 @@ class ContrastiveLoss(nn.Module, ABC):
         negative = self.negative(rbm, x, layer, self.steps(progress))
         fantasy = rbm.hidden_input(negative)
         self.keep(rbm, fantasy, layer)
-        return States(v, x, negative, fantasy)
+        return States(v, x, rbm.hidden.mean(x), negative, fantasy, rbm.hidden.mean(fantasy))
 
     @abstractmethod
     def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
@@ -194,7 +197,7 @@ class PersistentCD(ContrastiveLoss):
         """Advance this process's chains by k steps, and return their visible states."""
         every = self.get_buffer(f"hidden_{layer}")
         chains = ranks.own_rows(every)
-        if not every.any():  # the chains start at data
+        if not every.norm():  # all are 0: the chains start at data
             data = ranks.gather_rows(x)
             data = data[torch.arange(len(every), device=x.device) % len(data)]
             chains.copy_(rbm.hidden.sample(ranks.own_rows(data)))

@@ -6,7 +6,7 @@ are an RBM; below it, every layer generates the next lower one with the weights 
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -77,7 +77,7 @@ class DeepBeliefNetwork(nn.Module):
     def means_above(self, image: Tensor, layer: int) -> Tensor:
         """Return mean states of the visible units of RBM number `layer`; 0 gives the image's own units."""
         states = self.visible(image)
-        for rbm in self.rbms[:layer]:
+        for rbm in islice(self.rbms, layer):
             states = rbm.hidden.mean(rbm.hidden_input(states))
         return states
 

@@ -10,8 +10,7 @@ the two loops.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -73,7 +72,8 @@ class LeanEpochLoop(_TrainingEpochLoop):
             return
         trainer, progress, results = self.trainer, self.batch_progress, self._results
         connector = trainer._logger_connector
-        self.val_loop.restarting = False
+        if self.val_loop.restarting:
+            self.val_loop.restarting = False
         batch, _, _ = next(data_fetcher)
         batch_idx = progress.current.ready
         progress.is_last_batch = data_fetcher.done
@@ -116,41 +116,41 @@ class LeanEpochLoop(_TrainingEpochLoop):
     def gradients(self, batch: Any, batch_idx: int) -> ClosureResult:
         """Compute loss and gradients; an optimizer asks for them at the beginning of its step, LBFGS several times."""
         trainer, task, optimizer = self.trainer, self.trainer.lightning_module, self.optimizer
-        with self.named("training_step"):
-            output = self.compute(batch, batch_idx) if self.takes_index else self.compute(batch)
-            result = ClosureResult.from_training_step_output(output)
+        before = task._current_fx_name
+        name_hook(task, "training_step")
+        output = self.compute(batch, batch_idx) if self.takes_index else self.compute(batch)
+        result = ClosureResult.from_training_step_output(output)
         counts = self.automatic_optimization.optim_progress.optimizer.zero_grad
         counts.increment_ready()
         self.call("on_before_zero_grad", optimizer)
         counts.increment_started()
-        with self.named("optimizer_zero_grad"):
-            task.optimizer_zero_grad(trainer.current_epoch, batch_idx, optimizer)
+        name_hook(task, "optimizer_zero_grad")
+        task.optimizer_zero_grad(trainer.current_epoch, batch_idx, optimizer)
         counts.increment_completed()
         if result.closure_loss is not None:
             self.call("on_before_backward", result.closure_loss)
-            with self.named("backward"):
-                task.backward(result.closure_loss)
+            name_hook(task, "backward")
+            task.backward(result.closure_loss)
             self.call("on_after_backward")
         self.call("on_before_optimizer_step", optimizer)
-        clip = {name: getattr(trainer, name) for name in ("gradient_clip_val", "gradient_clip_algorithm")}
-        with self.named("configure_gradient_clipping"):
-            task.configure_gradient_clipping(optimizer, **clip)
+        name_hook(task, "configure_gradient_clipping")
+        task.configure_gradient_clipping(
+            optimizer,
+            gradient_clip_val=trainer.gradient_clip_val,
+            gradient_clip_algorithm=trainer.gradient_clip_algorithm,
+        )
+        name_hook(task, before)
         return result
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call a hook wherever it is defined."""
         if hooks := self.hooks[name]:
-            with self.named(name):
-                for hook in hooks:
-                    hook(*arguments)
-
-    @contextmanager
-    def named(self, name: str) -> Iterator[None]:
-        """Tell `log`, which judges its arguments by it, in which hook it is called."""
-        task = self.trainer.lightning_module
-        before, task._current_fx_name = task._current_fx_name, name
-        yield
-        task._current_fx_name = before
+            task = self.trainer.lightning_module
+            before = task._current_fx_name
+            name_hook(task, name)
+            for hook in hooks:
+                hook(*arguments)
+            name_hook(task, before)
 
     def on_advance_end(self, data_fetcher: Any) -> None:
         """Validate where that is due, which is never inside an epoch that runs here."""
@@ -186,6 +186,11 @@ class Trainer(pl.Trainer):
         if lean:
             loop = self.fit_loop.epoch_loop
             self.fit_loop.epoch_loop = LeanEpochLoop(self, loop.min_steps, loop.max_steps)
+
+
+def name_hook(task: pl.LightningModule, name: str | None) -> None:
+    """Tell a task's `log`, which judges its arguments by it, in which hook it is called."""
+    vars(task)["_current_fx_name"] = name  # a module's __setattr__ takes ten times as long, a dozen times a step
 
 
 def defined(trainer: Any, name: str) -> list[Callable[..., Any]]:

@@ -140,12 +140,13 @@ class Contrastive(ByHand):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Set momentum and weight decay by the layer's progress, then train."""
-        progress = self.progress(self.global_step)
-        weights, biases = self.trainer.optimizers[0].param_groups
-        if self.momentum is not None:
-            weights["momentum"] = biases["momentum"] = self.momentum(progress)
-        if self.weight_decay is not None:
-            weights["weight_decay"] = self.weight_decay(progress)
+        if self.momentum is not None or self.weight_decay is not None:
+            progress = self.progress(self.global_step)
+            weights, biases = self.trainer.optimizers[0].param_groups
+            if self.momentum is not None:
+                weights["momentum"] = biases["momentum"] = self.momentum(progress)
+            if self.weight_decay is not None:
+                weights["weight_decay"] = self.weight_decay(progress)
         return super().training_step(batch, batch_idx)
 
     def step(self, batch: Batch) -> Step:

@@ -49,10 +49,10 @@ def ends_here(trainer: Any) -> bool:
 def validation_due(trainer: Any) -> bool:
     """Return whether a validation follows this batch inside the epoch, as trainer.val_check_interval wants it."""
     loop, every = trainer.fit_loop.epoch_loop, trainer.val_check_batch
-    if every in (None, float("inf")) or not loop._should_check_val_epoch():
+    if every in (None, float("inf")):
         return False
     number = loop.total_batch_idx if trainer.check_val_every_n_epoch is None else loop.batch_idx
-    return bool((number + 1) % every == 0)
+    return bool((number + 1) % every == 0 and loop._should_check_val_epoch())
 
 
 def accumulating(trainer: Any) -> bool:

@@ -40,6 +40,16 @@ def test_cumulant_is_the_log_of_the_sum_over_states(units: Units, size: int) -> 
     torch.testing.assert_close(units.cumulant(x), total, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("units", "size"), KINDS)
+def test_known_means_give_the_same_cumulant_in_any_range(units: Units, size: int, dtype: torch.dtype) -> None:
+    extremes = torch.tensor([-100.0, -90.0, -20.0, -1.0, 0.0, 1.0, 20.0, 100.0])
+    x = (torch.randn(8, size) + extremes[:, None]).to(dtype)
+    wanted = units.cumulant(x.double())
+    close = {"rtol": 1e-6, "atol": 1e-6} if dtype == torch.float32 else {"rtol": 0.02, "atol": 0.02}
+    torch.testing.assert_close(units.cumulant_given(x, units.mean(x)).double(), wanted, **close)
+
+
 @pytest.mark.parametrize(("units", "size"), KINDS)
 def test_mean_is_the_derivative_of_the_cumulant_and_bias_its_inverse(units: Units, size: int) -> None:
     x = torch.randn(2, size).double().requires_grad_()
