@@ -213,3 +213,8 @@ def is_a(value: Any, kind: type) -> bool:
 def as_yaml(value: Any) -> str:
     """Write a value as in YAML: true and false in lower case."""
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+
+
+def as_given(value: Any) -> str:
+    """Write a value for a message: null as in YAML, everything else as in Python."""
+    return "null" if value is None else repr(value)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary.annotations import expected
+from scalian_exp.vocabulary.annotations import as_given, expected
 from scalian_exp.vocabulary.callback_checks import check_callbacks, named_nodes
 from scalian_exp.vocabulary.facts import FACTS, check_facts
 from scalian_exp.vocabulary.grammar import expand_home
@@ -87,7 +87,7 @@ def check_plain(config: dict[str, Any]) -> None:
     check_graphs(config)
     check_callbacks(named_nodes(config, "callbacks"))
     named_nodes(config, "logger")
-    optimizer = config["model"].get("optimizer") or {}
+    optimizer = config["model"].get("optimizer", {})
     check_numbers(optimizer)
     check_trainer(config["trainer"], optimizer, bool(config.get("init_from")))
 
@@ -163,12 +163,13 @@ def check_root(config: dict[str, Any]) -> None:
         "cuda_graphs": "bool",
         "channels_last": "bool | Literal['auto']",
         "test": "bool",
+        "outputs": "str",
         "init_from": "str | None",
         "repeats": "Sequence[str]",
         "trust": "str | Sequence[str] | None",
     }.items():
         if name in config and (wanted := expected(config[name], ast.Constant(annotation))):
-            raise Refusal(f"{name} must be {wanted}, not {config[name]!r}.")
+            raise Refusal(f"{name} must be {wanted}, not {as_given(config[name])}.")
 
 
 def check_graphs(config: dict[str, Any]) -> None:
@@ -206,7 +207,7 @@ def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: se
                 advice = f"; give it: dataset.{name}=…" if value is None and name in FACTS else ""
                 author = set_by(f"{path}.{name}")
                 source = f", which {author} sets" if author else ""
-                raise Refusal(f"{path}.{name} must be {wanted}, not {value!r}{source}{advice}.")
+                raise Refusal(f"{path}.{name} must be {wanted}, not {as_given(value)}{source}{advice}.")
         elif not takes.open and name not in allowed:
             raise Refusal(
                 f"{path} ({node['_target_']}) takes no argument '{name}'; {nearest(name, [*takes.parameters])}"

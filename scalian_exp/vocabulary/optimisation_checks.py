@@ -65,8 +65,16 @@ def check_line_search(config: DictConfig, model: str) -> None:
         )
 
 
-def check_numbers(optimizer: dict[str, Any]) -> None:
-    """Refuse values that torch's optimizers would refuse only once they are built, when the data has been read."""
+def check_numbers(optimizer: dict[str, Any] | None) -> None:
+    """Refuse values that torch's optimizers would refuse only once they are built, when the data has been read.
+
+    Null is refused too: some tasks take it, and would train nothing.
+    """
+    if optimizer is None:
+        raise Refusal(
+            "model.optimizer=null would train nothing; leave it out for the model's own optimizer, or choose another, "
+            "such as model/optimizer=adam."
+        )
     betas = optimizer.get("betas")
     if isinstance(betas, list) and not all(isinstance(each, int | float) and 0 <= each < 1 for each in betas):
         raise Refusal(f"model.optimizer.betas={betas}: they must be numbers from 0 and below 1.")

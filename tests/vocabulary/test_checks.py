@@ -12,7 +12,7 @@ from tools import composed, fake, fit_together, names, of_each_kind, option, par
 
 from scalian_exp.commandline.experiment import checked
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary.checks import NEEDED, check_arguments, check_parts
+from scalian_exp.vocabulary.checks import NEEDED, check_arguments, check_parts, check_plain
 from scalian_exp.vocabulary.options import options
 from scalian_exp.vocabulary.signatures import signature
 
@@ -144,3 +144,20 @@ def test_arguments_of_base_classes_are_checked_as_the_classs_own() -> None:
             check_arguments({"dataset": {**whole, **wrong}})
     with pytest.raises(Refusal, match=r"needs items, levels; add it: \+dataset.items=…"):
         check_arguments({"dataset": {**node, "users": 3}})
+
+
+@pytest.mark.parametrize("model", of_each_kind())
+def test_nulls_are_refused_before_training_unless_the_annotation_allows_them(model: str) -> None:
+    """A model's values that are null where the model has one are refused, and the message names them and null."""
+    config = checked(composed(f"model={model}"))
+    for key, value in config["model"].items():
+        allowed = {"schedule", "momentum", "weight_decay", "corruption"}  # none of these is a choice, too
+        if isinstance(value, dict) and key not in {"fits", *allowed}:
+            with pytest.raises(Refusal, match=rf"model\.{key}.* null|model\.{key}=null"):
+                check_plain({**config, "model": {**config["model"], key: None}})
+
+
+@pytest.mark.parametrize("key", ["seed", "outputs", "test", "repeats", "compile"])
+def test_nulls_at_the_root_are_refused(key: str) -> None:
+    with pytest.raises(Refusal, match=rf"^{key} must be .*, not null\.$"):
+        check_plain({**checked(composed("model=vae")), key: None})
