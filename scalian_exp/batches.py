@@ -30,3 +30,9 @@ def above_zero(levels: Sequence[float]) -> float:
     It moves the lowest level to 1; it is 0 if all levels are positive anyway.
     """
     return max(0.0, 1.0 - levels[0]) if levels[0] <= 0 else 0.0
+
+
+def first_words(text: str, most: int = 60) -> str:
+    """Shorten a text to one line of at most `most` characters, plus an ellipsis."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[:most] + "…"

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from scalian_exp.actions.action import Action, data_of, own_input, prepared, save_figure
 from scalian_exp.actions.representations import Split, competitors, gather
-from scalian_exp.batches import called
+from scalian_exp.batches import called, first_words
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.commandline.terminal import display
 from scalian_exp.figures.grids import show, to_array
@@ -26,13 +26,18 @@ PRINTED = 2
 """Number of queries whose neighbours are printed."""
 
 
+WIDEST = 16
+"""Number of characters of a file's name above a picture."""
+
+
 class Example(NamedTuple):
-    """A query or a neighbour: its split, index, class and text; the user's input has neither split nor class."""
+    """A query or a neighbour: its split, index, class, text and name; the user's input has neither split nor class."""
 
     split: str = ""
     number: int | None = None
     label: str = ""
     text: str = ""
+    file: str = ""
 
     @property
     def place(self) -> str:
@@ -95,10 +100,11 @@ class Nearest(Action):
             result = without(result, itself)
         neighbours = [described(data, "train", indices, model.task.class_names) for indices in result.indices]
         texts = "texts" in model.config["dataset"]["provides"]
-        files = [write(folder / "nearest.csv", queries, result, neighbours, texts)]
-        if texts:
-            tell(queries[:PRINTED], result, neighbours)
-        else:
+        what = "text" if texts else "file" if data.splits["train"].names else ""
+        files = [write(folder / "nearest.csv", queries, result, neighbours, what)]
+        if what:
+            tell(queries[:PRINTED], result, neighbours, what)
+        if not texts:
             images = prepared(model, data, data.splits["train"][torch.from_numpy(result.indices.ravel())])["image"]
             files.append(save_figure(picture(x, images, queries, result, neighbours), folder / "nearest.png"))
         if all(query is None for query in (self.image, self.text, self.index)) and examples.labels is not None:
@@ -109,7 +115,7 @@ class Nearest(Action):
         """Return the queries as inputs of the network, and their descriptions."""
         own = own_input(model, self.image, self.text, data)
         if own is not None:
-            return own, [Example(text=self.text or "")]
+            return own, [Example(text=self.text or "", file=self.image or "")]
         size = len(data.splits[self.split])
         if self.index is not None and self.index >= size:
             raise Refusal(f"index={self.index}: the {self.split} split has {size} examples, counted from 0.")
@@ -163,40 +169,45 @@ def described(data: Any, split: str, indices: np.ndarray, names: Sequence[str] |
             number,
             "" if labels is None else called(names, int(labels[number])),
             "" if texts is None else texts[number],
+            "" if texts is not None or part.names is None else part.names[number],
         )
         for number in indices.tolist()
     ]
 
 
-def write(file: Path, queries: list[Example], result: Neighbours, neighbours: list[list[Example]], texts: bool) -> Path:
-    """Write a CSV file with a line for each neighbour of each query, and return its path."""
+def write(file: Path, queries: list[Example], result: Neighbours, neighbours: list[list[Example]], what: str) -> Path:
+    """Write a CSV file with a line for each neighbour of each query, and return its path.
+
+    Args:
+        file: its path.
+        queries: the queries.
+        result: indices and distances.
+        neighbours: the neighbours of each query.
+        what: which of an example's attributes, text or file, is written too; empty for neither.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         columns = ["query", "split", "index", "query_label", "rank", "training_example", "distance", "label"]
-        writer.writerow([*columns, "query_text", "text"] if texts else columns)
+        writer.writerow([*columns, f"query_{what}", what] if what else columns)
         for number, (query, distances, near) in enumerate(zip(queries, result.distances, neighbours, strict=True)):
             for rank, (distance, example) in enumerate(zip(distances, near, strict=True), start=1):
                 of_query = [number, query.split, query.number, query.label]
                 row = [*of_query, rank, example.number, f"{distance:.6g}", example.label]
-                writer.writerow([*row, shortened(query.text), shortened(example.text)] if texts else row)
+                names = [first_words(each.text, 200) or each.file for each in (query, example)]
+                writer.writerow([*row, *names] if what else row)
     return file
 
 
-def tell(queries: list[Example], result: Neighbours, neighbours: list[list[Example]]) -> None:
-    """Print a table of the texts nearest to each query."""
+def tell(queries: list[Example], result: Neighbours, neighbours: list[list[Example]], what: str) -> None:
+    """Print a table of the texts or files nearest to each query."""
     for query, distances, near in zip(queries, result.distances, neighbours, strict=False):
-        title = f"nearest to {query.name}: {shortened(query.text, 100)!r}"
-        table = Table("distance", "label", "text", title=title, title_justify="left")
+        name = repr(first_words(query.text, 100)) if what == "text" else query.file
+        display(f"nearest to {query.name}: {name}")  # a table's title would be broken at its width
+        table = Table("distance", "label", what)
         for distance, example in zip(distances, near, strict=True):
-            table.add_row(f"{distance:.3g}", example.label, shortened(example.text))
+            table.add_row(f"{distance:.3g}", example.label, first_words(example.text, 200) or example.file)
         display(table)
-
-
-def shortened(text: str, most: int = 200) -> str:
-    """Shorten a text to one line of at most `most` characters, plus an ellipsis."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[:most] + "…"
 
 
 def picture(
@@ -211,10 +222,25 @@ def picture(
     figure = Figure(figsize=(1.2 * (count + 1), 1.7 * len(queries)), layout="constrained")
     grid = figure.subplots(len(queries), count + 1, squeeze=False)
     for row, query in enumerate(queries):
-        show(grid[row, 0], to_array(inputs[row]), f"{query.place}\n{query.label}".strip())
+        show(
+            grid[row, 0], to_array(inputs[row]), "\n".join(filter(None, (query.place, query.label, short(query.file))))
+        )
         for column, example in enumerate(neighbours[row]):
-            title = f"{result.distances[row, column]:.3g}\n{example.label}".strip()
+            title = "\n".join(
+                filter(None, (f"{result.distances[row, column]:.3g}", example.label, short(example.file)))
+            )
             show(grid[row, column + 1], to_array(images[row * count + column]), title)
         for axes in grid[row]:
             axes.title.set_fontsize("x-small")
     return figure
+
+
+def short(file: str) -> str:
+    """Return the end of a file's name that fits above a picture."""
+    name = file.rpartition("/")[2]
+    return name if len(name) <= WIDEST else f"…{name[-WIDEST:]}"
+
+
+def lines(*parts: str) -> str:
+    """Join the parts that aren't empty, one on each line."""
+    return "\n".join(filter(None, parts))

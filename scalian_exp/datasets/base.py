@@ -35,6 +35,8 @@ class Batched(Dataset[Examples], ABC):
     """Class index of each example (N,), where each has one."""
     texts: Sequence[str] | None = None
     """The texts themselves, if examples are texts."""
+    names: Sequence[str] | None = None
+    """What people call each example, such as its file; None if it has nothing but its index."""
 
     @abstractmethod
     def __getitem__(self, indices: Tensor) -> Examples: ...

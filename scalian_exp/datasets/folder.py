@@ -23,7 +23,7 @@ from scalian_exp.datasets.folder_splits import (
     tell,
 )
 from scalian_exp.datasets.identity import CLASSES, EXAMPLES, refuse_shared
-from scalian_exp.datasets.image_files import WHITE, Fit, Picture, read_image
+from scalian_exp.datasets.image_files import WHITE, Fit, Picture, names_below, read_image
 from scalian_exp.datasets.images import Images
 from scalian_exp.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -151,6 +151,8 @@ class ImageFolder(Images, DecodesOnce):
         self.identity = {EXAMPLES: {name: identity_of(part.pictures, places[name]) for name, part in splits.items()}}
         if self.num_classes is not None:  # otherwise no output of the network depends on the classes
             self.identity[CLASSES] = self.class_names
+        for part in splits.values():
+            part.names = names_below(self.root, part.pictures)
         self.splits = {**splits}
         self.tell(skipped)
         options = (self.root.resolve(), self.shape, self.fit, tuple(self.background))

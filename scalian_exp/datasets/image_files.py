@@ -6,6 +6,7 @@ stack or animation at a time.
 
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,18 @@ class Picture(NamedTuple):
 
     path: Path
     frame: int = 0
+
+
+def names_below(root: Path, pictures: Sequence[Picture]) -> list[str]:
+    """Name pictures by their paths below a folder; pages of a file with several end in `#0`, `#1` and so on."""
+    pages = Counter(picture.path for picture in pictures)
+    numbers: Counter[Path] = Counter()
+    names = []
+    for path, _ in pictures:
+        page = f"#{numbers[path]}" if pages[path] > 1 else ""
+        numbers[path] += 1
+        names.append(path.relative_to(root).as_posix() + page)
+    return names
 
 
 @contextmanager

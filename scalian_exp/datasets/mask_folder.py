@@ -18,7 +18,7 @@ from scalian_exp.datasets.folder_splits import (
     tell,
 )
 from scalian_exp.datasets.identity import EXAMPLES, refuse_shared
-from scalian_exp.datasets.image_files import WHITE
+from scalian_exp.datasets.image_files import WHITE, names_below
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_files import MaskFiles
 from scalian_exp.datasets.mask_readings import Checked, legend_of, refuse_disagreement
@@ -102,6 +102,8 @@ class MaskFolder(Masks, DecodesOnce):
         self.check_masks(masks)
         places = {name: folders.get(name, folders["train"])[0] for name in splits}
         images = {name: [image for image, _ in files.pictures] for name, files in splits.items()}
+        for name, files in splits.items():
+            files.names = names_below(self.root, images[name])
         self.identity = {EXAMPLES: {name: identity_of(images[name], places[name]) for name in splits}}
         legend = legend_of(mask for part in masks.values() for mask in part)
         tell(self.root, "images with masks", splits, skipped, f"; classes by palette: {legend}" if legend else "")

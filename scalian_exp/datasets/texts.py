@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scalian_exp.batches import first_words
 from scalian_exp.commandline.shell import word
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
 from scalian_exp.datasets.identity import EXAMPLES, hash_of, identity
@@ -34,6 +35,7 @@ class SparseTexts(Batched):
 
     def __init__(self, matrix: Any, labels: Tensor, texts: list[str]):
         self.matrix, self.labels, self.texts = matrix, labels, texts
+        self.names = [first_words(text) for text in texts]
 
     def __getitem__(self, indices: Tensor) -> Examples:
         rows = self.matrix[indices.numpy()].toarray()

@@ -223,18 +223,18 @@ class MultVAE(Ranker):
         outwards = [latent_dim, *reversed(hidden)]
         self.decoder = nn.Sequential(mlp(outwards, nn.Tanh), nn.Linear(outwards[-1], columns))
 
-    def encode(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
         """Return μ and log σ² of q(z|x), each (B, latent_dim), for rows of ratings (B, columns)."""
         mean, log_variance = self.posterior(self.encoder(self.dropout(F.normalize(self.likes(ratings))))).chunk(2, 1)
         return mean, log_variance
 
     def codes(self, ratings: Tensor) -> Tensor:
         """Encode rows of ratings (B, columns) to posterior means (B, latent_dim)."""
-        return self.encode(ratings)[0]
+        return self.moments(ratings)[0]
 
     def bound(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, columns) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)), (B,), in nats."""
-        mean, log_variance = self.encode(ratings)
+        mean, log_variance = self.moments(ratings)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         return self.decoder(z), 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
 

@@ -241,7 +241,7 @@ def test_multvae_sees_only_likes_and_ranks_by_a_softmax() -> None:
     other = torch.tensor([[4.0, 0.0, 2.0, 5.0, 0.0, 1.0]])
     assert torch.equal(network(row), network(other))
     assert float(network(row).exp().sum()) == pytest.approx(1)
-    mean, log_variance = network.encode(row)
+    mean, log_variance = network.moments(row)
     normal = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance))
     exact = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).sum(1)
     torch.testing.assert_close(network.bound(row)[1], exact)
