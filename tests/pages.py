@@ -31,6 +31,7 @@ class Opened:
     def show(self, language: str, theme: str = "light") -> None:
         """Open the page anew."""
         self.driver.get(f"{self.file.as_uri()}?lang={language}&theme={theme}")
+        assert self.js("return typeof page") == "object", self.driver.get_log("browser")
         failed = self.driver.execute_async_script(
             """
             const done = arguments[0];

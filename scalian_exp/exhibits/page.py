@@ -61,7 +61,7 @@ def page(run: Run) -> Page:
         facts=run.facts,
         command=run.command,
         chapters=chapters,
-        blocks=[(name, as_json({"index": b.pack.index, **b.about}), b.pack.text()) for name, b in store.blocks.items()],
+        blocks=[(name, as_json({"index": b.pack.index, **b.about}), b.pack.text()) for name, b in store.filled()],
         style=Markup("".join(file.read_text(encoding="utf-8") for file in styles if file.exists())),
         script=Markup("".join([*scripts, module(FRAME / "page.js")]).replace("</script", "<\\/script")),
         words=as_json(texts.spoken()),

@@ -184,22 +184,53 @@ class Program:
         """Take a part of a register."""
         return self.add(sliced(part.whole, part.dim, part.start, kept=part.kept), part.shape)
 
-    def add_to(self, pack: Pack) -> dict[str, Any]:
-        """Add constants, probes and torch's outputs to a pack, and return the rest of what the engine needs."""
+    def add_to(self, pack: Pack, shared: "Shared") -> dict[str, Any]:
+        """Add constants, probes and torch's outputs to a pack, and return the rest of what the engine needs.
+
+        Weights of the network go to `shared`, because several programs may use them.
+        """
+        own = {id(tensor) for tensor in self.network.state_dict(keep_vars=True).values()}
+        names = {}
         for number, constant in enumerate(self.constants):
-            if constant.dim() > 1:
-                pack.weights(f"c{number}", constant)
+            if id(constant) in own:
+                names[f"c{number}"] = shared.name_of(constant)
             else:
-                pack.add(f"c{number}", constant, "f4")
+                add_constant(pack, f"c{number}", constant)
         for number, value in enumerate(self.inputs):
             pack.add(f"probe{number}", value, "f4")
         for number, value in enumerate(self.truth):
             pack.add(f"truth{number}", value, "f4")
-        return {
-            "operations": self.operations,
-            "inputs": len(self.inputs),
-            "outputs": [self.operand(value) for value in self.outputs],
-        }
+        operations = [
+            {**operation, "in": [names.get(operand, operand) for operand in operation["in"]]}
+            for operation in self.operations
+        ]
+        outputs = [self.operand(value) for value in self.outputs]
+        return {"operations": operations, "inputs": len(self.inputs), "outputs": outputs}
+
+
+class Shared:
+    """Weights that several programs of a page use, each stored once."""
+
+    def __init__(self) -> None:
+        self.pack = Pack()
+        self.tensors: list[Tensor] = []
+
+    def name_of(self, tensor: Tensor) -> str:
+        """Return the name of a tensor, which is added if it is new."""
+        known = next((number for number, other in enumerate(self.tensors) if other is tensor), None)
+        if known is not None:
+            return f"n{known}"
+        self.tensors.append(tensor)
+        add_constant(self.pack, name := f"n{len(self.tensors) - 1}", tensor)
+        return name
+
+
+def add_constant(pack: Pack, name: str, constant: Tensor) -> None:
+    """Add a constant to a pack: matrices quantised, vectors as they are."""
+    if constant.dim() > 1:
+        pack.weights(name, constant)
+    else:
+        pack.add(name, constant, "f4")
 
 
 def flat(values: Any) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from scalian_exp.exhibits.pack import Pack
-from scalian_exp.exhibits.program import Program
+from scalian_exp.exhibits.program import Program, Shared
 
 
 class Block(NamedTuple):
@@ -23,6 +23,7 @@ class Store:
 
     def __init__(self) -> None:
         self.blocks: dict[str, Block] = {}
+        self.shared = Shared()
         self.used: dict[str, list[str]] = {}
         self.user = ""
 
@@ -60,4 +61,9 @@ class Store:
         Raises:
             Refusal: if the engine doesn't know one of the function's operations.
         """
-        return self.block(name, lambda pack: {"program": Program(network, function, *inputs).add_to(pack)})
+        return self.block(name, lambda pack: {"program": Program(network, function, *inputs).add_to(pack, self.shared)})
+
+    def filled(self) -> Iterator[tuple[str, Block]]:
+        """Yield all blocks by name, the last of them the weights that programs share."""
+        yield from self.blocks.items()
+        yield "network", Block(self.shared.pack, {})

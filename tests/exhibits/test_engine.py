@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from scalian_exp.exhibits.operations import ROWS
 from scalian_exp.exhibits.pack import Pack, quantised
 from scalian_exp.exhibits.page import FRAME, as_json, module
-from scalian_exp.exhibits.program import Program
+from scalian_exp.exhibits.program import Program, Shared
 from scalian_exp.refusal import Refusal
 
 IMAGE, VECTOR = (1, 4, 7, 6), (1, 24)
@@ -109,21 +109,25 @@ FUNCTIONS: dict[str, tuple[tuple[int, ...], Callable[[Layers, Tensor], Any]]] = 
 @needs_browser
 def test_the_browser_computes_what_torch_does(tmp_path: Path, driver: Any) -> None:
     torch.manual_seed(0)
-    net, blocks = Layers().eval(), []
+    net, shared, blocks = Layers().eval(), Shared(), []
     with torch.no_grad():
         for name, (shape, function) in FUNCTIONS.items():
             pack = Pack()
-            about = Program(net, function, torch.randn(shape)).add_to(pack)
+            about = Program(net, function, torch.randn(shape)).add_to(pack, shared)
             blocks.append([name, about, pack.index, pack.text()])
     file = tmp_path / "engine.html"
+    network = as_json([shared.pack.text(), shared.pack.index])
     scripts = module(FRAME / "arrays.js") + module(FRAME / "engine.js")
-    file.write_text(f"<script>{scripts}\nconst blocks = {as_json(blocks)};</script>", encoding="utf-8")
+    file.write_text(
+        f"<script>{scripts}\nconst blocks = {as_json(blocks)}, network = {network};</script>", encoding="utf-8"
+    )
     driver.get(file.as_uri())
     deviations = driver.execute_async_script(
         """
         const done = arguments[0], each = async ([name, about, index, text]) => {
           try {
-            return [name, new Program(about, await unpack(text, index)).check()];
+            const arrays = { ...(await unpack(...network)), ...(await unpack(text, index)) };
+            return [name, new Program(about, arrays).check()];
           } catch (error) {
             return [name, error.stack];
           }

@@ -34,7 +34,7 @@ const block = (name) => (opening[name] ??= (async () => {
   const { index, program, ...about } = read(`block-${name}-about`);
   const arrays = await unpack(document.getElementById(`block-${name}`).textContent, index);
   if (!program) return { arrays, ...about };
-  const made = new Program(program, arrays);
+  const made = new Program(program, { ...(await block("network")).arrays, ...arrays });
   setTimeout(() => { deviations[name] = made.check(); tellChecks(); }, 50);
   return { arrays, program: made, ...about };
 })());

@@ -1,0 +1,1 @@
+"""Exhibit: the probabilities that a classifier gives to what is drawn."""

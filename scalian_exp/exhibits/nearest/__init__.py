@@ -1,0 +1,1 @@
+"""Exhibit: the nearest learned examples, by code and by pixels."""

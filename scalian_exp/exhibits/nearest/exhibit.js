@@ -1,0 +1,49 @@
+import { input } from "../frame/input.js";
+import { Pixels, eachFrame, element, exhibit, number, onChange } from "../frame/kit.js";
+
+exhibit("nearest", (place, { blocks, facts, say }) => {
+  const part = (name) => place.querySelector(`[data-part=${name}]`);
+  const images = blocks[facts.images], encode = blocks[facts.encode].program, learned = blocks[facts.learned];
+  const [channels, height, width] = images.shape, size = channels * height * width, { codes, labels } = learned.arrays;
+  const pixels = Float32Array.from(learned.arrays.images, (value) => value / 255);
+  let x = null, found = {};
+
+  /** The nearest rows of a matrix by Euclidean distance: [[number, distance], …] */
+  function nearest(rows, length, query) {
+    const distances = Float64Array.from({ length: learned.count }, (_, n) => {
+      let sum = 0;
+      for (let i = 0, at = n * length; i < length; i++, at++) sum += (rows[at] - query[i]) ** 2;
+      return sum;
+    });
+    const order = Array.from(distances.keys()).sort((a, b) => distances[a] - distances[b]).slice(0, facts.neighbours);
+    return order.map((n) => [n, Math.sqrt(distances[n])]);
+  }
+  const strips = ["code", "pixels"].map((name) => ({ name, pictures: Array.from({ length: Math.min(facts.neighbours, learned.count) }, () => {
+    const figure = element("figure", {}, part(name)), canvas = element("canvas", { class: "dots", role: "img" }, figure);
+    return { figure, canvas, picture: new Pixels(canvas, width, height), caption: element("figcaption", {}, figure) };
+  }) }));
+  const nameOf = (n) => (labels[n] < 0 ? "" : images.names[labels[n]]);
+
+  function show() {
+    for (const { name, pictures } of strips) {
+      const votes = {};
+      for (const [n] of found[name]) votes[nameOf(n)] = (votes[nameOf(n)] ?? 0) + 1;
+      const [common, count] = Object.entries(votes).sort((a, b) => b[1] - a[1])[0];
+      found[name].forEach(([n, distance], at) => {
+        const { figure, canvas, picture, caption } = pictures[at], class_ = nameOf(n);
+        picture.show(pixels, images, n * size);
+        canvas.setAttribute("aria-label", say("neighbour", { rank: at + 1, name: class_ }));
+        caption.replaceChildren(element("b", { text: class_ }), say("distance", { distance: number(distance, 2) }));
+        figure.classList.toggle("common", class_ !== "" && class_ === common);
+      });
+      part(`${name}-classes`).textContent = common ? say("common", { count, of: found[name].length, name: common }) : "";
+    }
+  }
+  const search = eachFrame(() => {
+    found = { code: nearest(codes, facts.size, encode.run(x)[0]), pixels: nearest(pixels, size, x) };
+    show();
+  });
+  input(part("input"), images, (values) => { x = values; search(); });
+  onChange(() => { if (found.code) show(); });
+  return { get found() { return found; }, get input() { return x; } };
+});

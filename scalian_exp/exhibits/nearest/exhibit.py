@@ -1,0 +1,62 @@
+"""The learned examples nearest to an image, by code and by pixels."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalian_exp.exhibits.pack import Pack
+from scalian_exp.exhibits.run import Run, add_images
+from scalian_exp.exhibits.store import Store
+from scalian_exp.tasks.capabilities import Encodes
+from scalian_exp.tasks.offers import offers
+
+ORDER = 30
+MOST, MOST_BYTES = 3000, 2_000_000
+"""training examples on the page, and bytes of their pixels"""
+QUERIES, NEIGHBOURS = 1000, 10
+
+
+def offered(run: Run) -> bool:
+    """Return whether the network encodes images."""
+    return run.of_images and offers(run.network, Encodes)
+
+
+def take(run: Run, store: Store) -> dict[str, Any]:
+    """Put the encoder and some learned examples with their codes into the store; measure the precision among these."""
+    images = run.images(store)
+    channels, height, width = run.shape
+    train = run.batch("train", run.spread("train", min(MOST, MOST_BYTES // (channels * height * width))))
+    test = run.batch("test", run.spread("test", QUERIES))
+    learned, asked = (run.network.encode(batch["image"]).flatten(1) for batch in (train, test))
+
+    def fill(pack: Pack) -> dict[str, Any]:
+        add_images(pack, train)
+        pack.add("codes", learned, "f4")
+        return {"count": len(learned)}
+
+    precision = None
+    if run.classes and "label" in train:
+        found = {
+            "code": precision_at(learned, asked, train["label"], test["label"]),
+            "pixels": precision_at(train["image"].flatten(1), test["image"].flatten(1), train["label"], test["label"]),
+        }
+        precision = {**found, "chance": float((torch.bincount(train["label"]) / len(learned)).square().sum())}
+    x = test["image"][:1]
+    return {
+        "images": images,
+        "encode": store.program("encode", run.network, lambda network, image: network.encode(image), x),
+        "learned": store.block("learned", fill),
+        "count": len(learned),
+        "trained": len(run.data.splits["train"]),
+        "queries": len(asked),
+        "size": learned.shape[1],
+        "neighbours": NEIGHBOURS,
+        "precision": precision,
+    }
+
+
+def precision_at(learned: Tensor, asked: Tensor, labels: Tensor, wanted: Tensor) -> float:
+    """Return the share of each query's nearest examples that are of its class, by Euclidean distance."""
+    nearest = torch.cdist(asked.float(), learned.float()).topk(min(NEIGHBOURS, len(learned)), largest=False).indices
+    return float((labels[nearest] == wanted.unsqueeze(1)).float().mean())

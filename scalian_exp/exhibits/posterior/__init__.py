@@ -1,0 +1,1 @@
+"""Exhibit: the posterior of a variational autoencoder, and its two errors."""

@@ -1,0 +1,1 @@
+"""Exhibit: new images from random codes, and what lies between two codes."""
