@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def compose(*overrides: str) -> dict[str, Any]:
-    """Compose the resolved config that `scalian-train <overrides>` would train, as plain data.
+    """Compose the config of an experiment from overrides, checked and resolved to plain data.
 
     Args:
         overrides: as on the command line, such as "model=vae" or "loss.beta=4".

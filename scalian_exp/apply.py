@@ -1,7 +1,7 @@
-"""Apply an action to a trained run: `scalian-apply run=outputs/vae_mnist/<time> action=sample`.
+"""Apply an action to a trained run: `scalian-apply run=RUN action=sample`.
 
 `scalian-apply` alone lists the last runs, `scalian-apply --help` the actions. `run=latest` is the newest run below
-outputs/, and `run=<folder of runs>` the newest in that folder. Results go to <run folder>/<action>/<time>; the run
+outputs/, and `run=FOLDER` with a folder of runs the newest in it. Results go to a new folder, RUN/ACTION/TIME; the run
 itself is never changed.
 """
 

@@ -194,12 +194,12 @@ def compute_as_trained(network: nn.Module, contents: dict[str, Any]) -> None:
 
     They take the values of `implied_by` in the checkpoint or, if an earlier version wrote it, the value fixed then.
     """
-    kept = contents["scalian_exp"].get("implied")
+    stored = contents["scalian_exp"].get("implied")
     stated = set(keys_of(contents["scalian_exp"]["config"]["model"]))
     for path, module in network.named_modules():
         for name, then in module.implied.items() if isinstance(module, Implies) else ():
             if name not in stated:
-                value = kept.get(f"{path}.{name}") if isinstance(kept, dict) else None
+                value = stored.get(f"{path}.{name}") if isinstance(stored, dict) else None
                 setattr(module, name, value if type(value) is type(then) else then)
 
 

@@ -183,7 +183,7 @@ def job_number(folder: Path) -> int:
 
 
 def make_new(folder: Path) -> Path:
-    """Create and return a folder that doesn't exist yet: this one, else `<folder>_2` and so on."""
+    """Create and return a folder that doesn't exist yet: this one, or else the first free of NAME_2, NAME_3, …"""
     for number in count(1):
         path = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         with suppress(FileExistsError):

@@ -1,6 +1,6 @@
-"""Compare runs: `scalian-report <sweep or runs…>` writes one HTML page about them.
+"""Compare runs: `scalian-report SWEEP`, or several run folders, writes one HTML page about them.
 
-`scalian-report likelihoods <runs…>` prints how probable each model finds the test images.
+`scalian-report likelihoods RUN RUN` prints how probable each model finds the test images.
 """
 
 import scalian_exp.commandline.starting  # noqa: F401 (first: Ctrl-C ends quietly during the other imports)

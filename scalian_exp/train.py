@@ -48,14 +48,14 @@ def job(config: DictConfig) -> float | None:
 
 
 def go_on_with_run() -> None:
-    """Resume the run that `resume=<folder>` names."""
+    """Resume the run that `resume=RUN` names."""
     config, folder = resumed(sys.argv[1:])
     locks.check_free(locks.real(folder).parent)  # it may be one of a sweep's jobs
     processes.launch(config, folder)
 
 
 def go_on_with_sweep() -> None:
-    """Resume the sweep that `sweep.resume=<folder>` names."""
+    """Resume the sweep that `sweep.resume=SWEEP` names."""
     sys.argv[1:] = resumed_sweep(sys.argv[1:])
     run_jobs()
 

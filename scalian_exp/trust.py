@@ -153,7 +153,7 @@ def check_origin(
 
 
 def arguments_to_resume(config: dict[str, Any], folder: Path) -> list[str]:
-    """Return the arguments that `resume=<folder>` needs beside it, to allow what a file may not decide by itself."""
+    """Return the arguments that `resume=RUN` needs beside it, to allow what a file may not decide by itself."""
     advice = {objection.advice: None for objection in objections(config, (), BUILT, folder) if objection.advice}
     trusted = [argument.partition("=")[2] for argument in advice if argument.startswith("trust=")]
     others = [argument for argument in advice if not argument.startswith("trust=")]

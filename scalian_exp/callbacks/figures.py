@@ -14,13 +14,13 @@ from scalian_exp.folders import FIGURES
 from scalian_exp.ranges import PositiveInt
 
 FIRST = 5
-"""the first epoch that is drawn, where no distance is set"""
+"""the first epoch with figures, if `every_n_epochs` isn't set"""
 
 
 class Figures(pl.Callback):
-    """Draw the task's figures as PNG files in <run folder>/figures, and as images in TensorBoard.
+    """Draw the task's figures as PNG files in the run folder's figures/, and as images in TensorBoard.
 
-    They show examples spread over the whole split, because some test sets are sorted by class.
+    They show examples spread over the split, because some test sets are sorted by class.
 
     Args:
         folder: the run folder.

@@ -14,4 +14,4 @@ class ContinuesEpochs(Protocol):
     """Takes up an epoch from the middle, where Lightning calls none of the hooks of a training epoch's start."""
 
     def on_epoch_resumed(self, trainer: Any, task: Any) -> None:
-        """Do what is to be done in place of `on_train_epoch_start`."""
+        """Continue an epoch that was interrupted; called in place of `on_train_epoch_start`."""

@@ -36,7 +36,7 @@ class Features(nn.Module):
 
 
 class SampleQuality(pl.Callback):
-    """Compare samples with the whole test split in the feature space of a classifier, during the test.
+    """Compare samples with the test split in the feature space of a classifier, during the test.
 
     `frechet_distance` is the distance of two Gaussians fitted to the features (Heusel et al. 2017, but with features of
     the judge instead of Inception: comparable only under the same judge). `classes_covered` is the number of classes to

@@ -22,7 +22,7 @@ from scalian_exp.vocabulary.options import CONFIGS, close_to, options
 
 
 def composed(*overrides: str) -> DictConfig:
-    """Compose the config of `scalian-train <overrides>`, in a program that isn't started by Hydra.
+    """Compose a training's config from overrides, in a program that isn't started by Hydra.
 
     Raises:
         Refusal: if it can't be composed.

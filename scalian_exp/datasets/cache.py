@@ -20,14 +20,14 @@ from scalian_exp.files import replacing
 KNOWN = 1 << 32
 """Flag of an example that is kept, beside its CRC-32."""
 DECODING = 1
-"""Version of what this package makes of a file; to be raised when the same file and options give other values."""
+"""Version of the decoding; to be raised when the same file and options give other values."""
 Shape = tuple[int, ...]
 
 
 class Cache:
-    """Room for uint8 examples, each of which is put there once it has been decoded.
+    """Cache of uint8 examples, each stored once it has been decoded.
 
-    Processes that are forked from this one share it, so that what one of them decodes the others needn't. So do all
+    Processes that are forked from this one share it, so each example is decoded by only one of them. So do all
     processes that open the same file; each checks an example's CRC-32 when it first reads it, because a file may have
     been damaged, or cut off by a crash of the machine.
 
@@ -70,7 +70,7 @@ class Cache:
         return not self.verified[index]
 
     def put(self, index: int, example: Examples) -> None:
-        """Keep a decoded example; its flag is set last, so that nobody takes half of it for the whole."""
+        """Keep a decoded example; its flag is set last, so that no process reads a half-written one."""
         for name, values in example.items():
             self.examples[name][index] = values
         self.flags[index] = self.checksum(index)
@@ -105,10 +105,10 @@ def mapped(file: Path, size: int) -> mmap.mmap:
 
 
 def file_for(what: Sequence[object], files: Sequence[tuple[Path, int]]) -> Path:
-    """Return the file that keeps what these files hold, and remove that of an earlier state of them.
+    """Return the cache file for these files, and delete the one for an earlier state of them.
 
     Args:
-        what: all that decides how files are decoded, and which belong to a split; the folder and split.
+        what: everything that determines how files are decoded, and which belong to a split; the folder and split.
         files: the files, and which of their pages.
     """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scalian_exp"

@@ -1,4 +1,4 @@
-"""Data that is decoded once: what a batch asks for is kept, and later epochs find it there."""
+"""Data that is decoded once, and then cached for later epochs."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ from scalian_exp.datasets.cache import Cache, Shape, bytes_of, file_for
 from scalian_exp.memory import amount, total
 
 MOST_PROCESSES = 16
-"""Most processes that decode at once."""
+"""Maximum number of processes that decode at once."""
 Kept = Literal["memory", "disk"]
 
 
@@ -33,7 +33,7 @@ class Decoded(Batched):
     @property
     @abstractmethod
     def sources(self) -> list[tuple[Path, int]]:
-        """All files, with the numbers of their pages: what decides about the examples besides options."""
+        """All files with their page numbers, which together with the options determine the examples."""
 
     @abstractmethod
     def decode(self, index: int) -> Examples:
@@ -83,7 +83,7 @@ class DecodesOnce(Data):
             where: in memory, or in a file below $XDG_CACHE_HOME or ~/.cache, which later runs use too.
             most_gb: size of all caches in the memory of this machine, whose processes have one each, in gigabytes; 0
                 keeps nothing there.
-            what: all that decides how files are decoded, and which belong to a split.
+            what: everything that determines how files are decoded, and which belong to a split.
 
         Raises:
             OSError: if the file can't be written.

@@ -82,7 +82,7 @@ class Files(Decoded):
 
 
 class ImageFolder(Images, DecodesOnce):
-    """Your own images: root/<class>/*.png, images directly in root, or either layout in root/train, val and test.
+    """Your own images: in class folders, directly in root, or in either layout in root/train, val and test.
 
     A split without a folder takes part of the training files, chosen by their names. Each page of a stack or animation
     is an image, and all pages of a file are in the same split.

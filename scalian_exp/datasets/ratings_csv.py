@@ -16,7 +16,7 @@ from scalian_exp.refusal import Refusal
 
 
 class RatingsCSV(Ratings):
-    """Your own ratings: <root>/ratings.csv with the columns user, item, rating and optionally title.
+    """Your own ratings: root/ratings.csv with the columns user, item, rating and optionally title.
 
     The file is UTF-8 and has a header; columns are in any order, others are ignored, and commas, semicolons or tabs
     separate them. If a user rates an item again, the last rating counts. The test split is drawn at random.

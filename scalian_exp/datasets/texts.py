@@ -152,7 +152,7 @@ class TextsOnDisk(Texts, ABC):
 
 
 class TextCSV(TextsOnDisk):
-    """Your own texts: <root>/train.csv and <root>/test.csv with the columns label and text.
+    """Your own texts: root/train.csv and root/test.csv with the columns label and text.
 
     Commas, semicolons or tabs separate the columns.
     """
@@ -197,7 +197,7 @@ def read_csv(file: Path) -> Documents:
 
 
 class Newsgroups(TextsOnDisk):
-    """20 newsgroups with the published split by date: <root>/20news-bydate.tar.gz, downloaded if it is missing.
+    """20 newsgroups with the published split by date: root/20news-bydate.tar.gz, downloaded if it is missing.
 
     Args:
         remove: what to remove from the messages: headers, footers, quotes.

@@ -35,7 +35,7 @@ class Means:
         return dict(zip(self.names, (sums[:-1] / sums[-1]).unbind(), strict=True))
 
     def reset(self) -> None:
-        """Forget all values."""
+        """Discard all values."""
         self.totals, self.count = None, 0
 
     def state_dict(self) -> dict[str, Any]:

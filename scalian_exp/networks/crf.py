@@ -96,6 +96,6 @@ class DenseCRF(nn.Module):
             values = marginals.T.contiguous()
             support = appearance(values).mul_(self.appearance_weight)
             support.add_(smoothness(values), alpha=self.smoothness_weight)
-            # Potts model: to pay for the other classes' support is, up to a constant, to earn one's own.
+            # Potts model: paying for other classes' support is, up to a constant, gaining from the own class's.
             marginals = (unary + support.T).softmax(0)
         return marginals

@@ -1,4 +1,4 @@
-"""Start a network from the matching part of another run's."""
+"""Initialise a network with the matching weights of another run."""
 
 import logging
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ log = logging.getLogger(__name__)
 
 
 def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[str] = ()) -> list[str]:
-    """Copy all weights of a run that have the same name and shape here; the others keep their random start.
+    """Copy all weights of a run that have the same name and shape here; the others keep their random values.
 
-    A run whose network starts others (StartsOthers) gives its weights under this network's names, too.
+    If the run's network can initialise others (StartsOthers), its weights are also matched under this network's names.
 
     Args:
-        network: what is initialised.
-        data: what the network is to be trained on, set up already; as far as it keeps in checkpoints what its inputs
-            stand for, they must stand for the same in the run.
+        network: the network to initialise.
+        data: the data to train on, already set up; if it stores in checkpoints what its inputs mean, they must mean the
+            same in the other run.
         run: the other run's folder, or a checkpoint of it.
-        trust: packages of others that the run may name.
+        trust: third-party packages that the run may name.
 
     Returns:
         The names of the parameters and buffers that were copied.
@@ -52,14 +52,14 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
     fits = {name: ours[name].shape == values.shape for name, values in theirs.items() if name in ours}
     torn = {name.rpartition(".")[0] for name, fitting in fits.items() if not fitting}  # no bias without its weight
     matching = {name: theirs[name] for name in fits if name.rpartition(".")[0] not in torn}
-    if not any(values.dim() > 1 for values in matching.values()):  # biases and counters alone are no start
+    if not any(values.dim() > 1 for values in matching.values()):  # biases and counters alone are not enough
         other = contents["scalian_exp"]["config"]["model"]["network"]["_target_"].rpartition(".")[2]
         raise Refusal(
             f"init_from={run}: nothing of its {other} has the name and shape of anything in {type(network).__name__}"
             f"{difference(theirs, ours)}"
         )
-    kept, own = data_state_in(contents), data.state_dict()
-    if unlike := [name for name in kept.keys() & own.keys() - {CLASSES, EXAMPLES} if kept[name] != own[name]]:
+    before, now = data_state_in(contents), data.state_dict()
+    if unlike := [name for name in before.keys() & now.keys() - {CLASSES, EXAMPLES} if before[name] != now[name]]:
         raise Refusal(
             f"init_from={run}: it learned from inputs of another {unlike[0]}, so its weights would mean something "
             "else here; start from a run on the same data, or without init_from."
@@ -73,18 +73,18 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
 
 
 def check_classes_of(run: str, data: Any) -> None:
-    """Compare the classes that a run learned with those on which its weights are to be tested as they are.
+    """Check that the data's classes are those that a run learned, so that its weights can be tested as they are.
 
     Raises:
-        Refusal: if they are others.
+        Refusal: if they differ.
     """
-    kept = data_state_in(read(checkpoint_file(Path(run))))
-    if CLASSES in kept:
-        data.load_state_dict({CLASSES: kept[CLASSES]})
+    stored = data_state_in(read(checkpoint_file(Path(run))))
+    if CLASSES in stored:
+        data.load_state_dict({CLASSES: stored[CLASSES]})
 
 
 def difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
-    """Why nothing matches: the end of a sentence."""
+    """Explain why nothing matches, as the end of a sentence."""
     for name, values in theirs.items():
         if name in ours and values.dim() > 1:
             there, here = ("×".join(map(str, tensor.shape)) for tensor in (values, ours[name]))

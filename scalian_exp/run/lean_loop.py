@@ -1,7 +1,7 @@
 """Lightning's loop over the batches of an epoch, without what one process with one optimizer doesn't use.
 
 In every step Lightning calls six hooks of every callback, names each for a profiler, walks through the batch to move
-it, and gathers what was logged: a millisecond or two. Here the hooks that somebody has defined are looked up once an
+it, and gathers what was logged: a millisecond or two. Here the hooks that are defined are looked up once an
 epoch, and logs are gathered only in the steps that log. What a step computes, the order of its parts, the progress that
 checkpoints hold and the arguments of hooks are Lightning's. Any training of another kind runs in Lightning's own loop.
 

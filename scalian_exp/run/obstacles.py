@@ -1,4 +1,4 @@
-"""Which trainings are so simple that the lean loop can run them."""
+"""Decide which trainings are simple enough for the lean loop."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 
 def obstacle(trainer: Any, fetcher: Any) -> str:
-    """Return why Lightning's own loop must run the next epoch; an empty string if nothing speaks for it."""
+    """Return why Lightning's own loop must run the next epoch; an empty string if the lean loop can."""
     task, precision = trainer.lightning_module, trainer.precision_plugin
     mixed = type(precision) is MixedPrecision and precision.scaler is None
     modules = [(task, pl.LightningModule), (trainer.datamodule, pl.LightningDataModule)]
@@ -35,5 +35,5 @@ def obstacle(trainer: Any, fetcher: Any) -> str:
 
 
 def overrides(thing: Any, name: str, base: type) -> bool:
-    """Return whether an object has a hook of its own, unlike its base class."""
+    """Return whether an object overrides a hook of its base class."""
     return hasattr(thing, name) and getattr(getattr(thing, name), "__func__", None) is not getattr(base, name, None)

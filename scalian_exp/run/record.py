@@ -177,13 +177,13 @@ def announce_interruption(trainer: Any, task: Any, folder: Path, config: dict[st
         config: the resolved config.
         batches: number of batches of the current epoch that are saved too.
     """
-    if kept := folders.checkpoint(folder, "last", "start"):
+    if saved := folders.checkpoint(folder, "last", "start"):
         wanted = f" of {trainer.max_epochs}" if trainer.max_epochs >= 0 else ""
         done = min(trainer.current_epoch, trainer.max_epochs) if wanted else trainer.current_epoch
         if batches:
             complete = f"{done}{wanted} epochs and {batches} of {trainer.num_training_batches} batches of the next are"
         else:
-            last = kept.stem == "last" and done
+            last = saved.stem == "last" and done
             complete = f"{done}{wanted} epochs are complete and" if last else "no epoch is complete yet; the start is"
         print(f"\nInterrupted; {complete} kept in {shown(folder)}/checkpoints.", flush=True)
     else:

@@ -27,7 +27,7 @@ DATASET_ROOT = "dataset.root"
 
 
 def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
-    """Return the config and the folder of the run that `resume=<folder>` and further overrides resume.
+    """Return the config and the folder of the run that `resume=RUN` and further overrides resume.
 
     Raises:
         Refusal: if there is no such run, it names code that isn't trusted, or an override would turn it into another

@@ -31,7 +31,7 @@ SHOWN = 5
 def resumed_sweep(arguments: list[str]) -> list[str]:
     """Return the command line that resumes a sweep: that of its start, in the same folder.
 
-    `sweep.resume=<folder>` is enough. The overrides of the sweep may be repeated, and Hydra's own overrides, such as
+    `sweep.resume=SWEEP` is enough. The overrides of the sweep may be repeated, and Hydra's own overrides, such as
     its launcher, may change, as may dataset.root.
 
     Raises:
@@ -63,11 +63,11 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
             f"without {KEY}=…, or resume this one with no other overrides: {command_to_resume(folder, KEY)}"
         )
     changed = {key_of(override) for override in new}
-    kept = [override for override in hydras if key_of(override) not in {*changed, *OF_THE_START}]
-    check_overrides(folder, [] if own else task, kept, trust)
+    unchanged = [override for override in hydras if key_of(override) not in {*changed, *OF_THE_START}]
+    check_overrides(folder, [] if own else task, unchanged, trust)
     place = f"hydra.sweep.dir={literal(str(folder))}"
     data = [f"{MOVED}={literal(text_of(override))}" for override in moved[-1:]]
-    return ["--multirun", *task, *trust, *kept, *new, *data, place, "hydra.callbacks.jobs.resume=true"]
+    return ["--multirun", *task, *trust, *unchanged, *new, *data, place, "hydra.callbacks.jobs.resume=true"]
 
 
 def sweeps(argument: str) -> bool:
@@ -105,9 +105,9 @@ def command_to_go_on(folder: Path) -> str:
     if not (folder / MULTIRUN).is_file():
         return command_to_resume(folder, KEY)
     task, hydras = started_with(folder)
-    kept = [override for override in hydras if key_of(override) not in OF_THE_START]
+    hydras_own = [override for override in hydras if key_of(override) not in OF_THE_START]
     data = [f"{DATASET_ROOT}={literal(text_of(override))}" for override in hydras if key_of(override) == MOVED]
-    return command_to_resume(folder, KEY, [*to_be_repeated(folder, task, kept), *data])
+    return command_to_resume(folder, KEY, [*to_be_repeated(folder, task, hydras_own), *data])
 
 
 def key_of(override: str) -> str:
@@ -197,18 +197,18 @@ def with_unsaid(before: Any, now: Any) -> Any:
     from scalian_exp.build import signature_of
     from scalian_exp.checkpoint import Implies
 
-    unsaid: dict[str, Any] = {}
+    added: dict[str, Any] = {}
     if (new := now.keys() - before.keys()) and before.get("_target_") == now.get("_target_"):
         target = class_of(now)
         takes = signature_of(target).parameters if target else {}
-        meant = {name: takes[name].default for name in new & takes.keys()}
-        meant |= target.implied if isinstance(target, Implies) else {}
-        unsaid = {
+        values = {name: takes[name].default for name in new & takes.keys()}
+        values |= target.implied if isinstance(target, Implies) else {}
+        added = {
             name: now[name] if equal(value, now[name]) else value
-            for name, value in meant.items()
+            for name, value in values.items()
             if name in new and value is not inspect.Parameter.empty
         }
-    return unsaid | {key: with_unsaid(value, now.get(key)) for key, value in before.items()}
+    return added | {key: with_unsaid(value, now.get(key)) for key, value in before.items()}
 
 
 def equal(default: Any, value: Any) -> bool:

@@ -30,7 +30,7 @@ class Search(Sweeper):
 
     Trial n is job n, and its value is what the job returns: its best monitored validation value, never a test metric.
     What a trial tries depends only on the finished trials and its number, so an interrupted search ends with the same
-    result. A failed trial stays open until `sweep.resume=<folder>` runs it again.
+    result. A failed trial stays open until `sweep.resume=SWEEP` runs it again.
 
     Args:
         sampler: `_target_` of an Optuna sampler, with its arguments.

@@ -18,8 +18,8 @@ from scalian_exp.tasks.protocols import AdversarialNetwork
 class Adversarial(Task):
     """Trains a generator against a discriminator, each by its own loss of the discriminator's logits.
 
-    Every batch is a step of each, so trainer.max_steps counts two a batch. The two losses tell no quality, so the best
-    checkpoint is the last; callbacks=sample_quality measures it at the test.
+    Every batch is a step of each, so trainer.max_steps counts two a batch. Neither loss measures quality, so the
+    last checkpoint counts as the best; callbacks=sample_quality measures quality at the test.
 
     Logs `d_loss`, `g_loss`, and what the discriminator believes: `d_real` = D(x), `d_fake` = D(G(z)), in [0, 1].
     """

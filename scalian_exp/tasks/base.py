@@ -1,4 +1,4 @@
-"""The base of all training procedures: a task says what a step computes, this file does the rest."""
+"""Base class of all training procedures: a task defines what a step computes, and this class does the rest."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -37,14 +37,15 @@ class Step(NamedTuple):
 class Task(Optimised):
     """A network, its loss and its optimizer.
 
-    A subclass annotates `network` and `loss` by the protocols of what it asks of them, see protocols.py.
+    A subclass annotates `network` and `loss` with the protocols that they must satisfy; see protocols.py.
 
     Args:
-        network: what is trained.
+        network: the network to train.
         loss: the loss module; each task documents its call.
-        optimizer: the parameters → an optimizer; None if nothing is trained by gradient: what `start_from` makes of the
-            training data is all then, and a pass over them only evaluates.
-        schedule: progress of the training, 0 to 1 → factor of the learning rate, asked before every step.
+        optimizer: function of the parameters that returns an optimizer; None if nothing is trained by gradient: then
+            `start_from` does all the learning, and a pass over the training data only evaluates.
+        schedule: function from the progress of the training, 0 to 1, to a factor of the learning rate; called before
+            every step.
     """
 
     monitor: ClassVar[str]
@@ -56,13 +57,13 @@ class Task(Optimised):
     class_names: Sequence[str] | None = None
     """names of the data set's classes, for figures"""
     figure_examples: ClassVar[int] = 1000
-    """how many examples the figures can make use of"""
+    """maximum number of examples that the figures can use"""
     draws_by_rows: ClassVar[bool] = False
-    """all chance in training comes from distributed/noise.py, which wants the same seed in all processes"""
+    """whether all random numbers in training come from distributed/noise.py, which needs the same seed in all processes"""
     takes_turns: ClassVar[bool] = False
-    """a step trains one part of the network, by gradients of that part alone"""
+    """whether each step trains one part of the network, by the gradients of that part alone"""
     initialised = False
-    """the network's weights come from another run: they are not to be overwritten"""
+    """whether the network's weights come from another run and must not be overwritten"""
 
     def __init__(
         self,
@@ -107,15 +108,15 @@ class Task(Optimised):
         """Refuse examples, of a data module set up already, that are too small for the network.
 
         Raises:
-            Refusal: if so; the network may be on the meta device still.
+            Refusal: if they are; the network may still be on the meta device.
         """
 
     def check(self, data: Any) -> None:
         """Refuse data, set up already, that this network can't be trained on.
 
         Raises:
-            Refusal: if so, as when the network knows another number of classes; or if figures would lack the names of
-                some.
+            Refusal: if they can't be used, for example because the network has another number of classes, or if some
+                classes have no name.
         """
         self.name_classes(data)
         known = self.network.num_classes if offers(self.network, HasClasses) else None
@@ -138,7 +139,7 @@ class Task(Optimised):
         return self.network(x)
 
     def on_fit_start(self) -> None:
-        """Start a network that can from the mean of the training data, unless it is resumed or has weights already."""
+        """Initialise a network that supports it from the training data's mean, unless it has weights already."""
         if self.trainer.ckpt_path is None and not self.initialised and offers(self.network, StartsFromData):
             self.network.start_from(mean_of_inputs(self))
 
@@ -154,7 +155,7 @@ class Task(Optimised):
         every = self.trainer.log_every_n_steps
         if every and (self.global_step + 1) % every == 0:
             self.log("step/loss", ranks.mean(loss.detach()), prog_bar=True, batch_size=batch_size(batch))
-        return loss if self.optimizer is not None else None  # for Lightning: nothing to go back through
+        return loss if self.optimizer is not None else None  # None: nothing for Lightning to backpropagate
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation's means."""
@@ -190,7 +191,7 @@ class Task(Optimised):
         """
         values = {
             name: ranks.from_first(value) for name, value in (means.compute() | dict(totals)).items()
-        }  # draws differ
+        }  # random draws differ between processes
         means.reset()
         if split == "train" and (broken := not_finite({name: values[name] for name in self.losses if name in values})):
             raise diverged(f"train/{broken[0]}", self.trainer)

@@ -22,16 +22,16 @@ log = logging.getLogger(__name__)
 
 
 class Boltzmann(LayerByLayer, Decoding):
-    """A stack of RBMs, `network.rbms`, that take turns; one RBM is a stack of one.
+    """A stack of RBMs, `network.rbms`, trained one after another; one RBM is a stack of one.
 
-    Logs of the RBM whose turn it is, in nats per example:
+    Logs of the RBM that is being trained, in nats per example:
     - log p(v) = −F(v) − log Z: `log_likelihood_exact` of at most 20 binary hidden units, else `log_likelihood_ais`,
       with `ais_effective_runs` and `ais_reliable`, 1 or 0.
     - `free_energy_gap`: mean F of validation examples less that of training examples; it grows with overfitting.
 
     The test adds `log_partition`, estimates also by reverse runs that start at training examples, and gives the
-    likelihood's interval, `log_likelihood_ais_low` and `_high`. For a stack whose last layer has had its turn, the
-    likelihood is a lower bound, `log_likelihood_bound_ais`, for the whole stack.
+    likelihood's interval, `log_likelihood_ais_low` and `_high`. Once the last layer of a stack has been trained, the
+    likelihood is a lower bound for the entire stack, `log_likelihood_bound_ais`.
     """
 
     network: BoltzmannNetwork
@@ -41,15 +41,15 @@ class Boltzmann(LayerByLayer, Decoding):
     val_likelihood: AnnealedImportanceSampling
     """estimates log Z for every validation, without reverse runs"""
     draw_pixels: bool
-    """grey pixels are probabilities of states that are drawn too"""
+    """whether grey pixels are probabilities, from which states are drawn"""
 
     @abstractmethod
     def states(self, batch: Batch) -> Tensor:
-        """Return the visible states (B, D) from which the present RBM learns."""
+        """Return the visible states (B, D) from which the current RBM learns."""
 
     @property
     def rbm(self) -> RBM:
-        """The RBM whose turn it is."""
+        """The RBM that is being trained."""
         rbm: RBM = self.network.rbms[self.turn]
         return rbm
 
@@ -71,14 +71,14 @@ class Boltzmann(LayerByLayer, Decoding):
         return self.rbm.free_energy(torch.cat(states)).mean()
 
     def training_states(self, count: int) -> Tensor:
-        """Return states of the present RBM's visible units for training examples spread over the data, (count, D)."""
+        """Return states of the current RBM's visible units for training examples spread over the data, (count, D)."""
         data = self.trainer.datamodule.splits["train"]
         parts = (torch.arange(count) * len(data) // count).split(100)
         return torch.cat([self.states(self.trainer.strategy.batch_to_device(data[part])) for part in parts])
 
     @property
     def finished(self) -> bool:
-        """Whether the last layer has had its turn."""
+        """Whether training has reached the last layer."""
         return self.turn == self.layers - 1
 
     @property

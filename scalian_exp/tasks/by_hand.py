@@ -11,10 +11,10 @@ from scalian_exp.tasks.boltzmann import Boltzmann
 
 
 class ByHand(Boltzmann):
-    """A Boltzmann machine whose steps write their gradients themselves, wherever nothing else has a part in them.
+    """A Boltzmann machine whose steps compute their gradients without autograd, where nothing else contributes to them.
 
-    Optimizers, clipping and hooks find them where they look for them. Autograd computes the gradients of several
-    processes, accumulated ones, and those of penalties, losses and tasks of your own.
+    They are stored as the parameters' `grad`, as autograd's are. Autograd is used with several processes, accumulated
+    gradients, penalties, and custom losses or tasks.
     """
 
     by_hand = False
@@ -24,12 +24,12 @@ class ByHand(Boltzmann):
         """Decide who computes the epoch's gradients."""
         super().on_train_epoch_start()
         alone = self.trainer.world_size == 1 and self.trainer.accumulate_grad_batches == 1
-        # a subclass of your own may add to the loss, or scale it
+        # a custom subclass may add to the loss, or scale it
         ours = type(self).__module__.startswith("scalian_exp.")
         free = all(each.requires_grad and not each._backward_hooks for each in self.rbm.parameters_in_order)
         self.by_hand = alone and ours and free and closed_form(self.loss) is not None and not torch.is_anomaly_enabled()
         if self.by_hand:
-            self.trainer.optimizers[0].zero_grad()  # of the layer that had its turn before
+            self.trainer.optimizers[0].zero_grad()  # those of the layer trained before
 
     @torch.no_grad()
     def step_by_hand(self, v: Tensor, progress: float) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class StartsFromData(Protocol):
-    """Starts where the training data are on average, so that the first epochs needn't learn it."""
+    """Starts from the mean of the training data, so that the first epochs needn't learn it."""
 
     def start_from(self, mean: Tensor) -> None:
         """Start from the mean of the network's inputs over the training data, as images (C, H, W)."""
@@ -28,7 +28,7 @@ class Pretrained(Protocol):
 
     @property
     def pretrained(self) -> bool:
-        """Whether it is to start from them."""
+        """Whether to start from the published weights."""
 
     def load_pretrained(self) -> None:
         """Load the weights; raise a ValueError, whose message says what to do, if they can't be had."""
@@ -57,29 +57,29 @@ class Encodes(Protocol):
 
 
 class HasClasses(Protocol):
-    """Tells classes apart; the data must have as many."""
+    """Distinguishes a number of classes, which must be that of the data."""
 
     @property
     def num_classes(self) -> int:
-        """How many classes it tells apart."""
+        """The number of classes that it distinguishes."""
 
 
 class Classifies(HasClasses, Protocol):
-    """Names classes, though `forward` gives something else: for action classify."""
+    """Classifies images, although `forward` returns something else: for action classify."""
 
     def classify(self, image: Tensor) -> Tensor:
         """Return logits of the classes, (B, num_classes)."""
 
 
 class DrawsInSteps(Protocol):
-    """Draws images in several steps, each with a latent vector of its own; KL and codes are ordered by steps."""
+    """Draws images in several steps, each with its own latent vector; KL and codes are ordered by steps."""
 
     @property
     def steps(self) -> int:
-        """How many steps there are."""
+        """The number of steps."""
 
     def drawing(self, codes: Tensor) -> Any:
-        """Return how images come about: `canvases`, logits (T, B, C, H, W), and boxes `read` and `write`, (T, B, 4).
+        """Return how images are drawn: `canvases`, logits (T, B, C, H, W), and boxes `read` and `write`, (T, B, 4).
 
         A box is left, top, right, bottom in pixels; `read` and `write` are None where a step sees everything.
         """
@@ -118,7 +118,7 @@ class SamplesByPixel(Protocol):
 
     @property
     def rows_drawn(self) -> int:
-        """How many times `pixel_by_pixel` yields an image."""
+        """The number of images that `pixel_by_pixel` yields."""
 
     def pixel_by_pixel(self, x: Tensor, known: Tensor, temperature: float = 1.0) -> Iterator[Tensor]:
         """Yield images (B, C, H, W) as their unknown pixels are drawn; `known` is bool (B, 1, H, W)."""
@@ -147,7 +147,7 @@ class TrainedByLayers(Protocol):
 
     @property
     def layers_untrained(self) -> int:
-        """How many layers haven't seen any data yet."""
+        """The number of layers that haven't been trained yet."""
 
 
 class CodesOfLayers(Protocol):
@@ -179,11 +179,11 @@ class HasFeatures(Protocol):
 
 
 class Conditional(Protocol):
-    """Predicts ratings knowing which pairs are rated at all, if `conditional`."""
+    """Predicts ratings from which pairs are rated at all, too, if `conditional`."""
 
     @property
     def conditional(self) -> bool:
-        """Whether it is to know."""
+        """Whether to use that knowledge."""
 
     def forward(self, ratings: Tensor, known: Tensor | None = None) -> Tensor:
         """Map ratings (B, columns) to predictions; `known`, bool (B, columns), marks the pairs rated in any split."""

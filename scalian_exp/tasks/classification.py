@@ -51,11 +51,11 @@ class Classification(Task):
         return Recogniser(self.network)
 
     def on_validation_epoch_start(self) -> None:
-        """Empty the confusion matrix."""
+        """Reset the confusion matrix."""
         self.confusion.reset()
 
     def on_test_epoch_start(self) -> None:
-        """Empty the confusion matrix."""
+        """Reset the confusion matrix."""
         self.confusion.reset()
 
     def figures(self, batch: Batch) -> dict[str, Figure]:

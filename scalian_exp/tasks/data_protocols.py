@@ -1,8 +1,8 @@
-"""Protocols of data: what each data module offers, and what each word of `provides` in its config promises.
+"""Protocols of data: what each data module offers, and what each entry of `provides` in its config promises.
 
-A data set's config lists what it `provides`; models and losses list what they need of it in `fits.needs`. The words are
-compared before anything is read. `datasets.base.Data` and its subclasses offer all this; a module of one's own derives
-from one of them.
+A data set's config lists what it `provides`; models and losses list what they need of it in `fits.needs`. The two
+are compared before anything is read. `datasets.base.Data` and its subclasses offer all this; a custom data module
+derives from one of them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +17,11 @@ from scalian_exp.tasks.offers import described, lacking
 
 
 class DataModule(Protocol):
-    """A LightningDataModule that is asked for whole batches: dicts of tensors whose first dimension is the batch."""
+    """A LightningDataModule that yields complete batches: dicts of tensors whose first dimension is the batch."""
 
     @property
     def batch_size(self) -> int:
-        """Examples a step, of all processes together."""
+        """Number of examples per step, over all processes together."""
 
     @property
     def splits(self) -> Mapping[str, Any]:
@@ -29,11 +29,11 @@ class DataModule(Protocol):
 
     @property
     def classes_found(self) -> int:
-        """How many classes the labels of all splits have; 0 without labels."""
+        """Number of classes in the labels of all splits; 0 without labels."""
 
     @property
     def class_names(self) -> Sequence[str] | None:
-        """Names of the classes that the files tell, once `setup` has run; None if they tell none."""
+        """Names of the classes as the files give them, once `setup` has run; None if they give none."""
 
     def prepare_data(self) -> None:
         """Download what is missing; called in one process."""
@@ -106,11 +106,11 @@ class Ratings(Protocol):
 
     @property
     def users(self) -> int:
-        """How many users there are, at least."""
+        """The number of users, or more."""
 
     @property
     def items(self) -> int:
-        """How many items there are, at least."""
+        """The number of items, or more."""
 
     @property
     def titles(self) -> Sequence[str]:
@@ -136,15 +136,15 @@ PROVIDES: Mapping[str, type] = MappingProxyType(
         "ratings": Ratings,
     }
 )
-"""words of `provides` → what they promise"""
+"""entry of `provides` → what it promises"""
 
 
 def check_data(data: Any, provides: Sequence[str]) -> None:
-    """Refuse a data module that lacks what the frame asks for, or what its config says that it provides.
+    """Refuse a data module that lacks what the framework needs, or what its config says that it provides.
 
     Args:
         data: the data module, not set up yet.
-        provides: words of its config.
+        provides: the entries of `provides` in its config.
 
     Raises:
         Refusal: if something is missing; it says what each missing member is.
@@ -167,11 +167,11 @@ def check_classes(data: Any, known: int | None, names: Sequence[str] | None) -> 
 
     Args:
         data: the data module.
-        known: how many classes the network tells apart; None for a network of no classes.
-        names: what they are called in figures.
+        known: number of classes that the network distinguishes; None for a network without classes.
+        names: the classes' names in figures.
 
     Raises:
-        Refusal: if the data have another number of classes, or some class has no name of its own.
+        Refusal: if the data has another number of classes, a class has no name, or two have the same.
     """
     count, called = data.classes_found, type(data).__name__
     if known is not None and count != known:

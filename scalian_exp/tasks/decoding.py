@@ -1,4 +1,4 @@
-"""The base of tasks whose network encodes images and decodes codes."""
+"""Base class of tasks whose network encodes images and decodes codes."""
 
 import torch
 from torch import Tensor, nn

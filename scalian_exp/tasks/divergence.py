@@ -1,4 +1,4 @@
-"""Divergence: weights or results that became NaN or infinite, and what the run keeps then."""
+"""Diverged trainings: detect NaN and infinite values, and tell the user which checkpoints remain."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,15 +14,15 @@ JUDGED = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that hold a NaN or an infinity: one pass over the values, no copy of them.
+    """Return the names of the tensors that contain NaN or infinite values, in one pass over them and without a copy.
 
-    Types for which torch has no such kernel, as 8-bit floats and complex numbers, are passed over.
+    Types for which torch has no such kernel, such as 8-bit floats and complex numbers, are skipped.
     """
     stored = {name: stored_values(tensor.detach()) for name, tensor in tensors.items()}
     names = [name for name, values in stored.items() if values.dtype in JUDGED and values.numel()]
     if not names:
         return []
-    # A NaN is both the least and the largest value; isfinite() of all values would take eight times as long.
+    # If there is a NaN, aminmax returns it as both extremes; isfinite() of all values would take eight times as long.
     finite = [torch.stack(torch.aminmax(stored[name])).isfinite().all() for name in names]
     return [name for name, is_finite in zip(names, torch.stack(finite).tolist(), strict=True) if not is_finite]
 
@@ -35,11 +35,11 @@ def stored_values(tensor: Tensor) -> Tensor:
 
 
 def diverged(what: str, trainer: Any) -> Refusal:
-    """Return the refusal that ends a diverged run: what is NaN or infinite, what is kept, what helps."""
+    """Return the refusal that ends a diverged run: what became NaN or infinite, which checkpoints remain, what helps."""
     folder = Path(trainer.default_root_dir)
     last = LAST if (folder / LAST).exists() else START
-    kept = {BEST: "the best", last: "the last good one"}
-    files = [f"{folder / name} ({meaning})" for name, meaning in kept.items() if (folder / name).exists()]
+    meanings = {BEST: "the best", last: "the last good one"}
+    files = [f"{folder / name} ({meaning})" for name, meaning in meanings.items() if (folder / name).exists()]
     clip = ", or clip its gradients (trainer.gradient_clip_val=1, which resume=… takes too)"
     return Refusal(
         f"In epoch {trainer.current_epoch + 1}, step {trainer.global_step}, {what} became NaN or infinite: the "

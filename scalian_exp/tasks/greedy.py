@@ -1,4 +1,4 @@
-"""Train a stack one layer after the other: each learns from what the layers below make of the data."""
+"""Train a stack one layer after another, each on the outputs of the layers below."""
 
 import logging
 from abc import abstractmethod
@@ -22,42 +22,42 @@ log = logging.getLogger(__name__)
 class LayerByLayer(Task):
     """Trains the layers of a stack in turn, each for `epochs_per_layer` epochs.
 
-    What is left of trainer.max_epochs goes to the last layer. With several layers, `train/layer` is logged: whose turn
-    it is, counted from 1.
+    The rest of trainer.max_epochs goes to the last layer. With several layers, `train/layer` is logged: the number of
+    the layer that is being trained, counted from 1.
 
-    Outputs of the layers below are computed once for all training data, when a layer's turn comes. A task that trains
-    so calls `stack` when it is made.
+    Outputs of the layers below are computed once for all training data, when a layer's training begins. Subclasses call
+    `stack` in their constructor.
     """
 
     takes_turns = True
     layers: int
-    """how many there are"""
+    """number of layers"""
     epochs_per_layer: int
     layer: Tensor
-    """whose turn it is, counted from 0; a checkpoint's test is about its own"""
+    """the layer that is being trained, counted from 0; a checkpoint is tested with the one stored in it"""
     present: int | None = None
     """`layer` as a Python integer during an epoch: reading the tensor in each step would synchronise with the GPU"""
     gathered: Tensor | None = None
-    """the present layer's inputs for all training examples, in the data's order"""
+    """the current layer's inputs for all training examples, in the data's order"""
     gathered_for = 0
-    """the layer that they are for; the first one's are the data themselves"""
+    """the layer that they belong to; those of the first layer are the data themselves"""
 
     def stack(self, layers: int, epochs_per_layer: int) -> None:
-        """Say how many layers there are, and how long each is trained; called once, by the constructor."""
+        """Set the number of layers and of epochs for each; called once, by the constructor."""
         self.layers, self.epochs_per_layer = layers, epochs_per_layer
         self.register_buffer("layer", torch.tensor(0))
 
     @property
     def turn(self) -> int:
-        """The layer whose turn it is, counted from 0."""
+        """The layer that is being trained, counted from 0."""
         return int(self.layer) if self.present is None else self.present
 
     @abstractmethod
     def below(self, batch: Batch, layer: int) -> Tensor:
-        """Return what a layer learns from, (B, D): the data, encoded by the layers below."""
+        """Return a layer's inputs, (B, D): the data, encoded by the layers below."""
 
     def layer_input(self, batch: Batch) -> Tensor:
-        """Return what the present layer learns from, (B, D); of training batches it has been computed already."""
+        """Return the current layer's inputs, (B, D); those of training batches have been computed already."""
         if self.gathered is not None and self.training:
             return self.gathered.index_select(0, batch["index"])
         with torch.no_grad():
@@ -81,7 +81,7 @@ class LayerByLayer(Task):
             )
 
     def on_train_epoch_start(self) -> None:
-        """Find out whose turn it is, and compute its inputs when the turn begins."""
+        """Determine the current layer, and compute its inputs when its training begins."""
         super().on_train_epoch_start()
         layer = min(self.current_epoch // self.epochs_per_layer, self.layers - 1)
         self.layer.fill_(layer)
@@ -99,15 +99,15 @@ class LayerByLayer(Task):
         """Compute a layer's inputs for all training data, (N, D)."""
         batches = self.trainer.datamodule.loader("train")
         with torch.random.fork_rng():
-            torch.manual_seed(layer)  # pixels that are drawn are the same ones in a resumed run
+            torch.manual_seed(layer)  # so that a resumed run draws the same pixels
             return torch.cat([self.below(self.trainer.strategy.batch_to_device(batch), layer) for batch in batches])
 
     def on_fit_end(self) -> None:
-        """Free the layer's inputs; what comes next may be another checkpoint, of another layer's turn."""
+        """Free the layer's inputs; the test may load a checkpoint of another layer."""
         self.gathered, self.gathered_for, self.present = None, 0, None
 
     def progress(self, step: int) -> float:
-        """Return the progress of the present layer's training: schedules start anew with each layer."""
+        """Return the progress of the current layer's training: schedules restart with each layer."""
         if self.trainer.max_epochs == -1:  # one layer, see on_fit_start
             return super().progress(step)
         _ = self.trainer.estimated_stepping_batches  # makes the loader, whose length is the next number
@@ -124,7 +124,7 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
     Vincent et al. 2010, section 3.4. The loss is applied to codes, which must lie in [0, 1] as pixels do.
 
     The best checkpoint is that of most `layers_trained`: the finished layers, plus the share of its input's variance
-    that the present one explains, so that a later layer always counts more.
+    that the current one explains, so that a later layer always counts more.
     """
 
     monitor = "val/layers_trained"
@@ -156,11 +156,11 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
         return codes
 
     def step(self, batch: Batch) -> Step:
-        """Compute the present layer's loss; outside training also how much of the stack is trained."""
+        """Compute the current layer's loss; outside training also how much of the stack is trained."""
         layer = self.turn
         clean = self.layer_input(batch)
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
-        # gradients reach the present layer alone; optimizers skip parameters without one
+        # gradients reach only the current layer; optimizers skip parameters without one
         logits = self.network.layer_decoders[layer](self.network.layer_encoders[layer](corrupted))
         loss = self.loss(logits, clean)
         if self.training:
@@ -170,6 +170,6 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
         return Step(loss, {"layers_trained": layer + explained.clamp(0, 0.999)})
 
     def test_logs(self, batch: Batch, outputs: Any) -> dict[str, Tensor]:
-        """Return the errors of the whole stack: `step` runs one layer alone."""
+        """Return the errors of the entire stack: `step` runs one layer alone."""
         logits = self.network(batch["image"])
         return {**self.errors(logits, batch["image"]), **super().test_logs(batch, logits)}

@@ -1,6 +1,6 @@
-"""Protocols of losses: how each task calls its own, and what a loss may offer besides.
+"""Protocols of losses: how each task calls its loss, and what a loss may offer besides.
 
-Losses are torch modules, called as `loss(…)`; a task names the protocol of its own by annotating `loss`. Logits come
+Losses are torch modules, called as `loss(…)`; a task names its protocol by annotating `loss`. Logits come
 from the network, in any precision; what is returned is in nats where it is a likelihood.
 """
 
@@ -14,7 +14,7 @@ from scalian_exp.networks.rbm import RBM
 
 
 class Loss(Protocol):
-    """A torch.nn.Module, called with what the task hands it."""
+    """A torch.nn.Module, called with what the task passes to it."""
 
     def __call__(self, *values: Any) -> Any:
         """Call `forward`, as torch.nn.Module does."""
@@ -31,7 +31,7 @@ class TextLoss(Loss, Protocol):
     """Distance between a text's words and the predicted ones."""
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss, a scalar, of logits and word weights, both (B, V); e to its mean is the perplexity."""
+        """Return the loss, a scalar, of logits and word weights, both (B, V); the exponential of its mean is the perplexity."""
 
 
 class VariationalLoss(Loss, Protocol):
@@ -80,7 +80,7 @@ class RatingLoss(Loss, Protocol):
 
 
 class AsksOfNetwork(Protocol):
-    """Computes with more of a network than its outputs, as rating losses may."""
+    """Uses more of a network than its outputs, as some rating losses do."""
 
     @property
     def of_network(self) -> type:

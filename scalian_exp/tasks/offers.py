@@ -1,8 +1,8 @@
 """Check that a network, a loss or a data module offers what a protocol lists.
 
-isinstance() would not do. From Python 3.12 on it overlooks what a network keeps as a part, as in `self.encode =
-nn.Linear(…)`; before, it evaluates properties, which a network built without memory can't answer; and it takes the
-`forward` that torch.nn.Module leaves to be written for one that is there.
+isinstance() isn't enough. From Python 3.12 on it overlooks submodules, as in `self.encode = nn.Linear(…)`; before, it
+evaluates properties, which fails on a network built without memory; and it mistakes torch.nn.Module's placeholder for
+`forward` for an implementation.
 """
 
 import inspect
@@ -52,7 +52,7 @@ def described(protocol: type, names: list[str]) -> str:
 
 
 def has(thing: Any, name: str) -> bool:
-    """Return whether an object has an attribute that is more than what torch.nn.Module leaves to be written.
+    """Return whether an object has an attribute that isn't one of torch.nn.Module's placeholders.
 
     Properties are not evaluated: a network on the meta device has no values.
     """
@@ -73,7 +73,7 @@ def offers(thing: Any, protocol: type[P]) -> TypeGuard[P]:
 
 
 def asked_by(task: type, part: str) -> type | None:
-    """Return the protocol by which a task annotates its `network` or its `loss`; None if it asks for nothing."""
+    """Return the protocol with which a task annotates its `network` or its `loss`; None if there is none."""
     for cls in task.__mro__:
         if part in (annotations := inspect.get_annotations(cls, eval_str=True)):
             return annotations[part] if is_protocol(annotations[part]) else None
@@ -86,7 +86,7 @@ def check_offers(thing: Any, protocol: type | None, place: str, whose: str) -> N
     Args:
         thing: the network or the loss.
         protocol: what it must offer; None for nothing.
-        place: where the config names it, as `model.network`.
+        place: where the config names it, such as `model.network`.
         whose: who needs it.
 
     Raises:

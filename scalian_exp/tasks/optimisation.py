@@ -1,4 +1,4 @@
-"""How the parameters of a task's network are trained: optimizer, learning rate, clipping."""
+"""Training of a network's parameters: optimizer, learning rate, gradient clipping."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +17,9 @@ class Optimised(pl.LightningModule):
     trainer: Any
     network: Any
     optimizer: Any
-    """the parameters → an optimizer; None if nothing is trained by gradient"""
+    """function of the parameters that returns an optimizer; None if nothing is trained by gradient"""
     schedule: Callable[[float], float] | None
-    """progress of the training, 0 to 1 → factor of the learning rate, asked before every step"""
+    """function from the progress of the training, 0 to 1, to a factor of the learning rate; called before every step"""
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -34,11 +34,11 @@ class Optimised(pl.LightningModule):
             clip(self.network.parameters(), gradient_clip_val)
 
     def progress(self, step: int) -> float:
-        """Return how far the training is at an optimizer's step, in [0, 1]: what schedules are asked for."""
+        """Return the progress of the training at an optimizer's step, in [0, 1]: the argument of schedules."""
         return min(step / self.trainer.estimated_stepping_batches, 1.0)
 
     def make_optimizer(self) -> Optimizer:
-        """Make the optimizer of all parameters that are trained."""
+        """Make the optimizer of all trained parameters."""
         return self.optimizer([parameter for _, parameter in self.trained_parameters()])
 
     def trained_parameters(self) -> list[tuple[str, nn.Parameter]]:

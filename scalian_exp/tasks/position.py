@@ -1,4 +1,4 @@
-"""Where a training stands: the one place that reads and mends the counters of Lightning's loops."""
+"""Progress of a training: the only module that reads and corrects the counters of Lightning's loops."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from scalian_exp.datasets.order import BatchesInOrder, ShuffledBatches
 
 
 def batches_done(trainer: Any) -> int:
-    """Return how many batches of the present epoch have been trained on."""
+    """Return the number of batches of the current epoch that have been trained on."""
     return int(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
 
 
 def epochs_done(trainer: Any) -> int:
-    """Return how many epochs are complete.
+    """Return the number of complete epochs.
 
-    Lightning's own number is one less where a resumed training had trainer.max_steps already, and so nothing begins.
+    Lightning's own number is too low by one if a resumed training has already reached trainer.max_steps.
     """
     return int(trainer.fit_loop.epoch_progress.current.processed)
 
 
 def last_batch(trainer: Any) -> bool:
-    """Return whether the present batch is the epoch's last one."""
+    """Return whether the current batch is the epoch's last one."""
     progress = trainer.fit_loop.epoch_loop.batch_progress
     return bool(progress.is_last_batch or progress.current.ready >= trainer.num_training_batches)
 
@@ -35,7 +35,7 @@ def inside_epoch(trainer: Any) -> bool:
 
 
 def ends_step(trainer: Any) -> bool:
-    """Return whether the step is done but not yet logged, as where on_train_batch_end is called."""
+    """Return whether the step is done but not yet logged, as when on_train_batch_end is called."""
     batches = trainer.fit_loop.epoch_loop.batch_progress.current
     return inside_epoch(trainer) and bool(batches.completed < batches.processed)
 
@@ -47,7 +47,7 @@ def ends_here(trainer: Any) -> bool:
 
 
 def validation_due(trainer: Any) -> bool:
-    """Return whether a validation follows this batch inside the epoch, as trainer.val_check_interval wants it."""
+    """Return whether a validation follows this batch inside the epoch, as trainer.val_check_interval demands."""
     loop, every = trainer.fit_loop.epoch_loop, trainer.val_check_batch
     if every in (None, float("inf")):
         return False
@@ -56,14 +56,14 @@ def validation_due(trainer: Any) -> bool:
 
 
 def accumulating(trainer: Any) -> bool:
-    """Return whether there are gradients that wait for those of further batches."""
+    """Return whether gradients are waiting to be accumulated with those of further batches."""
     return bool(trainer.lightning_module.automatic_optimization and trainer.fit_loop.epoch_loop._should_accumulate())
 
 
 def begin_next_epoch(trainer: Any) -> None:
     """Resume from the end of an epoch as Lightning does without trainer.max_steps.
 
-    With it, Lightning would take the epoch for one that is to be finished, and leave the next one out.
+    With it, Lightning would treat the epoch as unfinished, and skip the next one.
     """
     loop = trainer.fit_loop
     _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ def begin_next_epoch(trainer: Any) -> None:
 
 
 def go_on_with_epoch(trainer: Any) -> None:
-    """Resume inside an epoch: its order goes on after the batches that are done, and the task starts the epoch again.
+    """Resume inside an epoch: skip the batches that are done, and call the task's hook for the start of the epoch again.
 
     Lightning's counters are right already.
     """
@@ -84,7 +84,7 @@ def go_on_with_epoch(trainer: Any) -> None:
 
 
 def skip_batches(trainer: Any, count: int) -> None:
-    """Let the present epoch begin after this many batches of its order."""
+    """Start the current epoch after this many batches of its order."""
     loader = trainer.train_dataloader
     sampler = loader.sampler if isinstance(loader, DataLoader) else None
     fetcher = trainer.fit_loop._data_fetcher
@@ -92,14 +92,14 @@ def skip_batches(trainer: Any, count: int) -> None:
         sampler.skip = count
         if isinstance(sampler, ShuffledBatches):
             sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
-        iter(fetcher)  # anew: loaders' processes have begun already, perhaps with another epoch's order
-    else:  # a data module of one's own
+        iter(fetcher)  # restarted: its processes have begun already, perhaps with another epoch's order
+    else:  # a custom data module
         for _ in range(count):
             next(fetcher.iterator)
 
 
 def count_as_begun(trainer: Any) -> None:
-    """Count an epoch that was cut short among those that are not complete."""
+    """Count an epoch that was cut short as incomplete."""
     progress = trainer.fit_loop.epoch_progress.current
     progress.processed -= 1
     progress.completed -= 1

@@ -1,7 +1,7 @@
-"""Protocols of networks: what each task asks of its own.
+"""Protocols of networks: what each task requires of its network.
 
 A task names its protocol by annotating `network`; a network that lacks a member is refused, with the member's name,
-before any data are read. Nothing needs to be inherited from here: a network with methods of these names will do.
+before any data are read. Nothing needs to be inherited from here: a network with methods of these names is enough.
 Tensors are float unless stated otherwise; images are (B, C, H, W) in [0, 1].
 What a network may offer besides is in capabilities.py, what losses are called with in loss_protocols.py, and what data
 provide in data_protocols.py. docs/contracts.md is written from these files.
@@ -108,7 +108,7 @@ class AutoregressiveNetwork(Network, Samples, SamplesByPixel, Completes, Protoco
 
     @property
     def levels(self) -> int:
-        """How many values a channel of a pixel can take; they lie evenly in [0, 1]."""
+        """The number of values that a channel of a pixel can take, evenly spaced in [0, 1]."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images to logits: (B, C, H, W) for 2 levels, else (B, levels, C, H, W)."""
@@ -142,14 +142,14 @@ class BoltzmannNetwork(ReconstructionNetwork, Samples, HasFilters, Protocol):
 
 
 class UpDownNetwork(BoltzmannNetwork, Classifies, SamplesOfClass, TrainedByLayers, Protocol):
-    """A stack of RBMs whose top one also sees labels, with weights of its own for each direction."""
+    """A stack of RBMs whose top one also sees labels, with separate weights for each direction."""
 
     @property
     def untied(self) -> Tensor:
-        """Whether both directions have weights of their own already: a bool tensor without dimensions."""
+        """Whether the two directions already have separate weights: a bool tensor without dimensions."""
 
     def untie(self) -> None:
-        """Give the way down a copy of the weights of the way up."""
+        """Give the downward direction a copy of the weights of the upward one."""
 
     def input_below(self, layer: int, h: Tensor) -> Tensor:
         """Return the total input (B, D) of the units below RBM number `layer`, from the states above it."""
@@ -160,7 +160,7 @@ class RatingNetwork(Network, Protocol):
 
     @property
     def columns(self) -> int:
-        """How many columns a row has: items, or users where rows are items."""
+        """The number of columns of a row: items, or users where rows are items."""
 
     @property
     def predicts_ratings(self) -> bool:

@@ -21,25 +21,25 @@ from scalian_exp.tasks.offers import check_offers, offers
 from scalian_exp.tasks.protocols import RatingNetwork
 
 RANKED = {"ndcg": 10, "recall": 20}
-"""metric → number of recommendations that it looks at"""
+"""metric → number of recommendations that it considers"""
 
 
 class Ratings(Task):
     """Trains a recommender by loss(network, batch, epoch), to predict ratings, or scores to rank by.
 
-    Damped means stand in for rows and columns without training ratings. Predictions are cut to the scale.
+    Damped means stand in for rows and columns without training ratings. Predictions are clipped to the scale.
 
     Logs `rmse` and `mae`, over ratings; `ndcg_at_10` and `recall_at_20`, means over users, where an item is relevant if
-    its rating says that it was liked, and candidates are all items but those of the user's training ratings;
+    its rating counts as liked, and candidates are all items but those of the user's training ratings;
     `catalogue_coverage_at_10`; at the test `coverage`, `cold_users`, `cold_items`. For `rmse`,
-    a conditional network knows which pairs are rated (as in the paper); for rankings it doesn't: it would know the
-    answer.
+    a conditional network knows which pairs are rated (as in the paper); for rankings it doesn't, because that
+    would reveal the answer.
 
     The best checkpoint is that of least `rmse`; of a network that only ranks, which has none, of largest `ndcg_at_10`.
 
     Args:
         levels: the values that a rating can have, ascending.
-        liked: ratings from this one on say that an item was liked.
+        liked: lowest rating of an item that counts as liked.
     """
 
     monitor = "val/rmse"
@@ -60,7 +60,7 @@ class Ratings(Task):
         if offers(loss, AsksOfNetwork):
             check_offers(network, loss.of_network, "model.network", type(loss).__name__)
         self.shift = above_zero(levels)
-        """added to the ratings that users know, to give those in batches"""
+        """added to the ratings of the files to give those in batches"""
         self.levels, self.liked = [level + self.shift for level in levels], liked + self.shift
         self.means = RatingBias(self.network.columns)
         self.gathered: list[tuple[Tensor, ...]] = []
@@ -90,7 +90,7 @@ class Ratings(Task):
         return batch["rating"]
 
     def on_fit_start(self) -> None:
-        """Start the damped means, and a network that can, from all training ratings."""
+        """Compute the damped means from all training ratings, and initialise a network that supports it."""
         if self.trainer.ckpt_path is not None:
             return
         ratings = self.trainer.datamodule.splits["train"].rating.to(self.device)
@@ -104,13 +104,13 @@ class Ratings(Task):
 
     @property
     def conditional(self) -> bool:
-        """Whether the network wants to know which pairs are rated at all."""
+        """Whether the network uses which pairs are rated at all."""
         return offers(self.network, Conditional) and self.network.conditional
 
     def scores(self, ratings: Tensor, known: Tensor | None = None) -> Tensor:
         """Return predictions for all columns of rows of ratings, (B, columns), in at least single precision.
 
-        Ratings may be off the scale still: so they rank without ties at its end. Damped means stand in for rows and
+        Ratings aren't clipped to the scale yet, so that they rank without ties at its ends. Damped means stand in for rows and
         columns without training ratings.
 
         Args:
@@ -126,7 +126,7 @@ class Ratings(Task):
         return torch.where(cold, stand_in, scores)
 
     def on_scale(self, ratings: Tensor) -> Tensor:
-        """Cut predicted ratings to the scale."""
+        """Clip predicted ratings to the scale."""
         return ratings.clamp(self.levels[0], self.levels[-1])
 
     def gather(self, batch: Batch) -> None:
@@ -147,17 +147,17 @@ class Ratings(Task):
         self.gather(batch)
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the predictions of another split."""
+        """Discard the predictions of another split."""
         self.gathered = []
 
     def on_test_epoch_start(self) -> None:
-        """Forget the predictions of another split."""
+        """Discard the predictions of another split."""
         self.gathered = []
 
     def tables(self) -> list[Tensor]:
         """Return four tables of users' rows: seen, targets, predictions with and without knowing the rated pairs.
 
-        They are gathered from all processes and batches, and forgotten here.
+        They are gathered from all processes and batches, and discarded here.
         """
         tables = [ranks.gather_rows(torch.cat(parts)) for parts in zip(*self.gathered, strict=True)]
         self.gathered = []
@@ -166,7 +166,7 @@ class Ratings(Task):
     def totals(self, *tables: Tensor) -> dict[str, Tensor]:
         """Return errors and rankings of the tables that `tables` returns.
 
-        Users and items without ratings, as those that fill up the table, are left out.
+        Users and items without ratings, such as those that only pad the table, are left out.
         """
         rated = tables[0] | (tables[1] > 0)
         seen, target, informed, blind = (table[rated.any(1)][:, rated.any(0)] for table in tables)

@@ -1,4 +1,4 @@
-"""Train a network to give its input back."""
+"""Train a network to reconstruct its input."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,12 +46,12 @@ class Reconstruction(Decoding):
 
     Whatever the loss, the best checkpoint is that of least squared error, so that losses can be compared.
 
-    The corruption is drawn anew at every training step; validation and test see clean images.
+    Each training step draws a new corruption; validation and test use clean images.
 
     Args:
         corruption: a `networks.corruptions.Corruption`.
-        noise_levels: of the corruption, at which the test says how many decibels of PSNR the output gains over the
-            corrupted input: `psnr_gain_<level>`; without a corruption there is nothing to say.
+        noise_levels: levels of the corruption at which the test measures how many decibels of PSNR the output gains
+            over the corrupted input, `psnr_gain_…`; unused without a corruption.
     """
 
     monitor = "val/squared_error"
@@ -75,7 +75,7 @@ class Reconstruction(Decoding):
             self.corruption.check_level(level)
 
     def step(self, batch: Batch) -> Step:
-        """Compute the loss of what is made of a corrupted image, against the clean one; errors outside training."""
+        """Compute the loss of a corrupted image's reconstruction against the clean one; errors outside training."""
         clean = batch["image"]
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
         logits = self.network(corrupted)
@@ -98,7 +98,7 @@ class Reconstruction(Decoding):
         if min(x.shape[-2:]) < 6:  # smaller than half of SSIM's window
             return gains
         output, x = probabilities(outputs), x.float()
-        with torch.autocast(x.device.type, enabled=False):  # it subtracts squares: nothing for 16 bits
+        with torch.autocast(x.device.type, enabled=False):  # SSIM subtracts squares, for which 16 bits are too few
             similarity = structural_similarity_index_measure(output, x, data_range=1.0)
         return {**gains, "ssim": torch.as_tensor(similarity)}
 

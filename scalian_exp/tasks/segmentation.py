@@ -29,7 +29,7 @@ class Segmentation(Task):
     """Trains a segmentation network by loss(logits (B, K, H, W), labels (B, H, W)); void pixels, −100, don't count.
 
     Logs mean IoU and its relatives from one confusion matrix over the split; the best checkpoint is that of largest
-    mean IoU. The test adds boundary F1, and with a CRF the same metrics behind it, `crf_…`.
+    mean IoU. The test adds boundary F1, and with a CRF the same metrics after it, `crf_…`.
 
     Args:
         head_lr: factor of the learning rate of everything that isn't the network's backbone.
@@ -90,7 +90,7 @@ class Segmentation(Task):
                 "has none; leave it out, and set model.optimizer.lr."
             )
         self.check_size(data)
-        if self.crf is not None:  # a lattice may not hold its extents: better refused now than at the test
+        if self.crf is not None:  # the lattice may be too large, which is better refused now than at the test
             image = data.splits["train"][torch.tensor([0])]["image"] / 255
             try:
                 self.crf(torch.zeros(1, self.num_classes, *image.shape[2:]), image)
@@ -98,7 +98,7 @@ class Segmentation(Task):
                 raise Refusal(f"model.crf: {error}") from error
 
     def on_fit_start(self) -> None:
-        """Let a loss that weighs classes count the training split's pixels."""
+        """Give a loss that weights classes the pixel counts of the training split."""
         super().on_fit_start()
         if self.trainer.ckpt_path is None and isinstance(self.loss, Balanced):
             try:
@@ -107,7 +107,7 @@ class Segmentation(Task):
                 raise Refusal(str(error)) from error
 
     def make_optimizer(self) -> Optimizer:
-        """Make an optimizer that treats backbone and head, weights and biases apart, where wanted."""
+        """Make an optimizer with separate groups for backbone and head, weights and biases, where needed."""
         if self.head_lr == 1 and self.decay_biases:
             return super().make_optimizer()
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
@@ -157,7 +157,7 @@ class Segmentation(Task):
         return {name: value.float() for name, value in values.items()}
 
     def test_logs(self, batch: Batch, outputs: Tensor) -> dict[str, Tensor]:
-        """Return metrics of boundaries and objects, also behind the CRF, if there is one."""
+        """Return metrics of boundaries and objects, also after the CRF, if there is one."""
         logs = self.shapes(outputs.argmax(1), batch["mask"])
         if self.crf is not None:
             refined = self.crf(outputs, batch["image"]).argmax(1)
@@ -173,7 +173,7 @@ class Segmentation(Task):
         return values
 
     def test_totals(self) -> dict[str, Tensor]:
-        """Return scores over the test split, also behind the CRF, if there is one."""
+        """Return scores over the test split, also after the CRF, if there is one."""
         refined = self.totals(self.crf_confusion) if self.crf is not None else {}
         return {**self.totals(self.confusion), **{f"crf_{name}": value for name, value in refined.items()}}
 

@@ -56,7 +56,7 @@ class UpDown(Decoding):
         return []
 
     def on_fit_start(self) -> None:
-        """Give both directions weights of their own, and untrained RBMs a mean to start at."""
+        """Give both directions separate weights, and untrained RBMs a mean to start from."""
         super().on_fit_start()
         if not bool(self.network.untied):
             self.network.untie()
@@ -94,11 +94,11 @@ class UpDown(Decoding):
         return wake + terms.loss + sleep
 
     def on_validation_epoch_start(self) -> None:
-        """Empty the confusion matrix."""
+        """Reset the confusion matrix."""
         self.confusion.reset()
 
     def on_test_epoch_start(self) -> None:
-        """Empty the confusion matrix."""
+        """Reset the confusion matrix."""
         self.confusion.reset()
 
     def figures(self, batch: Batch) -> dict[str, Figure]:

@@ -25,7 +25,7 @@ from scalian_exp.tasks.protocols import VariationalNetwork
 class Variational(Decoding):
     """Trains a latent-variable model by loss(logits, kl, x), with the network's logits and KL for images x.
 
-    The best checkpoint is the one of least loss, β and all: it is what was trained.
+    The best checkpoint is the one of least loss, including β, because that is what was trained.
 
     Logs, in nats per image: `neg_elbo` = `reconstruction` + `kl` whatever β is, an upper bound of −log p(x); and at the
     test `nll_bound_iw<k>`, a tighter one by k importance samples (Burda et al. 2016, eq. 8). Validation and test of a
@@ -83,7 +83,7 @@ class Variational(Decoding):
         return probabilities(self.network.decode(self.network.encode(x)))
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
-        """Draw reconstructions, samples and a map of the codes, and how images come about where it takes steps."""
+        """Draw reconstructions, samples and a map of the codes, and the steps of a network that draws in steps."""
         x = batch["image"]
         codes = self.network.encode(x)
         figures = {

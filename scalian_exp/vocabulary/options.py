@@ -130,7 +130,7 @@ def text_of(config: str) -> str:
 
 
 def override_in(config: str, group: str, heirs: tuple[str, ...] = ()) -> str | None:
-    """Return the option that a config file, or one that it inherits from, chooses by `override /<group>: …`."""
+    """Return the option of a group that a config file, or one that it inherits from, chooses in its defaults list."""
     check_descent(config, heirs)
     entries: list[Any] = (parsed(text_of(config)) or {}).get("defaults", [])
     for entry in entries:
