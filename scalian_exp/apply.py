@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp.commandline import app, starting
-from scalian_exp.commandline.actions import OWN, not_taken, spelt_out
+from scalian_exp.commandline.actions import OWN, as_override, unknown_argument
 from scalian_exp.commandline.runs import LATEST, run_meant
 from scalian_exp.commandline.shell import command, command_to_resume, shown
 from scalian_exp.files import failures_refused
@@ -93,7 +93,7 @@ def job(config: DictConfig) -> None:
         *(str(key) for key in config if key not in OWN),
         *(f"dataset.{k}" for k in config.dataset if k != "root"),
     ]:
-        raise Refusal(not_taken(added[0], config))
+        raise Refusal(unknown_argument(added[0], config))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     if plain["run"] is None:
         raise Refusal(
@@ -115,13 +115,13 @@ def main() -> None:
     if not sys.argv[1:]:
         app.with_sentences(list_runs)
         return
-    if app.saying(sys.argv[1:], "trust="):
+    if app.any_starts_with(sys.argv[1:], "trust="):
         app.find_own_modules()
     several = sweeping(sys.argv)
-    sys.argv[1:] = [spelt_out(app.as_list(argument), several) for argument in sys.argv[1:]]
+    sys.argv[1:] = [as_override(app.as_list(argument), several) for argument in sys.argv[1:]]
     with TemporaryDirectory() as scratch:  # in the current folder, Hydra's multirun.yaml could replace a sweep's
         sys.argv[1:] += [f"hydra.sweep.dir={literal(scratch)}"] if several else []
-        app.run(job, "apply", not_taken)
+        app.run(job, "apply", unknown_argument)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def state(folder: Path) -> State:
     return State.CLAIMED
 
 
-def goes_on(folder: Path) -> bool:
+def can_resume(folder: Path) -> bool:
     """Return whether the run in a folder can be resumed; not if best.ckpt is all that is left of its checkpoints."""
     resumable = checkpoint(folder, "last", "start") or not checkpoint(folder, "best")
     return state(folder) is not State.NONE and bool(resumable)
@@ -183,7 +183,7 @@ def job_number(folder: Path) -> int:
 
 
 def make_new(folder: Path) -> Path:
-    """Create and return a folder that doesn't exist yet: this one, or else the first free of NAME_2, NAME_3, …"""
+    """Create and return a folder that doesn't exist yet: this one, or the first free of NAME_2, NAME_3 and so on."""
     for number in count(1):
         path = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         with suppress(FileExistsError):

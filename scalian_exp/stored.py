@@ -8,7 +8,7 @@ from scalian_exp.folders import CHOICES, CONFIG, METRICS, OVERRIDES
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.checks import check_arguments
 from scalian_exp.vocabulary.facts import check_facts
-from scalian_exp.vocabulary.moved import todays_config, todays_path
+from scalian_exp.vocabulary.moved import current_config, current_path
 from scalian_exp.vocabulary.nodes import texts
 
 SECTIONS = ("model", "loss", "dataset")
@@ -33,7 +33,7 @@ def check_config(config: Any, where: str, advice: str, training: bool = False) -
     """
     if not isinstance(config, dict):
         raise Refusal(f"{where} is damaged: it is not a config; {advice}.")
-    config = todays_config(config)
+    config = current_config(config)
     for name in SECTIONS:
         node = config.get(name)
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
@@ -91,7 +91,7 @@ def read_overrides(folder: Path) -> list[str]:
     overrides: list[str] = read_yaml(file, list, OF_HYDRA)
     if not all(isinstance(override, str) for override in overrides):
         raise Refusal(f"{file} is damaged: it is not a list of overrides; {OF_HYDRA}.")
-    return [todays_path(override) for override in overrides]
+    return [current_path(override) for override in overrides]
 
 
 def read_hydra(folder: Path) -> dict[str, Any] | None:

@@ -47,14 +47,14 @@ def job(config: DictConfig) -> float | None:
     return processes.launch(plain, folder).get("best")
 
 
-def go_on_with_run() -> None:
+def resume_run() -> None:
     """Resume the run that `resume=RUN` names."""
     config, folder = resumed(sys.argv[1:])
     locks.check_free(locks.real(folder).parent)  # it may be one of a sweep's jobs
     processes.launch(config, folder)
 
 
-def go_on_with_sweep() -> None:
+def resume_sweep() -> None:
     """Resume the sweep that `sweep.resume=SWEEP` names."""
     sys.argv[1:] = resumed_sweep(sys.argv[1:])
     run_jobs()
@@ -94,13 +94,15 @@ def main() -> None:
     except Refusal as refusal:
         sys.exit(str(refusal))
     overrides = sys.argv[1:] = given or ["--help"]
-    if not app.saying(overrides, "resume=", f"{KEY}=") or app.saying(overrides, "trust=", "hydra.searchpath="):
+    if not app.any_starts_with(overrides, "resume=", f"{KEY}=") or app.any_starts_with(
+        overrides, "trust=", "hydra.searchpath="
+    ):
         app.find_own_modules()
     with locks.all_released():
         if resumes(sys.argv[1:]):
-            app.with_sentences(go_on_with_run)
+            app.with_sentences(resume_run)
         elif any(override.startswith(f"{KEY}=") for override in sys.argv[1:]):
-            app.with_sentences(go_on_with_sweep)
+            app.with_sentences(resume_sweep)
         else:
             run_jobs()
 

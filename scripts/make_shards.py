@@ -68,7 +68,7 @@ def write(folder: Path, overrides: list[str]) -> None:
         print(f"{name:6} {len(data.splits[name])} examples", flush=True)
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # litdata prints a lot
             optimize(one_by_one, blocks, str(folder / name), chunk_bytes=SHARD_BYTES, num_workers=1)
-    classes = data.num_classes if "mask" in first else data.classes_found
+    classes = data.num_classes if "mask" in first else data.classes_in_labels
     channels, height, width = first["image"].shape[1:]
     write_text(folder / FACTS, json.dumps({"image": [channels, height, width], "classes": classes}) + "\n")
     kind = "mask_shards" if "mask" in first else "shards"

@@ -6,7 +6,7 @@ import pytest
 
 from scalian_exp.build import build
 from scalian_exp.refusal import Refusal
-from scalian_exp.sweep.resume import with_unsaid
+from scalian_exp.sweep.resume import with_added_arguments
 
 MASKS = {
     "_target_": "scalian_exp.datasets.fake.FakeMasks",
@@ -41,4 +41,4 @@ def test_offers_reach_base_classes() -> None:
 def test_an_older_configs_missing_argument_has_its_base_classs_default() -> None:
     before = {"_target_": "scalian_exp.datasets.movielens.MovieLens1M", "root": "data"}
     now = {**before, "rows": "items", "val_share": 0.05}
-    assert with_unsaid(before, now) == {**before, "rows": "users", "val_share": 0.05}
+    assert with_added_arguments(before, now) == {**before, "rows": "users", "val_share": 0.05}

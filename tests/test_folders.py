@@ -108,12 +108,12 @@ def test_a_folder_has_one_state(tmp_path: Path) -> None:
     }.items():
         (tmp_path / name).touch()
         assert folders.state(tmp_path) is expected, name
-        assert folders.goes_on(tmp_path)
+        assert folders.can_resume(tmp_path)
     (tmp_path / "metrics.json").write_text('{"status": "interrupted"}')
     assert folders.state(tmp_path) is State.SAVED
     for name in ("start", "last"):
         (tmp_path / f"checkpoints/{name}.ckpt").unlink()
-    assert not folders.goes_on(tmp_path)
+    assert not folders.can_resume(tmp_path)
     (tmp_path / "metrics.json").write_text('{"status": "finished"}')
     assert folders.state(tmp_path) is State.FINISHED
 

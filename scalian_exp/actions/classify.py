@@ -44,7 +44,7 @@ class Classify(Action):
         probabilities = torch.softmax(logits.float(), 1).cpu()
         truths = [names[label] for label in batch["label"].tolist()] if "label" in batch else [""]
         ordered = [[(names[k], float(row[k])) for k in row.argsort(descending=True).tolist()] for row in probabilities]
-        tell(ordered, truths)
+        print_classes(ordered, truths)
         figure = answers(batch["image"], ordered, truths, self.most)
         return [write(folder / "classes.csv", ordered, truths), save_figure(figure, folder / "classes.png")]
 
@@ -53,7 +53,7 @@ Ordered = list[list[tuple[str, float]]]
 """For each image its classes with their probabilities, the most probable first."""
 
 
-def tell(ordered: Ordered, truths: list[str]) -> None:
+def print_classes(ordered: Ordered, truths: list[str]) -> None:
     """Print all classes of a single image, or the three most probable of each of several."""
     if len(ordered) == 1:
         table = Table("class", "probability")

@@ -103,7 +103,7 @@ class Nearest(Action):
         what = "text" if texts else "file" if data.splits["train"].names else ""
         files = [write(folder / "nearest.csv", queries, result, neighbours, what)]
         if what:
-            tell(queries[:PRINTED], result, neighbours, what)
+            print_neighbours(queries[:PRINTED], result, neighbours, what)
         if not texts:
             images = prepared(model, data, data.splits["train"][torch.from_numpy(result.indices.ravel())])["image"]
             files.append(save_figure(picture(x, images, queries, result, neighbours), folder / "nearest.png"))
@@ -199,7 +199,7 @@ def write(file: Path, queries: list[Example], result: Neighbours, neighbours: li
     return file
 
 
-def tell(queries: list[Example], result: Neighbours, neighbours: list[list[Example]], what: str) -> None:
+def print_neighbours(queries: list[Example], result: Neighbours, neighbours: list[list[Example]], what: str) -> None:
     """Print a table of the texts or files nearest to each query."""
     for query, distances, near in zip(queries, result.distances, neighbours, strict=False):
         name = repr(first_words(query.text, 100)) if what == "text" else query.file

@@ -77,7 +77,7 @@ class Recommend(Action):
             title = "this taste, by the features in which it differs most from others"
             lists["taste.csv"] = Listing(title, FEATURE_COLUMNS, rows)
         for listing in lists.values():
-            tell(*listing)
+            print_listing(*listing)
         return [write(folder / name, listing.columns, listing.rows) for name, listing in lists.items()]
 
     def taste(self, task: Any, data: Any, table: Tensor, counts: Tensor) -> tuple[Tensor, Taste]:
@@ -104,7 +104,7 @@ class Recommend(Action):
         shown = task.on_scale(taste.scores) - task.shift if rated else taste.scores
         rows = [(rank, data.titles[i], f"{shown[i]:.2f}", int(counts[i])) for rank, i in enumerate(best, 1)]
         columns = ("rank", "title", "predicted rating" if rated else "log-probability", "ratings")
-        return Listing(f"recommended to {self.who(data, ratings)}", columns, rows)
+        return Listing(f"recommended to {self.described_user(data, ratings)}", columns, rows)
 
     def index(self, data: Any, table: Tensor) -> int:
         """Return the index of the user `user`.
@@ -141,17 +141,17 @@ class Recommend(Action):
             raise Refusal("No title is given; name some: liked='one title;another'.")
         return ratings
 
-    def who(self, data: Any, ratings: Tensor) -> str:
+    def described_user(self, data: Any, ratings: Tensor) -> str:
         """Describe the user by some of the titles liked and disliked."""
         liked, disliked = (
-            few([data.titles[item] for item in chosen.nonzero().flatten().tolist()])
+            first_titles([data.titles[item] for item in chosen.nonzero().flatten().tolist()])
             for chosen in (ratings >= data.liked, (ratings > 0) & (ratings == data.levels[0]))
         )
         but = f" and disliked {disliked}" if disliked else ""
         return f"{'user ' + self.user if self.user else 'you'}, who liked {liked or 'nothing'}{but}"
 
 
-def few(titles: list[str], most: int = 3) -> str:
+def first_titles(titles: list[str], most: int = 3) -> str:
     """Join the first titles and say how many more there are."""
     return ", ".join(titles[:most]) + (f" and {len(titles) - most} more" if len(titles) > most else "")
 
@@ -175,7 +175,7 @@ def strongest_features(weights: Tensor, features: Tensor, counts: Tensor, titles
     return rows
 
 
-def tell(title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+def print_listing(title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
     """Print a table."""
     table = Table(title=title, title_justify="left")
     for column in columns:

@@ -73,7 +73,7 @@ class StepCheckpoints(Checkpoint):
 
     def go_on(self, trainer: Any, task: Any) -> None:
         """Continue an interrupted epoch, calling `on_epoch_resumed` of callbacks instead of the start hooks."""
-        position.go_on_with_epoch(trainer)
+        position.continue_epoch(trainer)
         for callback in trainer.callbacks:
             if offers(callback, ContinuesEpochs):
                 callback.on_epoch_resumed(trainer, task)

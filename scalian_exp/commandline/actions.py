@@ -16,7 +16,7 @@ OWN = ("run", "device", "trust", "dataset", "action")
 """arguments of the command itself; all others belong to the action"""
 
 
-def spelt_out(argument: str, several: bool) -> str:
+def as_override(argument: str, several: bool) -> str:
     """Write an action's argument as Hydra needs it: `text=…` as `action.text=…`, in quotes where necessary.
 
     Quotes are added to values that Hydra can't read, would take for a sweep, or for a number in place of a string.
@@ -48,7 +48,7 @@ def texts() -> set[str]:
     return names
 
 
-def not_taken(key: str, root: DictConfig) -> str:
+def unknown_argument(key: str, root: DictConfig) -> str:
     """Explain that an action has no such argument, and which ones it has."""
     known = [name for name, node in options("action").items() if node["_target_"] == root.action["_target_"]]
     chosen = [o.value() for o in map(read, sys.argv[1:]) if o and o.key_or_group == "action" and o.value() in known]

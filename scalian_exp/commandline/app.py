@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from scalian_exp.commandline import help, starting
-from scalian_exp.commandline.overrides import check_flags, check_options, each_for_its_job
+from scalian_exp.commandline.overrides import as_sweeps_of_one, check_flags, check_options
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
@@ -36,7 +36,7 @@ SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
 """keys that exist only with a trainer/accelerator for several processes"""
 
 
-def not_there(key: str, root: DictConfig) -> str:
+def unknown_key(key: str, root: DictConfig) -> str:
     """Explain that an experiment has no such key, and which similar one it has."""
     if key in SEVERAL:
         return f"There is no {key} with one process; first choose trainer/accelerator=ddp_cpu, ddp, fsdp or multinode."
@@ -52,7 +52,7 @@ def not_there(key: str, root: DictConfig) -> str:
 def run(
     task_function: Callable[[DictConfig], Any],
     config_name: str,
-    unknown: Callable[[str, DictConfig], str] = not_there,
+    unknown: Callable[[str, DictConfig], str] = unknown_key,
 ) -> None:
     """Hand the command line to Hydra; mistakes of the user end in one sentence and exit code 1.
 
@@ -61,7 +61,7 @@ def run(
         config_name: name of the primary config.
         unknown: returns the sentence about a key that isn't in the config; takes the key and the config.
     """
-    if help.asked_for(sys.argv[1:]):
+    if help.is_requested(sys.argv[1:]):
         with_sentences(lambda: print(help.page(config_name, sys.argv[1:])), unknown)
         return
     with_sentences(lambda: prepare(sys.argv))
@@ -91,10 +91,10 @@ def prepare(argv: list[str]) -> None:
         if {argument.partition("=")[0] for argument in argv} & {"-c", "--cfg", "-i", "--info"}:
             raise Refusal("--cfg and --info show one job: leave -m out, and give one value for each override.")
         overrides = [argument for argument in argv[1:] if argument not in SWEEP_FLAGS]
-        argv[1:] = ["-m", *each_for_its_job(overrides)]  # Hydra wants its flags in one place
+        argv[1:] = ["-m", *as_sweeps_of_one(overrides)]  # Hydra wants its flags in one place
 
 
-def saying(arguments: list[str], *starts: str) -> bool:
+def any_starts_with(arguments: list[str], *starts: str) -> bool:
     """Return whether any of the arguments begins with one of these strings."""
     return any(argument.startswith(starts) for argument in arguments)
 
@@ -124,9 +124,9 @@ def find_own_modules() -> None:
         sys.path.append(str(Path.cwd()))
 
 
-def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig], str] = not_there) -> None:
+def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig], str] = unknown_key) -> None:
     """Run an action; report mistakes of the user in one sentence, with exit code 1."""
-    threading.excepthook = threads_own_failures
+    threading.excepthook = ignore_reported_failures
     try:
         starting.remember()
         with failures_refused():
@@ -156,7 +156,7 @@ def endless(arguments: list[str]) -> str | None:
     return None
 
 
-def threads_own_failures(failure: threading.ExceptHookArgs) -> None:
+def ignore_reported_failures(failure: threading.ExceptHookArgs) -> None:
     """Ignore file and memory errors in threads that write logs, because the main thread meets and reports them too."""
     if failure.exc_value is None or reason(failure.exc_value) is None:
         threading.__excepthook__(failure)

@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from scalian_exp.commandline.app import not_there, sentence
+from scalian_exp.commandline.app import sentence, unknown_key
 from scalian_exp.commandline.shell import command, word
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.callback_checks import named_nodes
@@ -31,7 +31,7 @@ def composed(*overrides: str) -> DictConfig:
         try:
             return hydra.compose("train", overrides=quote_texts(list(overrides)))
         except (HydraException, OmegaConfBaseException) as error:
-            raise Refusal(sentence(error, not_there)) from error
+            raise Refusal(sentence(error, unknown_key)) from error
 
 
 def checked(config: DictConfig) -> dict[str, Any]:

@@ -19,7 +19,7 @@ APART = {"hydra", "action"}
 """groups that scalian-train doesn't have"""
 
 
-def asked_for(arguments: list[str]) -> bool:
+def is_requested(arguments: list[str]) -> bool:
     """Return whether the arguments ask for --help, without a flag that only Hydra understands."""
     flags = {argument for argument in arguments if argument.startswith("-")}
     return not FLAGS.isdisjoint(flags) and flags <= FLAGS | SWEEP_FLAGS

@@ -84,7 +84,7 @@ def check_sweeps(overrides: Iterable[str]) -> None:
             raise Refusal(f"{override.input_line} matches no value at all, so nothing would be done{there}.")
 
 
-def each_for_its_job(arguments: list[str]) -> list[str]:
+def as_sweeps_of_one(arguments: list[str]) -> list[str]:
     """Return the overrides of a sweep over options, such as model=unet,fastfcn, with `a.b=1` as `a.b=choice(1)`.
 
     Hydra first composes what isn't swept, with the default model, and would refuse a key that only the models of the

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scalian_exp.commandline.shell import command, shown
 from scalian_exp.files import failures_refused
-from scalian_exp.folders import CONFIG, MULTIRUN, checkpoint, goes_on
+from scalian_exp.folders import CONFIG, MULTIRUN, can_resume, checkpoint
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import expand_home, literal
 
@@ -109,7 +109,7 @@ def with_newest(arguments: list[str]) -> list[str]:
         if name == "init_from":
             run = run_meant(name, expand_home(value))
         elif name == "resume" and means_latest(value):
-            run = run_meant(name, value, goes_on)
+            run = run_meant(name, value, can_resume)
         elif name == "sweep.resume" and means_latest(value):
             run = newest_sweep()
         found = run is not None and run != Path(expand_home(value))

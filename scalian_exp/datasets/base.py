@@ -119,7 +119,7 @@ class Data(pl.LightningDataModule):
         check_splits(state_dict.get(EXAMPLES), self.identity.get(EXAMPLES, {}), where, self.noun)
 
     @property
-    def classes_found(self) -> int:
+    def classes_in_labels(self) -> int:
         """Number of classes in the labels of all splits: the highest label plus one; 0 without labels."""
         parts = [part.labels for part in self.splits.values() if part.labels is not None]
         return max((1 + int(torch.as_tensor(labels).max()) for labels in parts), default=0)

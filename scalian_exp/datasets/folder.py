@@ -17,10 +17,10 @@ from scalian_exp.datasets.folder_splits import (
     image_files,
     listed,
     pictures,
+    print_summary,
     refuse_empty,
     refuse_splits_below,
     shared_out,
-    tell,
 )
 from scalian_exp.datasets.identity import CLASSES, EXAMPLES, refuse_shared
 from scalian_exp.datasets.image_files import WHITE, Fit, Picture, names_below, read_image
@@ -154,7 +154,7 @@ class ImageFolder(Images, DecodesOnce):
         for part in splits.values():
             part.names = names_below(self.root, part.pictures)
         self.splits = {**splits}
-        self.tell(skipped)
+        self.print_summary(skipped)
         options = (self.root.resolve(), self.shape, self.fit, tuple(self.background))
         self.keep(splits, self.cache, self.cache_gb, (*options, self.held_out if missing else None))
 
@@ -196,14 +196,14 @@ class ImageFolder(Images, DecodesOnce):
                 f"dataset.num_classes is {self.num_classes}; correct it."
             )
 
-    def tell(self, skipped: Counter[str]) -> None:
+    def print_summary(self, skipped: Counter[str]) -> None:
         """Print the number of images per split and class, and the files left out."""
         names, what = [name or "in no folder" for name in self.class_names], "images"
         if len(names) > 1:
             labels = Counter(label for part in self.splits.values() for label in part.labels)
             numbers = {name: labels[number] for number, name in enumerate(names)}
             what = f"images of {len(names)} classes" + (f" ({counted(numbers)})" if len(names) <= 10 else "")
-        tell(self.root, what, self.splits, skipped)
+        print_summary(self.root, what, self.splits, skipped)
 
 
 def class_of(path: Path, folder: Path) -> str:

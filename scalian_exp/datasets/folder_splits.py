@@ -232,7 +232,7 @@ def counted(numbers: Mapping[str, int]) -> str:
 
 
 @rank_zero_only
-def tell(root: Path, what: str, splits: Mapping[str, Sized], skipped: Counter[str], more: str = "") -> None:
+def print_summary(root: Path, what: str, splits: Mapping[str, Sized], skipped: Counter[str], more: str = "") -> None:
     """Print a folder's split sizes and what was left out; only in the main process."""
     sizes = ", ".join(f"{name} {len(splits[name])}" for name in ("train", "val", "test"))
     print(f"{'data':<12} {root}: {what}: {sizes}{more}")

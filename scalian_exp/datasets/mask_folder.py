@@ -12,10 +12,10 @@ from scalian_exp.datasets.folder_splits import (
     identity_of,
     image_files,
     pictures,
+    print_summary,
     refuse_empty,
     shared_out,
     subfolders,
-    tell,
 )
 from scalian_exp.datasets.identity import EXAMPLES, refuse_shared
 from scalian_exp.datasets.image_files import WHITE, names_below
@@ -106,7 +106,9 @@ class MaskFolder(Masks, DecodesOnce):
             files.names = names_below(self.root, images[name])
         self.identity = {EXAMPLES: {name: identity_of(images[name], places[name]) for name in splits}}
         legend = legend_of(mask for part in masks.values() for mask in part)
-        tell(self.root, "images with masks", splits, skipped, f"; classes by palette: {legend}" if legend else "")
+        print_summary(
+            self.root, "images with masks", splits, skipped, f"; classes by palette: {legend}" if legend else ""
+        )
         return splits
 
     def check_masks(self, masks: Mapping[str, list[Checked]]) -> None:

@@ -69,11 +69,11 @@ class RatingsCSV(Ratings):
         lines, titles = read_csv(file)
         users, items = numbered(line.user for line in lines), numbered(line.item for line in lines)
         ratings = triples(lines, users, items, self.scale, self.continuous)
-        self.tell(file, len(users), len(items), len(ratings.values), len(lines))
+        self.print_summary(file, len(users), len(items), len(ratings.values), len(lines))
         return RatingSource(list(users), list(items), [titles[item] or item for item in items], ratings)
 
     @rank_zero_only
-    def tell(self, file: Path, users: int, items: int, ratings: int, lines: int) -> None:
+    def print_summary(self, file: Path, users: int, items: int, ratings: int, lines: int) -> None:
         """Print the numbers of ratings, items and users; only in the main process."""
         scale = f"{self.scale[0]:g} to {self.scale[-1]:g}"
         print(f"{'data':<12} {file}: {ratings} ratings, {scale}, of {items} items by {users} users")

@@ -170,7 +170,7 @@ class Shards(Images):
         self.root, self.mixed = Path(root), mixed
 
     @property
-    def classes_found(self) -> int:
+    def classes_in_labels(self) -> int:
         """Number of classes, as make_shards.py recorded it."""
         return int(facts_of(self.root)["classes"])
 

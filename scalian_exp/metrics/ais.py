@@ -44,7 +44,7 @@ class LogPartition(NamedTuple):
         """Whether the value is exact or an estimate by annealed importance sampling."""
         return "exact" if bool(self.effective_runs.isinf()) else "ais"
 
-    def worth(self) -> dict[str, Tensor]:
+    def quality(self) -> dict[str, Tensor]:
         """Return what to log about the quality of an estimate; nothing if the value is exact."""
         if self.kind == "exact":
             return {}

@@ -154,7 +154,7 @@ def hold(folder: Path, *watched: str, lock: bool = True) -> None:
 
 
 def hold_new(folder: Path, *watched: str) -> Path:
-    """Create, hold and return a folder that doesn't exist yet: this one, or else the first free of NAME_2, NAME_3, …"""
+    """Create, hold and return a new folder: this one, or the first free of NAME_2, NAME_3 and so on."""
     own = Hold(real(folder.parent) / folder.name, watched, new=True)
     _held[own.folder] = own
     return folder.with_name(own.folder.name)

@@ -40,7 +40,7 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     from scalian_exp.trust import check_origin, check_study, modules  # which import torch
 
     trust = modules(next((override.value() for override in parsed if override.key_or_group == "trust"), None))
-    if not folders.goes_on(folder):
+    if not folders.can_resume(folder):
         raise Refusal(f"{folder} has no checkpoints/last.ckpt to resume from; start a new run.")
     folders.check_links(folder)
     if (folder.parent / STUDY).exists():

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from scalian_exp import folders
-from scalian_exp.commandline.app import not_there, refusal_in, sentence, sweep_begun, with_sentences
+from scalian_exp.commandline.app import refusal_in, sentence, sweep_begun, unknown_key, with_sentences
 from scalian_exp.commandline.overrides import check_sweeps
 from scalian_exp.commandline.shell import command_to_resume
 from scalian_exp.files import write_text
@@ -26,7 +26,7 @@ from scalian_exp.folders import ERROR
 from scalian_exp.refusal import Refusal
 from scalian_exp.run import locks
 from scalian_exp.sweep import job_folders
-from scalian_exp.sweep.resume import KEY, check_jobs, command_to_go_on
+from scalian_exp.sweep.resume import KEY, check_jobs, command_to_resume_sweep
 from scalian_exp.vocabulary.grammar import quoted
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class RefusalReporter(Callback):
         """Exit with the sentence if the job failed by a mistake of the user."""
         error = job_return._return_value
         if job_return.status == JobStatus.FAILED and isinstance(error, HydraException | OmegaConfBaseException):
-            sys.stderr.write(sentence(error, not_there) + "\n")
+            sys.stderr.write(sentence(error, unknown_key) + "\n")
             raise SystemExit(1)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -65,8 +65,8 @@ class JobLifecycle(RefusalReporter):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Take the run folder, or share it with the first process."""
         HydraConfig.instance().set_config(config)  # the folder's name refers to it; Hydra sets it a moment later
-        timed = tells_the_time(config.hydra.run)
-        if leads_up(config.hydra.run.dir):
+        timed = named_by_clock(config.hydra.run)
+        if contains_dotdot(config.hydra.run.dir):
             change(config, "run.dir", str(locks.real(Path(config.hydra.run.dir))))
         rank = os.environ.get("RANK")
         machines = OmegaConf.select(config, "trainer.num_nodes", default=1) not in (1, None)
@@ -97,7 +97,7 @@ class JobLifecycle(RefusalReporter):
         for place in (folder, locks.real(folder).parent):  # it may lie in a sweep
             locks.check_free(place)
         if folders.state(folder) is not folders.State.NONE:
-            advice = f", or resume it: {command_to_resume(folder)}" if folders.goes_on(folder) else "."
+            advice = f", or resume it: {command_to_resume(folder)}" if folders.can_resume(folder) else "."
             raise Refusal(f"{folder} holds a run already; choose another folder{advice}")
         if others := folders.results(folder):
             raise Refusal(
@@ -137,8 +137,8 @@ class JobLifecycle(RefusalReporter):
         if not re.search(r"\$\{.*job", subdir := unresolved(config.hydra.sweep)["subdir"]):
             problem = f"hydra.sweep.subdir={subdir} is one folder for all jobs"
             raise Refusal(f"{problem}; leave it out, or let it contain ${{hydra:job.num}}.")
-        given, timed = Path(config.hydra.sweep.dir), tells_the_time(config.hydra.sweep)
-        folder = locks.real(given) if leads_up(str(given)) else given
+        given, timed = Path(config.hydra.sweep.dir), named_by_clock(config.hydra.sweep)
+        folder = locks.real(given) if contains_dotdot(str(given)) else given
         folder = locks.hold_new(folder) if timed else folder
         if folder != given:
             change(config, "sweep.dir", str(folder))
@@ -174,7 +174,7 @@ class JobLifecycle(RefusalReporter):
         """Print and write the summary of a sweep, and exit with code 1 if jobs have failed."""
         from scalian_exp.results.summary import summarise
 
-        if summarise(folder, command_to_go_on(folder)):
+        if summarise(folder, command_to_resume_sweep(folder)):
             raise SystemExit(1)
 
 
@@ -194,7 +194,7 @@ def end_sweep() -> None:
         from scalian_exp.results.summary import summarise
 
         print("The sweep ends here; to resume it, including jobs that are not in this table:")
-        print(command := command_to_go_on(folder))
+        print(command := command_to_resume_sweep(folder))
         summarise(folder, command)
 
 
@@ -210,12 +210,12 @@ def written_by_hydra(config: DictConfig) -> tuple[str, ...]:
     return (*([] if settings is None else [settings]), f"{config.hydra.job.name}.log")
 
 
-def leads_up(folder: str) -> bool:
+def contains_dotdot(folder: str) -> bool:
     """Return whether a path contains `..`, as a/../b: creating it would create `a` too."""
     return ".." in Path(folder).parts
 
 
-def tells_the_time(node: DictConfig) -> bool:
+def named_by_clock(node: DictConfig) -> bool:
     """Return whether a folder's name comes from the clock, as by default, so that each start has a new one."""
     return "${now:" in unresolved(node)["dir"]
 

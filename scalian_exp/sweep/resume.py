@@ -7,13 +7,13 @@ from typing import Any
 import yaml
 
 from scalian_exp.commandline.experiment import with_inferred
-from scalian_exp.commandline.overrides import each_for_its_job
+from scalian_exp.commandline.overrides import as_sweeps_of_one
 from scalian_exp.commandline.shell import command_to_resume
 from scalian_exp.files import read_text, read_yaml
 from scalian_exp.folders import CONFIG, MULTIRUN, OVERRIDES, check_links, multirun, runs_in
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import read_config, read_overrides
-from scalian_exp.sweep.stored_overrides import check_overrides, to_be_repeated
+from scalian_exp.sweep.stored_overrides import check_overrides, overrides_to_repeat
 from scalian_exp.vocabulary.checks import resolved
 from scalian_exp.vocabulary.grammar import literal, quote_texts, read, text_of
 
@@ -52,7 +52,7 @@ def resumed_sweep(arguments: list[str]) -> list[str]:
             f"The sweep in {folder} varies {DATASET_ROOT}; resume its jobs one by one, with {DATASET_ROOT}=… each."
         )
     own, then = (
-        each_for_its_job([override for override in overrides if not (moved and key_of(override) == DATASET_ROOT)])
+        as_sweeps_of_one([override for override in overrides if not (moved and key_of(override) == DATASET_ROOT)])
         for overrides in ([override for override in again if override not in new], task)
     )
     if own and sorted(own) != sorted(then):
@@ -100,14 +100,14 @@ def started_with(folder: Path) -> tuple[list[str], list[str]]:
     raise Refusal(f"{file} is damaged: it doesn't say how the sweep was started; {advice}.")
 
 
-def command_to_go_on(folder: Path) -> str:
+def command_to_resume_sweep(folder: Path) -> str:
     """Return the command that resumes a sweep of this user, with all overrides that have to be repeated."""
     if not (folder / MULTIRUN).is_file():
         return command_to_resume(folder, KEY)
     task, hydras = started_with(folder)
     hydras_own = [override for override in hydras if key_of(override) not in OF_THE_START]
     data = [f"{DATASET_ROOT}={literal(text_of(override))}" for override in hydras if key_of(override) == MOVED]
-    return command_to_resume(folder, KEY, [*to_be_repeated(folder, task, hydras_own), *data])
+    return command_to_resume(folder, KEY, [*overrides_to_repeat(folder, task, hydras_own), *data])
 
 
 def key_of(override: str) -> str:
@@ -138,7 +138,7 @@ def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
         if objection_to_target("dataset", now["dataset"]["_target_"], modules(trust)) is None:  # asks its class
             now = with_inferred(composed, now)
         now.pop("trust", None)  # runs don't store what is trusted
-        before = in_todays_words(read_config(job, training=True), now)
+        before = updated_config(read_config(job, training=True), now)
         if "root" in now["dataset"] and "root" in before["dataset"]:
             before["dataset"]["root"] = now["dataset"]["root"]  # data may be moved
         if changes := differences(before, now):
@@ -149,7 +149,7 @@ def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
             )
 
 
-def in_todays_words(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+def updated_config(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """Return the config of a run completed by what configs of its version couldn't specify yet.
 
     Today's loggers, progress bar and callbacks that only save are taken, because they don't affect the training.
@@ -159,7 +159,7 @@ def in_todays_words(before: dict[str, Any], now: dict[str, Any]) -> dict[str, An
     losses = {"loss": with_named_parts(before["loss"], now["loss"])} if "loss" in before else {}
     shown = {name: callbacks[name] for name in ("progress",) if name in then and name in callbacks}
     before = {**before, **losses, "callbacks": then | saving | shown, "logger": now["logger"]}
-    completed: dict[str, Any] = with_unsaid(before, now)
+    completed: dict[str, Any] = with_added_arguments(before, now)
     return completed
 
 
@@ -185,13 +185,13 @@ def saves(callback: dict[str, Any] | None) -> bool:
     return isinstance(target, type) and issubclass(target, Checkpoint)
 
 
-def with_unsaid(before: Any, now: Any) -> Any:
+def with_added_arguments(before: Any, now: Any) -> Any:
     """Return a config completed by the arguments that only today's config has, with their values at the time.
 
     They are the values that the class lists as implied by earlier versions, or else its defaults.
     """
     if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        return [with_unsaid(*pair) for pair in zip(before, now, strict=True)]
+        return [with_added_arguments(*pair) for pair in zip(before, now, strict=True)]
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return before
     from scalian_exp.build import signature_of
@@ -208,7 +208,7 @@ def with_unsaid(before: Any, now: Any) -> Any:
             for name, value in values.items()
             if name in new and value is not inspect.Parameter.empty
         }
-    return added | {key: with_unsaid(value, now.get(key)) for key, value in before.items()}
+    return added | {key: with_added_arguments(value, now.get(key)) for key, value in before.items()}
 
 
 def equal(default: Any, value: Any) -> bool:

@@ -11,7 +11,7 @@ from scalian_exp.commandline.shell import command_to_resume
 from scalian_exp.folders import leads_out
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import read
-from scalian_exp.vocabulary.moved import todays_config
+from scalian_exp.vocabulary.moved import current_config
 from scalian_exp.vocabulary.nodes import targets, texts
 from scalian_exp.vocabulary.options import CONFIGS
 
@@ -38,14 +38,14 @@ def check_overrides(folder: Path, task: list[str], hydras: list[str], trust: lis
     for override in [*hydras, *task]:
         reason = objection_to_hydras(override) if override in hydras else objection_to(override, folder, packages)
         if reason:
-            more = [*to_be_repeated(folder, task, hydras, packages), *trust]
+            more = [*overrides_to_repeat(folder, task, hydras, packages), *trust]
             raise Refusal(
                 f"The sweep in {folder} was started with {override}, and {reason}; if the sweep is yours, repeat it: "
                 f"{command_to_resume(folder, 'sweep.resume', more)}"
             )
 
 
-def to_be_repeated(folder: Path, task: list[str], hydras: list[str], trust: Any = None) -> list[str]:
+def overrides_to_repeat(folder: Path, task: list[str], hydras: list[str], trust: Any = None) -> list[str]:
     """Return the overrides of a sweep that the user has to repeat, because a file alone may not decide them."""
     repeated = [override for override in hydras if objection_to_hydras(override)]
     harmful = any(objection_to(override, folder, trust) for override in task)
@@ -80,7 +80,7 @@ def objection_to(argument: str, folder: Path, trust: Any) -> str:
     for value in values_of(override):
         nodes = [(key.removesuffix(TARGET), {"_target_": value})] if key.endswith(TARGET) else [*targets(key, value)]
         for path, node in nodes:
-            if objection := objection_to_target(path, todays_config(node)["_target_"], modules(trust)):
+            if objection := objection_to_target(path, current_config(node)["_target_"], modules(trust)):
                 return f"that {objection.reason.rstrip('.')}"
         for path, text in texts(key, value) if key.partition(".")[0] in WRITING else ():
             if not path.endswith(".judge") and leads_out(path, text, folder):

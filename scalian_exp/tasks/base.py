@@ -59,7 +59,7 @@ class Task(Optimised):
     figure_examples: ClassVar[int] = 1000
     """maximum number of examples that the figures can use"""
     draws_by_rows: ClassVar[bool] = False
-    """whether all random numbers in training come from distributed/noise.py, which needs the same seed in all processes"""
+    """whether all random numbers of training come from distributed/noise.py, which needs one seed for all processes"""
     takes_turns: ClassVar[bool] = False
     """whether each step trains one part of the network, by the gradients of that part alone"""
     initialised = False

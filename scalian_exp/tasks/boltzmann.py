@@ -61,7 +61,7 @@ class Boltzmann(LayerByLayer, Decoding):
             f"log_likelihood_{partition.kind}": -free_energy - partition.value,
             "epochs_trained": free_energy.new_tensor(self.current_epoch + 1),
             "free_energy_gap": free_energy - self.training_free_energy(),
-            **partition.worth(),
+            **partition.quality(),
         }
 
     def training_free_energy(self, batches: int = 20) -> Tensor:
@@ -90,7 +90,7 @@ class Boltzmann(LayerByLayer, Decoding):
         """Estimate log Z once for all test batches."""
         estimate = log_partition(self.rbm, self.likelihood, self.training_states(self.likelihood.runs))
         self.partition = LogPartition(*[ranks.from_first(value) for value in estimate])
-        if problem := doubt({f"test/{name}": float(value) for name, value in self.partition.worth().items()}):
+        if problem := doubt({f"test/{name}": float(value) for name, value in self.partition.quality().items()}):
             log.warning(
                 "log Z is %s; use more temperatures (model.likelihood.steps) or more runs (model.likelihood.runs)",
                 problem,
@@ -106,7 +106,7 @@ class Boltzmann(LayerByLayer, Decoding):
     def test_totals(self) -> dict[str, Tensor]:
         """Return log Z, and the likelihood with its interval."""
         partition, means = self.partition, self.test_means.compute()
-        totals = {"log_partition": partition.value, **partition.worth()}
+        totals = {"log_partition": partition.value, **partition.quality()}
         if not self.finished:
             return totals
         value = means[self.measured] if self.layers > 1 else -means["free_energy"] - partition.value

@@ -28,7 +28,7 @@ class DataModule(Protocol):
         """`train`, `val` and `test`, once `setup` has run; a tensor of indices gives a batch as it is stored."""
 
     @property
-    def classes_found(self) -> int:
+    def classes_in_labels(self) -> int:
         """Number of classes in the labels of all splits; 0 without labels."""
 
     @property
@@ -173,7 +173,7 @@ def check_classes(data: Any, known: int | None, names: Sequence[str] | None) -> 
     Raises:
         Refusal: if the data has another number of classes, a class has no name, or two have the same.
     """
-    count, called = data.classes_found, type(data).__name__
+    count, called = data.classes_in_labels, type(data).__name__
     if known is not None and count != known:
         raise Refusal(f"{called} has {count} classes, but dataset.num_classes is {known}; correct it.")
     if names is not None and len(names) < count:

@@ -35,7 +35,7 @@ def stored_values(tensor: Tensor) -> Tensor:
 
 
 def diverged(what: str, trainer: Any) -> Refusal:
-    """Return the refusal that ends a diverged run: what became NaN or infinite, which checkpoints remain, what helps."""
+    """Return the refusal that ends a diverged run: what became NaN or infinite, what remains, and the remedy."""
     folder = Path(trainer.default_root_dir)
     last = LAST if (folder / LAST).exists() else START
     meanings = {BEST: "the best", last: "the last good one"}

@@ -31,7 +31,7 @@ class TextLoss(Loss, Protocol):
     """Distance between a text's words and the predicted ones."""
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss, a scalar, of logits and word weights, both (B, V); the exponential of its mean is the perplexity."""
+        """Return the loss, a scalar, of logits and word weights, both (B, V); exp(mean) is the perplexity."""
 
 
 class VariationalLoss(Loss, Protocol):

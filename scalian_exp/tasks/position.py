@@ -74,8 +74,8 @@ def begin_next_epoch(trainer: Any) -> None:
     skip_batches(trainer, 0)
 
 
-def go_on_with_epoch(trainer: Any) -> None:
-    """Resume inside an epoch: skip the batches that are done, and call the task's hook for the start of the epoch again.
+def continue_epoch(trainer: Any) -> None:
+    """Resume inside an epoch: skip the batches that are done, and call the task's hook for an epoch's start again.
 
     Lightning's counters are right already.
     """

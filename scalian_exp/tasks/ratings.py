@@ -110,8 +110,8 @@ class Ratings(Task):
     def scores(self, ratings: Tensor, known: Tensor | None = None) -> Tensor:
         """Return predictions for all columns of rows of ratings, (B, columns), in at least single precision.
 
-        Ratings aren't clipped to the scale yet, so that they rank without ties at its ends. Damped means stand in for rows and
-        columns without training ratings.
+        Ratings aren't clipped to the scale yet, so that they rank without ties at its ends. Damped means stand in for
+        rows and columns without training ratings.
 
         Args:
             ratings: (B, columns), 0 where there is none.

@@ -12,7 +12,8 @@ from scalian_exp.tasks.protocols import TextNetwork
 class TextReconstruction(Task):
     """Trains an autoencoder of texts by loss(network(x), x), where x are weights of words.
 
-    Logs `perplexity`, the exponential of the loss: the number of equally likely words among which the network is undecided.
+    Logs `perplexity`, the exponential of the loss: the number of equally likely words among which the network is
+    undecided.
     """
 
     monitor = "val/loss"

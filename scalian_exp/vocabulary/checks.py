@@ -19,7 +19,7 @@ from scalian_exp.vocabulary.annotations import as_given, expected
 from scalian_exp.vocabulary.callback_checks import check_callbacks, named_nodes
 from scalian_exp.vocabulary.facts import FACTS, check_facts
 from scalian_exp.vocabulary.grammar import expand_home
-from scalian_exp.vocabulary.moved import todays_config
+from scalian_exp.vocabulary.moved import current_config
 from scalian_exp.vocabulary.nodes import targets
 from scalian_exp.vocabulary.optimisation_checks import check_numbers
 from scalian_exp.vocabulary.options import choices_of, fitting, options, task_overrides
@@ -45,7 +45,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         Refusal: if a value is missing.
     """
     try:
-        plain: Any = todays_config(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+        plain: Any = current_config(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     except MissingMandatoryValue as error:
         raise Refusal(f"{error.full_key} has no value yet; give it: {error.full_key}=…") from error
     except InterpolationKeyError as error:

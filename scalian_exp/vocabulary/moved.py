@@ -18,18 +18,18 @@ MOVED = {
 OLD = re.compile("|".join(rf"\b{re.escape(path)}\b" for path in MOVED))
 
 
-def todays_path(text: str) -> str:
+def current_path(text: str) -> str:
     """Replace old import paths by today's in a text, such as a `_target_` or an override."""
     return OLD.sub(lambda match: MOVED[match[0]], text)
 
 
-def todays_config(node: Any) -> Any:
+def current_config(node: Any) -> Any:
     """Replace old import paths by today's in the `_target_` of every node of a config."""
     if isinstance(node, list):
-        return [todays_config(value) for value in node]
+        return [current_config(value) for value in node]
     if not isinstance(node, dict):
         return node
     return {
-        key: todays_path(value) if key == "_target_" and isinstance(value, str) else todays_config(value)
+        key: current_path(value) if key == "_target_" and isinstance(value, str) else current_config(value)
         for key, value in node.items()
     }

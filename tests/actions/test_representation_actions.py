@@ -19,7 +19,7 @@ from scalian_exp.actions.action import data_of, examples, image_from, save_image
 from scalian_exp.actions.probe import standardised
 from scalian_exp.actions.representations import Split, competitors
 from scalian_exp.checkpoint import load
-from scalian_exp.commandline.actions import spelt_out
+from scalian_exp.commandline.actions import as_override
 from scalian_exp.datasets.texts import FakeTexts
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.run.training import train
@@ -94,7 +94,7 @@ def test_nearest_and_probe_from_the_command_line(tmp_path: Path) -> None:
 
 def test_an_actions_options_need_no_prefix() -> None:
     def expanded(argument: str) -> str:
-        return spelt_out(argument, several=False)
+        return as_override(argument, several=False)
 
     assert expanded("count=3") == "action.count=3"
     assert expanded("labels=[1,2]") == "action.labels=[1,2]"
@@ -102,7 +102,7 @@ def test_an_actions_options_need_no_prefix() -> None:
         assert text_of(expanded(f"text={text}")) == text_of(expanded(f"action.text={text}")) == text
     assert text_of(expanded("text='42'")) == "42"
     assert expanded("text=null") == "action.text=null"
-    assert spelt_out("seed=1,2", several=True) == "action.seed=1,2"
+    assert as_override("seed=1,2", several=True) == "action.seed=1,2"
     for argument in ("run=a", "action=sample", "--help", "action.count=3", "+action.x=1"):
         assert expanded(argument) == argument
 

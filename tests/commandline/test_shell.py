@@ -11,8 +11,8 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from sweeps import write_sweep
 
-from scalian_exp.actions.recommend import tell
-from scalian_exp.commandline.actions import spelt_out
+from scalian_exp.actions.recommend import print_listing
+from scalian_exp.commandline.actions import as_override
 from scalian_exp.commandline.shell import command, command_to_resume, word
 from scalian_exp.commandline.terminal import display
 from scalian_exp.refusal import Refusal
@@ -20,7 +20,7 @@ from scalian_exp.results.page import page
 from scalian_exp.results.summary import print_rows, summarise
 from scalian_exp.run.record import print_table
 from scalian_exp.run.resume import no_run_in
-from scalian_exp.sweep.resume import command_to_go_on, resumed_sweep
+from scalian_exp.sweep.resume import command_to_resume_sweep, resumed_sweep
 from scalian_exp.vocabulary.grammar import expand_home, literal, quote_texts, text_of
 
 NASTY = [
@@ -90,11 +90,11 @@ def test_the_paths_of_a_sweep_are_separated(tmp_path: Path, monkeypatch: pytest.
 
 def test_actions_take_texts_verbatim() -> None:
     for text in ("Toy Story (1995);Fargo", "5", "a,b", "[x].png", "it's = 5!"):
-        argument = spelt_out(f"image={text}", several=False)
+        argument = as_override(f"image={text}", several=False)
         assert argument.startswith("action.image=")
         assert read_by_hydra(argument) == text
-    assert spelt_out("count=3", several=False) == "action.count=3"
-    assert spelt_out("labels=[1,null]", several=False) == "action.labels=[1,null]"
+    assert as_override("count=3", several=False) == "action.count=3"
+    assert as_override("labels=[1,null]", several=False) == "action.labels=[1,null]"
 
 
 def test_printed_commands_work_for_a_folder_of_any_name(
@@ -106,7 +106,7 @@ def test_printed_commands_work_for_a_folder_of_any_name(
     assert read_by_hydra(argument) == str(nasty)
     jobs = [(["model=vae", f"dataset.root={literal(str(nasty))}", f"loss.beta={beta}"], None) for beta in (1, 2)]
     write_sweep(nasty, jobs, [])
-    assert summarise(nasty, command_to_go_on(nasty)) == 2
+    assert summarise(nasty, command_to_resume_sweep(nasty)) == 2
     printed = capsys.readouterr().out
     (line,) = [line for line in printed.splitlines() if line.startswith("go on ")]
     assert read_by_hydra(pasted(line.removeprefix("go on "))[1]) == str(nasty)
@@ -124,7 +124,7 @@ def test_printed_text_is_not_interpreted_as_markup(capsys: pytest.CaptureFixture
     name = "runs [old]/a [1] :dog: [/x]"
     display(f"run folder   {name}")
     print_table(name, {name: name})
-    tell(name, (name,), [(name,)])
+    print_listing(name, (name,), [(name,)])
     print_rows(name, [name], [{name: name}])
     assert capsys.readouterr().out.count(name) == 10
 

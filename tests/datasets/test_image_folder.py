@@ -88,7 +88,7 @@ def test_the_number_of_classes_must_match_the_folders(tmp_path: Path) -> None:
     assert data.class_names == ["cat", "cow", "dog"]
     with pytest.raises(Refusal, match=r"3 classes \(cat, cow, dog\), but dataset.num_classes is 2"):
         ImageFolder(str(tmp_path), 1, [8, 8], num_classes=2).setup()
-    assert data.classes_found == 3
+    assert data.classes_in_labels == 3
     with pytest.raises(Refusal, match="has no subfolders, so its images have no classes"):
         ImageFolder(str(tmp_path / "cat"), 1, [8, 8], num_classes=3).setup()
     ImageFolder(str(tmp_path / "cat"), 1, [8, 8], held_out=0.3).setup()

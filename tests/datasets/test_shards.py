@@ -46,7 +46,7 @@ def test_shards_hold_the_original_examples(shards: Path) -> None:
     again = build("dataset", OmegaConf.to_container(composed(*overrides).dataset, resolve=True))
     for data in (original, again):
         data.setup()
-    assert again.classes_found == original.classes_found
+    assert again.classes_in_labels == original.classes_in_labels
     for split in ("train", "val", "test"):
         every = torch.arange(len(original.splits[split]))
         for name, values in original.splits[split][every].items():

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import scalian_exp
-from scalian_exp.commandline.actions import OWN, spelt_out
+from scalian_exp.commandline.actions import OWN, as_override
 from scalian_exp.vocabulary.checks import check_arguments
 from scalian_exp.vocabulary.options import CONFIGS
 
@@ -34,7 +34,7 @@ def test_training_commands_compose(command: Command) -> None:
 
 @pytest.mark.parametrize("command", commands("scalian-apply"), ids=label)
 def test_arguments_of_actions_are_accepted(command: Command) -> None:
-    overrides = [spelt_out(argument, several=False) for argument in command.parts[1:] if argument != "--help"]
+    overrides = [as_override(argument, several=False) for argument in command.parts[1:] if argument != "--help"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("apply", overrides=overrides)
     assert set(config) <= {*OWN}

@@ -20,7 +20,7 @@ from commands import invoke
 from scalian_exp import compose
 from scalian_exp.build import located
 from scalian_exp.sweep.stored_overrides import objection_to
-from scalian_exp.vocabulary.moved import todays_path
+from scalian_exp.vocabulary.moved import current_path
 
 FROZEN = Path(__file__).parent / "frozen"
 
@@ -82,7 +82,7 @@ def test_old_runs_are_compared_on_a_page(folder: Path) -> None:
 def test_all_classes_that_configs_of_0_1_0_name_are_found_today() -> None:
     """Stored runs may name any of them, so a class that moves needs an entry in vocabulary/moved.py."""
     for target in (FROZEN / "targets.txt").read_text().split():
-        located(todays_path(target))  # raises Refusal
+        located(current_path(target))  # raises Refusal
 
 
 def test_an_override_with_a_classs_old_path_composes_and_needs_no_trust() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tools import tiny
 
-from scalian_exp.sweep.resume import check_jobs, differences, in_todays_words
+from scalian_exp.sweep.resume import check_jobs, differences, updated_config
 
 
 def test_differences_are_listed_leaf_by_leaf() -> None:
@@ -30,7 +30,7 @@ def test_values_that_earlier_versions_left_implicit_differ_only_if_they_meant_so
 
     def changes(**other: Any) -> list[str]:
         now = before | {"logger": {"csv": {"_target_": "ours"}}, "callbacks": {"checkpoint": saving}} | other
-        return differences(in_todays_words(before, now), now)
+        return differences(updated_config(before, now), now)
 
     assert changes() == []
     assert changes(dataset=data | {"background": [255, 255, 255]}, model=task | {"decay_biases": True}) == []
@@ -50,7 +50,7 @@ def test_the_sum_of_two_losses_of_version_0_1_is_todays_sum_of_named_parts() -> 
 
     def changes(**parts: Any) -> list[str]:
         before = {**now, "loss": {**loss, "first": cross, "second": dice, "weights": [1.0, 1.0], **parts}}
-        return differences(in_todays_words(before, now), now)
+        return differences(updated_config(before, now), now)
 
     assert changes() == []
     assert changes(weights=[1.0, 0.5]) == ["loss.part.dice.weight: 0.5 → 1.0"]
@@ -64,7 +64,7 @@ def test_a_custom_sum_of_losses_is_compared_as_it_is(custom: dict[str, Any]) -> 
     now = tiny("unet", "loss=cross_entropy_dice")
 
     def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-        return differences(in_todays_words({**now, "loss": before}, {**now, "loss": after}), {**now, "loss": after})
+        return differences(updated_config({**now, "loss": before}, {**now, "loss": after}), {**now, "loss": after})
 
     before, after = ({"_target_": "mine.WeightedSum", "part": {"a": {"of": 1}, "b": b}, **custom} for b in (1, 2))
     assert changes(before, after) == ["loss.part.b: 1 → 2"]
@@ -77,7 +77,7 @@ def test_optimizer_defaults_that_only_todays_configs_state_are_no_difference() -
 
     def changes(**stated: Any) -> list[str]:
         configs[1] = {**configs[0], "model": {"optimizer": before | stated}}
-        return differences(in_todays_words(configs[0], configs[1]), configs[1])
+        return differences(updated_config(configs[0], configs[1]), configs[1])
 
     assert changes(momentum=0.0, weight_decay=0.0, fused=None) == []
     assert changes(momentum=0.9) == ["model.optimizer.momentum: 0 → 0.9"]

@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 from sweeps import SWEEP, copy_sweep, table
 
-from scalian_exp.commandline.overrides import check_options, each_for_its_job
+from scalian_exp.commandline.overrides import as_sweeps_of_one, check_options
 from scalian_exp.refusal import Refusal
 from scalian_exp.sweep.resume import resumed_sweep
 
@@ -106,7 +106,7 @@ def test_a_resumed_sweep_may_use_another_launcher(finished: Path, monkeypatch: p
     monkeypatch.chdir(finished)
     arguments = resumed_sweep(["-m", *SWEEP[:-1], f"sweep.resume={sweep}", "hydra/launcher=other"])
     assert arguments[0] == "--multirun"
-    assert set(each_for_its_job(SWEEP[:-1])) < set(arguments)
+    assert set(as_sweeps_of_one(SWEEP[:-1])) < set(arguments)
     assert arguments[-3:] == ["hydra/launcher=other", f"hydra.sweep.dir={sweep}", "hydra.callbacks.jobs.resume=true"]
     assert [argument for argument in arguments if "sweep.dir" in argument] == arguments[-2:-1]
     with pytest.raises(Refusal, match="only now: seed=3"):
@@ -128,16 +128,16 @@ def test_values_that_only_the_swept_models_have_are_passed_to_each_job(tmp_path:
 def test_values_are_passed_to_each_job_only_in_sweeps_over_options() -> None:
     options = ["-m", "model=unet,fastfcn"]
     many = [*options, "model.network.width=0.1", "dataset.image_size=[9,9]", "seed=1", "loss.name='a,b'"]
-    assert each_for_its_job(many) == [
+    assert as_sweeps_of_one(many) == [
         *options,
         "model.network.width=choice(0.1)",
         "dataset.image_size=choice([9,9])",
         "seed=1",
         "loss.name=choice('a,b')",
     ]
-    assert each_for_its_job(each_for_its_job(many)) == each_for_its_job(many)
+    assert as_sweeps_of_one(as_sweeps_of_one(many)) == as_sweeps_of_one(many)
     for alone in (["seed=1,2", "model.network.width=0.1"], ["model=unet", "loss.beta=1"]):
-        assert each_for_its_job(alone) == alone
+        assert as_sweeps_of_one(alone) == alone
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_values_are_passed_to_each_job_only_in_sweeps_over_options() -> None:
 def test_a_job_of_a_sweep_over_options_gets_exactly_the_given_value(value: str) -> None:
     """This holds whether the override became a sweep over one value or couldn't."""
     parse = OverridesParser.create().parse_override
-    *_, argument = each_for_its_job(["model=unet,fastfcn", f"dataset.root={value}"])
+    *_, argument = as_sweeps_of_one(["model=unet,fastfcn", f"dataset.root={value}"])
     override = parse(argument)
     given = [*override.sweep_string_iterator()] if override.is_sweep_override() else [value]
     expected = parse(f"dataset.root={value}").value()
@@ -168,7 +168,7 @@ def test_an_option_that_is_not_a_name_is_refused() -> None:
 def test_a_repeated_command_resumes_its_sweep_whatever_its_options_for_hydra(tmp_path: Path) -> None:
     """This includes sweeps of older versions, which recorded values as they were given."""
     overrides = ["model=unet,fastfcn", "model.network.width=0.1"]
-    for recorded in (overrides, each_for_its_job(overrides)):
+    for recorded in (overrides, as_sweeps_of_one(overrides)):
         hydra = {"overrides": {"task": recorded, "hydra": []}, "runtime": {"cwd": str(Path.cwd())}}
         (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": hydra}))
         for more in ([], ["hydra/sweeper=optuna"]):

@@ -243,4 +243,4 @@ def test_the_heading_names_what_is_liked_and_what_is_disliked() -> None:
         ),
     ):
         action = Recommend(**said)
-        assert action.who(data, action.named(data, torch.ones(6))) == heading
+        assert action.described_user(data, action.named(data, torch.ones(6))) == heading
