@@ -145,6 +145,6 @@ def test_advice_to_resume_is_a_complete_command(tmp_path: Path, monkeypatch: pyt
     for job in ("sweep/a b", "sweep/c"):
         Path(job).mkdir(parents=True)
         Path(job, "config.yaml").write_text("seed: 0")
-    assert no_run_in(Path("sweep")).endswith("resume one of them: scalian-train 'resume=sweep/a b'")
+    assert no_run_in(Path("sweep")).endswith("resume one of them; the newest is scalian-train resume=sweep/c")
     with pytest.raises(Refusal, match=r"resume it: scalian-train resume=sweep/c$"):
         resumed_sweep(["sweep.resume=sweep/c"])

@@ -27,7 +27,7 @@ def test_the_page_of_options_lists_every_option_and_key() -> None:
             assert f"### `{file.stem}`" in page
     assert "| `loss.beta` | `1.0` | β, the factor of the KL" in page
     assert "| `model.network.latent_dim` | `20` |" in page
-    assert "| `count` | `64` | number of images |" in page
+    assert "| `count` | `64` | number of images; of an autoencoder" in page
 
 
 def test_keys_defaults_and_comments_are_read_from_an_options_file(tmp_path: Path) -> None:
