@@ -65,22 +65,33 @@ def rows(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def comparable(table: list[dict[str, Any]], keys: list[str]) -> list[str]:
-    """Return the metrics by which jobs can be compared: those of every finished job or, if there are none, all.
+    """Return the metrics that help to compare jobs: those of every finished job, and each job's own.
 
-    Values of the loss itself can't be compared if the model or the loss was swept.
+    A job's own are the one that says most about it, and its best monitored one. Values of the loss itself can't be
+    compared if the model or the loss was swept, and counters of epochs never. All metrics if none is left.
     """
     finished = [row for row in table if row["status"] == "finished"] or table
     metrics = [name for name in table[0] if name.startswith(("best ", "test/"))]
+    metrics = [name for name in metrics if name.partition("/")[2] not in COUNTERS] or metrics
     if any(key == "model" or key.partition(".")[0] == "loss" for key in keys):
         metrics = [name for name in metrics if not name.endswith("/loss")]
-    return [name for name in metrics if all(row[name] is not None for row in finished)] or metrics
+    own = {name for row in finished for name in own_metrics(row)}
+    return [name for name in metrics if name in own or all(row[name] is not None for row in finished)] or metrics
 
 
-def tested(table: list[dict[str, Any]], metrics: list[str]) -> str:
-    """Return the monitored metric's name in the test, or else the first metric."""
-    monitored = next((name for name in table[0] if name.startswith("best val/")), "")
-    name = monitored.replace("best val/", "test/")
-    return name if name in metrics else metrics[0]
+def own_metrics(row: dict[str, Any]) -> set[str]:
+    """Return the names of the metrics of a row of `rows` that say most about its job, in the test and in validation."""
+    known = {name: value for name, value in row.items() if value is not None}
+    best = next((name for name in known if name.startswith("best ")), "")
+    chosen = headline({**known, "monitor": best.removeprefix("best "), "best": known.get(best)})
+    return {best, *(chosen or ())[:1]}
+
+
+def most_shared(table: list[dict[str, Any]], metrics: list[str]) -> str:
+    """Return the metric that most jobs have; among several, a monitored one's name in the test, or else the first."""
+    monitored = [name.replace("best val/", "test/") for name in table[0] if name.startswith("best val/")]
+    names = [*(name for name in monitored if name in metrics), *metrics]
+    return max(names, key=lambda name: sum(row.get(name) is not None for row in table))
 
 
 def headline(outcome: dict[str, Any]) -> tuple[str, Any] | None:

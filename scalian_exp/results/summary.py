@@ -15,7 +15,7 @@ from scalian_exp.commandline.shell import command, shown
 from scalian_exp.commandline.terminal import WIDTH, display
 from scalian_exp.files import write_text
 from scalian_exp.folders import ERROR, MARKDOWN, MEANS, TABLE
-from scalian_exp.results.rows import COSTS, cell_of, comparable, means, read_jobs, repeated, rows, swept, tested
+from scalian_exp.results.rows import COSTS, cell_of, comparable, means, most_shared, read_jobs, repeated, rows, swept
 
 
 def as_csv(table: list[dict[str, Any]]) -> str:
@@ -119,7 +119,7 @@ def draw_summary(summary: Summary, sweep: Path) -> None:
     drawn, keys = (summary.means, summary.varied) if len(summary.means) > 1 else (summary.rows, summary.swept)
     figures = {"summary": sweep_figure(drawn, keys, summary.overall)}
     if summary.metrics and any(key.startswith("model") for key in summary.swept):
-        metric = tested(summary.rows, summary.metrics)
+        metric = most_shared(summary.rows, summary.metrics)
         figures |= {f"over_{cost}": trade_off(drawn, keys, metric, cost) for cost in COSTS}
     for name, figure in figures.items():
         if figure is not None:

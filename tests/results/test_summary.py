@@ -12,7 +12,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tools import read_csv
 
 from scalian_exp.results.hparams import compare_jobs
-from scalian_exp.results.summary import summarise
+from scalian_exp.results.rows import most_shared, read_jobs
+from scalian_exp.results.summary import summarise, summary_of
 
 FOLDS = ["dataset.split=u1", "dataset.split=u2", "dataset.split=u3"]
 VALUES = {"a": [1.0, 2.0, 4.0], "b": [3.0, 5.0, None]}
@@ -68,6 +69,53 @@ def test_the_summary_shows_which_jobs_ended_early(tmp_path: Path, capsys: pytest
             file.write_text(json.dumps({**json.loads(file.read_text()), "epochs": count}))
         summarise(tmp_path, "go on")
         assert (" epochs " in capsys.readouterr().out) == shown
+
+
+RESULTS = {
+    "biased_mf": {"monitor": "val/rmse", "best": 0.9, "test/loss": 3.0, "test/rmse": 0.95, "test/ndcg_at_10": 0.2},
+    "autorec": {"monitor": "val/rmse", "best": 0.8, "test/loss": 2.0, "test/rmse": 0.85, "test/ndcg_at_10": 0.25},
+    "popularity": {"monitor": "val/ndcg_at_10", "best": 0.3, "test/loss": 1.0, "test/ndcg_at_10": 0.3},
+    "rbm": {"monitor": "val/epochs_trained", "best": 6.0, "test/loss": -9.0, "test/reconstruction_error": 4.5},
+    "unet": {"monitor": "val/miou", "best": 0.4, "test/loss": 0.1, "test/miou": 0.5, "test/pixel_accuracy": 0.75},
+    "text": {"monitor": "val/loss", "best": 0.1, "test/loss": 0.2},
+}
+
+
+@pytest.mark.parametrize(
+    ("models", "columns"),
+    [
+        (
+            ["biased_mf", "autorec", "popularity"],
+            ["best val/rmse", "best val/ndcg_at_10", "test/rmse", "test/ndcg_at_10"],
+        ),
+        (["rbm", "unet"], ["best val/miou", "test/reconstruction_error", "test/miou"]),
+        (["biased_mf", "autorec"], ["best val/rmse", "test/rmse", "test/ndcg_at_10"]),
+        (["text", "unet"], ["best val/miou", "test/miou"]),
+    ],
+)
+def test_models_of_different_metrics_show_each_its_own(
+    models: list[str], columns: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sweep(tmp_path, [([f"model={model}"], 0.0) for model in models], ["seed"])
+    for number, model in enumerate(models):
+        values = {"status": "finished", "epochs": 6, "seconds_per_epoch": 1.0, **RESULTS[model]}
+        (tmp_path / f"{number}_job/metrics.json").write_text(json.dumps(values))
+    summary = summary_of(read_jobs(tmp_path))
+    assert sorted(summary.metrics) == sorted(columns)
+    for number, model in enumerate(models):
+        shown = {name: summary.rows[number][name] for name in columns if summary.rows[number][name] is not None}
+        assert set(shown.values()) <= set(RESULTS[model].values()), "nothing of another model"
+    summarise(tmp_path, "go on")
+    printed = capsys.readouterr().out
+    assert all(name.removeprefix("test/") in printed for name in columns)
+    assert "epochs_trained" not in printed
+
+
+def test_quality_over_cost_is_drawn_of_the_metric_that_most_models_have() -> None:
+    table = [{"best val/miou": None, "test/rmse": value, "test/miou": None} for value in (0.9, 0.8)]
+    table.append({"best val/miou": 0.5, "test/rmse": None, "test/miou": 0.5})
+    assert most_shared(table, ["best val/miou", "test/rmse", "test/miou"]) == "test/rmse"
+    assert most_shared(table[2:], ["best val/miou", "test/miou"]) == "test/miou"
 
 
 def test_the_dashboard_shows_the_overrides_in_which_jobs_differ(tmp_path: Path) -> None:
