@@ -2,14 +2,18 @@
 
 import re
 import shutil
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from scalian_exp.files import failures_refused
 from scalian_exp.folders import CHOICES, COMPOSED, OVERRIDES
+from scalian_exp.vocabulary.grammar import quoted, read
 
 LONGEST_NAME, MOST_BYTES = 120, 240
 """limits on a job folder's name after its number, in characters and bytes; file systems allow 255 bytes"""
@@ -18,9 +22,33 @@ STAND_IN = "without_a_folder"
 SETTINGS = (COMPOSED, CHOICES, OVERRIDES)
 """files that Hydra writes into a job's folder"""
 
+SHARED = "hydra.job.config.override_dirname.exclude_keys"
+"""Hydra's list of keys that are left out of the names of jobs: those that have the same value in all of them"""
+
+
+def leave_out_shared(overrides: Iterable[str], hydras: Iterable[str]) -> list[str]:
+    """Return the override of Hydra that leaves shared values out of the names of jobs; none if it is given already.
+
+    Args:
+        overrides: the sweep's overrides of the experiment; what an experiment or a search varies is not among them.
+        hydras: its overrides of Hydra.
+    """
+    if any(override.lstrip("+").startswith(f"{SHARED}=") for override in hydras):
+        return []
+    parsed = filter(None, map(read, overrides))
+    shared = dict.fromkeys(override.key_or_group for override in parsed if not varies(override))
+    return [f"{SHARED}=[{','.join(map(quoted, shared))}]"] if shared else []
+
+
+def varies(override: Override) -> bool:
+    """Return whether a sweep's override has several values; `choice(1)` has one."""
+    if not override.is_discrete_sweep():
+        return bool(override.is_sweep_override())
+    return len([*islice(override.sweep_string_iterator(), 2)]) > 1
+
 
 def name_of(number: int, overrides: str) -> str:
-    """Return the name of a job's folder: its number, which makes it unique, and its overrides.
+    """Return the name of a job's folder: its number, which makes it unique, and what was swept.
 
     No character in it needs quotes, neither in a shell nor in `run=…` and `resume=…`, where = and , are special to
     Hydra.

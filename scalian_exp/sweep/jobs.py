@@ -140,10 +140,13 @@ class JobLifecycle(RefusalReporter):
         given, timed = Path(config.hydra.sweep.dir), named_by_clock(config.hydra.sweep)
         folder = locks.real(given) if contains_dotdot(str(given)) else given
         folder = locks.hold_new(folder) if timed else folder
+        hydras = [*config.hydra.overrides.hydra]
         if folder != given:
             change(config, "sweep.dir", str(folder))
-            given_again = [*config.hydra.overrides.hydra, f"hydra.sweep.dir={quoted(str(folder))}"]  # for the jobs
-            change(config, "overrides.hydra", given_again)
+            hydras.append(f"hydra.sweep.dir={quoted(str(folder))}")
+        if not self.resume:  # the names of a resumed sweep's folders are known
+            hydras += job_folders.leave_out_shared(config.hydra.overrides.task, hydras)
+        change(config, "overrides.hydra", hydras)  # with which the jobs are composed
         if timed:
             return
         for place in (folder, *(folder.glob("[!.]*/") if self.resume else ())):

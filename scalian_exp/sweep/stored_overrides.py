@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import Override, ValueType
 from scalian_exp.commandline.shell import command_to_resume
 from scalian_exp.folders import leads_out
 from scalian_exp.refusal import Refusal
+from scalian_exp.sweep.job_folders import SHARED
 from scalian_exp.vocabulary.grammar import read
 from scalian_exp.vocabulary.moved import current_config
 from scalian_exp.vocabulary.nodes import targets, texts
@@ -57,6 +58,8 @@ def objection_to_hydras(argument: str) -> str:
     override = read(argument)
     if override is not None:
         key, values = override.key_or_group, [] if override.is_delete() else values_of(override)
+        if key == SHARED and "${" not in argument:
+            return ""
         named = key in HYDRAS_GROUPS or key in HYDRAS_TEXTS
         if all(re.fullmatch(r"[\w-]+", str(value)) if named else is_number(value) for value in values):
             return ""
