@@ -57,6 +57,14 @@ def binary(name: str) -> Row:
     )
 
 
+def linear(a: Arguments) -> Operation:
+    """Return the row of a dense layer; one whose weights are another's, transposed, shares that one's array."""
+    weight = a["weight"]
+    if isinstance(weight, Tensor) and (other := weight._base) is not None and weight.t().is_set_to(other):
+        return Operation("matmul", [a["input"], other, a["bias"]])
+    return Operation("linear", [a["input"], weight, a["bias"]])
+
+
 def convolution(name: str) -> Row:
     """Return the row of a convolution of (1, C, H, W), or of its transpose; shapes say what output_padding would."""
 
@@ -156,7 +164,7 @@ ROWS: dict[str, Row] = {
     **{name: binary(name) for name in ("add", "sub", "mul", "div", "minimum", "maximum", "pow")},
     "rsub": lambda a: Operation("sub", [a["other"], a["self"]]),
     "softplus": unary("softplus"),
-    "linear": lambda a: Operation("linear", [a["input"], a["weight"], a["bias"]]),
+    "linear": linear,
     "addmm": lambda a: Operation("matmul", [a["mat1"], a["mat2"], a["self"]]),
     "mm": lambda a: Operation("matmul", [a["self"], a["mat2"], None]),
     "matmul": lambda a: Operation("matmul", [a["self"], a["other"], None]),

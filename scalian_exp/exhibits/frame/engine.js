@@ -123,12 +123,14 @@ const OPERATIONS = {
   },
   matmul([x, y, bias], out) { // (…, n, k) times (…, k, m); what is before must agree, or y be a matrix
     const k = x.shape.at(-1), m = y.shape.at(-1), rows = x.shape.at(-2) ?? 1, each = y.shape.length > 2 ? k * m : 0;
-    for (let r = 0; r < out.length / m; r++)
-      for (let c = 0; c < m; c++) {
-        let sum = bias ? bias[bias.length === m ? c : r * m + c] : 0;
-        for (let i = 0, base = each * ((r / rows) | 0) + c; i < k; i++) sum += x[r * k + i] * y[base + i * m];
-        out[r * m + c] = sum;
+    for (let r = 0; r < out.length / m; r++) {
+      const row = out.subarray(r * m, (r + 1) * m), start = each * ((r / rows) | 0);
+      if (bias) row.set(bias.length === m ? bias : bias.subarray(r * m, (r + 1) * m)); else row.fill(0);
+      for (let i = 0, base = start; i < k; i++, base += m) { // along rows of y; states of binary units are mostly 0
+        const value = x[r * k + i];
+        if (value !== 0) for (let c = 0; c < m; c++) row[c] += value * y[base + c];
       }
+    }
   },
   convolution: (values, out, op) => convolve(values, out, op, false),
   transposed: (values, out, op) => convolve(values, out, op, true),
@@ -241,6 +243,20 @@ export class Program {
     inputs.forEach((input, n) => this.registers[n].set(input));
     for (const step of this.steps) step();
     return this.results;
+  }
+  /** A function from some inputs to some outputs, by their numbers: the steps between them alone. */
+  part(inputs, outputs) {
+    const needed = new Set(outputs.map((n) => this.outputs[n])), steps = [];
+    for (let s = this.operations.length - 1; s >= 0; s--) {
+      if (!needed.has(`r${this.operations[s].out}`)) continue;
+      for (const operand of this.operations[s].in) needed.add(operand);
+      steps.unshift(this.steps[s]);
+    }
+    return (...values) => {
+      inputs.forEach((number, n) => this.registers[number].set(values[n]));
+      for (const step of steps) step();
+      return outputs.map((n) => this.results[n]);
+    };
   }
   /** The largest deviation from torch's outputs on the stored examples, as a share of their largest absolute value, or of 1. */
   check() {

@@ -1,0 +1,1 @@
+"""A Boltzmann machine's chain, with units to hold and filters to look at."""

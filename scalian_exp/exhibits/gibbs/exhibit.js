@@ -1,0 +1,312 @@
+import { generator } from "../frame/arrays.js";
+import { softplus } from "../frame/engine.js";
+import { Pixels, cells, choice, colour, element, exhibit, loop, mix, number, onChange, percent, still, svg } from "../frame/kit.js";
+
+const SPEEDS = [0.15, 0.5, 1, 4, 20], KEPT = 240, BURNED = 600, ROOM = { left: 52, right: 8, top: 8, bottom: 8, width: 360, height: 150 };
+
+/** States of units drawn from their means, in `out`; groups say which units are of which kind. */
+function draw(groups, means, out, random) {
+  let at = 0;
+  for (const { kind, size } of groups) {
+    if (kind === "softmax") {
+      let left = random.next(), chosen = at;
+      while (chosen < at + size - 1 && left >= means[chosen]) left -= means[chosen++];
+      for (let i = at; i < at + size; i++) out[i] = i === chosen ? 1 : 0;
+    } else if (kind === "gaussian") for (let i = at; i < at + size; i++) out[i] = means[i] + random.normal();
+    else for (let i = at; i < at + size; i++) out[i] = random.next() < means[i] ? 1 : 0;
+    at += size;
+  }
+  return out;
+}
+
+/** The chain: the top machine's states v and h, and the image below them, whose pixels may be held. */
+class Chain {
+  constructor({ program }, { arrays }, { layers, pixels, units, labels }) {
+    const top = layers.length - 1, { visible_bias: bias } = arrays;
+    this.ups = layers.map((_, k) => program.part([2 * k], [4 * k, 4 * k + 1]));
+    this.downs = layers.map((_, k) => program.part([2 * k + 1], [4 * k + 3]));
+    Object.assign(this, { arrays, units, labels, top, bias, size: bias.length, below: bias.length - labels, random: generator(7) });
+    this.v = new Float32Array(this.size);
+    this.h = new Float32Array(layers[top]);
+    this.means = new Float32Array(pixels); // of the image's units, and states drawn from them
+    this.states = new Float32Array(pixels);
+    this.held = new Float32Array(pixels).fill(NaN); // NaN is free, else the pixel's value
+    this.label = -1; // free, else the class that is held
+    this.clamped = false;
+  }
+  toUnit(pixel, i) { return (pixel - this.arrays.pixel_mean[i]) / this.arrays.pixel_scale[i]; }
+  toPixel(unit, i) { return Math.min(Math.max(unit * this.arrays.pixel_scale[i] + this.arrays.pixel_mean[i], 0), 1); }
+  /** Calls for each change of `held`. */
+  holds() { this.clamped = this.held.some((value) => !Number.isNaN(value)); this.hold(); }
+  hold() {
+    const grey = this.units.lowest[0].kind === "gaussian", { held, means, states } = this;
+    if (this.clamped) for (let i = 0; i < held.length; i++) {
+      if (Number.isNaN(held[i])) continue;
+      means[i] = this.toUnit(held[i], i);
+      states[i] = grey ? means[i] : held[i] === 0 || held[i] === 1 ? held[i] : this.random.next() < held[i] ? 1 : 0;
+    }
+    if (this.label >= 0) for (let l = 0; l < this.labels; l++) this.v[this.below + l] = l === this.label ? 1 : 0;
+  }
+  /** The top machine's input of its hidden units, their means, and the free energy of v. */
+  look() {
+    [this.x, this.on] = this.ups[this.top](this.v);
+    this.energy = this.freeEnergy(this.v, this.x);
+  }
+  freeEnergy(v, x) {
+    let energy = 0, at = 0;
+    for (const { kind, size } of this.units.visible)
+      for (const end = at + size; at < end; at++) energy += (kind === "gaussian" ? 0.5 * v[at] * v[at] : 0) - v[at] * this.bias[at];
+    const gaussian = this.units.hidden === "gaussian", log = Math.log(2 * Math.PI);
+    for (const input of x) energy -= gaussian ? 0.5 * (input * input + log) : softplus(input);
+    return energy;
+  }
+  /** From the image's states up to v, drawn layer by layer; a free label stays as it is. */
+  rise() {
+    let states = this.states;
+    for (let k = 0; k < this.top; k++) {
+      const [, means] = this.ups[k](states);
+      states = draw([{ kind: "bernoulli", size: means.length }], means, new Float32Array(means.length), this.random);
+    }
+    this.v.set(states.subarray(0, this.below));
+  }
+  /** From v, whose means are given, down to the image; layers in between are drawn. */
+  fall(means) {
+    let below = means.subarray(0, this.below), states = this.v.subarray(0, this.below);
+    for (let k = this.top - 1; k >= 0; k--) {
+      [below] = this.downs[k](states);
+      states = draw(k ? [{ kind: "bernoulli", size: below.length }] : this.units.lowest, below, new Float32Array(below.length), this.random);
+    }
+    this.means.set(below.subarray(0, this.means.length));
+    this.states.set(states.subarray(0, this.means.length));
+  }
+  step() {
+    draw([{ kind: this.units.hidden, size: this.h.length }], this.on, this.h, this.random);
+    const [means] = this.downs[this.top](this.h);
+    draw(this.units.visible, means, this.v, this.random);
+    this.fall(means);
+    this.hold();
+    if (this.clamped) this.rise();
+    this.look();
+  }
+  restart() {
+    const means = Float32Array.from({ length: this.size }, (_, i) => (i >= this.below ? 1 / this.labels : this.units.visible[0].kind === "gaussian" ? 0 : 0.5));
+    draw(this.units.visible, means, this.v, this.random);
+    this.fall(this.v);
+    this.hold();
+    if (this.clamped) this.rise();
+    this.look();
+    draw([{ kind: this.units.hidden, size: this.h.length }], this.on, this.h, this.random);
+  }
+  /** Probability of each label given the other units of v. */
+  labelled() {
+    const { labels, below, v, x, arrays: { label_weight: weight } } = this, scores = new Float64Array(labels);
+    for (let j = 0; j < x.length; j++) {
+      let base = x[j];
+      for (let l = 0; l < labels; l++) base -= v[below + l] * weight[j * labels + l];
+      for (let l = 0; l < labels; l++) scores[l] += softplus(base + weight[j * labels + l]);
+    }
+    const all = scores.map((score, l) => score + this.bias[below + l]), most = Math.max(...all), powers = all.map((score) => Math.exp(score - most));
+    const sum = powers.reduce((a, b) => a + b, 0);
+    return powers.map((power) => power / sum);
+  }
+}
+
+exhibit("gibbs", (place, { blocks, facts, say }) => {
+  const part = (name) => place.querySelector(`[data-part=${name}]`), one = (name) => place.querySelector(`[data-do=${name}]`);
+  const { images, machine, stack } = Object.fromEntries(["images", "machine", "stack"].map((name) => [name, blocks[facts[name]]]));
+  const [channels, height, width] = images.shape, size = height * width, { arrays } = machine, { grid, shown: units } = facts;
+  const chain = new Chain(stack, machine, facts), binary = facts.units.hidden === "bernoulli", energies = [];
+  const tile = [width + 2, height + 2];
+  let tool = "1", view = "means", whole = false, unit = 0, credit = 0, steps = 0;
+
+  const picture = new Pixels(part("visible"), width, height), large = new Pixels(part("filter"), width, height);
+  const board = part("hidden"), context = board.getContext("2d");
+  [board.width, board.height] = tile.map((side) => side * grid);
+
+  /** A filter's colour at a pixel: for and against as two hues, or the colours that it adds to grey. */
+  function filterColour(n, i, strength) {
+    const weight = (channel) => arrays.filters[(n * channels + channel) * size + i] / 127;
+    if (channels === 3) return mix(colour("paper"), [0, 1, 2].map((c) => 128 + 127 * weight(c)), strength);
+    return mix(colour("paper"), colour(weight(0) > 0 ? "more" : "less"), Math.min(1, Math.abs(weight(0))) * strength);
+  }
+  /** All filters, bright and faint, drawn once a theme. */
+  let sheets = [];
+  function drawSheets() {
+    sheets = [1, 0.22].map((strength) => {
+      const sheet = element("canvas", { width: board.width, height: board.height }), ink = sheet.getContext("2d"), image = ink.createImageData(width, height);
+      for (let n = 0; n < units; n++) {
+        for (let i = 0; i < size; i++) image.data.set([...filterColour(n, i, strength), 255], 4 * i);
+        ink.putImageData(image, (n % grid) * tile[0] + 1, ((n / grid) | 0) * tile[1] + 1);
+      }
+      return sheet;
+    });
+  }
+
+  const follow = () => { energies.push(chain.energy); if (energies.length > KEPT) energies.shift(); };
+  const step = () => { chain.step(); steps++; follow(); };
+  function restart() { energies.length = steps = 0; chain.restart(); follow(); }
+
+  function showVisible() {
+    const values = (view === "means" ? chain.means : chain.states).map((value, i) => chain.toPixel(value, i));
+    if (!images.ink) { picture.show(values, images); return; }
+    const paper = colour("paper"), ink = colour("ink-dot"), made = colour("invented");
+    picture.paint((i) => (Number.isNaN(chain.held[i]) ? mix(paper, made, values[i]) : mix(paper, ink, chain.held[i])));
+  }
+  function showHeld() {
+    const paths = ["", ""];
+    for (let i = 0; i < size; i++) if (!Number.isNaN(chain.held[i])) paths[chain.held[i] > 0.5 ? 0 : 1] += `M${(i % width) + 0.5} ${((i / width) | 0) + 0.5}h0`;
+    paths.forEach((path, n) => place.querySelector([".held-on", ".held-off"][n]).setAttribute("d", path));
+  }
+  function showHidden() {
+    context.clearRect(0, 0, board.width, board.height);
+    context.drawImage(sheets[1], 0, 0);
+    context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--invented");
+    context.lineWidth = Math.max(1, Math.round(tile[0] / 24));
+    for (let n = 0; n < units; n++) {
+      const strength = binary ? chain.h[arrays.kept[n]] : Math.min(1, Math.abs(chain.h[arrays.kept[n]]) / 3);
+      if (!strength) continue;
+      const x = (n % grid) * tile[0], y = ((n / grid) | 0) * tile[1];
+      context.globalAlpha = strength;
+      context.drawImage(sheets[0], x, y, ...tile, x, y, ...tile);
+      context.strokeRect(x + 0.5, y + 0.5, tile[0] - 1, tile[1] - 1);
+    }
+    context.globalAlpha = 1;
+    const active = chain.h.reduce((sum, state) => sum + state, 0), all = chain.h.length;
+    part("active").textContent = say(binary ? "active" : "values", { active: number(active), all: number(all), usual: number(facts.active), steps: number(steps) });
+  }
+  function showReading() {
+    const j = arrays.kept[unit], p = chain.on[j], share = arrays.activity[j];
+    part("unit").textContent = say(binary ? "unit" : "unit_value", { p: number(p, 2), share: binary ? percent(share) : number(share, 2) });
+  }
+  const bests = Array.from({ length: facts.best }, () => new Pixels(element("canvas", { class: "dots thumb", "aria-hidden": "true" }, part("best")), width, height));
+  function showUnit() {
+    const chosen = place.querySelector(".chosen-unit");
+    chosen.setAttribute("x", unit % grid);
+    chosen.setAttribute("y", (unit / grid) | 0);
+    part("unit-name").textContent = say("unit_name", { unit: arrays.kept[unit] + 1 });
+    large.paint((i) => filterColour(unit, i, 1));
+    bests.forEach((best, n) => {
+      const at = arrays.best[unit * facts.best + n] * channels * size;
+      best.show(Array.from(arrays.pool.subarray(at, at + channels * size), (value) => value / 255), images);
+    });
+    showReading();
+  }
+
+  const chart = part("energy"), { low, middle, high, noise } = facts.energy, lines = {}, spread = Math.max(high - low, 1);
+  const bottom = low - 0.6 * spread, top = high + 1.6 * spread;
+  const toX = (n) => ROOM.left + (n / (KEPT - 1)) * (ROOM.width - ROOM.left - ROOM.right);
+  const toY = (energy) => ROOM.top + ((top - Math.min(Math.max(energy, bottom), top)) / (top - bottom)) * (ROOM.height - ROOM.top - ROOM.bottom);
+  function drawChart() {
+    chart.replaceChildren();
+    svg("rect", { x: ROOM.left, width: ROOM.width - ROOM.left - ROOM.right, y: toY(high), height: toY(low) - toY(high), class: "band" }, chart);
+    for (const energy of [low, middle, high]) svg("text", { x: ROOM.left - 6, y: toY(energy) + 4, class: "tick" }, chart).textContent = number(energy);
+    svg("path", { d: `M${ROOM.left} ${toY(middle)}H${ROOM.width - ROOM.right}`, class: "middle" }, chart);
+    svg("text", { x: ROOM.width - ROOM.right - 6, y: toY(low) + 15, class: "band-name" }, chart).textContent = say("band");
+    lines.chain = svg("path", { class: "chain" }, chart);
+    lines.now = svg("circle", { r: 3.5, class: "now" }, chart);
+  }
+  function showEnergy() {
+    lines.chain.setAttribute("d", energies.map((energy, n) => `${n ? "L" : "M"}${toX(n).toFixed(1)} ${toY(energy).toFixed(1)}`).join(""));
+    lines.now.setAttribute("cx", toX(energies.length - 1));
+    lines.now.setAttribute("cy", toY(energies.at(-1)));
+    part("energy-note").textContent = say("energy_note", { now: number(energies.at(-1)), low: number(low), high: number(high), noise: number(noise) });
+  }
+
+  // labels: hold one, or see what the machine thinks
+  const names = facts.labels ? images.names.slice(0, facts.labels) : [];
+  const labels = [-1, ...names.keys()].slice(0, facts.labels ? undefined : 0).map((label) => {
+    const button = element("button", { class: "label-unit" }, part("labels")), name = element("span", {}, button), bar = label < 0 ? null : element("i", {}, button);
+    button.addEventListener("click", () => {
+      chain.label = label;
+      chain.hold();
+      chain.look();
+      if (!clock.on) for (let s = 0; s < 200; s++) step();
+      show();
+    });
+    return { label, button, name, bar };
+  });
+  function showLabels() {
+    if (!facts.labels) return;
+    const probabilities = chain.labelled();
+    for (const { label, button, name, bar } of labels) {
+      button.setAttribute("aria-pressed", chain.label === label);
+      name.textContent = label < 0 ? say("free_label") : names[label];
+      bar?.setAttribute("style", `--p: ${probabilities[label].toFixed(3)}`);
+      button.setAttribute("aria-label", label < 0 ? say("free_label") : say("label", { name: names[label], p: percent(probabilities[label]) }));
+    }
+    const likely = probabilities.indexOf(Math.max(...probabilities));
+    part("label-note").textContent = say(chain.label < 0 ? "label_note" : "label_held", { name: names[likely], p: percent(probabilities[likely]), held: names[chain.label] ?? "" });
+  }
+  function show() { showVisible(); showHidden(); showReading(); showEnergy(); showLabels(); }
+
+  const clock = loop(place, () => {
+    credit += SPEEDS[part("speed").value];
+    const before = steps, end = performance.now() + 25; // a frame at most, however large the machine is
+    for (; credit >= 1; credit--) if (performance.now() < end) step();
+    if (steps !== before) show();
+  });
+  const playName = () => { one("play").textContent = say(clock.on ? "pause" : "play"); one("play").setAttribute("aria-pressed", clock.on); };
+  one("play").addEventListener("click", () => { if (clock.on) clock.stop(); else clock.start(); playName(); });
+  one("step").addEventListener("click", () => { clock.stop(); step(); show(); playName(); });
+  one("restart").addEventListener("click", () => { restart(); show(); });
+  one("free").addEventListener("click", () => { chain.held.fill(NaN); chain.holds(); showHeld(); show(); });
+
+  const reach = Math.max(1, Math.round(Math.min(height, width) / 28));
+  cells(part("visible"), height, width, {
+    move: (row, column, pressed) => {
+      if (!pressed) return;
+      const far = tool === "1" ? reach : 2 * reach;
+      for (let r = Math.max(0, row - far); r <= Math.min(height - 1, row + far); r++)
+        for (let c = Math.max(0, column - far); c <= Math.min(width - 1, column + far); c++)
+          if (Math.abs(r - row) + Math.abs(c - column) <= far) for (let channel = 0; channel < channels; channel++) chain.held[channel * size + r * width + c] = tool === "free" ? NaN : Number(tool);
+      chain.holds();
+      showHeld();
+      showVisible();
+    },
+  });
+  const pick = (row, column) => { const n = row * grid + column; if (n < units && n !== unit) { unit = n; showUnit(); } };
+  cells(board, grid, grid, { move: (row, column, pressed) => { if (pressed || board.matches(":focus-visible")) pick(row, column); }, press: pick });
+
+  const kept = (i) => whole || i % size < (height >> 1) * width;
+  const thumbs = Array.from({ length: images.count }, (_, n) => {
+    const thumb = element("button", { class: "thumb" }, part("thumbs")), sample = new Pixels(element("canvas", { class: "dots" }, thumb), width, height);
+    const values = Float32Array.from(images.arrays.images.subarray(n * channels * size, (n + 1) * channels * size), (value) => value / 255);
+    thumb.addEventListener("click", () => {
+      values.forEach((value, i) => { chain.held[i] = kept(i) ? value : NaN; });
+      chain.holds();
+      restart();
+      if (!clock.on) for (let s = 0; s < 60; s++) step();
+      showHeld();
+      show();
+    });
+    return () => {
+      sample.show(values.map((value, i) => (kept(i) ? value : (images.ink ? 0 : 0.5) + 0.22 * (value - (images.ink ? 0 : 0.5)))), images);
+      const name = images.names[images.arrays.labels[n]];
+      thumb.setAttribute("aria-label", say(whole ? "hold_whole" : "hold_half", { number: n + 1, name: name ? `(${name})` : "" }));
+    };
+  });
+  choice(place.querySelector("[data-choice=tool]"), (value) => { tool = value; });
+  choice(place.querySelector("[data-choice=view]"), (value) => { view = value; showVisible(); });
+  choice(place.querySelector("[data-choice=whole]"), (value) => { whole = value === "whole"; thumbs.forEach((paint) => paint()); });
+  function showAll() { drawSheets(); drawChart(); showHeld(); showUnit(); show(); playName(); thumbs.forEach((paint) => paint()); }
+  onChange(showAll);
+
+  restart();
+  const began = performance.now();
+  for (let s = 0; s < BURNED && performance.now() < began + 700; s++) step(); // among likely images before anybody looks
+  unit = Math.max(0, arrays.kept.findIndex((j) => chain.h[j] > 0.5 && arrays.activity[j] < 0.4)); // one that says something
+  if (!still()) clock.start();
+  showAll();
+  return {
+    chain, draw, step, clock, get unit() { return unit; }, get steps() { return steps; },
+    /** How far free energies are from torch's, as a share of them. */
+    check() {
+      const length = chain.size;
+      return Math.max(...Array.from(arrays.energies, (energy, n) => {
+        const v = arrays.states.subarray(n * length, (n + 1) * length), [x] = chain.ups[chain.top](v), off = Math.abs(chain.freeEnergy(v, x) - energy) / Math.max(1, Math.abs(energy));
+        chain.look();
+        return off;
+      }));
+    },
+  };
+});
