@@ -27,6 +27,8 @@ def test_the_wheel_works_in_a_clean_environment(tmp_path: Path, root: Path) -> N
         names = archive.namelist()
     assert "scalian_exp/py.typed" in names
     assert sum(name.endswith("licenses/LICENSE") for name in names) == 1
+    samples = {name.rpartition("/")[2] for name in names if name.startswith("scalian_exp/datasets/samples/")}
+    assert {"fashion_mnist.npz", "LICENSE", "python_docs.csv.gz", "LICENSE.python"} <= samples
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv/bin/python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
