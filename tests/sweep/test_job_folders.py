@@ -8,7 +8,8 @@ from commands import QUICK, command
 from tools import read_csv
 
 from scalian_exp import folders
-from scalian_exp.sweep.job_folders import name_of
+from scalian_exp.sweep.job_folders import leave_out_shared, name_of
+from scalian_exp.sweep.stored_overrides import objection_to_hydras
 
 
 def statuses(sweep: Path) -> list[str]:
@@ -89,3 +90,11 @@ def test_a_resumed_sweep_keeps_its_folders(tmp_path: Path) -> None:
         assert statuses(sweep) == 2 * ["finished"]
     assert {path.name for path in (tmp_path / "new").glob("[01]_*")} == {"0_seed-0", "1_seed-1"}
     assert all("dataset-fake_images" in path.name for path in (tmp_path / "old").glob("[01]_*"))
+
+
+def test_a_stored_list_of_shared_keys_may_only_name_keys() -> None:
+    """A resolver in it would run when a sweep of someone else is resumed."""
+    (ours,) = leave_out_shared(["model=vae", "seed=0,1", "dataset/augmentation=[flip]"], [])
+    assert ours.endswith('=["model","dataset/augmentation"]')
+    assert not objection_to_hydras(ours)
+    assert objection_to_hydras(ours.replace("model", "${oc.env:HOME}"))
