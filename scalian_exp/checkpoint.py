@@ -16,7 +16,7 @@ from scalian_exp.build import build_task
 from scalian_exp.files import check_regular
 from scalian_exp.folders import CHECKPOINTS, checkpoint_file
 from scalian_exp.refusal import Refusal
-from scalian_exp.stored import check_buildable, check_config
+from scalian_exp.stored import check_buildable, check_config, run_name
 from scalian_exp.trust import check_origin, modules
 
 UNREADABLE = (
@@ -61,6 +61,11 @@ class Loaded(NamedTuple):
     def network(self) -> Any:
         """The task's network."""
         return self.task.network
+
+    @property
+    def name(self) -> str:
+        """The names of its model and data set, for titles."""
+        return run_name(self.folder, self.config)
 
 
 def check_intact(file: Path) -> None:

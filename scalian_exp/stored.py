@@ -10,6 +10,7 @@ from scalian_exp.vocabulary.checks import check_arguments
 from scalian_exp.vocabulary.facts import check_facts
 from scalian_exp.vocabulary.moved import current_config, current_path
 from scalian_exp.vocabulary.nodes import texts
+from scalian_exp.vocabulary.options import inherited
 
 SECTIONS = ("model", "loss", "dataset")
 """parts of a config that have a _target_"""
@@ -112,6 +113,25 @@ def read_hydra(folder: Path) -> dict[str, Any] | None:
             record: dict[str, Any] = node
             return record
     raise Refusal(f"{file} is damaged: it doesn't say which options were chosen; {OF_HYDRA}.")
+
+
+def run_name(folder: Path, config: dict[str, Any]) -> str:
+    """Name a run by its model and data set, such as "vae on fashion_mnist_sample" or "unet on mask_folder roads".
+
+    The names are those that its command line chose; without a record of it, those of the network's and the data set's
+    classes. The data set's folder is named too, if the user chose it.
+    """
+    try:
+        choices = (read_hydra(folder) or {"runtime": {"choices": {}}})["runtime"]["choices"]
+    except Refusal:  # a damaged record names nothing, but what is drawn needs no more of it
+        choices = {}
+    network = config["model"].get("network", config["model"])
+    model = choices.get("model") or network["_target_"].rpartition(".")[2]
+    data = choices.get("dataset")
+    if data is None:
+        return f"{model} on {config['dataset']['_target_'].rpartition('.')[2]}"
+    theirs = inherited(f"dataset/{data}").get("dataset", {}).get("root") == "???"
+    return f"{model} on {data}" + (f" {Path(config['dataset']['root']).name}" if theirs else "")
 
 
 def metrics_of(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Base class of actions, with the inputs and outputs that they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from torch import Tensor
 from scalian_exp.build import build
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.datasets.identity import EXAMPLES
+from scalian_exp.figures.animation import as_gif
 from scalian_exp.figures.grids import to_array
 from scalian_exp.figures.png import as_png
+from scalian_exp.figures.titles import titled
 from scalian_exp.memory import check_images
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import check_buildable
@@ -145,8 +147,15 @@ def save_image(image: Tensor, file: Path) -> Path:
     return file
 
 
-def save_figure(figure: Figure, file: Path) -> Path:
-    """Save a figure, creating its folder if needed, and return the path."""
+def save_figure(figure: Figure, file: Path, model: Loaded) -> Path:
+    """Save a figure of a model, with the model's name in its title, creating its folder if needed; return the path."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(as_png(figure, dpi=110))
+    file.write_bytes(as_png(titled(figure, model.name), dpi=110))
+    return file
+
+
+def save_animation(pictures: Iterable[tuple[str, Tensor]], file: Path, model: Loaded, title: str, columns: int) -> Path:
+    """Save captions and grids of images as an animated GIF (see `as_gif`), and return the path."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(as_gif(pictures, f"{model.name}: {title}", columns))
     return file

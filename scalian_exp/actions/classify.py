@@ -46,7 +46,7 @@ class Classify(Action):
         ordered = [[(names[k], float(row[k])) for k in row.argsort(descending=True).tolist()] for row in probabilities]
         print_classes(ordered, truths)
         figure = answers(batch["image"], ordered, truths, self.most)
-        return [write(folder / "classes.csv", ordered, truths), save_figure(figure, folder / "classes.png")]
+        return [write(folder / "classes.csv", ordered, truths), save_figure(figure, folder / "classes.png", model)]
 
 
 Ordered = list[list[tuple[str, float]]]

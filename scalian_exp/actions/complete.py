@@ -16,7 +16,6 @@ from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt, Seed
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.capabilities import SamplesByPixel
 from scalian_exp.tasks.offers import offers
-from scalian_exp.tasks.reconstruction import psnr
 
 
 class Complete(Action):
@@ -52,7 +51,7 @@ class Complete(Action):
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
-        """Complete the images, print the PSNR before and after, and write the pictures.
+        """Complete the images and write the pictures.
 
         Raises:
             Refusal: if nothing is missing, or the images, mask or temperature don't suit the network.
@@ -67,23 +66,21 @@ class Complete(Action):
             raise Refusal(
                 "Nothing is missing: the mask has no white pixel, or the share is too small; give another value."
             )
-        left = x * known
         several, all_known = x.repeat(self.completions, 1, 1, 1), known.repeat(self.completions, 1, 1, 1)
         if by_pixel:
             completed = completed_by(network, several, all_known, self.temperature)
         else:
             refuse_temperature(self.temperature)
             completed = network.complete(several, all_known)
-        before, after = psnr(left, x).mean(), psnr(completed, several).mean()
-        sampled = ", sampled rather than averaged" if by_pixel else ""
-        print(f"PSNR         {before:.2f} dB → {after:.2f} dB ({len(completed)} completions{sampled})")
         results = completed.split(len(x))
         names = [f"completed {number}" for number in range(1, len(results) + 1)] if len(results) > 1 else ["completed"]
         given = torch.where(known, x, torch.full_like(x, 0.5))  # grey where pixels are missing
-        pictures = {"whole": x, "given": given, **dict(zip(names, results, strict=True))}
+        pictures = {"original": x, "given": given, **dict(zip(names, results, strict=True))}
         shown = {name: images[:10] for name, images in pictures.items()}
-        figure = rows_of_images(shown) if len(x) > 1 else side_by_side(shown)
-        files = [save_figure(figure, folder / "completed.png")]
+        missing = 100 * float((~known).float().mean())
+        title = f"images completed from what is given: {missing:.0f} % of the pixels, here grey, are missing"
+        figure = rows_of_images(shown, title) if len(x) > 1 else side_by_side(shown, title)
+        files = [save_figure(figure, folder / "completed.png", model)]
         return files if self.image is None else [*files, save_image(results[0], folder / "output.png")]
 
     def known(self, x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Remove noise from images."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +63,19 @@ class Denoise(Action):
         noisy = x if self.image is not None else corruption(x, level)
         results = self.results(model, noisy, corruption, level)
         if self.image is not None:
-            figure = save_figure(side_by_side({"input": x, **results}), folder / "denoised.png")
-            return [figure, save_image(list(results.values())[-1], folder / "output.png")]
+            figure = side_by_side({"input": x, **results}, "noise removed from an image")
+            return [
+                save_figure(figure, folder / "denoised.png", model),
+                save_image(list(results.values())[-1], folder / "output.png"),
+            ]
         before = psnr(noisy.clamp(0, 1), x).mean()
         for name, images in results.items():
             print(f"{name:<12} PSNR {before:.2f} dB → {psnr(images, x).mean():.2f} dB ({len(x)} images)")
         shown = {"clean": x, "noisy": noisy, **results}
-        return [save_figure(rows_of_images({name: x[:10] for name, x in shown.items()}), folder / "denoised.png")]
+        kind = re.sub("(?<!^)(?=[A-Z])", " ", type(corruption).__name__).lower()  # "salt and pepper"
+        title = f"noise removed from test images: {kind}, level {level:g}"
+        figure = rows_of_images({name: x[:10] for name, x in shown.items()}, title)
+        return [save_figure(figure, folder / "denoised.png", model)]
 
     def results(self, model: Loaded, noisy: Tensor, corruption: Any, level: float) -> dict[str, Tensor]:
         """Return denoised images by method: one pass through the network and, if it applies, Gibbs sampling."""

@@ -1,12 +1,13 @@
 """Show how a network that draws in steps copies an image."""
 
+import math
 from pathlib import Path
 
 import torch
 
-from scalian_exp.actions.action import Action, inputs, save_figure
-from scalian_exp.actions.sample import save_animation
+from scalian_exp.actions.action import Action, inputs, save_animation, save_figure
 from scalian_exp.checkpoint import Loaded
+from scalian_exp.figures.animation import fitting
 from scalian_exp.figures.drawing import drawing_strip, frames
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.tasks.decoding import probabilities
@@ -15,7 +16,7 @@ from scalian_exp.tasks.decoding import probabilities
 class Draw(Action):
     """Canvas after each step of a network that draws in steps, as a picture and an animated GIF.
 
-    Shows the windows that the network reads (green) and writes (red), if it has any. It follows the posterior means,
+    Shows the windows that the network reads (blue) and writes (orange), if it has any. It follows the posterior means,
     without noise.
 
     Args:
@@ -34,8 +35,11 @@ class Draw(Action):
         drawing = network.drawing(network.encode(x))
         canvases = probabilities(drawing.canvases)
         strip = drawing_strip(canvases, drawing.write, drawing.read, x)
-        animation = frames(canvases, drawing.write, drawing.read)
+        columns = math.ceil(math.sqrt(len(x)))
+        windows = "" if drawing.write is None else "; orange: written to, blue: looked at"
+        pictures = frames(canvases, drawing.write, drawing.read, fitting(columns, x.shape[-1]))
+        steps = [(f"step {i} of {len(canvases)}{windows}", images) for i, images in enumerate(pictures, 1)]
         return [
-            save_figure(strip, folder / "drawing.png"),
-            save_animation(animation, folder / "drawing.gif", scale=1 if self.image is None else 4),
+            save_figure(strip, folder / "drawing.png", model),
+            save_animation(steps, folder / "drawing.gif", model, "how copies form", columns),
         ]

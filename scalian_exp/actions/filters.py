@@ -27,6 +27,9 @@ class Filters(Action):
         for layer in range(len(model.task.network.rbms)):
             filters = model.task.network.filters(layer)
             order = filters.flatten(1).norm(dim=1).argsort(descending=True)[: self.count]
-            figure = filter_grid(filters[order], f"layer {layer + 1}")
-            files.append(save_figure(figure, folder / f"filters_layer_{layer + 1}.png"))
+            units = "all" if len(order) == len(filters) else f"the {len(order)} of largest norm"
+            through = " through the layers below" if layer else ""
+            title = f"layer {layer + 1}: how its hidden units ({units} of {len(filters)}) act on the pixels{through}"
+            figure = filter_grid(filters[order], title)
+            files.append(save_figure(figure, folder / f"filters_layer_{layer + 1}.png", model))
         return files

@@ -43,4 +43,8 @@ class Likelihood(Action):
         surprise = nats[:10].sum(1, keepdim=True) / math.log(2)
         most = float(surprise.max())
         pictures = {"image": x[:10], "expected": expected[:10], "bits": surprise / most}
-        return [save_figure(rows_of_images(pictures, f"bits: white is {most:.1f}"), folder / "likelihood.png")]
+        title = (
+            "images, what the network expects of each pixel given those before it, and how many bits the pixel costs: "
+            f"black none, white {most:.1f}"
+        )
+        return [save_figure(rows_of_images(pictures, title), folder / "likelihood.png", model)]

@@ -41,8 +41,9 @@ class Reconstruct(Action):
         """Reconstruct the images and write the pictures."""
         x = inputs(model, self.image, self.count)
         pictures = {"input": x, "output": model.task.reconstruct(x)}
-        figure = rows_of_images(pictures) if len(x) > 1 else side_by_side(pictures)
-        files = [save_figure(figure, folder / "reconstructions.png")]
+        title = f"{'test images' if self.image is None else 'an image'}, encoded and decoded again"
+        figure = rows_of_images(pictures, title) if len(x) > 1 else side_by_side(pictures, title)
+        files = [save_figure(figure, folder / "reconstructions.png", model)]
         return files if self.image is None else [*files, save_image(pictures["output"], folder / "output.png")]
 
 
@@ -84,8 +85,9 @@ class Interpolate(Action):
         codes = torch.lerp(network.encode(start).unsqueeze(1), network.encode(end).unsqueeze(1), weights)
         images = probabilities(network.decode(codes.flatten(0, 1))).unflatten(0, codes.shape[:2])
         rows = torch.cat([start.unsqueeze(1), images, end.unsqueeze(1)], 1)
-        title = "first and last: the images themselves; between: decoded codes"
-        return [save_figure(image_grid(rows.flatten(0, 1), rows.shape[1], title), folder / "interpolation.png")]
+        title = "first and last column: images; between them: codes on the line from one to the other, decoded"
+        figure = image_grid(rows.flatten(0, 1), rows.shape[1], title)
+        return [save_figure(figure, folder / "interpolation.png", model)]
 
 
 class Traverse(Action):
@@ -121,9 +123,14 @@ class Traverse(Action):
         for row, latent in enumerate(chosen):
             grid[row, :, latent] = mean[latent] + offsets * deviation[latent]
         images = probabilities(network.decode(grid.flatten(0, 1)))
-        rows = dict(zip((f"latent {latent}" for latent in chosen.tolist()), images.split(self.steps), strict=True))
-        title = f"one latent at a time, from {-self.extent:g} to {self.extent:g} standard deviations around its mean"
-        return [save_figure(rows_of_images(rows, title), folder / "traversal.png")]
+        names = [f"latent {latent}, σ {float(deviation[latent]):.2f}" for latent in chosen.tolist()]
+        title = (
+            "an image's code, with one latent at a time moved around its mean; σ: the latent's standard deviation over "
+            "the test images, largest first"
+        )
+        headings = [f"{offset:+.2g}σ".replace("-", "−") for offset in offsets.tolist()]
+        rows = dict(zip(names, images.split(self.steps), strict=True))
+        return [save_figure(rows_of_images(rows, title, headings=headings), folder / "traversal.png", model)]
 
 
 class LatentMap(Action):
@@ -144,4 +151,4 @@ class LatentMap(Action):
         batch = examples(model, self.count)
         codes = model.task.network.encode(batch["image"])
         figure = latent_map(codes, batch.get("label"), model.task.decoded, self.steps, model.task.class_names)
-        return [save_figure(figure, folder / "latent_map.png")]
+        return [save_figure(figure, folder / "latent_map.png", model)]

@@ -61,7 +61,7 @@ class Probe(Action):
         display(table_of(rows, list(candidates), counts))
         for name in candidates.keys() - representations.keys():
             print(f"{name}: {candidates[name]}")
-        return [write(folder / "probe.csv", rows), save_figure(curve(rows), folder / "probe.png")]
+        return [write(folder / "probe.csv", rows), save_figure(curve(rows), folder / "probe.png", model)]
 
     def counts(self, size: int) -> list[int]:
         """Return the numbers of labels that `size` training examples allow, and print which they don't.
@@ -141,12 +141,13 @@ def write(file: Path, rows: list[dict[str, Any]]) -> Path:
 
 def curve(rows: list[dict[str, Any]]) -> Figure:
     """Draw the test error over the number of labels, a line for each representation."""
-    figure = Figure(figsize=(6, 4.2), layout="constrained")
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.add_subplot()
     for name in dict.fromkeys(row["representation"] for row in rows):
         points = sorted((row["labels"], 100 * row["error"]) for row in rows if row["representation"] == name)
         axes.plot([x for x, _ in points], [y for _, y in points], marker="o", label=name)
-    axes.set(xscale="log", xlabel="labelled training examples", ylabel="test error, %")
+    axes.set(xscale="log", xlabel="labelled training examples", ylabel="test error, %", ylim=(0, None))
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(title="features")
+    figure.suptitle("error of logistic regression on these features, by the number of labels that it learns from")
     return figure

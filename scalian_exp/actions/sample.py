@@ -1,20 +1,18 @@
 """Sample new images, or decode random codes; where images form in steps, also animate them."""
 
-from collections.abc import Iterable
 from math import ceil, sqrt
 from pathlib import Path
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
-from torch import Tensor
 
-from scalian_exp.actions.action import Action, batches, check_room, save_figure
+from scalian_exp.actions.action import Action, batches, check_room, save_animation, save_figure
 from scalian_exp.actions.pixel_by_pixel import completed_by, refuse_temperature
+from scalian_exp.batches import called
 from scalian_exp.checkpoint import Loaded
+from scalian_exp.figures.animation import fitting
 from scalian_exp.figures.drawing import frames
-from scalian_exp.figures.grids import image_grid, rows_of_images, tile
+from scalian_exp.figures.grids import image_grid, rows_of_images
 from scalian_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Seed
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.capabilities import DrawsInSteps, Samples, SamplesByChain, SamplesByPixel, SamplesOfClass
@@ -67,44 +65,46 @@ class Sample(Action):
         pictures_each = self.frames if offers(network, SamplesByChain) else 1 if offers(network, Samples) else 2
         check_room(model, self.count * pictures_each)
         torch.manual_seed(self.seed)
+        columns = ceil(sqrt(self.count))
+        still = folder / "samples.png"
         if offers(network, SamplesByPixel):
             nothing = torch.zeros(self.count, *network.shape, device=model.task.device)
-            images = completed_by(
-                network, nothing, torch.zeros_like(nothing[:, :1], dtype=torch.bool), self.temperature
-            )
-            return [save_figure(image_grid(images), folder / "samples.png")]
+            given = torch.zeros_like(nothing[:, :1], dtype=torch.bool)
+            images = completed_by(network, nothing, given, self.temperature)
+            cooler = f" at temperature {self.temperature:g}" if self.temperature != 1 else ""
+            return [save_figure(image_grid(images, title=f"samples, drawn pixel by pixel{cooler}"), still, model)]
         refuse_temperature(self.temperature)
         if offers(network, DrawsInSteps):
             drawing = network.drawing(network.prior(self.count))
             canvases = probabilities(drawing.canvases)
-            still = save_figure(image_grid(canvases[-1]), folder / "samples.png")
-            return [still, save_animation(frames(canvases, drawing.write), folder / "drawing.gif", scale=1)]
+            windows = "" if drawing.write is None else "; orange: written to"
+            scale = fitting(columns, canvases.shape[-1])
+            pictures = frames(canvases, drawing.write, scale=scale)
+            steps = [(f"step {i} of {len(canvases)}{windows}", images) for i, images in enumerate(pictures, 1)]
+            figure = image_grid(canvases[-1], title=f"samples: the canvas after {len(canvases)} steps")
+            animation = save_animation(steps, folder / "drawing.gif", model, "how samples form", columns)
+            return [save_figure(figure, still, model), animation]
         if not offers(network, Samples):
-            return [save_figure(self.of_random_codes(model), folder / "samples.png")]
+            return [save_figure(self.of_random_codes(model), still, model)]
         if not offers(network, SamplesByChain):
-            return [save_figure(image_grid(network.sample(self.count)), folder / "samples.png")]
-        labels = None
+            figure = image_grid(network.sample(self.count), title="samples, decoded from random codes")
+            return [save_figure(figure, still, model)]
+        labels, of = None, ""
         if self.label is not None:
             labels = torch.full((self.count,), self.label, device=model.task.device)
-        pictures = list(network.chain(self.count, STEPS_A_FRAME * self.frames, STEPS_A_FRAME, labels))
-        still = save_figure(image_grid(pictures[-1]), folder / "samples.png")
-        return [still, save_animation(pictures, folder / "chain.gif")]
+            of = f" of class {called(model.task.class_names, self.label)}"
+        chain = network.chain(self.count, STEPS_A_FRAME * self.frames, STEPS_A_FRAME, labels)
+        steps = [(f"after {STEPS_A_FRAME * i} steps of Gibbs sampling", images) for i, images in enumerate(chain, 1)]
+        when, last = steps[-1]
+        figure = image_grid(last, title=f"samples{of}: {self.count} chains {when}")
+        return [
+            save_figure(figure, still, model),
+            save_animation(steps, folder / "chain.gif", model, f"how samples{of} form", columns),
+        ]
 
     def of_random_codes(self, model: Loaded) -> Figure:
         """Draw images decoded from random codes, in a group for each distribution of codes."""
         network = model.task.network
         codes = torch.cat([network.encode(model.task.inputs(batch)) for batch in batches(model, "train")])
         groups = model.task.sample(self.count, codes)
-        return rows_of_images(groups, "decoded random codes", columns=2 * ceil(sqrt(self.count)))
-
-
-def save_animation(pictures: Iterable[Tensor], file: Path, scale: int = 2) -> Path:
-    """Save grids of images (N, C, H, W) in [0, 1] as a GIF with 10 frames per second; the last frame lasts a second."""
-    stills = []
-    for images in pictures:
-        array = (tile(images, ceil(sqrt(len(images)))) * 255).round().astype(np.uint8)
-        stills.append(Image.fromarray(array.repeat(scale, 0).repeat(scale, 1)))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    duration = [100] * (len(stills) - 1) + [1000]
-    stills[0].save(file, save_all=True, append_images=stills[1:], duration=duration, loop=0)
-    return file
+        return rows_of_images(groups, "images decoded from random codes", columns=2 * ceil(sqrt(self.count)))

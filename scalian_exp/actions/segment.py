@@ -106,7 +106,11 @@ class Segment(Action):
         Image.fromarray(painted_over(x[0], mask, classes)).save(files[1])
         regions = boxes(mask, self.smallest_region)
         figure = answers(x[0], mask, regions, classes, names)
-        return [*files, save_boxes(regions, names, folder / "boxes.csv"), save_figure(figure, folder / "answers.png")]
+        return [
+            *files,
+            save_boxes(regions, names, folder / "boxes.csv"),
+            save_figure(figure, folder / "answers.png", model),
+        ]
 
     def picture(self, model: Loaded) -> Tensor:
         """Read the image (1, C, H, W): a file in 8 bits, a test image in [0, 1]."""
@@ -218,16 +222,16 @@ def boxes_of(ids: np.ndarray, number: int, smallest: int) -> list[Box]:
 def answers(image: Tensor, mask: Tensor, regions: list[Box], classes: np.ndarray, names: list[str] | None) -> Figure:
     """Draw classification, detection and segmentation side by side."""
     height, width = mask.shape
-    figure = Figure(figsize=(15, 1.8 + 4.4 * height / width), layout="constrained")
+    figure = Figure(figsize=(15, 1.4 + 4.4 * height / width), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     shares = counts(mask.numpy(), len(classes)) / mask.numel()
     present = [k for k in (-shares).argsort(kind="stable").tolist() if shares[k] > 0]
     parts = [f"{called(names, k)}: {100 * float(shares[k]):.0f} %" for k in present[:6] if shares[k] >= 0.01]
     every = -(-max(height, width) // FIGURE_SIDE)
     small, small_mask = unit(image[:, ::every, ::every]), mask[::every, ::every]
-    show(left, to_array(small), "classification: which classes?\n" + ", ".join(parts))
+    show(left, to_array(small), "classification: which classes?\nshare of pixels: " + ", ".join(parts))
     left.title.set_wrap(True)
-    show(middle, to_array(small), f"detection: in which boxes? (connected regions: {len(regions)})", (height, width))
+    show(middle, to_array(small), f"detection: in which boxes? ({len(regions)} connected regions)", (height, width))
     for box in regions:
         size = (box.right - box.left, box.bottom - box.top)
         middle.add_patch(
@@ -238,4 +242,5 @@ def answers(image: Tensor, mask: Tensor, regions: list[Box], classes: np.ndarray
                     bbox={"facecolor": classes[box.class_number], "lw": 0, "pad": 1}, clip_on=True)  # fmt: skip
     show(right, overlaid(small, small_mask, classes), "segmentation: which pixels?")
     legend(figure, present, classes, names)
+    figure.suptitle("three questions about one image, all answered by the class of each pixel")
     return figure

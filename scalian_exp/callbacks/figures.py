@@ -7,11 +7,14 @@ import pytorch_lightning as pl
 import torch
 
 from scalian_exp.batches import batch_size
+from scalian_exp.callbacks.provenance import config_of
 from scalian_exp.callbacks.tensorboard import add_png, writers
 from scalian_exp.figures.png import as_png
+from scalian_exp.figures.titles import titled
 from scalian_exp.files import replacing
 from scalian_exp.folders import FIGURES
 from scalian_exp.ranges import PositiveInt
+from scalian_exp.stored import run_name
 
 FIRST = 5
 """the first epoch with figures, if `every_n_epochs` isn't set"""
@@ -44,6 +47,15 @@ class Figures(pl.Callback):
         before = done - (trainer.check_val_every_n_epoch or 1)
         return bool(done == trainer.max_epochs or doublings(done) > doublings(before))
 
+    def run(self, trainer: Any) -> str:
+        """Return the names of the model and the data set."""
+        return run_name(self.folder, config_of(trainer))
+
+    def when(self, trainer: Any, split: str) -> str:
+        """Describe the examples, and for the validation split the epoch."""
+        epoch = trainer.current_epoch + 1
+        return "test split" if split == "test" else f"validation split after {epoch} epoch{'s' * (epoch > 1)}"
+
     def gather(self, task: Any, batch: dict[str, Any], batches: float) -> None:
         """Keep a batch's share of the examples to draw."""
         wanted = min(self.examples, task.figure_examples)
@@ -67,7 +79,7 @@ class Figures(pl.Callback):
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             file = folder / f"{split}_{name}.png"
-            png = as_png(figure)
+            png = as_png(titled(figure, f"{self.run(trainer)}, {self.when(trainer, split)}"))
             with replacing(file) as part:  # not through a symbolic link
                 part.write_bytes(png)
             for writer in writers(trainer):

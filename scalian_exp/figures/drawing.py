@@ -4,25 +4,26 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from scalian_exp.figures.grids import show, tile
+from scalian_exp.figures.grids import label_columns, show, tile
 
-READ, WRITE = (0.1, 0.75, 0.2), (1.0, 0.2, 0.1)
-"""colours of the windows that are read and written to: green and red"""
+READ, WRITE = (0.34, 0.71, 0.91), (0.9, 0.62, 0.0)
+"""colours of the windows that are read and written to: blue and orange, told apart with any colour vision"""
 SIDE = 84
 """smallest length of an image's longer side after enlarging, in pixels"""
 
 
-def enlarged(images: Tensor) -> Tensor:
-    """Convert images (N, C, H, W) to three channels, and enlarge pixels until a window's outline can be seen."""
+def enlarged(images: Tensor, scale: int | None = None) -> Tensor:
+    """Convert images (N, C, H, W) to three channels, and enlarge pixels, by default until an outline can be seen."""
     count, channels, height, width = images.shape
     colours = (
         images.float().expand(-1, 3, -1, -1) if channels == 1 else images.new_zeros(count, 3, height, width).float()
     )
     if channels > 1:
         colours[:, : min(channels, 3)] = images[:, :3]
-    scale = -(-SIDE // max(height, width))
+    scale = scale or -(-SIDE // max(height, width))
     return colours.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
 
 
@@ -49,16 +50,19 @@ def outlined(images: Tensor, boxes: Tensor, colour: Sequence[float], scale: floa
     return torch.where(line, images.new_tensor(colour)[:, None, None], images)
 
 
-def frames(canvases: Tensor, write: Tensor | None, read: Tensor | None = None) -> Iterator[Tensor]:
-    """Yield an enlarged picture (N, 3, H', W') for each step, with the windows that it wrote (red) and read (green).
+def frames(
+    canvases: Tensor, write: Tensor | None, read: Tensor | None = None, scale: int | None = None
+) -> Iterator[Tensor]:
+    """Yield an enlarged picture (N, 3, H', W') for each step, with the windows that it wrote (orange) and read (blue).
 
     Args:
         canvases: (T, N, C, H, W) in [0, 1].
         write: windows (T, N, 4) in pixels.
         read: windows (T, N, 4) in pixels.
+        scale: factor of the enlargement.
     """
     for step, canvas in enumerate(canvases):
-        picture = enlarged(canvas)
+        picture = enlarged(canvas, scale)
         for boxes, colour in ((read, READ), (write, WRITE)):
             if boxes is not None:
                 picture = outlined(picture, boxes[step], colour, picture.shape[-1] / canvas.shape[-1])
@@ -78,24 +82,31 @@ def drawing_strip(
         most: largest number of steps.
     """
     shown = torch.linspace(0, len(canvases) - 1, min(most, len(canvases))).round().long()
-    chosen = [None if boxes is None else boxes[shown] for boxes in (write, read)]
-    columns = [*([] if originals is None else [enlarged(originals)]), *frames(canvases[shown], *chosen)]
-    title = (
-        ("" if originals is None else "the original; ") + "after steps " + ", ".join(str(i + 1) for i in shown.tolist())
-    )
-    if write is not None:
-        title += "; red: written to" + ("" if read is None else ", green: looked at")
+    written, seen = (None if boxes is None else boxes[shown] for boxes in (write, read))
+    columns = [*([] if originals is None else [enlarged(originals)]), *frames(canvases[shown], written, seen)]
+    names = [*([] if originals is None else ["original"]), *(f"step {i + 1}" for i in shown.tolist())]
     picture = tile(torch.stack(columns, 1).flatten(0, 1), len(columns))
     height, width = (side / 90 for side in picture.shape[:2])  # inches: no line is lost by scaling down
-    figure = Figure(figsize=(max(width, 6), height + 0.3), layout="constrained")
-    show(figure.add_subplot(), picture, title)
+    figure = Figure(figsize=(max(width, 6), height + 0.4), layout="compressed")
+    axes = figure.add_subplot()
+    show(axes, picture)
+    label_columns(axes, picture, names)
+    figure.suptitle(f"images drawn in {len(canvases)} steps: the canvas after each{windows_meant(write, read)}")
     return figure
 
 
-def bars_by_step(values: Tensor, ylabel: str) -> Figure:
+def windows_meant(write: Tensor | None, read: Tensor | None) -> str:
+    """Explain the windows' colours."""
+    looked = "" if read is None else ", blue: the part of the original that it looks at"
+    return "" if write is None else f"\norange: the part that the step writes to{looked}"
+
+
+def bars_by_step(values: Tensor, ylabel: str, title: str = "") -> Figure:
     """Draw a bar for each of T values, one a step."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.bar(range(1, len(values) + 1), values.detach().float().cpu().numpy())
     axes.set(xlabel="step", ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.suptitle(title)
     return figure

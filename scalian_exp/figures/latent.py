@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from scalian_exp.batches import called
+from scalian_exp.figures.colours import DISTINCT, marker
 from scalian_exp.figures.grids import show, tile
 
 
@@ -39,13 +42,13 @@ def latent_map(
     steps: int = 16,
     names: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw codes (N, D) as points coloured by class, beside the images decoded on a grid over the same plane.
+    """Draw codes (N, D) as points marked by class, beside the images decoded on a grid over the same plane.
 
     With more than two dimensions, it is the plane of the first two principal components.
     """
     codes = codes.detach().float()
     if not torch.isfinite(codes).all():
-        figure = Figure(figsize=(6, 1))
+        figure = Figure(figsize=(6, 1), layout="constrained")
         figure.suptitle("no map: some codes are NaN or infinite; the training diverged")
         return figure
     mean, axes = principal_plane(codes)
@@ -55,18 +58,47 @@ def latent_map(
     across, down = torch.meshgrid(ticks[0], ticks[1].flip(0), indexing="xy")
     grid = torch.stack([across.flatten(), down.flatten()], 1) @ axes + mean
 
-    figure = Figure(figsize=(13, 6.4), layout="constrained")
+    figure = Figure(figsize=(14, 6.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    name = "latent" if codes.shape[1] <= 2 else "principal component"
-    x, y = points.cpu().numpy().T
-    if labels is None:
-        left.scatter(x, y, s=6, linewidths=0)
-    else:
-        classes = labels.cpu().numpy()
-        drawn = left.scatter(x, y, c=classes, s=6, linewidths=0, cmap="tab10" if classes.max() < 10 else "turbo")
-        handles, _ = drawn.legend_elements(num=None)
-        texts = [called(names, index) for index in np.unique(classes)]
-        left.legend(handles, texts, title="class", loc="best", fontsize="small")
-    left.set(xlabel=f"{name} 1", ylabel=f"{name} 2", title=f"codes of {len(codes)} images")
-    show(right, np.asarray(tile(decode(grid), steps, gap=0)), "decoded over the same plane")
+    scatter(figure, left, points.cpu().numpy(), None if labels is None else labels.cpu().numpy(), names)
+    left.set_title(f"codes of {len(codes)} images")
+    picture = np.asarray(tile(decode(grid), steps, gap=0))
+    show(right, picture)
+    margin = (high - low) / 2 / max(1, steps - 1)  # each image lies around the code that it is decoded from
+    right.images[0].set_extent(torch.stack([low - margin, high + margin], 1).flatten().tolist())
+    right.set(aspect="auto", box_aspect=picture.shape[0] / picture.shape[1])
+    right.set_title("images decoded from codes of the same plane")
+    right.xaxis.set_major_locator(MaxNLocator(6))
+    right.yaxis.set_major_locator(MaxNLocator(6))
+    for axis, name in zip(("x", "y"), axis_names(codes, points), strict=True):
+        left.set(**{f"{axis}label": name})
+        right.set(**{f"{axis}label": name})
     return figure
+
+
+def axis_names(codes: Tensor, points: Tensor) -> list[str]:
+    """Name the axes of a plane of codes: latents, or components with their shares of the codes' variance."""
+    if codes.shape[1] <= 2:
+        return ["latent 0", "latent 1"]
+    shares = points.var(0) / codes.var(0).sum().clamp_min(1e-12)
+    return [
+        f"principal component {i} ({100 * float(share):.0f} % of the variance)" for i, share in enumerate(shares, 1)
+    ]
+
+
+def scatter(
+    figure: Figure, axes: Axes, points: np.ndarray, labels: np.ndarray | None, names: Sequence[str] | None
+) -> None:
+    """Draw points (N, 2); if they are of several classes, with a legend beside the axes."""
+    present = [] if labels is None else np.unique(labels).tolist()
+    if len(present) < 2:
+        axes.scatter(points[:, 0], points[:, 1], s=8, linewidths=0, color=DISTINCT[0])
+        return
+    for place, number in enumerate(present):
+        look = marker(place if names is None else number)
+        name = called(names, number)
+        x, y = points[labels == number].T
+        axes.scatter(x, y, s=12, linewidths=0, color=look.colour, marker=look.shape, label=name)
+    columns = -(-len(present) // 24)
+    title = "class" if columns == 1 else f"class ({len(present)} of them)"
+    figure.legend(loc="outside left upper", title=title, fontsize="small", markerscale=1.6, ncols=columns)

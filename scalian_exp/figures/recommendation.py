@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from scalian_exp.figures.colours import BLUE, DISTINCT, ORANGE
 from scalian_exp.figures.latent import principal_axes
 
 MOST_RATED = 300
 """number of items that may be named: few readers know the others' titles, and few ratings determine their features"""
-LIKES, DISLIKES = "#2a7f62", "#b5483a"
+LIKES, DISLIKES = BLUE, ORANGE
 
 
 def shortened(title: str, most: int = 34) -> str:
@@ -54,7 +55,10 @@ def feature_titles(
     columns = min(3, panels)
     rows = math.ceil(panels / columns)
     figure = Figure(figsize=(4.6 * columns, (0.5 + 0.42 * most) * rows + 0.4), layout="constrained")
-    figure.suptitle("what each feature likes (green) and dislikes (red)", fontsize="medium")
+    figure.suptitle(
+        f"what each learned feature likes most (blue) and dislikes most (orange) among the {len(most_rated(counts))} "
+        "most rated items; bars: its weight"
+    )
     grid = figure.subplots(rows, columns, squeeze=False).flat
     for index, axes in enumerate(grid):
         axes.set_axis_off()
@@ -94,7 +98,7 @@ def item_map(features: Tensor, titles: Sequence[str], genres: Sequence[str], cou
     figure = Figure(figsize=(11, 8.5), layout="constrained")
     axes = figure.add_subplot()
     if not torch.isfinite(features).all():
-        axes.set_title("no map: some features are NaN or infinite; the training diverged")
+        figure.suptitle("no map: some features are NaN or infinite; the training diverged")
         return figure
     x, y = plane(features[known]).T.numpy()
     sizes = 10 + 120 * (counts[known] / counts.max()).numpy()
@@ -102,14 +106,16 @@ def item_map(features: Tensor, titles: Sequence[str], genres: Sequence[str], cou
     common = sorted(set(kinds), key=kinds.count, reverse=True)[:9]
     for number, kind in enumerate(common if genres else [""]):
         chosen = [place for place, other in enumerate(kinds) if other == kind]
-        axes.scatter(x[chosen], y[chosen], s=sizes[chosen], color=f"C{number}", alpha=0.6, linewidths=0, label=kind)
+        axes.scatter(x[chosen], y[chosen], s=sizes[chosen], color=DISTINCT[number], alpha=0.6, linewidths=0, label=kind)
     rest = [place for place, kind in enumerate(kinds) if genres and kind not in common]
     axes.scatter(x[rest], y[rest], s=sizes[rest], color="0.7", alpha=0.6, linewidths=0, label="other" if rest else None)
     place_titles(axes, x, y, [shortened(titles[item], 30) for item in known.tolist()], named)
     if genres:
-        axes.legend(fontsize="small", markerscale=0.7, framealpha=0.9)
-    axes.set_title(f"the {len(known)} most rated items by their learned features: principal components 1 and 2")
-    axes.set(xticks=[], yticks=[])
+        axes.legend(title="genre", markerscale=0.7, framealpha=0.9)
+    figure.suptitle(
+        f"the {len(known)} most rated items: near one another if the same users like them; larger: more ratings"
+    )
+    axes.set(xticks=[], yticks=[], xlabel="principal component 1 of the features", ylabel="principal component 2")
     axes.margins(x=0.08)
     return figure
 

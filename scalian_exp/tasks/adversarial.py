@@ -84,7 +84,7 @@ class Adversarial(Task):
 
     def figures(self, batch: Batch) -> dict[str, Figure]:
         """Draw samples."""
-        return {"samples": image_grid(self.network.sample(64).float())}
+        return {"samples": image_grid(self.network.sample(64).float(), title="samples, generated from noise")}
 
 
 def beliefs(d_loss: Tensor, g_loss: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:

@@ -70,11 +70,13 @@ class Autoregressive(Task):
         known[:, :, known.shape[2] // 2 :] = False
         one, other = self.network.complete(whole.repeat(2, 1, 1, 1), known.repeat(2, 1, 1, 1)).split(len(whole))
         given = torch.where(known, whole, torch.full_like(whole, 0.5))  # grey where pixels are missing
-        pictures = {"whole": whole, "given": given, "completed 1": one, "completed 2": other}
+        pictures = {"original": whole, "given": given, "completed 1": one, "completed 2": other}
         _, nats = self.network.next_pixel(x)
         bits = nats.sum(1).mean(0) / math.log(2)
         return {
-            "samples": image_grid(self.network.sample(16).float()),
-            "completions": rows_of_images(pictures),
-            "bits": heat_map(bits, f"bits per pixel, {len(x)} images: {float(bits.sum()):.0f} in all"),
+            "samples": image_grid(self.network.sample(16).float(), title="samples, drawn pixel by pixel"),
+            "completions": rows_of_images(pictures, "lower halves completed pixel by pixel, twice"),
+            "bits": heat_map(
+                bits, f"what each pixel costs: {float(bits.sum()):.0f} bits an image, mean of {len(x)}", "bits"
+            ),
         }

@@ -12,7 +12,7 @@ from scalian_exp.batches import Batch
 from scalian_exp.distributed import ranks
 from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.figures.filters import filter_grid
-from scalian_exp.figures.grids import image_grid, rows_of_images
+from scalian_exp.figures.grids import heat_map, image_grid, rows_of_images
 from scalian_exp.losses.contrastive_divergence import ContrastiveLoss
 from scalian_exp.metrics.ais import AnnealedImportanceSampling
 from scalian_exp.metrics.pseudo_likelihood import pseudo_likelihood
@@ -181,15 +181,19 @@ class Contrastive(ByHand):
     def figures(self, batch: Batch) -> dict[str, Figure]:
         """Draw filters and activity of the current layer; for a finished stack, also reconstructions and samples."""
         layer = self.turn
-        title = f"layer {layer + 1} of {self.layers}" if self.layers > 1 else ""
+        which = f"layer {layer + 1} of {self.layers}: " if self.layers > 1 else ""
+        filters, activity = self.network.filters(layer), self.activity(batch)
+        shown = "" if len(filters) <= 100 else f" (100 of {len(filters)})"
         figures = {
-            "filters": filter_grid(self.network.filters(layer)[:100], title),
-            "activity": image_grid(self.activity(batch), title=f"{title}, hidden units × examples".lstrip(", ")),
+            "filters": filter_grid(filters[:100], f"{which}how each hidden unit{shown} acts on the pixels"),
+            "activity": unit_activity(activity, which),
         }
         if self.finished:
             x = batch["image"][:10]
-            figures["reconstructions"] = rows_of_images({"input": x, "output": self.reconstruct(x)})
-            figures["samples"] = image_grid(self.network.sample(64).float())
+            figures["reconstructions"] = rows_of_images(
+                {"input": x, "output": self.reconstruct(x)}, "images after a pass up to the hidden units and down again"
+            )
+            figures["samples"] = image_grid(self.network.sample(64).float(), title="samples, after Gibbs sampling")
             if offers(self.network, Denoises) and not self.network.standardised:
                 figures["psnr_gain"] = gain_against_noise(self.network.denoise, batch["image"][:100])
         return figures
@@ -199,9 +203,17 @@ class Contrastive(ByHand):
         return []
 
     def activity(self, batch: Batch) -> Tensor:
-        """Return hidden probabilities as an image (1, 1, examples, hidden).
+        """Return the probabilities of some hidden units for some examples, (examples, hidden)."""
+        means: Tensor = self.network.means_above(batch["image"][:100], self.turn + 1)
+        return means[:, :200].float()
 
-        White or black columns are dead units (Hinton 2010, section 16.1).
-        """
-        means = self.network.means_above(batch["image"][:100], self.turn + 1)
-        return means[None, None, :, :200].float()
+
+def unit_activity(probabilities: Tensor, which: str) -> Figure:
+    """Draw how probable it is that a hidden unit is on, (examples, hidden).
+
+    Columns of one colour are dead units (Hinton 2010, section 16.1).
+    """
+    title = f"{which}which hidden units are on for which images; a column of one colour is a dead unit"
+    figure = heat_map(probabilities, title, "probability that the unit is on", most=1)
+    figure.axes[0].set(xlabel="hidden unit", ylabel="image")
+    return figure

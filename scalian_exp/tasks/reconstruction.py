@@ -38,7 +38,13 @@ def gain_against_noise(denoise: Callable[[Tensor, float], Tensor], x: Tensor) ->
     for level in levels:
         noisy = SaltAndPepper(level)(x)  # half of it falls on pixels that have its value already
         gains.append(float((psnr(denoise(noisy, level / 2), x) - psnr(noisy, x)).mean()))
-    return curve(levels, gains, "noise level", "PSNR gained, dB")
+    return gain_curve(levels, gains)
+
+
+def gain_curve(levels: Sequence[float], gains: Sequence[float]) -> Figure:
+    """Draw the decibels gained over the levels of noise."""
+    title = "noise removed: the output's PSNR less the noisy input's"
+    return curve(levels, gains, "level of the noise", "gain in PSNR, dB", title)
 
 
 class Reconstruction(Decoding):
@@ -124,15 +130,16 @@ class Reconstruction(Decoding):
         """Draw reconstructions, a map of the codes, and the PSNR gained over the levels of noise."""
         x = batch["image"]
         seen = x[:10] if self.corruption is None else self.corruption(x[:10])
-        rows = {"input": seen, "output": self.reconstruct(seen)}
+        rows, title = {"input": seen, "output": self.reconstruct(seen)}, "images, encoded and decoded again"
         if self.corruption is not None:
             rows = {"clean": x[:10], "corrupted": rows["input"], "output": rows["output"]}
+            title = "images, corrupted, then encoded and decoded"
         codes = self.network.encode(x)
         figures = {
-            "reconstructions": rows_of_images(rows),
+            "reconstructions": rows_of_images(rows, title),
             "latent_map": latent_map(codes, batch.get("label"), self.decoded, names=self.class_names),
         }
         if self.noise_levels:
             gains = [float(self.psnr_gain(x, level).mean()) for level in self.noise_levels]
-            figures["psnr_gain"] = curve(list(self.noise_levels), gains, "noise level", "PSNR gained, dB")
+            figures["psnr_gain"] = gain_curve(list(self.noise_levels), gains)
         return figures

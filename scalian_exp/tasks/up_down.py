@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from scalian_exp.batches import Batch
+from scalian_exp.batches import Batch, called
 from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.grids import image_grid, rows_of_images
@@ -105,8 +105,11 @@ class UpDown(Decoding):
         """Draw the confusion matrix of all examples so far, samples of each class, and reconstructions."""
         x, labels = batch["image"], torch.arange(self.network.num_classes, device=batch["image"].device)
         drawn = self.network.sample_of(labels.repeat_interleave(10)).float()
+        names = [called(self.class_names, k) for k in range(self.network.num_classes)]
         return {
             "confusion": confusion_matrix(self.confusion.compute(), self.class_names),
-            "samples": image_grid(drawn, columns=10, title="one row per label"),
-            "reconstructions": rows_of_images({"input": x[:10], "output": self.reconstruct(x[:10])}),
+            "samples": image_grid(drawn, columns=10, title="samples, a row for each class: " + ", ".join(names)),
+            "reconstructions": rows_of_images(
+                {"input": x[:10], "output": self.reconstruct(x[:10])}, "images after a pass up the stack and down again"
+            ),
         }

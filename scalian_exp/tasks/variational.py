@@ -87,8 +87,10 @@ class Variational(Decoding):
         x = batch["image"]
         codes = self.network.encode(x)
         figures = {
-            "reconstructions": rows_of_images({"input": x[:10], "output": self.reconstruct(x[:10])}),
-            "samples": image_grid(self.network.sample(64).float()),
+            "reconstructions": rows_of_images(
+                {"input": x[:10], "output": self.reconstruct(x[:10])}, "images, encoded and decoded again"
+            ),
+            "samples": image_grid(self.network.sample(64).float(), title="samples, decoded from codes drawn from p(z)"),
             "latent_map": latent_map(codes, batch.get("label"), self.decoded, names=self.class_names),
         }
         if not offers(self.network, DrawsInSteps):
@@ -108,5 +110,7 @@ def figures_of_steps(network: Any, x: Tensor) -> dict[str, Figure]:
     return {
         "drawing_of_images": drawing_strip(copies, copied.write, copied.read, x[:8]),
         "drawing_of_samples": drawing_strip(inventions, invented.write),
-        "kl_by_step": bars_by_step(kl_by_step(network(x)[1], network.steps), "KL, nats per image"),
+        "kl_by_step": bars_by_step(
+            kl_by_step(network(x)[1], network.steps), "KL, nats per image", "what each step adds to the code's KL"
+        ),
     }

@@ -1,29 +1,74 @@
 """Figures are labelled, and show the right data."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from scalian_exp.figures.classes import mistakes
+from scalian_exp.figures.classes import confusion_matrix, mistakes
+from scalian_exp.figures.curves import curve
 from scalian_exp.figures.grids import rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map, principal_axes
 from scalian_exp.figures.png import as_png
 from scalian_exp.figures.sweep import sweep_figure
+from scalian_exp.figures.titles import titled
 from scalian_exp.results.rows import comparable
 
 
 def test_a_latent_map_names_the_classes_that_it_shows() -> None:
     codes, labels = torch.randn(40, 3), torch.arange(40) % 2 * 2  # classes 0 and 2
     figure = latent_map(codes, labels, lambda z: torch.zeros(len(z), 1, 4, 4), steps=2, names=["cat", "dog", "cow"])
-    legend = figure.axes[0].get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["cat", "cow"]
-    numbers = latent_map(codes, labels, lambda z: torch.zeros(len(z), 1, 4, 4), steps=2).axes[0].get_legend()
-    assert numbers is not None
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cat", "cow"]
+    (numbers,) = latent_map(codes, labels, lambda z: torch.zeros(len(z), 1, 4, 4), steps=2).legends
     assert [text.get_text() for text in numbers.get_texts()] == ["0", "2"]
+
+
+def test_images_without_classes_have_no_legend() -> None:
+    """A flat folder has one class, whose name is empty."""
+    codes, labels = torch.randn(40, 3), torch.zeros(40, dtype=torch.long)
+    assert not latent_map(codes, labels, lambda z: torch.zeros(len(z), 1, 4, 4), steps=2, names=[""]).legends
+
+
+def test_forty_classes_look_different_and_their_legend_fits() -> None:
+    codes, labels = torch.randn(400, 3), torch.arange(400) % 40
+    figure = latent_map(
+        codes, labels, lambda z: torch.zeros(len(z), 1, 4, 4), steps=2, names=[f"kind {k}" for k in range(40)]
+    )
+    looks = {
+        (*points.get_facecolor()[0], points.get_paths()[0].vertices.tobytes()) for points in figure.axes[0].collections
+    }
+    assert len(looks) == 40
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert legend.y0 >= 0
+    assert legend.x1 <= figure.axes[0].get_window_extent().x0
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+def test_labels_of_a_confusion_matrix_dont_overlap(classes: int) -> None:
+    figure = confusion_matrix(torch.eye(classes), [f"class number {k}" for k in range(classes)])
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert all(above.y0 >= below.y1 - 1 for above, below in pairwise(boxes))
+    assert max(figure.get_size_inches()) < 14
+
+
+def test_the_plane_of_decoded_images_has_the_codes_scale() -> None:
+    """The outer images lie around codes at the 2 % and 98 % quantiles; three images of width 1 fill [-0.5, 2.5]."""
+    codes = torch.tensor([[0.0, 0.0], [2.0, 4.0]]).repeat(100, 1)
+    figure = latent_map(codes, None, lambda z: torch.zeros(len(z), 1, 4, 4), steps=3)
+    assert figure.axes[1].images[0].get_extent() == pytest.approx([-0.5, 2.5, -1, 5])
+    assert [axes.get_xlabel() for axes in figure.axes] == ["latent 0", "latent 0"]
+
+
+def test_components_are_labelled_with_their_share_of_the_variance() -> None:
+    codes = torch.tensor([[2.0, 0, 0], [-2, 0, 0], [0, 1, 0], [0, -1, 0]])  # 8 and 2 of 10 in all
+    figure = latent_map(codes, None, lambda z: torch.zeros(len(z), 1, 4, 4), steps=2)
+    assert "80 %" in figure.axes[0].get_xlabel()
+    assert "20 %" in figure.axes[0].get_ylabel()
 
 
 def test_rows_and_pictures_carry_their_names() -> None:
@@ -42,10 +87,9 @@ def test_row_labels_are_not_cut_off(size: tuple[int, int], count: int) -> None:
 
 @pytest.mark.parametrize("dpi", [50, 110])
 def test_a_png_is_matplotlibs(dpi: int) -> None:
-    """A grid in a constrained layout and rows in a compressed one, to the pixel."""
-    codes, labels = torch.arange(40.0).view(20, 2), torch.arange(20) % 3
+    """A curve in a constrained layout and rows in a compressed one, to the pixel."""
     for figure in (
-        latent_map(codes, labels, lambda z: torch.ones(len(z), 1, 4, 4) * 0.3, steps=2),
+        titled(curve([1, 2, 3], [0.1, 0.3, 0.2], "noise", "gain, dB", "what is gained"), "autoencoder on photos"),
         rows_of_images({"input": torch.zeros(3, 1, 4, 4)}, "title"),
     ):
         ours = np.asarray(Image.open(io.BytesIO(as_png(figure, dpi))))

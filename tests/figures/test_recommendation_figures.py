@@ -20,7 +20,6 @@ def test_figures_of_diverged_and_of_few() -> None:
     (axes,) = feature_titles(torch.tensor([[2.0], [-1.0], [1.0]]), ["a", "b", "c"], counts, [0]).axes
     assert [text.get_text() for text in axes.texts] == ["a", "b"]  # one a side, of three
     assert [bar.get_width() for bar in axes.patches] == [1, -0.5]
-    (axes,) = item_map(torch.full((3, 2), math.nan), ["a", "b", "c"], [], counts).axes
-    assert "diverged" in axes.get_title()
+    assert "diverged" in item_map(torch.full((3, 2), math.nan), ["a", "b", "c"], [], counts).get_suptitle()
     (axes,) = item_map(torch.randn(3, 2), ["a", "b", "c"], [], counts).axes
     assert len(axes.collections[0].get_offsets()) == 3
