@@ -6,7 +6,7 @@ from typing import Any
 
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
 
-from scalian_exp.metrics.reliability import remark
+from scalian_exp.metrics.reliability import counts, remark
 from scalian_exp.ranges import PositiveInt
 
 
@@ -72,7 +72,7 @@ class EpochLines(ProgressBar):
             metrics = trainer.callback_metrics
             shown = [name for name in ("train/loss", "train/layer") if name in metrics]
             shown += [name for name in metrics if self.validated and name.startswith("val/")]
-            shown = [name for name in shown if name.count("/") == 1]  # not the metrics of single classes
+            shown = [name for name in shown if name.count("/") == 1 and not counts(name)]  # no single classes' metrics
             known = {name: float(metrics[name]) for name in metrics}
             marks = {name: " (unreliable)" if remark(name, known) else "" for name in shown}
             values = "  ".join(f"{name} {known[name]:.4g}{marks[name]}" for name in sorted(shown))

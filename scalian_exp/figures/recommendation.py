@@ -67,13 +67,13 @@ def feature_titles(
         feature = features[:, index]
         scale = float(feature.abs().max()) or 1.0
         axes.set(xlim=(-1.15, 1.15), ylim=(2 * most - 0.3, -0.8))
-        axes.set_title(f"feature {numbers[index] + 1}", fontsize="small", loc="left", pad=2)
+        axes.set_title(f"feature {numbers[index] + 1}", fontsize="medium", loc="left", pad=2)
         likes, dislikes = strongest(feature, counts, most)
         for place, item in enumerate([*likes, *reversed(dislikes)]):
             value = float(feature[item]) / scale
             axes.barh(place, value, color=LIKES if value > 0 else DISLIKES, alpha=0.55, height=0.8)
             side = "right" if value > 0 else "left"
-            axes.text(-0.02 if value > 0 else 0.02, place, shortened(titles[item]), ha=side, va="center", fontsize=6.5)
+            axes.text(-0.02 if value > 0 else 0.02, place, shortened(titles[item]), ha=side, va="center", fontsize=7.5)
         axes.axvline(0, color="0.6", linewidth=0.6)
     return figure
 

@@ -1,4 +1,4 @@
-"""Reliability of estimated metrics: which ones nobody should rely on, and why."""
+"""Which metrics nobody should rely on, and why: unreliable estimates, and values that say nothing of quality."""
 
 import math
 import re
@@ -12,6 +12,14 @@ FARTHEST = -math.log(0.00135)
 standard deviations. By Markov's inequality, an unbiased estimate of Z is e^a times too large with probability e^−a at
 most."""
 ESTIMATES = re.compile(r"(?P<split>\w+)/log_(partition|likelihood)(_.*)?")
+
+COUNTERS = {"epochs", "epochs_trained", "layers_trained"}
+"""monitored values that only say how far a training has come"""
+
+
+def counts(monitor: str) -> bool:
+    """Return whether a monitored metric, as `val/epochs_trained`, only says how far a training has come."""
+    return monitor.partition("/")[2] in COUNTERS
 
 
 def doubt(metrics: Mapping[str, Any], split: str = "test") -> str:

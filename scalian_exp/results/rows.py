@@ -6,7 +6,7 @@ from typing import Any
 
 from scalian_exp.files import read_yaml
 from scalian_exp.folders import COMPOSED, ERROR, OVERRIDES, begun_in_python, job_number
-from scalian_exp.metrics.reliability import remark
+from scalian_exp.metrics.reliability import counts, remark
 from scalian_exp.stored import OF_HYDRA, metrics_of, read_overrides
 
 COLUMNS = (
@@ -18,8 +18,6 @@ COSTS = ("inference_ms_per_sample", "seconds_per_epoch")
 """costs against which quality is plotted if models differ"""
 OBJECTIVES = {"loss", "free_energy"}
 """metrics whose values depend on the loss or on an unknown constant"""
-COUNTERS = {"epochs", "epochs_trained", "layers_trained"}
-"""monitored values that only say how far a training has come"""
 
 
 def read_jobs(sweep: Path) -> list[dict[str, Any]]:
@@ -58,7 +56,9 @@ def rows(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for job in jobs:
         outcome = job["outcome"]
         row = {"job": job_number(job["folder"]), **{key: job["overrides"].get(key, "") for key in keys}}
-        row |= {"status": outcome["status"], "best " + outcome.get("monitor", ""): outcome.get("best")}
+        row |= {"status": outcome["status"]}
+        if not counts(outcome.get("monitor", "")):
+            row |= {f"best {outcome.get('monitor', '')}": outcome.get("best")}
         table.append(row | {name: outcome.get(name) for name in (*metrics, *COLUMNS)})
     columns = list({name: None for row in table for name in row if name != "best "})
     return [{name: row.get(name) for name in columns} for row in table]
@@ -107,8 +107,7 @@ def headline(outcome: dict[str, Any]) -> tuple[str, Any] | None:
     chosen = next((name for name in (own, *telling) if name in telling), own if own in tested else None)
     if chosen:
         return chosen, outcome[chosen]
-    counts = monitor.partition("/")[2] in COUNTERS
-    return None if counts or outcome.get("best") is None else (monitor, outcome["best"])
+    return None if counts(monitor) or outcome.get("best") is None else (monitor, outcome["best"])
 
 
 def repeated(jobs: list[dict[str, Any]]) -> list[str]:

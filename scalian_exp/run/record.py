@@ -24,7 +24,7 @@ from scalian_exp.commandline.shell import command, command_to_resume, shown
 from scalian_exp.commandline.terminal import display
 from scalian_exp.files import check_regular, read_json, write_text
 from scalian_exp.folders import CONFIG, ENVIRONMENT, FIGURES, METRICS
-from scalian_exp.metrics.reliability import remark
+from scalian_exp.metrics.reliability import counts, remark
 from scalian_exp.tasks import position
 from scalian_exp.trust import arguments_to_resume
 
@@ -145,7 +145,9 @@ def conclude(trainer: Any, task: Any, metrics: dict[str, float], folder: Path) -
         return everything
     write_metrics(folder, everything)
 
-    print_table("Test" if metrics else "Training", everything)
+    uninformative = {"monitor", "best"} if counts(task.monitor) else set()
+    shown_values = {name: value for name, value in everything.items() if name not in uninformative}
+    print_table("Test" if metrics else "Training", shown_values)
     figures = sorted((folder / FIGURES).glob("*.png")) if (folder / FIGURES).exists() else []
     for figure in figures:
         display(f"figure       {shown(figure)}")

@@ -9,11 +9,12 @@ import yaml
 from sweeps import write_sweep
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from tools import read_csv
+from tools import read_csv, tiny
 
 from scalian_exp.results.hparams import compare_jobs
-from scalian_exp.results.rows import most_shared, read_jobs
+from scalian_exp.results.rows import most_shared, read_jobs, rows
 from scalian_exp.results.summary import summarise, summary_of
+from scalian_exp.run.training import train
 
 FOLDS = ["dataset.split=u1", "dataset.split=u2", "dataset.split=u3"]
 VALUES = {"a": [1.0, 2.0, 4.0], "b": [3.0, 5.0, None]}
@@ -37,6 +38,30 @@ def test_means_over_folds_for_each_model(tmp_path: Path, capsys: pytest.CaptureF
     assert float(first["best val/rmse"]) == pytest.approx(7 / 6)
     assert "| a | 3 | 1.1667 ± 0.76 | 2.3333 ± 1.5 |" in (tmp_path / "summary.md").read_text()
     assert "mean ± deviation over dataset.split" in capsys.readouterr().out
+
+
+def test_a_best_value_that_counts_epochs_is_no_result(tmp_path: Path) -> None:
+    """A DBN's best checkpoint is its latest, by val/epochs_trained."""
+    common = {"overrides": {}, "repeats": []}
+    outcomes = [
+        {"status": "finished", "monitor": "val/epochs_trained", "best": 6.0, "test/free_energy": -3.0},
+        {"status": "finished", "monitor": "val/rmse", "best": 0.9, "test/rmse": 1.0},
+    ]
+    stack, other = rows([{"folder": tmp_path / str(n), **common, "outcome": o} for n, o in enumerate(outcomes)])
+    assert not any("epochs_trained" in name for name in stack)
+    assert stack["test/free_energy"] == -3
+    assert other["best val/rmse"] == 0.9
+
+
+def test_the_table_of_a_dbn_does_not_count_its_epochs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = train(tiny("dbn", "model.network.hidden=[4]"), tmp_path / "dbn")
+    printed = capsys.readouterr().out
+    assert metrics["best"] == 1
+    assert "psnr_one_pass" in printed
+    assert "epochs_trained" not in printed
+    assert "best" not in printed
+    train(tiny("vae"), tmp_path / "vae")
+    assert "val/loss" in capsys.readouterr().out
 
 
 def test_a_sweep_of_repetitions_alone_has_one_mean(tmp_path: Path) -> None:
