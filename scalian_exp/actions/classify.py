@@ -12,6 +12,7 @@ from scalian_exp.actions.action import Action, data_of, image_from, save_figure,
 from scalian_exp.batches import called
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.commandline.terminal import display
+from scalian_exp.figures.colours import BLUE
 from scalian_exp.figures.grids import show, to_array
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.tasks.capabilities import Classifies
@@ -98,7 +99,9 @@ def answers(images: Tensor, ordered: Ordered, truths: list[str], most: int) -> F
         below.set_visible(True)
         show(above, to_array(image), f"truth: {truth}" if truth else "")
         shown = classes[:most][::-1]
-        below.barh([name for name, _ in shown], [probability for _, probability in shown])
-        below.set(xlim=(0, 1), xticks=(0, 0.5, 1))
+        colours = [BLUE if name == truth or not truth else "0.6" for name, _ in shown]
+        below.barh([name for name, _ in shown], [probability for _, probability in shown], color=colours)
+        below.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="probability")
         below.tick_params(labelsize="small")
+    figure.suptitle("the most probable classes" + ("; blue: the true one" if any(truths) else ""))
     return figure

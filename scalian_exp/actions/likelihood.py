@@ -44,7 +44,7 @@ class Likelihood(Action):
         most = float(surprise.max())
         pictures = {"image": x[:10], "expected": expected[:10], "bits": surprise / most}
         title = (
-            "images, what the network expects of each pixel given those before it, and how many bits the pixel costs: "
-            f"black none, white {most:.1f}"
+            "images, each pixel as expected from those before it, and what it costs, "
+            f"from 0 (black) to {most:.1f} bits (white)"
         )
         return [save_figure(rows_of_images(pictures, title), folder / "likelihood.png", model)]

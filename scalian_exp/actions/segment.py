@@ -222,7 +222,7 @@ def boxes_of(ids: np.ndarray, number: int, smallest: int) -> list[Box]:
 def answers(image: Tensor, mask: Tensor, regions: list[Box], classes: np.ndarray, names: list[str] | None) -> Figure:
     """Draw classification, detection and segmentation side by side."""
     height, width = mask.shape
-    figure = Figure(figsize=(15, 1.4 + 4.4 * height / width), layout="constrained")
+    figure = Figure(figsize=(15, 1.2 + 4.4 * height / width), layout="compressed")
     left, middle, right = figure.subplots(1, 3)
     shares = counts(mask.numpy(), len(classes)) / mask.numel()
     present = [k for k in (-shares).argsort(kind="stable").tolist() if shares[k] > 0]
