@@ -107,9 +107,7 @@ class Nearest(Action):
         if not texts:
             images = prepared(model, data, data.splits["train"][torch.from_numpy(result.indices.ravel())])["image"]
             figure = picture(x, images, queries, result, neighbours)
-            figure.suptitle(
-                f"queries, and the training examples with the nearest codes; numbers: {self.distance} distance"
-            )
+            figure.suptitle(f"queries and the training examples of nearest codes; numbers: {self.distance} distance")
             files.append(save_figure(figure, folder / "nearest.png", model))
         if all(query is None for query in (self.image, self.text, self.index)) and examples.labels is not None:
             files.append(self.compare(examples, gather(model, data, "test"), folder, model.task.class_names))
@@ -235,7 +233,7 @@ def picture(
             )
             show(grid[row, column + 1], to_array(images[row * count + column]), title)
         for axes in grid[row]:
-            axes.title.set_fontsize("small")
+            axes.title.set_fontsize("x-small")
     return figure
 
 

@@ -72,7 +72,7 @@ def comparable(table: list[dict[str, Any]], keys: list[str]) -> list[str]:
     """
     finished = [row for row in table if row["status"] == "finished"] or table
     metrics = [name for name in table[0] if name.startswith(("best ", "test/"))]
-    metrics = [name for name in metrics if name.partition("/")[2] not in COUNTERS] or metrics
+    metrics = [name for name in metrics if not counts(name)] or metrics
     if any(key == "model" or key.partition(".")[0] == "loss" for key in keys):
         metrics = [name for name in metrics if not name.endswith("/loss")]
     own = {name for row in finished for name in own_metrics(row)}

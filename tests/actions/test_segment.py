@@ -67,7 +67,7 @@ def test_a_large_photo_takes_little_memory(run: Path, tmp_path: Path) -> None:
     model = load(run)
     tracemalloc.start()
     # without figures, because Matplotlib's memory doesn't count
-    small = patch.multiple(segment, FIGURE_SIDE=100, save_figure=lambda _, file: file)
+    small = patch.multiple(segment, FIGURE_SIDE=100, save_figure=lambda _, file, *__: file)
     with Largest() as largest, patch.multiple(bands, BAND=2**16), small:
         Segment(image=str(tmp_path / "photo.png")).run(model, tmp_path / "out")
     _, peak = tracemalloc.get_traced_memory()
@@ -197,3 +197,9 @@ def test_boxes_surround_regions() -> None:
 def test_an_index_beyond_the_test_split_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="there are 8 test images"):
         Segment(index=8).run(load(run), tmp_path)
+
+
+def test_the_shares_of_a_classification_are_called_shares_of_pixels() -> None:
+    mask = torch.tensor([[0, 0, 0, 1]], dtype=torch.uint8)
+    figure = segment.answers(torch.zeros(3, 1, 4), mask, [], np.eye(3), ["ground", "car", "sky"])
+    assert "share of pixels: ground: 75 %, car: 25 %" in figure.axes[0].get_title()
