@@ -6,17 +6,22 @@ exhibit("nearest", (place, { blocks, facts, say }) => {
   const images = blocks[facts.images], encode = blocks[facts.encode].program, learned = blocks[facts.learned];
   const [channels, height, width] = images.shape, size = channels * height * width, { codes, labels } = learned.arrays;
   const pixels = Float32Array.from(learned.arrays.images, (value) => value / 255);
+  const lengths = { code: norms(codes, facts.size), pixels: norms(pixels, size) };
   let x = null, found = {};
 
-  /** The nearest rows of a matrix by Euclidean distance: [[number, distance], …] */
-  function nearest(rows, length, query) {
+  function norms(rows, length) {
+    return Float32Array.from({ length: learned.count }, (_, n) => Math.hypot(...rows.subarray(n * length, (n + 1) * length)));
+  }
+  /** The nearest rows of a matrix, by 1 − cosine; 1 for a vector of zeros: [[number, distance], …] */
+  function nearest(name, rows, length, query) {
+    const own = Math.hypot(...query);
     const distances = Float64Array.from({ length: learned.count }, (_, n) => {
       let sum = 0;
-      for (let i = 0, at = n * length; i < length; i++, at++) sum += (rows[at] - query[i]) ** 2;
-      return sum;
+      for (let i = 0, at = n * length; i < length; i++, at++) sum += rows[at] * query[i];
+      return 1 - sum / (own * lengths[name][n] || Infinity);
     });
     const order = Array.from(distances.keys()).sort((a, b) => distances[a] - distances[b]).slice(0, facts.neighbours);
-    return order.map((n) => [n, Math.sqrt(distances[n])]);
+    return order.map((n) => [n, distances[n]]);
   }
   const strips = ["code", "pixels"].map((name) => ({ name, pictures: Array.from({ length: Math.min(facts.neighbours, learned.count) }, () => {
     const figure = element("figure", {}, part(name)), canvas = element("canvas", { class: "dots", role: "img" }, figure);
@@ -33,14 +38,14 @@ exhibit("nearest", (place, { blocks, facts, say }) => {
         const { figure, canvas, picture, caption } = pictures[at], class_ = nameOf(n);
         picture.show(pixels, images, n * size);
         canvas.setAttribute("aria-label", say("neighbour", { rank: at + 1, name: class_ }));
-        caption.replaceChildren(element("b", { text: class_ }), say("distance", { distance: number(distance, 2) }));
+        caption.replaceChildren(element("b", { text: class_ }), say("distance", { distance: number(distance, 3) }));
         figure.classList.toggle("common", class_ !== "" && class_ === common);
       });
       part(`${name}-classes`).textContent = common ? say("common", { count, of: found[name].length, name: common }) : "";
     }
   }
   const search = eachFrame(() => {
-    found = { code: nearest(codes, facts.size, encode.run(x)[0]), pixels: nearest(pixels, size, x) };
+    found = { code: nearest("code", codes, facts.size, encode.run(x)[0]), pixels: nearest("pixels", pixels, size, x) };
     show();
   });
   input(part("input"), images, (values) => { x = values; search(); });

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scalian_exp.exhibits.pack import Pack
@@ -57,6 +58,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
 
 
 def precision_at(learned: Tensor, asked: Tensor, labels: Tensor, wanted: Tensor) -> float:
-    """Return the share of each query's nearest examples that are of its class, by Euclidean distance."""
-    nearest = torch.cdist(asked.float(), learned.float()).topk(min(NEIGHBOURS, len(learned)), largest=False).indices
+    """Return the share of each query's nearest examples, by the cosine, that are of its class."""
+    cosines = F.normalize(asked.float()) @ F.normalize(learned.float()).T
+    nearest = cosines.topk(min(NEIGHBOURS, len(learned))).indices
     return float((labels[nearest] == wanted.unsqueeze(1)).float().mean())

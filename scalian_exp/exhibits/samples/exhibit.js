@@ -18,7 +18,7 @@ exhibit("samples", (place, { blocks, facts, say }) => {
   }
   const cells = Array.from({ length: COUNT }, (_, n) => {
     const button = element("button", { class: "cell" }, part("grid")), picture = new Pixels(element("canvas", { class: "dots" }, button), width, height);
-    const mark = element("span", { class: "number" }, button);
+    const mark = element("span", { class: "mark" }, button);
     button.addEventListener("click", () => { ends[next] = n; next = 1 - next; show(); });
     return { button, picture, mark };
   });

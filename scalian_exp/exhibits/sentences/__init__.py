@@ -1,0 +1,1 @@
+"""Exhibit: the learned texts nearest to a sentence, by code and by TF-IDF."""

@@ -1,0 +1,68 @@
+"""The learned texts nearest to a sentence that is typed, by code and by the weights of their words (TF-IDF)."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from scalian_exp.exhibits.nearest.exhibit import NEIGHBOURS, precision_at
+from scalian_exp.exhibits.pack import Pack
+from scalian_exp.exhibits.run import Run
+from scalian_exp.exhibits.store import Store
+from scalian_exp.tasks.capabilities import Encodes
+from scalian_exp.tasks.offers import offers
+
+ORDER = 35
+MOST, LETTERS = 2000, 180
+"""training texts on the page, and how much of each is shown"""
+QUERIES = 1000
+SUGGESTED = 6
+"""test texts that a reader can start from"""
+
+
+def offered(run: Run) -> bool:
+    """Return whether the network encodes texts."""
+    return "texts" in run.config["dataset"]["provides"] and offers(run.network, Encodes)
+
+
+def take(run: Run, store: Store) -> dict[str, Any]:
+    """Put the vocabulary, the encoder and some learned texts with their codes into the store."""
+    learned, asked = run.spread("train", MOST), run.spread("test", QUERIES)
+    train, test = run.batch("train", learned), run.batch("test", asked)
+    codes, queries = (run.network.encode(batch["text"]) for batch in (train, test))
+    parts, names = run.data.splits, list(run.data.class_names or [])
+    vectorizer = run.data.vectorizer
+
+    def fill(pack: Pack) -> dict[str, Any]:
+        matrix = parts["train"].matrix[learned.numpy()].tocsr()
+        pack.add("codes", codes, "f4")
+        pack.add("labels", train["label"], "i4")
+        pack.add("starts", matrix.indptr, "i4")
+        pack.add("words", matrix.indices, "u2")
+        pack.add("weights", matrix.data, "f2")
+        pack.add("idf", np.pad(vectorizer.idf_, (0, run.data.vocabulary_size - len(vectorizer.idf_))), "f4")
+        return {"texts": [shortened(parts["train"].texts[n]) for n in learned.tolist()]}
+
+    return {
+        "encode": store.program("encode", run.network, lambda network, text: network.encode(text), test["text"][:1]),
+        "learned": store.block("learned_texts", fill),
+        "vocabulary": sorted(vectorizer.vocabulary_, key=vectorizer.vocabulary_.__getitem__),
+        "names": names,
+        "count": len(learned),
+        "trained": len(parts["train"]),
+        "queries": len(asked),
+        "size": codes.shape[1],
+        "neighbours": min(NEIGHBOURS, len(learned)),
+        "suggested": [shortened(parts["test"].texts[n]) for n in run.spread("test", SUGGESTED).tolist()],
+        "precision": {
+            "code": precision_at(codes, queries, train["label"], test["label"]),
+            "words": precision_at(train["text"], test["text"], train["label"], test["label"]),
+            "chance": float((torch.bincount(train["label"]) / len(learned)).square().sum()),
+        },
+    }
+
+
+def shortened(text: str) -> str:
+    """Return the beginning of a text on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= LETTERS else line[:LETTERS] + "…"

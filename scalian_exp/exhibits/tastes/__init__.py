@@ -1,0 +1,1 @@
+"""Exhibit: liked and disliked items, the tastes that follow, and recommendations."""

@@ -1,0 +1,91 @@
+"""Items that a reader likes and dislikes → the tastes that the model sees in them, and recommendations.
+
+A new user's predictions are offset + X w, where w comes from ridge regression on the ratings given. Matrix
+factorisation predicts just so. For other networks, the predictions for all known users are brought to that form: their
+mean and the principal axes of their deviations, scaled so that w ~ N(0, 1); the ridge is then the variance of the
+errors on held-out ratings.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalian_exp.exhibits.pack import Pack
+from scalian_exp.exhibits.run import Run
+from scalian_exp.exhibits.store import Store
+from scalian_exp.figures.recommendation import strongest
+from scalian_exp.tasks.offers import has
+from scalian_exp.tasks.ratings import Ratings
+
+ORDER = 80
+AXES, FEATURES, ENDS, LISTED = 32, 5, 4, 60
+"""axes of the predictions, features shown, titles at each end of one, items offered first"""
+
+
+def offered(run: Run) -> bool:
+    """Return whether this is a model of ratings."""
+    return isinstance(run.task, Ratings)
+
+
+def take(run: Run, store: Store) -> dict[str, Any]:
+    """Put offsets, X and the features' directions into the store; facts name the items at both ends of each feature."""
+    data, network = run.data, run.network
+    counts = (data.by_user(data.splits["test"].rating) > 0).sum(0)
+    if has(network, "fold_in") and data.rows == "users":
+        x, offset, ridge = network.design(), network.mean + network.items[:, 0], float(network.ridge)
+        directions = torch.linalg.svd((x[:, 1:] - x[:, 1:].mean(0)).double(), full_matrices=False).Vh.to(x.dtype)
+        directions = torch.nn.functional.pad(directions, (1, 0))  # none of the user's mean
+    else:
+        x, offset, ridge = from_population(run)
+        directions = torch.eye(x.shape[1])
+    directions = directions[: min(FEATURES, len(directions))]
+    axes = x @ directions.T
+    known = sorted(range(data.items), key=lambda item: -int(counts[item]))
+    levels, rated = data.scale, bool(network.predicts_ratings)
+
+    def fill(pack: Pack) -> dict[str, Any]:
+        pack.add("x", x, "f4")
+        pack.add("offset", offset, "f4")
+        pack.add("directions", directions, "f4")
+        pack.add("counts", counts, "i4")
+        return {"titles": list(data.titles)}
+
+    return {
+        "table": store.block("ratings", fill),
+        "rank": x.shape[1],
+        "ridge": ridge,
+        "rated": rated,
+        "shift": data.shift,
+        "levels": [levels[0], levels[-1]],
+        "high": data.levels[-1],
+        "low": data.levels[0],
+        "listed": known[:LISTED],
+        "users": data.users,
+        "items": data.items,
+        "spread": axes.std(0).tolist(),
+        "ends": [
+            [[data.titles[item] for item in end] for end in strongest(axes[:, k], counts, ENDS)]
+            for k in range(len(directions))
+        ],
+        "test": {key: run.facts["test"][key] for key in ("rmse", "ndcg@10") if key in run.facts["test"]},
+    }
+
+
+def from_population(run: Run) -> tuple[Tensor, Tensor, float]:
+    """Return X (items, axes), offset (items,) and ridge that stand for a network's predictions of all known users."""
+    data, task = run.data, run.task
+    rows = data.splits["test"].rating.to(task.device, task.dtype)
+    scores = task.scores(rows) if data.rows == "users" else task.scores(rows).T
+    users = (data.by_user(data.splits["test"].rating) > 0).any(1)
+    population = scores[users].double()
+    offset = population.mean(0)
+    count = min(AXES, *population.shape)
+    _, sizes, axes = torch.linalg.svd(population - offset, full_matrices=False)
+    x = (axes[:count] * sizes[:count, None] / len(population) ** 0.5).T
+    validation = data.splits["val"]
+    target = validation.target.to(rows)
+    seen = target > 0
+    errors = task.scores(validation.rating.to(rows)) - target
+    noise = errors[seen].square().mean() if task.network.predicts_ratings else population.var()
+    return x.float(), offset.float(), float(noise)
