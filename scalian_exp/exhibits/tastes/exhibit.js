@@ -43,6 +43,7 @@ exhibit("tastes", (place, { blocks, facts, say }) => {
     list();
   }
   function list() {
+    part("search").placeholder = say("search");
     const wanted = part("search").value.trim().toLowerCase();
     const chosen = [...given.keys()], matching = wanted ? [...titles.keys()].filter((item) => titles[item].toLowerCase().includes(wanted)).sort((a, b) => counts[b] - counts[a]).slice(0, MATCHES) : facts.listed;
     const focused = document.activeElement?.dataset?.key, top = part("titles").scrollTop;
@@ -68,9 +69,10 @@ exhibit("tastes", (place, { blocks, facts, say }) => {
       return line;
     }));
     part("features").replaceChildren(...facts.ends.map(([more, less], feature) => {
-      let along = 0;
+      let along = -facts.usual[feature];
       for (let k = 0; k < rank; k++) along += directions[feature * rank + k] * weights[k];
-      const share = Math.max(-1, Math.min(1, along * facts.spread[feature])) * 50, row = element("div", { class: "feature" });
+      along /= facts.spread[feature] || 1; // in standard deviations of the known users
+      const share = Math.max(-1, Math.min(1, along / 3)) * 50, row = element("div", { class: "feature" });
       element("span", { class: "less", text: less.join(" · ") }, row);
       const track = element("span", { class: "track", role: "img", "aria-label": say("feature", { number: feature + 1, value: number(along, 2) }) }, row);
       element("i", { style: `left: ${50 + Math.min(share, 0)}%; width: ${Math.abs(share)}%` }, track);

@@ -36,11 +36,13 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         x, offset, ridge = network.design(), network.mean + network.items[:, 0], float(network.ridge)
         directions = torch.linalg.svd((x[:, 1:] - x[:, 1:].mean(0)).double(), full_matrices=False).Vh.to(x.dtype)
         directions = torch.nn.functional.pad(directions, (1, 0))  # none of the user's mean
+        of_users = network.fold_in(data.splits["test"].rating.to(x))
     else:
         x, offset, ridge = from_population(run)
-        directions = torch.eye(x.shape[1])
+        directions, of_users = torch.eye(x.shape[1]), None
     directions = directions[: min(FEATURES, len(directions))]
     axes = x @ directions.T
+    tastes = torch.zeros(2, len(directions)) if of_users is None else of_users @ directions.T
     known = sorted(range(data.items), key=lambda item: -int(counts[item]))
     levels, rated = data.scale, bool(network.predicts_ratings)
 
@@ -63,7 +65,8 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "listed": known[:LISTED],
         "users": data.users,
         "items": data.items,
-        "spread": axes.std(0).tolist(),
+        "usual": tastes.mean(0).tolist(),
+        "spread": [1.0] * len(directions) if of_users is None else tastes.std(0).tolist(),
         "ends": [
             [[data.titles[item] for item in end] for end in strongest(axes[:, k], counts, ENDS)]
             for k in range(len(directions))
