@@ -41,8 +41,9 @@ TINY = {
 """sizes that make a model tiny; each model takes those that it has"""
 
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
+    not (CHROMIUM and shutil.which("chromedriver")),
     reason="no chromium here: apt-get install chromium chromium-driver",
 )
 """marks tests that open a page in a browser"""
@@ -217,7 +218,7 @@ def browser(profile: Path) -> Any:
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
+    options.binary_location = CHROMIUM
     for flag in (
         *["headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-quic"],
         *["disable-component-update", "disable-sync", "window-size=1400,1400", f"user-data-dir={profile}"],
