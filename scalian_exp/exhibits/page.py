@@ -54,7 +54,7 @@ def page(run: Run) -> Page:
     names = [entry["name"] for entry in chapters]
     texts = Texts(FRAME / "frame.yaml", run.facts)
     scripts = [module(FRAME / script) for script in SCRIPTS]
-    scripts += [module(HERE / name / "exhibit.js", wrapped=True) for name in names]
+    scripts += [wrapped(HERE / name) for name in names]
     styles = [FRAME / "page.css", *(HERE / name / "exhibit.css" for name in names)]
     html = environment.get_template("page.html.jinja").render(
         t=texts,
@@ -81,11 +81,16 @@ def chapter(name: str, facts: dict[str, Any], store: Store, environment: Environ
     }
 
 
-def module(file: Path, wrapped: bool = False) -> str:
-    """Return a script without its imports and exports, because all become one; wrapped, its names are its own."""
+def module(file: Path) -> str:
+    """Return a script without its imports and exports, because all become one."""
     text = re.sub(r"^import .*?;\n", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"^export ", "", text, flags=re.MULTILINE)
-    return f"{{\n{text}}}\n" if wrapped else text
+    return re.sub(r"^export ", "", text, flags=re.MULTILINE)
+
+
+def wrapped(folder: Path) -> str:
+    """Return the scripts of an exhibit, exhibit.js last, as a block: their names are its own."""
+    files = sorted(folder.glob("*.js"), key=lambda file: (file.name == "exhibit.js", file.name))
+    return "{\n" + "".join(module(file) for file in files) + "}\n"
 
 
 def as_json(value: Any) -> Markup:

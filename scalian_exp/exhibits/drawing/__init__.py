@@ -1,0 +1,1 @@
+"""Exhibit: images drawn in steps."""

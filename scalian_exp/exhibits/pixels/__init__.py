@@ -1,0 +1,1 @@
+"""Exhibit: images completed pixel by pixel."""
