@@ -8,8 +8,9 @@ from torch import Tensor
 from scalian_exp.exhibits.run import Run
 from scalian_exp.exhibits.store import Store
 from scalian_exp.networks.vae import kl_from_prior
+from scalian_exp.tasks.capabilities import DrawsInSteps
 from scalian_exp.tasks.decoding import probabilities
-from scalian_exp.tasks.offers import has
+from scalian_exp.tasks.offers import has, offers
 from scalian_exp.tasks.variational import Variational
 
 ORDER = 20
@@ -17,7 +18,8 @@ ORDER = 20
 
 def offered(run: Run) -> bool:
     """Return whether the network gives the mean and variance of its posterior, N(μ, σ²)."""
-    return run.of_images and isinstance(run.task, Variational) and has(run.network, "posterior")
+    in_steps = offers(run.network, DrawsInSteps)  # the posterior of a step depends on the steps before it
+    return run.of_images and isinstance(run.task, Variational) and has(run.network, "posterior") and not in_steps
 
 
 def take(run: Run, store: Store) -> dict[str, Any]:
