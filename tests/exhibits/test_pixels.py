@@ -1,5 +1,6 @@
 """The exhibit of images completed pixel by pixel, against torch's networks and autograd."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,5 +136,5 @@ def test_gradients_are_differences_and_a_small_image_is_drawn_first() -> None:
         more[0, 0, row, column] += step
         with torch.no_grad():
             assert float(gradient[row, column]) == pytest.approx(float(expected(more) - expected(x)) / step, abs=1e-5)
-    two = MultiScale(1, (4, 4), 2, lambda *a, **k: PixelCNN(*a, features=2, depth=1, head_features=2, **k), stride=2)
+    two = MultiScale(1, (4, 4), 2, partial(PixelCNN, features=2, depth=1, head_features=2), stride=2)
     assert order(two).tolist() == [[0, 2, 0, 2], [3, 3, 3, 3], [1, 4, 1, 4], [5, 5, 5, 5]]
