@@ -53,6 +53,9 @@ class UNet(nn.Module):
             Without it, a narrow network soon learns outlines, but classes only slowly.
         average_flipped: in evaluation, average the logits of an image and of its left-right mirror image: twice the
             time, and slightly better (the paper averages seven rotations). Train with flipped images.
+        skips: concatenate the contracting path's maps to those of the expanding path, as in the paper. False leaves out
+            these concatenations and nothing else: the first convolution of each level on the way up sees half as many
+            channels, and all that the logits depend on passes through the deepest map.
     """
 
     def __init__(
@@ -65,16 +68,18 @@ class UNet(nn.Module):
         dropout: Fraction = 0.5,
         deep_supervision: bool = False,
         average_flipped: bool = False,
+        skips: bool = True,
     ):
         super().__init__()
         widths = [scaled(64 * 2**level, width) for level in range(depth + 1)]
         steps = list(pairwise(widths))
-        self.total_stride, self.padded, self.average_flipped = 2**depth, padded, average_flipped
+        self.total_stride, self.padded = 2**depth, padded
+        self.average_flipped, self.skips = average_flipped, skips
         self.entry = double_convolution(in_channels, widths[0], padded)
         self.down = nn.ModuleList(double_convolution(a, b, padded) for a, b in steps)
         self.pool, self.dropout = nn.MaxPool2d(2), nn.Dropout(dropout)
         self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in reversed(steps))
-        self.up = nn.ModuleList(double_convolution(2 * a, a, padded) for a in reversed(widths[:-1]))
+        self.up = nn.ModuleList(double_convolution((1 + skips) * a, a, padded) for a in reversed(widths[:-1]))
         self.head = nn.Conv2d(widths[0], num_classes, 1)
         coarse = reversed(widths[1:]) if deep_supervision else []
         self.coarse_heads = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in coarse)
@@ -101,14 +106,14 @@ class UNet(nn.Module):
         At depth 4, sides of 16·k + 188 pixels give 16·k + 4; with `padded`, sides are multiples of 16 and stay.
         """
         x = self.entry(x)
-        skips = []
+        finer_maps = []
         for convolve in self.down:
-            skips.append(x)
+            finer_maps.append(x)
             x = convolve(self.pool(x))
         levels = [self.dropout(x)]
-        for grow, convolve, skip in zip(self.grow, self.up, reversed(skips), strict=True):
+        for grow, convolve, finer_map in zip(self.grow, self.up, reversed(finer_maps), strict=True):
             x = grow(levels[-1])
-            levels.append(convolve(torch.cat([cropped(skip, *x.shape[-2:]), x], 1)))
+            levels.append(convolve(torch.cat([cropped(finer_map, *x.shape[-2:]), x], 1) if self.skips else x))
         logits: Any = 0
         for head, level, finer in zip(self.coarse_heads, levels, levels[1:], strict=False):  # there may be no heads
             enlarged = F.interpolate(logits + head(level), scale_factor=2, mode="bilinear")
