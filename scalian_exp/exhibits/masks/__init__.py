@@ -1,0 +1,1 @@
+"""Exhibit: a segmentation, pixel by pixel."""

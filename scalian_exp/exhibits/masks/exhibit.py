@@ -1,0 +1,127 @@
+"""A segmentation's probabilities and loss, pixel by pixel, and the questions that its mask answers."""
+
+import math
+from typing import Any
+
+import torch
+import yaml
+
+from scalian_exp.exhibits.exhibit import HERE
+from scalian_exp.exhibits.masks.crf import add_crf
+from scalian_exp.exhibits.masks.losses import training_loss
+from scalian_exp.exhibits.masks.scenes import Scene, exact_levels, levels
+from scalian_exp.exhibits.pack import Pack
+from scalian_exp.exhibits.run import Run
+from scalian_exp.exhibits.store import Store
+from scalian_exp.figures.segmentation import colours
+from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.segmentation import Segmentation
+
+ORDER = 60
+SIDE = 192
+"""cells of the page along an image's longer side, at most; larger images are shrunk by a whole number"""
+ALL, TOP = 12, 6
+"""up to how many classes a pixel's probabilities of all of them are shipped, and of how many otherwise"""
+BYTES = 2_400_000
+"""of all scenes before compression"""
+SCENES = 8
+MOST = 16.0
+"""nats: a class less probable than e^-16 is shown as e^-16"""
+OWN_COLOURS = 11
+"""so many classes have colours in the style sheet"""
+
+
+def offered(run: Run) -> bool:
+    """Return whether the run names the class of every pixel."""
+    return isinstance(run.task, Segmentation)
+
+
+def take(run: Run, store: Store) -> dict[str, Any]:
+    """Put scenes with their probabilities and losses into the store, and the CRF's masks, if the run has one."""
+    task, (channels, height, width) = run.task, run.shape
+    if channels not in (1, 3):
+        raise Refusal(f"images of {channels} channels can't be shown as masks; 1 (grey) and 3 (colours) can.")
+    classes = task.num_classes
+    top = classes if classes <= ALL else TOP
+    shrink = math.ceil(max(height, width) / SIDE)
+    cells = math.ceil(height / shrink) * math.ceil(width / shrink)
+    count = min(SCENES, max(3, BYTES // (cells * (top + 8))))
+    indices = run.spread("test", count)
+    scenes, own, crf = [], [], []
+    for index in indices:
+        batch = run.batch("test", index[None])
+        logits = task.logits(task.inputs(batch)).float()
+        scenes.append(Scene(batch["image"][0], batch["mask"][0], logits[0], shrink, top))
+        own.append(training_loss(task, logits, batch["mask"]))
+        if task.crf is not None:
+            crf.append((batch["image"], batch["mask"], logits))
+    most = max(MOST, *(float(scene.losses.max()) for scene in scenes))
+
+    def fill(pack: Pack) -> dict[str, Any]:
+        pack.add("images", torch.stack([scene.image for scene in scenes]), "u1")
+        pack.add("targets", torch.stack([scene.targets for scene in scenes]), "u1")
+        pack.add("predicted", torch.stack([scene.predicted for scene in scenes]), "u1")
+        pack.add("counted", torch.stack([scene.counted for scene in scenes]), "u2" if shrink > 15 else "u1")
+        pack.add("cells", torch.stack([exact_levels(scene.cells, scene.counted, most) for scene in scenes]), "u1")
+        pack.add("classes", torch.stack([levels(scene.classes, most) for scene in scenes]), "u1")
+        if top < classes:
+            pack.add("ranks", torch.stack([scene.ranks for scene in scenes]), "u1")
+        if shrink > 1 or top < classes:
+            pack.add("own", torch.stack([levels(scene.own, most) for scene in scenes]), "u1")
+        return {}
+
+    pixels = [scene.pixels for scene in scenes]
+    losses = [scene.loss for scene in scenes]
+    return {
+        "masks": store.block("masks", fill),
+        "crf": add_crf(task, crf, store, shrink) if crf else None,
+        "scenes": len(scenes),
+        "classes": classes,
+        "shown": top,
+        "height": math.ceil(height / shrink),
+        "width": math.ceil(width / shrink),
+        "full": [height, width],
+        "shrink": shrink,
+        "channels": channels,
+        "most": most,
+        "losses": losses,
+        "pixels": pixels,
+        "loss": sum(a * b for a, b in zip(losses, pixels, strict=True)) / max(sum(pixels), 1),
+        "right": sum(scene.right for scene in scenes) / max(sum(pixels), 1),
+        "void": 1 - sum(pixels) / (len(scenes) * height * width),
+        "chance": math.log(classes),
+        "own": own_loss(own, losses, pixels),
+        "names": names(task.class_names, classes),
+        "colours": None if classes <= OWN_COLOURS else hexadecimal(classes, task.palette),
+    }
+
+
+def own_loss(values: list[dict[str, Any]], losses: list[float], pixels: list[int]) -> dict[str, Any]:
+    """Return how the loss that the run was trained with differs from the mean of the map, computed on the scenes.
+
+    `plain` says that both are the same on each scene; `value` is the run's loss, mean over scenes by labelled pixels.
+    """
+    own = [value["value"] for value in values]
+    total = max(sum(pixels), 1)
+    return {
+        **values[0],
+        "value": sum(a * b for a, b in zip(own, pixels, strict=True)) / total,
+        "parts": [
+            {**part, "value": sum(v["parts"][n]["value"] * p for v, p in zip(values, pixels, strict=True)) / total}
+            for n, part in enumerate(values[0]["parts"])
+        ],
+        "plain": all(abs(a - b) < 1e-4 * max(1, abs(b)) for a, b in zip(own, losses, strict=True)),
+    }
+
+
+def names(given: list[str] | None, classes: int) -> dict[str, list[str]]:
+    """Return what the classes are called in each language; data sets' names are English, and known ones translated."""
+    if not given:
+        return {"fr": [f"classe {k}" for k in range(classes)], "en": [f"class {k}" for k in range(classes)]}
+    french: dict[str, str] = yaml.safe_load((HERE / "masks" / "classes.yaml").read_text(encoding="utf-8"))
+    return {"fr": [french.get(name, name) for name in given], "en": list(given)}
+
+
+def hexadecimal(classes: int, palette: Any) -> list[str]:
+    """Return the classes' colours as #rrggbb."""
+    return ["#" + bytes(round(255 * float(v)) for v in row).hex() for row in colours(classes, palette)]
