@@ -14,6 +14,8 @@ from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.store import Store
 from scalian_exp.folders import State, state
 from scalian_exp.stored import metrics_of, read_hydra
+from scalian_exp.tasks.capabilities import DrawsInSteps, Encodes
+from scalian_exp.tasks.offers import offers
 
 THUMBNAILS = 24
 """test images that a reader can choose from"""
@@ -37,6 +39,11 @@ class Run:
     def of_images(self) -> bool:
         """Whether the network's inputs are images."""
         return "images" in self.config["dataset"]["provides"]
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the page can compute codes of its inputs; those of networks that draw in steps take too many."""
+        return offers(self.network, Encodes) and not offers(self.network, DrawsInSteps)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -9,9 +9,8 @@ from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.run import Run
 from scalian_exp.exhibits.store import Store
 from scalian_exp.figures.latent import principal_plane
-from scalian_exp.tasks.capabilities import Encodes
 from scalian_exp.tasks.decoding import probabilities
-from scalian_exp.tasks.offers import has, offers
+from scalian_exp.tasks.offers import has
 from scalian_exp.tasks.variational import Variational
 
 ORDER = 10
@@ -23,7 +22,7 @@ FITTED = 6000
 
 def offered(run: Run) -> bool:
     """Return whether the network encodes images to codes and decodes codes."""
-    return run.of_images and offers(run.network, Encodes) and has(run.network, "decode")
+    return run.of_images and run.encodes and has(run.network, "decode")
 
 
 def take(run: Run, store: Store) -> dict[str, Any]:

@@ -9,8 +9,6 @@ from torch import Tensor
 from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.run import Run, add_images
 from scalian_exp.exhibits.store import Store
-from scalian_exp.tasks.capabilities import Encodes
-from scalian_exp.tasks.offers import offers
 
 ORDER = 30
 MOST, MOST_BYTES = 3000, 2_000_000
@@ -20,7 +18,7 @@ QUERIES, NEIGHBOURS = 1000, 10
 
 def offered(run: Run) -> bool:
     """Return whether the network encodes images."""
-    return run.of_images and offers(run.network, Encodes)
+    return run.of_images and run.encodes
 
 
 def take(run: Run, store: Store) -> dict[str, Any]:
