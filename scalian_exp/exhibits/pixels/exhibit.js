@@ -2,15 +2,16 @@ import { Pixels, cells, choice, colour, eachFrame, element, exhibit, loop, mix, 
 import { Live, Made } from "./sources.js";
 
 const SPEEDS = { live: [1, 4, 12, 40, 200], made: [0.1, 0.25, 0.5, 1, 3] }; // turns a frame
-const WIDE = 300, HIGH = 60;
+const WIDE = 300;
 
 exhibit("pixels", (place, { blocks, facts, say }) => {
-  const [channels, height, width] = facts.shape, size = height * width, { live, ink } = facts;
+  const [channels, height, width] = facts.shape, size = height * width, { live, ink } = facts, HIGH = channels * (live && facts.levels > 2 ? 40 : 18);
   const part = (name) => place.querySelector(`[data-part=${name}]`), block = blocks[facts.block], { images, labels } = blocks[facts.images].arrays;
   const source = live ? new Live(block.arrays, facts) : new Made(block.arrays, facts, block);
   const image = new Float32Array(size * channels), whole = new Float32Array(size * channels), known = new Uint8Array(size).fill(1);
   let tool = "erase", mask = "bottom", number_ = 0, chosen = 0, look = [height >> 1, width >> 1], view = "expected", changed = false, due = 0;
   place.style.setProperty("--aspect", `${width} / ${height}`);
+  part("odds").setAttribute("viewBox", `0 0 ${WIDE} ${HIGH}`);
   for (const over of place.querySelectorAll(".over")) over.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const pictures = Object.fromEntries(["input", "map", "field"].map((name) => [name, new Pixels(part(name), width, height)]));
   const copies = source.copies.map((_, n) => {
