@@ -68,7 +68,8 @@ class Program:
     """
 
     def __init__(self, network: nn.Module, function: Callable[..., Any], *inputs: Tensor):
-        self.network, self.inputs = network, inputs
+        self.network = network
+        self.inputs = tuple(value.clone() for value in inputs)  # export takes one tensor given twice for one input
         self.operations: list[dict[str, Any]] = []
         self.constants: list[Tensor] = []
         self.values: dict[Any, Any] = {}
@@ -78,7 +79,7 @@ class Program:
             outputs = called(*inputs)
             self.truth: Sequence[Tensor] = [outputs] if isinstance(outputs, Tensor) else list(outputs)
             try:
-                exported = torch.export.export(called, inputs, strict=False)
+                exported = torch.export.export(called, self.inputs, strict=False)
             except (RuntimeError, TypeError, ValueError, NotImplementedError, AssertionError) as error:
                 raise self.refused(f"decides by its input's values ({str(error).splitlines()[0]})") from error
             self.outputs = [self.translate(exported)] if isinstance(outputs, Tensor) else list(self.translate(exported))

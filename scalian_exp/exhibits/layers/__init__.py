@@ -1,0 +1,1 @@
+"""A noisy or half image on its way through a stack, layer by layer."""
