@@ -7,7 +7,7 @@ const WIDE = 300;
 exhibit("pixels", (place, { blocks, facts, say }) => {
   const [channels, height, width] = facts.shape, size = height * width, { live, ink } = facts, HIGH = channels * (live && facts.levels > 2 ? 40 : 18);
   const part = (name) => place.querySelector(`[data-part=${name}]`), block = blocks[facts.block], { images, labels } = blocks[facts.images].arrays;
-  const source = live ? new Live(block.arrays, facts) : new Made(block.arrays, facts, block);
+  const source = live ? new Live(block.arrays, facts, block) : new Made(block.arrays, facts, block);
   const image = new Float32Array(size * channels), whole = new Float32Array(size * channels), known = new Uint8Array(size).fill(1);
   let tool = "erase", mask = "bottom", number_ = 0, chosen = 0, look = [height >> 1, width >> 1], view = "expected", changed = false, due = 0;
   place.style.setProperty("--aspect", `${width} / ${height}`);

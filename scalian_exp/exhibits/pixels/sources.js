@@ -5,9 +5,9 @@ import { PixelCNN } from "./network.js";
 
 /** Completions by a network in the page; a turn is a pixel. */
 export class Live {
-  constructor(arrays, facts) {
+  constructor(arrays, facts, { every }) {
     const [channels, height, width] = facts.shape;
-    Object.assign(this, { arrays, channels, width, size: height * width, turns: height * width, at: 0, seed: 1, temperature: 1 });
+    Object.assign(this, { arrays, every, channels, width, size: height * width, turns: height * width, at: 0, seed: 1, temperature: 1 });
     this.network = new PixelCNN(arrays, facts);
     this.copies = Array.from({ length: facts.copies }, () => this.network.state());
   }
@@ -45,7 +45,7 @@ export class Live {
     return { row, column, field, influence: this.shown(row * this.width + column) ? this.network.influence(this.copies[copy], row, column) : null };
   }
   odds(copy, p, channel) { return this.network.odds(this.copies[copy], p, channel); }
-  check() { return this.network.check(this.arrays); }
+  check() { return this.network.check(this.arrays, this.every); }
 }
 
 /** Completions that were drawn when the page was made; a turn is a row. */
