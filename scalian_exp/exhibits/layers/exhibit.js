@@ -118,7 +118,7 @@ exhibit("layers", (place, { blocks, facts, say }) => {
       svg("path", { d: points.map(([epoch, value], n) => `${n ? "L" : "M"}${x(epoch)} ${y(value)}`).join(""), class: "curve" }, curve);
       for (const [epoch, value] of points) svg("circle", { cx: x(epoch), cy: y(value), r: 3 }, curve);
       for (const value of new Set([low, high])) svg("text", { x: 56, y: y(value) + 4, class: "low" }, curve).textContent = number(value, Math.abs(value) < 10 ? 2 : 0);
-      for (const epoch of new Set([first, last])) svg("text", { x: x(epoch), y: HIGH - 8, "text-anchor": "middle" }, curve).textContent = say("epoch", { epoch: number(epoch) });
+      for (const epoch of new Set([first, last])) svg("text", { x: epoch > first ? WIDE - 8 : x(epoch), y: HIGH - 8, "text-anchor": epoch > first ? "end" : "middle" }, curve).textContent = say("epoch", { epoch: number(epoch) });
     });
   }
 
