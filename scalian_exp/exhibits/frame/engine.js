@@ -80,7 +80,7 @@ function reach(size, limit, stride, offset) {
 }
 
 /** A convolution, or where `scatter`, its transpose: then the small and the large side change places. */
-function convolve([x, weight, bias], out, { stride, padding, dilation, groups }, scatter) {
+export function convolve([x, weight, bias], out, { stride, padding, dilation, groups }, scatter) {
   const [, C, H, W] = x.shape, [, K, OH, OW] = out.shape, [kh, kw] = weight.shape.slice(2);
   const perIn = C / groups, perOut = K / groups, plane = OH * OW;
   for (let k = 0; k < K; k++) out.fill(bias ? bias[k] : 0, k * plane, (k + 1) * plane);

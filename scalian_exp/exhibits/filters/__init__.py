@@ -1,0 +1,1 @@
+"""Exhibit: transposed convolutions, and the filters by which a network enlarges its maps."""
