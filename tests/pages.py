@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from selenium.webdriver.support.ui import WebDriverWait
 
 from scalian_exp.checkpoint import load
 from scalian_exp.exhibits.page import page
@@ -31,7 +32,7 @@ class Opened:
     def show(self, language: str, theme: str = "light") -> None:
         """Open the page anew."""
         self.driver.get(f"{self.file.as_uri()}?lang={language}&theme={theme}")
-        assert self.js("return typeof page") == "object", self.driver.get_log("browser")
+        WebDriverWait(self.driver, 30).until(lambda _: self.js("return typeof page === 'object'"), self.file.name)
         failed = self.driver.execute_async_script(
             """
             const done = arguments[0];

@@ -150,6 +150,20 @@ NOTHING = {"_assert_tensor_metadata", "_assert_async", "promote_types"}
 """operations that only check"""
 SPLITS = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind"}
 """operations that give several parts"""
+FACTORIES = {"new_full", "new_zeros", "new_ones", "full_like", "zeros_like", "ones_like"}
+"""operations that look at their input's shape only"""
+TAKES = {
+    "index",
+    "repeat_interleave",
+    "repeat",
+    "tile",
+    "flip",
+    "roll",
+    "index_select",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+}
+"""operations whose results are elements of their input, in places that don't depend on its values"""
 RESIZES = {"adaptive_avg_pool2d", "avg_pool2d", "upsample_bilinear2d", "upsample_nearest2d", "upsample_bicubic2d"}
 """linear maps of images that treat rows and columns apart"""
 

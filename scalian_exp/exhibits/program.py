@@ -4,6 +4,7 @@ torch.export writes down what the function computes, operation by operation; wha
 here, once. So every network has its programs whose operations are known, your own too.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from scalian_exp.exhibits.operations import (
+    FACTORIES,
     NOTHING,
     RESIZES,
     ROWS,
     SAME,
     SPLITS,
+    TAKES,
     Arguments,
     Operation,
     separable,
@@ -129,22 +132,26 @@ class Program:
             return None
         if name in SAME:
             return arguments[0]
+        if name in FACTORIES:
+            return node.target(torch.zeros(arguments[0].shape), *arguments[1:], **named)
         given, value = by_name(node.target, arguments, named), node.meta["val"]
         if name in SPLITS:
             return list(self.parts(name, given, [list(part.shape) for part in value]))
         given.shape = list(value.shape)
-        result = self.add(self.operation(node.target, name, given), given.shape)
+        result = self.add(
+            self.operation(node.target, name, given, lambda x: node.target(x, *arguments[1:], **named)), given.shape
+        )
         if name != full:  # an operation in place: later readers of its input see the change
             self.values[node.args[0]] = result
         return result
 
-    def operation(self, target: Any, name: str, given: Arguments) -> Operation:
-        """Return the engine's operation for one of torch's."""
+    def operation(self, target: Any, name: str, given: Arguments, on: Callable[[Tensor], Tensor]) -> Operation:
+        """Return the engine's operation for one of torch's, of which `on` is a call on another first argument."""
+        if name in TAKES:
+            numbers = torch.arange(math.prod(given.first.shape)).view(given.first.shape)
+            return Operation("take", [given.first, on(numbers)])
         if name in RESIZES:
-            rest = list(given.values())[1:]
-            return Operation(
-                "separable", [given.first, *separable(lambda image: target(image, *rest), *given.first.shape[2:])]
-            )
+            return Operation("separable", [given.first, *separable(on, *given.first.shape[2:])])
         if name not in ROWS:
             raise self.refused(f"uses {target}, which the page doesn't know")
         try:
@@ -227,8 +234,10 @@ class Shared:
 
 
 def add_constant(pack: Pack, name: str, constant: Tensor) -> None:
-    """Add a constant to a pack: matrices quantised, vectors as they are."""
-    if constant.dim() > 1:
+    """Add a constant to a pack: matrices quantised, vectors and whole numbers as they are."""
+    if not constant.is_floating_point():
+        pack.add(name, constant.int(), "i4")
+    elif constant.dim() > 1:
         pack.weights(name, constant)
     else:
         pack.add(name, constant, "f4")

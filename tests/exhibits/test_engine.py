@@ -100,6 +100,13 @@ FUNCTIONS: dict[str, tuple[tuple[int, ...], Callable[[Layers, Tensor], Any]]] = 
     "pad": (IMAGE, lambda _, x: F.pad(x, (1, 2, 0, 3), value=0.5)),
     "other shapes": (VECTOR, lambda _, x: x.reshape(4, 6).view_as(x.view(4, 6)) + x[:, :6].expand_as(x.view(4, 6))),
     "shapes": (IMAGE, lambda _, x: x.flatten(1).unflatten(1, (2, -1)).unsqueeze(1).squeeze(0).expand(3, -1, -1)),
+    "elements": (
+        IMAGE,
+        lambda _, x: torch.cat([x.flip(1), x.roll(1, 2), x.repeat_interleave(2, 1), x.repeat(1, 2, 1, 1)], 1),
+    ),
+    "pixel shuffle": (IMAGE, lambda _, x: F.pixel_shuffle(x, 2)),
+    "rows by number": (IMAGE, lambda _, x: x[:, :, torch.tensor([3, 0, 0])].index_select(3, torch.tensor([1, 5]))),
+    "new tensors": (VECTOR, lambda _, x: x + x.new_full((1, 24), 2.0) * torch.ones_like(x) - x.new_zeros(24)),
     "two outputs": (VECTOR, lambda net, x: (net.linear(x), x.tanh())),
     "in place": (VECTOR, in_place),
     "constants": (IMAGE, lambda net, x: x + net.norm.running_mean.view(1, -1, 1, 1).square() + torch.arange(6.0)),

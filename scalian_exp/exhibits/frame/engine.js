@@ -192,6 +192,7 @@ const OPERATIONS = {
         out.set(x.subarray(from, from + behind), n);
       }
   },
+  take([x, places], out) { for (let i = 0; i < out.length; i++) out[i] = x[places[i]]; },
   concatenate(parts, out, { dim, stacked }) {
     const [before, size, behind] = around(out.shape, dim);
     let start = 0;
