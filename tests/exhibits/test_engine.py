@@ -51,6 +51,7 @@ FUNCTIONS: dict[str, tuple[tuple[int, ...], Callable[[Layers, Tensor], Any]]] = 
     "addmm": (VECTOR, lambda net, x: torch.addmm(net.linear.bias, x, net.linear.weight.t())),
     "mm": (VECTOR, lambda net, x: torch.mm(x, net.linear.weight.t())),
     "matmul": (VECTOR, lambda _, x: x.view(1, 4, 6) @ x.view(1, 6, 4)),
+    "matrix times vector": (VECTOR, lambda net, x: x.view(3, 8) @ x[0, :8] + x.view(3, 8) @ net.linear.weight[0, :8]),
     "batched matmul": (VECTOR, lambda _, x: x.view(2, 3, 4) @ x.view(2, 4, 3)),
     "convolution": (IMAGE, lambda net, x: net.convolution(x)),
     "grouped": (IMAGE, lambda net, x: net.grouped(x)),

@@ -121,8 +121,8 @@ const OPERATIONS = {
     for (let n = 0; n < x.length / inputs; n++)
       dense(weight, bias, x.subarray(n * inputs, (n + 1) * inputs), out.subarray(n * outputs, (n + 1) * outputs));
   },
-  matmul([x, y, bias], out) { // (…, n, k) times (…, k, m); what is before must agree, or y be a matrix
-    const k = x.shape.at(-1), m = y.shape.at(-1), rows = x.shape.at(-2) ?? 1, each = y.shape.length > 2 ? k * m : 0;
+  matmul([x, y, bias], out) { // (…, n, k) times (…, k, m); what is before must agree, or y be a matrix or a vector (k)
+    const k = x.shape.at(-1), m = y.shape.length === 1 ? 1 : y.shape.at(-1), rows = x.shape.at(-2) ?? 1, each = y.shape.length > 2 ? k * m : 0;
     for (let r = 0; r < out.length / m; r++) {
       const row = out.subarray(r * m, (r + 1) * m), start = each * ((r / rows) | 0);
       if (bias) row.set(bias.length === m ? bias : bias.subarray(r * m, (r + 1) * m)); else row.fill(0);
