@@ -5,6 +5,7 @@ engine's operation (frame/engine.js has a function of that name), its operands a
 operation, add a row here and, if no function of the engine does, a function there.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,21 +21,62 @@ class Operation(NamedTuple):
     attributes: dict[str, Any] = {}  # noqa: RUF012 (of a named tuple: never changed)
 
 
-class Arguments(dict[str, Any]):
-    """Arguments by name, in the schema's order."""
+class Arguments:
+    """Arguments of an operation by the names of torch's schema; it notes which are read.
+
+    Args:
+        values: name → value, in the schema's order.
+        defaults: name → default, of those that have one.
+    """
 
     shape: list[int]
     """of the result"""
 
+    def __init__(self, values: dict[str, Any], defaults: dict[str, Any]):
+        self.values, self.defaults = values, defaults
+        self.unread = set(values) - WITHOUT_EFFECT
+
+    def __getitem__(self, name: str) -> Any:
+        self.unread.discard(name)
+        return self.values[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an argument, or the default if the operation has none of that name."""
+        return self[name] if name in self.values else default
+
     @property
     def first(self) -> Any:
         """The first argument: what the operation works on."""
-        return next(iter(self.values()))
+        return self[next(iter(self.values))]
+
+    @property
+    def second(self) -> Any:
+        """The second argument."""
+        return self[list(self.values)[1]]
 
     def dim(self, name: str, dims: int) -> int:
         """Return an argument that names one of `dims` dimensions, counted from 0."""
         return int(self[name]) % dims
 
+    def image(self) -> list[int]:
+        """Return height and width of the first argument, which must be one image, (1, C, H, W)."""
+        if len(self.first.shape) != 4 or self.first.shape[0] != 1:
+            raise NotImplementedError(f"on {list(self.first.shape)}, not one image (1, C, H, W)")
+        return list(self.first.shape[2:])
+
+    def check_all_read(self) -> None:
+        """Refuse arguments that a row hasn't read and that aren't at their default."""
+        if changed := [name for name in self.unread if self.values[name] != self.defaults.get(name)]:
+            raise NotImplementedError(", ".join(f"{name}={self.values[name]}" for name in sorted(changed)))
+
+
+WITHOUT_EFFECT = {
+    *("size", "start_dim", "end_dim", "sizes", "implicit", "shape"),  # the result's shape says it
+    *("end", "length", "output_padding", "output_size", "ceil_mode", "keepdim"),
+    *("dtype", "layout", "device", "pin_memory", "memory_format", "copy", "non_blocking"),
+    *("training", "momentum", "cudnn_enabled", "half_to_float"),
+}
+"""arguments that change no value of a network that only infers, or that show in the result's shape"""
 
 Row = Callable[[Arguments], Operation]
 
@@ -52,9 +94,13 @@ def unary(name: str) -> Row:
 
 def binary(name: str) -> Row:
     """Return the row of an elementwise operation of two operands, which are broadcast."""
-    return lambda a: Operation(
-        name, list(a.values())[:2], {"alpha": alpha} if (alpha := a.get("alpha", 1)) != 1 else {}
-    )
+    return lambda a: Operation(name, [a.first, a.second], {"alpha": alpha} if (alpha := a.get("alpha", 1)) != 1 else {})
+
+
+def reshape(a: Arguments) -> Operation:
+    """Give the same values another shape, that of the result, whatever named it."""
+    a.unread.clear()
+    return Operation("reshape", [a.first])
 
 
 def linear(a: Arguments) -> Operation:
@@ -69,10 +115,24 @@ def convolution(name: str) -> Row:
     """Return the row of a convolution of (1, C, H, W), or of its transpose; shapes say what output_padding would."""
 
     def row(a: Arguments) -> Operation:
-        attributes = {key: pair(a[key]) for key in ("stride", "padding", "dilation")}
+        a.image()
+        attributes = {key: pair(a[key]) for key in ("stride", "dilation")}
+        attributes["padding"] = padding(a["padding"], attributes["dilation"], a["weight"].shape[2:])
         return Operation(name, [a["input"], a["weight"], a["bias"]], {**attributes, "groups": a["groups"]})
 
     return row
+
+
+def padding(given: Any, dilation: list[int], kernel: Sequence[int]) -> list[int]:
+    """Return a convolution's padding in numbers; "same" is refused where it isn't equal on both sides."""
+    if given == "valid":
+        return [0, 0]
+    if given != "same":
+        return pair(given)
+    both = [step * (size - 1) for step, size in zip(dilation, kernel, strict=True)]
+    if any(width % 2 for width in both):
+        raise NotImplementedError("padding='same' of a kernel of even size")
+    return [width // 2 for width in both]
 
 
 def batch_norm(a: Arguments) -> Operation:
@@ -83,9 +143,24 @@ def batch_norm(a: Arguments) -> Operation:
 
 def max_pool(a: Arguments) -> Operation:
     """Take the maximum over windows."""
+    a.image()
     kernel = pair(a["kernel_size"])
     attributes = {"stride": pair(a["stride"] or kernel), "padding": pair(a["padding"]), "dilation": pair(a["dilation"])}
     return Operation("max_pool", [a.first], {"kernel": kernel, **attributes})
+
+
+def matmul(x: Any, y: Any) -> Operation:
+    """Multiply matrices; of several, both sides must have as many, or the second be one matrix or vector."""
+    if len(y.shape) > 2 and list(x.shape[:-2]) != list(y.shape[:-2]):
+        raise NotImplementedError(f"of {list(x.shape)} and {list(y.shape)}")
+    return Operation("matmul", [x, y, None])
+
+
+def scattered(a: Arguments) -> Operation:
+    """Put one tensor into a range of another."""
+    numbers = torch.arange(math.prod(a["self"].shape)).view(tuple(a["self"].shape))
+    places = torch.ops.aten.slice.Tensor(numbers, a["dim"], a["start"], a["end"], a["step"])
+    return Operation("scatter", [a["self"], a["src"], places])
 
 
 def softmax(name: str) -> Row:
@@ -112,8 +187,8 @@ def sliced(x: Any, dim: int, start: int, step: int = 1, kept: bool = True) -> Op
 
 def padded(a: Arguments) -> Operation:
     """Pad the last dimensions by a constant; `pad` begins with the last dimension."""
-    if a.get("mode", "constant") != "constant":
-        raise NotImplementedError(f"padding by {a['mode']}")
+    if a.get("mode", "constant") != "constant" or min(a["pad"]) < 0:
+        raise NotImplementedError(f"padding by {a.get('mode', '')} {a['pad']}")
     return Operation("pad", [a.first], {"before": list(a["pad"][0::2]), "value": a["value"] or 0})
 
 
@@ -122,7 +197,7 @@ def reduced(name: str) -> Row:
 
     def row(a: Arguments) -> Operation:
         dims = a.get("dim")
-        return Operation(name, [a.first], {"dims": [dims] if isinstance(dims, int) else dims and list(dims)})
+        return Operation(name, [a.first], {"dims": [dims] if isinstance(dims, int) else list(dims or []) or None})
 
     return row
 
@@ -132,16 +207,26 @@ def clamped(low: str | float | None, high: str | float | None) -> Row:
 
     def row(a: Arguments) -> Operation:
         bounds = [a[bound] if isinstance(bound, str) else bound for bound in (low, high)]
+        if any(bound is not None and not isinstance(bound, int | float) for bound in bounds):
+            raise NotImplementedError("between tensors")
         return Operation("clamp", [a.first], {"low": bounds[0], "high": bounds[1]})
 
     return row
 
 
 def separable(resize: Callable[[Tensor], Tensor], height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the two matrices, (H', H) and (W', W), of a linear map of images that treats rows and columns apart."""
+    """Return the two matrices, (H', H) and (W', W), of a linear map of images that treats rows and columns apart.
+
+    Raises:
+        NotImplementedError: if it isn't such a map.
+    """
     rows = resize(torch.eye(height).view(1, height, height, 1).expand(1, height, height, width))[0, :, :, 0].T
     columns = resize(torch.eye(width).view(1, width, 1, width).expand(1, width, height, width))[0, :, 0].T
-    return rows, columns
+    rows = rows / resize(torch.ones(1, 1, height, width))[0, 0, 0, 0]  # which both have in them
+    image = torch.rand(1, 1, height, width)
+    if torch.allclose(rows @ image @ columns.T, resize(image), atol=1e-5):
+        return rows, columns
+    raise NotImplementedError("which isn't a product of rows and columns")
 
 
 SAME = {"alias", "clone", "contiguous", "detach", "to", "_to_copy", "dropout", "feature_dropout", "lift_fresh_copy"}
@@ -169,22 +254,23 @@ RESIZES = {"adaptive_avg_pool2d", "avg_pool2d", "upsample_bilinear2d", "upsample
 
 ROWS: dict[str, Row] = {
     **{name: unary(name) for name in ("relu", "sigmoid", "tanh", "exp", "log", "sqrt", "abs", "neg", "square")},
-    **{name: unary(name) for name in ("rsqrt", "silu", "reciprocal", "logit", "hardsigmoid", "hardswish", "relu6")},
-    **{
-        name: unary("reshape")
-        for name in ("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "view_as")
-    },
+    **{name: unary(name) for name in ("rsqrt", "silu", "reciprocal", "hardsigmoid", "hardswish", "relu6")},
+    **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "view_as"), reshape),
     **{name: unary("expand") for name in ("expand", "expand_as")},
     **{name: binary(name) for name in ("add", "sub", "mul", "div", "minimum", "maximum", "pow")},
     "rsub": lambda a: Operation("sub", [a["other"], a["self"]]),
     "softplus": unary("softplus"),
+    "logit": unary("logit"),
     "linear": linear,
     "addmm": lambda a: Operation("matmul", [a["mat1"], a["mat2"], a["self"]]),
-    "mm": lambda a: Operation("matmul", [a["self"], a["mat2"], None]),
-    "matmul": lambda a: Operation("matmul", [a["self"], a["other"], None]),
+    "mm": lambda a: matmul(a["self"], a["mat2"]),
+    "matmul": lambda a: matmul(a["self"], a["other"]),
+    "bmm": lambda a: matmul(a["self"], a["mat2"]),
     "conv2d": convolution("convolution"),
     "conv_transpose2d": convolution("transposed"),
     "batch_norm": batch_norm,
+    "_native_batch_norm_legit_no_training": batch_norm,
+    "slice_scatter": scattered,
     "max_pool2d": max_pool,
     "softmax": softmax("softmax"),
     "log_softmax": softmax("log_softmax"),

@@ -29,11 +29,12 @@ class Pack:
         """Add an array under a name: f4 and f2 are floats, the others whole numbers of that many bytes.
 
         Raises:
-            ValueError: if whole numbers don't fit, or a float isn't finite.
+            ValueError: if whole numbers don't fit, a float is NaN, or a finite one too large.
         """
         given = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
         array = np.ascontiguousarray(given, dtype=DTYPES[kind])
-        if not (np.isfinite(array).all() if kind[0] == "f" else (array == given).all()):
+        same = ~np.isnan(array) & (np.isinf(array) <= np.isinf(given)) if kind[0] == "f" else array == given
+        if not same.all():
             raise ValueError(f"{name} has values that {kind} can't hold")
         data = array.reshape(-1).view(np.uint8).reshape(-1, array.itemsize).T.tobytes()
         self.index[name] = {"kind": kind, "shape": list(array.shape), "at": self.length}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.export.graph_signature import OutputKind
 
 from scalian_exp.exhibits.operations import (
     FACTORIES,
@@ -25,7 +26,7 @@ from scalian_exp.exhibits.operations import (
     separable,
     sliced,
 )
-from scalian_exp.exhibits.pack import Pack
+from scalian_exp.exhibits.pack import Kind, Pack
 from scalian_exp.refusal import Refusal
 
 
@@ -81,18 +82,21 @@ class Program:
         with torch.no_grad():
             outputs = called(*inputs)
             self.truth: Sequence[Tensor] = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+            if not all(bool(value.isfinite().all()) for value in self.truth):
+                raise self.refused("gives values that are NaN or infinite")
             try:
-                exported = torch.export.export(called, self.inputs, strict=False)
+                exported = torch.export.export(called, self.inputs, strict=False).run_decompositions({})
             except (RuntimeError, TypeError, ValueError, NotImplementedError, AssertionError) as error:
-                raise self.refused(f"decides by its input's values ({str(error).splitlines()[0]})") from error
-            self.outputs = [self.translate(exported)] if isinstance(outputs, Tensor) else list(self.translate(exported))
+                why = next(iter(str(error).splitlines()), type(error).__name__)
+                raise self.refused(f"decides by its input's values ({why})") from error
+            self.outputs = self.translate(exported)
 
     def refused(self, why: str) -> Refusal:
         """Return the refusal to bring this network to a page."""
         return Refusal(f"{type(self.network).__name__} can't run on a page: it {why}.")
 
-    def translate(self, exported: torch.export.ExportedProgram) -> Any:
-        """Translate the graph, node by node, and return what it returns."""
+    def translate(self, exported: torch.export.ExportedProgram) -> list[Any]:
+        """Translate the graph, in which nothing happens in place, node by node, and return what it returns."""
         signature, held = exported.graph_signature, {**exported.state_dict, **exported.constants}
         names = {
             **signature.inputs_to_parameters,
@@ -106,8 +110,8 @@ class Program:
             elif node.op == "get_attr":
                 self.values[node] = getattr(exported.graph_module, node.target)
             elif node.op == "output":
-                results = [self.values[result] for result in node.args[0]]
-                return results[0] if len(results) == 1 else results
+                pairs = zip(signature.output_specs, node.args[0], strict=True)
+                return [self.values[result] for spec, result in pairs if spec.kind is OutputKind.USER_OUTPUT]
             else:
                 self.values[node] = self.value_of(node)
         raise AssertionError("a graph without an output")
@@ -124,40 +128,42 @@ class Program:
         if node.target is operator.getitem:
             whole, number = arguments
             return self.part(whole[number]) if isinstance(whole[number], Part) else whole[number]
-        if not any(isinstance(value, Register) for value in flat((arguments, tuple(named.values())))):
+        name, value = node.target.__name__.partition(".")[0], node.meta.get("val")
+        fixed = not any(isinstance(value, Register) for value in flat((arguments, tuple(named.values()))))
+        drops = name in SAME and arguments[2:] == (True,)  # dropout in training
+        if drops or (fixed and torch.Tag.nondeterministic_seeded in node.target.tags):
+            raise self.refused(f"draws random numbers ({node.target})")
+        if fixed:
             return node.target(*arguments, **named)
-        full = node.target.__name__.partition(".")[0]
-        name = full if full in NOTHING else full.removesuffix("_")
         if name in NOTHING:
             return None
-        if name in SAME:
-            return arguments[0]
         if name in FACTORIES:
             return node.target(torch.zeros(arguments[0].shape), *arguments[1:], **named)
-        given, value = by_name(node.target, arguments, named), node.meta["val"]
+        if name in SAME and (not isinstance(value, Tensor) or value.is_floating_point()):
+            return arguments[0]
+        given = by_name(node.target, arguments, named)
         if name in SPLITS:
             return list(self.parts(name, given, [list(part.shape) for part in value]))
-        given.shape = list(value.shape)
-        result = self.add(
-            self.operation(node.target, name, given, lambda x: node.target(x, *arguments[1:], **named)), given.shape
-        )
-        if name != full:  # an operation in place: later readers of its input see the change
-            self.values[node.args[0]] = result
-        return result
+        if name not in {*ROWS, *RESIZES, *TAKES}:
+            raise self.refused(f"uses {node.target}, which the page doesn't know")
+        given.shape = list((value if isinstance(value, Tensor) else value[0]).shape)
+        operation = self.operation(node.target, name, given, lambda x: node.target(x, *arguments[1:], **named))
+        result = self.add(operation, given.shape)
+        return result if isinstance(value, Tensor) else [result]
 
     def operation(self, target: Any, name: str, given: Arguments, on: Callable[[Tensor], Tensor]) -> Operation:
         """Return the engine's operation for one of torch's, of which `on` is a call on another first argument."""
         if name in TAKES:
             numbers = torch.arange(math.prod(given.first.shape)).view(given.first.shape)
             return Operation("take", [given.first, on(numbers)])
-        if name in RESIZES:
-            return Operation("separable", [given.first, *separable(on, *given.first.shape[2:])])
-        if name not in ROWS:
-            raise self.refused(f"uses {target}, which the page doesn't know")
         try:
-            return ROWS[name](given)
-        except (TypeError, KeyError, NotImplementedError) as error:
+            if name in RESIZES:
+                return Operation("separable", [given.first, *separable(on, *given.image())])
+            operation = ROWS[name](given)
+            given.check_all_read()
+        except (TypeError, KeyError, IndexError, NotImplementedError) as error:
             raise self.refused(f"uses {target} in a way that the page doesn't know ({error})") from error
+        return operation
 
     def add(self, operation: Operation, shape: list[int]) -> Register:
         """Add an operation, and return the register of its result."""
@@ -203,7 +209,7 @@ class Program:
             if id(constant) in own:
                 names[f"c{number}"] = shared.name_of(constant)
             else:
-                add_constant(pack, f"c{number}", constant)
+                pack.add(f"c{number}", *as_stored(constant))
         for number, value in enumerate(self.inputs):
             pack.add(f"probe{number}", value, "f4")
         for number, value in enumerate(self.truth):
@@ -229,18 +235,17 @@ class Shared:
         if known is not None:
             return f"n{known}"
         self.tensors.append(tensor)
-        add_constant(self.pack, name := f"n{len(self.tensors) - 1}", tensor)
+        name = f"n{len(self.tensors) - 1}"
+        if tensor.dim() > 1 and tensor.is_floating_point():
+            self.pack.weights(name, tensor)
+        else:
+            self.pack.add(name, *as_stored(tensor))
         return name
 
 
-def add_constant(pack: Pack, name: str, constant: Tensor) -> None:
-    """Add a constant to a pack: matrices quantised, vectors and whole numbers as they are."""
-    if not constant.is_floating_point():
-        pack.add(name, constant.int(), "i4")
-    elif constant.dim() > 1:
-        pack.weights(name, constant)
-    else:
-        pack.add(name, constant, "f4")
+def as_stored(constant: Tensor) -> tuple[Tensor, Kind]:
+    """Return a constant that isn't a weight as numbers that a pack holds exactly, and their kind."""
+    return (constant, "f4") if constant.is_floating_point() else (constant.int(), "i4")
 
 
 def flat(values: Any) -> Iterator[Any]:
@@ -257,4 +262,5 @@ def by_name(target: Any, arguments: Sequence[Any], named: dict[str, Any]) -> Arg
     known = target._schema.arguments
     defaults = {argument.name: argument.default_value for argument in known if argument.has_default_value()}
     given = dict(zip((argument.name for argument in known), arguments, strict=False)) | named
-    return Arguments({argument.name: given.get(argument.name, defaults.get(argument.name)) for argument in known})
+    values = {argument.name: given.get(argument.name, defaults.get(argument.name)) for argument in known}
+    return Arguments(values, defaults)

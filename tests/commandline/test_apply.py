@@ -67,9 +67,9 @@ def refused_run(folder: Path, cwd: Path) -> str:
 
 def test_refusing_an_action_lists_those_that_the_model_offers(tmp_path: Path) -> None:
     assert command("model=autoencoder", *QUICK, "hydra.run.dir=run", cwd=tmp_path).returncode == 0
-    result = command("run=run", "action=sample", cwd=tmp_path, module="apply")
+    result = command("run=run", "action=complete", cwd=tmp_path, module="apply")
     assert result.returncode == 1
-    assert "action=sample needs sample, which DenseAutoencoder and its data don't offer" in result.stderr
+    assert "action=complete needs complete, which DenseAutoencoder and its data don't offer" in result.stderr
     assert "action=denoise|embed|evaluate|export|interpolate" in result.stderr
     result = command("run=run", "action=embed", "device=mps", cwd=tmp_path, module="apply")
     assert "device=mps: torch finds no such device" in result.stderr

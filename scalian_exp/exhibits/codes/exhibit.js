@@ -146,7 +146,10 @@ exhibit("codes", (place, { blocks, facts, say }) => {
   });
 
   // random codes: of N(0, 1), and of a normal distribution fitted to the codes
-  const laws = { standard: (e) => e, fitted: (e) => mean.map((m, k) => { let sum = m; for (let j = 0; j <= k; j++) sum += spread[k * size + j] * e[j]; return sum; }) };
+  const fitted = facts.correlated
+    ? (e) => mean.map((m, k) => { let sum = m; for (let j = 0; j <= k; j++) sum += spread[k * size + j] * e[j]; return sum; })
+    : (e) => mean.map((m, k) => m + deviation[k] * e[k]);
+  const laws = { standard: (e) => e, [facts.correlated || size === 1 ? "fitted" : "independent"]: fitted };
   const strips = Object.entries(laws).map(([name, law]) => {
     const row = element("div", { class: "strip" }, part("strips"));
     const title = element("span", { class: "strip-name" }, row), list = element("div", { class: "strip-images" }, row);

@@ -16,6 +16,8 @@ from scalian_exp.tasks.variational import Variational
 ORDER = 10
 SHOWN = 1500
 """test codes shown in the plane, and test images behind the errors"""
+MOST_CORRELATED = 128
+"""longest code whose covariance is on the page; of longer ones the numbers are drawn independently"""
 FITTED = 6000
 """training images behind the principal components"""
 
@@ -39,17 +41,19 @@ def take(run: Run, store: Store) -> dict[str, Any]:
     of_pca = mean + (pixels - mean) @ components.T @ components
     own = probabilities(run.network.decode(codes)).flatten(1)
     middle, axes = principal_plane(codes)
-    spread = torch.linalg.cholesky(torch.cov(codes.T.double()) + 1e-9 * torch.eye(codes.shape[1])).float()
+    correlated = 1 < codes.shape[1] <= MOST_CORRELATED
 
     def fill(pack: Pack) -> dict[str, Any]:
         pack.add("points", (codes - middle) @ axes.T, "f2")
-        pack.add("codes", codes, "f2")
         pack.add("labels", test.get("label", torch.full((len(x),), -1)), "i4")
         pack.add("middle", middle, "f4")
         pack.add("axes", axes, "f4")
         pack.add("mean", codes.mean(0), "f4")
         pack.add("deviation", codes.std(0), "f4")
-        pack.weights("spread", spread)
+        if correlated:
+            covariance = torch.cov(codes.T.double())
+            smallest = 1e-9 * covariance.diagonal().max() * torch.eye(len(covariance), dtype=covariance.dtype)
+            pack.weights("spread", torch.linalg.cholesky(covariance + smallest))
         pack.add("pca_mean", mean, "f4")
         pack.weights("pca", components)
         return {}
@@ -63,6 +67,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "pixels": pixels.shape[1],
         "components": len(components),
         "shown": len(x),
+        "correlated": correlated,
         "prior": isinstance(run.task, Variational),
         "error": float((own - pixels).square().sum(1).mean()),
         "pca_error": float((of_pca - pixels).square().sum(1).mean()),

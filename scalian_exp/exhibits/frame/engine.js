@@ -192,6 +192,7 @@ const OPERATIONS = {
         out.set(x.subarray(from, from + behind), n);
       }
   },
+  scatter([x, part, places], out) { out.set(x); for (let i = 0; i < places.length; i++) out[places[i]] = part[i]; },
   take([x, places], out) { for (let i = 0; i < out.length; i++) out[i] = x[places[i]]; },
   concatenate(parts, out, { dim, stacked }) {
     const [before, size, behind] = around(out.shape, dim);

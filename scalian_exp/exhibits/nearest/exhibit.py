@@ -1,5 +1,6 @@
 """The learned examples nearest to an image, by code and by pixels."""
 
+import math
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from scalian_exp.exhibits.store import Store
 
 ORDER = 30
 MOST, MOST_BYTES = 3000, 2_000_000
-"""training examples on the page, and bytes of their pixels"""
+"""training examples on the page, and bytes of their pixels, or of their codes"""
 QUERIES, NEIGHBOURS = 1000, 10
 
 
@@ -24,14 +25,15 @@ def offered(run: Run) -> bool:
 def take(run: Run, store: Store) -> dict[str, Any]:
     """Put the encoder and some learned examples with their codes into the store; measure the precision among these."""
     images = run.images(store)
-    channels, height, width = run.shape
-    train = run.batch("train", run.spread("train", min(MOST, MOST_BYTES // (channels * height * width))))
     test = run.batch("test", run.spread("test", QUERIES))
-    learned, asked = (run.network.encode(batch["image"]).flatten(1) for batch in (train, test))
+    asked = run.network.encode(test["image"]).flatten(1)
+    each = max(math.prod(run.shape), 2 * asked.shape[1])  # bytes: of its pixels, of its code
+    train = run.batch("train", run.spread("train", min(MOST, MOST_BYTES // each)))
+    learned = run.network.encode(train["image"]).flatten(1)
 
     def fill(pack: Pack) -> dict[str, Any]:
         add_images(pack, train)
-        pack.add("codes", learned, "f4")
+        pack.weights("codes", learned)
         return {"count": len(learned)}
 
     precision = None

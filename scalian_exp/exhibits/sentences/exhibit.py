@@ -35,7 +35,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
 
     def fill(pack: Pack) -> dict[str, Any]:
         matrix = parts["train"].matrix[learned.numpy()].tocsr()
-        pack.add("codes", codes, "f4")
+        pack.weights("codes", codes)
         pack.add("labels", train["label"], "i4")
         pack.add("starts", matrix.indptr, "i4")
         pack.add("words", matrix.indices, "u2")
