@@ -65,7 +65,7 @@ def page(run: Run) -> Page:
         style=Markup("".join(file.read_text(encoding="utf-8") for file in styles if file.exists())),
         script=Markup("".join([*scripts, module(FRAME / "page.js")]).replace("</script", "<\\/script")),
         words=as_json(texts.spoken()),
-        titles=as_json({language: str(texts.plain("title", language)) for language in LANGUAGES}),
+        titles=as_json({language: texts.plain("title", language).unescape() for language in LANGUAGES}),
     )
     return Page(html, names, left_out)
 

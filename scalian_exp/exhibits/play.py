@@ -20,6 +20,7 @@ class Play(Action):
         Raises:
             Refusal: if there is no exhibit for it.
         """
+        model.task.to("cpu")  # the page's arrays are taken from there
         result = page(Run(model))
         for why in dict.fromkeys(result.left_out.values()):
             print(f"Left out: {', '.join(name for name, other in result.left_out.items() if other == why)}. {why}")

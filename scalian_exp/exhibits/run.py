@@ -1,5 +1,6 @@
 """What exhibits read of a run."""
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -68,9 +69,9 @@ class Run:
 
     @property
     def classes(self) -> int:
-        """How many classes the examples' labels tell apart; 0 without labels."""
-        labels = self.data.splits["train"].labels
-        return 0 if labels is None else int(torch.as_tensor(labels).max()) + 1
+        """How many classes the examples' labels tell apart; 0 without labels, or if all are of one class."""
+        count = int(self.data.classes_in_labels)
+        return count if count > 1 else 0
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -82,7 +83,11 @@ class Run:
             "parameters": sum(parameter.numel() for parameter in self.network.parameters()),
             "epochs": metrics.get("epochs"),
             "seconds": metrics["epochs"] * metrics["seconds_per_epoch"] if "seconds_per_epoch" in metrics else None,
-            "test": {key.removeprefix("test/"): value for key, value in metrics.items() if key.startswith("test/")},
+            "test": {
+                key.removeprefix("test/"): value
+                for key, value in metrics.items()
+                if key.startswith("test/") and isinstance(value, int | float) and math.isfinite(value)
+            },
             "classes": list(self.task.class_names or []),
         }
 

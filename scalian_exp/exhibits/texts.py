@@ -112,6 +112,6 @@ class Texts:
     def spoken(self) -> dict[str, dict[str, str]]:
         """Return the texts for the script, facts filled in and {name} left for it."""
         return {
-            key: {language: str(self.filled(entry[language], language)) for language in LANGUAGES}
+            key: {language: self.filled(entry[language], language).unescape() for language in LANGUAGES}
             for key, entry in self.words.items()
         }

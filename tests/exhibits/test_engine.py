@@ -169,7 +169,8 @@ def test_every_row_is_tried() -> None:
         for node in exported.graph.nodes:
             if node.op == "call_function" and hasattr(node.target, "_schema"):
                 names.add(node.target.__name__.partition(".")[0])
-    missing = set(ROWS) - names - {"view", "constant_pad_nd"}  # by other names in today's torch
+    elsewhere = {"batch_norm", "constant_pad_nd", "expand_as", "flatten", "narrow", "reshape", "unflatten", "view_as"}
+    missing = set(ROWS) - names - elsewhere  # other releases of torch write them so
     assert not missing
 
 

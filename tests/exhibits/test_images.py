@@ -110,3 +110,17 @@ def test_a_classifiers_probabilities_are_torchs(driver: Any, tmp_path: Path) -> 
         expected = network(x.view(1, *shape)).softmax(1)[0]
     np.testing.assert_allclose(opened.js("return page.live.classes.exhibit.probabilities"), expected, atol=1e-3)
     opened.check_sound()
+
+
+def test_a_wrong_computation_is_told_beside_the_exhibit(driver: Any, tmp_path: Path) -> None:
+    train(tiny("classifier"), tmp_path / "run")
+    opened = Opened(driver, tmp_path / "run", tmp_path)
+    text = opened.page.html
+    assert text.count('"op":"softmax"') == 1
+    opened.file.write_text(text.replace('"op":"softmax"', '"op":"log_softmax"'), encoding="utf-8")
+    opened.show("en")
+    driver.execute_async_script("setTimeout(arguments[0], 300)")
+    warned = opened.js(
+        "return [...document.querySelectorAll('[data-exhibit] .failed')].map((e) => e.parentNode.dataset.exhibit)"
+    )
+    assert warned == ["classes"]

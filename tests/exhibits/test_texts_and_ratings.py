@@ -11,7 +11,9 @@ from tools import needs_browser, tiny
 
 from scalian_exp.actions.tastes import taste_of_new
 from scalian_exp.checkpoint import load
+from scalian_exp.exhibits.page import page
 from scalian_exp.exhibits.run import Run
+from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
 
 pytestmark = needs_browser
@@ -67,3 +69,12 @@ def test_a_readers_tastes_are_those_of_the_model(model: str, driver: Any, tmp_pa
         np.testing.assert_allclose(scores, expected, atol=2e-2)  # of all axes there, of the widest here
     assert not np.allclose(scores, nobody, atol=1e-6)
     opened.check_sound()
+
+
+def test_popularity_has_no_tastes(tmp_path: Path) -> None:
+    train(tiny("popularity"), tmp_path / "run")
+    with (
+        torch.no_grad(),
+        pytest.raises(Refusal, match="no exhibit for Popularity: Popularity predicts the same for all"),
+    ):
+        page(Run(load(tmp_path / "run")))

@@ -26,6 +26,8 @@ exhibit("codes", (place, { blocks, facts, say }) => {
     return result;
   }
 
+  part("pca").closest(".panel").hidden = !facts.components;
+
   // the plane: two directions of largest variance, and where the code lies in it
   const onPlane = (z) => [0, 1].map((a) => z.reduce((sum, value, k) => sum + (value - middle[k]) * axes[a * size + k], 0));
   let reach = 0;

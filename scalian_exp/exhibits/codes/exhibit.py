@@ -1,5 +1,6 @@
 """Codes of images and what the decoder makes of them, beside principal components of the same number."""
 
+import math
 from typing import Any
 
 import torch
@@ -16,6 +17,10 @@ from scalian_exp.tasks.variational import Variational
 ORDER = 10
 SHOWN = 1500
 """test codes shown in the plane, and test images behind the errors"""
+MOST_VALUES = 40_000_000
+"""pixels of all images that are held at once"""
+MOST_OF_COMPONENTS = 2_000_000
+"""numbers of principal components on the page; without them if there are more"""
 MOST_CORRELATED = 128
 """longest code whose covariance is on the page; of longer ones the numbers are drawn independently"""
 FITTED = 6000
@@ -30,13 +35,15 @@ def offered(run: Run) -> bool:
 def take(run: Run, store: Store) -> dict[str, Any]:
     """Put the encoder, the decoder and the plane of the codes into the store."""
     images = run.images(store)
-    test = run.batch("test", run.spread("test", SHOWN))
+    pixels_each = math.prod(run.shape)
+    test = run.batch("test", run.spread("test", min(SHOWN, MOST_VALUES // pixels_each)))
     x = test["image"]
     codes = run.network.encode(x)
     encode = store.program("encode", run.network, lambda network, image: network.encode(image), x[:1])
     decode = store.program("decode", run.network, lambda network, z: probabilities(network.decode(z)), codes[:1])
-    train = run.batch("train", run.spread("train", FITTED))["image"].flatten(1)
-    mean, components = principal_components(train, codes.shape[1])
+    train = run.batch("train", run.spread("train", min(FITTED, MOST_VALUES // pixels_each)))["image"].flatten(1)
+    fits = codes.shape[1] * pixels_each <= MOST_OF_COMPONENTS
+    mean, components = principal_components(train, codes.shape[1] if fits else 0)
     pixels = x.flatten(1)
     of_pca = mean + (pixels - mean) @ components.T @ components
     own = probabilities(run.network.decode(codes)).flatten(1)
@@ -44,18 +51,19 @@ def take(run: Run, store: Store) -> dict[str, Any]:
     correlated = 1 < codes.shape[1] <= MOST_CORRELATED
 
     def fill(pack: Pack) -> dict[str, Any]:
-        pack.add("points", (codes - middle) @ axes.T, "f2")
+        pack.add("points", (codes - middle) @ axes.T, "f4")
         pack.add("labels", test.get("label", torch.full((len(x),), -1)), "i4")
         pack.add("middle", middle, "f4")
         pack.add("axes", axes, "f4")
         pack.add("mean", codes.mean(0), "f4")
-        pack.add("deviation", codes.std(0), "f4")
+        pack.add("deviation", codes.std(0, correction=0), "f4")
         if correlated:
-            covariance = torch.cov(codes.T.double())
-            smallest = 1e-9 * covariance.diagonal().max() * torch.eye(len(covariance), dtype=covariance.dtype)
+            covariance = torch.cov(codes.T.double(), correction=0)
+            smallest = (1e-9 + 1e-6 * covariance.diagonal().mean()) * torch.eye(len(covariance)).double()
             pack.weights("spread", torch.linalg.cholesky(covariance + smallest))
         pack.add("pca_mean", mean, "f4")
-        pack.weights("pca", components)
+        if len(components):
+            pack.weights("pca", components)
         return {}
 
     return {
@@ -68,7 +76,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "components": len(components),
         "shown": len(x),
         "correlated": correlated,
-        "prior": isinstance(run.task, Variational),
+        "prior": isinstance(run.task, Variational) and run.config["loss"].get("beta", 1) > 0,
         "error": float((own - pixels).square().sum(1).mean()),
         "pca_error": float((of_pca - pixels).square().sum(1).mean()),
     }
@@ -78,6 +86,8 @@ def principal_components(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Return the mean (D,) and the first `count` principal components (count, D) of rows (N, D); fewer if D is less."""
     mean = rows.mean(0)
     count = min(count, *rows.shape)
+    if count == 0:
+        return mean, rows[:0]
     torch.manual_seed(0)  # svd_lowrank draws
     components = torch.svd_lowrank(rows - mean, q=min(count + 10, *rows.shape), niter=4)[2][:, :count].T
     return mean, components

@@ -201,6 +201,13 @@ export function legend(place, names, chosen) {
   });
 }
 
+/** The Euclidean length of a vector. */
+export function magnitude(values) {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] * values[i];
+  return Math.sqrt(sum);
+}
+
 /** At most one call a frame, with the last arguments. */
 export function eachFrame(callback) {
   let waiting = null;

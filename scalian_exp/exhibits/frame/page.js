@@ -20,13 +20,26 @@ function label() {
 function tellChecks() {
   const values = Object.values(deviations);
   document.querySelector("[data-part=checks]").textContent =
-    values.length ? say("checks", { off: number(Math.max(...values), 6), programs: values.length }) : say("checking");
+    values.length ? say("checks", { off: number(Math.max(...values), 6), programs: values.length }) : "";
 }
 const setLanguage = choice(document.querySelector("[data-choice=language]"), (value) => { root.lang = value; remember(); root.dispatchEvent(new Event("languagechange")); });
 const setTheme = choice(document.querySelector("[data-choice=theme]"), (value) => { root.dataset.theme = value; remember(); root.dispatchEvent(new Event("themechange")); });
 setLanguage(root.lang);
 setTheme(root.dataset.theme);
 onChange(label);
+
+/** Note how far a computation is from torch's; too far, and the exhibits that use it say so. */
+function judge(name, deviation) {
+  deviations[name] = deviation;
+  tellChecks();
+  if (deviation < 1e-3) return;
+  for (const [exhibit, { blocks }] of Object.entries(live)) if (exhibit === name || blocks[name]) warn(exhibit, say("wrong", { off: number(deviation, 4) }));
+}
+function warn(exhibit, text) {
+  const place = document.querySelector(`[data-exhibit=${exhibit}]`);
+  place.dataset.failed = "";
+  place.prepend(Object.assign(document.createElement("p"), { className: "failed", textContent: text }));
+}
 
 const opening = {};
 /** A block of the page: its arrays, facts about them, and its program where it has one; unpacked once. */
@@ -35,7 +48,7 @@ const block = (name) => (opening[name] ??= (async () => {
   const arrays = await unpack(document.getElementById(`block-${name}`).textContent, index);
   if (!program) return { arrays, ...about };
   const made = new Program(program, { ...(await block("network")).arrays, ...arrays });
-  setTimeout(() => { deviations[name] = made.check(); tellChecks(); }, 50);
+  setTimeout(() => judge(name, made.check()), 50);
   return { arrays, program: made, ...about };
 })());
 
@@ -52,10 +65,9 @@ const mount = (name) => (mounting[name] ??= (async () => {
     live[name].ms = performance.now() - began;
     label();
     const check = live[name].exhibit?.check;
-    if (check) setTimeout(() => { deviations[name] = check(); tellChecks(); }, 50);
+    if (check) setTimeout(() => judge(name, check()), 50);
   } catch (error) {
-    place.dataset.failed = "";
-    place.prepend(Object.assign(document.createElement("p"), { className: "failed", textContent: say("failed", { reason: error.message }) }));
+    warn(name, say("failed", { reason: error.message }));
     throw error;
   }
 })());
@@ -100,7 +112,7 @@ document.querySelector("[data-do=project]").addEventListener("click", () => {
   project(projected >= 0 ? -1 : Math.max(seen, 0));
 });
 addEventListener("keydown", (event) => {
-  if (event.key === "p" && !event.ctrlKey && !event.metaKey && !/^(input|textarea|select)$/i.test(event.target.tagName)) document.querySelector("[data-do=project]").click();
+  if (event.key === "p" && !event.ctrlKey && !event.metaKey && !event.altKey && !/^(input|textarea|select)$/i.test(event.target.tagName)) document.querySelector("[data-do=project]").click();
   else if (projected < 0) return;
   else if (event.key === "Escape") project(-1);
   else if (event.key === "PageDown") project(Math.min(projected + 1, articles.length - 1));

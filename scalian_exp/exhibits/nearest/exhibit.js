@@ -1,5 +1,5 @@
 import { input } from "../frame/input.js";
-import { Pixels, eachFrame, element, exhibit, number, onChange } from "../frame/kit.js";
+import { Pixels, eachFrame, element, exhibit, magnitude, number, onChange } from "../frame/kit.js";
 
 exhibit("nearest", (place, { blocks, facts, say }) => {
   const part = (name) => place.querySelector(`[data-part=${name}]`);
@@ -10,11 +10,11 @@ exhibit("nearest", (place, { blocks, facts, say }) => {
   let x = null, found = {};
 
   function norms(rows, length) {
-    return Float32Array.from({ length: learned.count }, (_, n) => Math.hypot(...rows.subarray(n * length, (n + 1) * length)));
+    return Float32Array.from({ length: learned.count }, (_, n) => magnitude(rows.subarray(n * length, (n + 1) * length)));
   }
   /** The nearest rows of a matrix, by 1 − cosine; 1 for a vector of zeros: [[number, distance], …] */
   function nearest(name, rows, length, query) {
-    const own = Math.hypot(...query);
+    const own = magnitude(query);
     const distances = Float64Array.from({ length: learned.count }, (_, n) => {
       let sum = 0;
       for (let i = 0, at = n * length; i < length; i++, at++) sum += rows[at] * query[i];

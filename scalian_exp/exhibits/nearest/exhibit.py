@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -42,7 +41,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
             "code": precision_at(learned, asked, train["label"], test["label"]),
             "pixels": precision_at(train["image"].flatten(1), test["image"].flatten(1), train["label"], test["label"]),
         }
-        precision = {**found, "chance": float((torch.bincount(train["label"]) / len(learned)).square().sum())}
+        precision = {**found, "chance": by_chance(train["label"], test["label"])}
     x = test["image"][:1]
     return {
         "images": images,
@@ -62,3 +61,8 @@ def precision_at(learned: Tensor, asked: Tensor, labels: Tensor, wanted: Tensor)
     cosines = F.normalize(asked.float()) @ F.normalize(learned.float()).T
     nearest = cosines.topk(min(NEIGHBOURS, len(learned))).indices
     return float((labels[nearest] == wanted.unsqueeze(1)).float().mean())
+
+
+def by_chance(labels: Tensor, wanted: Tensor) -> float:
+    """Return the share of pairs of a learned and a test example that are of the same class."""
+    return float((labels.unsqueeze(0) == wanted.unsqueeze(1)).float().mean())

@@ -19,7 +19,9 @@ ORDER = 20
 def offered(run: Run) -> bool:
     """Return whether the network gives the mean and variance of its posterior, N(μ, σ²)."""
     in_steps = offers(run.network, DrawsInSteps)  # the posterior of a step depends on the steps before it
-    return run.of_images and isinstance(run.task, Variational) and has(run.network, "posterior") and not in_steps
+    errors = has(run.task.loss, "likelihood") and has(run.task.loss, "beta")
+    known = isinstance(run.task, Variational) and has(run.network, "posterior") and errors
+    return run.of_images and known and not in_steps
 
 
 def take(run: Run, store: Store) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-import { element, exhibit, number, onChange } from "../frame/kit.js";
+import { element, exhibit, magnitude, number, onChange } from "../frame/kit.js";
 
 exhibit("sentences", (place, { blocks, facts, say }) => {
   const part = (name) => place.querySelector(`[data-part=${name}]`);
   const { program } = blocks[facts.encode], { arrays, texts } = blocks[facts.learned], { size, count, names, vocabulary } = facts;
   const { codes, labels, starts, words, weights, idf } = arrays, at = new Map(vocabulary.map((word, n) => [word, n]));
   const vector = new Float32Array(idf.length), own = new Set();
-  const lengths = Float32Array.from({ length: count }, (_, n) => Math.hypot(...codes.subarray(n * size, (n + 1) * size)));
+  const lengths = Float32Array.from({ length: count }, (_, n) => magnitude(codes.subarray(n * size, (n + 1) * size)));
   let found = { code: [], words: [] };
 
   /** The text's words as the training's vectorizer weighs them: (1 + log count) · idf, of length 1. */
@@ -24,9 +24,9 @@ exhibit("sentences", (place, { blocks, facts, say }) => {
   function search() {
     weigh(part("sentence").value);
     if (!own.size) { found = { code: [], words: [] }; show(); return; }
-    const code = program.run(vector)[0], length = Math.hypot(...code);
+    const code = program.run(vector)[0], far = magnitude(code);
     found = {
-      code: ranked((n) => { let sum = 0; for (let k = 0; k < size; k++) sum += codes[n * size + k] * code[k]; return 1 - sum / (length * lengths[n] || Infinity); }),
+      code: ranked((n) => { let sum = 0; for (let k = 0; k < size; k++) sum += codes[n * size + k] * code[k]; return 1 - sum / (far * lengths[n] || Infinity); }),
       words: ranked((n) => { let sum = 0; for (let i = starts[n]; i < starts[n + 1]; i++) sum += weights[i] * vector[words[i]]; return 1 - sum; }),
     };
     show();

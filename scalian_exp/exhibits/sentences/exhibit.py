@@ -3,9 +3,8 @@
 from typing import Any
 
 import numpy as np
-import torch
 
-from scalian_exp.exhibits.nearest.exhibit import NEIGHBOURS, precision_at
+from scalian_exp.exhibits.nearest.exhibit import NEIGHBOURS, by_chance, precision_at
 from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.run import Run
 from scalian_exp.exhibits.store import Store
@@ -38,7 +37,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         pack.weights("codes", codes)
         pack.add("labels", train["label"], "i4")
         pack.add("starts", matrix.indptr, "i4")
-        pack.add("words", matrix.indices, "u2")
+        pack.add("words", matrix.indices, "i4")
         pack.add("weights", matrix.data, "f2")
         pack.add("idf", np.pad(vectorizer.idf_, (0, run.data.vocabulary_size - len(vectorizer.idf_))), "f4")
         return {"texts": [shortened(parts["train"].texts[n]) for n in learned.tolist()]}
@@ -57,7 +56,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "precision": {
             "code": precision_at(codes, queries, train["label"], test["label"]),
             "words": precision_at(train["text"], test["text"], train["label"], test["label"]),
-            "chance": float((torch.bincount(train["label"]) / len(learned)).square().sum()),
+            "chance": by_chance(train["label"], test["label"]),
         },
     }
 

@@ -45,9 +45,9 @@ exhibit("tastes", (place, { blocks, facts, say }) => {
   function list() {
     part("search").placeholder = say("search");
     const wanted = part("search").value.trim().toLowerCase();
-    const chosen = [...given.keys()], matching = wanted ? [...titles.keys()].filter((item) => titles[item].toLowerCase().includes(wanted)).sort((a, b) => counts[b] - counts[a]).slice(0, MATCHES) : facts.listed;
+    const chosen = [...given.keys()], matching = wanted ? [...titles.keys()].filter((item) => counts[item] > 0 && titles[item].toLowerCase().includes(wanted)).sort((a, b) => counts[b] - counts[a]).slice(0, MATCHES) : facts.listed;
     const focused = document.activeElement?.dataset?.key, top = part("titles").scrollTop;
-    part("titles").replaceChildren(...new Set([...(wanted ? [] : chosen), ...matching]).values().map((item) => {
+    part("titles").replaceChildren(...[...new Set([...(wanted ? [] : chosen), ...matching])].map((item) => {
       const line = element("div", { class: "title" });
       element("span", { text: titles[item] }, line);
       for (const [name, sign, rating] of [["like", "+", facts.high], ["dislike", "−", facts.low]]) {

@@ -15,6 +15,7 @@ from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.run import Run
 from scalian_exp.exhibits.store import Store
 from scalian_exp.figures.recommendation import strongest
+from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.offers import has
 from scalian_exp.tasks.ratings import Ratings
 
@@ -31,7 +32,8 @@ def offered(run: Run) -> bool:
 def take(run: Run, store: Store) -> dict[str, Any]:
     """Put offsets, X and the features' directions into the store; facts name the items at both ends of each feature."""
     data, network = run.data, run.network
-    counts = (data.by_user(data.splits["test"].rating) > 0).sum(0)
+    table = data.by_user(data.splits["test"].rating)
+    counts = (table > 0).sum(0)
     if has(network, "fold_in") and data.rows == "users":
         x, offset, ridge = network.design(), network.mean + network.items[:, 0], float(network.ridge)
         directions = torch.linalg.svd((x[:, 1:] - x[:, 1:].mean(0)).double(), full_matrices=False).Vh.to(x.dtype)
@@ -62,9 +64,10 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "levels": [levels[0], levels[-1]],
         "high": data.levels[-1],
         "low": data.levels[0],
-        "listed": known[:LISTED],
-        "users": data.users,
+        "listed": [item for item in known[:LISTED] if counts[item] > 0],
+        "users": int((table > 0).any(1).sum()),
         "items": data.items,
+        "rated_items": int((counts > 0).sum()),
         "usual": tastes.mean(0).tolist(),
         "spread": [1.0] * len(directions) if of_users is None else tastes.std(0).tolist(),
         "ends": [
@@ -84,8 +87,11 @@ def from_population(run: Run) -> tuple[Tensor, Tensor, float]:
     population = scores[users].double()
     offset = population.mean(0)
     count = min(AXES, *population.shape)
-    _, sizes, axes = torch.linalg.svd(population - offset, full_matrices=False)
-    x = (axes[:count] * sizes[:count, None] / len(population) ** 0.5).T
+    torch.manual_seed(0)  # svd_lowrank draws
+    _, sizes, axes = torch.svd_lowrank(population - offset, q=min(count + 10, *population.shape), niter=4)
+    if sizes[0] < 1e-6 * offset.abs().max():
+        raise Refusal(f"{type(task.network).__name__} predicts the same for all users, so tastes don't count.")
+    x = axes[:, :count] * sizes[:count] / len(population) ** 0.5
     validation = data.splits["val"]
     target = validation.target.to(rows)
     seen = target > 0
