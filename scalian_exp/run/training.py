@@ -63,7 +63,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     check_lengths(config["trainer"], sizes)
     several = isinstance(task, LayerByLayer) and task.layers > 1
     steps = announced_steps(config["trainer"], sizes["train"], task.epochs_per_layer if several else None)
-    for remark in [*remarks(config["trainer"]), *([steps] if steps and task.optimizer is not None else [])]:
+    for remark in remarks(config["trainer"]):
         log.info(remark)
     if last is not None:
         contents = read(last)
@@ -87,6 +87,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         for callback in trainer.callbacks:
             if offers(callback, ChecksBeforehand):
                 callback.check(task, data)
+        if steps and task.optimizer is not None:
+            log.info(steps)
         metrics: dict[str, float] = {}
         with ending_cleanly(folder), device_failures_refused():
             if trainer.is_global_zero:

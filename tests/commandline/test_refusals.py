@@ -54,7 +54,7 @@ from commands import process, refused
         (["experiment=vae_mnits"], "did you mean experiment=vae_mnist?"),
         (["model=unet", "dataset/augmentation=[crop,flipp]"], "did you mean dataset/augmentation=flip?"),
         (["model/crf=default"], "is chosen by model/crf=…; leave it out, or choose a model that has it."),
-        (["model.optimizer.lr=-1"], "nvalid learning rate"),
+        (["model.optimizer.lr=-1"], "lr=-1: it must be a number from 0"),
         (["trainer.precision=7"], "trainer.precision must be one of 64, 32, 16, transformer-engine, "),
         (["dataset.val_size=6000"], "dataset.val_size=6000 must take some of the 6000 training examples"),
         (["dataset.image_size=[14,14]"], "correct dataset.in_channels and dataset.image_size"),
@@ -71,7 +71,7 @@ from commands import process, refused
         (["model=vae", "dataset=sklearn_digits", "+dataset.class_names=[a,b]", "dataset.num_classes=2"], "10 classes"),
         (["model=denoising_autoencoder", "model.noise_levels=[0.5,2]"], "level 2: Masking takes 0 to 1"),
         (["callbacks=sample_quality", "callbacks.sample_quality.judge=nowhere"], "no judge /"),
-        (["model=text_autoencoder", "dataset=text_csv", "dataset.root=nowhere"], "nowhere/train.csv; put it there"),
+        (["model=text_autoencoder", "dataset=text_csv", "dataset.root=nowhere"], "nowhere; set dataset.root to the"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_in_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools import tree
 
 from scalian_exp.commandline import starting
 
@@ -49,10 +50,13 @@ def test_ctrl_c_while_libraries_are_imported_ends_quietly(program: str, library:
     ],
 )
 def test_ctrl_c_that_a_library_catches_is_not_lost(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "outputs/checkpoints").mkdir(parents=True)
+    (tmp_path / "outputs/checkpoints/last.ckpt").touch()  # else apply would refuse before torch is imported
+    before = tree(tmp_path)
     command = [sys.executable, "-c", ENDS_ITSELF, *arguments]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
     assert (result.returncode, result.stderr) == (130, starting.INTERRUPTED)
-    assert not any(tmp_path.iterdir())
+    assert tree(tmp_path) == before
 
 
 def test_programs_that_import_this_package_keep_their_handlers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ def test_pythons_docstrings_come_with_the_package() -> None:
     assert len(labelled) == 4321 + 500 + 1205
     assert all(len(text.split()) >= 8 for text in labelled)
     counts = Counter(labelled.values())
-    assert len(counts) == data.classes_found == facts["num_classes"] == 25
+    assert len(counts) == data.classes_in_labels == facts["num_classes"] == 25
     assert min(counts.values()) >= 60
     assert set(parts["test"].labels.tolist()) == set(range(25))
     assert labelled[str(inspect.getdoc(email.message_from_string))] == "email"

@@ -98,7 +98,7 @@ def test_controls_change_what_they_should(driver: Any, tmp_path: Path) -> None:
     opened.check_sound()
 
 
-@pytest.mark.parametrize("model", ["pixelrnn_diagonal", "pixelrnn_multiscale"])
+@pytest.mark.parametrize("model", ["pixelrnn_diagonal", pytest.param("pixelrnn_multiscale", marks=pytest.mark.slow)])
 def test_what_is_too_heavy_is_made_beforehand(model: str, driver: Any, tmp_path: Path) -> None:
     opened, network = opened_run(driver, tmp_path, model)
     channels, height, width = network.shape

@@ -108,8 +108,8 @@ def test_a_sweep_over_the_loss_does_not_plot_its_own_value() -> None:
     row = {"status": "finished", "best val/loss": 1.0, "test/loss": 1.0, "test/kl": 2.0, "parameters": 3}
     assert comparable([row], ["loss.beta"]) == ["test/kl"]
     assert comparable([row], ["seed"]) == ["best val/loss", "test/loss", "test/kl"]
-    other = {**row, "test/kl": None}  # a model without a KL term
-    assert comparable([row, other], ["seed"]) == ["best val/loss", "test/loss"]
+    other = {**row, "test/kl": None}  # a model without a KL term: each shows its own
+    assert comparable([row, other], ["seed"]) == ["best val/loss", "test/loss", "test/kl"]
     assert comparable([row, {**other, "status": "failed"}], ["loss"]) == ["test/kl"]
     table = [{"job": job, "loss.beta": beta, "test/kl": 3.0 / beta} for job, beta in enumerate((1, 4))]
     figure = sweep_figure(table, ["loss.beta"], ["test/kl"])

@@ -155,7 +155,7 @@ def test_data_must_have_the_members_of_what_they_provide() -> None:
     class Mine:
         """Data module without any member."""
 
-    with pytest.raises(Refusal, match=r"Mine \(dataset\) lacks what a data module must have: batch_size – examples"):
+    with pytest.raises(Refusal, match=r"Mine \(dataset\) lacks what a data module must have: batch_size – number"):
         check_data(Mine(), ["masks"])
     for kind, protocol in PROVIDES.items():
         own = type("Own", (Mine,), members(contracts.data_protocols.DataModule))
