@@ -41,6 +41,13 @@ class Pack:
         self.grouped.append(data)
         self.length += len(data)
 
+    def exact(self, name: str, values: Tensor) -> None:
+        """Add a tensor as it is, floats or whole numbers."""
+        if values.is_floating_point():
+            self.add(name, values, "f4")
+        else:
+            self.add(name, values.int(), "i4")
+
     def weights(self, name: str, values: Tensor) -> None:
         """Add weights (rows, …) as 16-bit whole numbers and a scale for each row.
 
@@ -68,3 +75,24 @@ def quantised(weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
     scale = np.abs(rows).max(1) / LEVELS
     scale[scale == 0] = 1
     return (np.round(rows / scale[:, None]) + LEVELS).reshape(matrix.shape), scale.astype(np.float32)
+
+
+class Shared:
+    """Weights that several programs of a page use, each stored once."""
+
+    def __init__(self) -> None:
+        self.pack = Pack()
+        self.tensors: list[Tensor] = []
+
+    def name_of(self, tensor: Tensor) -> str:
+        """Return the name of a tensor, which is added if it is new."""
+        known = next((number for number, other in enumerate(self.tensors) if other is tensor), None)
+        if known is not None:
+            return f"n{known}"
+        self.tensors.append(tensor)
+        name = f"n{len(self.tensors) - 1}"
+        if tensor.dim() > 1 and tensor.is_floating_point():
+            self.pack.weights(name, tensor)
+        else:
+            self.pack.exact(name, tensor)
+        return name

@@ -15,7 +15,7 @@ from scalian_exp.exhibits.texts import LANGUAGES, Texts
 from scalian_exp.refusal import Refusal
 
 FRAME = HERE / "frame"
-SCRIPTS = ("arrays.js", "engine.js", "kit.js", "input.js")
+SCRIPTS = ("arrays.js", "operations.js", "engine.js", "kit.js", "input.js")
 """what exhibits' scripts use, in the order of their imports"""
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.export.graph_signature import OutputKind
 
+from scalian_exp.exhibits.arguments import Arguments, Operation, by_name
 from scalian_exp.exhibits.operations import (
     FACTORIES,
     NOTHING,
@@ -21,12 +22,10 @@ from scalian_exp.exhibits.operations import (
     SAME,
     SPLITS,
     TAKES,
-    Arguments,
-    Operation,
     separable,
     sliced,
 )
-from scalian_exp.exhibits.pack import Kind, Pack
+from scalian_exp.exhibits.pack import Pack, Shared
 from scalian_exp.refusal import Refusal
 
 
@@ -198,7 +197,7 @@ class Program:
         """Take a part of a register."""
         return self.add(sliced(part.whole, part.dim, part.start, kept=part.kept), part.shape)
 
-    def add_to(self, pack: Pack, shared: "Shared") -> dict[str, Any]:
+    def add_to(self, pack: Pack, shared: Shared) -> dict[str, Any]:
         """Add constants, probes and torch's outputs to a pack, and return the rest of what the engine needs.
 
         Weights of the network go to `shared`, because several programs may use them.
@@ -209,7 +208,7 @@ class Program:
             if id(constant) in own:
                 names[f"c{number}"] = shared.name_of(constant)
             else:
-                pack.add(f"c{number}", *as_stored(constant))
+                pack.exact(f"c{number}", constant)
         for number, value in enumerate(self.inputs):
             pack.add(f"probe{number}", value, "f4")
         for number, value in enumerate(self.truth):
@@ -222,32 +221,6 @@ class Program:
         return {"operations": operations, "inputs": len(self.inputs), "outputs": outputs}
 
 
-class Shared:
-    """Weights that several programs of a page use, each stored once."""
-
-    def __init__(self) -> None:
-        self.pack = Pack()
-        self.tensors: list[Tensor] = []
-
-    def name_of(self, tensor: Tensor) -> str:
-        """Return the name of a tensor, which is added if it is new."""
-        known = next((number for number, other in enumerate(self.tensors) if other is tensor), None)
-        if known is not None:
-            return f"n{known}"
-        self.tensors.append(tensor)
-        name = f"n{len(self.tensors) - 1}"
-        if tensor.dim() > 1 and tensor.is_floating_point():
-            self.pack.weights(name, tensor)
-        else:
-            self.pack.add(name, *as_stored(tensor))
-        return name
-
-
-def as_stored(constant: Tensor) -> tuple[Tensor, Kind]:
-    """Return a constant that isn't a weight as numbers that a pack holds exactly, and their kind."""
-    return (constant, "f4") if constant.is_floating_point() else (constant.int(), "i4")
-
-
 def flat(values: Any) -> Iterator[Any]:
     """Yield all leaves of nested tuples and lists; a register is a leaf."""
     if isinstance(values, tuple | list) and not isinstance(values, Register):
@@ -255,12 +228,3 @@ def flat(values: Any) -> Iterator[Any]:
             yield from flat(value)
     else:
         yield values
-
-
-def by_name(target: Any, arguments: Sequence[Any], named: dict[str, Any]) -> Arguments:
-    """Return the arguments of an operation of torch by the names of its schema, its defaults included."""
-    known = target._schema.arguments
-    defaults = {argument.name: argument.default_value for argument in known if argument.has_default_value()}
-    given = dict(zip((argument.name for argument in known), arguments, strict=False)) | named
-    values = {argument.name: given.get(argument.name, defaults.get(argument.name)) for argument in known}
-    return Arguments(values, defaults)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from scalian_exp.exhibits.pack import Pack
-from scalian_exp.exhibits.program import Program, Shared
+from scalian_exp.exhibits.pack import Pack, Shared
+from scalian_exp.exhibits.program import Program
 
 
 class Block(NamedTuple):

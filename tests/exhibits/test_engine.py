@@ -13,9 +13,9 @@ from tools import needs_browser
 from torch import Tensor, nn
 
 from scalian_exp.exhibits.operations import ROWS
-from scalian_exp.exhibits.pack import Pack, quantised
-from scalian_exp.exhibits.page import FRAME, as_json, module
-from scalian_exp.exhibits.program import Program, Shared
+from scalian_exp.exhibits.pack import Pack, Shared, quantised
+from scalian_exp.exhibits.page import FRAME, SCRIPTS, as_json, module
+from scalian_exp.exhibits.program import Program
 from scalian_exp.refusal import Refusal
 
 IMAGE, VECTOR = (1, 4, 7, 6), (1, 24)
@@ -139,7 +139,7 @@ def test_the_browser_computes_what_torch_does(tmp_path: Path, driver: Any) -> No
             blocks.append([name, about, pack.index, pack.text()])
     file = tmp_path / "engine.html"
     network = as_json([shared.pack.text(), shared.pack.index])
-    scripts = module(FRAME / "arrays.js") + module(FRAME / "engine.js")
+    scripts = "".join(module(FRAME / name) for name in SCRIPTS[:3])
     file.write_text(
         f"<script>{scripts}\nconst blocks = {as_json(blocks)}, network = {network};</script>", encoding="utf-8"
     )

@@ -1,5 +1,5 @@
 // The network's input, as readers choose it among test images or draw it.
-import { Pixels, cells, choice, element, onChange, shared } from "./kit.js";
+import { Pixels, cells, choice, element, onChange, shared, svg } from "./kit.js";
 
 /** An input image in `place`: changed(values) is called with its (C, H, W) in [0, 1], at once and after each change.
  * `images` is the block of that name. Returns {set(values), values, choose(n)}. */
@@ -9,7 +9,8 @@ export function input(place, { arrays, shape, ink, names, count }, changed) {
   let tool = 1;
   place.classList.add("input");
   const stage = element("div", { class: "stage" }, place), canvas = element("canvas", { class: "dots draws", tabindex: 0, role: "application" }, stage);
-  const picture = new Pixels(canvas, width, height);
+  const picture = new Pixels(canvas, width, height), over = svg("svg", { class: "over", viewBox: `0 0 ${width} ${height}`, "aria-hidden": true }, stage);
+  const here = svg("rect", { class: "here", width: 1, height: 1, visibility: "hidden" }, over);
   const bar = element("div", { class: "toolbar" }, place), tools = element("div", { class: "choice" }, bar);
   for (const [value, word] of [["1", "brush"], ["0", "eraser"]]) element("button", { value, "data-shared": word }, tools);
   const clear = element("button", { "data-shared": "clear" }, bar), thumbs = element("div", { class: "thumbs", role: "group" }, place);
@@ -30,6 +31,7 @@ export function input(place, { arrays, shape, ink, names, count }, changed) {
   }
   /** A soft brush of the size of a pen stroke of a digit. */
   function dab(row, column, down) {
+    for (const [name, value] of [["x", column], ["y", row], ["visibility", "visible"]]) here.setAttribute(name, value);
     if (!down) return;
     press(-1);
     const radius = Math.max(0.8, 0.055 * Math.min(height, width));
@@ -43,7 +45,7 @@ export function input(place, { arrays, shape, ink, names, count }, changed) {
       }
     show();
   }
-  cells(canvas, height, width, { move: dab });
+  cells(canvas, height, width, { move: dab, leave: () => here.setAttribute("visibility", "hidden") });
   choice(tools, (value) => { tool = Number(value); });
   clear.addEventListener("click", () => { press(-1); values.fill(0); show(); });
   const label = () => {
