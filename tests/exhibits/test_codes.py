@@ -22,7 +22,7 @@ def part(name: str) -> str:
     return f"[data-exhibit=codes] [data-part={name}]"
 
 
-@pytest.mark.parametrize("model", ["vae", "conv_autoencoder"])
+@pytest.mark.parametrize("model", ["vae", pytest.param("conv_autoencoder", marks=pytest.mark.slow)])
 def test_an_image_gives_torchs_code_and_every_control_changes_what_it_should(
     model: str, driver: Any, tmp_path: Path
 ) -> None:

@@ -24,7 +24,7 @@ def part(name: str) -> str:
     return f"[data-exhibit=drawing] [data-part={name}]"
 
 
-@pytest.mark.parametrize("model", ["draw_small", "draw_no_attention"])
+@pytest.mark.parametrize("model", ["draw_small", pytest.param("draw_no_attention", marks=pytest.mark.slow)])
 def test_steps_are_torchs_and_every_control_changes_what_it_should(model: str, driver: Any, tmp_path: Path) -> None:
     train(tiny(model, "model.network.glimpses=4"), tmp_path / "run")
     opened = Opened(driver, tmp_path / "run", tmp_path)

@@ -27,7 +27,7 @@ def part(name: str) -> str:
     return f"[data-exhibit=filters] [data-part={name}]"
 
 
-@pytest.mark.parametrize("model", ["unet", "conv_vae"])
+@pytest.mark.parametrize("model", [pytest.param("unet", marks=pytest.mark.slow), "conv_vae"])
 def test_it_paints_as_torch_does_and_every_control_changes_what_it_should(
     model: str, driver: Any, tmp_path: Path
 ) -> None:

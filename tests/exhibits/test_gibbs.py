@@ -32,7 +32,9 @@ def array(opened: Opened, name: str) -> torch.Tensor:
     return torch.tensor([float("nan") if value is None else value for value in values]).float()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [pytest.param(model, marks=[] if model == "dbn_labels" else pytest.mark.slow) for model in MODELS]
+)
 def test_a_step_of_the_chain_gives_torchs_means_energy_and_labels(model: str, driver: Any, tmp_path: Path) -> None:
     train(tiny(model, *MODELS[model]), tmp_path / "run")
     opened = Opened(driver, tmp_path / "run", tmp_path)

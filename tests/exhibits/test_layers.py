@@ -38,7 +38,9 @@ def check_against(network: Any, opened: Opened, shape: list[int]) -> None:
 
 
 @needs_browser
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [pytest.param(model, marks=[] if model == "stacked_autoencoder" else pytest.mark.slow) for model in MODELS]
+)
 def test_a_damaged_image_rises_and_comes_down_as_in_torch(model: str, driver: Any, tmp_path: Path) -> None:
     train(tiny(model, *MODELS[model]), tmp_path / "run")
     opened = Opened(driver, tmp_path / "run", tmp_path)

@@ -46,7 +46,14 @@ def test_a_sentence_is_weighed_and_its_neighbours_found_as_by_scikit_learn(drive
     opened.check_sound()
 
 
-@pytest.mark.parametrize("model", ["biased_mf", "autorec_users", "autorec_items", "multvae"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "biased_mf",
+        "autorec_items",
+        *(pytest.param(model, marks=pytest.mark.slow) for model in ("autorec_users", "multvae")),
+    ],
+)
 def test_a_readers_tastes_are_those_of_the_model(model: str, driver: Any, tmp_path: Path) -> None:
     train(tiny(model), tmp_path / "run")
     opened, run = Opened(driver, tmp_path / "run", tmp_path), Run(load(tmp_path / "run"))
