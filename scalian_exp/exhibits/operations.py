@@ -191,12 +191,14 @@ RESIZES = {"adaptive_avg_pool2d", "avg_pool2d", "upsample_bilinear2d", "upsample
 ROWS: dict[str, Row] = {
     **{name: unary(name) for name in ("relu", "sigmoid", "tanh", "exp", "log", "sqrt", "abs", "neg", "square")},
     **{name: unary(name) for name in ("rsqrt", "silu", "reciprocal", "hardsigmoid", "hardswish", "relu6")},
-    **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "view_as"), reshape),
+    **dict.fromkeys(
+        ("view", "_unsafe_view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "view_as"), reshape
+    ),
     **{name: unary("expand") for name in ("expand", "expand_as")},
     **{name: binary(name) for name in ("add", "sub", "mul", "div", "minimum", "maximum", "pow")},
     "rsub": lambda a: Operation("sub", [a["other"], a["self"]]),
     "softplus": unary("softplus"),
-    "logit": unary("logit"),
+    "logit": lambda a: Operation("logit", [a.first], {"eps": a["eps"]}),
     "linear": linear,
     "addmm": lambda a: Operation("matmul", [a["mat1"], a["mat2"], a["self"]]),
     "mm": lambda a: matmul(a["self"], a["mat2"]),

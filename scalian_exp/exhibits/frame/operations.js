@@ -31,7 +31,7 @@ export function dense(weight, bias, x, out) {
 
 export const ELEMENTWISE = {
   relu: (x) => Math.max(0, x), sigmoid, softplus, tanh: Math.tanh, exp: Math.exp, log: Math.log, sqrt: Math.sqrt, abs: Math.abs,
-  neg: (x) => -x, square: (x) => x * x, rsqrt: (x) => 1 / Math.sqrt(x), reciprocal: (x) => 1 / x, logit: (x) => Math.log(x / (1 - x)),
+  neg: (x) => -x, square: (x) => x * x, rsqrt: (x) => 1 / Math.sqrt(x), reciprocal: (x) => 1 / x, logit(x, { eps }) { const p = eps === null ? x : clamp(x, eps, 1 - eps); return Math.log(p / (1 - p)); },
   silu: (x) => x * sigmoid(x), relu6: (x) => clamp(x, 0, 6), hardsigmoid: (x) => clamp(x / 6 + 0.5, 0, 1),
   hardswish: (x) => x * clamp(x / 6 + 0.5, 0, 1), clamp: (x, { low, high }) => clamp(x, low, high),
   leaky_relu: (x, { slope }) => (x > 0 ? x : slope * x), elu: (x, { alpha }) => (x > 0 ? x : alpha * Math.expm1(x)),
