@@ -36,7 +36,7 @@ class Batched(Dataset[Examples], ABC):
     texts: Sequence[str] | None = None
     """The texts themselves, if examples are texts."""
     names: Sequence[str] | None = None
-    """What people call each example, such as its file; None if it has nothing but its index."""
+    """Name of each example, such as its file; None if examples have nothing but their index."""
 
     @abstractmethod
     def __getitem__(self, indices: Tensor) -> Examples: ...

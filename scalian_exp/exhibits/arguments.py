@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
+class UnknownUseError(Exception):
+    """The page doesn't know this use of an operation; the message says which, for the middle of a sentence."""
+
+
 class Operation(NamedTuple):
     """An operation of the engine."""
 
@@ -28,6 +32,8 @@ class Arguments:
         self.unread = set(values) - WITHOUT_EFFECT
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self.values:
+            raise UnknownUseError(f"without {name}")
         self.unread.discard(name)
         return self.values[name]
 
@@ -50,15 +56,23 @@ class Arguments:
         return int(self[name]) % dims
 
     def image(self) -> list[int]:
-        """Return height and width of the first argument, which must be one image, (1, C, H, W)."""
+        """Return height and width of the first argument, which must be one image, (1, C, H, W).
+
+        Raises:
+            UnknownUseError: if it isn't.
+        """
         if len(self.first.shape) != 4 or self.first.shape[0] != 1:
-            raise NotImplementedError(f"on {list(self.first.shape)}, not one image (1, C, H, W)")
+            raise UnknownUseError(f"on {list(self.first.shape)}, not one image (1, C, H, W)")
         return list(self.first.shape[2:])
 
     def check_all_read(self) -> None:
-        """Refuse arguments that a row hasn't read and that aren't at their default."""
+        """Check that a row has read all arguments that aren't at their default.
+
+        Raises:
+            UnknownUseError: if it hasn't.
+        """
         if changed := [name for name in self.unread if self.values[name] != self.defaults.get(name)]:
-            raise NotImplementedError(", ".join(f"{name}={self.values[name]}" for name in sorted(changed)))
+            raise UnknownUseError(", ".join(f"{name}={self.values[name]}" for name in sorted(changed)))
 
 
 WITHOUT_EFFECT = {

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 
 class Exhibit(Protocol):
-    """What the module exhibit.py of each folder offers."""
+    """Members of the module exhibit.py in each exhibit's folder."""
 
     ORDER: int
     """position on the page"""

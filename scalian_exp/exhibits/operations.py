@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalian_exp.exhibits.arguments import Arguments, Operation
+from scalian_exp.exhibits.arguments import Arguments, Operation, UnknownUseError
 
 Row = Callable[[Arguments], Operation]
 
@@ -67,7 +67,7 @@ def padding(given: Any, dilation: list[int], kernel: Sequence[int]) -> list[int]
         return pair(given)
     both = [step * (size - 1) for step, size in zip(dilation, kernel, strict=True)]
     if any(width % 2 for width in both):
-        raise NotImplementedError("padding='same' of a kernel of even size")
+        raise UnknownUseError("padding='same' of a kernel of even size")
     return [width // 2 for width in both]
 
 
@@ -88,7 +88,7 @@ def max_pool(a: Arguments) -> Operation:
 def matmul(x: Any, y: Any) -> Operation:
     """Multiply matrices; of several, both sides must have as many, or the second be one matrix or vector."""
     if len(y.shape) > 2 and list(x.shape[:-2]) != list(y.shape[:-2]):
-        raise NotImplementedError(f"of {list(x.shape)} and {list(y.shape)}")
+        raise UnknownUseError(f"of {list(x.shape)} and {list(y.shape)}")
     return Operation("matmul", [x, y, None])
 
 
@@ -107,6 +107,8 @@ def softmax(name: str) -> Row:
 def swapped(a: Arguments) -> Operation:
     """Swap two dimensions; those of a matrix if none are named."""
     order = list(range(len(a.shape)))
+    if len(order) < 2:
+        return Operation("reshape", [a.first])
     first, second = a.get("dim0", 0), a.get("dim1", 1)
     order[first], order[second] = order[second], order[first]
     return Operation("permute", [a.first], {"order": order})
@@ -124,7 +126,7 @@ def sliced(x: Any, dim: int, start: int, step: int = 1, kept: bool = True) -> Op
 def padded(a: Arguments) -> Operation:
     """Pad the last dimensions by a constant; `pad` begins with the last dimension."""
     if a.get("mode", "constant") != "constant" or min(a["pad"]) < 0:
-        raise NotImplementedError(f"padding by {a.get('mode', '')} {a['pad']}")
+        raise UnknownUseError(f"padding by {a.get('mode', '')} {a['pad']}")
     return Operation("pad", [a.first], {"before": list(a["pad"][0::2]), "value": a["value"] or 0})
 
 
@@ -144,7 +146,7 @@ def clamped(low: str | float | None, high: str | float | None) -> Row:
     def row(a: Arguments) -> Operation:
         bounds = [a[bound] if isinstance(bound, str) else bound for bound in (low, high)]
         if any(bound is not None and not isinstance(bound, int | float) for bound in bounds):
-            raise NotImplementedError("between tensors")
+            raise UnknownUseError("between tensors")
         return Operation("clamp", [a.first], {"low": bounds[0], "high": bounds[1]})
 
     return row
@@ -154,7 +156,7 @@ def separable(resize: Callable[[Tensor], Tensor], height: int, width: int) -> tu
     """Return the two matrices, (H', H) and (W', W), of a linear map of images that treats rows and columns apart.
 
     Raises:
-        NotImplementedError: if it isn't such a map.
+        UnknownUseError: if it isn't such a map.
     """
     rows = resize(torch.eye(height).view(1, height, height, 1).expand(1, height, height, width))[0, :, :, 0].T
     columns = resize(torch.eye(width).view(1, width, 1, width).expand(1, width, height, width))[0, :, 0].T
@@ -162,7 +164,7 @@ def separable(resize: Callable[[Tensor], Tensor], height: int, width: int) -> tu
     image = torch.rand(1, 1, height, width)
     if torch.allclose(rows @ image @ columns.T, resize(image), atol=1e-5):
         return rows, columns
-    raise NotImplementedError("which isn't a product of rows and columns")
+    raise UnknownUseError("which isn't a product of rows and columns")
 
 
 SAME = {"alias", "clone", "contiguous", "detach", "to", "_to_copy", "dropout", "feature_dropout", "lift_fresh_copy"}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.export.graph_signature import OutputKind
 
-from scalian_exp.exhibits.arguments import Arguments, Operation, by_name
+from scalian_exp.exhibits.arguments import Arguments, Operation, UnknownUseError, by_name
 from scalian_exp.exhibits.operations import (
     FACTORIES,
     NOTHING,
@@ -160,7 +160,7 @@ class Program:
                 return Operation("separable", [given.first, *separable(on, *given.image())])
             operation = ROWS[name](given)
             given.check_all_read()
-        except (TypeError, KeyError, IndexError, NotImplementedError) as error:
+        except UnknownUseError as error:
             raise self.refused(f"uses {target} in a way that the page doesn't know ({error})") from error
         return operation
 

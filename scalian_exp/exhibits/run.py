@@ -1,4 +1,4 @@
-"""What exhibits read of a run."""
+"""A trained run as exhibits read it: network, data, facts and examples."""
 
 import math
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What the exhibits of a page share: blocks of arrays, each stored once, however many exhibits use it."""
+"""Blocks of arrays that a page's exhibits share, each stored once, however many exhibits use it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

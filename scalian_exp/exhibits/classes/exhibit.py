@@ -1,4 +1,4 @@
-"""What a classifier makes of an image that is drawn or chosen."""
+"""Probabilities of the classes of an image that is drawn or chosen."""
 
 from typing import Any
 

@@ -37,7 +37,7 @@ def exact_levels(losses: Tensor, weights: Tensor, most: float) -> Tensor:
 
 
 class Scene:
-    """What the page shows of one test image, in cells of `shrink` × `shrink` pixels (h, w).
+    """One test image as the page shows it, in cells of `shrink` × `shrink` pixels (h, w).
 
     A cell's loss is the mean over its labelled pixels, so that the mean of all cells, weighted by `counted`, is the
     image's. Its target, prediction and probabilities are those of the pixel in its middle.

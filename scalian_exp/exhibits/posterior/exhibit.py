@@ -1,4 +1,4 @@
-"""What q(z|x) of an image is, and the two errors whose sum a VAE minimises."""
+"""The posterior q(z|x) of an image, and the two errors whose sum a VAE minimises."""
 
 from typing import Any
 

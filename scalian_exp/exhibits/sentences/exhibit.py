@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from scalian_exp.batches import first_words
 from scalian_exp.exhibits.nearest.exhibit import NEIGHBOURS, by_chance, precision_at
 from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.run import Run
@@ -40,7 +41,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         pack.add("words", matrix.indices, "i4")
         pack.add("weights", matrix.data, "f2")
         pack.add("idf", np.pad(vectorizer.idf_, (0, run.data.vocabulary_size - len(vectorizer.idf_))), "f4")
-        return {"texts": [shortened(parts["train"].texts[n]) for n in learned.tolist()]}
+        return {"texts": [first_words(parts["train"].texts[n], LETTERS) for n in learned.tolist()]}
 
     return {
         "encode": store.program("encode", run.network, lambda network, text: network.encode(text), test["text"][:1]),
@@ -52,16 +53,10 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "queries": len(asked),
         "size": codes.shape[1],
         "neighbours": min(NEIGHBOURS, len(learned)),
-        "suggested": [shortened(parts["test"].texts[n]) for n in run.spread("test", SUGGESTED).tolist()],
+        "suggested": [first_words(parts["test"].texts[n], LETTERS) for n in run.spread("test", SUGGESTED).tolist()],
         "precision": {
             "code": precision_at(codes, queries, train["label"], test["label"]),
             "words": precision_at(train["text"], test["text"], train["label"], test["label"]),
             "chance": by_chance(train["label"], test["label"]),
         },
     }
-
-
-def shortened(text: str) -> str:
-    """Return the beginning of a text on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= LETTERS else line[:LETTERS] + "…"
