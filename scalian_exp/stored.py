@@ -116,7 +116,12 @@ def read_hydra(folder: Path) -> dict[str, Any] | None:
 
 
 def run_name(folder: Path, config: dict[str, Any]) -> str:
-    """Name a run by its model and data set, such as "vae on fashion_mnist_sample" or "unet on mask_folder roads".
+    """Name a run by its model and data set, such as "vae on fashion_mnist_sample" or "unet on mask_folder roads"."""
+    return " on ".join(model_and_data(folder, config))
+
+
+def model_and_data(folder: Path, config: dict[str, Any]) -> tuple[str, str]:
+    """Return the names of a run's model and data set.
 
     The names are those that its command line chose; without a record of it, those of the network's and the data set's
     classes. The data set's folder is named too, if the user chose it.
@@ -129,9 +134,9 @@ def run_name(folder: Path, config: dict[str, Any]) -> str:
     model = choices.get("model") or network["_target_"].rpartition(".")[2]
     data = choices.get("dataset")
     if data is None:
-        return f"{model} on {config['dataset']['_target_'].rpartition('.')[2]}"
+        return model, config["dataset"]["_target_"].rpartition(".")[2]
     theirs = inherited(f"dataset/{data}").get("dataset", {}).get("root") == "???"
-    return f"{model} on {data}" + (f" {Path(config['dataset']['root']).name}" if theirs else "")
+    return model, data + (f" {Path(config['dataset']['root']).name}" if theirs else "")
 
 
 def metrics_of(folder: Path) -> dict[str, Any]:

@@ -12,6 +12,11 @@ from scalian_exp.exhibits.page import page
 from scalian_exp.exhibits.run import Run
 
 
+def part(exhibit: str, name: str) -> str:
+    """Return the selector of a part of an exhibit, which its markup names by data-part."""
+    return f"[data-exhibit={exhibit}] [data-part={name}]"
+
+
 class Opened:
     """A run's page in a browser, all of its exhibits mounted.
 
@@ -54,6 +59,19 @@ class Opened:
     def click(self, selector: str) -> None:
         """Click an element where it is, without scrolling the exhibit under the bar."""
         self.js("document.querySelector(arguments[0]).click()", selector)
+        self.settle()
+
+    def enter(self, selector: str, value: Any) -> None:
+        """Set a slider, or write a text, as a reader would."""
+        self.js(
+            """
+            const field = document.querySelector(arguments[0]);
+            field.value = arguments[1];
+            field.dispatchEvent(new Event("input"));
+            """,
+            selector,
+            value,
+        )
         self.settle()
 
     def drag(self, selector: str, *points: tuple[float, float]) -> None:

@@ -87,7 +87,7 @@ class Program:
                 exported = torch.export.export(called, self.inputs, strict=False).run_decompositions({})
             except (RuntimeError, TypeError, ValueError, NotImplementedError, AssertionError) as error:
                 why = next(iter(str(error).splitlines()), type(error).__name__)
-                raise self.refused(f"decides by its input's values ({why})") from error
+                raise self.refused(f"can't be exported by torch ({why})") from error
             self.outputs = self.translate(exported)
 
     def refused(self, why: str) -> Refusal:

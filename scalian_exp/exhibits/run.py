@@ -14,7 +14,7 @@ from scalian_exp.commandline.shell import command_to_repeat
 from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.store import Store
 from scalian_exp.folders import State, state
-from scalian_exp.stored import metrics_of, read_hydra
+from scalian_exp.stored import metrics_of, model_and_data
 from scalian_exp.tasks.capabilities import DrawsInSteps, Encodes
 from scalian_exp.tasks.offers import offers
 
@@ -61,12 +61,6 @@ class Run:
         size = len(self.data.splits[split])
         return torch.linspace(0, size - 1, min(count, size)).round().long()
 
-    @cached_property
-    def choices(self) -> dict[str, str]:
-        """The options that the run was composed from: group → option; empty for runs begun in Python."""
-        record = read_hydra(self.model.folder) if state(self.model.folder) is not State.NONE else None
-        return dict(record["runtime"]["choices"]) if record else {}
-
     @property
     def classes(self) -> int:
         """How many classes the examples' labels tell apart; 0 without labels, or if all are of one class."""
@@ -76,10 +70,11 @@ class Run:
     @property
     def facts(self) -> dict[str, Any]:
         """Return what every exhibit may tell about the run."""
+        model, dataset = model_and_data(self.model.folder, self.config)
         metrics = metrics_of(self.model.folder) if state(self.model.folder) is not State.NONE else {}
         return {
-            "model": self.choices.get("model") or type(self.network).__name__,
-            "dataset": self.choices.get("dataset") or self.config["dataset"]["_target_"].rpartition(".")[2],
+            "model": model,
+            "dataset": dataset,
             "parameters": sum(parameter.numel() for parameter in self.network.parameters()),
             "epochs": metrics.get("epochs"),
             "seconds": metrics["epochs"] * metrics["seconds_per_epoch"] if "seconds_per_epoch" in metrics else None,

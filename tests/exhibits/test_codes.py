@@ -1,9 +1,11 @@
 """The exhibit of codes, against torch and numpy."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import pytest
 import torch
 from pages import Opened
@@ -15,11 +17,8 @@ from scalian_exp.exhibits.codes.exhibit import principal_components
 from scalian_exp.run.training import train
 
 pytestmark = needs_browser
+part = partial(pages.part, "codes")
 EXHIBIT = "page.live.codes.exhibit"
-
-
-def part(name: str) -> str:
-    return f"[data-exhibit=codes] [data-part={name}]"
 
 
 @pytest.mark.parametrize("model", ["vae", pytest.param("conv_autoencoder", marks=pytest.mark.slow)])

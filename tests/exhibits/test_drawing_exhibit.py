@@ -1,9 +1,11 @@
 """The exhibit of images drawn in steps, against torch."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import pytest
 import torch
 from pages import Opened
@@ -17,11 +19,8 @@ from scalian_exp.run.training import train
 from scalian_exp.tasks.decoding import probabilities
 
 pytestmark = needs_browser
+part = partial(pages.part, "drawing")
 EXHIBIT = "page.live.drawing.exhibit"
-
-
-def part(name: str) -> str:
-    return f"[data-exhibit=drawing] [data-part={name}]"
 
 
 @pytest.mark.parametrize("model", ["draw_small", pytest.param("draw_no_attention", marks=pytest.mark.slow)])

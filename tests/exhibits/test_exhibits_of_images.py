@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pages import Opened
+from pages import Opened, part
 from tools import needs_browser, tiny
 
 from scalian_exp.checkpoint import load
@@ -13,10 +13,6 @@ from scalian_exp.exhibits.nearest.exhibit import precision_at
 from scalian_exp.run.training import train
 
 pytestmark = needs_browser
-
-
-def part(exhibit: str, name: str) -> str:
-    return f"[data-exhibit={exhibit}] [data-part={name}]"
 
 
 def test_the_two_errors_of_an_image_are_those_of_the_loss(driver: Any, tmp_path: Path) -> None:
@@ -91,8 +87,7 @@ def test_a_gan_draws_new_images_and_those_between(driver: Any, tmp_path: Path) -
     assert opened.changes(grid, lambda: opened.click("[data-exhibit=samples] [data-do=random]"))
     assert opened.changes(between, lambda: opened.click(f"{grid} button:nth-child(5)"))
     assert opened.js("return page.live.samples.exhibit.ends[0]") == 4
-    slide = "const s = document.querySelector(arguments[0]); s.value = 0.9; s.dispatchEvent(new Event('input'))"
-    assert opened.changes(between, lambda: (opened.js(slide, part("samples", "slider")), opened.settle())[1])
+    assert opened.changes(between, lambda: opened.enter(part("samples", "slider"), 0.9))
     # a quarter of a circle, in the plane of both codes
     middle = opened.js("return page.live.samples.exhibit.between([3, 0], [0, 3], 1 / 3)")
     np.testing.assert_allclose(middle, [3 * np.cos(np.pi / 6), 3 * np.sin(np.pi / 6)], atol=1e-6)

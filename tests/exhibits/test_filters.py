@@ -1,9 +1,11 @@
 """The exhibit of transposed convolutions, against torch."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,16 +17,8 @@ from scalian_exp.networks.fcn import bilinear
 from scalian_exp.run.training import train
 
 pytestmark = needs_browser
+part = partial(pages.part, "filters")
 EXHIBIT = "page.live.filters.exhibit"
-SLIDE = """
-const slider = document.querySelector(arguments[0]);
-slider.value = arguments[1];
-slider.dispatchEvent(new Event("input"));
-"""
-
-
-def part(name: str) -> str:
-    return f"[data-exhibit=filters] [data-part={name}]"
 
 
 @pytest.mark.parametrize("model", [pytest.param("unet", marks=pytest.mark.slow), "conv_vae"])
@@ -44,7 +38,7 @@ def test_it_paints_as_torch_does_and_every_control_changes_what_it_should(
 
     check_result()
     for name, value in (("size", 5), ("stride", 3)):
-        assert opened.changes(part("large"), lambda n=name, v=value: (opened.js(SLIDE, part(n), v), opened.settle()))
+        assert opened.changes(part("large"), lambda n=name, v=value: opened.enter(part(n), v))
         check_result()
     for value in ("random", "own"):
         opened.click(f"[data-exhibit=filters] [value={value}]")
@@ -52,7 +46,7 @@ def test_it_paints_as_torch_does_and_every_control_changes_what_it_should(
     assert opened.changes(part("small"), lambda: opened.drag(part("small"), (0.1, 0.1), (0.4, 0.1)))
     check_result()
     opened.click("[data-exhibit=filters] [value=noise]")
-    assert opened.changes(part("large"), lambda: (opened.js(SLIDE, part("painted"), 9), opened.settle()))
+    assert opened.changes(part("large"), lambda: opened.enter(part("painted"), 9))
     assert opened.changes(part("large"), lambda: opened.click(f"{part('filters')} button:nth-child(2)"))
     opened.check_sound()
 

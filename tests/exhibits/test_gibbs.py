@@ -1,9 +1,11 @@
 """The exhibit of Boltzmann machines, against torch."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import pytest
 import torch
 from pages import Opened
@@ -13,6 +15,7 @@ from scalian_exp.checkpoint import load
 from scalian_exp.run.training import train
 
 pytestmark = needs_browser
+part = partial(pages.part, "gibbs")
 EXHIBIT = "page.live.gibbs.exhibit"
 MODELS = {
     "rbm": ["model.network.centred=true"],
@@ -21,10 +24,6 @@ MODELS = {
     "dbn_labels": ["model.network.hidden=[12,8,16]", "model.epochs_per_layer=1", "trainer.max_epochs=3"],
     "dbn_up_down": ["model.network.hidden=[12,8,16]"],
 }
-
-
-def part(name: str) -> str:
-    return f"[data-exhibit=gibbs] [data-part={name}]"
 
 
 def array(opened: Opened, name: str) -> torch.Tensor:

@@ -1,9 +1,11 @@
 """The exhibit of a stack's layers, against torch."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import pytest
 import torch
 from pages import Opened
@@ -14,16 +16,13 @@ from scalian_exp.exhibits.layers import exhibit
 from scalian_exp.exhibits.layers.exhibit import stages
 from scalian_exp.run.training import train
 
+part = partial(pages.part, "layers")
 EXHIBIT = "page.live.layers.exhibit"
 MODELS = {
     "stacked_autoencoder": ["model.network.hidden=[12,8,6]", "model.epochs_per_layer=1", "trainer.max_epochs=3"],
     "dbn": ["model.network.hidden=[12,8,6]", "model.epochs_per_layer=1", "trainer.max_epochs=3"],
     "dbn_labels": ["model.network.hidden=[12,8,6]", "model.epochs_per_layer=1", "trainer.max_epochs=3"],
 }
-
-
-def part(name: str) -> str:
-    return f"[data-exhibit=layers] [data-part={name}]"
 
 
 def check_against(network: Any, opened: Opened, shape: list[int]) -> None:
@@ -56,7 +55,7 @@ def test_a_damaged_image_rises_and_comes_down_as_in_torch(model: str, driver: An
     np.testing.assert_allclose(first, expected, atol=1e-3)
     for control in ("[data-do=again]", "[value=lower]", "[value=none]"):
         assert opened.changes(part("damaged"), lambda c=control: opened.click(f"[data-exhibit=layers] {c}"))
-    opened.js(f"const n = document.querySelector('{part('noise')}'); n.value = 0; n.dispatchEvent(new Event('input'))")
+    opened.enter(part("noise"), 0)
     opened.settle()
     assert opened.js(f"return Array.from({EXHIBIT}.damaged)") == opened.js(f"return Array.from({EXHIBIT}.clean)")
     assert opened.changes(part("floors"), lambda: opened.click(f"{part('input')} .thumb:nth-child(2)"))

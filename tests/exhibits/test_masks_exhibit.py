@@ -1,9 +1,11 @@
 """The exhibit of masks, against torch, scipy and cases computed by hand."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,18 +21,8 @@ from scalian_exp.exhibits.run import Run
 from scalian_exp.run.training import train
 
 pytestmark = needs_browser
+part = partial(pages.part, "masks")
 EXHIBIT = "page.live.masks.exhibit"
-
-
-SLIDE = """
-const slider = document.querySelector(arguments[0]);
-slider.value = arguments[1];
-slider.dispatchEvent(new Event("input"));
-"""
-
-
-def part(name: str) -> str:
-    return f"[data-exhibit=masks] [data-part={name}]"
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +58,7 @@ def test_losses_probabilities_and_boxes_are_torchs_and_every_control_changes_wha
     smallest = int(opened.js(f"return document.querySelector('{part('smallest')}').value"))
     expected = sorted(list(box) for box in boxes(logits[scene].argmax(0), smallest))
     assert sorted(opened.js(f"return {EXHIBIT}.found")) == expected
-    opened.js(SLIDE, part("smallest"), 1)
+    opened.enter(part("smallest"), 1)
     assert len(opened.js(f"return {EXHIBIT}.found")) >= len(expected)
     assert opened.changes(part("overlaid"), lambda: opened.click(f"{part('present')} button:nth-child(2)"))
     other = f"{part('thumbs')} button:nth-child({2 if scene != 1 else 1})"
@@ -95,9 +87,9 @@ def test_the_crf_of_the_grid_is_the_runs_and_its_scores_are_counted_anew(
     crf.iterations, crf.appearance_weight, crf.smoothness_weight = 2, 0.0, 9.0
     other = crf(run.network(batch["image"]), batch["image"]).argmax(1).flatten()
     for name, value in (("steps", 2), ("appearance", 0), ("smoothness", 3)):
-        opened.js(SLIDE, part(name), value)
+        opened.enter(part(name), value)
     assert opened.js(f"return {EXHIBIT}.crf.mask()") == other.tolist()
-    opened.js(SLIDE, part("steps"), 0)
+    opened.enter(part("steps"), 0)
     assert "mended: 0.00%" in opened.js(f"return document.querySelector('{part('crf-mended')}').innerText")
 
 

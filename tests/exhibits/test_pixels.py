@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import pytest
 import torch
 from pages import Opened
@@ -17,11 +18,8 @@ from scalian_exp.networks.pixelcnn import PixelCNN
 from scalian_exp.run.training import train
 
 pytestmark = needs_browser
+part = partial(pages.part, "pixels")
 EXHIBIT = "page.live.pixels.exhibit"
-
-
-def part(name: str) -> str:
-    return f"[data-exhibit=pixels] [data-part={name}]"
 
 
 def opened_run(driver: Any, folder: Path, model: str, *overrides: str) -> tuple[Opened, Any]:

@@ -23,10 +23,7 @@ def test_a_sentence_is_weighed_and_its_neighbours_found_as_by_scikit_learn(drive
     train(tiny("text_autoencoder"), tmp_path / "run")
     opened, run = Opened(driver, tmp_path / "run", tmp_path), Run(load(tmp_path / "run"))
     sentence = "Topic1word3, topic1word4 and word7; word7!"
-    write = (
-        "const s = document.querySelector(arguments[0]); s.value = arguments[1]; s.dispatchEvent(new Event('input'))"
-    )
-    opened.js(write, "[data-exhibit=sentences] [data-part=sentence]", sentence)
+    opened.enter("[data-exhibit=sentences] [data-part=sentence]", sentence)
     expected = run.data.vector(sentence)
     np.testing.assert_allclose(opened.js("return page.live.sentences.exhibit.vector"), expected[0], atol=1e-5)
     found = opened.js("return page.live.sentences.exhibit.found")
@@ -37,7 +34,7 @@ def test_a_sentence_is_weighed_and_its_neighbours_found_as_by_scikit_learn(drive
         distances = (1 - torch.cosine_similarity(query, rows)).sort().values
         np.testing.assert_allclose(np.array(found[name])[:, 1], distances[: len(found[name])], atol=2e-3)
     assert "<mark>" in opened.seen("[data-exhibit=sentences] [data-part=words]")
-    opened.js(write, "[data-exhibit=sentences] [data-part=sentence]", "nothing known")
+    opened.enter("[data-exhibit=sentences] [data-part=sentence]", "nothing known")
     assert "knows none" in opened.seen("[data-exhibit=sentences] [data-part=known]")
     assert opened.changes(
         "[data-exhibit=sentences] [data-part=code]",
