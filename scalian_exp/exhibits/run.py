@@ -67,7 +67,7 @@ class Run:
         count = int(self.data.classes_in_labels)
         return count if count > 1 else 0
 
-    @property
+    @cached_property
     def facts(self) -> dict[str, Any]:
         """Return what every exhibit may tell about the run."""
         model, dataset = model_and_data(self.model.folder, self.config)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ def duration(seconds: float, language: str) -> str:
     return f"{number(seconds / size, 0 if seconds >= 10 * size else 1, language=language)}{NO_BREAK}{unit}"
 
 
+@cache
 def environment(language: str) -> Environment:
     """Return what fills facts into texts: {{ f.share | pc }}, {{ f.nats | n(1) }}, {{ f.seconds | time }}."""
     result = Environment(undefined=StrictUndefined, autoescape=True)
