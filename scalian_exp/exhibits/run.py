@@ -25,16 +25,15 @@ EMPTY = 0.1
 
 
 class Run:
-    """A trained model with its data and its record."""
+    """A trained model with its data and its record.
+
+    Raises:
+        Refusal: if the data can't be read.
+    """
 
     def __init__(self, model: Loaded):
         self.model, self.task, self.network = model, model.task, model.network
-        self.config = model.config
-
-    @cached_property
-    def data(self) -> Any:
-        """The data module, set up."""
-        return data_of(self.model)
+        self.config, self.data = model.config, data_of(model)
 
     @property
     def of_images(self) -> bool:

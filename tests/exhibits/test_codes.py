@@ -54,3 +54,10 @@ def test_components_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(mean, other.mean_, atol=1e-5)
     agreement = np.abs((components.numpy() * other.components_).sum(1))
     np.testing.assert_allclose(agreement, 1, atol=1e-4)
+
+
+def test_codes_of_two_numbers_are_in_the_middle_of_their_plane(driver: Any, tmp_path: Path) -> None:
+    train(tiny("autoencoder", "model.network.latent_dim=2"), tmp_path / "run")
+    opened = Opened(driver, tmp_path / "run", tmp_path)
+    points = np.array(opened.js("return Array.from(page.live.codes.blocks.plane.arrays.points)")).reshape(-1, 2)
+    np.testing.assert_allclose(points.mean(0), 0, atol=1e-4 * np.abs(points).max())

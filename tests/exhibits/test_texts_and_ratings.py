@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from pages import Opened
-from tools import needs_browser, tiny
+from tools import composed, needs_browser, tiny
 
 from scalian_exp.actions.tastes import taste_of_new
 from scalian_exp.checkpoint import load
@@ -82,3 +83,13 @@ def test_popularity_has_no_tastes(tmp_path: Path) -> None:
         pytest.raises(Refusal, match="no exhibit for Popularity: Popularity predicts the same for all"),
     ):
         page(Run(load(tmp_path / "run")))
+
+
+def test_missing_data_are_refused_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", [])  # no test depends on the network
+    train(tiny("autoencoder"), tmp_path / "run")
+    model = load(tmp_path / "run")
+    mnist = composed("model=autoencoder", "dataset=mnist", f"dataset.root={tmp_path / 'nowhere'}")
+    model.config["dataset"] = OmegaConf.to_container(mnist, resolve=True)["dataset"]
+    with pytest.raises(Refusal, match=r"^There is no|^The files of MNIST"):
+        Run(model)

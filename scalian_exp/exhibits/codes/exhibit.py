@@ -47,7 +47,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
     pixels = x.flatten(1)
     of_pca = mean + (pixels - mean) @ components.T @ components
     own = probabilities(run.network.decode(codes)).flatten(1)
-    middle, axes = principal_plane(codes)
+    middle, (_, axes) = codes.mean(0), principal_plane(codes)
     correlated = 1 < codes.shape[1] <= MOST_CORRELATED
 
     def fill(pack: Pack) -> dict[str, Any]:
