@@ -22,10 +22,10 @@ def refuse_temperature(temperature: float) -> None:
 
 
 def exact_inputs(model: Loaded, image: str | None, count: int) -> Tensor:
-    """Return the user's image or test images, after checking that the network knows their channels and values.
+    """Return the user's image or test images, after checking that their channels and values suit the network.
 
     Raises:
-        Refusal: if it doesn't.
+        Refusal: if they don't.
     """
     network = model.task.network
     if image is not None:

@@ -158,7 +158,7 @@ class Segment(Action):
     def mask(self, model: Loaded, x: Tensor, height: int, width: int) -> Tensor:
         """Return the likeliest class of every pixel, uint8 (height, width), of an image as the network sees it."""
         parts = self.probabilities(model, x)
-        if model.task.crf is not None:  # its extents are in pixels of training images
+        if model.task.crf is not None:  # whose extents are in pixels of training images
             parts = iter([model.task.crf(torch.cat([*parts], 2).clamp_min(1e-9).log(), unit(x))])
         return likeliest(parts, x.shape[-2], height, width).cpu()
 
@@ -182,10 +182,10 @@ class Segment(Action):
             total = F.pad(total[:, :, complete:], (0, 0, 0, following.stop - band.stop))
 
     def bytes_for(self, classes: int, crf: bool, height: int, width: int) -> int:
-        """Return the bytes for the probabilities and weights of an image: of all rows for a CRF, else of a few."""
+        """Estimate the bytes of an image's probabilities and weights: for a CRF of all rows, else of a row of tiles."""
         if crf:
             return height * width * (4 * (classes + 1) + CRF_BYTES + CRF_BYTES_PER_CLASS * classes)
-        return 2 * min(height, self.tile_size) * width * 4 * (classes + 1)  # those of a row of tiles, and a copy
+        return 2 * min(height, self.tile_size) * width * 4 * (classes + 1)  # the factor 2 is for a copy
 
 
 def save_boxes(regions: list[Box], names: list[str] | None, file: Path) -> Path:
@@ -212,7 +212,7 @@ def boxes_of(ids: np.ndarray, number: int, smallest: int) -> list[Box]:
     """Return boxes around the connected regions of one class."""
     regions, count = label(ids == number)
     large = counts(regions, count + 1) >= smallest
-    large[0] = False  # what is of other classes
+    large[0] = False  # number 0 is the pixels of other classes
     numbers = np.where(large, large.cumsum(), 0).astype(regions.dtype)  # of large regions: small ones may be millions
     for row in regions:  # one after the other: indices take 8 bytes a pixel
         row[:] = numbers[row]

@@ -16,7 +16,7 @@ class Taste(NamedTuple):
 
 
 def taste_of_known(task: Any, data: Any, index: int) -> Taste:
-    """Return the taste of a user whose ratings the model has learned from."""
+    """Predict the taste of a user whose ratings were in the training data."""
     rows = data.splits["test"].rating.to(task.device, task.dtype)
     features = task.features(data)
     weights = None if features is None else features[1][index]
@@ -25,7 +25,7 @@ def taste_of_known(task: Any, data: Any, index: int) -> Taste:
 
 
 def taste_of_new(task: Any, data: Any, ratings: Tensor) -> Taste:
-    """Return the taste of a new user with these ratings, (items,)."""
+    """Predict the taste of a new user from these ratings, (items,)."""
     row = ratings.to(task.device, task.dtype).unsqueeze(0)
     features = task.features(data)
     if data.rows == "users":
@@ -45,18 +45,18 @@ def taste_of_new(task: Any, data: Any, ratings: Tensor) -> Taste:
 
 
 def conditioned(population: Tensor, observed: Tensor, values: Tensor, noise: float) -> Tensor:
-    """Return the conditional mean (D,) of a population's new member, given noisy observations of some of its numbers.
+    """Return the conditional mean (D,) of a population's new member, given noisy observations of some of its values.
 
     The population is modelled as a normal distribution with its empirical mean and covariance C; the conditional mean
-    is mean + C[:, o] (C[o, o] + noise)⁻¹ (values − mean[o]). If the numbers are linear in weights of each member, as
+    is mean + C[:, o] (C[o, o] + noise)⁻¹ (values − mean[o]). If the values are linear in weights of each member, as
     predicted ratings are in a decoder's, this is ridge regression of the weights, towards their mean and in the metric
     of their covariance.
 
     Args:
-        population: the known members' numbers, (members, D).
-        observed: indices of the observed numbers, (n,).
+        population: the known members' values, (members, D).
+        observed: indices of the observed values, (n,).
         values: the observations, (n,).
-        noise: variance of an observation around the true number.
+        noise: variance of an observation around the true value.
     """
     observed = observed.to(population.device)
     mean = population.mean(0)

@@ -1,4 +1,4 @@
-"""Match titles as people write them to items."""
+"""Match titles that users write freely to items."""
 
 import re
 import unicodedata
@@ -33,7 +33,7 @@ def name(title: str) -> Name:
 
 
 def find(query: str, titles: Sequence[str], counts: Sequence[float]) -> int:
-    """Return the item that a query means: by its words, with or without the year, or by some of them if unambiguous.
+    """Return the item whose title a query gives, with or without its year; an unambiguous part is enough.
 
     Args:
         query: the title as the user wrote it.

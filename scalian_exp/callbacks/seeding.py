@@ -34,13 +34,13 @@ class SeededEpochs(pl.Callback):
         self.seed_all(trainer.current_epoch, 0 if task.draws_by_rows else trainer.global_rank)
 
     def on_validation_start(self, trainer: Any, task: Any) -> None:
-        """Seed the validation, whose noise leaves that of the training alone."""
+        """Seed the validation, without changing the noise of the training."""
         self.isolation = isolate_rng()
         self.isolation.__enter__()
         self.seed_all(EVALUATION, trainer.global_rank)
 
     def on_validation_end(self, trainer: Any, task: Any) -> None:
-        """Restore the training's noise."""
+        """Restore the random state of the training."""
         self.isolation.__exit__(None, None, None)
 
     def on_test_start(self, trainer: Any, task: Any) -> None:

@@ -44,7 +44,7 @@ def states_to_restore(
 def moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return ModelCheckpoint's state with all paths moved into this folder.
 
-    Lightning deletes the files that they name, which must not be others if the checkpoint isn't trusted.
+    Lightning deletes the files that these paths name, so paths of an untrusted checkpoint must not lead elsewhere.
     """
     before = state.get("dirpath")
     updated: dict[str, Any] = {key: within(state[key], before, folder) for key in PATHS & state.keys()}

@@ -1,1 +1,1 @@
-"""Exhibits: a trained network alive on a page, one folder each; see docs/exhibits.md."""
+"""Exhibits: interactive parts of a page about a trained network, one folder each; see docs/exhibits.md."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 
 class UnknownUseError(Exception):
-    """The page doesn't know this use of an operation; the message says which, for the middle of a sentence."""
+    """A use of an operation that the page doesn't support; the message is a phrase that describes it."""
 
 
 class Operation(NamedTuple):
@@ -17,7 +17,7 @@ class Operation(NamedTuple):
 
 
 class Arguments:
-    """Arguments of an operation by the names of torch's schema; it notes which are read.
+    """Arguments of a torch operation by their names in its schema; records which of them have been read.
 
     Args:
         values: name → value, in the schema's order.
@@ -25,7 +25,7 @@ class Arguments:
     """
 
     shape: list[int]
-    """of the result"""
+    """shape of the operation's result"""
 
     def __init__(self, values: dict[str, Any], defaults: dict[str, Any]):
         self.values, self.defaults = values, defaults
@@ -76,16 +76,16 @@ class Arguments:
 
 
 WITHOUT_EFFECT = {
-    *("size", "start_dim", "end_dim", "sizes", "implicit", "shape"),  # the result's shape says it
+    *("size", "start_dim", "end_dim", "sizes", "implicit", "shape"),  # implied by the result's shape
     *("end", "length", "output_padding", "output_size", "ceil_mode", "keepdim"),
     *("dtype", "layout", "device", "pin_memory", "memory_format", "copy", "non_blocking"),
     *("training", "momentum", "cudnn_enabled", "half_to_float"),
 }
-"""arguments that change no value of a network that only infers, or that show in the result's shape"""
+"""arguments without effect on a network in evaluation mode, or implied by the result's shape"""
 
 
 def by_name(target: Any, arguments: Sequence[Any], named: dict[str, Any]) -> Arguments:
-    """Return the arguments of an operation of torch by the names of its schema, its defaults included."""
+    """Return the arguments of a torch operation by their names in its schema, including defaults."""
     known = target._schema.arguments
     defaults = {argument.name: argument.default_value for argument in known if argument.has_default_value()}
     given = dict(zip((argument.name for argument in known), arguments, strict=False)) | named

@@ -32,7 +32,7 @@ class Exhibit(Protocol):
 
 
 def exhibits() -> Iterator[tuple[str, Exhibit]]:
-    """Yield the name (its folder's) and module of each exhibit, in the page's order."""
+    """Yield the name of each exhibit's folder, and its module exhibit.py, in the page's order."""
     names = [file.parent.name for file in HERE.glob("*/exhibit.py")]
-    found = {name: cast(Exhibit, import_module(f"scalian_exp.exhibits.{name}.exhibit")) for name in names}
-    yield from sorted(found.items(), key=lambda item: item[1].ORDER)
+    modules = {name: cast(Exhibit, import_module(f"scalian_exp.exhibits.{name}.exhibit")) for name in names}
+    yield from sorted(modules.items(), key=lambda item: item[1].ORDER)

@@ -18,13 +18,13 @@ Row = Callable[[Arguments], Operation]
 
 
 def pair(values: int | Sequence[int]) -> list[int]:
-    """Return the values along height and width; one given value means both."""
+    """Return the values for height and width; a single value stands for both."""
     both = [values] if isinstance(values, int) else list(values)
     return both * 2 if len(both) == 1 else both
 
 
 def unary(name: str) -> Row:
-    """Return the row of an elementwise function without attributes, or of another shape of the same values."""
+    """Return the row of an operation that has one operand and no attributes."""
     return lambda a: Operation(name, [a.first])
 
 
@@ -34,13 +34,13 @@ def binary(name: str) -> Row:
 
 
 def reshape(a: Arguments) -> Operation:
-    """Give the same values another shape, that of the result, whatever named it."""
+    """Reshape the first argument to the result's shape, however torch specifies it."""
     a.unread.clear()
     return Operation("reshape", [a.first])
 
 
 def linear(a: Arguments) -> Operation:
-    """Return the row of a dense layer; one whose weights are another's, transposed, shares that one's array."""
+    """Apply a dense layer; a weight that is the transpose of another tensor shares that tensor's array."""
     weight = a["weight"]
     if isinstance(weight, Tensor) and (other := weight._base) is not None and weight.t().is_set_to(other):
         return Operation("matmul", [a["input"], other, a["bias"]])
@@ -48,7 +48,7 @@ def linear(a: Arguments) -> Operation:
 
 
 def convolution(name: str) -> Row:
-    """Return the row of a convolution of (1, C, H, W), or of its transpose; shapes say what output_padding would."""
+    """Return the row of a convolution of one image, or its transpose; the result's shape implies output_padding."""
 
     def row(a: Arguments) -> Operation:
         a.image()
@@ -60,7 +60,7 @@ def convolution(name: str) -> Row:
 
 
 def padding(given: Any, dilation: list[int], kernel: Sequence[int]) -> list[int]:
-    """Return a convolution's padding in numbers; "same" is refused where it isn't equal on both sides."""
+    """Return a convolution's padding in numbers; refuse "same" where the two sides would differ."""
     if given == "valid":
         return [0, 0]
     if given != "same":
@@ -86,7 +86,7 @@ def max_pool(a: Arguments) -> Operation:
 
 
 def matmul(x: Any, y: Any) -> Operation:
-    """Multiply matrices; of several, both sides must have as many, or the second be one matrix or vector."""
+    """Multiply batches of matrices of the same size, or a batch by a single matrix or vector."""
     if len(y.shape) > 2 and list(x.shape[:-2]) != list(y.shape[:-2]):
         raise UnknownUseError(f"of {list(x.shape)} and {list(y.shape)}")
     return Operation("matmul", [x, y, None])
@@ -115,7 +115,7 @@ def swapped(a: Arguments) -> Operation:
 
 
 def sliced(x: Any, dim: int, start: int, step: int = 1, kept: bool = True) -> Operation:
-    """Take a range of a dimension, which ends where the result's shape says; one index if it isn't kept.
+    """Take a range along a dimension, as long as in the result's shape, or one index if the dimension isn't kept.
 
     A negative start counts from the end.
     """
@@ -124,7 +124,7 @@ def sliced(x: Any, dim: int, start: int, step: int = 1, kept: bool = True) -> Op
 
 
 def padded(a: Arguments) -> Operation:
-    """Pad the last dimensions by a constant; `pad` begins with the last dimension."""
+    """Pad the last dimensions with a constant; `pad` lists the last dimension first."""
     if a.get("mode", "constant") != "constant" or min(a["pad"]) < 0:
         raise UnknownUseError(f"padding by {a.get('mode', '')} {a['pad']}")
     return Operation("pad", [a.first], {"before": list(a["pad"][0::2]), "value": a["value"] or 0})
@@ -153,14 +153,14 @@ def clamped(low: str | float | None, high: str | float | None) -> Row:
 
 
 def separable(resize: Callable[[Tensor], Tensor], height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the two matrices, (H', H) and (W', W), of a linear map of images that treats rows and columns apart.
+    """Return the two matrices, (H', H) and (W', W), of a linear map of images that is separable.
 
     Raises:
         UnknownUseError: if it isn't such a map.
     """
     rows = resize(torch.eye(height).view(1, height, height, 1).expand(1, height, height, width))[0, :, :, 0].T
     columns = resize(torch.eye(width).view(1, width, 1, width).expand(1, width, height, width))[0, :, 0].T
-    rows = rows / resize(torch.ones(1, 1, height, width))[0, 0, 0, 0]  # which both have in them
+    rows = rows / resize(torch.ones(1, 1, height, width))[0, 0, 0, 0]  # a factor that both contain
     image = torch.rand(1, 1, height, width)
     if torch.allclose(rows @ image @ columns.T, resize(image), atol=1e-5):
         return rows, columns
@@ -168,13 +168,13 @@ def separable(resize: Callable[[Tensor], Tensor], height: int, width: int) -> tu
 
 
 SAME = {"alias", "clone", "contiguous", "detach", "to", "_to_copy", "dropout", "feature_dropout", "lift_fresh_copy"}
-"""operations that change no value where a network only infers"""
+"""operations that leave values unchanged in evaluation mode"""
 NOTHING = {"_assert_tensor_metadata", "_assert_async", "promote_types"}
 """operations that only check"""
 SPLITS = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind"}
-"""operations that give several parts"""
+"""operations that return several parts"""
 FACTORIES = {"new_full", "new_zeros", "new_ones", "full_like", "zeros_like", "ones_like"}
-"""operations that look at their input's shape only"""
+"""operations that use only the shape of their input"""
 TAKES = {
     "index",
     "repeat_interleave",
@@ -186,9 +186,9 @@ TAKES = {
     "pixel_shuffle",
     "pixel_unshuffle",
 }
-"""operations whose results are elements of their input, in places that don't depend on its values"""
+"""operations whose results are elements of their input, at positions that don't depend on its values"""
 RESIZES = {"adaptive_avg_pool2d", "avg_pool2d", "upsample_bilinear2d", "upsample_nearest2d", "upsample_bicubic2d"}
-"""linear maps of images that treat rows and columns apart"""
+"""linear maps of images that are separable into rows and columns"""
 
 ROWS: dict[str, Row] = {
     **{name: unary(name) for name in ("relu", "sigmoid", "tanh", "exp", "log", "sqrt", "abs", "neg", "square")},

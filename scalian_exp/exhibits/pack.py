@@ -1,6 +1,7 @@
 """Arrays in a page, as text that the page's engine unpacks.
 
-Bytes are grouped by significance before they are compressed: exponents of weights are alike, their last digits aren't.
+Bytes are grouped by significance before they are compressed, because exponents of weights are alike and last digits
+aren't.
 """
 
 import base64
@@ -13,7 +14,7 @@ from torch import Tensor
 Kind = Literal["f4", "f2", "u1", "i1", "u2", "i4"]
 DTYPES: dict[Kind, str] = {"f4": "<f4", "f2": "<f2", "u1": "u1", "i1": "i1", "u2": "<u2", "i4": "<i4"}
 LEVELS = 32767
-"""steps of a quantised weight's absolute value; the largest of its row is the last one"""
+"""quantised absolute value of the largest weight in a row"""
 
 
 class Pack:
@@ -42,7 +43,7 @@ class Pack:
         self.length += len(data)
 
     def exact(self, name: str, values: Tensor) -> None:
-        """Add a tensor as it is, floats or whole numbers."""
+        """Add a tensor of floats or integers without quantising it."""
         if values.is_floating_point():
             self.add(name, values, "f4")
         else:

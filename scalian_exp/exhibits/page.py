@@ -1,4 +1,4 @@
-"""Write a page on which a run's network is alive: one file that works from disk, without a server or a network."""
+"""Build an interactive page about a run's network: one file that works from disk, without a server or internet."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from scalian_exp.refusal import Refusal
 
 FRAME = HERE / "frame"
 SCRIPTS = ("arrays.js", "operations.js", "engine.js", "kit.js", "input.js")
-"""what exhibits' scripts use, in the order of their imports"""
+"""scripts that exhibits import, each after those that it imports itself"""
 
 
 class Page(NamedTuple):
@@ -71,7 +71,7 @@ def page(run: Run) -> Page:
 
 
 def chapter(name: str, facts: dict[str, Any], store: Store, environment: Environment) -> dict[str, Any]:
-    """Return what the page's template needs of an exhibit."""
+    """Return the variables of an exhibit in the page's template."""
     texts = Texts(HERE / name / "texts.yaml", facts)
     return {
         "name": name,
@@ -82,17 +82,17 @@ def chapter(name: str, facts: dict[str, Any], store: Store, environment: Environ
 
 
 def module(file: Path) -> str:
-    """Return a script without its imports and exports, because all become one."""
+    """Return a script without its imports and exports, because all scripts are joined into one."""
     text = re.sub(r"^import .*?;\n", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"^export ", "", text, flags=re.MULTILINE)
 
 
 def wrapped(folder: Path) -> str:
-    """Return the scripts of an exhibit, exhibit.js last, as a block: their names are its own."""
+    """Return the scripts of an exhibit, exhibit.js last, in a block that keeps their names local."""
     files = sorted(folder.glob("*.js"), key=lambda file: (file.name == "exhibit.js", file.name))
     return "{\n" + "".join(module(file) for file in files) + "}\n"
 
 
 def as_json(value: Any) -> Markup:
-    """Return a value as JSON that can stand in a script element."""
+    """Return a value as JSON that is safe inside a script element."""
     return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))

@@ -1,4 +1,4 @@
-"""Write a page on which the run's network is alive."""
+"""Write an interactive page about the run's network."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ class Play(Action):
         Raises:
             Refusal: if there is no exhibit for it.
         """
-        model.task.to("cpu")  # the page's arrays are taken from there
+        model.task.to("cpu")  # where the page's arrays are read
         result = page(Run(model))
         for why in dict.fromkeys(result.left_out.values()):
             print(f"Left out: {', '.join(name for name, other in result.left_out.items() if other == why)}. {why}")

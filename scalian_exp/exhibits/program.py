@@ -1,7 +1,7 @@
 """Translate a function of a network into a program that the page's engine runs.
 
-torch.export writes down what the function computes, operation by operation; whatever depends on no input is computed
-here, once. So every network has its programs whose operations are known, your own too.
+torch.export records what the function computes, operation by operation; whatever depends on no input is computed
+here, once. So any network works whose operations are known, including your own.
 """
 
 import math
@@ -63,11 +63,11 @@ class Program:
 
     Args:
         network: in evaluation mode.
-        function: the network and its inputs, each of batch size 1 → one tensor or several; without chance.
-        inputs: examples, with which the page checks what it computes.
+        function: the network and its inputs, each of batch size 1 → one tensor or several; deterministic.
+        inputs: examples, by which the page verifies its computation.
 
     Raises:
-        Refusal: if the function uses an operation that the page doesn't know; it names it.
+        Refusal: if the function uses an operation that the page doesn't know; the message names it.
     """
 
     def __init__(self, network: nn.Module, function: Callable[..., Any], *inputs: Tensor):
@@ -91,11 +91,11 @@ class Program:
             self.outputs = self.translate(exported)
 
     def refused(self, why: str) -> Refusal:
-        """Return the refusal to bring this network to a page."""
+        """Return a Refusal that says why this network can't run on a page."""
         return Refusal(f"{type(self.network).__name__} can't run on a page: it {why}.")
 
     def translate(self, exported: torch.export.ExportedProgram) -> list[Any]:
-        """Translate the graph, in which nothing happens in place, node by node, and return what it returns."""
+        """Translate the graph, which has no in-place operations, node by node, and return its outputs."""
         signature, held = exported.graph_signature, {**exported.state_dict, **exported.constants}
         names = {
             **signature.inputs_to_parameters,
@@ -121,7 +121,7 @@ class Program:
         return Register(self.registers - 1, shape)
 
     def value_of(self, node: Any) -> Any:
-        """Return what a node gives: a constant, a register, or parts of one."""
+        """Return the value of a node: a constant, a register, or parts of one."""
         arguments = torch.fx.node.map_arg(node.args, self.values.__getitem__)
         named = torch.fx.node.map_arg(node.kwargs, self.values.__getitem__)
         if node.target is operator.getitem:
@@ -151,7 +151,7 @@ class Program:
         return result if isinstance(value, Tensor) else [result]
 
     def operation(self, target: Any, name: str, given: Arguments, on: Callable[[Tensor], Tensor]) -> Operation:
-        """Return the engine's operation for one of torch's, of which `on` is a call on another first argument."""
+        """Return the engine's operation for one of torch's; `on` calls torch's with another first argument."""
         if name in TAKES:
             numbers = torch.arange(math.prod(given.first.shape)).view(given.first.shape)
             return Operation("take", [given.first, on(numbers)])
@@ -173,7 +173,7 @@ class Program:
         return result
 
     def operand(self, value: Any) -> str | float | None:
-        """Write an operand: r3 is a register, c3 a constant, a number itself."""
+        """Return an operand as the engine reads it: r3 is a register, c3 a constant, a number itself."""
         if isinstance(value, Register):
             return f"r{value.number}"
         if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""A trained run as exhibits read it: network, data, facts and examples."""
+"""What exhibits read of a trained run: its network, data, metrics and examples."""
 
 import math
 from functools import cached_property
@@ -21,7 +21,7 @@ from scalian_exp.tasks.offers import offers
 THUMBNAILS = 24
 """test images that a reader can choose from"""
 EMPTY = 0.1
-"""images whose median pixel is below this are drawn as ink on paper"""
+"""grey images with a median pixel below this are shown as ink on paper"""
 
 
 class Run:
@@ -42,7 +42,7 @@ class Run:
 
     @property
     def encodes(self) -> bool:
-        """Whether the page can compute codes of its inputs; those of networks that draw in steps take too many."""
+        """Whether the page can compute codes; networks that draw in steps need too many operations for it."""
         return offers(self.network, Encodes) and not offers(self.network, DrawsInSteps)
 
     @property
@@ -62,13 +62,13 @@ class Run:
 
     @property
     def classes(self) -> int:
-        """How many classes the examples' labels tell apart; 0 without labels, or if all are of one class."""
+        """Number of classes in the labels; 0 without labels, or if all examples are of one class."""
         count = int(self.data.classes_in_labels)
         return count if count > 1 else 0
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """Return what every exhibit may tell about the run."""
+        """Facts about the run that every exhibit may show."""
         model, dataset = model_and_data(self.model.folder, self.config)
         metrics = metrics_of(self.model.folder) if state(self.model.folder) is not State.NONE else {}
         return {

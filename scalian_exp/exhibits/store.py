@@ -15,7 +15,7 @@ class Block(NamedTuple):
 
     pack: Pack
     about: dict[str, Any]
-    """facts about them, as JSON"""
+    """JSON that describes them"""
 
 
 class Store:
@@ -29,7 +29,7 @@ class Store:
 
     @contextmanager
     def exhibit(self, name: str) -> Iterator[None]:
-        """Note all blocks that are asked for within as used by this exhibit; forget them if it raises."""
+        """Record which blocks an exhibit uses in this context; discard its new blocks if it raises."""
         self.user, self.used[name] = name, []
         before = set(self.blocks)
         try:
@@ -41,7 +41,7 @@ class Store:
             raise
 
     def block(self, name: str, fill: Callable[[Pack], dict[str, Any]]) -> str:
-        """Use a block; the first exhibit to do so fills its pack and returns facts about it. Returns the name."""
+        """Use a block, and return its name; the first exhibit to do so fills its pack and describes it."""
         if name not in self.blocks:
             pack = Pack()
             self.blocks[name] = Block(pack, fill(pack))

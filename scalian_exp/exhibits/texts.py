@@ -16,14 +16,14 @@ UNITS = r"nats?|bits?|dB|ms|px|%|minutes?|secondes?|seconds?|neurones?|pixels?|p
 
 
 def french(text: str) -> str:
-    """Put no-break spaces where French typography wants them, and curly apostrophes."""
+    """Insert the no-break spaces of French typography, and curly apostrophes."""
     text = re.sub(r" ([;?!%])", NARROW + r"\1", text)
     text = re.sub(r" ([:»])", NO_BREAK + r"\1", text)
     return english(re.sub(r"« ", "«" + NO_BREAK, text))
 
 
 def english(text: str) -> str:
-    """Put no-break spaces between numbers and units, and curly apostrophes outside of HTML tags."""
+    """Insert no-break spaces between numbers and units, and curly apostrophes outside of HTML tags."""
     text = re.sub(rf"(\d) ({UNITS})\b", r"\1" + NO_BREAK + r"\2", text)
     return re.sub(r"'(?![^<]*>)", "’", text)
 
@@ -32,7 +32,7 @@ TYPOGRAPHY: dict[str, Callable[[str], str]] = {"fr": french, "en": english}
 
 
 def number(value: float, digits: int = 0, *, language: str) -> str:
-    """Write a number: decimal comma and spaces in French, a true minus in both."""
+    """Format a number: decimal comma and spaces in French, a true minus in both languages."""
     text = f"{abs(value):,.{digits}f}"
     if language == "fr":
         text = text.replace(",", NARROW).replace(".", ",")
@@ -40,12 +40,12 @@ def number(value: float, digits: int = 0, *, language: str) -> str:
 
 
 def percent(share: float, digits: int = 0, *, language: str) -> str:
-    """Write a share as a percentage."""
+    """Format a fraction as a percentage."""
     return number(100 * share, digits, language=language) + (f"{NARROW}%" if language == "fr" else "%")
 
 
 def duration(seconds: float, language: str) -> str:
-    """Write a time in the unit that suits it."""
+    """Format a duration in hours, minutes or seconds, whichever is the largest that fits."""
     unit, size = next((unit, size) for unit, size in (("h", 3600), ("min", 60), ("s", 0)) if seconds >= size)
     size = max(size, 1)
     return f"{number(seconds / size, 0 if seconds >= 10 * size else 1, language=language)}{NO_BREAK}{unit}"
@@ -53,7 +53,7 @@ def duration(seconds: float, language: str) -> str:
 
 @cache
 def environment(language: str) -> Environment:
-    """Return what fills facts into texts: {{ f.share | pc }}, {{ f.nats | n(1) }}, {{ f.seconds | time }}."""
+    """Return the filters for facts in texts: {{ f.share | pc }}, {{ f.nats | n(1) }}, {{ f.seconds | time }}."""
     result = Environment(undefined=StrictUndefined, autoescape=True)
     result.filters |= {
         "n": partial(number, language=language),
@@ -95,7 +95,7 @@ class Texts:
         return self.filled(self.entries[key][language], language)
 
     def __call__(self, key: str, tag: str = "span") -> Markup:
-        """Return a text in all languages; the style sheet shows that of the page."""
+        """Return a text in all languages; the style sheet hides all but the page's."""
         return Markup("").join(
             Markup(f'<{tag} lang="{language}">{{}}</{tag}>').format(self.plain(key, language)) for language in LANGUAGES
         )

@@ -112,7 +112,7 @@ class Contrastive(ByHand):
             self.network.standardise(mean, (square - mean.square()).clamp_min(0).sqrt())
 
     def on_train_epoch_start(self) -> None:
-        """When an RBM's training begins, initialise it from the mean of its inputs."""
+        """Initialise an RBM from the mean of its inputs when its training begins."""
         super().on_train_epoch_start()
         if not self.rbm.started:
             self.rbm.start_from(self.moments(self.means)[0])

@@ -14,12 +14,12 @@ ORDER = 50
 
 
 def offered(run: Run) -> bool:
-    """Return whether the network names the class of an image."""
+    """Return whether the network classifies images."""
     return run.of_images and (isinstance(run.task, Classification) or offers(run.network, Classifies))
 
 
 def take(run: Run, store: Store) -> dict[str, Any]:
-    """Put image → probabilities of the classes into the store."""
+    """Put the classifier, image → probabilities of the classes, into the store."""
     images = run.images(store)
     classify = run.network.classify if offers(run.network, Classifies) else run.network
     x = run.batch("test", run.spread("test", 1))["image"]

@@ -1,4 +1,4 @@
-"""Codes of images and what the decoder makes of them, beside principal components of the same number."""
+"""Codes of images and their decodings, beside as many principal components."""
 
 import math
 from typing import Any
@@ -18,9 +18,9 @@ ORDER = 10
 SHOWN = 1500
 """test codes shown in the plane, and test images behind the errors"""
 MOST_VALUES = 40_000_000
-"""pixels of all images that are held at once"""
+"""most pixels in memory at once, of all images"""
 MOST_OF_COMPONENTS = 2_000_000
-"""numbers of principal components on the page; without them if there are more"""
+"""most numbers in the principal components, which are left out beyond it"""
 MOST_CORRELATED = 128
 """longest code whose covariance is on the page; of longer ones the numbers are drawn independently"""
 FITTED = 6000

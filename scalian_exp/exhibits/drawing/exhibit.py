@@ -17,9 +17,9 @@ from scalian_exp.tasks.variational import Variational, kl_by_step
 
 ORDER = 30
 BYTES = 1_800_000
-"""of canvases, before compression"""
+"""most bytes of canvases, before compression"""
 MOST = 12
-"""test images, and as many new ones"""
+"""most test images, and most new ones"""
 AVERAGED = 500
 """test images behind the mean KL of the steps"""
 DRAWS = 8
@@ -79,5 +79,5 @@ def kl_of(network: Any, image: Tensor) -> Tensor:
 
 
 def blank(network: Any, canvases: Tensor) -> Tensor:
-    """Return the logits (C, H, W) at which canvases (T, B, C, H, W) start; grey if the network doesn't say."""
+    """Return the logits (C, H, W) at which canvases (T, B, C, H, W) start; zeros unless the network defines them."""
     return network.blank.transpose(0, 1) if isinstance(network, RecurrentVAE) else torch.zeros_like(canvases[0, 0])

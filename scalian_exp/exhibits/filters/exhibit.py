@@ -1,4 +1,4 @@
-"""Transposed convolutions: how they paint, the run's own filters, and the checkerboard of its own layers."""
+"""Transposed convolutions: how they enlarge maps, with the filters and checkerboard patterns of the run's layers."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ from scalian_exp.tasks.offers import has, offers
 
 ORDER = 70
 LAYERS, INPUTS, OUTPUTS, RESPONSES = 8, 6, 6, 4
-"""most layers, channels whose filters are shown, and channels whose response to a constant input is"""
+"""most layers; input and output channels whose filters, and output channels whose responses are shown"""
 EXAMPLES = 8
 
 
@@ -45,7 +45,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
 
 
 def seen(run: Run, layers: dict[str, nn.ConvTranspose2d]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return inputs and outputs of those layers that test images (or new ones, for a generator) reach."""
+    """Return input and output of each layer that is called for test images or, by a generator, for new ones."""
     result: dict[str, tuple[Tensor, Tensor]] = {}
     handles = [
         layer.register_forward_hook(lambda _, given, output, name=name: result.update({name: (given[0], output)}))
@@ -68,7 +68,7 @@ def seen(run: Run, layers: dict[str, nn.ConvTranspose2d]) -> dict[str, tuple[Ten
 def add_layer(
     pack: Pack, number: int, name: str, layer: nn.ConvTranspose2d, given: Tensor | None, output: Tensor | None
 ) -> dict[str, Any]:
-    """Add a layer's first filters, and what it makes of a constant input: the mean of each channel of its real inputs.
+    """Add a layer's first filters and its response to a constant input, each channel's mean over test images.
 
     All pixels of a constant input paint the same, so the response is that of one channel of ones to one `kernel` for
     each output channel. Nothing is cropped by `padding`.

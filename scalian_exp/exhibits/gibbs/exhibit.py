@@ -1,4 +1,4 @@
-"""The chain of a Boltzmann machine, of a stack's top one with the way down to the image, or of one with labels."""
+"""Gibbs sampling in a Boltzmann machine or in the top one of a stack, perhaps with labels, followed by images."""
 
 import math
 from typing import Any
@@ -21,11 +21,11 @@ SHOWN = 484
 MEASURED = 2000
 """test images behind activities and free energies"""
 POOL = 400
-"""test images among which those are sought that switch a unit on most"""
+"""test images among which those that activate each unit most are searched"""
 BYTES = 500_000
-"""that these may take on the page, uncompressed"""
+"""most bytes of these images on the page, before compression"""
 BEST = 6
-"""of them that are shown for each unit"""
+"""most activating images that are shown for each unit"""
 
 
 def offered(run: Run) -> bool:
@@ -34,7 +34,7 @@ def offered(run: Run) -> bool:
 
 
 def take(run: Run, store: Store) -> dict[str, Any]:
-    """Put the machine, its filters, and what its units make of test images into the store.
+    """Put the machine, its filters, and its units' activity on test images into the store.
 
     Raises:
         Refusal: if the page doesn't know its units.
@@ -103,10 +103,10 @@ def take(run: Run, store: Store) -> dict[str, Any]:
 
 
 def kinds(units: Units, size: int) -> list[dict[str, Any]]:
-    """Return the kinds of a layer's units as the page's script knows them, and how many there are of each.
+    """Return the page's names for the kinds of a layer's units, with the number of units of each kind.
 
     Raises:
-        Refusal: if there are others.
+        Refusal: if a kind can't run on the page.
     """
     if isinstance(units, Joined):
         return [*kinds(units.first, units.size), *kinds(units.second, size - units.size)]
@@ -129,6 +129,6 @@ def seen(network: Any, batch: dict[str, Tensor], labels: int) -> Tensor:
 
 
 def levels(filters: Tensor) -> Tensor:
-    """Return filters (units, D) as whole numbers −127 … 127, where a few of each unit's largest are cut off."""
+    """Return filters (units, D) as integers −127 … 127; each unit's largest 1 % are clipped."""
     most = filters.abs().quantile(0.99, dim=1, keepdim=True).clamp_min(1e-9)
     return (filters / most).clamp(-1, 1).mul(127).round()

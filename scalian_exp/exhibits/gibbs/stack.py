@@ -16,7 +16,7 @@ Way = Callable[[Tensor], list[Tensor]]
 
 
 class Step(NamedTuple):
-    """A layer's two directions, as functions of states (1, D): total inputs, where there are such, and means."""
+    """A layer's two directions, as functions of states (1, D): total inputs, if it has any, and means."""
 
     up: Way
     down: Way
@@ -38,7 +38,7 @@ def of_autoencoder(encoder: nn.Module, decoder: nn.Module) -> Step:
 
 
 def of_machine(network: Any, layer: int) -> Step:
-    """Return the step through an RBM; down by weights of its own where the network has such."""
+    """Return the step through an RBM, downwards by generative weights if the network has separate ones."""
     rbm = network.rbms[layer]
     below, above = rbm.uncentred_biases()
     down = network.downwards(layer) if has(network, "downwards") else Dense(rbm.weight.detach().t(), below)
@@ -61,7 +61,7 @@ def pixels(network: Any, image: Tensor) -> Tensor:
 
 
 def program(run: Run, store: Store) -> str:
-    """Use the program of a run's stack, and return its block's name.
+    """Store the program of a run's stack, and return its block's name.
 
     Its inputs are, for each layer, the states below and those above; its outputs, for each layer, those of `up`, then
     those of `down`.

@@ -1,4 +1,4 @@
-"""Images on their way up a stack and down again from each layer, and how each layer's training went."""
+"""Images encoded and decoded by each layer of a stack, and the learning curve of each layer."""
 
 import csv
 import math
@@ -21,13 +21,13 @@ ORDER = 65
 MEASURED = 500
 """test images behind the errors"""
 LIVE = 2_400_000
-"""weights that a page carries; what a larger stack makes of some images is computed beforehand"""
+"""most weights on the page; a larger stack is run beforehand on some images instead"""
 STORED = 8
-"""images of which that is done"""
+"""images on which a larger stack is run"""
 NOISE = (0.0, 0.1, 0.2, 0.3, 0.5)
-"""shares of pixels that become noise"""
+"""fractions of pixels that are replaced by noise"""
 HALVES = ("none", "upper", "lower", "left", "right")
-"""what is erased"""
+"""parts that can be erased"""
 
 
 def offered(run: Run) -> bool:
@@ -36,7 +36,7 @@ def offered(run: Run) -> bool:
 
 
 def take(run: Run, store: Store) -> dict[str, Any]:
-    """Put the stack, or what it makes of some images, into the store."""
+    """Put the stack, or its codes and outputs for some images, into the store."""
     network, layers = run.network, steps(run.network)
     images = run.images(store)
     ground = 0.0 if store.blocks[images].about["ink"] else 0.5
@@ -77,7 +77,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
 
 
 def journey(network: Any, layers: list[Step], image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the code of each layer (B, D), and the image (B, C, H, W) that leads down from it."""
+    """Return the code (B, D) of each layer, and the image (B, C, H, W) decoded from it."""
     blank, white = (pixels(network, torch.full_like(image[:1], value))[0] for value in (0.0, 1.0))
     states, codes, made = pixels(network, image), [], []
     for number, step in enumerate(layers, start=1):
@@ -108,7 +108,7 @@ def stored(pack: Pack, network: Any, layers: list[Step], image: Tensor, ground: 
 
 
 def erased(image: Tensor, half: str, ground: float) -> Tensor:
-    """Return images (B, C, H, W) of which a half is erased."""
+    """Return images (B, C, H, W) with one half erased."""
     result, (height, width) = image.clone(), image.shape[2:]
     rows = {"upper": slice(0, height // 2), "lower": slice(height // 2, height)}.get(half)
     columns = {"left": slice(0, width // 2), "right": slice(width // 2, width)}.get(half)
@@ -118,7 +118,7 @@ def erased(image: Tensor, half: str, ground: float) -> Tensor:
 
 
 def stages(file: Path) -> dict[str, Any] | None:
-    """Read how the training of each layer went: a metric at each validation; None if none had two."""
+    """Read a validation metric over each layer's training; None if no layer was validated twice."""
     if not file.is_file():
         return None
     with file.open(newline="") as lines:

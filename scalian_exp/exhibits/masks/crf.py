@@ -1,4 +1,4 @@
-"""The run's fully connected CRF over a small grid of iterations and weights, computed when the page is built."""
+"""Masks refined by the run's fully connected CRF with several weights and numbers of iterations."""
 
 from collections.abc import Callable, Iterator
 from copy import copy
@@ -17,17 +17,17 @@ from scalian_exp.networks.crf import DenseCRF, Filter
 from scalian_exp.tasks.segmentation import Segmentation
 
 PIXELS = 160_000
-"""of all images that are refined over the grid; at least one is"""
+"""most pixels of all refined images together, unless one image alone has more"""
 SCENES = 4
 FACTORS = (0.0, 1 / 3, 1.0, 3.0)
-"""of the run's own weights"""
+"""factors by which the CRF's weights are multiplied"""
 
 Example = tuple[Tensor, Tensor, Tensor]
 """image (1, C, H, W), labels (1, H, W) and logits (1, K, H, W)"""
 
 
 def add_crf(task: Segmentation, examples: list[Example], store: Store, shrink: int) -> dict[str, Any]:
-    """Use a block of masks refined at each point of the grid, and return the grid and scores at each of its points.
+    """Store the masks refined at each point of a grid with their scores, and describe the grid.
 
     A CRF other than the package's has a grid of one point: itself.
     """
@@ -86,7 +86,7 @@ def refinements(
 
 
 def score(task: Segmentation, predicted: Tensor, labels: Tensor) -> Tensor:
-    """Return the IoU of each class (K,) on one image; NaN for those that neither occur nor are predicted."""
+    """Return the IoU of each class (K,) on one image; NaN for classes that neither occur nor are predicted."""
     confusion = Confusion(task.num_classes)
     confusion.update(predicted, labels)
     return ious(confusion.compute()).cpu()

@@ -1,4 +1,4 @@
-"""A segmentation's probabilities and loss, pixel by pixel, and the questions that its mask answers."""
+"""The probabilities and the loss of a segmentation at each pixel, with the classes and boxes that follow."""
 
 import math
 from typing import Any
@@ -19,20 +19,20 @@ from scalian_exp.tasks.segmentation import Segmentation
 
 ORDER = 60
 SIDE = 192
-"""cells of the page along an image's longer side, at most; larger images are shrunk by a whole number"""
+"""most cells along an image's longer side; larger images are shrunk by an integer factor"""
 ALL, TOP = 12, 6
-"""up to how many classes a pixel's probabilities of all of them are shipped, and of how many otherwise"""
+"""up to ALL classes, the page holds every probability of a pixel, otherwise the TOP largest"""
 BYTES = 2_400_000
-"""of all scenes before compression"""
+"""most bytes of all scenes, before compression"""
 SCENES = 8
 MOST = 16.0
 """nats: a class less probable than e^-16 is shown as e^-16"""
 OWN_COLOURS = 11
-"""so many classes have colours in the style sheet"""
+"""number of classes that have colours in the style sheet"""
 
 
 def offered(run: Run) -> bool:
-    """Return whether the run names the class of every pixel."""
+    """Return whether the run segments images."""
     return isinstance(run.task, Segmentation)
 
 
@@ -97,9 +97,9 @@ def take(run: Run, store: Store) -> dict[str, Any]:
 
 
 def own_loss(values: list[dict[str, Any]], losses: list[float], pixels: list[int]) -> dict[str, Any]:
-    """Return how the loss that the run was trained with differs from the mean of the map, computed on the scenes.
+    """Compare the loss that the run was trained with to the mean of −log p, both computed on the scenes.
 
-    `plain` says that both are the same on each scene; `value` is the run's loss, mean over scenes by labelled pixels.
+    `plain` is whether both are equal on each scene; `value` is the run's loss, averaged over labelled pixels.
     """
     own = [value["value"] for value in values]
     total = max(sum(pixels), 1)
@@ -115,7 +115,7 @@ def own_loss(values: list[dict[str, Any]], losses: list[float], pixels: list[int
 
 
 def names(given: list[str] | None, classes: int) -> dict[str, list[str]]:
-    """Return what the classes are called in each language; data sets' names are English, and known ones translated."""
+    """Return the classes' names by language: the data set's, which are English, translated to French where known."""
     if not given:
         return {"fr": [f"classe {k}" for k in range(classes)], "en": [f"class {k}" for k in range(classes)]}
     french: dict[str, str] = yaml.safe_load((HERE / "masks" / "classes.yaml").read_text(encoding="utf-8"))

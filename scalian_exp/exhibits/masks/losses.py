@@ -1,4 +1,4 @@
-"""How a run's own loss differs from the mean of −log p over all labelled pixels."""
+"""The settings by which a run's loss differs from the mean of −log p over all labelled pixels."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from scalian_exp.tasks.segmentation import Segmentation
 
 
 def training_loss(task: Segmentation, logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Return the value of the task's loss, without auxiliary heads as at the test, and what makes it differ.
+    """Return the value of the task's loss without auxiliary heads, as in the test, and the settings that change it.
 
     `parts` are the terms of a sum; `weights` the smallest and the largest weight of a class, with its name; `smoothing`
     the share of the target that is spread over all classes; `gamma` the focal loss's exponent; `heads` the weights of
-    losses of auxiliary heads, which only training adds. Each is empty or None where the loss has nothing of the kind.
+    losses of auxiliary heads, which only training adds. Each is empty or None if the loss has no such setting.
     """
     loss: Any = task.loss
     factors: dict[str, float] = getattr(loss, "factors", {})

@@ -11,12 +11,12 @@ LEVELS = 255
 
 
 def levels(losses: Tensor, most: float) -> Tensor:
-    """Return −log p as whole numbers 0 … 255, evenly in its square root: fine where p is near 1, coarse near 0."""
+    """Return −log p as integers 0 … 255, evenly spaced in its square root: fine where p is near 1, coarse near 0."""
     return ((losses.clamp(0, most) / most).sqrt() * LEVELS).round()
 
 
 def exact_levels(losses: Tensor, weights: Tensor, most: float) -> Tensor:
-    """Return `levels` whose weighted sum is that of the losses, to the smallest step that is left.
+    """Return `levels` of the losses, rounded so that their weighted sum stays as close as possible.
 
     Where rounding has made the sum too small, the losses that were rounded down the most are rounded up instead, and
     vice versa.
@@ -47,7 +47,7 @@ class Scene:
         labels: (H, W), −100 where void.
         logits: (K, H, W).
         shrink: side of a cell, in pixels.
-        top: how many classes' probabilities are shown: K, or those that are the likeliest.
+        top: number of classes whose probabilities are shown, the likeliest if there are more.
     """
 
     def __init__(self, image: Tensor, labels: Tensor, logits: Tensor, shrink: int, top: int):
@@ -55,7 +55,7 @@ class Scene:
         log_losses, labelled = -logits.log_softmax(0), labels != VOID
         self.losses = pixel_losses(logits[None], labels[None])[0]
         self.pixels = int(labelled.sum())
-        """how many pixels count: all that aren't void"""
+        """number of labelled pixels"""
         self.loss = float(self.losses.double().sum()) / max(self.pixels, 1)
         self.right = int((logits.argmax(0) == labels).sum())
         sums = pooled(torch.stack([self.losses * labelled, labelled.float()]), shrink)
@@ -74,12 +74,12 @@ class Scene:
 
 
 def middles(size: int, side: int) -> Tensor:
-    """Return the places in the middle of cells of that side; that of the last one may be cut."""
+    """Return the index of the middle pixel of each cell of this side; the last cell may be smaller."""
     return torch.arange(side // 2, size + side // 2, side).clamp(max=size - 1)[: -(-size // side)]
 
 
 def pooled(values: Tensor, side: int) -> Tensor:
-    """Sum values (C, H, W) over squares of that side; those at the end may be cut."""
+    """Sum values (C, H, W) over squares of this side; the last ones may be smaller."""
     height, width = values.shape[1:]
     padded = F.pad(values, (0, -width % side, 0, -height % side))
     return F.avg_pool2d(padded[None], side, divisor_override=1)[0]

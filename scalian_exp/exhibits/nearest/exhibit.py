@@ -22,11 +22,11 @@ def offered(run: Run) -> bool:
 
 
 def take(run: Run, store: Store) -> dict[str, Any]:
-    """Put the encoder and some learned examples with their codes into the store; measure the precision among these."""
+    """Put the encoder and the codes of some training examples into the store; measure the precision among these."""
     images = run.images(store)
     test = run.batch("test", run.spread("test", QUERIES))
     asked = run.network.encode(test["image"]).flatten(1)
-    each = max(math.prod(run.shape), 2 * asked.shape[1])  # bytes: of its pixels, of its code
+    each = max(math.prod(run.shape), 2 * asked.shape[1])  # bytes of its pixels or of its code
     train = run.batch("train", run.spread("train", min(MOST, MOST_BYTES // each)))
     learned = run.network.encode(train["image"]).flatten(1)
 
@@ -37,11 +37,11 @@ def take(run: Run, store: Store) -> dict[str, Any]:
 
     precision = None
     if run.classes and "label" in train:
-        found = {
+        shares = {
             "code": precision_at(learned, asked, train["label"], test["label"]),
             "pixels": precision_at(train["image"].flatten(1), test["image"].flatten(1), train["label"], test["label"]),
         }
-        precision = {**found, "chance": by_chance(train["label"], test["label"])}
+        precision = {**shares, "chance": by_chance(train["label"], test["label"])}
     x = test["image"][:1]
     return {
         "images": images,
@@ -57,7 +57,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
 
 
 def precision_at(learned: Tensor, asked: Tensor, labels: Tensor, wanted: Tensor) -> float:
-    """Return the share of each query's nearest examples, by the cosine, that are of its class."""
+    """Return the share of each query's nearest examples, by cosine, that are of its class, in [0, 1]."""
     cosines = F.normalize(asked.float()) @ F.normalize(learned.float()).T
     nearest = cosines.topk(min(NEIGHBOURS, len(learned))).indices
     return float((labels[nearest] == wanted.unsqueeze(1)).float().mean())

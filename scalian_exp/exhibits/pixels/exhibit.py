@@ -1,4 +1,4 @@
-"""Images completed pixel by pixel: what a network expects of each, what each costs, and what it depended on."""
+"""Images completed pixel by pixel: the expected value, the cost in bits and the influences of each pixel."""
 
 import math
 from typing import Any
@@ -16,13 +16,13 @@ from scalian_exp.tasks.offers import has, offers
 ORDER = 20
 COPIES = 6
 LIVE_IMAGES = 12
-"""test images to erase parts of, where the network runs in the page"""
+"""test images whose parts can be erased, where the network runs in the page"""
 BYTES = 1_800_000
-"""of completions made beforehand, before compression"""
+"""most bytes of completions made beforehand, before compression"""
 
 
 def offered(run: Run) -> bool:
-    """Return whether the network draws images pixel by pixel and says what it expected."""
+    """Return whether the network draws images pixel by pixel and predicts the next pixel of a given image."""
     return run.of_images and offers(run.network, SamplesByPixel) and has(run.network, "next_pixel")
 
 

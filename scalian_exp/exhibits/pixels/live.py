@@ -1,4 +1,4 @@
-"""A PixelCNN for the page, which computes it pixel by pixel."""
+"""Weights of a PixelCNN that the page runs pixel by pixel."""
 
 import math
 from typing import Any
@@ -11,11 +11,11 @@ from scalian_exp.networks.parts.masked import MaskedConv2d
 from scalian_exp.networks.pixelcnn import PixelCNN
 
 WEIGHTS = 250_000
-"""parameters that a page may hold exactly"""
+"""most parameters on the page, which are stored exactly"""
 PRODUCTS = 1e8
-"""multiplications for an image that a reader waits for"""
+"""most multiplications for an image, so that readers needn't wait long"""
 COMPARED = 50_000
-"""logits, at most, that the page compares with torch's"""
+"""most logits that the page compares with torch's"""
 
 
 def is_live(network: nn.Module) -> bool:

@@ -1,4 +1,4 @@
-"""Completions of test images, made before the page: for networks that are too heavy for it."""
+"""Completions of test images, computed when the page is built, of networks that are too large to run on it."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ COPIES = 6
 GRID = 8
 """rows and columns, at most, of pixels whose gradients are computed"""
 MASKS = ("bottom", "top", "centre", "all", "none")
-"""what is erased"""
+"""parts that can be erased"""
 
 
 def known(mask: str, height: int, width: int) -> Tensor:
-    """Return which pixels (1, H, W) a mask leaves."""
+    """Return the mask (1, H, W), bool, of the pixels that are kept."""
     left = torch.ones(1, height, width, dtype=torch.bool)
     rows = {"bottom": slice(height // 2, None), "top": slice(height // 2), "none": slice(0)}
     if mask == "centre":
@@ -27,7 +27,7 @@ def known(mask: str, height: int, width: int) -> Tensor:
 
 
 def order(network: Any) -> Tensor:
-    """Return at which turn each pixel (H, W) is drawn: row by row, and those of a small image first if there is one."""
+    """Return the turn (H, W) in which each pixel is drawn: row by row, a multi-scale network's small image first."""
     _, height, width = network.shape
     turns = torch.arange(height)[:, None].repeat(1, width)
     if isinstance(network, MultiScale):
@@ -38,7 +38,7 @@ def order(network: Any) -> Tensor:
 
 
 def make(network: Any, x: Tensor, pack: Pack) -> dict[str, Any]:
-    """Add completions of images x (N, C, H, W), what the network expected of each pixel, and what it cost.
+    """Add completions of images x (N, C, H, W), with the expected value of each pixel and its cost in nats.
 
     Arrays: `values` and `expected` (N, masks, copies, H, W, C), 0 … 255; `nats` of the same shape; `turns` (H, W);
     `gradient` (N, rows, columns, H, W), the expected value's at some pixels of the images as they are, −127 … 127 with

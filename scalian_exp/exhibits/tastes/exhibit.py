@@ -1,8 +1,8 @@
 """Items that a reader likes and dislikes → the tastes that the model sees in them, and recommendations.
 
 A new user's predictions are offset + X w, where w comes from ridge regression on the ratings given. Matrix
-factorisation predicts just so. For other networks, the predictions for all known users are brought to that form: their
-mean and the principal axes of their deviations, scaled so that w ~ N(0, 1); the ridge is then the variance of the
+factorisation predicts exactly so. For other networks, the predictions for all known users are brought to that form:
+their mean and the principal axes of their deviations, scaled so that w ~ N(0, 1); the ridge is then the variance of the
 errors on held-out ratings.
 """
 
@@ -21,7 +21,7 @@ from scalian_exp.tasks.ratings import Ratings
 
 ORDER = 80
 AXES, FEATURES, ENDS, LISTED = 32, 5, 4, 60
-"""axes of the predictions, features shown, titles at each end of one, items offered first"""
+"""axes of the predictions, features shown, titles at each end of a feature, and items that are listed first"""
 
 
 def offered(run: Run) -> bool:
