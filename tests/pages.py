@@ -8,7 +8,7 @@ import torch
 from selenium.webdriver.support.ui import WebDriverWait
 
 from scalian_exp.checkpoint import load
-from scalian_exp.exhibits.page import page
+from scalian_exp.exhibits.play import page
 from scalian_exp.exhibits.run import Run
 
 

@@ -1,84 +1,104 @@
-"""Build an interactive page about a run's network: one file that works from disk, without a server or internet."""
+"""Build an interactive page about trained networks: one file that works from disk, without a server or internet."""
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from scalian_exp.exhibits.exhibit import HERE, exhibits
-from scalian_exp.exhibits.run import Run
+from scalian_exp.exhibits.exhibit import HERE
 from scalian_exp.exhibits.store import Store
 from scalian_exp.exhibits.texts import LANGUAGES, Texts
-from scalian_exp.refusal import Refusal
 
 FRAME = HERE / "frame"
 SCRIPTS = ("arrays.js", "operations.js", "engine.js", "kit.js", "input.js")
 """scripts that exhibits import, each after those that it imports itself"""
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(FRAME), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
 
 
-class Page(NamedTuple):
-    """A finished page."""
+class Part(NamedTuple):
+    """An exhibit on a page."""
 
-    html: str
-    exhibits: list[str]
-    """names of the exhibits on it"""
-    left_out: dict[str, str]
-    """exhibits that the run offers in principle, and why they are not on the page"""
+    name: str
+    """tells it from others of its kind on the same page"""
+    folder: Path
+    """of its kind: template, script, style and texts"""
+    body: Markup
+    json: Markup
+    """facts, texts and names of blocks for its script"""
+    label: str = ""
+    """of the switch that shows it"""
+
+    @property
+    def kind(self) -> str:
+        """Return the name of the kind of exhibit, that of its folder."""
+        return self.folder.name
 
 
-def page(run: Run) -> Page:
-    """Build the page of all exhibits that a run offers.
+class Show(NamedTuple):
+    """Exhibits of the same kind, of which a switch shows one at a time; mostly there is but one."""
 
-    Raises:
-        Refusal: if there is none; it says why.
+    parts: list[Part]
+    by: str = ""
+    """what the switch chooses"""
+
+
+class Chapter(NamedTuple):
+    """A title with texts, and what is shown below it."""
+
+    name: str
+    t: Texts
+    """`short`, `title`, `lead`, `tries`, and perhaps `found` and `definition`"""
+    shows: list[Show]
+    commands: Sequence[str] = ()
+    """that repeat it"""
+
+
+def part(name: str, folder: Path, facts: dict[str, Any], store: Store, label: str = "") -> Part:
+    """Make an exhibit of what was taken for it.
+
+    Args:
+        name: under which the store noted the blocks that it uses.
+        folder: of its kind.
+        facts: what its texts and its script may tell.
+        store: of the run.
+        label: of the switch that shows it.
     """
-    store, chapters, left_out = Store(), [], {}
-    environment = Environment(
-        loader=FileSystemLoader([FRAME, HERE]), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    offered = [(name, exhibit) for name, exhibit in exhibits() if exhibit.offered(run)]
-    for name, exhibit in offered:
-        try:
-            with store.exhibit(name):
-                facts = exhibit.take(run, store) | {"run": run.facts}
-        except Refusal as refusal:
-            left_out[name] = str(refusal)
-        else:
-            chapters.append(chapter(name, facts, store, environment))
-    if not chapters:
-        why = " ".join(dict.fromkeys(left_out.values())) or "neither it nor its data offers what an exhibit needs."
-        raise Refusal(f"There is no exhibit for {type(run.network).__name__}: {why}")
-    names = [entry["name"] for entry in chapters]
-    texts = Texts(FRAME / "frame.yaml", run.facts)
-    scripts = [module(FRAME / script) for script in SCRIPTS]
-    scripts += [wrapped(HERE / name) for name in names]
-    styles = [FRAME / "page.css", *(HERE / name / "exhibit.css" for name in names)]
-    html = environment.get_template("page.html.jinja").render(
-        t=texts,
-        facts=run.facts,
-        command=run.command,
+    texts = Texts(folder / "texts.yaml", facts)
+    template = ENVIRONMENT.from_string((folder / "exhibit.html.jinja").read_text(encoding="utf-8"))
+    blocks = {block: store.on_page(block) for block in store.used[name]}
+    script = as_json({"facts": facts, "words": texts.spoken(), "blocks": blocks})
+    return Part(name, folder, Markup(template.render(t=texts, f=facts)), script, label)
+
+
+def render(frame: Texts, chapters: list[Chapter], stores: Iterable[Store], command: str | None = None) -> str:
+    """Return the page's HTML.
+
+    Args:
+        frame: texts around the chapters, as in frame.yaml.
+        chapters: in their order.
+        stores: of all exhibits.
+        command: that trains the only run again.
+    """
+    folders = {part.kind: part.folder for chapter in chapters for show in chapter.shows for part in show.parts}
+    styles = [FRAME / "page.css", *(folder / "exhibit.css" for folder in folders.values())]
+    scripts = [module(FRAME / script) for script in SCRIPTS] + [wrapped(folder) for folder in folders.values()]
+    blocks = [block for store in stores for block in store.filled()]
+    return ENVIRONMENT.get_template("page.html.jinja").render(
+        t=frame,
+        command=command,
         chapters=chapters,
-        blocks=[(name, as_json({"index": b.pack.index, **b.about}), b.pack.text()) for name, b in store.filled()],
+        blocks=[(name, as_json({"index": pack.index, **about}), pack.text()) for name, (pack, about) in blocks],
         style=Markup("".join(file.read_text(encoding="utf-8") for file in styles if file.exists())),
         script=Markup("".join([*scripts, module(FRAME / "page.js")]).replace("</script", "<\\/script")),
-        words=as_json(texts.spoken()),
-        titles=as_json({language: texts.plain("title", language).unescape() for language in LANGUAGES}),
+        words=as_json(frame.spoken()),
+        titles=as_json({language: frame.plain("title", language).unescape() for language in LANGUAGES}),
     )
-    return Page(html, names, left_out)
-
-
-def chapter(name: str, facts: dict[str, Any], store: Store, environment: Environment) -> dict[str, Any]:
-    """Return the variables of an exhibit in the page's template."""
-    texts = Texts(HERE / name / "texts.yaml", facts)
-    return {
-        "name": name,
-        "t": texts,
-        "body": Markup(environment.get_template(f"{name}/exhibit.html.jinja").render(t=texts, f=facts)),
-        "json": as_json({"facts": facts, "words": texts.spoken(), "blocks": store.used[name]}),
-    }
 
 
 def module(file: Path) -> str:

@@ -19,9 +19,14 @@ class Block(NamedTuple):
 
 
 class Store:
-    """The blocks of a page, and which of them each exhibit uses."""
+    """The blocks that the exhibits of a run share, and which of them each exhibit uses.
 
-    def __init__(self) -> None:
+    Args:
+        name: of the run, where a page shows several; it begins the names of all blocks on the page.
+    """
+
+    def __init__(self, name: str = ""):
+        self.name = name
         self.blocks: dict[str, Block] = {}
         self.shared = Shared()
         self.used: dict[str, list[str]] = {}
@@ -63,7 +68,13 @@ class Store:
         """
         return self.block(name, lambda pack: {"program": Program(network, function, *inputs).add_to(pack, self.shared)})
 
+    def on_page(self, block: str) -> str:
+        """Return the name that a block has on the page."""
+        return f"{self.name}.{block}" if self.name else block
+
     def filled(self) -> Iterator[tuple[str, Block]]:
-        """Yield all blocks by name, the last of them the weights that programs share."""
-        yield from self.blocks.items()
-        yield "network", Block(self.shared.pack, {})
+        """Yield all blocks by their names on the page, the last of them the weights that programs share."""
+        weights = self.on_page("network")
+        for name, (pack, about) in self.blocks.items():
+            yield self.on_page(name), Block(pack, about | ({"weights": weights} if "program" in about else {}))
+        yield weights, Block(self.shared.pack, {})

@@ -16,7 +16,7 @@ from scalian_exp.actions.segment import boxes
 from scalian_exp.batches import VOID
 from scalian_exp.checkpoint import load
 from scalian_exp.exhibits.masks.scenes import Scene, exact_levels, levels
-from scalian_exp.exhibits.page import page
+from scalian_exp.exhibits.play import page
 from scalian_exp.exhibits.run import Run
 from scalian_exp.run.training import train
 

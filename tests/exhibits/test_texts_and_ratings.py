@@ -12,7 +12,7 @@ from tools import composed, needs_browser, tiny
 
 from scalian_exp.actions.tastes import taste_of_new
 from scalian_exp.checkpoint import load
-from scalian_exp.exhibits.page import page
+from scalian_exp.exhibits.play import page
 from scalian_exp.exhibits.run import Run
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train

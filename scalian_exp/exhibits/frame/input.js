@@ -15,7 +15,8 @@ export function input(place, { arrays, shape, ink, names, count }, changed) {
   for (const [value, word] of [["1", "brush"], ["0", "eraser"]]) element("button", { value, "data-shared": word }, tools);
   const clear = element("button", { "data-shared": "clear" }, bar), thumbs = element("div", { class: "thumbs", role: "group" }, place);
 
-  const show = () => { picture.show(values, { shape, ink }); changed(values); };
+  const group = place.closest(".show"); // exhibits between which a switch chooses go on with the same input
+  const show = () => { picture.show(values, { shape, ink }); group.input = { values, chosen }; changed(values); };
   const buttons = Array.from({ length: count }, (_, n) => {
     const button = element("button", { class: "thumb", "aria-pressed": false }, thumbs);
     const small = new Pixels(element("canvas", { class: "dots" }, button), width, height);
@@ -23,7 +24,8 @@ export function input(place, { arrays, shape, ink, names, count }, changed) {
     button.addEventListener("click", () => choose(n));
     return { button, paint: () => small.show(own, { shape, ink }), own };
   });
-  const press = (chosen) => buttons.forEach(({ button }, n) => button.setAttribute("aria-pressed", n === chosen));
+  let chosen = 0;
+  const press = (at) => { chosen = at; buttons.forEach(({ button }, n) => button.setAttribute("aria-pressed", n === at)); };
   function choose(n) {
     press(n);
     values.set(buttons[n].own);
@@ -60,8 +62,15 @@ export function input(place, { arrays, shape, ink, names, count }, changed) {
     });
     picture.show(values, { shape, ink });
   };
+  function goOn() {
+    if (group.input?.values.length !== values.length) { choose(0); return; }
+    press(group.input.chosen);
+    values.set(group.input.values);
+    show();
+  }
   onChange(label);
   label();
-  choose(0);
+  goOn();
+  place.closest("[data-exhibit]").addEventListener("shown", goOn);
   return { values, choose, set(given) { press(-1); values.set(given); show(); } };
 }

@@ -3,6 +3,7 @@ import { Program } from "./engine.js";
 import { choice, language, mounted, number, onChange, root, speaker } from "./kit.js";
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
+const at = (name) => document.querySelector(`[data-exhibit="${name}"]`);
 const say = speaker(read("page-words")), titles = read("page-titles"), live = {}, deviations = {};
 
 function remember() {
@@ -14,7 +15,7 @@ function label() {
   for (const target of document.querySelectorAll("[data-word-label]")) target.setAttribute("aria-label", say(target.dataset.wordLabel));
   for (const name of ["language", "theme"]) document.querySelector(`[data-choice=${name}]`).setAttribute("aria-label", say(name));
   for (const [name, { say: speak }] of Object.entries(live))
-    for (const target of document.querySelectorAll(`[data-exhibit=${name}] [data-label]`)) target.setAttribute("aria-label", speak(target.dataset.label));
+    for (const target of at(name).querySelectorAll("[data-label]")) target.setAttribute("aria-label", speak(target.dataset.label));
   tellChecks();
 }
 function tellChecks() {
@@ -33,10 +34,10 @@ function judge(name, deviation) {
   deviations[name] = deviation;
   tellChecks();
   if (deviation < 1e-3) return;
-  for (const [exhibit, { blocks }] of Object.entries(live)) if (exhibit === name || blocks[name]) warn(exhibit, say("wrong", { off: number(deviation, 4) }));
+  for (const [exhibit, { used }] of Object.entries(live)) if (exhibit === name || used.includes(name)) warn(exhibit, say("wrong", { off: number(deviation, 4) }));
 }
 function warn(exhibit, text) {
-  const place = document.querySelector(`[data-exhibit=${exhibit}]`);
+  const place = at(exhibit);
   place.dataset.failed = "";
   place.prepend(Object.assign(document.createElement("p"), { className: "failed", textContent: text }));
 }
@@ -44,10 +45,10 @@ function warn(exhibit, text) {
 const opening = {};
 /** A block of the page: its arrays, facts about them, and its program where it has one; unpacked once. */
 const block = (name) => (opening[name] ??= (async () => {
-  const { index, program, ...about } = read(`block-${name}-about`);
+  const { index, program, weights, ...about } = read(`block-${name}-about`);
   const arrays = await unpack(document.getElementById(`block-${name}`).textContent, index);
   if (!program) return { arrays, ...about };
-  const made = new Program(program, { ...(await block("network")).arrays, ...arrays });
+  const made = new Program(program, { ...(await block(weights)).arrays, ...arrays });
   setTimeout(() => judge(name, made.check()), 50);
   return { arrays, program: made, ...about };
 })());
@@ -55,12 +56,12 @@ const block = (name) => (opening[name] ??= (async () => {
 const mounting = {};
 /** Bring an exhibit to life, once. */
 const mount = (name) => (mounting[name] ??= (async () => {
-  const place = document.querySelector(`[data-exhibit=${name}]`), { facts, words, blocks: used } = read(`${name}-facts`), speak = speaker(words);
+  const place = at(name), { facts, words, blocks: names } = read(`${name}-facts`), speak = speaker(words), used = Object.values(names);
   try {
     const opened = await Promise.all(used.map(block)), began = performance.now();
-    const blocks = Object.fromEntries(used.map((each, n) => [each, opened[n]]));
-    live[name] = { say: speak, blocks, facts };
-    live[name].exhibit = mounted()[name](place, { blocks, facts, say: speak });
+    const blocks = Object.fromEntries(Object.keys(names).map((each, n) => [each, opened[n]]));
+    live[name] = { say: speak, blocks, facts, used };
+    live[name].exhibit = mounted()[place.dataset.kind](place, { blocks, facts, say: speak });
     place.dataset.ready = "";
     live[name].ms = performance.now() - began;
     label();
@@ -78,24 +79,38 @@ const near = new IntersectionObserver((entries) => {
 all.forEach((place) => near.observe(place));
 const mountAll = () => Promise.all(all.map((place) => mount(place.dataset.exhibit)));
 
+// Of several exhibits of a kind, one is shown.
+for (const group of document.querySelectorAll("[data-switch]")) {
+  group.setAttribute("aria-labelledby", (group.previousElementSibling.id = `switch-${group.querySelector("button").value}`));
+  choice(group, async (name) => {
+    for (const place of group.closest(".show").querySelectorAll("[data-exhibit]")) place.hidden = place.dataset.exhibit !== name;
+    await mount(name);
+    at(name).dispatchEvent(new Event("shown"));
+    if (projected >= 0) project(projected);
+  });
+}
+
 // Paper is white, whatever the screen is.
 let onScreen = null;
 function theme(name) { root.dataset.theme = name; root.dispatchEvent(new Event("themechange")); }
 addEventListener("beforeprint", () => { onScreen = root.dataset.theme; mountAll(); if (onScreen !== "light") theme("light"); });
 addEventListener("afterprint", () => { if (onScreen !== "light") theme(onScreen); });
 
-/** Projection: one exhibit fills the screen; page up and down go on, escape ends. */
-const articles = [...document.querySelectorAll("article")];
+/** Projection: one show fills the screen; page up and down go on, escape ends. */
+const shows = [...document.querySelectorAll(".show")];
 let projected = -1;
 async function project(at) {
-  const before = articles[projected], article = articles[at];
-  before?.classList.remove("projected");
-  before?.removeAttribute("style");
+  const before = shows[projected], show = shows[at], article = show?.closest("article");
+  if (before) {
+    before.classList.remove("projected");
+    before.closest("article").removeAttribute("style");
+    before.closest("article").classList.remove("projected");
+  }
   projected = at;
-  root.toggleAttribute("data-projecting", Boolean(article));
-  if (!article) return;
-  article.classList.add("projected");
-  await mount(article.id);
+  root.toggleAttribute("data-projecting", Boolean(show));
+  if (!show) { before?.scrollIntoView({ behavior: "instant" }); return; }
+  for (const each of [article, show]) each.classList.add("projected");
+  await mount(show.querySelector("[data-exhibit]:not([hidden])").dataset.exhibit);
   // How high it becomes depends on its width: the width is taken at which it fills most of the screen.
   let best = { filled: 0 };
   for (let width = 700; width <= 2600; width += 50) {
@@ -108,18 +123,21 @@ async function project(at) {
   scrollTo(0, 0);
 }
 document.querySelector("[data-do=project]").addEventListener("click", () => {
-  const seen = articles.findIndex((article) => article.getBoundingClientRect().bottom > innerHeight / 2);
+  const seen = shows.findIndex((show) => show.getBoundingClientRect().bottom > innerHeight / 2);
   project(projected >= 0 ? -1 : Math.max(seen, 0));
 });
 addEventListener("keydown", (event) => {
   if (event.key === "p" && !event.ctrlKey && !event.metaKey && !event.altKey && !/^(input|textarea|select)$/i.test(event.target.tagName)) document.querySelector("[data-do=project]").click();
   else if (projected < 0) return;
   else if (event.key === "Escape") project(-1);
-  else if (event.key === "PageDown") project(Math.min(projected + 1, articles.length - 1));
+  else if (event.key === "PageDown") project(Math.min(projected + 1, shows.length - 1));
   else if (event.key === "PageUp") project(Math.max(projected - 1, 0));
   else return;
   event.preventDefault();
 });
+// A chosen chapter closes the menu, as does a click elsewhere.
+const menu = document.querySelector("details.menu");
+if (menu) document.addEventListener("click", ({ target }) => { if (!menu.contains(target) || target.closest("a")) menu.open = false; });
 addEventListener("resize", () => { if (projected >= 0) project(projected); });
 
 for (const button of document.querySelectorAll("[data-copy]")) {
