@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from scalian_exp.vocabulary.options import INHERITED, NESTED, is_group
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 TITLED = re.compile(r'(```\w+ title="([^"]+)"\n).*?(\n```\n)', re.DOTALL)
@@ -35,7 +37,7 @@ FLOORS = (
 WITHOUT_COMMENT = {"_target_", "_partial_", "_recursive_"}
 NOT_SHOWN = {"fits", "provides", "needs", "defaults", "hydra"}
 """keys that checks read and users don't set"""
-INTERNAL = {"hydra/job_logging", "model/base", "model/replaced"}
+INTERNAL = {"hydra/job_logging"}
 """groups that other config files use and users don't choose from"""
 GROUPS = {
     "model": "What is trained, and by which procedure. Each names its natural data set and loss.",
@@ -95,10 +97,11 @@ def keys(file: Path) -> Iterator[tuple[str, str, str]]:
 def bases(file: Path) -> Iterator[tuple[Path, str]]:
     """Yield the files of the same group that an option inherits from, each with its name in the defaults list."""
     node = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    nested = next((f"/{group}/" for group in NESTED if (CONFIGS / group) in file.parents), "none")
     for item in node.get("defaults", []):
-        base = file.parent / f"{item}.yaml"
+        base = (CONFIGS / item[1:] if str(item).startswith(nested) else file.parent / str(item)).with_suffix(".yaml")
         if isinstance(item, str) and item != "_self_" and base.is_file():
-            yield base, item
+            yield base, item.removeprefix(nested)
 
 
 def all_keys(file: Path) -> dict[str, tuple[str, str, str]]:
@@ -127,10 +130,17 @@ def described(file: Path, group: str) -> list[str]:
     if "/" in group and not package:
         prefix = f"{group.replace('/', '.')}." if not group.startswith("trainer/") else "trainer."
     if header(file).startswith("Old name of"):
-        return [f"### `{file.stem}`", "", header(file), ""]
-    inherited = [name for _, name in bases(file) if not name.startswith("base/")]
+        return [f"### `{option_name(file, group)}`", "", header(file), ""]
+    inherited = [base for _, base in bases(file) if "base" not in Path(base).parts]
     origin = [f"As {' and '.join(f'`{name}`' for name in inherited)}, with these values:", ""] if inherited else []
-    return [f"### `{file.stem}`", "", header(file), "", *origin, *table(list(all_keys(file).values()), prefix)]
+    return [
+        f"### `{option_name(file, group)}`",
+        "",
+        header(file),
+        "",
+        *origin,
+        *table(list(all_keys(file).values()), prefix),
+    ]
 
 
 def options_page() -> str:
@@ -149,21 +159,33 @@ def options_page() -> str:
         *table([row for row in keys(CONFIGS / "train.yaml") if "." not in row[0]], ""),
     ]
     for top, meaning in GROUPS.items():
-        for folder in sorted({file.parent for file in (CONFIGS / top).rglob("*.yaml")}):
-            group = str(folder.relative_to(CONFIGS))
-            if group in INTERNAL:
-                continue
+        for group, files in groups_in(top).items():
             lines += [f"## `{group}=`", "", *([meaning, ""] if group == top else [])]
-            names = " · ".join(f"[`{file.stem}`](#{anchor(group, file)})" for file in sorted(folder.glob("*.yaml")))
-            lines += [names, ""]
-            for file in sorted(folder.glob("*.yaml")):
-                lines += [f'<a id="{anchor(group, file)}"></a>', "", *described(file, group)]
+            lines += [" · ".join(f"[`{option_name(file, group)}`](#{anchor(file, group)})" for file in files), ""]
+            for file in files:
+                lines += [f'<a id="{anchor(file, group)}"></a>', "", *described(file, group)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def anchor(group: str, file: Path) -> str:
+def groups_in(top: str) -> dict[str, list[Path]]:
+    """Return each group in a folder of configs, itself included, → the files of its options."""
+    result: dict[str, list[Path]] = {}
+    for folder in sorted({file.parent for file in (CONFIGS / top).rglob("*.yaml")}):
+        group = folder.relative_to(CONFIGS)
+        if group.as_posix() not in INTERNAL and INHERITED.isdisjoint(group.parts):
+            own = group.as_posix() if is_group(group) else top
+            result.setdefault(own, []).extend(sorted(folder.glob("*.yaml")))
+    return result
+
+
+def option_name(file: Path, group: str) -> str:
+    """Return the name by which an option is chosen."""
+    return file.relative_to(CONFIGS / group).with_suffix("").as_posix()
+
+
+def anchor(file: Path, group: str) -> str:
     """Return the id of an option's section in docs/words.md."""
-    return f"{group.replace('/', '-')}-{file.stem}"
+    return f"{group}/{option_name(file, group)}".replace("/", "-")
 
 
 def beside(name: str) -> Any:

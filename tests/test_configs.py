@@ -21,6 +21,7 @@ from scalian_exp.vocabulary.optimisation_checks import check_optimisation
 from scalian_exp.vocabulary.options import CONFIGS, OLD_NAME, options
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
+OPTIONS = {f"{group}/{name}" for group in ("model", "experiment") for name in names(group)}
 
 
 def label(path: Path) -> str:
@@ -41,7 +42,7 @@ def test_every_file_opens_with_a_comment_that_describes_it(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("# @package")]
     assert re.match(r"# \S", lines[0])
-    if file.parent.name in ("model", "experiment") and not OLD_NAME.search(text):
+    if label(file).removesuffix(".yaml") in OPTIONS and not OLD_NAME.search(text):
         header = "\n".join(line for line in lines if line.startswith("#"))
         assert "command:" in header
         assert re.search(r"expected: .*\d", header), "the score to expect, with a number"
@@ -54,7 +55,7 @@ def test_only_models_and_losses_read_only_the_dataset(file: Path) -> None:
     group = file.relative_to(CONFIGS).parts[0]
     used = re.findall(r"\$\{([^}:]+)\}", file.read_text(encoding="utf-8"))
     if group in ("model", "loss", "experiment"):
-        assert all(name.startswith("dataset.") for name in used)
+        assert all(name.startswith("dataset.") or (name, group) == ("outputs", "experiment") for name in used)
     elif group not in ("train.yaml", "apply.yaml", "hydra"):
         assert set(used) <= {"outputs"}  # shared by all parts of an experiment
 
@@ -62,6 +63,15 @@ def test_only_models_and_losses_read_only_the_dataset(file: Path) -> None:
 @pytest.mark.parametrize("experiment", names("experiment"))
 def test_every_experiment_composes(experiment: str) -> None:
     OmegaConf.resolve(composed(f"experiment={experiment}"))
+
+
+def test_an_experiment_in_a_folder_names_its_run() -> None:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", ["experiment=course/vae_2", "outputs=elsewhere"], return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    assert HydraConfig.get().run.dir == "elsewhere/runs/vae_2"
+    assert config.callbacks.sample_quality.judge == "elsewhere/runs/classifier"
+    assert config.model.network.hidden == composed("experiment=course/vae").model.network.hidden
 
 
 def different(node: Any, expected: dict[str, Any]) -> list[str]:
@@ -176,7 +186,9 @@ def test_help_lists_each_option_once(
     page = capsys.readouterr().out
     for group in ("model", "dataset", "loss", "loss/part", "experiment", "model/optimizer", "model/schedule"):
         assert f"\n{group}: {', '.join(names(group))}\n" in page
-    assert not re.search(r"\b(binarized_mnist|vae_or_gan|action|hydra|model/base)\b", page)
+    assert not re.search(r"\b(binarized_mnist|vae_or_gan|action|hydra|model/base|course/base)\b", page)
+    assert "course/vae," in page
+    assert "experiment/course" not in page  # no group of its own
     assert ("networks.unet.UNet" in page) == (arguments == ["model=unet", "-h"])
 
 

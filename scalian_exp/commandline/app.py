@@ -28,7 +28,7 @@ from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import SWEEP_FLAGS, quote_texts, quoted, read, sweeping
 from scalian_exp.vocabulary.nodes import leaf_paths
-from scalian_exp.vocabulary.options import CONFIGS, close_to, files, inherited
+from scalian_exp.vocabulary.options import CONFIGS, close_to, files, group_and_name, inherited
 
 CHOSEN_TWICE = re.compile(r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)")
 """Hydra's messages about +model=unet and ++model=unet"""
@@ -166,7 +166,7 @@ def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str
     """Explain in one sentence what is wrong with a command line, and what would be right."""
     cause = error.__cause__ or error
     if isinstance(error, MissingConfigException):
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        group, name = group_and_name(str(error.missing_cfg_file))
         if group and (known := list(files(group)) or error.options):
             close = close_to(name, known)
             advice = f"did you mean {group}={close}?" if close else f"choose one of: {', '.join(known)}."

@@ -4,7 +4,6 @@ Hydra's own page composes a config for each config group that it lists, which ta
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from string import Template
 
 from hydra import compose, initialize_config_dir
@@ -12,7 +11,7 @@ from omegaconf import OmegaConf
 
 from scalian_exp.commandline import actions
 from scalian_exp.vocabulary.grammar import SWEEP_FLAGS
-from scalian_exp.vocabulary.options import CONFIGS, INHERITED, files, folders
+from scalian_exp.vocabulary.options import CONFIGS, files, folders, is_group
 
 FLAGS = {"-h", "--help"}
 APART = {"hydra", "action"}
@@ -49,7 +48,7 @@ def groups() -> Iterator[str]:
     for folder in folders():
         for file in folder.rglob("*.yaml"):
             group = file.parent.relative_to(folder)
-            if group != Path() and group.parts[0] not in APART and INHERITED.isdisjoint(group.parts):
+            if is_group(group) and group.parts[0] not in APART:
                 names.add(group.as_posix())
     yield from sorted(names)
 

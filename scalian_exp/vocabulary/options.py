@@ -26,6 +26,8 @@ OLD_NAME = re.compile(r"\A(# @package.*\n)?# Old name of ")
 """matches the first lines of a file that stands for an option's former name"""
 INHERITED = {"base", "replaced"}
 """names of files and folders that options inherit from but that aren't options themselves"""
+NESTED = {"experiment"}
+"""groups whose options may lie in folders inside the group's, as experiment=course/vae; such folders are no groups"""
 PACKAGE_HEADER = re.compile(r"\A# @package (\S+)")
 
 
@@ -57,10 +59,35 @@ def files(group: str) -> dict[str, Path]:
     """
     result: dict[str, Path] = {}
     for folder in folders():
-        for file in (folder / group).glob("*.yaml"):
-            result.setdefault(file.stem, file)
-    names = sorted(result.keys() - INHERITED)
+        for file in (folder / group).glob("**/*.yaml" if group in NESTED else "*.yaml"):
+            name = file.relative_to(folder / group).with_suffix("")
+            if INHERITED.isdisjoint(name.parts):
+                result.setdefault(name.as_posix(), file)
+    names = sorted(result)
     return {name: result[name] for name in names if not OLD_NAME.search(result[name].read_text(encoding="utf-8"))}
+
+
+def is_group(folder: Path) -> bool:
+    """Return whether a folder, relative to that of all configs, holds a group of options that a user can choose."""
+    nested = any(parent.as_posix() in NESTED for parent in folder.parents)
+    return folder != Path() and not nested and INHERITED.isdisjoint(folder.parts)
+
+
+def group_and_name(config: str) -> tuple[str, str]:
+    """Split a config file's path into its group and its name there: model/vae, but experiment and course/vae."""
+    group, _, name = config.rpartition("/")
+    while group and not is_group(Path(group)):
+        group, _, folder = group.rpartition("/")
+        name = f"{folder}/{name}"
+    return group, name
+
+
+def own_name(option: str) -> str:
+    """Return the name of an option without the folders that it lies in: vae of course/vae."""
+    return option.rpartition("/")[2]
+
+
+OmegaConf.register_new_resolver("own_name", own_name, replace=True)
 
 
 def options(group: str) -> dict[str, dict[str, Any]]:

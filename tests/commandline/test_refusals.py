@@ -10,6 +10,7 @@ from commands import process, refused
     ("arguments", "sentence"),
     [
         (["model=vea"], "There is no model=vea; did you mean model=vae?"),
+        (["experiment=course/vea"], "There is no experiment=course/vea; did you mean experiment=course/vae?"),
         (["modle=vae"], "There is no modle in this experiment; did you mean model?"),
         (["model.network.latent_dm=3"], "latent_dm in this experiment; did you mean model.network.latent_dim?"),
         (["latent_dim=3"], "did you mean model.network.latent_dim?"),
