@@ -7,7 +7,7 @@ DOCS := $(VENV)/.docs
 RAY := .venv-ray
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all coverage check dashboard benchmark docs
+.PHONY: help train course test test-all coverage check dashboard benchmark docs
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ $(READY): pyproject.toml constraints.txt
 
 train: $(READY) ## train a VAE on the embedded images: two minutes on any machine
 	$(BIN)/scalian-train model=vae
+
+course: $(READY) ## train the course's networks, half an hour, and build its page outputs/course/index.html
+	$(BIN)/scalian-course
 
 test: $(READY) ## run the tests, some minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal

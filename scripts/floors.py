@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "scalian_exp"
 FLOORS = (
-    ("train",),
+    ("train", "course"),
     ("api", "apply", "exhibits", "report", "sweep"),
     ("actions", "run", "results"),
     ("tasks", "callbacks"),

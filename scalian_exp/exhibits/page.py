@@ -76,7 +76,13 @@ def part(name: str, folder: Path, facts: dict[str, Any], store: Store, label: st
     return Part(name, folder, Markup(template.render(t=texts, f=facts)), script, label)
 
 
-def render(frame: Texts, chapters: list[Chapter], stores: Iterable[Store], command: str | None = None) -> str:
+def render(
+    frame: Texts,
+    chapters: list[Chapter],
+    stores: Iterable[Store],
+    command: str | None = None,
+    language: str | None = None,
+) -> str:
     """Return the page's HTML.
 
     Args:
@@ -84,6 +90,7 @@ def render(frame: Texts, chapters: list[Chapter], stores: Iterable[Store], comma
         chapters: in their order.
         stores: of all exhibits.
         command: that trains the only run again.
+        language: of the page when it is opened; None for the reader's own.
     """
     folders = {part.kind: part.folder for chapter in chapters for show in chapter.shows for part in show.parts}
     styles = [FRAME / "page.css", *(folder / "exhibit.css" for folder in folders.values())]
@@ -92,11 +99,12 @@ def render(frame: Texts, chapters: list[Chapter], stores: Iterable[Store], comma
     return ENVIRONMENT.get_template("page.html.jinja").render(
         t=frame,
         command=command,
+        language=language,
         chapters=chapters,
         blocks=[(name, as_json({"index": pack.index, **about}), pack.text()) for name, (pack, about) in blocks],
         style=Markup("".join(file.read_text(encoding="utf-8") for file in styles if file.exists())),
         script=Markup("".join([*scripts, module(FRAME / "page.js")]).replace("</script", "<\\/script")),
-        words=as_json(frame.spoken()),
+        words=as_json(Texts(FRAME / "words.yaml", {}).spoken()),
         titles=as_json({language: frame.plain("title", language).unescape() for language in LANGUAGES}),
     )
 

@@ -51,6 +51,12 @@ class Run:
         facts = self.config["dataset"]
         return (facts["in_channels"], *facts["image_size"])
 
+    @cached_property
+    def on_paper(self) -> bool:
+        """Whether images are drawn as ink on paper: grey ones that are mostly black."""
+        images = self.batch("test", self.spread("test", THUMBNAILS))["image"]
+        return self.shape[0] == 1 and float(images.float().median()) < EMPTY
+
     def batch(self, split: str, indices: Tensor) -> dict[str, Tensor]:
         """Return examples of a split (B,) as the network takes them."""
         return prepared(self.model, self.data, self.data.splits[split][indices])
@@ -102,11 +108,9 @@ class Run:
 
         def fill(pack: Pack) -> dict[str, Any]:
             indices = self.spread("test", THUMBNAILS)
-            batch = self.batch("test", indices)
-            add_images(pack, batch)
-            empty = self.shape[0] == 1 and float(batch["image"].float().median()) < EMPTY
+            add_images(pack, self.batch("test", indices))
             names = [self.called(int(label)) for label in range(self.classes)]
-            return {"shape": list(self.shape), "count": len(indices), "ink": empty, "names": names}
+            return {"shape": list(self.shape), "count": len(indices), "ink": self.on_paper, "names": names}
 
         return store.block("images", fill)
 

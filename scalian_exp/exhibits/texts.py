@@ -1,7 +1,7 @@
 """Texts of a page in French and English, with facts filled in as each language writes them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -69,13 +69,19 @@ class Texts:
     Templates ask for them by key, with the facts filled in as {{ f.name }}. Those below `words` are for the script,
     which fills in {name} itself.
 
+    Args:
+        file: YAML.
+        facts: what the texts tell.
+        apart: keys of the file that are no texts.
+
     Raises:
         ValueError: if a text lacks a language.
     """
 
-    def __init__(self, file: Path, facts: dict[str, Any]):
+    def __init__(self, file: Path, facts: dict[str, Any], apart: Container[str] = ()):
         self.file, self.facts = file, facts
-        self.entries: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        entries: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        self.entries = {key: entry for key, entry in entries.items() if key not in apart}
         self.words: dict[str, Any] = self.entries.pop("words", {})
         for key, entry in (self.entries | self.words).items():
             if missing := [language for language in LANGUAGES if not entry.get(language)]:

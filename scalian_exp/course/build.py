@@ -1,0 +1,124 @@
+"""Build the course's page from its runs."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from markupsafe import Markup
+
+from scalian_exp.checkpoint import load
+from scalian_exp.commandline.shell import command_to_repeat
+from scalian_exp.course import comparison as comparisons
+from scalian_exp.course.chapter import SETTINGS, Description, runs_of
+from scalian_exp.course.comparison import Trained, comparison
+from scalian_exp.course.facts import both, facts_of
+from scalian_exp.exhibits import exhibit as of_one_run
+from scalian_exp.exhibits.exhibit import Exhibit, exhibits
+from scalian_exp.exhibits.page import Chapter, Part, Show, part, render
+from scalian_exp.exhibits.run import Run
+from scalian_exp.exhibits.store import Store
+from scalian_exp.exhibits.texts import Texts
+from scalian_exp.folders import State, state
+from scalian_exp.refusal import Refusal
+
+COURSE = Path(__file__).parent / "course.yaml"
+
+
+class Course:
+    """The page about the runs in a folder.
+
+    Args:
+        runs: the folder.
+    """
+
+    def __init__(self, runs: Path):
+        self.folder = runs
+        self.trained: dict[str, Trained] = {}
+        self.stores: dict[str, Store] = {}
+        self.exhibits: dict[str, Exhibit] = dict(exhibits())
+
+    @torch.no_grad()
+    def html(self, chapters: Iterable[Description], language: str | None = None) -> tuple[str, dict[str, str]]:
+        """Return the page, and why chapters are left out, by name.
+
+        Args:
+            chapters: in their order.
+            language: of the page at first; None for the browser's.
+        """
+        finished, left_out = [], {}
+        for description in chapters:
+            try:
+                finished.append(self.chapter(description))
+            except Refusal as refusal:
+                left_out[description.name] = str(refusal)
+        if not finished:
+            raise Refusal(f"No chapter can be built: {' '.join(dict.fromkeys(left_out.values()))}")
+        return render(Texts(COURSE, self.about), finished, self.stores.values(), language=language), left_out
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return what the texts around the chapters tell: how many runs there are, and how long they trained."""
+        seconds = sum(facts["seconds"] or 0 for _, facts in self.trained.values())
+        return {"runs": len(self.trained), "minutes": seconds / 60}
+
+    def run(self, name: str) -> Trained:
+        """Return a finished run, loaded once.
+
+        Raises:
+            Refusal: if it isn't there, or its data can't be read.
+        """
+        if name not in self.trained:
+            folder = self.folder / name
+            if state(folder) is not State.FINISHED:
+                raise Refusal(f"{folder} holds no finished run.")
+            run = Run(load(folder))
+            self.trained[name] = Trained(run, facts_of(run))
+        return self.trained[name]
+
+    def chapter(self, description: Description) -> Chapter:
+        """Return a chapter with all that it shows.
+
+        Raises:
+            Refusal: if one of its runs isn't there, or can't be shown.
+        """
+        for name in description.runs:
+            self.run(name)
+        shows = [self.show(description, number, each) for number, each in enumerate(description.shows)]
+        facts = {name: run.facts for name, run in self.trained.items()}
+        texts = Texts(description.file, facts, apart=SETTINGS)
+        commands = [command_to_repeat(self.folder / name) for name in description.commands]
+        return Chapter(description.name, texts, shows, commands)
+
+    def show(self, description: Description, number: int, settings: dict[str, Any]) -> Show:
+        """Return an exhibit for each of the runs of a show, or its comparison."""
+        if "comparison" in settings:
+            return Show([self.compared(f"{description.name}-{number}", description, settings)])
+        labels = settings["runs"] if isinstance(settings["runs"], dict) else dict.fromkeys(runs_of(settings), "")
+        parts = [self.exhibited(f"{description.name}-{number}-{run}", settings["exhibit"], run, label) for run, label in labels.items()]
+        return Show(parts, in_languages(settings.get("by", "")))
+
+    def exhibited(self, name: str, kind: str, run: str, label: Any) -> Part:
+        """Return an exhibit of a run, and note its facts."""
+        run_, facts = self.run(run)
+        store = self.stores.setdefault(run, Store(run))
+        with store.exhibit(name):
+            own = self.exhibits[kind].take(run_, store) | {"run": run_.facts}
+        facts["exhibits"][kind] = own
+        return part(name, of_one_run.HERE / kind, own, store, in_languages(label))
+
+    def compared(self, name: str, description: Description, settings: dict[str, Any]) -> Part:
+        """Return a comparison of the chapter's runs."""
+        store = self.stores.setdefault(name, Store(name))
+        runs = {run: self.run(run) for run in description.runs}
+        with store.exhibit(name):
+            facts = comparison(settings["comparison"]).take(runs, settings, store)
+        return part(name, comparisons.HERE / settings["comparison"], facts, store)
+
+
+def in_languages(text: Any) -> str:
+    """Return a short text in both languages as HTML, of which the page shows one."""
+    each = both(text)
+    if each["fr"] == each["en"]:
+        return each["fr"]
+    return Markup("").join(Markup('<span lang="{}">{}</span>').format(language, each[language]) for language in each)

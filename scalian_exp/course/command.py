@@ -1,0 +1,94 @@
+"""Train the course's small runs on this machine, and build its page: `scalian-course`, or `make course`.
+
+What is finished is kept, and an interrupted course goes on where it stopped.
+"""
+
+import scalian_exp.commandline.starting  # noqa: F401 (first: Ctrl-C ends quietly during the other imports)
+
+# isort: split
+import signal
+import sys
+import time
+from pathlib import Path
+
+from scalian_exp.commandline import app
+from scalian_exp.commandline.shell import shown
+from scalian_exp.course.chapter import chapters
+from scalian_exp.course.data import overrides_of_data
+from scalian_exp.course.training import RUNS, Queue, application, training
+from scalian_exp.files import write_text
+from scalian_exp.refusal import Refusal
+
+OPTIONS = {
+    "language": "fr or en, in which the page opens; by default the browser's",
+    "dataset": "of the images: mnist or sample (of Fashion-MNIST, which comes with the package); by default mnist if its files are below root",
+    "root": "folder of the data sets; data by default",
+    "outputs": "folder of the runs and of the page; outputs/course by default",
+}
+PAGE = "index.html"
+HELP = "\n".join(
+    ["scalian-course: train the course's small runs, and build its page.", ""]
+    + [f"  {name + '=…':<12} {meaning}" for name, meaning in OPTIONS.items()]
+)
+
+
+def course(language: str | None = None, dataset: str | None = None, root: str = "data", outputs: str = "outputs/course") -> None:
+    """Train what isn't trained yet, and write the page.
+
+    Raises:
+        Refusal: if an option can't be used, or no chapter can be built.
+    """
+    if language not in (None, "fr", "en"):
+        raise Refusal(f"language={language}: choose fr or en, or leave it out for the reader's own.")
+    folder, contents = Path(outputs), chapters()
+    data = overrides_of_data(dataset, Path(root))
+    runs = list(dict.fromkeys(run for chapter in contents for run in chapter.runs))
+    jobs = [training(run, folder, data[run]) for run in data if run in runs]
+    jobs += [
+        application(run, action, folder)
+        for run, action in dict.fromkeys(
+            (run, action) for chapter in contents for run, actions in chapter.results.items() for action in actions
+        )
+    ]
+    began = time.time()
+    failed = Queue(folder).run(jobs)
+    for name, why in failed.items():
+        print(f"{name} failed: {why}")
+    print("Building the page …", flush=True)
+    from scalian_exp.course.build import Course
+
+    html, left_out = Course(folder / RUNS).html(contents, language)
+    for name, why in left_out.items():
+        print(f"Left out: chapter {name}. {why}")
+    write_text(folder / PAGE, html)
+    print(f"page      {shown(folder / PAGE)}: {len(html.encode()) / 1e6:.1f} MB, after {(time.time() - began) / 60:.0f} min. Open it in a browser.")
+    if failed:
+        raise Refusal(f"{len(failed)} of {len(jobs)} could not be done; the same command tries them again.")
+
+
+def options(arguments: list[str]) -> dict[str, str]:
+    """Read options from a command line.
+
+    Raises:
+        Refusal: if one is unknown.
+    """
+    result = {}
+    for argument in arguments:
+        key, equals, value = argument.removeprefix("--").partition("=")
+        if key not in OPTIONS or not equals or not value:
+            raise Refusal(f"{argument} is no option of scalian-course; choose among {', '.join(f'{name}=…' for name in OPTIONS)}.")
+        result[key] = value
+    return result
+
+
+def main() -> None:
+    """Run the command `scalian-course`."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(HELP)
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: the trainings save first
+    app.with_sentences(lambda: course(**options(sys.argv[1:])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the course shows of several runs side by side."""

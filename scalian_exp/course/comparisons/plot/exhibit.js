@@ -1,0 +1,105 @@
+import { Pixels, element, exhibit, language, number, onChange, percent, svg } from "../../../exhibits/frame/kit.js";
+
+const WIDE = 760, HIGH = 400, LEFT = 72, RIGHT = 20, TOP = 34, BOTTOM = 52;
+/** Shapes of points, so that colours are not all that tells series apart. */
+const SHAPES = [
+  (x, y) => `M${x - 6} ${y}a6 6 0 1 0 12 0a6 6 0 1 0 -12 0`,
+  (x, y) => `M${x - 5.5} ${y - 5.5}h11v11h-11z`,
+  (x, y) => `M${x} ${y - 7}l7 12h-14z`,
+  (x, y) => `M${x} ${y - 7.5}l7 7.5l-7 7.5l-7 -7.5z`,
+];
+const hue = (n) => `--chip: var(--class-${1 + (n % 10)})`;
+
+/** Round numbers that divide an interval. */
+function ticks(low, high, log) {
+  if (log) {
+    const all = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) for (const lead of [1, 2, 5]) all.push(lead * 10 ** power);
+    const within = all.filter((value) => value >= low * 0.999 && value <= high * 1.001);
+    return within.length > 7 ? within.filter((value) => Math.abs(Math.log10(value) % 1) < 1e-9) : within;
+  }
+  const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].find((lead) => lead * power >= rough) * power;
+  const result = [];
+  for (let value = Math.ceil(low / step) * step; value <= high + step / 1e6; value += step) result.push(value);
+  return result;
+}
+
+exhibit("plot", (place, { blocks, facts, say }) => {
+  const part = (name) => place.querySelector(`[data-part=${name}]`), chart = part("chart");
+  const points = facts.series.flatMap(({ points: all }, s) => all.map(([x, y], n) => ({ s, n, x, y })));
+  const within = ({ log, from_zero: fromZero }, values) => {
+    let low = Math.min(...values), high = Math.max(...values);
+    if (log) return [low / 1.15, high * 1.15];
+    if (fromZero) low = Math.min(low, 0);
+    const margin = 0.06 * (high - low || Math.abs(high) || 1);
+    return [fromZero && low === 0 ? 0 : low - margin, high + margin];
+  };
+  const [x, y] = ["x", "y"].map((axis) => ({ ...facts[axis], range: within(facts[axis], points.map((point) => point[axis])) }));
+  const share = ({ log, range: [low, high] }, value) => (log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
+  const across = (value) => LEFT + share(x, value) * (WIDE - LEFT - RIGHT), up = (value) => HIGH - BOTTOM - share(y, value) * (HIGH - TOP - BOTTOM);
+  const written = (axis, value, digits = axis.digits ?? 0) => (axis.percent ? percent(value, digits) : number(value, digits));
+  const name = (text) => text[language()];
+  let held = points.length - 1, marks = [];
+
+  function draw() {
+    chart.replaceChildren();
+    for (const [axis, low, high] of [[x, ...x.range], [y, ...y.range]]) {
+      const all = ticks(low, high, axis.log), finest = Math.max(0, ...all.map((value) => Math.min(4, `${+(axis.percent ? 100 * value : value).toPrecision(6)}`.split(".")[1]?.length ?? 0)));
+      for (const value of all) {
+        const at = axis === x ? across(value) : up(value);
+        svg("path", { class: "grid", d: axis === x ? `M${at} ${TOP}V${HIGH - BOTTOM}` : `M${LEFT} ${at}H${WIDE - RIGHT}` }, chart);
+        const label = axis === x ? { x: at, y: HIGH - BOTTOM + 20, "text-anchor": "middle" } : { x: LEFT - 8, y: at + 5, "text-anchor": "end" };
+        svg("text", { class: "tick", ...label }, chart).textContent = written(axis, value, finest);
+      }
+    }
+    svg("text", { x: WIDE - RIGHT, y: HIGH - 8, "text-anchor": "end" }, chart).textContent = name(x);
+    svg("text", { x: 4, y: 18 }, chart).textContent = name(y);
+    facts.series.forEach(({ points: all, joined }, s) => {
+      if (joined) svg("path", { class: "line", style: hue(s), d: all.map(([a, b], n) => `${n ? "L" : "M"}${across(a).toFixed(1)} ${up(b).toFixed(1)}`).join("") }, chart);
+    });
+    marks = points.map(({ s, n, x: a, y: b }) => {
+      const { labels, joined, points: all } = facts.series[s], mark = svg("path", { class: "point", style: hue(joined ? s : n), d: SHAPES[(joined ? s : n) % 4](across(a), up(b)) }, chart);
+      if (joined && all.length > 16) mark.style.visibility = "hidden";
+      if (labels[n]) {
+        const right = across(a) > 0.75 * WIDE;
+        svg("text", { class: "point-name", x: across(a) + (right ? -11 : 11), y: up(b) - 8, "text-anchor": right ? "end" : "start" }, chart).textContent = name(labels[n]);
+      }
+      return mark;
+    });
+    part("keys").replaceChildren();
+    if (facts.series.length > 1) facts.series.forEach((series, s) => {
+      const key = element("li", {}, part("keys")), sign = svg("svg", { viewBox: "0 0 36 20", "aria-hidden": true, style: hue(s) }, key);
+      if (series.joined) svg("path", { class: "line", d: "M0 10H36" }, sign);
+      svg("path", { class: "point", d: SHAPES[s % 4](18, 10) }, sign);
+      element("span", { text: name(series.name) }, key);
+    });
+    hold(held);
+  }
+  function hold(at) {
+    marks[held]?.classList.remove("held");
+    if (marks[held] && facts.series[points[held].s].joined && facts.series[points[held].s].points.length > 16) marks[held].style.visibility = "hidden";
+    held = at;
+    marks[held].classList.add("held");
+    marks[held].style.visibility = "visible";
+    const { s, n, x: a, y: b } = points[held], series = facts.series[s], called = [name(series.name), series.labels[n] && name(series.labels[n])].filter(Boolean).join(", ");
+    part("readout").textContent = say("point", { name: called, x_name: name(x), x: written(x, a), y_name: name(y), y: written(y, b) });
+    const run = series.runs[n];
+    if (!facts.pictures || !run) return;
+    const { arrays, shapes } = blocks[facts.pictures], [channels, height, width] = shapes[run];
+    new Pixels(part("picture"), width, height).show(Float32Array.from(arrays[run], (value) => value / 255), { shape: [channels], ink: facts.ink });
+  }
+  chart.addEventListener("pointermove", ({ clientX, clientY }) => {
+    const box = chart.getBoundingClientRect(), px = ((clientX - box.left) / box.width) * WIDE, py = ((clientY - box.top) / box.height) * HIGH;
+    const far = points.map(({ x: a, y: b }) => Math.hypot(across(a) - px, up(b) - py));
+    hold(far.indexOf(Math.min(...far)));
+  });
+  chart.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+    if (!by) return;
+    hold((held + by + points.length) % points.length);
+    event.preventDefault();
+  });
+  onChange(draw);
+  draw();
+  return { points, hold };
+});

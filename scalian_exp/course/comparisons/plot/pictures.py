@@ -1,0 +1,28 @@
+"""Pictures that stand for a run in a plot: what it draws, or how it divides a scene."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from scalian_exp.exhibits.run import Run
+
+COUNT = 8
+"""pictures of a run"""
+
+
+def samples(run: Run) -> Tensor:
+    """Return new images by a run's network, in a grid (C, H, W) in [0, 1]."""
+    torch.manual_seed(0)
+    return make_grid(run.network.sample(COUNT).float(), nrow=4, padding=0)[: run.shape[0]]
+
+
+def masks(run: Run) -> Tensor:
+    """Return the classes that a run sees in test scenes, in their colours, in a grid (3, H, W) in [0, 1]."""
+    images = run.batch("test", torch.arange(4))["image"]
+    palette = torch.tensor(run.config["dataset"]["palette"]) / 255
+    return make_grid(palette[run.network(images).argmax(1)].permute(0, 3, 1, 2), nrow=2, padding=0)
+
+
+PICTURES: dict[str, Callable[[Run], Tensor]] = {"samples": samples, "masks": masks}

@@ -1,0 +1,3 @@
+import { exhibit } from "../../../exhibits/frame/kit.js";
+
+exhibit("table", () => ({}));

@@ -1,0 +1,43 @@
+"""A table of several runs, a row each.
+
+Settings:
+    runs: {run: name of its row}.
+    columns: each {fr: …, en: …, path, digits: 1, percent: false}; `path` in what is known about a run (facts.py). A
+        column without a value for a row stays empty there. `texts` instead of `path` gives {run: text}.
+"""
+
+from typing import Any
+
+from scalian_exp.course.comparison import Trained
+from scalian_exp.course.facts import at, both
+from scalian_exp.exhibits.store import Store
+from scalian_exp.exhibits.texts import LANGUAGES, duration, number, percent
+
+
+def take(runs: dict[str, Trained], settings: dict[str, Any], store: Store) -> dict[str, Any]:
+    """Return the names of columns and rows, and what stands in each cell, in both languages."""
+    columns = settings["columns"]
+    cells = {name: [cell(name, runs[name].facts, column) for column in columns] for name in settings["runs"]}
+    return {
+        "columns": [both(column) for column in columns],
+        "rows": [{"name": both(settings["runs"][name]), "cells": cells[name]} for name in settings["runs"]],
+    }
+
+
+def cell(run: str, facts: dict[str, Any], column: dict[str, Any]) -> dict[str, str]:
+    """Return what stands in a run's cell of a column, in each language."""
+    if "texts" in column:
+        return both(column["texts"].get(run, ""))
+    paths = column["path"] if isinstance(column["path"], list) else [column["path"]]
+    value = next((found for path in paths if (found := at(facts, path)) is not None), None)
+    return {language: written(value, column, language) for language in LANGUAGES}
+
+
+def written(value: Any, column: dict[str, Any], language: str) -> str:
+    """Write a value as its column wants it, in a language."""
+    if not isinstance(value, int | float):
+        return "" if value is None else str(value)
+    if column.get("time"):
+        return duration(value, language)
+    write = percent if column.get("percent") else number
+    return write(value, column.get("digits", 0), language=language)

@@ -1,0 +1,92 @@
+"""What is known about the runs of the course, as one tree that texts and comparisons read."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from scalian_exp.exhibits.run import Run
+from scalian_exp.exhibits.texts import TYPOGRAPHY
+from scalian_exp.files import read_json
+from scalian_exp.folders import CURVES, METRICS
+
+
+def facts_of(run: Run) -> dict[str, Any]:
+    """Return what is known about a run.
+
+    Returns:
+        Its facts as exhibits tell them (`model`, `dataset`, `parameters`, `seconds`, `test`); `config`, as resolved;
+        `history`, a row for each epoch with its metrics' means; `results`, by action: metrics and rows of tables; and
+        `exhibits`, empty at first.
+    """
+    folder = run.model.folder
+    return run.facts | {
+        "config": run.config,
+        "history": history(folder / CURVES),
+        "results": {action.name: result_of(action) for action in sorted(folder.iterdir()) if newest(action)},
+        "exhibits": {},
+    }
+
+
+def history(file: Path) -> list[dict[str, float]]:
+    """Return the metrics of each epoch, training and validation in one row."""
+    rows: dict[int, dict[str, float]] = {}
+    for row in table(file):
+        if not any(key.startswith("step/") for key in row):
+            rows.setdefault(int(row["epoch"]), {}).update(row)
+    return [row | {"epoch": epoch + 1} for epoch, row in sorted(rows.items())]
+
+
+def newest(action: Path) -> Path | None:
+    """Return the newest folder of results below an action's folder; None if there is none."""
+    places = [file.parent for name in (METRICS, "*.csv") for file in action.glob(f"[0-9]*/{name}")]
+    return max(places, default=None)
+
+
+def result_of(action: Path) -> dict[str, Any]:
+    """Return the newest results of an action: `metrics`, and the rows of each table by its file's name."""
+    folder = newest(action)
+    assert folder is not None
+    tables = {file.stem: table(file) for file in folder.glob("*.csv")}
+    return tables | ({"metrics": read_json(folder / METRICS)} if (folder / METRICS).is_file() else {})
+
+
+def table(file: Path) -> list[dict[str, Any]]:
+    """Return the rows of a CSV file without empty cells, numbers as numbers."""
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return [{key: number(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
+
+
+def number(text: str) -> float | str:
+    """Return the number that a text writes, or the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def at(facts: Any, path: str) -> Any:
+    """Return what stands at a path of keys, such as "test.neg_elbo"; None if nothing does.
+
+    A number at the end of the path counts the entries of a list.
+    """
+    for key in path.split("."):
+        if isinstance(facts, list):
+            facts = facts[int(key)] if int(key) < len(facts) else None
+        elif isinstance(facts, dict):
+            facts = facts.get(key)
+        else:
+            return None
+    return facts
+
+
+def both(text: str | dict[str, Any]) -> dict[str, str]:
+    """Return a text as each language writes it, given once where it is the same in both."""
+    return {name: write(text if isinstance(text, str) else text[name]) for name, write in TYPOGRAPHY.items()}
+
+
+def known(points: Iterable[tuple[Any, Any]]) -> list[list[float]]:
+    """Return the pairs of which both numbers are known."""
+    return [[float(x), float(y)] for x, y in points if isinstance(x, int | float) and isinstance(y, int | float)]
