@@ -95,7 +95,10 @@ class Course:
         if "comparison" in settings:
             return Show([self.compared(f"{description.name}-{number}", description, settings)])
         labels = settings["runs"] if isinstance(settings["runs"], dict) else dict.fromkeys(runs_of(settings), "")
-        parts = [self.exhibited(f"{description.name}-{number}-{run}", settings["exhibit"], run, label) for run, label in labels.items()]
+        parts = [
+            self.exhibited(f"{description.name}-{number}-{run}", settings["exhibit"], run, label)
+            for run, label in labels.items()
+        ]
         return Show(parts, in_languages(settings.get("by", "")))
 
     def exhibited(self, name: str, kind: str, run: str, label: Any) -> Part:

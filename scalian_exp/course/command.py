@@ -14,14 +14,14 @@ from pathlib import Path
 from scalian_exp.commandline import app
 from scalian_exp.commandline.shell import shown
 from scalian_exp.course.chapter import chapters
-from scalian_exp.course.data import overrides_of_data
+from scalian_exp.course.experiments import experiments
 from scalian_exp.course.training import RUNS, Queue, application, training
 from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
 
 OPTIONS = {
     "language": "fr or en, in which the page opens; by default the browser's",
-    "dataset": "of the images: mnist or sample (of Fashion-MNIST, which comes with the package); by default mnist if its files are below root",
+    "dataset": "of the images: mnist, or sample (of Fashion-MNIST, in the package); by default mnist if it is below root",
     "root": "folder of the data sets; data by default",
     "outputs": "folder of the runs and of the page; outputs/course by default",
 }
@@ -32,7 +32,9 @@ HELP = "\n".join(
 )
 
 
-def course(language: str | None = None, dataset: str | None = None, root: str = "data", outputs: str = "outputs/course") -> None:
+def course(
+    language: str | None = None, dataset: str | None = None, root: str = "data", outputs: str = "outputs/course"
+) -> None:
     """Train what isn't trained yet, and write the page.
 
     Raises:
@@ -41,9 +43,11 @@ def course(language: str | None = None, dataset: str | None = None, root: str = 
     if language not in (None, "fr", "en"):
         raise Refusal(f"language={language}: choose fr or en, or leave it out for the reader's own.")
     folder, contents = Path(outputs), chapters()
-    data = overrides_of_data(dataset, Path(root))
     runs = list(dict.fromkeys(run for chapter in contents for run in chapter.runs))
-    jobs = [training(run, folder, data[run]) for run in data if run in runs]
+    chosen = experiments(runs, dataset, Path(root))
+    needed = {run for each in chosen.values() for run in each.needs} - chosen.keys()
+    chosen |= experiments(sorted(needed), dataset, Path(root))
+    jobs = [training(run, each, folder) for run, each in chosen.items()]
     jobs += [
         application(run, action, folder)
         for run, action in dict.fromkeys(
@@ -61,7 +65,9 @@ def course(language: str | None = None, dataset: str | None = None, root: str = 
     for name, why in left_out.items():
         print(f"Left out: chapter {name}. {why}")
     write_text(folder / PAGE, html)
-    print(f"page      {shown(folder / PAGE)}: {len(html.encode()) / 1e6:.1f} MB, after {(time.time() - began) / 60:.0f} min. Open it in a browser.")
+    print(
+        f"page      {shown(folder / PAGE)}: {len(html.encode()) / 1e6:.1f} MB, after {(time.time() - began) / 60:.0f} min. Open it in a browser."
+    )
     if failed:
         raise Refusal(f"{len(failed)} of {len(jobs)} could not be done; the same command tries them again.")
 
@@ -76,7 +82,9 @@ def options(arguments: list[str]) -> dict[str, str]:
     for argument in arguments:
         key, equals, value = argument.removeprefix("--").partition("=")
         if key not in OPTIONS or not equals or not value:
-            raise Refusal(f"{argument} is no option of scalian-course; choose among {', '.join(f'{name}=…' for name in OPTIONS)}.")
+            raise Refusal(
+                f"{argument} is no option of scalian-course; choose among {', '.join(f'{name}=…' for name in OPTIONS)}."
+            )
         result[key] = value
     return result
 

@@ -1,24 +1,21 @@
 """Train the runs of the course, as many at a time as there are cores; what is finished stays, and the rest is resumed."""
 
 import os
-import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
 from scalian_exp.commandline.shell import shown
+from scalian_exp.course.experiments import Experiment
 from scalian_exp.course.facts import newest
-from scalian_exp.folders import METRICS, State, can_resume, state
+from scalian_exp.folders import State, can_resume, state
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import metrics_of, read_overrides
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.grammar import literal
 
-GROUP = "course"
-"""the folder of configs/experiment that holds the course's experiments"""
 RUNS, LOGS = "runs", "logs"
 
 
@@ -32,36 +29,30 @@ class Job(NamedTuple):
     """names of the jobs that must have ended before"""
 
 
-def experiment(run: str) -> Path:
-    """Return the file of a run's experiment."""
-    return CONFIGS / "experiment" / GROUP / f"{run}.yaml"
-
-
-def training(run: str, outputs: Path, data: Sequence[str]) -> Job:
+def training(run: str, experiment: Experiment, outputs: Path) -> Job:
     """Return the job that trains a run, or goes on where it stopped.
 
     Args:
-        run: name of its experiment.
+        run: its name.
+        experiment: what it trains.
         outputs: folder of the course.
-        data: overrides that choose the data set.
 
     Raises:
-        Refusal: if its folder holds a run of other data.
+        Refusal: if its folder holds another run.
     """
-    folder, overrides = outputs / RUNS / run, [f"experiment={GROUP}/{run}", *data, f"outputs={outputs}"]
+    folder, overrides = outputs / RUNS / run, [*experiment.overrides, f"outputs={literal(str(outputs))}"]
     if state(folder) is not State.NONE and (begun := read_overrides(folder)) != overrides:
         raise Refusal(
             f"{shown(folder)} was begun with {' '.join(begun)}, not {' '.join(overrides)}; choose another folder by "
             "outputs=…, or remove this one."
         )
-    others = re.findall(rf"\$\{{outputs\}}/{RUNS}/(\w+)", experiment(run).read_text(encoding="utf-8"))
-    again = [f"resume={folder}"] if can_resume(folder) else overrides
-    return Job(run, ["scalian_exp.train", *again], set(others) - {run})
+    again = [f"resume={literal(str(folder))}"] if can_resume(folder) else overrides
+    return Job(run, ["scalian_exp.train", *again], experiment.needs)
 
 
 def application(run: str, action: str, outputs: Path) -> Job:
     """Return the job that applies an action to a run."""
-    arguments = ["scalian_exp.apply", f"run={outputs / RUNS / run}", f"action={action}"]
+    arguments = ["scalian_exp.apply", f"run={literal(str(outputs / RUNS / run))}", f"action={action}"]
     return Job(f"{action} of {run}", arguments, {run})
 
 
@@ -146,11 +137,11 @@ class Queue:
 
     def tell(self, job: Job, over: int, count: int, seconds: float, failure: str | None) -> None:
         """Print how a job ended, and about how long the others will take."""
-        left = seconds / over * (count - over)
-        rest = f"about {left / 60:.0f} min left" if left > 90 else f"about {left:.0f} s left" if over < count else "all done"
-        metrics = metrics_of(self.outputs / RUNS / job.name) if (self.outputs / RUNS / job.name / METRICS).is_file() else {}
-        score = ", ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in metrics.items() if key.startswith("test/"))
-        print(f"[{over:2}/{count}] {job.name:<26} {failure or score[:90] or 'done'}  ({rest})", flush=True)
+        minutes = seconds / over * (count - over) / 60
+        rest = "all done" if over == count else f"about {max(1, round(minutes))} min left"
+        scores = [(key, value) for key, value in metrics_of(self.outputs / RUNS / job.name).items() if "test/" in key]
+        score = ", ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in scores[:4])
+        print(f"[{over:2}/{count}] {job.name:<26} {failure or score or 'done'} ({rest})", flush=True)
 
     def stop(self) -> None:
         """Let the running trainings save where they are."""
