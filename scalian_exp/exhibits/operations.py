@@ -171,7 +171,7 @@ SAME = {"alias", "clone", "contiguous", "detach", "to", "_to_copy", "dropout", "
 """operations that leave values unchanged in evaluation mode"""
 NOTHING = {"_assert_tensor_metadata", "_assert_async", "promote_types"}
 """operations that only check"""
-SPLITS = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind"}
+SPLITS = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind", "unsafe_split", "unsafe_chunk"}
 """operations that return several parts"""
 FACTORIES = {"new_full", "new_zeros", "new_ones", "full_like", "zeros_like", "ones_like"}
 """operations that use only the shape of their input"""
@@ -226,6 +226,8 @@ ROWS: dict[str, Row] = {
     ),
     "pad": padded,
     "constant_pad_nd": padded,
+    "where": lambda a: Operation("where", [a["condition"], a["self"], a["other"]]),
+    "masked_fill": lambda a: Operation("where", [a["mask"], a["value"], a["self"]]),
     "sum": reduced("sum"),
     "mean": reduced("mean"),
     "clamp": clamped("min", "max"),

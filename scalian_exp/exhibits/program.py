@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.export.graph_signature import OutputKind
 
 from scalian_exp.exhibits.arguments import Arguments, Operation, UnknownUseError, by_name
+from scalian_exp.exhibits.export import Called, export
 from scalian_exp.exhibits.operations import (
     FACTORIES,
     NOTHING,
@@ -46,18 +47,6 @@ class Part(NamedTuple):
     shape: list[int]
 
 
-class Called(nn.Module):
-    """A function of a network as a module, which is what torch.export takes."""
-
-    def __init__(self, network: nn.Module, function: Callable[..., Any]):
-        super().__init__()
-        self.network, self.function = network, function
-
-    def forward(self, *inputs: Tensor) -> Any:
-        """Call the function with the network and the inputs."""
-        return self.function(self.network, *inputs)
-
-
 class Program:
     """A function of a network, operation by operation.
 
@@ -84,7 +73,7 @@ class Program:
             if not all(bool(value.isfinite().all()) for value in self.truth):
                 raise self.refused("gives values that are NaN or infinite")
             try:
-                exported = torch.export.export(called, self.inputs, strict=False).run_decompositions({})
+                exported = export(called, self.inputs)
             except (RuntimeError, TypeError, ValueError, NotImplementedError, AssertionError) as error:
                 why = next(iter(str(error).splitlines()), type(error).__name__)
                 raise self.refused(f"can't be exported by torch ({why})") from error
@@ -178,13 +167,15 @@ class Program:
             return f"r{value.number}"
         if isinstance(value, Tensor):
             if value.dim() == 0:
-                return float(value)
+                return self.operand(float(value))
             same = (number for number, known in enumerate(self.constants) if known is value)
             number = next(same, len(self.constants))
             if number == len(self.constants):
                 self.constants.append(value)
             return f"c{number}"
-        return None if value is None else float(value)
+        if value is None or math.isfinite(value):
+            return None if value is None else float(value)
+        return self.operand(torch.tensor([value]))  # JSON has no infinity
 
     def parts(self, name: str, given: Arguments, shapes: list[list[int]]) -> Iterator[Part]:
         """Yield the parts into which a register is split."""

@@ -14,12 +14,15 @@ from scalian_exp.commandline.shell import command_to_repeat
 from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.store import Store
 from scalian_exp.folders import State, state
+from scalian_exp.refusal import Refusal
 from scalian_exp.stored import metrics_of, model_and_data
 from scalian_exp.tasks.capabilities import DrawsInSteps, Encodes
 from scalian_exp.tasks.offers import offers
 
 THUMBNAILS = 24
 """test images that a reader can choose from"""
+MOST_STEPS = 16
+"""steps of a network that draws in several, of which a page computes codes while a reader draws"""
 EMPTY = 0.1
 """grey images with a median pixel below this are shown as ink on paper"""
 
@@ -42,8 +45,25 @@ class Run:
 
     @property
     def encodes(self) -> bool:
-        """Whether the page can compute codes; networks that draw in steps need too many operations for it."""
-        return offers(self.network, Encodes) and not offers(self.network, DrawsInSteps)
+        """Whether the network computes codes of its inputs."""
+        return offers(self.network, Encodes)
+
+    @property
+    def steps(self) -> int:
+        """In how many steps the network draws an image; 0 if at once."""
+        return int(self.network.steps) if offers(self.network, DrawsInSteps) else 0
+
+    def check_live(self) -> None:
+        """Check that a page can compute codes while a reader draws.
+
+        Raises:
+            Refusal: if the network draws in too many steps.
+        """
+        if self.steps > MOST_STEPS:
+            raise Refusal(
+                f"{type(self.network).__name__} draws in {self.steps} steps; a page computes codes of networks of at "
+                f"most {MOST_STEPS} steps."
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:

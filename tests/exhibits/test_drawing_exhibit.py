@@ -14,7 +14,8 @@ from torch.distributions import Normal, kl_divergence
 
 from scalian_exp.checkpoint import load
 from scalian_exp.exhibits.drawing.exhibit import DRAWS, kl_of
-from scalian_exp.exhibits.run import Run
+from scalian_exp.exhibits.play import page
+from scalian_exp.exhibits.run import MOST_STEPS, Run
 from scalian_exp.run.training import train
 from scalian_exp.tasks.decoding import probabilities
 
@@ -27,6 +28,7 @@ EXHIBIT = "page.live.drawing.exhibit"
 def test_steps_are_torchs_and_every_control_changes_what_it_should(model: str, driver: Any, tmp_path: Path) -> None:
     train(tiny(model, "model.network.glimpses=4"), tmp_path / "run")
     opened = Opened(driver, tmp_path / "run", tmp_path)
+    assert opened.page.exhibits == ["codes", "nearest", "drawing"]
     run = Run(load(tmp_path / "run"))
     second = opened.js("return page.live.drawing.facts.chosen[1]")
     with torch.no_grad():
@@ -57,6 +59,15 @@ def test_steps_are_torchs_and_every_control_changes_what_it_should(model: str, d
     )
     assert opened.js(f"return {EXHIBIT}.step") == 4
     opened.check_sound()
+
+
+def test_codes_of_many_steps_are_left_out_with_a_sentence(tmp_path: Path) -> None:
+    train(tiny("draw_small", f"model.network.glimpses={MOST_STEPS + 1}"), tmp_path / "run")
+    with torch.no_grad():
+        result = page(Run(load(tmp_path / "run")))
+    assert result.exhibits == ["drawing"]
+    assert result.left_out.keys() == {"codes", "nearest"}
+    assert f"draws in {MOST_STEPS + 1} steps" in result.left_out["codes"]
 
 
 def test_the_kl_of_the_steps_is_that_of_torchs_distributions(tmp_path: Path) -> None:

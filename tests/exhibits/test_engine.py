@@ -28,7 +28,10 @@ class Layers(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear, self.recurrent = nn.Linear(24, 10), nn.LSTM(24, 3)
+        self.linear = nn.Linear(24, 10)
+        self.lstm, self.gru = nn.LSTM(6, 3, batch_first=True), nn.GRU(6, 3, 2, batch_first=True, bidirectional=True)
+        self.cells = nn.ModuleList([nn.LSTMCell(24, 3), nn.GRUCell(24, 3), nn.RNNCell(24, 3)])
+        self.register_buffer("flag", torch.tensor(True))
         self.convolution = nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(2, 1))
         self.grouped = nn.Conv2d(4, 8, 3, groups=2, bias=False)
         self.transposed = nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1)
@@ -125,6 +128,16 @@ FUNCTIONS: dict[str, tuple[tuple[int, ...], Callable[[Layers, Tensor], Any]]] = 
     "in place, through views": (VECTOR, through_views),
     "same padding": (IMAGE, lambda net, x: F.conv2d(x, net.grouped.weight, padding="same", groups=2)),
     "average pool, padded": (IMAGE, lambda _, x: F.avg_pool2d(x, 3, 1, 1)),
+    "recurrent layers": (VECTOR, lambda net, x: [net.lstm(x.view(1, 4, 6))[0], *net.gru(x.view(1, 4, 6))]),
+    "recurrent cells": (VECTOR, lambda net, x: [*net.cells[0](x), net.cells[1](x), net.cells[2](x)]),
+    "branch on a flag": (VECTOR, lambda net, x: 2 * x if bool(net.flag) else x),
+    "masks": (
+        VECTOR,
+        lambda _, x: (
+            torch.where(torch.arange(24) < 9, x.view(1, 24), x.exp()).view(2, 12).masked_fill(torch.arange(12) > 6, 3.0)
+        ),
+    ),
+    "infinite fill": (VECTOR, lambda _, x: x.masked_fill(torch.arange(24) > 6, -torch.inf).softmax(1)),
     "infinite constants": (VECTOR, lambda _, x: torch.softmax(x + torch.tensor([0.0, -torch.inf] * 12), 1)),
     "constants of all sizes": (VECTOR, lambda _, x: x + torch.tensor([[1e-6, 1e3] * 12]).log()),
     "constants": (IMAGE, lambda net, x: x + net.norm.running_mean.view(1, -1, 1, 1).square() + torch.arange(6.0)),
@@ -184,7 +197,6 @@ def test_every_row_is_tried(translated: Any) -> None:
     [
         (lambda _, x: x.cumsum(1), "uses aten.cumsum.default, which the page doesn't know"),
         (lambda _, x: x.max(1).values, "uses aten.max.dim, which the page doesn't know"),
-        (lambda net, x: net.recurrent(x)[0], "uses aten.lstm.input, which the page doesn't know"),
         (lambda _, x: x + torch.randn(1, 24), r"draws random numbers \(aten.randn.default\)"),
         (lambda _, x: F.dropout(x, training=True), "doesn't know|draws random numbers"),
         (lambda _, x: torch.div(x, 0.3, rounding_mode="floor"), r"in a way that the page doesn't know \(rounding_mode"),

@@ -37,6 +37,7 @@ def array(opened: Opened, name: str) -> torch.Tensor:
 def test_a_step_of_the_chain_gives_torchs_means_energy_and_labels(model: str, driver: Any, tmp_path: Path) -> None:
     train(tiny(model, *MODELS[model]), tmp_path / "run")
     opened = Opened(driver, tmp_path / "run", tmp_path)
+    assert not opened.page.left_out
     network = load(tmp_path / "run").network
     matrices = opened.js(
         """

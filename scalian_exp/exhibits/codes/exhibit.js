@@ -1,6 +1,6 @@
 import { generator } from "../frame/arrays.js";
 import { input } from "../frame/input.js";
-import { Pixels, choice, classColour, eachFrame, element, exhibit, legend, number, onChange, svg } from "../frame/kit.js";
+import { Pixels, choice, classColour, eachFrame, element, exhibit, gradually, legend, number, onChange, svg } from "../frame/kit.js";
 
 const RANDOM = 12, TILES = 15, BOX = 400, WIDE = 400, HIGH = 200, REACH = 3.2;
 
@@ -127,18 +127,21 @@ exhibit("codes", (place, { blocks, facts, say }) => {
   });
   place.querySelector("[data-do=reset]").addEventListener("click", () => setCode(encoded));
 
+  const shelf = new Pixels(part("tiles"), TILES * width, TILES * height), decodeTiles = gradually();
+  let decodedTiles = null;
   function tiles() {
-    const [channels] = images.shape, all = new Float32Array(channels * TILES * TILES * height * width), wide = TILES * width, total = TILES * TILES * height * width;
-    for (let r = 0; r < TILES; r++)
-      for (let c = 0; c < TILES; c++) {
-        const made = decoded(moveTo(fromBox([((c + 0.5) * BOX) / TILES, ((r + 0.5) * BOX) / TILES]), mean));
-        for (let channel = 0; channel < channels; channel++)
-          for (let y = 0; y < height; y++) {
-            const from = (channel * height + y) * width;
-            all.set(made.subarray(from, from + width), channel * total + (r * height + y) * wide + c * width);
-          }
-      }
-    new Pixels(part("tiles"), wide, TILES * height).show(all, images);
+    const [channels] = images.shape, wide = TILES * width, total = TILES * TILES * height * width;
+    const show = () => shelf.show(decodedTiles, images);
+    if (decodedTiles) { show(); return; }
+    decodedTiles = new Float32Array(channels * total);
+    decodeTiles(Array.from({ length: TILES }, (_, r) => r).flatMap((r) => [...Array.from({ length: TILES }, (_, c) => () => {
+      const made = decoded(moveTo(fromBox([((c + 0.5) * BOX) / TILES, ((r + 0.5) * BOX) / TILES]), mean));
+      for (let channel = 0; channel < channels; channel++)
+        for (let y = 0; y < height; y++) {
+          const from = (channel * height + y) * width;
+          decodedTiles.set(made.subarray(from, from + width), channel * total + (r * height + y) * wide + c * width);
+        }
+    }), show]));
   }
   let view = "codes";
   choice(place.querySelector("[data-choice=view]"), (value) => {
@@ -162,11 +165,12 @@ exhibit("codes", (place, { blocks, facts, say }) => {
     });
     return { name, law, title, pictures };
   });
+  const decodeRandom = gradually();
   function showRandom() {
-    for (const { name, law, title, pictures } of strips) {
+    for (const { name, title, pictures } of strips) {
       title.textContent = say(name);
-      pictures.forEach(({ button, picture }, n) => {
-        picture.show(decoded(law(noise[n])), images);
+      pictures.forEach(({ button, picture, made }, n) => {
+        if (made) picture.show(made, images);
         button.setAttribute("aria-label", say("random_code", { number: n + 1, law: say(name) }));
       });
     }
@@ -174,10 +178,14 @@ exhibit("codes", (place, { blocks, facts, say }) => {
   function shuffle() {
     const random = generator(seed++);
     noise = Array.from({ length: RANDOM }, () => Float32Array.from({ length: size }, () => random.normal()));
-    showRandom();
+    decodeRandom(strips.flatMap(({ law, pictures }) => pictures.map((cell, n) => () => {
+      cell.made = decoded(law(noise[n])).slice();
+      cell.picture.show(cell.made, images);
+    })));
   }
   place.querySelector("[data-do=random]").addEventListener("click", shuffle);
   shuffle();
+  showRandom();
   show();
   onChange(() => { show(); showRandom(); pca.show(principal(input_).map((v) => Math.min(Math.max(v, 0), 1)), images); part("pca-error").textContent = say("error", { error: number(distance(principal(input_), input_), 1) }); if (view === "images") tiles(); });
   return { code, encoded, get input() { return input_; } };

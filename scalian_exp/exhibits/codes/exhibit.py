@@ -33,7 +33,12 @@ def offered(run: Run) -> bool:
 
 
 def take(run: Run, store: Store) -> dict[str, Any]:
-    """Put the encoder, the decoder and the plane of the codes into the store."""
+    """Put the encoder, the decoder and the plane of the codes into the store.
+
+    Raises:
+        Refusal: if the page can't compute the network's codes.
+    """
+    run.check_live()
     images = run.images(store)
     pixels_each = math.prod(run.shape)
     test = run.batch("test", run.spread("test", min(SHOWN, MOST_VALUES // pixels_each)))
@@ -72,6 +77,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "decode": decode,
         "plane": store.block("plane", fill),
         "size": codes.shape[1],
+        "steps": run.steps,
         "pixels": pixels.shape[1],
         "components": len(components),
         "shown": len(x),

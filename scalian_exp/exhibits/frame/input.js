@@ -1,7 +1,8 @@
 // The network's input, as readers choose it among test images or draw it.
-import { Pixels, cells, choice, element, onChange, shared, svg } from "./kit.js";
+import { Pixels, cells, choice, eachFrame, element, onChange, shared, svg } from "./kit.js";
 
-/** An input image in `place`: changed(values) is called with its (C, H, W) in [0, 1], at once and after each change.
+/** An input image in `place`: changed(values) is called with its (C, H, W) in [0, 1], at once and after changes.
+ * While a reader draws, that is once a frame.
  * `images` is the block of that name. Returns {set(values), values, choose(n)}. */
 export function input(place, { arrays, shape, ink, names, count }, changed) {
   const [channels, height, width] = shape, size = height * width;
@@ -16,7 +17,7 @@ export function input(place, { arrays, shape, ink, names, count }, changed) {
   const clear = element("button", { "data-shared": "clear" }, bar), thumbs = element("div", { class: "thumbs", role: "group" }, place);
 
   const group = place.closest(".show"); // exhibits between which a switch chooses go on with the same input
-  const show = () => { picture.show(values, { shape, ink }); group.input = { values, chosen }; changed(values); };
+  const show = (tell = changed) => { picture.show(values, { shape, ink }); group.input = { values, chosen }; tell(values); }, later = eachFrame(changed);
   const buttons = Array.from({ length: count }, (_, n) => {
     const button = element("button", { class: "thumb", "aria-pressed": false }, thumbs);
     const small = new Pixels(element("canvas", { class: "dots" }, button), width, height);
@@ -45,7 +46,7 @@ export function input(place, { arrays, shape, ink, names, count }, changed) {
           values[at] = tool ? Math.max(values[at], weight) : Math.min(values[at], 1 - weight);
         }
       }
-    show();
+    show(later);
   }
   cells(canvas, height, width, { move: dab, leave: () => here.setAttribute("visibility", "hidden") });
   choice(tools, (value) => { tool = Number(value); });

@@ -216,3 +216,19 @@ export function eachFrame(callback) {
     waiting = values;
   };
 }
+
+/** Runs jobs, some milliseconds of them a frame; new ones replace those that wait. */
+export function gradually() {
+  let jobs = [], waiting = false;
+  const run = () => {
+    const end = performance.now() + 12;
+    do jobs.shift()?.(); while (jobs.length && performance.now() < end);
+    waiting = jobs.length > 0;
+    if (waiting) requestAnimationFrame(run);
+  };
+  return (given) => {
+    jobs = [...given];
+    if (!waiting) requestAnimationFrame(run);
+    waiting = true;
+  };
+}

@@ -203,6 +203,12 @@ export const OPERATIONS = {
       start += length;
     }
   },
+  where([condition, x, y], out) {
+    const chosen = new Uint8Array(out.length), spread = (values, visit) => (typeof values === "number" ? chosen.forEach((_, n) => visit(n, values)) : broadcast(values.shape, out.shape, (n, place) => visit(n, values[place])));
+    spread(condition, (n, value) => { chosen[n] = value; });
+    spread(x, (n, value) => { if (chosen[n]) out[n] = value; });
+    spread(y, (n, value) => { if (!chosen[n]) out[n] = value; });
+  },
   pad([x], out, { before, value }) {
     out.fill(value);
     const strides = stridesOf(out.shape), last = out.shape.length - 1;

@@ -5,7 +5,7 @@ exhibit("nearest", (place, { blocks, facts, say }) => {
   const part = (name) => place.querySelector(`[data-part=${name}]`);
   const images = blocks[facts.images], encode = blocks[facts.encode].program, learned = blocks[facts.learned];
   const [channels, height, width] = images.shape, size = channels * height * width, { codes, labels } = learned.arrays;
-  const pixels = Float32Array.from(learned.arrays.images, (value) => value / 255);
+  const pixels = learned.arrays.images; // 0 … 255: a cosine is the same
   const lengths = { code: norms(codes, facts.size), pixels: norms(pixels, size) };
   let x = null, found = {};
 
@@ -36,7 +36,7 @@ exhibit("nearest", (place, { blocks, facts, say }) => {
       const [common, count] = Object.entries(votes).sort((a, b) => b[1] - a[1])[0];
       found[name].forEach(([n, distance], at) => {
         const { figure, canvas, picture, caption } = pictures[at], class_ = nameOf(n);
-        picture.show(pixels, images, n * size);
+        picture.show(Float32Array.from(pixels.subarray(n * size, (n + 1) * size), (value) => value / 255), images);
         canvas.setAttribute("aria-label", say("neighbour", { rank: at + 1, name: class_ }));
         caption.replaceChildren(element("b", { text: class_ }), say("distance", { distance: number(distance, 3) }));
         figure.classList.toggle("common", class_ !== "" && class_ === common);

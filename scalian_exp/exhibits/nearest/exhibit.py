@@ -22,7 +22,12 @@ def offered(run: Run) -> bool:
 
 
 def take(run: Run, store: Store) -> dict[str, Any]:
-    """Put the encoder and the codes of some training examples into the store; measure the precision among these."""
+    """Put the encoder and the codes of some training examples into the store; measure the precision among these.
+
+    Raises:
+        Refusal: if the page can't compute the network's codes.
+    """
+    run.check_live()
     images = run.images(store)
     test = run.batch("test", run.spread("test", QUERIES))
     asked = run.network.encode(test["image"]).flatten(1)

@@ -1,5 +1,5 @@
 import { generator } from "../frame/arrays.js";
-import { Pixels, eachFrame, element, exhibit, onChange, percent } from "../frame/kit.js";
+import { Pixels, eachFrame, element, exhibit, gradually, onChange, percent } from "../frame/kit.js";
 
 const COUNT = 18, FILM = 9;
 
@@ -7,7 +7,8 @@ exhibit("samples", (place, { blocks, facts, say }) => {
   const part = (name) => place.querySelector(`[data-part=${name}]`);
   const images = blocks[facts.images], generate = blocks[facts.generate].program, judge = facts.judge && blocks[facts.judge].program;
   const [, height, width] = images.shape, draws = generator(1), ends = [0, 1];
-  let noise = [], next = 0;
+  const later = gradually();
+  let noise = [], made = [], next = 0;
   const image = (z) => generate.run(z)[0];
   /** Between two codes of a normal distribution along the sphere, because the straight way is shorter than any code drawn. */
   function between(a, b, t) {
@@ -32,17 +33,21 @@ exhibit("samples", (place, { blocks, facts, say }) => {
   }
   function show() {
     cells.forEach(({ button, picture, mark }, n) => {
-      picture.show(image(noise[n]), images);
+      if (made[n]) picture.show(made[n], images);
       mark.textContent = ends.map((end, at) => (end === n ? "AB"[at] : "")).join("");
       button.classList.toggle("chosen", ends.includes(n));
       button.setAttribute("aria-label", say("sample", { number: n + 1, mark: mark.textContent }));
     });
-    film.forEach((picture, n) => picture.show(image(between(noise[ends[0]], noise[ends[1]], n / (FILM - 1))), images));
     part("slider").setAttribute("aria-label", say("slider"));
     showBetween();
+    later([
+      ...noise.map((z, n) => () => { if (!made[n]) cells[n].picture.show((made[n] = image(z).slice()), images); }),
+      ...film.map((picture, n) => () => picture.show(image(between(noise[ends[0]], noise[ends[1]], n / (FILM - 1))), images)),
+    ]);
   }
   function shuffle() {
     noise = Array.from({ length: COUNT }, () => Float32Array.from({ length: facts.size }, () => draws.normal()));
+    made = [];
     show();
   }
   part("slider").addEventListener("input", eachFrame(showBetween));
