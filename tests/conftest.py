@@ -3,10 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import composing
 import pytest
 import torch
 from harm import put_evil_files
 from hydra.core.hydra_config import HydraConfig
+
+
+def pytest_configure() -> None:
+    """Compose each choice of options once per process."""
+    composing.install()
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,12 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from tools import composed
 
 TESTS = Path(__file__).parent
 OTHERS = {"programs", "docs"}
@@ -47,3 +51,28 @@ def test_the_conftest_holds_only_fixtures_and_hooks() -> None:
             assert fixture or node.name.startswith("pytest_"), node.name
         else:
             assert isinstance(node, ast.Import | ast.ImportFrom | ast.Expr), ast.unparse(node)
+
+
+CHOICES = [
+    ["model=vae", "loss.beta=2"],
+    ["loss.beta=3", "model=vae"],
+    ["model=unet", "model/crf=default", "dataset/augmentation=[flip]", "++model.network.depth=2"],
+    ["experiment=camvid_tiramisu67", "model/schedule=linear", "~model.schedule.final"],
+    ["experiment=vae_mnist", "trainer=debug", "+trainer.val_check_interval=2"],
+]
+
+
+def test_remembered_configs_are_those_that_hydra_composes(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered = [composed(*overrides) for overrides in CHOICES * 2]
+    own: Any = ConfigLoaderImpl._compose_config_from_defaults_list
+    monkeypatch.setattr(config_loader_impl, "create_defaults_list", config_loader_impl.create_defaults_list.__wrapped__)
+    monkeypatch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", own.__wrapped__)
+    assert remembered == [composed(*overrides) for overrides in CHOICES] * 2
+    assert remembered[0].loss.beta != remembered[1].loss.beta
+
+
+def test_a_users_own_options_are_read_each_time(tmp_path: Path) -> None:
+    for beta in (5, 6):
+        (tmp_path / "loss").mkdir(exist_ok=True)
+        (tmp_path / "loss/own.yaml").write_text(f"defaults: [elbo, _self_]\nbeta: {beta}\n")
+        assert composed(f"hydra.searchpath=[file://{tmp_path}]", "model=vae", "loss=own").loss.beta == beta

@@ -7,11 +7,13 @@ import shlex
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from commands import QUICK, command, process, refused
+from commands import QUICK, command, refused
 
 
 def test_the_command_that_trains_a_judge_can_be_pasted(tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_a_sweep_over_models_has_one_folder_and_one_summary(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["multirun"]
 
 
-@pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("request_to_end", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_an_interrupted_sweep_ends_with_a_summary(request_to_end: signal.Signals, tmp_path: Path) -> None:
     long = [argument for argument in QUICK if not argument.startswith("trainer.max_epochs")]
     arguments = ["-m", *long, "trainer.max_epochs=100000", "loss.beta=1,2", "hydra.sweep.dir=sweep"]
@@ -90,6 +92,16 @@ def test_a_run_without_checkpoints_finishes_too(tmp_path: Path) -> None:
     assert "test/neg_elbo" in result.stdout
 
 
+def test_runs_of_the_same_moment_never_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = datetime.now()
+    monkeypatch.setattr("hydra.core.utils.datetime", SimpleNamespace(now=lambda: moment))
+    for _ in range(2):
+        assert command(*QUICK, "test=false", cwd=tmp_path).returncode == 0
+    first, second = sorted((tmp_path / "outputs/vae_fake_images").iterdir())
+    assert second.name == f"{first.name}_2"
+
+
+@pytest.mark.slow
 def test_two_runs_at_once_never_share_a_folder(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen([sys.executable, "-m", "scalian_exp.train", *QUICK], cwd=tmp_path, stdout=subprocess.DEVNULL)
@@ -135,7 +147,7 @@ def test_a_custom_network_and_its_configs_plug_in(tmp_path: Path, root: Path, mo
     own = root / "docs/own_network"
     monkeypatch.syspath_prepend(str(own))
     arguments = [f"hydra.searchpath=[file://{own}/configs]", "model=halves", "dataset=fake_images", *QUICK[:4]]
-    result = process(*arguments, "hydra.run.dir=run", cwd=tmp_path, PYTHONPATH=str(own))
+    result = command(*arguments, "hydra.run.dir=run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     used = command("run=run", "action=reconstruct", cwd=tmp_path, module="apply")
     assert re.search(
