@@ -84,16 +84,19 @@ class Course:
         """
         for name in description.runs:
             self.run(name)
-        shows = [self.show(description, number, each) for number, each in enumerate(description.shows)]
-        facts = {name: run.facts for name, run in self.trained.items()}
+        shown: dict[str, Any] = {}
+        shows = [self.show(description, number, each, shown) for number, each in enumerate(description.shows)]
+        facts = {name: run.facts for name, run in self.trained.items()} | {"shown": shown}
         texts = Texts(description.file, facts, apart=SETTINGS)
         commands = [command_to_repeat(self.folder / name) for name in description.commands]
         return Chapter(description.name, texts, shows, commands)
 
-    def show(self, description: Description, number: int, settings: dict[str, Any]) -> Show:
-        """Return an exhibit for each of the runs of a show, or its comparison."""
+    def show(self, description: Description, number: int, settings: dict[str, Any], shown: dict[str, Any]) -> Show:
+        """Return an exhibit for each of the runs of a show, or its comparison, whose facts are added to `shown`."""
         if "comparison" in settings:
-            return Show([self.compared(f"{description.name}-{number}", description, settings)])
+            compared, facts = self.compared(f"{description.name}-{number}", description, settings)
+            shown[settings.get("name", settings["comparison"])] = facts
+            return Show([compared])
         labels = settings["runs"] if isinstance(settings["runs"], dict) else dict.fromkeys(runs_of(settings), "")
         parts = [
             self.exhibited(f"{description.name}-{number}-{run}", settings["exhibit"], run, label)
@@ -110,13 +113,13 @@ class Course:
         facts["exhibits"][kind] = own
         return part(name, of_one_run.HERE / kind, own, store, in_languages(label))
 
-    def compared(self, name: str, description: Description, settings: dict[str, Any]) -> Part:
-        """Return a comparison of the chapter's runs."""
+    def compared(self, name: str, description: Description, settings: dict[str, Any]) -> tuple[Part, dict[str, Any]]:
+        """Return a comparison of the chapter's runs, and its facts."""
         store = self.stores.setdefault(name, Store(name))
         runs = {run: self.run(run) for run in description.runs}
         with store.exhibit(name):
             facts = comparison(settings["comparison"]).take(runs, settings, store)
-        return part(name, comparisons.HERE / settings["comparison"], facts, store)
+        return part(name, comparisons.HERE / settings["comparison"], facts, store), facts
 
 
 def in_languages(text: Any) -> str:

@@ -6,6 +6,7 @@
         by: { fr: …, en: … }                   # what the switch chooses; only for several runs
         runs: { autoencoder_2: "2", … }        # run → label of the switch; or the name of one run
       - comparison: plot                       # a comparison of runs, with settings of its own
+        name: quality                          # texts tell its facts as {{ f.shown.quality.… }}; by default its kind
     results: { autoencoder_30: [probe] }       # actions whose results the texts or comparisons tell
     commands: [vae]                            # runs whose commands repeat it; by default those of the first show
     short, title, lead, tries, found, …        # texts in French and English; {{ f.vae.test.kl | n(1) }} is computed
@@ -48,7 +49,7 @@ class Description(NamedTuple):
 def runs_of(show: dict[str, Any]) -> Iterator[str]:
     """Yield the names of the runs that a show uses, also within its settings."""
     for key, value in show.items():
-        if key == "run" or (key == "runs" and isinstance(value, str)):
+        if key in ("run", "judge") or (key == "runs" and isinstance(value, str)):
             yield value
         elif key == "runs":
             yield from value
