@@ -9,6 +9,7 @@ from scalian_exp.exhibits.run import Run
 from scalian_exp.exhibits.texts import TYPOGRAPHY
 from scalian_exp.files import read_json
 from scalian_exp.folders import CURVES, METRICS
+from scalian_exp.stored import metrics_of
 
 
 def facts_of(run: Run) -> dict[str, Any]:
@@ -16,12 +17,14 @@ def facts_of(run: Run) -> dict[str, Any]:
 
     Returns:
         Its facts as exhibits tell them (`model`, `dataset`, `parameters`, `seconds`, `test`); `config`, as resolved;
-        `history`, a row for each epoch with its metrics' means; `results`, by action: metrics and rows of tables; and
+        `metrics`, as in metrics.json; `command`, which trains it again; `history`, a row for each epoch with its metrics' means; `results`, by action: metrics and rows of tables; and
         `exhibits`, empty at first.
     """
     folder = run.model.folder
     return run.facts | {
         "config": run.config,
+        "metrics": metrics_of(folder),
+        "command": run.command,
         "history": history(folder / CURVES),
         "results": {action.name: result_of(action) for action in sorted(folder.iterdir()) if newest(action)},
         "exhibits": {},

@@ -51,9 +51,10 @@ def training(run: str, experiment: Experiment, outputs: Path) -> Job:
 
 
 def application(run: str, action: str, outputs: Path) -> Job:
-    """Return the job that applies an action to a run."""
-    arguments = ["scalian_exp.apply", f"run={literal(str(outputs / RUNS / run))}", f"action={action}"]
-    return Job(f"{action} of {run}", arguments, {run})
+    """Return the job that applies an action, given with its arguments as on the command line, to a run."""
+    name, *arguments = action.split()
+    start = ["scalian_exp.apply", f"run={literal(str(outputs / RUNS / run))}", f"action={name}"]
+    return Job(f"{name} of {run}", [*start, *arguments], {run})
 
 
 def is_done(job: Job, outputs: Path) -> bool:

@@ -31,6 +31,7 @@ class Part(NamedTuple):
     body: Markup
     json: Markup
     """facts, texts and names of blocks for its script"""
+    t: Texts
     label: str = ""
     """of the switch that shows it"""
 
@@ -53,10 +54,14 @@ class Chapter(NamedTuple):
 
     name: str
     t: Texts
-    """`short`, `title`, `lead`, `tries`, and perhaps `found` and `definition`"""
+    """`short`, `title` and `lead`, and perhaps `tries`, `found` and `definition`, else those of its first exhibit"""
     shows: list[Show]
     commands: Sequence[str] = ()
     """that repeat it"""
+
+    def texts(self, key: str) -> Texts:
+        """Return the texts that have this key: the chapter's own, else those of its first exhibit."""
+        return self.t if key in self.t else self.shows[0].parts[0].t
 
 
 def part(name: str, folder: Path, facts: dict[str, Any], store: Store, label: str = "") -> Part:
@@ -73,7 +78,7 @@ def part(name: str, folder: Path, facts: dict[str, Any], store: Store, label: st
     template = ENVIRONMENT.from_string((folder / "exhibit.html.jinja").read_text(encoding="utf-8"))
     blocks = {block: store.on_page(block) for block in store.used[name]}
     script = as_json({"facts": facts, "words": texts.spoken(), "blocks": blocks})
-    return Part(name, folder, Markup(template.render(t=texts, f=facts)), script, label)
+    return Part(name, folder, Markup(template.render(t=texts, f=facts)), script, texts, label)
 
 
 def render(
