@@ -86,7 +86,7 @@ class Course:
             self.run(name)
         shown: dict[str, Any] = {}
         shows = [self.show(description, number, each, shown) for number, each in enumerate(description.shows)]
-        facts = {name: run.facts for name, run in self.trained.items()} | {"shown": shown}
+        facts = {name: self.run(name).facts for name in description.runs} | {"shown": shown}
         texts = Texts(description.file, facts, apart=SETTINGS)
         commands = [command_to_repeat(self.folder / name) for name in description.commands]
         return Chapter(description.name, texts, shows, commands)

@@ -1,6 +1,7 @@
 """What is known about the runs of the course, as one tree that texts and comparisons read."""
 
 import csv
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ def facts_of(run: Run) -> dict[str, Any]:
     """Return what is known about a run.
 
     Returns:
-        Its facts as exhibits tell them (`model`, `dataset`, `parameters`, `seconds`, `test`); `config`, as resolved;
-        `metrics`, as in metrics.json; `command`, which trains it again; `history`, a row for each epoch with its metrics' means; `results`, by action: metrics and rows of tables; and
-        `exhibits`, empty at first.
+        Its facts as exhibits tell them (`model`, `dataset`, `parameters`, `seconds`, `test`); `pixels`, values of an
+        image; `config`, as resolved; `metrics`, as in metrics.json; `command`, which trains it again; `history`, a row
+        for each epoch with its metrics' means; `results`, by action: metrics and rows of tables; and `exhibits`, by
+        kind: facts of those on the page, empty at first.
     """
     folder = run.model.folder
     return run.facts | {
         "config": run.config,
+        "pixels": math.prod(run.shape) if run.of_images else None,
         "metrics": metrics_of(folder),
         "command": run.command,
         "history": history(folder / CURVES),
