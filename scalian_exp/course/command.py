@@ -21,7 +21,7 @@ from scalian_exp.refusal import Refusal
 
 OPTIONS = {
     "language": "fr or en, in which the page opens; by default the browser's",
-    "dataset": "of the images: mnist, or sample (of Fashion-MNIST, in the package); by default mnist if it is below root",
+    "dataset": "of the images: mnist or sample (Fashion-MNIST, in the package); by default mnist if it is below root",
     "root": "folder of the data sets; data by default",
     "outputs": "folder of the runs and of the page; outputs/course by default",
 }
@@ -65,9 +65,8 @@ def course(
     for name, why in left_out.items():
         print(f"Left out: chapter {name}. {why}")
     write_text(folder / PAGE, html)
-    print(
-        f"page      {shown(folder / PAGE)}: {len(html.encode()) / 1e6:.1f} MB, after {(time.time() - began) / 60:.0f} min. Open it in a browser."
-    )
+    size, minutes = len(html.encode()) / 1e6, (time.time() - began) / 60
+    print(f"page      {shown(folder / PAGE)}: {size:.1f} MB, after {minutes:.0f} min. Open it in a browser.")
     if failed:
         raise Refusal(f"{len(failed)} of {len(jobs)} could not be done; the same command tries them again.")
 

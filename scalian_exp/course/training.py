@@ -1,4 +1,4 @@
-"""Train the runs of the course, as many at a time as there are cores; what is finished stays, and the rest is resumed."""
+"""Train the runs of the course, as many at a time as there are cores; keep what is finished, and resume the rest."""
 
 import os
 import subprocess

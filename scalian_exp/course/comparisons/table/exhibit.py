@@ -14,7 +14,7 @@ from scalian_exp.exhibits.store import Store
 from scalian_exp.exhibits.texts import LANGUAGES, duration, number, percent
 
 
-def take(runs: dict[str, Trained], settings: dict[str, Any], store: Store) -> dict[str, Any]:
+def take(runs: dict[str, Trained], settings: dict[str, Any], _store: Store) -> dict[str, Any]:
     """Return the names of columns and rows, and what stands in each cell, in both languages."""
     columns = settings["columns"]
     cells = {name: [cell(name, runs[name].facts, column) for column in columns] for name in settings["runs"]}
