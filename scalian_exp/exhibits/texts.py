@@ -44,6 +44,22 @@ def percent(share: float, digits: int = 0, *, language: str) -> str:
     return number(100 * share, digits, language=language) + (f"{NARROW}%" if language == "fr" else "%")
 
 
+def of(text: str, one: str, many: str = "", *, language: str) -> str:
+    """Write a noun behind a number that is written out, singular or plural; kit.js does so for scripts' sentences.
+
+    French counts everything below 2 as one ("1,9 nat"), English only "1" ("1.0 nats").
+
+    Args:
+        text: the number, as `number` writes it.
+        one: the noun.
+        many: its plural; with an s if it isn't given.
+        language: fr or en.
+    """
+    digits = "".join(letter for letter in text.replace(",", "." if language == "fr" else "") if letter in "0123456789.")
+    single = float(digits) < 2 if language == "fr" else digits == "1"
+    return f"{text}{NO_BREAK}{one if single else many or one + 's'}"
+
+
 def duration(seconds: float, language: str) -> str:
     """Format a duration in hours, minutes or seconds, whichever is the largest that fits."""
     unit, size = next((unit, size) for unit, size in (("h", 3600), ("min", 60), ("s", 0)) if seconds >= size)
@@ -53,11 +69,12 @@ def duration(seconds: float, language: str) -> str:
 
 @cache
 def environment(language: str) -> Environment:
-    """Return the filters for facts in texts: {{ f.share | pc }}, {{ f.nats | n(1) }}, {{ f.seconds | time }}."""
+    """Return the filters for facts: {{ f.share | pc }}, {{ f.nats | n(1) | of('nat') }}, {{ f.seconds | time }}."""
     result = Environment(undefined=StrictUndefined, autoescape=True)
     result.filters |= {
         "n": partial(number, language=language),
         "pc": partial(percent, language=language),
+        "of": partial(of, language=language),
         "time": partial(duration, language=language),
     }
     return result

@@ -9,6 +9,7 @@ import pages
 import pytest
 import torch
 from pages import Opened
+from selenium.webdriver.support.ui import WebDriverWait
 from tools import needs_browser, tiny
 from torch.distributions import Normal, kl_divergence
 
@@ -58,6 +59,11 @@ def test_steps_are_torchs_and_every_control_changes_what_it_should(model: str, d
         f"const wait = () => {EXHIBIT}.playing ? setTimeout(wait, 20) : arguments[0](); setTimeout(wait, 50)"
     )
     assert opened.js(f"return {EXHIBIT}.step") == 4
+    same = f"""
+        const spoken = document.querySelector('[data-exhibit=drawing] [aria-live=polite]');
+        return spoken.textContent === document.querySelector('{part("told")}').innerText
+    """
+    WebDriverWait(driver, 30).until(lambda _: opened.js(same))
     opened.check_sound()
 
 

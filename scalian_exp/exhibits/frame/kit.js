@@ -1,9 +1,10 @@
 // What exhibits share: words in both languages, numbers, colours, pictures of pixels, pointers and keys.
+import { announce } from "./spoken.js";
 
 export const root = document.documentElement;
 const mounts = {};
 /** An exhibit: (element, {arrays, facts, say}) → an object with what tests and the page may call. */
-export const exhibit = (name, mount) => { mounts[name] = mount; };
+export const exhibit = (name, mount) => { mounts[name] = (place, given) => { const made = mount(place, given); announce(place); return made; }; };
 export const mounted = () => mounts;
 
 export const language = () => root.lang;
@@ -18,11 +19,17 @@ export function number(value, digits = 0) {
 }
 export const percent = (share, digits = 0) => number(100 * share, digits) + (language() === "fr" ? "\u202f%" : "%");
 
-/** Words of an exhibit → say(key, {name: value}) in the page's language. */
+/** A number that is written out with its noun: French counts everything below 2 as one, English only "1"; as texts.py. */
+export function counted(text, one, many) {
+  const digits = String(text).replace(/,/g, language() === "fr" ? "." : "").replace(/[^\d.]/g, "");
+  return `${text}\u00a0${(language() === "fr" ? Number(digits) < 2 : digits === "1") ? one : many}`;
+}
+
+/** Words of an exhibit → say(key, {name: value}) in the page's language; {name image|images} is a value with its noun. */
 export const speaker = (words) => (key, values = {}) => {
   const entry = words[key];
   if (!entry) throw new Error(`no words for ${key}`);
-  return entry[language()].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  return entry[language()].replace(/\{(\w+)(?: ([^{}|]+)\|([^{}|]+))?\}/g, (_, name, one, many) => (one ? counted(values[name], one, many) : values[name]));
 };
 
 /** Words that all exhibits share. */
