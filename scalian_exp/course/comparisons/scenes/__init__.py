@@ -1,0 +1,1 @@
+"""Several segmentation networks on the same test scenes."""
