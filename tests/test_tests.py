@@ -2,11 +2,9 @@
 
 import ast
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hydra._internal import config_loader_impl
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from composing import REPLACED
 from tools import composed
 
 TESTS = Path(__file__).parent
@@ -64,9 +62,8 @@ CHOICES = [
 
 def test_remembered_configs_are_those_that_hydra_composes(monkeypatch: pytest.MonkeyPatch) -> None:
     remembered = [composed(*overrides) for overrides in CHOICES * 2]
-    own: Any = ConfigLoaderImpl._compose_config_from_defaults_list
-    monkeypatch.setattr(config_loader_impl, "create_defaults_list", config_loader_impl.create_defaults_list.__wrapped__)
-    monkeypatch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", own.__wrapped__)
+    for owner, name, _ in REPLACED:
+        monkeypatch.setattr(owner, name, getattr(owner, name).__wrapped__)
     assert remembered == [composed(*overrides) for overrides in CHOICES] * 2
     assert remembered[0].loss.beta != remembered[1].loss.beta
 
