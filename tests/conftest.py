@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import composing
 import pytest
 import torch
 from harm import put_evil_files
 from hydra.core.hydra_config import HydraConfig
+from tools import browser
 
 
 def pytest_configure() -> None:
@@ -38,3 +40,12 @@ def evil_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def root() -> Path:
     """Return the root of the checkout."""
     return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Headless Chromium, which keeps what pages log."""
+    result = browser(tmp_path_factory.mktemp("profile"))
+    result.set_script_timeout(60)
+    yield result
+    result.quit()

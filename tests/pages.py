@@ -17,20 +17,18 @@ def part(exhibit: str, name: str) -> str:
     return f"[data-exhibit={exhibit}] [data-part={name}]"
 
 
-class Opened:
-    """A run's page in a browser, all of its exhibits mounted.
+class OpenedPage:
+    """A page in a browser, all of its exhibits mounted.
 
     Args:
         driver: the fixture `driver`.
-        run: a run folder.
-        folder: where the page is written.
+        html: the page.
+        file: where it is written.
     """
 
-    def __init__(self, driver: Any, run: Path, folder: Path):
-        with torch.no_grad():
-            self.page = page(Run(load(run)))
-        self.driver, self.file = driver, folder / "play.html"
-        self.file.write_text(self.page.html, encoding="utf-8")
+    def __init__(self, driver: Any, html: str, file: Path):
+        self.driver, self.file = driver, file
+        self.file.write_text(html, encoding="utf-8")
         driver.get_log("browser")  # of earlier pages
         self.show("en")
 
@@ -144,3 +142,18 @@ class Opened:
         self.driver.set_window_size(1400, 1400)
         logged = self.driver.get_log("browser")
         assert not logged, logged
+
+
+class Opened(OpenedPage):
+    """A run's page in a browser.
+
+    Args:
+        driver: the fixture `driver`.
+        run: a run folder.
+        folder: where the page is written.
+    """
+
+    def __init__(self, driver: Any, run: Path, folder: Path):
+        with torch.no_grad():
+            self.page = page(Run(load(run)))
+        super().__init__(driver, self.page.html, folder / "play.html")

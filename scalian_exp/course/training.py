@@ -95,6 +95,9 @@ class Queue:
         with ThreadPoolExecutor(self.cores) as pool:
             try:
                 while left or running:
+                    for job in [job for job in left if job.needs & failed.keys()]:
+                        left.remove(job)
+                        failed[job.name] = f"it needs {', '.join(sorted(job.needs & failed.keys()))}"
                     for job in [job for job in left if not job.needs - done]:
                         left.remove(job)
                         running[pool.submit(self.one, job)] = job
@@ -102,12 +105,10 @@ class Queue:
                         job = running.pop(future)
                         if why := future.result():
                             failed[job.name] = why
-                            for other in [other for other in left if job.name in other.needs]:
-                                left.remove(other)
-                                failed[other.name] = f"it needs {job.name}"
-                        done.add(job.name)
+                        else:
+                            done.add(job.name)
                         over = count - len(left) - len(running)
-                        self.tell(job, over, count, time.perf_counter() - began, failed.get(job.name))
+                        self.tell(job, over, count, time.perf_counter() - began, why)
             except BaseException:
                 self.stop()
                 raise

@@ -1,0 +1,116 @@
+"""The trainings of the course: their order, their data, failures, and what is not done twice."""
+
+from pathlib import Path
+
+import pytest
+from commands import refused
+from tools import names
+
+from scalian_exp.course.chapter import chapters
+from scalian_exp.course.command import options
+from scalian_exp.course.experiments import Experiment, experiments
+from scalian_exp.course.training import Job, Queue, application, is_done, training
+from scalian_exp.refusal import Refusal
+
+JOB = """
+import sys, time
+from pathlib import Path
+name, *others = sys.argv[1:]
+assert all(Path(other).exists() for other in others), f"{name} began before {others}"
+if name == "broken":
+    print("first line")
+    sys.exit("it can't")
+Path(name).touch()
+"""
+
+
+@pytest.fixture
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "pretended.py").write_text(JOB)
+    return Queue(tmp_path)
+
+
+def job(name: str, *needs: str) -> Job:
+    return Job(name, ["pretended", name, *needs], set(needs))
+
+
+def test_jobs_wait_for_those_that_they_need(queue: Queue) -> None:
+    assert queue.run([job("last", "middle", "first"), job("middle", "first"), job("first")]) == {}
+    assert all((queue.outputs / name).exists() for name in ("first", "middle", "last"))
+
+
+def test_a_failure_is_told_and_only_stops_what_needs_it(queue: Queue, capsys: pytest.CaptureFixture[str]) -> None:
+    failed = queue.run([job("broken"), job("after", "broken"), job("beyond", "after"), job("other")])
+    assert failed["broken"].startswith("it can't (")
+    assert failed["after"] == "it needs broken"
+    assert failed["beyond"] == "it needs after"
+    assert (queue.outputs / "other").exists()
+    assert "it can't" in capsys.readouterr().out
+
+
+def test_finished_runs_and_results_are_kept(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "vae"
+    assert not is_done(training("vae", Experiment([], set()), tmp_path), tmp_path)
+    (run / ".hydra").mkdir(parents=True)
+    (run / "config.yaml").touch()
+    (run / "metrics.json").write_text('{"status": "finished"}')
+    (run / ".hydra" / "overrides.yaml").write_text(f"[experiment=course/vae, outputs={tmp_path}]")
+    experiment = Experiment(["experiment=course/vae"], set())
+    assert is_done(training("vae", experiment, tmp_path), tmp_path)
+    with pytest.raises(Refusal, match=r"was begun with .*, not .*dataset=mnist"):
+        training("vae", Experiment([*experiment.overrides, "dataset=mnist"], set()), tmp_path)
+    probe = application("vae", "probe labels=[50]", tmp_path)
+    assert probe.arguments[1:] == [f"run={run}", "action=probe", "labels=[50]"]
+    assert not is_done(probe, tmp_path)
+    (run / "probe" / "2026-01-01").mkdir(parents=True)
+    (run / "probe" / "2026-01-01" / "probe.csv").touch()
+    assert is_done(probe, tmp_path)
+
+
+def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "vae"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / ".hydra").mkdir()
+    for file in ("config.yaml", "checkpoints/last.ckpt"):
+        (run / file).touch()
+    (run / ".hydra" / "overrides.yaml").write_text(f"[experiment=course/vae, outputs={tmp_path}]")
+    job = training("vae", Experiment(["experiment=course/vae"], set()), tmp_path)
+    assert job.arguments == ["scalian_exp.train", f"resume={run}"]
+
+
+def test_data_that_are_at_hand_are_used(tmp_path: Path) -> None:
+    runs = ["vae", "pixelcnn", "unet", "recommender"]
+    assert {name: len(each.overrides) for name, each in experiments(runs, None, tmp_path).items()} == dict.fromkeys(
+        runs, 1
+    )
+    assert experiments(["vae"], None, tmp_path)["vae"].needs == {"classifier"}
+    for file in ("MNIST/raw/train-images-idx3-ubyte.gz", "ml-100k/u.data"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).touch()
+    place = f"dataset.root={tmp_path}"
+    found = {name: each.overrides[1:] for name, each in experiments(runs, None, tmp_path).items()}
+    assert found == {
+        "vae": ["dataset=mnist", place],
+        "pixelcnn": ["dataset=mnist_binarized_dynamic", place],
+        "unet": [],
+        "recommender": ["dataset=movielens_100k", place],
+    }
+    assert experiments(["vae"], "sample", tmp_path)["vae"].overrides == ["experiment=course/vae"]
+
+
+def test_impossible_options_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    assert options(["language=fr", "--outputs=there"]) == {"language": "fr", "outputs": "there"}
+    with pytest.raises(Refusal, match="choose among language=…"):
+        options(["model=vae"])
+    assert "choose fr or en" in refused("language=de", cwd=tmp_path, module="course.command")
+    assert "mnist or sample" in refused("dataset=cifar10", cwd=tmp_path, module="course.command")
+
+
+def test_chapters_have_a_place_each_and_name_experiments() -> None:
+    contents, known = chapters(), {name.removeprefix("course/") for name in names("experiment") if "/" in name}
+    assert [chapter.order for chapter in contents] == list(range(1, 17))
+    named = {run for chapter in contents for run in chapter.runs}
+    assert named <= known
+    assert known - named == {"classifier"} - named, "experiments of the course that no chapter shows"
