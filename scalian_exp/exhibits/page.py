@@ -14,7 +14,7 @@ from scalian_exp.exhibits.store import Store
 from scalian_exp.exhibits.texts import LANGUAGES, Texts
 
 FRAME = HERE / "frame"
-SCRIPTS = ("arrays.js", "operations.js", "engine.js", "spoken.js", "kit.js", "input.js")
+SCRIPTS = ("arrays.js", "products.js", "operations.js", "engine.js", "spoken.js", "kit.js", "input.js")
 """scripts that exhibits import, each after those that it imports itself"""
 ENVIRONMENT = Environment(
     loader=FileSystemLoader(FRAME), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

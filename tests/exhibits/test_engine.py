@@ -61,6 +61,8 @@ FUNCTIONS: dict[str, tuple[tuple[int, ...], Callable[[Layers, Tensor], Any]]] = 
     "linear": (VECTOR, lambda net, x: net.linear(x)),
     "linear, backwards": (VECTOR, lambda net, x: F.linear(net.linear(x), net.linear.weight.t())),
     "linear of rows": (VECTOR, lambda net, x: F.linear(x.view(1, 3, 8), net.linear.weight[:, :8])),
+    "linear of few inputs": (VECTOR, lambda net, x: net.linear(F.relu(x - 1))),
+    "linear, computed": (VECTOR, lambda _, x: F.linear(F.relu(x - 1), x * torch.ones(3, 1))),
     "addmm": (VECTOR, lambda net, x: torch.addmm(net.linear.bias, x, net.linear.weight.t())),
     "mm": (VECTOR, lambda net, x: torch.mm(x, net.linear.weight.t())),
     "matmul": (VECTOR, lambda _, x: x.view(1, 4, 6) @ x.view(1, 6, 4)),
@@ -167,7 +169,7 @@ def test_the_browser_computes_what_torch_does(translated: Any, tmp_path: Path, d
     pack, shared = Pack(), Shared()
     about = translated[0].add_to(pack, shared)
     page = as_json([about, shared.pack.index, shared.pack.text(), pack.index, pack.text()])
-    scripts = "".join(module(FRAME / name) for name in SCRIPTS[:3])
+    scripts = "".join(module(FRAME / name) for name in SCRIPTS[:4])
     file = tmp_path / "engine.html"
     file.write_text(f"<script>{scripts}\nconst page = {page};</script>", encoding="utf-8")
     driver.get(file.as_uri())
@@ -175,7 +177,9 @@ def test_the_browser_computes_what_torch_does(translated: Any, tmp_path: Path, d
         """
         const done = arguments[0], [about, shared, sharedText, own, ownText] = page;
         Promise.all([unpack(sharedText, shared), unpack(ownText, own)]).then(([weights, arrays]) => {
-          const results = new Program(about, { ...weights, ...arrays }).run(arrays.probe0, arrays.probe1);
+          const program = new Program(about, { ...weights, ...arrays });
+          program.run(arrays.probe0.map(() => 0), arrays.probe1.map(() => 0)); // of which nothing may be kept
+          const results = program.run(arrays.probe0, arrays.probe1);
           done(results.map((result) => Array.from(result, (value) => (Number.isFinite(value) ? value : 1e30))));
         });
         """

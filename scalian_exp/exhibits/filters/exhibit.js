@@ -1,5 +1,5 @@
 import { generator } from "../frame/arrays.js";
-import { convolve } from "../frame/operations.js";
+import { convolve } from "../frame/products.js";
 import { Pixels, cells, choice, colour, eachFrame, element, exhibit, mix, number, onChange, percent, svg } from "../frame/kit.js";
 
 const SIDE = 6;

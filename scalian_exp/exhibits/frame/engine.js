@@ -4,6 +4,7 @@ import { ELEMENTWISE, OF_TWO, OPERATIONS, count, ofTwo } from "./operations.js";
 function shaped(shape) {
   const made = new Float32Array(count(shape));
   made.shape = shape;
+  made.computed = true;
   return made;
 }
 

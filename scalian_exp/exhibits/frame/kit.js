@@ -10,11 +10,12 @@ export const mounted = () => mounts;
 export const language = () => root.lang;
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
+const formats = {}; // made once: that takes a tenth of a millisecond
 /** A number as the language writes it: decimal comma, no-break spaces, a true minus. */
 export function number(value, digits = 0) {
-  const text = new Intl.NumberFormat(language() === "fr" ? "fr-FR" : "en-GB", {
-    minimumFractionDigits: digits, maximumFractionDigits: digits,
-  }).format(Math.abs(value));
+  const fraction = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  const format = (formats[language() + digits] ??= new Intl.NumberFormat(language() === "fr" ? "fr-FR" : "en-GB", fraction));
+  const text = format.format(Math.abs(value));
   return value < 0 && /[1-9]/.test(text) ? `−${text}` : text;
 }
 export const percent = (share, digits = 0) => number(100 * share, digits) + (language() === "fr" ? "\u202f%" : "%");

@@ -1,4 +1,5 @@
 // Operations on arrays in plain JavaScript, as operations.py names them, one example at a time.
+import { addRows, convolve, dense, flipped, isSparse } from "./products.js";
 
 export const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 /** log(1 + eˣ) */
@@ -11,23 +12,6 @@ function erf(x) {
 }
 const clamp = (x, low, high) => Math.min(Math.max(x, low ?? -Infinity), high ?? Infinity);
 export const count = (shape) => shape.reduce((a, b) => a * b, 1);
-
-/** out = W x + b, W (out, in) row by row. Four sums at a time: one alone would wait for each addition. */
-export function dense(weight, bias, x, out) {
-  const inputs = x.length, outputs = out.length, fours = inputs & ~3;
-  for (let o = 0, w = 0; o < outputs; o++) {
-    let a = bias ? bias[o] : 0, b = 0, c = 0, d = 0, i = 0;
-    for (; i < fours; i += 4, w += 4) {
-      a += weight[w] * x[i];
-      b += weight[w + 1] * x[i + 1];
-      c += weight[w + 2] * x[i + 2];
-      d += weight[w + 3] * x[i + 3];
-    }
-    for (; i < inputs; i++, w++) a += weight[w] * x[i];
-    out[o] = a + b + (c + d);
-  }
-  return out;
-}
 
 export const ELEMENTWISE = {
   relu: (x) => Math.max(0, x), sigmoid, softplus, tanh: Math.tanh, exp: Math.exp, log: Math.log, sqrt: Math.sqrt, abs: Math.abs,
@@ -74,62 +58,26 @@ export function ofTwo(combine, [x, y], out, { alpha = 1 }) {
   broadcast(y.shape, out.shape, (n, place) => { out[n] = combine(wide[n], y[place], alpha); });
 }
 
-/** Rows of the inner loops: the first and last output that a tap reaches. */
-function reach(size, limit, stride, offset) {
-  return [Math.max(0, Math.ceil(-offset / stride)), Math.min(size - 1, Math.floor((limit - 1 - offset) / stride))];
-}
-
-/** A convolution, or where `scatter`, its transpose: then the small and the large side change places. */
-export function convolve([x, weight, bias], out, { stride, padding, dilation, groups }, scatter) {
-  const [, C, H, W] = x.shape, [, K, OH, OW] = out.shape, [kh, kw] = weight.shape.slice(2);
-  const perIn = C / groups, perOut = K / groups, plane = OH * OW;
-  for (let k = 0; k < K; k++) out.fill(bias ? bias[k] : 0, k * plane, (k + 1) * plane);
-  const [small, large] = scatter ? [[H, W], [OH, OW]] : [[OH, OW], [H, W]];
-  for (let k = 0; k < K; k++) {
-    const group = (k / perOut) | 0;
-    for (let i = 0; i < perIn; i++) {
-      const c = group * perIn + i, from = scatter ? (c * perOut + (k - group * perOut)) * kh * kw : (k * perIn + i) * kh * kw;
-      for (let u = 0; u < kh; u++) {
-        const top = u * dilation[0] - padding[0], [r0, r1] = reach(small[0], large[0], stride[0], top);
-        for (let v = 0; v < kw; v++) {
-          const w = weight[from + u * kw + v], left = v * dilation[1] - padding[1], step = stride[1];
-          if (w === 0) continue;
-          const [c0, c1] = reach(small[1], large[1], step, left);
-          for (let r = r0; r <= r1; r++) {
-            const row = r * stride[0] + top;
-            if (scatter) {
-              let target = k * plane + row * OW + c0 * step + left, source = c * H * W + r * W + c0;
-              for (let n = c0; n <= c1; n++, target += step, source++) out[target] += w * x[source];
-            } else {
-              let target = k * plane + r * OW + c0, source = c * H * W + row * W + c0 * step + left;
-              for (let n = c0; n <= c1; n++, target++, source += step) out[target] += w * x[source];
-            }
-          }
-        }
-      }
-    }
-  }
-}
-
 /** Splits a shape at a dimension: [how many before, its size, how many behind]. */
 const around = (shape, dim) => [count(shape.slice(0, dim)), shape[dim], count(shape.slice(dim + 1))];
 
 export const OPERATIONS = {
   reshape: ([x], out) => out.set(x),
   linear([x, weight, bias], out) {
-    const inputs = weight.shape[1], outputs = weight.shape[0];
-    for (let n = 0; n < x.length / inputs; n++)
-      dense(weight, bias, x.subarray(n * inputs, (n + 1) * inputs), out.subarray(n * outputs, (n + 1) * outputs));
+    const [outputs, inputs] = weight.shape;
+    for (let n = 0; n < x.length / inputs; n++) {
+      const row = x.subarray(n * inputs, (n + 1) * inputs), result = out.subarray(n * outputs, (n + 1) * outputs);
+      if (weight.computed || !isSparse(row)) { dense(weight, bias, row, result); continue; }
+      if (bias) result.set(bias); else result.fill(0);
+      addRows(flipped(weight), 0, row, result);
+    }
   },
   matmul([x, y, bias], out) { // (…, n, k) times (…, k, m); what is before must agree, or y be a matrix or a vector (k)
     const k = x.shape.at(-1), m = y.shape.length === 1 ? 1 : y.shape.at(-1), rows = x.shape.at(-2) ?? 1, each = y.shape.length > 2 ? k * m : 0;
     for (let r = 0; r < out.length / m; r++) {
-      const row = out.subarray(r * m, (r + 1) * m), start = each * ((r / rows) | 0);
+      const row = out.subarray(r * m, (r + 1) * m);
       if (bias) row.set(bias.length === m ? bias : bias.subarray(r * m, (r + 1) * m)); else row.fill(0);
-      for (let i = 0, base = start; i < k; i++, base += m) { // along rows of y; states of binary units are mostly 0
-        const value = x[r * k + i];
-        if (value !== 0) for (let c = 0; c < m; c++) row[c] += value * y[base + c];
-      }
+      addRows(y, each * ((r / rows) | 0), x.subarray(r * k, (r + 1) * k), row);
     }
   },
   convolution: (values, out, op) => convolve(values, out, op, false),

@@ -15,23 +15,28 @@ exhibit("gibbs", (place, { blocks, facts, say }) => {
   const board = part("hidden"), context = board.getContext("2d");
   [board.width, board.height] = tile.map((side) => side * grid);
 
+  const shade = (level) => mix(colour("paper"), colour(level > 0 ? "more" : "less"), Math.abs(level) / 127);
+  const weightAt = (n, i, channel = 0) => arrays.filters[(n * channels + channel) * size + i];
   /** A filter's colour at a pixel: for and against as two hues, or the colours that it adds to grey. */
-  function filterColour(n, i, strength) {
-    const weight = (channel) => arrays.filters[(n * channels + channel) * size + i] / 127;
-    if (channels === 3) return mix(colour("paper"), [0, 1, 2].map((c) => 128 + 127 * weight(c)), strength);
-    return mix(colour("paper"), colour(weight(0) > 0 ? "more" : "less"), Math.min(1, Math.abs(weight(0))) * strength);
-  }
+  const filterColour = (n, i) => (channels === 3 ? [0, 1, 2].map((c) => 128 + weightAt(n, i, c)) : shade(weightAt(n, i)));
   /** All filters, bright and faint, drawn once a theme. */
   let sheets = [];
   function drawSheets() {
-    sheets = [1, 0.22].map((strength) => {
-      const sheet = element("canvas", { width: board.width, height: board.height }), ink = sheet.getContext("2d"), image = ink.createImageData(width, height);
-      for (let n = 0; n < units; n++) {
-        for (let i = 0; i < size; i++) image.data.set([...filterColour(n, i, strength), 255], 4 * i);
-        ink.putImageData(image, (n % grid) * tile[0] + 1, ((n / grid) | 0) * tile[1] + 1);
+    sheets = [0, 1].map(() => element("canvas", { width: board.width, height: board.height }));
+    const [bright, faint] = sheets.map((sheet) => sheet.getContext("2d")), image = bright.createImageData(width, height), { data } = image;
+    const shades = Array.from({ length: 255 }, (_, n) => shade(n - 127)), corner = (n) => [(n % grid) * tile[0] + 1, ((n / grid) | 0) * tile[1] + 1];
+    data.fill(255);
+    faint.fillStyle = `rgb(${colour("paper")})`;
+    for (let n = 0; n < units; n++) {
+      for (let i = 0; i < size; i++) {
+        const made = channels === 3 ? filterColour(n, i) : shades[weightAt(n, i) + 127];
+        for (let c = 0; c < 3; c++) data[4 * i + c] = made[c];
       }
-      return sheet;
-    });
+      bright.putImageData(image, ...corner(n));
+      faint.fillRect(...corner(n), width, height);
+    }
+    faint.globalAlpha = 0.22;
+    faint.drawImage(sheets[0], 0, 0);
   }
 
   const follow = () => { energies.push(chain.energy); if (energies.length > KEPT) energies.shift(); };
@@ -76,7 +81,7 @@ exhibit("gibbs", (place, { blocks, facts, say }) => {
     chosen.setAttribute("x", unit % grid);
     chosen.setAttribute("y", (unit / grid) | 0);
     part("unit-name").textContent = say("unit_name", { unit: arrays.kept[unit] + 1 });
-    large.paint((i) => filterColour(unit, i, 1));
+    large.paint((i) => filterColour(unit, i));
     bests.forEach((best, n) => {
       const at = arrays.best[unit * facts.best + n] * channels * size;
       best.show(Array.from(arrays.pool.subarray(at, at + channels * size), (value) => value / 255), images);
@@ -185,7 +190,7 @@ exhibit("gibbs", (place, { blocks, facts, say }) => {
 
   restart();
   const began = performance.now();
-  for (let s = 0; s < BURNED && performance.now() < began + 700; s++) step(); // among likely images before anybody looks
+  for (let s = 0; s < BURNED && performance.now() < began + 150; s++) step(); // among likely images before anybody looks
   unit = Math.max(0, arrays.kept.findIndex((j) => chain.h[j] > 0.5 && arrays.activity[j] < 0.4)); // one that says something
   if (!still()) clock.start();
   showAll();
