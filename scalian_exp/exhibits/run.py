@@ -11,6 +11,7 @@ from scalian_exp.actions.action import data_of, prepared
 from scalian_exp.batches import called
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.commandline.shell import command_to_repeat
+from scalian_exp.exhibits.class_names import class_names
 from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.store import Store
 from scalian_exp.folders import State, state
@@ -116,9 +117,9 @@ class Run:
         """Return the command that trains the run again; None for a checkpoint without its run."""
         return None if state(self.model.folder) is State.NONE else command_to_repeat(self.model.folder)
 
-    def called(self, label: int) -> str:
-        """Return the name of a class."""
-        return called(self.task.class_names, label)
+    def class_names(self, classes: int) -> dict[str, list[str]]:
+        """Return the names of the first classes by language; their indices if the data set has no names."""
+        return class_names([called(self.task.class_names, label) for label in range(classes)], classes)
 
     def images(self, store: Store) -> str:
         """Use the block of test images that a reader can choose from, and return its name.
@@ -129,7 +130,7 @@ class Run:
         def fill(pack: Pack) -> dict[str, Any]:
             indices = self.spread("test", THUMBNAILS)
             add_images(pack, self.batch("test", indices))
-            names = [self.called(int(label)) for label in range(self.classes)]
+            names = self.class_names(self.classes)
             return {"shape": list(self.shape), "count": len(indices), "ink": self.on_paper, "names": names}
 
         return store.block("images", fill)

@@ -1,11 +1,12 @@
 import { input } from "../frame/input.js";
-import { eachFrame, element, exhibit, onChange, percent } from "../frame/kit.js";
+import { eachFrame, element, exhibit, language, onChange, percent } from "../frame/kit.js";
 
 const MOST = 15;
 
 exhibit("classes", (place, { blocks, facts, say }) => {
   const part = (name) => place.querySelector(`[data-part=${name}]`);
-  const images = blocks[facts.images], { program } = blocks[facts.classify], { names } = facts;
+  const images = blocks[facts.images], { program } = blocks[facts.classify];
+  let names = facts.names[language()];
   let x = null, probabilities = new Float32Array(names.length);
   // Many classes: the most probable alone, in their order; few keep their places.
   const rows = Array.from({ length: Math.min(names.length, MOST) }, () => {
@@ -27,6 +28,6 @@ exhibit("classes", (place, { blocks, facts, say }) => {
   }
   const classify = eachFrame(() => { probabilities = program.run(x)[0].slice(); show(); });
   input(part("input"), images, (values) => { x = values; classify(); });
-  onChange(show);
+  onChange(() => { names = facts.names[language()]; show(); });
   return { get probabilities() { return probabilities; }, get input() { return x; } };
 });

@@ -26,6 +26,6 @@ def take(run: Run, store: Store) -> dict[str, Any]:
     return {
         "images": images,
         "classify": store.program("classify", run.network, lambda _, image: torch.softmax(classify(image), 1), x),
-        "names": [run.called(label) for label in range(run.network.num_classes)],
+        "names": run.class_names(run.network.num_classes),
         "error": run.facts["test"].get("error"),
     }

@@ -54,7 +54,7 @@ exhibit("codes", (place, { blocks, facts, say }) => {
   const cross = svg("g", { class: "cursor" }, part("plane"));
   svg("circle", { r: 9 }, cross);
   svg("path", { d: "M-15 0H-4M15 0H4M0 -15V-4M0 15V4" }, cross);
-  legend(part("legend"), images.names, (only) => clouds.forEach((cloud, label) => cloud.classList.toggle("faint", only !== null && only !== label)));
+  legend(part("legend"), () => images.names, (only) => clouds.forEach((cloud, label) => cloud.classList.toggle("faint", only !== null && only !== label)));
 
   // the code as bars
   const step = WIDE / size, scale = (k) => HIGH / 2 / (REACH * (deviation[k] || 1));

@@ -195,10 +195,11 @@ export function loop(place, step) {
 /** The colour of a class, which never carries meaning alone. */
 export const classColour = (label) => `var(--digit-${label % 10})`;
 
-/** Buttons, one a class: all(classes, chosen) is called with the class that is brought out, or null for all. */
+/** Buttons, one a class: names() are those of all classes; chosen(class) is called with the one that is brought out, or
+ * null for all. */
 export function legend(place, names, chosen) {
   let only = null;
-  const buttons = names.map((name, label) => {
+  const buttons = names().map((name, label) => {
     const button = element("button", { class: "chip", "aria-pressed": false, style: `--chip: ${classColour(label)}`, text: name }, place);
     button.addEventListener("click", () => {
       only = only === label ? null : label;
@@ -207,6 +208,7 @@ export function legend(place, names, chosen) {
     });
     return button;
   });
+  onChange(() => buttons.forEach((button, label) => { button.textContent = names()[label]; }));
 }
 
 /** The Euclidean length of a vector. */

@@ -45,7 +45,8 @@ function warn(exhibit, text) {
 const opening = {};
 /** A block of the page: its arrays, facts about them, and its program where it has one; unpacked once. */
 const block = (name) => (opening[name] ??= (async () => {
-  const { index, program, weights, ...about } = read(`block-${name}-about`);
+  const { index, program, weights, names, ...about } = read(`block-${name}-about`);
+  if (names) Object.defineProperty(about, "names", { enumerable: true, get: () => names[language()] });
   const arrays = await unpack(document.getElementById(`block-${name}`).textContent, index);
   if (!program) return { arrays, ...about };
   const made = new Program(program, { ...(await block(weights)).arrays, ...arrays });

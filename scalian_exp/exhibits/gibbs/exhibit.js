@@ -110,8 +110,7 @@ exhibit("gibbs", (place, { blocks, facts, say }) => {
   }
 
   // labels: hold one, or see what the machine thinks
-  const names = facts.labels ? images.names.slice(0, facts.labels) : [];
-  const labels = [-1, ...names.keys()].slice(0, facts.labels ? undefined : 0).map((label) => {
+  const labels = [-1, ...images.names.keys()].slice(0, facts.labels ? facts.labels + 1 : 0).map((label) => {
     const button = element("button", { class: "label-unit" }, part("labels")), name = element("span", {}, button), bar = label < 0 ? null : element("i", {}, button);
     button.addEventListener("click", () => {
       chain.label = label;
@@ -124,7 +123,7 @@ exhibit("gibbs", (place, { blocks, facts, say }) => {
   });
   function showLabels() {
     if (!facts.labels) return;
-    const probabilities = chain.labelled();
+    const probabilities = chain.labelled(), { names } = images;
     for (const { label, button, name, bar } of labels) {
       button.setAttribute("aria-pressed", chain.label === label);
       name.textContent = label < 0 ? say("free_label") : names[label];

@@ -4,9 +4,8 @@ import math
 from typing import Any
 
 import torch
-import yaml
 
-from scalian_exp.exhibits.exhibit import HERE
+from scalian_exp.exhibits.class_names import class_names
 from scalian_exp.exhibits.masks.crf import add_crf
 from scalian_exp.exhibits.masks.losses import training_loss
 from scalian_exp.exhibits.masks.scenes import Scene, exact_levels, levels
@@ -91,7 +90,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "void": 1 - sum(pixels) / (len(scenes) * height * width),
         "chance": math.log(classes),
         "own": own_loss(own, losses, pixels),
-        "names": names(task.class_names, classes),
+        "names": class_names(task.class_names, classes),
         "colours": None if classes <= OWN_COLOURS else hexadecimal(classes, task.palette),
     }
 
@@ -112,14 +111,6 @@ def own_loss(values: list[dict[str, Any]], losses: list[float], pixels: list[int
         ],
         "plain": all(abs(a - b) < 1e-4 * max(1, abs(b)) for a, b in zip(own, losses, strict=True)),
     }
-
-
-def names(given: list[str] | None, classes: int) -> dict[str, list[str]]:
-    """Return the classes' names by language: the data set's, which are English, translated to French where known."""
-    if not given:
-        return {"fr": [f"classe {k}" for k in range(classes)], "en": [f"class {k}" for k in range(classes)]}
-    french: dict[str, str] = yaml.safe_load((HERE / "masks" / "classes.yaml").read_text(encoding="utf-8"))
-    return {"fr": [french.get(name, name) for name in given], "en": list(given)}
 
 
 def hexadecimal(classes: int, palette: Any) -> list[str]:
