@@ -65,6 +65,6 @@ def test_options_in_the_text_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     own = set(re.findall(r"configs/model/(\w+)\.yaml", text))  # files that the page shows
     groups = "model|dataset|loss|experiment|trainer|callbacks|logger|sweep|action|trainer/accelerator|model/crf"
-    for group, names in re.findall(rf"(?<![\w./])({groups})=([a-z]\w*(?:,[a-z]\w*)*)", text):
+    for group, names in re.findall(rf"(?<![\w./])({groups})=([a-z][\w/]*(?:,[a-z][\w/]*)*)", text):
         for name in names.split(","):
             assert (CONFIGS / group / f"{name}.yaml").exists() or name in own | {"none", "null"}, f"{group}={name}"
