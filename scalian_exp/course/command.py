@@ -39,6 +39,7 @@ def course(
 
     Raises:
         Refusal: if an option can't be used, or no chapter can be built.
+        SystemExit: after Ctrl-C, once the running trainings have saved where they are.
     """
     if language not in (None, "fr", "en"):
         raise Refusal(f"language={language}: choose fr or en, or leave it out for the reader's own.")
@@ -55,7 +56,11 @@ def course(
         )
     ]
     began = time.time()
-    failed = Queue(folder).run(jobs)
+    try:
+        failed = Queue(folder).run(jobs)
+    except KeyboardInterrupt:
+        print("Interrupted; the trainings have been saved, and the same command goes on with them.", file=sys.stderr)
+        sys.exit(130)
     for name, why in failed.items():
         print(f"{name} failed: {why}")
     print("Building the page …", flush=True)

@@ -1,5 +1,6 @@
 """The trainings of the course: their order, their data, failures, and what is not done twice."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,21 @@ def test_a_failure_is_told_and_only_stops_what_needs_it(queue: Queue, capsys: py
     assert failed["beyond"] == "it needs after"
     assert (queue.outputs / "other").exists()
     assert "it can't" in capsys.readouterr().out
+
+
+def test_an_interruption_ends_what_is_running(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    (queue.outputs / "pretended.py").write_text("import time; time.sleep(60)")
+
+    def interrupted(*_: object, **__: object) -> None:
+        while not queue.processes:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scalian_exp.course.training.wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        queue.run([job("endless"), job("later", "endless")])
+    assert not queue.processes
+    assert not (queue.logs / "later.log").exists()
 
 
 def test_finished_runs_and_results_are_kept(tmp_path: Path) -> None:
