@@ -7,6 +7,19 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+UNITS = {
+    "nats": ("neg_elbo", "reconstruction", "kl", "nll", "nll_bound", "log_likelihood", "pseudo_likelihood"),
+    "bits": ("bits_per_dim",),
+    "dB": ("psnr",),
+}
+"""unit → beginnings of the names of metrics in it; the names of others say what they are"""
+
+
+def with_unit(metric: str) -> str:
+    """Return a metric's name and its unit: "test/kl, nats"."""
+    name = metric.rpartition("/")[2]
+    return next((f"{metric}, {unit}" for unit, known in UNITS.items() if name.startswith(known)), metric)
+
 
 def number(text: Any) -> float | None:
     """Return a value as a float; None if it is not a number."""
@@ -39,9 +52,10 @@ def trade_off(table: list[dict[str, Any]], swept: list[str], metric: str, cost: 
     for x, y, name in points:  # towards the middle, so that none leaves the figure
         side = "left" if x <= middle else "right"
         axes.annotate(name, (x, y), textcoords="offset points", xytext=(6 if side == "left" else -6, 4), ha=side)
-    axes.set(xlabel=cost, ylabel=metric)
+    axes.set(xlabel=cost, ylabel=with_unit(metric))
     axes.margins(x=0.25, y=0.15)
     axes.grid(alpha=0.3)
+    figure.suptitle(f"{metric} against {cost}, a point for each {' and '.join(swept) or 'job'}")
     return figure
 
 
@@ -66,9 +80,10 @@ def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[st
     figure = Figure(figsize=(4.2 * columns, 3.4 * lines), layout="constrained")
     for axes, metric in zip(figure.subplots(lines, columns, squeeze=False).flat, shown, strict=False):
         draw(axes, table, swept, metric)
-        axes.set_title(metric, fontsize="medium")
+        axes.set_title(with_unit(metric), fontsize="medium")
     for axes in list(figure.axes)[len(shown) : lines * columns]:
         axes.set_visible(False)
+    figure.suptitle(f"{'results' if len(shown) > 1 else shown[0]} over {' and '.join(swept) or 'jobs'}")
     return figure
 
 
@@ -129,4 +144,5 @@ def importances_figure(importances: dict[str, float]) -> Figure:
     names = sorted(importances, key=lambda name: importances[name])
     axes.barh(names, [importances[name] for name in names])
     axes.set(xlabel="importance", xlim=(0, 1))
+    figure.suptitle("importance of each parameter: the share of the trials' variance that it explains")
     return figure

@@ -1,5 +1,6 @@
 """Tables of a sweep's jobs: their overrides and results, and the means over repetitions."""
 
+from contextlib import suppress
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from scalian_exp.files import read_yaml
 from scalian_exp.folders import COMPOSED, ERROR, OVERRIDES, begun_in_python, job_number
 from scalian_exp.metrics.reliability import counts, remark
-from scalian_exp.stored import OF_HYDRA, metrics_of, read_overrides
+from scalian_exp.refusal import Refusal
+from scalian_exp.stored import OF_HYDRA, metrics_of, model_and_data, read_config, read_overrides
 
 COLUMNS = (
     *("parameters", "gmacs", "activations_mb_per_sample"),
@@ -16,6 +18,8 @@ COLUMNS = (
 """columns after the metrics"""
 COSTS = ("inference_ms_per_sample", "seconds_per_epoch")
 """costs against which quality is plotted if models differ"""
+NAMED = 3
+"""models, and data sets, of a sweep that a figure's title names; of more it tells how many there are"""
 OBJECTIVES = {"loss", "free_energy"}
 """metrics whose values depend on the loss or on an unknown constant"""
 
@@ -46,6 +50,20 @@ def swept(jobs: list[dict[str, Any]]) -> list[str]:
     """Return the keys of the overrides in which the jobs differ."""
     keys = {key: None for job in jobs for key in job["overrides"]}
     return [key for key in keys if len({job["overrides"].get(key) for job in jobs}) > 1]
+
+
+def names_of(jobs: list[dict[str, Any]]) -> str:
+    """Return the names of the jobs' models and data sets, such as "ae, vae on mnist"; of many, how many there are."""
+    pairs = []
+    for job in jobs:
+        with suppress(Refusal):  # a job that failed early may have no config
+            pairs.append(model_and_data(job["folder"], read_config(job["folder"])))
+    kinds = [list(dict.fromkeys(names)) for names in zip(*pairs, strict=True)]
+    texts = [
+        ", ".join(names) if len(names) <= NAMED else f"{len(names)} {kind}"
+        for names, kind in zip(kinds, ("models", "data sets"), strict=False)
+    ]
+    return " on ".join(texts)
 
 
 def rows(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -15,7 +15,18 @@ from scalian_exp.commandline.shell import command, shown
 from scalian_exp.commandline.terminal import WIDTH, display
 from scalian_exp.files import write_text
 from scalian_exp.folders import ERROR, MARKDOWN, MEANS, TABLE
-from scalian_exp.results.rows import COSTS, cell_of, comparable, means, most_shared, read_jobs, repeated, rows, swept
+from scalian_exp.results.rows import (
+    COSTS,
+    cell_of,
+    comparable,
+    means,
+    most_shared,
+    names_of,
+    read_jobs,
+    repeated,
+    rows,
+    swept,
+)
 
 
 def as_csv(table: list[dict[str, Any]]) -> str:
@@ -111,10 +122,17 @@ def write_summary(summary: Summary, sweep: Path) -> None:
     write_text(sweep / MARKDOWN, markdown)
 
 
-def draw_summary(summary: Summary, sweep: Path) -> None:
-    """Plot the metrics over what was swept and, if models differ, over their costs."""
+def draw_summary(summary: Summary, sweep: Path, jobs: str) -> None:
+    """Plot the metrics over what was swept and, if models differ, over their costs.
+
+    Args:
+        summary: of the sweep.
+        sweep: the folder.
+        jobs: models and data sets, for the titles.
+    """
     from scalian_exp.figures.png import as_png
     from scalian_exp.figures.sweep import sweep_figure, trade_off
+    from scalian_exp.figures.titles import titled
 
     drawn, keys = (summary.means, summary.varied) if len(summary.means) > 1 else (summary.rows, summary.swept)
     figures = {"summary": sweep_figure(drawn, keys, summary.overall)}
@@ -123,7 +141,10 @@ def draw_summary(summary: Summary, sweep: Path) -> None:
         figures |= {f"over_{cost}": trade_off(drawn, keys, metric, cost) for cost in COSTS}
     for name, figure in figures.items():
         if figure is not None:
-            (sweep / f"{name}.png").write_bytes(as_png(figure, dpi=110))
+            means = f", means over {summary.repeated}" if drawn is summary.means else ""
+            (sweep / f"{name}.png").write_bytes(
+                as_png(titled(figure, f"{jobs}, {len(summary.rows)} jobs{means}"), dpi=110)
+            )
             print(f"plot      {shown(sweep / f'{name}.png')}")
 
 
@@ -146,7 +167,7 @@ def summarise(sweep: Path, go_on: str) -> int:
     print_summary(summary)
     write_summary(summary, sweep)
     compare_jobs(sweep, [name.removeprefix("best ") for name in summary.overall])
-    draw_summary(summary, sweep)
+    draw_summary(summary, sweep, names_of(jobs))
     print(f"summary   {shown(sweep / TABLE)}, {shown(sweep / MARKDOWN)}")
     print(f"dashboard {command('tensorboard', '--logdir', shown(sweep))}")
     failed = [job for job in jobs if job["outcome"]["status"] != "finished"]

@@ -208,6 +208,7 @@ class Search(Sweeper):
 
         from scalian_exp.figures.png import as_png
         from scalian_exp.figures.sweep import importances_figure
+        from scalian_exp.figures.titles import titled
 
         if not (finished := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])):
             return
@@ -220,7 +221,11 @@ class Search(Sweeper):
             importances = optuna.importance.get_param_importances(
                 study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
             )
-            (folder / "importances.png").write_bytes(as_png(importances_figure(importances), dpi=110))
+            choices = self.config.hydra.runtime.choices
+            figure = titled(
+                importances_figure(importances), f"{choices.model} on {choices.dataset}, {len(finished)} trials"
+            )
+            (folder / "importances.png").write_bytes(as_png(figure, dpi=110))
             print(f"plot      {shown(folder / 'importances.png')}")
 
 

@@ -114,7 +114,8 @@ def test_a_sweep_over_the_loss_does_not_plot_its_own_value() -> None:
     table = [{"job": job, "loss.beta": beta, "test/kl": 3.0 / beta} for job, beta in enumerate((1, 4))]
     figure = sweep_figure(table, ["loss.beta"], ["test/kl"])
     assert figure is not None
-    assert figure.axes[0].get_title() == "test/kl"
+    assert figure.axes[0].get_title() == "test/kl, nats"
+    assert figure.get_suptitle() == "test/kl over loss.beta"
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[1, 3], [4, 0.75]]
 
 

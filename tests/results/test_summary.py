@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tools import read_csv, tiny
 
 from scalian_exp.results.hparams import compare_jobs
-from scalian_exp.results.rows import most_shared, read_jobs, rows
+from scalian_exp.results.rows import most_shared, names_of, read_jobs, rows
 from scalian_exp.results.summary import summarise, summary_of
 from scalian_exp.run.training import train
 
@@ -62,6 +62,8 @@ def test_the_table_of_a_dbn_does_not_count_its_epochs(tmp_path: Path, capsys: py
     assert "best" not in printed
     train(tiny("vae"), tmp_path / "vae")
     assert "val/loss" in capsys.readouterr().out
+    folders = [{"folder": tmp_path / name} for name in ("dbn", "vae", "none")]
+    assert names_of(folders) == "DeepBeliefNetwork, DenseVAE on FakeImages"
 
 
 def test_a_sweep_of_repetitions_alone_has_one_mean(tmp_path: Path) -> None:
