@@ -1,0 +1,1 @@
+"""Planes of codes of several networks, and the same random codes through all of them."""
