@@ -101,6 +101,8 @@ class Texts:
         self.entries = {key: entry for key, entry in entries.items() if key not in apart}
         self.words: dict[str, Any] = self.entries.pop("words", {})
         for key, entry in (self.entries | self.words).items():
+            if not isinstance(key, str):  # YAML reads on, off, yes and no as true and false
+                raise ValueError(f"{file}: {key} is no text's name; quote it, or choose another")
             if missing := [language for language in LANGUAGES if not entry.get(language)]:
                 raise ValueError(f"{file}: {key} lacks {', '.join(missing)}")
         self.used: set[str] = set()

@@ -42,7 +42,7 @@ exhibit("pairs", (place, { blocks, facts, say }) => {
       map.picture.paint((j) => (shown ? tint(shown[j]) : colour("erased")));
       let off = 0;
       if (own && data && map.run) for (const [j, value] of values(maps[0], data).entries()) off += Math.abs(value - shown[j]) / size;
-      map.told.textContent = own ? [say("alone", { share: percent(map.usual[pixel], 1) }), map.run && data ? say("off", { off: number(off, 3) }) : ""].join(" ") : say("never");
+      map.told.textContent = own ? [say("alone", { share: percent(map.usual[pixel], 1) }), map.run && data ? say("deviation", { off: number(off, 3) }) : ""].join(" ") : say("never");
     }
   }
   function showScale() {
