@@ -24,7 +24,7 @@ def french(text: str) -> str:
 
 def english(text: str) -> str:
     """Insert no-break spaces between numbers and units, and curly apostrophes outside of HTML tags."""
-    text = re.sub(rf"(\d) ({UNITS})\b", r"\1" + NO_BREAK + r"\2", text)
+    text = re.sub(rf"(\d) ({UNITS})\b", r"\1" + NO_BREAK + r"\2", text).replace("N(0, 1)", f"N(0,{NO_BREAK}1)")
     return re.sub(r"'(?![^<]*>)", "’", text)
 
 
