@@ -117,8 +117,13 @@ class OpenedPage:
         """
         self.driver.execute_async_script("setTimeout(arguments[0], 300)")
         deviations = self.js("return page.deviations")
-        programs = self.js("return Object.entries(page.live).flatMap(([_, live]) => Object.entries(live.blocks))")
-        assert {name for name, block in programs if "program" in block} <= set(deviations)
+        programs = self.js(
+            """
+            return Object.values(page.live).flatMap(({ used, blocks }) =>
+              used.filter((_, n) => Object.values(blocks)[n].program));
+            """
+        )
+        assert set(programs) <= set(deviations)
         assert all(value < tolerance for value in deviations.values()), deviations
         for language, other in (("fr", "en"), ("en", "fr")):
             self.show(language, "dark")

@@ -53,6 +53,7 @@ LIKE = {
     **dict.fromkeys(["unet_no_skips", "segnet", "tiramisu56", "deeplab_v3plus", "fastfcn"], "unet"),
 }
 """runs that are a copy of another here"""
+FEW_DRAWS = {"pairs.exhibit.STEPS": 20, "planes.exhibit.SAMPLES": 100}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
                 few = ["labels=[50]"] if "labels" in action else []
                 done = command(*arguments, *few, cwd=folder, module=program.rpartition(".")[2])
                 assert done.returncode == 0, done.stderr
-    html, left_out = Course(folder / RUNS).html(contents)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in FEW_DRAWS.items():
+            patch.setattr(f"scalian_exp.course.comparisons.{name}", value)
+        html, left_out = Course(folder / RUNS).html(contents)
     assert not left_out
     return html
 
