@@ -123,11 +123,22 @@ exhibit("pixels", (place, { blocks, facts, say }) => {
     for (let p = 0; p < size; p++)
       if (!(drawn && known[p]) && bitsOf(nats, p) > most) { most = bitsOf(nats, p); look = [(p / width) | 0, p % width]; }
   }
-  function run({ noise, atOnce = still() || known.every(Boolean) } = {}) {
+  let runs = 0;
+  const halt = () => { clock.stop(); runs++; };
+  /** Completes anew: at once, or as soon as the page stays responsive, or for readers to watch. */
+  function run({ noise, atOnce = still() || known.every(Boolean), soon = false } = {}) {
+    halt();
     source.begin({ image, known, noise, number: number_, mask });
     due = 0;
+    const own = runs;
+    /** Goes on for some milliseconds of a frame. */
+    function slice() {
+      if (own !== runs) return;
+      source.advance(Infinity, performance.now() + 12);
+      if (source.at < source.turns) { requestAnimationFrame(slice); showCopies(); } else { hardest(); show(); }
+    }
+    if (!atOnce && soon) { slice(); return; }
     if (!atOnce) { showInput(); clock.start(); return; }
-    clock.stop();
     source.advance(Infinity);
     hardest();
     show();
@@ -159,7 +170,7 @@ exhibit("pixels", (place, { blocks, facts, say }) => {
     showInput();
   }
   const input = part("input"), finish = () => { if (changed) { changed = false; run(); } };
-  cells(input, height, width, { move: (row, column, pressed) => { if (pressed && live) { clock.stop(); brush(row, column); } else if (!clock.on) point(row, column); } });
+  cells(input, height, width, { move: (row, column, pressed) => { if (pressed && live) { halt(); brush(row, column); } else if (!clock.on) point(row, column); } });
   input.addEventListener("pointerup", finish);
   input.addEventListener("keyup", (event) => { if (event.key === "Enter" || event.key === " ") finish(); });
   for (const name of ["map", "field"]) cells(part(name), height, width, { move: (row, column) => { if (!clock.on) point(row, column); } });
@@ -185,7 +196,7 @@ exhibit("pixels", (place, { blocks, facts, say }) => {
     heat.addEventListener("change", () => { source.temperature = Number(heat.value); run(); });
   }
   const label = () => { thumbs.forEach(({ draw }) => draw()); tellHeat(); show(); };
-  take(0, { atOnce: true }); // a first answer, finished: the page says something before anybody touches it
+  take(0, { soon: true }); // a first answer: the page says something before anybody touches it
   onChange(label);
   label();
   return {

@@ -22,10 +22,10 @@ export class Live {
     for (const { x } of this.copies) for (let i = 0; i < x.length; i++) x[i] = known[(i / this.channels) | 0] ? image[i] : 0;
     this.at = 0;
   }
-  /** On to the next pixels in all copies; known ones cost no turn. */
-  advance(turns) {
+  /** On to the next pixels in all copies, until a time at most; known ones cost no turn. */
+  advance(turns, until = Infinity) {
     const { network, channels, known, temperature } = this;
-    while (this.at < this.size && turns > 0) {
+    while (this.at < this.size && turns > 0 && performance.now() < until) {
       const p = this.at, row = (p / this.width) | 0, column = p % this.width;
       for (const state of this.copies) {
         for (let c = 0; c < channels; c++) {
