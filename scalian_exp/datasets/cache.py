@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from scalian_exp.datasets.base import Examples
@@ -19,6 +21,8 @@ from scalian_exp.files import replacing
 
 KNOWN = 1 << 32
 """Flag of an example that is kept, beside its CRC-32."""
+LOCK = "scalian_exp_cache.lock"
+"""Name of a temporary file that is locked while a cache file is created."""
 DECODING = 1
 """Version of the decoding; to be raised when the same file and options give other values."""
 Shape = tuple[int, ...]
@@ -41,7 +45,7 @@ class Cache:
     """
 
     def __init__(self, shapes: Mapping[str, Shape], count: int, file: Path | None = None):
-        self.count, self.verified = count, np.zeros(count, dtype=bool)
+        self.file, self.count, self.verified = file, count, np.zeros(count, dtype=bool)
         size = bytes_of(shapes, count)
         room = np.frombuffer(mmap.mmap(-1, size) if file is None else mapped(file, size), dtype=np.uint8)
         self.flags = room[: 8 * count].view(np.uint64)
@@ -93,19 +97,23 @@ def bytes_of(shapes: Mapping[str, Shape], count: int) -> int:
 
 
 def mapped(file: Path, size: int) -> mmap.mmap:
-    """Map a file of this size to memory, and create it if there is none."""
-    if not file.exists() or file.stat().st_size != size:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as part, part.open("wb") as empty:
-            if hasattr(os, "posix_fallocate"):  # a full disk is noticed here, not by a signal while writing
-                os.posix_fallocate(empty.fileno(), 0, size)
-            empty.truncate(size)
-    with file.open("r+b") as existing:
-        return mmap.mmap(existing.fileno(), size)
+    """Map a file of this size to memory, and create it if there is none.
+
+    Of several processes only one creates it: a second would replace the file that the first has mapped.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(Path(tempfile.gettempdir()) / LOCK, mode=0o666):
+        if not file.exists() or file.stat().st_size != size:
+            with replacing(file) as part, part.open("wb") as empty:
+                if hasattr(os, "posix_fallocate"):  # a full disk is noticed here, not by a signal while writing
+                    os.posix_fallocate(empty.fileno(), 0, size)
+                empty.truncate(size)
+        with file.open("r+b") as existing:
+            return mmap.mmap(existing.fileno(), size)
 
 
 def file_for(what: Sequence[object], files: Sequence[tuple[Path, int]]) -> Path:
-    """Return the cache file for these files, and delete the one for an earlier state of them.
+    """Return the cache file for these files, and delete the one for an earlier state of them, with what lies beside it.
 
     Args:
         what: everything that determines how files are decoded, and which belong to a split; the folder and split.
@@ -115,8 +123,8 @@ def file_for(what: Sequence[object], files: Sequence[tuple[Path, int]]) -> Path:
     states = [(str(path), page, path.stat().st_size, path.stat().st_mtime_ns) for path, page in files]
     name = digest([*what, DECODING, version("pillow"), version("torchvision")])
     file = folder / f"{name}-{digest(states)}.decoded"
-    for earlier in folder.glob(f"{name}-*.decoded"):
-        if earlier != file:
+    for earlier in folder.glob(f"{name}-*"):
+        if not earlier.name.startswith(file.stem):
             with suppress(PermissionError):  # on Windows, if a process uses it; elsewhere, that process keeps it
                 earlier.unlink(missing_ok=True)
     return file

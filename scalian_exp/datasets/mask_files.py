@@ -1,5 +1,6 @@
 """Pairs of an image file and a mask file."""
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from scalian_exp.datasets.image_files import WHITE, Fit, Picture, fitted, opened
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_readings import Checked, Reading
+from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
 
 
@@ -92,13 +94,22 @@ class MaskFiles(Decoded):
         return {"image": image, "mask": mask}
 
     def check(self) -> list[Checked]:
-        """Read every pair once, keep it if there is a cache, and summarise its mask.
+        """Summarise every mask: read all pairs and keep them if there is a cache, or read an earlier run's summaries.
+
+        Those are stored beside a cache on disk, whose name depends on the state of the files.
 
         Raises:
             Refusal: if a pair can't be used.
         """
+        file = None if self.cache is None or self.cache.file is None else self.cache.file.with_suffix(".json")
+        masks = [mask.path for _, mask in self.pictures]
+        if file is not None and (known := stored_summaries(file, masks)) is not None:
+            return known
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(self.checked, range(len(self))))
+            summaries = list(pool.map(self.checked, range(len(self))))
+        if file is not None:
+            write_text(file, json.dumps([[sorted(each.classes), each.by, each.legend] for each in summaries]))
+        return summaries
 
     def checked(self, index: int) -> Checked:
         """Read a pair and summarise its mask."""
@@ -122,6 +133,18 @@ class MaskFiles(Decoded):
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+
+def stored_summaries(file: Path, masks: Sequence[Path]) -> list[Checked] | None:
+    """Read summaries of these mask files; None if there are none, or if the file is damaged."""
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+        return [
+            Checked(path, set(classes), by, {int(number): tuple(colour) for number, colour in legend.items()})
+            for path, (classes, by, legend) in zip(masks, rows, strict=True)
+        ]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def batch_of(examples: list[tuple[Tensor, Tensor]]) -> Examples:

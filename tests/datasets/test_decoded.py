@@ -122,7 +122,7 @@ def test_a_later_run_finds_the_file_of_an_earlier_one(root: Path, opened: Counte
     opened.clear()
     torch.testing.assert_close(epoch(images(root, cache="disk")), first, rtol=0, atol=0)
     assert not opened
-    assert len(list(cache_folder.iterdir())) == 3  # the splits'
+    assert len(list(cache_folder.glob("*.decoded"))) == 3  # the splits'
 
     changed = sorted((root / "images").iterdir())[0]
     Image.fromarray(np.zeros((9, 13, 3), np.uint8)).save(changed)
@@ -131,7 +131,7 @@ def test_a_later_run_finds_the_file_of_an_earlier_one(root: Path, opened: Counte
     shown = {split: torch.cat([batch["image"] for batch in epoch(again, split)]) for split in ("train", "val", "test")}
     assert opened[changed.name] == 1
     assert any((part == 0).all((1, 2, 3)).any() for part in shown.values())
-    assert len(list(cache_folder.iterdir())) == 3  # that of the earlier state is gone
+    assert len(list(cache_folder.glob("*.decoded"))) == 3  # that of the earlier state is gone
 
     opened.clear()
     epoch(images(root, cache="disk", fit="resize"))  # another option: other values
@@ -144,7 +144,7 @@ def test_runs_with_other_splits_keep_their_own_files(root: Path, make: Any, cach
         torch.testing.assert_close(
             *(epoch(make(root, held_out=share, **options)) for options in ({"cache": "disk"}, {"cache_gb": 0}))
         )
-    assert len(list(cache_folder.iterdir())) == 6
+    assert len(list(cache_folder.glob("*.decoded"))) == 6
 
 
 def test_the_share_held_out_is_no_matter_where_folders_make_the_splits(root: Path, opened: Counter[str]) -> None:
