@@ -3,6 +3,7 @@
 Each process gets the rows that a single one would have drawn for its examples, provided that all have the same seed.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -12,8 +13,22 @@ from scalian_exp.distributed import ranks
 
 
 def bernoulli(p: Tensor) -> Tensor:
-    """Sample 0 or 1 with probabilities p in [0, 1]; on a CPU in half the time of torch.bernoulli."""
-    return rows_of(torch.rand, p).lt_(p).to(p.dtype)  # the noise is in single precision, whatever p is
+    """Sample 0 or 1 with probabilities p in [0, 1], (B, …); on a CPU in half the time of comparing with torch.rand.
+
+    The noise has 24 bits, as torch.rand's. The first 16 are drawn for each element; the last 8 only for each element of
+    a row, and all rows share them: draws of one row are independent, and those of two rows have a covariance of at most
+    2⁻³⁴.
+    """
+    last = torch.empty(p.shape[1:], device=p.device).random_(-(2**23) - 255, -(2**23) + 1).div_(2**8)
+    above = torch.add(last, p.detach(), alpha=2**16)  # exact where p ≥ 1/2, and to 2⁻²⁵ of p elsewhere
+    return above.gt_(rows_of(sixteen_bits, p)).to(p.dtype)
+
+
+def sixteen_bits(shape: Sequence[int], device: torch.device) -> Tensor:
+    """Draw all values of int16 with equal probability, four from each random number of 64 bits."""
+    count = math.prod(shape)
+    drawn = torch.empty(-(-count // 4), dtype=torch.int64, device=device).random_(-(2**63), None)
+    return drawn.view(torch.int16)[:count].view(shape)
 
 
 def normal(mean: Tensor) -> Tensor:
@@ -30,7 +45,7 @@ def rows_of(draw: Callable[..., Tensor], like: Tensor) -> Tensor:
     """Draw noise for a batch that all processes share, and return this process's rows.
 
     Args:
-        draw: (shape, device=…) → noise: torch.rand, torch.randn or `exponential`.
+        draw: (shape, device=…) → noise: torch.randn, `sixteen_bits` or `exponential`.
         like: this process's part of the batch: its shape and device.
     """
     if ranks.size() == 1:

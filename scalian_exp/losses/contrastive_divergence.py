@@ -30,29 +30,22 @@ class Terms(NamedTuple):
 
 
 class States(NamedTuple):
-    """Visible states of a contrastive step, data and samples, with what hidden units make of them."""
+    """Visible states of a contrastive step, data and samples, with what the loss and its gradient need of them."""
 
     v: Tensor
     """the data, (B, visible)"""
-    x: Tensor
-    """hidden units' input from v, (B, hidden)"""
     up: Tensor
-    """their means, (B, hidden)"""
+    """hidden units' means given v, (B, hidden)"""
     negative: Tensor
     """v⁻, (chains, visible)"""
-    fantasy: Tensor
-    """hidden units' input from v⁻, (chains, hidden)"""
     down: Tensor
-    """their means, (chains, hidden)"""
+    """hidden units' means given v⁻, (chains, hidden)"""
+    shift: Tensor
+    """mean of v⁻ less that of v, (visible,)"""
+    gap: Tensor
+    """mean F(v) − mean F(v⁻), a scalar"""
 
 
-def free_energy_gap(rbm: RBM, states: States) -> Tensor:
-    """Return mean F(v) − mean F(v⁻), a scalar."""
-    data = rbm.free_energy(states.v, states.x, states.up)
-    return data.mean() - rbm.free_energy(states.negative, states.fantasy, states.down).mean()
-
-
-@torch.no_grad()
 def write_gradient(rbm: RBM, states: States, into: Sequence[Tensor]) -> None:
     """Write the gradient of mean F(v) − mean F(v⁻) into tensors like the machine's `parameters_in_order`.
 
@@ -64,7 +57,7 @@ def write_gradient(rbm: RBM, states: States, into: Sequence[Tensor]) -> None:
     up, down = (rbm.hidden_shifted(mean).to(kind) for mean in (states.up, states.down))
     weight.addmm_(up.t(), rbm.visible_shifted(v).to(kind), beta=0, alpha=-1 / len(v))  # beta=0 drops even NaN
     weight.addmm_(down.t(), rbm.visible_shifted(negative).to(kind), alpha=1 / len(negative))
-    visible_bias.copy_(negative.mean(0) - v.mean(0))
+    visible_bias.copy_(states.shift)
     hidden_bias.copy_(down.mean(0) - up.mean(0))
 
 
@@ -83,7 +76,7 @@ class FreeEnergyGap(torch.autograd.Function):
         """
         ctx.rbm = rbm
         ctx.save_for_backward(*states)
-        return free_energy_gap(rbm, states)
+        return states.gap
 
     @staticmethod
     @once_differentiable
@@ -134,27 +127,35 @@ class ContrastiveLoss(nn.Module, ABC):
 
     def forward(self, rbm: RBM, v: Tensor, layer: int = 0, progress: float = 0.0) -> Terms:
         """Return the loss and v⁻ for data (B, visible), at a point of the training, progress in [0, 1]."""
-        states = self.draw(rbm, v, layer, progress)
+        with torch.no_grad():
+            states = self.draw(rbm, v, layer, progress)
         loss = FreeEnergyGap.apply(rbm, states, *rbm.parameters_in_order)
         if self.sparsity is not None:
             loss = loss + self.sparsity(rbm.hidden.mean(rbm.hidden_input(v)))
         return Terms(loss, states.negative)
 
-    @torch.no_grad()
     def draw(self, rbm: RBM, v: Tensor, layer: int = 0, progress: float = 0.0) -> States:
-        """Sample what a step compares with the data (B, visible), and keep what the next step needs."""
+        """Sample what a step compares with the data (B, visible), and keep what the next step needs; no gradients."""
         x = rbm.hidden_input(v)
-        negative = self.negative(rbm, x, layer, self.steps(progress))
+        up = rbm.hidden.mean(x)
+        cumulant = rbm.hidden.mean_cumulant(x, up)  # now, while x is in the cache
+        negative = self.negative(rbm, x, up, layer, self.steps(progress))
         fantasy = rbm.hidden_input(negative)
-        self.keep(rbm, fantasy, layer)
-        return States(v, x, rbm.hidden.mean(x), negative, fantasy, rbm.hidden.mean(fantasy))
+        down = rbm.hidden.mean(fantasy)
+        shift = negative.mean(0) - v.mean(0)
+        gap = rbm.hidden.mean_cumulant(fantasy, down) - cumulant + shift @ rbm.visible_bias
+        gap += rbm.visible.mean_base(v) - rbm.visible.mean_base(negative)
+        if rbm.centred:  # the visible units' offsets cancel
+            gap += (x.mean(0) - fantasy.mean(0)) @ rbm.hidden_offset
+        self.keep(rbm, fantasy, down, layer)
+        return States(v, up, negative, down, shift, gap)
 
     @abstractmethod
-    def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
-        """Sample v⁻ (chains, visible), given the hidden units' input x (B, hidden) from the data."""
+    def negative(self, rbm: RBM, x: Tensor, up: Tensor, layer: int, k: int) -> Tensor:
+        """Sample v⁻ (chains, visible), given the hidden units' input from the data and their means, (B, hidden)."""
 
-    def keep(self, rbm: RBM, fantasy: Tensor, layer: int) -> None:
-        """Store what the next step needs of `fantasy`, the hidden units' input from v⁻ in this step."""
+    def keep(self, rbm: RBM, fantasy: Tensor, down: Tensor, layer: int) -> None:
+        """Store what the next step needs of the hidden units' input from v⁻ in this step, and of their means."""
 
 
 class ContrastiveDivergence(ContrastiveLoss):
@@ -163,9 +164,9 @@ class ContrastiveDivergence(ContrastiveLoss):
     The last visible states are means, which reduces noise (Hinton 2010, section 3.2).
     """
 
-    def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
+    def negative(self, rbm: RBM, x: Tensor, up: Tensor, layer: int, k: int) -> Tensor:
         """Return mean visible states (B, visible) after k steps of Gibbs sampling from the data."""
-        h = rbm.hidden.sample(x)
+        h = rbm.hidden.sample_given(x, up)
         for _ in range(k - 1):
             h = rbm.hidden_sample(rbm.visible_sample(h))
         return rbm.visible.mean(rbm.visible_input(h))
@@ -193,7 +194,7 @@ class PersistentCD(ContrastiveLoss):
         for layer, rbm in enumerate(rbms):
             self.register_buffer(f"hidden_{layer}", torch.zeros(self.chains, len(rbm.hidden_bias)))
 
-    def negative(self, rbm: RBM, x: Tensor, layer: int, k: int) -> Tensor:
+    def negative(self, rbm: RBM, x: Tensor, up: Tensor, layer: int, k: int) -> Tensor:
         """Advance this process's chains by k steps, and return their visible states."""
         every = self.get_buffer(f"hidden_{layer}")
         chains = ranks.own_rows(every)
@@ -203,6 +204,6 @@ class PersistentCD(ContrastiveLoss):
             chains.copy_(rbm.hidden.sample(ranks.own_rows(data)))
         return rbm.gibbs(rbm.visible_sample(chains), k - 1)
 
-    def keep(self, rbm: RBM, fantasy: Tensor, layer: int) -> None:
+    def keep(self, rbm: RBM, fantasy: Tensor, down: Tensor, layer: int) -> None:
         """Draw the hidden states of this process's chains, and gather those of all processes in the buffer."""
-        self.get_buffer(f"hidden_{layer}").copy_(ranks.gather_rows(rbm.hidden.sample(fantasy)))
+        self.get_buffer(f"hidden_{layer}").copy_(ranks.gather_rows(rbm.hidden.sample_given(fantasy, down)))

@@ -21,9 +21,10 @@ class Means:
 
     def update(self, values: dict[str, Tensor], size: int) -> None:
         """Add a batch's means, scalars by name, of `size` samples."""
-        batch = torch.stack([value.detach() for value in values.values()]).float()
+        means = [value.detach() for value in values.values()]
+        batch = torch.stack(means).float() if len(means) > 1 else means[0]
         if self.totals is None:
-            self.names, self.totals = list(values), torch.zeros_like(batch)
+            self.names, self.totals = list(values), torch.zeros(len(means), device=batch.device)
         self.totals.add_(batch, alpha=size)
         self.count += size
 

@@ -75,18 +75,11 @@ class RBM(nn.Module):
         """Return the total input of the visible units, (…, visible)."""
         return F.linear(self.hidden_shifted(h), self.weight.t(), self.visible_bias)
 
-    def free_energy(self, v: Tensor, hidden_input: Tensor | None = None, hidden_mean: Tensor | None = None) -> Tensor:
-        """Return the free energy −log Σ_h exp(−E(v, h)), (…,).
-
-        Args:
-            v: visible states, (…, visible).
-            hidden_input: total input of the hidden units from v, if it is known already.
-            hidden_mean: their means, if these are known too; they save time.
-        """
-        x = self.hidden_input(v) if hidden_input is None else hidden_input
+    def free_energy(self, v: Tensor) -> Tensor:
+        """Return the free energy −log Σ_h exp(−E(v, h)), (…,), of visible states (…, visible)."""
+        x = self.hidden_input(v)
         own = self.visible.base(v) - self.visible_shifted(v) @ self.visible_bias
-        cumulant = self.hidden.cumulant(x) if hidden_mean is None else self.hidden.cumulant_given(x, hidden_mean)
-        return (own + x @ self.hidden_offset if self.centred else own) - cumulant
+        return (own + x @ self.hidden_offset if self.centred else own) - self.hidden.cumulant(x)
 
     def hidden_sample(self, v: Tensor) -> Tensor:
         """Draw hidden states (…, hidden) given visible ones."""

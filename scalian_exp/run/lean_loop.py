@@ -119,7 +119,8 @@ class LeanEpochLoop(_TrainingEpochLoop):
         before = task._current_fx_name
         name_hook(task, "training_step")
         output = self.compute(batch, batch_idx) if self.takes_index else self.compute(batch)
-        result = ClosureResult.from_training_step_output(output)
+        single = isinstance(output, torch.Tensor)  # which Lightning divides by 1
+        result = ClosureResult(output) if single else ClosureResult.from_training_step_output(output)
         counts = self.automatic_optimization.optim_progress.optimizer.zero_grad
         counts.increment_ready()
         self.call("on_before_zero_grad", optimizer)

@@ -7,6 +7,7 @@ import torch
 from small_networks import all_states, arbitrary_rbm
 from torch import Tensor
 
+from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.losses.contrastive_divergence import ContrastiveDivergence, PersistentCD, Sparsity
 from scalian_exp.metrics.ais import exact_log_partition
 from scalian_exp.metrics.pseudo_likelihood import pseudo_likelihood
@@ -80,7 +81,7 @@ def test_the_gradient_of_cd_is_data_minus_reconstruction(centred: bool) -> None:
     with torch.no_grad():
         a = v - rbm.visible_offset
         data = torch.sigmoid(a @ rbm.weight.T + rbm.hidden_bias)
-        h = torch.bernoulli(data)
+        h = bernoulli(data)
         again = torch.sigmoid((h - rbm.hidden_offset) @ rbm.weight + rbm.visible_bias)
         model = torch.sigmoid((again - rbm.visible_offset) @ rbm.weight.T + rbm.hidden_bias)
         positive = (data - rbm.hidden_offset).T @ a

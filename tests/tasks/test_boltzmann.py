@@ -166,6 +166,7 @@ def test_the_up_down_gradients_are_the_papers_delta_rules(monkeypatch: pytest.Mo
     """Compare with Hinton et al. 2006, appendix B, with means as states, so that both directions sample the same."""
     monkeypatch.setattr("scalian_exp.tasks.up_down.bernoulli", lambda x: x)
     monkeypatch.setattr(Bernoulli, "sample", Bernoulli.mean)
+    monkeypatch.setattr(Bernoulli, "sample_given", lambda *given: given[2])
     task = build_task(tiny("dbn_up_down", "model.network.hidden=[3, 5]", "dataset.image_size=[2, 2]", "loss.k=1"))
     monkeypatch.setattr(task, "progress", lambda _: 0.0)
     monkeypatch.setattr(Softmax, "sample", Softmax.mean)

@@ -31,12 +31,14 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("centred", [False, True])
-def test_the_gradient_is_autograds_of_the_free_energies(centred: bool) -> None:
+def test_the_value_is_that_of_the_free_energies_and_the_gradient_autograds(centred: bool) -> None:
     torch.manual_seed(0)
     rbm = arbitrary_rbm(5, 3, centred=centred).double()
     v = torch.bernoulli(torch.full((7, 5), 0.5, dtype=torch.float64))
-    states = ContrastiveDivergence().draw(rbm, v)
+    with torch.no_grad():
+        states = ContrastiveDivergence().draw(rbm, v)
     gap = rbm.free_energy(states.v).mean() - rbm.free_energy(states.negative).mean()
+    torch.testing.assert_close(states.gap, gap)
     wanted = torch.autograd.grad(gap, rbm.parameters_in_order)
     written = [torch.full_like(parameter, torch.nan) for parameter in rbm.parameters_in_order]
     write_gradient(rbm, states, written)
