@@ -119,8 +119,10 @@ class LeanEpochLoop(_TrainingEpochLoop):
         before = task._current_fx_name
         name_hook(task, "training_step")
         output = self.compute(batch, batch_idx) if self.takes_index else self.compute(batch)
-        single = isinstance(output, torch.Tensor)  # which Lightning divides by 1
-        result = ClosureResult(output) if single else ClosureResult.from_training_step_output(output)
+        if isinstance(output, torch.Tensor):
+            result = ClosureResult(output)  # Lightning divides it by 1 first
+        else:
+            result = ClosureResult.from_training_step_output(output)
         counts = self.automatic_optimization.optim_progress.optimizer.zero_grad
         counts.increment_ready()
         self.call("on_before_zero_grad", optimizer)
