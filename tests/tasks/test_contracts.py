@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pytest
 import torch
 import yaml
-from tools import names, script, tiny
+from tools import names, option, script, tiny
 from torch import Tensor, nn
 
 from scalian_exp.checkpoint import load
@@ -20,7 +20,7 @@ from scalian_exp.run.init_from import start_network_from
 from scalian_exp.run.training import train
 from scalian_exp.tasks.data_protocols import PROVIDES, check_data
 from scalian_exp.tasks.offers import asked_by, has, lacking, members, offers
-from scalian_exp.vocabulary.options import CONFIGS, options
+from scalian_exp.vocabulary.options import CONFIGS
 
 contracts = script("contracts")
 
@@ -150,7 +150,7 @@ def test_a_custom_task_is_held_to_its_own_protocol() -> None:
 
 def test_data_must_have_the_members_of_what_they_provide() -> None:
     for name in names("dataset"):
-        assert set(options("dataset")[name]["provides"]) <= set(PROVIDES)
+        assert set(option("dataset", name)["provides"]) <= set(PROVIDES)
 
     class Mine:
         """Data module without any member."""
@@ -183,7 +183,7 @@ def test_actions_need_only_members_that_protocols_name() -> None:
 
 
 def test_the_page_of_contracts_lists_every_task() -> None:
-    targets = {options("model")[model]["_target_"] for model in names("model")}
+    targets = {option("model", model)["_target_"] for model in names("model")}
     assert {f"{task.__module__}.{task.__name__}" for task in contracts.TASKS} == targets
     for protocol in contracts.protocols_in(contracts.capabilities):
         assert all(contracts.text(member) for member in members(protocol).values()), protocol
