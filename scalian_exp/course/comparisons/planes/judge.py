@@ -30,10 +30,9 @@ class Judge:
     """
 
     def __init__(self, name: str, run: Run):
-        network: Any = run.network
-        if not (isinstance(run.task, Classification) and offers(network, Encodes)):
+        self.network: Any = run.network
+        if not (isinstance(run.task, Classification) and offers(run.network, Encodes)):
             raise Refusal(f"{name} is a {run.facts['model']}; judge by a run of model=classifier.")
-        self.network: Any = network
         image = run.batch("test", torch.tensor([0]))["image"]
         features, self.classes = self.network.encode(image).shape[1], self.network(image).shape[1]
         self.metric = FrechetInceptionDistance(Features(self.network, features), reset_real_features=False)
