@@ -1,5 +1,6 @@
 """Build the course's page from its runs."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Course:
     def __init__(self, runs: Path):
         self.folder = runs
         self.trained: dict[str, Trained] = {}
+        self.data: dict[str, Any] = {}
+        """data that several runs share, by their data set's config"""
         self.stores: dict[str, Store] = {}
         self.exhibits: dict[str, Exhibit] = dict(exhibits())
 
@@ -72,7 +75,10 @@ class Course:
             folder = self.folder / name
             if state(folder) is not State.FINISHED:
                 raise Refusal(f"{folder} holds no finished run.")
-            run = Run(load(folder))
+            model = load(folder)
+            dataset = json.dumps(model.config["dataset"], sort_keys=True)
+            run = Run(model, self.data.get(dataset))
+            self.data[dataset] = run.data
             self.trained[name] = Trained(run, facts_of(run))
         return self.trained[name]
 

@@ -98,7 +98,7 @@ def render(
         language: of the page when it is opened; None for the reader's own.
     """
     folders = {part.kind: part.folder for chapter in chapters for show in chapter.shows for part in show.parts}
-    styles = [FRAME / "page.css", *(folder / "exhibit.css" for folder in folders.values())]
+    styles = [(FRAME / "page.css").read_text(encoding="utf-8"), *(scoped(folder) for folder in folders.values())]
     scripts = [module(FRAME / script) for script in SCRIPTS] + [wrapped(folder) for folder in folders.values()]
     blocks = [block for store in stores for block in store.filled()]
     return ENVIRONMENT.get_template("page.html.jinja").render(
@@ -107,7 +107,7 @@ def render(
         language=language,
         chapters=chapters,
         blocks=[(name, as_json({"index": pack.index, **about}), pack.text()) for name, (pack, about) in blocks],
-        style=Markup("".join(file.read_text(encoding="utf-8") for file in styles if file.exists())),
+        style=Markup("".join(styles)),
         script=Markup("".join([*scripts, module(FRAME / "page.js")]).replace("</script", "<\\/script")),
         words=as_json(Texts(FRAME / "words.yaml", {}).spoken()),
         titles=as_json({language: frame.plain("title", language).unescape() for language in LANGUAGES}),
@@ -124,6 +124,12 @@ def wrapped(folder: Path) -> str:
     """Return the scripts of an exhibit, exhibit.js last, in a block that keeps their names local."""
     files = sorted(folder.glob("*.js"), key=lambda file: (file.name == "exhibit.js", file.name))
     return "{\n" + "".join(module(file) for file in files) + "}\n"
+
+
+def scoped(folder: Path) -> str:
+    """Return the style of an exhibit, if it has one, for elements inside exhibits of its kind alone."""
+    file = folder / "exhibit.css"
+    return f'@scope ([data-kind="{folder.name}"]) {{\n{file.read_text(encoding="utf-8")}}}\n' if file.exists() else ""
 
 
 def as_json(value: Any) -> Markup:

@@ -31,13 +31,17 @@ EMPTY = 0.1
 class Run:
     """A trained model with its data and its record.
 
+    Args:
+        model: as loaded.
+        data: of a run with the same data set, which are read already; None reads them.
+
     Raises:
         Refusal: if the data can't be read.
     """
 
-    def __init__(self, model: Loaded):
+    def __init__(self, model: Loaded, data: Any = None):
         self.model, self.task, self.network = model, model.task, model.network
-        self.config, self.data = model.config, data_of(model)
+        self.config, self.data = model.config, data or data_of(model)
 
     @property
     def of_images(self) -> bool:

@@ -56,7 +56,7 @@ def test_a_plot_has_the_points_that_are_known() -> None:
 
 def test_a_table_writes_numbers_as_each_language_does() -> None:
     columns = [
-        {"fr": "erreur", "en": "error", "path": ["nothing", "test.kl"], "digits": 1},
+        {"fr": "erreur", "en": "error", "path": {"nothing": "", "test.kl": ""}, "digits": 1},
         {"fr": "temps", "en": "time", "path": "seconds", "time": True},
         {"fr": "quoi", "en": "what", "texts": {"large": {"fr": "l'image", "en": "the image"}}},
     ]

@@ -57,12 +57,19 @@ exhibit("plot", (place, { blocks, facts, say }) => {
     facts.series.forEach(({ points: all, joined }, s) => {
       if (joined) svg("path", { class: "line", style: hue(s), d: all.map(([a, b], n) => `${n ? "L" : "M"}${across(a).toFixed(1)} ${up(b).toFixed(1)}`).join("") }, chart);
     });
+    const taken = []; // where names stand
     marks = points.map(({ s, n, x: a, y: b }) => {
       const { labels, joined, points: all } = facts.series[s], mark = svg("path", { class: "point", style: hue(joined ? s : n), d: SHAPES[(joined ? s : n) % 4](across(a), up(b)) }, chart);
       if (joined && all.length > 16) mark.style.visibility = "hidden";
       if (labels[n]) {
-        const right = across(a) > 0.75 * WIDE;
-        svg("text", { class: "point-name", x: across(a) + (right ? -11 : 11), y: up(b) - 8, "text-anchor": right ? "end" : "start" }, chart).textContent = name(labels[n]);
+        const text = svg("text", { class: "point-name" }, chart);
+        text.textContent = name(labels[n]);
+        const wide = 8.5 * text.textContent.length, px = across(a), py = up(b), ways = [[11, -8], [-11, -8], [11, 20], [-11, 20]];
+        const boxes = ways.map(([right, down]) => ({ x: px + right - (right < 0 ? wide : 0), y: py + down - 12, anchor: right < 0 ? "end" : "start", at: [px + right, py + down] }));
+        const free = ({ x: left, y: top }) => left > LEFT && left + wide < WIDE && !taken.some((other) => left < other.x + other.wide && other.x < left + wide && Math.abs(top - other.y) < 16);
+        const box = boxes.find(free) ?? boxes[0];
+        taken.push({ x: box.x, y: box.y, wide });
+        for (const [key, value] of Object.entries({ x: box.at[0], y: box.at[1], "text-anchor": box.anchor })) text.setAttribute(key, value);
       }
       return mark;
     });
@@ -81,7 +88,8 @@ exhibit("plot", (place, { blocks, facts, say }) => {
     held = at;
     marks[held].classList.add("held");
     marks[held].style.visibility = "visible";
-    const { s, n, x: a, y: b } = points[held], series = facts.series[s], called = [name(series.name), series.labels[n] && name(series.labels[n])].filter(Boolean).join(", ");
+    const { s, n, x: a, y: b } = points[held], series = facts.series[s], label = series.labels[n] && name(series.labels[n]);
+    const called = label && facts.series.length === 1 ? label : [name(series.name), label].filter(Boolean).join(", ");
     part("readout").textContent = say("point", { name: called, x_name: name(x), x: written(x, a), y_name: name(y), y: written(y, b) });
     const run = series.runs[n];
     if (!facts.pictures || !run) return;

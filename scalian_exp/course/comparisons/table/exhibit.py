@@ -2,8 +2,9 @@
 
 Settings:
     runs: {run: name of its row}.
-    columns: each {fr: …, en: …, path, digits: 1, percent: false}; `path` in what is known about a run (facts.py). A
-        column without a value for a row stays empty there. `texts` instead of `path` gives {run: text}.
+    columns: each {fr: …, en: …, path, digits: 1, percent: false}; `path` in what is known about a run (facts.py), or
+        {path: what it is} of which the first with a value counts. A column without a value for a row stays empty
+        there. `texts` instead of `path` gives {run: text}.
 """
 
 from typing import Any
@@ -19,7 +20,7 @@ def take(runs: dict[str, Trained], settings: dict[str, Any], _store: Store) -> d
     columns = settings["columns"]
     cells = {name: [cell(name, runs[name].facts, column) for column in columns] for name in settings["runs"]}
     return {
-        "columns": [both(column) for column in columns],
+        "columns": [both(column) | {"kind": column.get("kind", "number")} for column in columns],
         "rows": [{"name": both(settings["runs"][name]), "cells": cells[name]} for name in settings["runs"]],
     }
 
@@ -28,15 +29,18 @@ def cell(run: str, facts: dict[str, Any], column: dict[str, Any]) -> dict[str, s
     """Return what stands in a run's cell of a column, in each language."""
     if "texts" in column:
         return both(column["texts"].get(run, ""))
-    paths = column["path"] if isinstance(column["path"], list) else [column["path"]]
-    value = next((found for path in paths if (found := at(facts, path)) is not None), None)
-    return {language: written(value, column, language) for language in LANGUAGES}
+    paths = column["path"] if isinstance(column["path"], dict) else {column["path"]: ""}
+    for path, what in paths.items():
+        if (value := at(facts, path)) is not None:
+            name = both(what)
+            return {each: f"{written(value, column, each)} {name[each]}".rstrip() for each in LANGUAGES}
+    return dict.fromkeys(LANGUAGES, "")
 
 
 def written(value: Any, column: dict[str, Any], language: str) -> str:
     """Write a value as its column wants it, in a language."""
     if not isinstance(value, int | float):
-        return "" if value is None else str(value)
+        return str(value)
     if column.get("time"):
         return duration(value, language)
     write = percent if column.get("percent") else number
