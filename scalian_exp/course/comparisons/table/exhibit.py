@@ -4,7 +4,7 @@ Settings:
     runs: {run: name of its row}.
     columns: each {fr: …, en: …, path, digits: 1, percent: false}; `path` in what is known about a run (facts.py), or
         {path: what it is} of which the first with a value counts. A column without a value for a row stays empty
-        there. `texts` instead of `path` gives {run: text}.
+        there. `texts` instead of `path` gives {run: text}. `kind: text` or `command` instead of a value's.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ def take(runs: dict[str, Trained], settings: dict[str, Any], _store: Store) -> d
     columns = settings["columns"]
     cells = {name: [cell(name, runs[name].facts, column) for column in columns] for name in settings["runs"]}
     return {
-        "columns": [both(column) | {"kind": column.get("kind", "number")} for column in columns],
+        "columns": [both(column) | {"kind": column.get("kind", "value")} for column in columns],
         "rows": [{"name": both(settings["runs"][name]), "cells": cells[name]} for name in settings["runs"]],
     }
 
