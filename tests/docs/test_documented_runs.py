@@ -41,7 +41,7 @@ def small(job: list[str]) -> dict[str, Any]:
     overrides = [o for o in job if not FOR_LARGE_MACHINES.match(o) and not o.startswith(("callbacks", "sweep="))]
     overrides = [re.sub(r"^init_from=.*", "init_from=null", override) for override in overrides]
     config = OmegaConf.create(compose(*overrides, *SMALL))
-    for key, value in TINY.items():
+    for key, value in {**TINY, "network.pretrained": False}.items():  # published weights are of the full width
         if OmegaConf.select(config.model, key) is not None:
             OmegaConf.update(config.model, key, value)
     if "masks" in config.dataset.provides:
