@@ -1,15 +1,16 @@
 """Build the course's page from its runs."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import UndefinedError
 from markupsafe import Markup
 
 from scalian_exp.checkpoint import load
-from scalian_exp.commandline.shell import command_to_repeat
+from scalian_exp.commandline.shell import command, shown
 from scalian_exp.course import comparison as comparisons
 from scalian_exp.course.chapter import SETTINGS, Description, runs_of
 from scalian_exp.course.comparison import Trained, comparison
@@ -53,8 +54,8 @@ class Course:
         for description in chapters:
             try:
                 finished.append(self.chapter(description))
-            except Refusal as refusal:
-                left_out[description.name] = str(refusal)
+            except (Refusal, UndefinedError) as why:
+                left_out[description.name] = str(why)
         if not finished:
             raise Refusal(f"No chapter can be built: {' '.join(dict.fromkeys(left_out.values()))}")
         return render(Texts(COURSE, self.about), finished, self.stores.values(), language=language), left_out
@@ -94,8 +95,17 @@ class Course:
         shows = [self.show(description, number, each, shown) for number, each in enumerate(description.shows)]
         facts = {name: self.run(name).facts for name in description.runs} | {"shown": shown}
         texts = Texts(description.file, facts, apart=SETTINGS)
-        commands = [command_to_repeat(self.folder / name) for name in description.commands]
-        return Chapter(description.name, texts, shows, commands)
+        texts.check()
+        return Chapter(description.name, texts, shows, list(self.commands(description)))
+
+    def commands(self, description: Description) -> Iterator[str]:
+        """Yield the commands that train a chapter's runs again, and those that measure what it tells of them."""
+        for name in description.commands:
+            yield self.run(name).facts["command"]
+        for name, actions in description.results.items():
+            for action in actions:
+                kind, *arguments = action.split()
+                yield command("scalian-apply", f"run={shown(self.folder / name)}", f"action={kind}", *arguments)
 
     def show(self, description: Description, number: int, settings: dict[str, Any], shown: dict[str, Any]) -> Show:
         """Return an exhibit for each of the runs of a show, or its comparison, whose facts are added to `shown`."""

@@ -72,8 +72,11 @@ def course(
     write_text(folder / PAGE, html)
     size, minutes = len(html.encode()) / 1e6, (time.time() - began) / 60
     print(f"page      {shown(folder / PAGE)}: {size:.1f} MB, after {minutes:.0f} min. Open it in a browser.")
-    if failed:
-        raise Refusal(f"{len(failed)} of {len(jobs)} could not be done; the same command tries them again.")
+    if failed or left_out:
+        raise Refusal(
+            f"{len(failed)} of {len(jobs)} trainings and measurements failed, and {len(left_out)} chapters are left "
+            "out; the same command tries again."
+        )
 
 
 def options(arguments: list[str]) -> dict[str, str]:
@@ -98,7 +101,9 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(HELP)
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: the trainings save first
+    for name in ("SIGTERM", "SIGHUP"):  # end as Ctrl-C does: the trainings save first
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     app.with_sentences(lambda: course(**options(sys.argv[1:])))
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import hydra
 
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.grammar import literal
 from scalian_exp.vocabulary.options import CONFIGS
 
 GROUP = "course"
@@ -24,6 +25,8 @@ class Experiment(NamedTuple):
     """of its training, except for `outputs`"""
     needs: set[str]
     """names of other runs that must be finished before"""
+    asked: bool = False
+    """whether the data set was asked for; else a run that has begun keeps its own"""
 
 
 def experiments(names: list[str], dataset: str | None, root: Path) -> dict[str, Experiment]:
@@ -40,7 +43,7 @@ def experiments(names: list[str], dataset: str | None, root: Path) -> dict[str, 
     if dataset not in (None, *IMAGES):
         raise Refusal(f"dataset={dataset}: the course's images are those of {' or '.join(IMAGES)}.")
     mnist = dataset == "mnist" or (dataset is None and here(root / str(IMAGES["mnist"])))
-    place = [] if root == Path("data") else [f"dataset.root={root}"]
+    place = [] if root == Path("data") else [f"dataset.root={literal(str(root))}"]
     result = {}
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         for name in names:
@@ -52,7 +55,7 @@ def experiments(names: list[str], dataset: str | None, root: Path) -> dict[str, 
             elif data == "fake_ratings" and here(root / RATINGS["movielens_100k"]):
                 own += ["dataset=movielens_100k", *place]
             judges = [str(node.judge) for node in config.callbacks.values() if node and "judge" in node]
-            result[name] = Experiment(own, {Path(judge).name for judge in judges})
+            result[name] = Experiment(own, {Path(judge).name for judge in judges}, dataset is not None)
     return result
 
 

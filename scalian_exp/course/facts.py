@@ -6,11 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from scalian_exp.commandline.shell import word
 from scalian_exp.exhibits.run import Run
 from scalian_exp.exhibits.texts import TYPOGRAPHY
 from scalian_exp.files import read_json
 from scalian_exp.folders import CURVES, METRICS
 from scalian_exp.stored import metrics_of
+
+AGAIN = "again"
+"""folder beside the course's runs, where the commands that its page shows write"""
+MARK = "course.txt"
+"""in a folder of results: the action and its arguments, once the course has seen it end well"""
 
 
 def facts_of(run: Run) -> dict[str, Any]:
@@ -27,7 +33,7 @@ def facts_of(run: Run) -> dict[str, Any]:
         "config": run.config,
         "pixels": math.prod(run.shape) if run.of_images else None,
         "metrics": metrics_of(folder),
-        "command": run.command,
+        "command": f"{run.command} {word('hydra.run.dir', folder.parent.with_name(AGAIN) / folder.name)}",
         "history": history(folder / CURVES),
         "results": {action.name: result_of(action) for action in sorted(folder.iterdir()) if newest(action)},
         "exhibits": {},
@@ -44,9 +50,8 @@ def history(file: Path) -> list[dict[str, float]]:
 
 
 def newest(action: Path) -> Path | None:
-    """Return the newest folder of results below an action's folder; None if there is none."""
-    places = [file.parent for name in (METRICS, "*.csv") for file in action.glob(f"[0-9]*/{name}")]
-    return max(places, default=None)
+    """Return the newest folder below an action's folder that holds results of the course; None if there is none."""
+    return max((file.parent for file in action.glob(f"[0-9]*/{MARK}")), default=None)
 
 
 def result_of(action: Path) -> dict[str, Any]:

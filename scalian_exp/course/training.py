@@ -6,17 +6,20 @@ import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 from scalian_exp.commandline.shell import shown
 from scalian_exp.course.experiments import Experiment
-from scalian_exp.course.facts import newest
+from scalian_exp.course.facts import MARK, newest
 from scalian_exp.folders import State, can_resume, state
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import metrics_of, read_overrides
 from scalian_exp.vocabulary.grammar import literal
 
 RUNS, LOGS = "runs", "logs"
+MOST = 8
+"""trainings at a time: each takes nearly 1 GB of memory"""
 
 
 class Job(NamedTuple):
@@ -24,9 +27,29 @@ class Job(NamedTuple):
 
     name: str
     arguments: list[str]
-    """of scalian-train or scalian-apply, which is the first"""
+    """module of the program, and its arguments"""
     needs: set[str]
     """names of the jobs that must have ended before"""
+    action: str = ""
+    """that it applies to a run, with arguments as on the command line; nothing for a training"""
+
+    def is_done(self, outputs: Path) -> bool:
+        """Return whether it has left its results already."""
+        if not self.action:
+            return state(outputs / RUNS / self.name) is State.FINISHED
+        folder = newest(self.folder(outputs))
+        return folder is not None and (folder / MARK).read_text(encoding="utf-8") == self.action
+
+    def finish(self, outputs: Path) -> None:
+        """Mark the results of an action as the course's: complete, and of these arguments."""
+        if self.action:
+            folder = max(self.folder(outputs).glob("[0-9]*"))
+            (folder / MARK).write_text(self.action, encoding="utf-8")
+
+    def folder(self, outputs: Path) -> Path:
+        """Return the folder of the results of its action."""
+        (run,) = self.needs
+        return outputs / RUNS / run / self.action.split()[0]
 
 
 def training(run: str, experiment: Experiment, outputs: Path) -> Job:
@@ -38,31 +61,25 @@ def training(run: str, experiment: Experiment, outputs: Path) -> Job:
         outputs: folder of the course.
 
     Raises:
-        Refusal: if its folder holds another run.
+        Refusal: if its folder holds a run of other data that were asked for.
     """
-    folder, overrides = outputs / RUNS / run, [*experiment.overrides, f"outputs={literal(str(outputs))}"]
-    if state(folder) is not State.NONE and (begun := read_overrides(folder)) != overrides:
-        raise Refusal(
-            f"{shown(folder)} was begun with {' '.join(begun)}, not {' '.join(overrides)}; choose another folder by "
-            "outputs=…, or remove this one."
-        )
-    again = [f"resume={literal(str(folder))}"] if can_resume(folder) else overrides
-    return Job(run, ["scalian_exp.train", *again], experiment.needs)
+    folder, place = outputs / RUNS / run, f"outputs={literal(str(outputs))}"
+    if state(folder) is not State.NONE:
+        begun = [override for override in read_overrides(folder) if not override.startswith("outputs=")]
+        if begun != experiment.overrides and experiment.asked:
+            raise Refusal(
+                f"{shown(folder)} was begun with {' '.join(begun)}, not {' '.join(experiment.overrides)}; choose "
+                "another folder by outputs=…, or remove this one."
+            )
+    arguments = [f"resume={literal(str(folder))}"] if can_resume(folder) else [*experiment.overrides, place]
+    return Job(run, ["scalian_exp.train", *arguments], experiment.needs)
 
 
 def application(run: str, action: str, outputs: Path) -> Job:
     """Return the job that applies an action, given with its arguments as on the command line, to a run."""
     name, *arguments = action.split()
     start = ["scalian_exp.apply", f"run={literal(str(outputs / RUNS / run))}", f"action={name}"]
-    return Job(f"{name} of {run}", [*start, *arguments], {run})
-
-
-def is_done(job: Job, outputs: Path) -> bool:
-    """Return whether a job has left its results already."""
-    if job.arguments[0] == "scalian_exp.train":
-        return state(outputs / RUNS / job.name) is State.FINISHED
-    action, _, run = job.name.partition(" of ")
-    return newest(outputs / RUNS / run / action) is not None
+    return Job(f"{name} of {run}", [*start, *arguments], {run}, action)
 
 
 class Queue:
@@ -77,7 +94,9 @@ class Queue:
         self.processes: set[subprocess.Popen[bytes]] = set()
         self.stopped = False
         self.logs = outputs / LOGS
-        self.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.cores = min(cores, MOST)
+        self.starting = Lock()
 
     def run(self, jobs: list[Job]) -> dict[str, str]:
         """Run all jobs that have not left their results yet, and return why some could not be done, by name.
@@ -85,7 +104,7 @@ class Queue:
         Raises:
             KeyboardInterrupt: after Ctrl-C, once the trainings have saved where they are.
         """
-        done = {job.name for job in jobs if is_done(job, self.outputs)}
+        done = {job.name for job in jobs if job.is_done(self.outputs)}
         left = [job for job in jobs if job.name not in done]
         print(f"{len(left)} of {len(jobs)} trainings and measurements are left, {self.cores} at a time.", flush=True)
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -116,23 +135,25 @@ class Queue:
 
     def one(self, job: Job) -> str | None:
         """Run a job and return None, or the last line that it wrote if it failed."""
-        if self.stopped:
-            return "stopped before it began"
         log = self.logs / f"{job.name.replace(' ', '_')}.log"
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         with log.open("ab") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *job.arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                env=environment,
-                start_new_session=True,  # Ctrl-C reaches it through `stop` alone, and once
-            )
-            self.processes.add(process)
+            with self.starting:  # none begins once `stop` has begun
+                if self.stopped:
+                    return "stopped before it began"
+                process = subprocess.Popen(
+                    [sys.executable, "-m", *job.arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=stream,
+                    env=environment,
+                    start_new_session=True,  # Ctrl-C reaches it through `stop` alone, and once
+                )
+                self.processes.add(process)
             status = process.wait()
             self.processes.discard(process)
         if status == 0:
+            job.finish(self.outputs)
             return None
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
         return f"{next((line for line in reversed(lines) if line.strip()), f'exit {status}')} ({shown(log)})"
@@ -142,12 +163,14 @@ class Queue:
         minutes = seconds / over * (count - over) / 60
         rest = "all done" if over == count else f"about {max(1, round(minutes))} min left"
         scores = [(key, value) for key, value in metrics_of(self.outputs / RUNS / job.name).items() if "test/" in key]
-        score = ", ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in scores[:4])
+        written = [f"{key.removeprefix('test/')} {value:.4g}" for key, value in scores if value is not None]
+        score = ", ".join(written[:4])
         print(f"[{over:2}/{count}] {job.name:<26} {failure or score or 'done'} ({rest})", flush=True)
 
     def stop(self) -> None:
         """Let the running trainings save where they are."""
-        self.stopped = True
+        with self.starting:
+            self.stopped = True
         for process in list(self.processes):
             process.terminate()
         for process in list(self.processes):

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from scalian_exp.exhibits.exhibit import HERE
 from scalian_exp.exhibits.store import Store
 from scalian_exp.exhibits.texts import LANGUAGES, Texts
+from scalian_exp.refusal import Refusal
 
 FRAME = HERE / "frame"
 SCRIPTS = ("arrays.js", "products.js", "operations.js", "engine.js", "spoken.js", "kit.js", "input.js")
@@ -127,11 +128,19 @@ def wrapped(folder: Path) -> str:
 
 
 def scoped(folder: Path) -> str:
-    """Return the style of an exhibit, if it has one, for elements inside exhibits of its kind alone."""
+    """Return the style of an exhibit, if it has one, nested so that it reaches exhibits of its kind alone (&)."""
     file = folder / "exhibit.css"
-    return f'@scope ([data-kind="{folder.name}"]) {{\n{file.read_text(encoding="utf-8")}}}\n' if file.exists() else ""
+    return f'[data-kind="{folder.name}"] {{\n{file.read_text(encoding="utf-8")}}}\n' if file.exists() else ""
 
 
 def as_json(value: Any) -> Markup:
-    """Return a value as JSON that is safe inside a script element."""
-    return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
+    """Return a value as JSON that is safe inside a script element.
+
+    Raises:
+        Refusal: if a number in it is NaN or infinite, as after a training that diverged.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise Refusal("One of the numbers for the page is NaN or infinite.") from error
+    return Markup(text.replace("<", "\\u003c"))

@@ -107,6 +107,17 @@ class Texts:
                 raise ValueError(f"{file}: {key} lacks {', '.join(missing)}")
         self.used: set[str] = set()
 
+    def check(self) -> None:
+        """Fill the facts into all texts once.
+
+        Raises:
+            UndefinedError: if a text tells a fact that isn't there, such as a metric that the run lacks.
+        """
+        for entry in self.entries.values():
+            for language in LANGUAGES:
+                for text in entry[language] if isinstance(entry[language], list) else [entry[language]]:
+                    self.filled(text, language)
+
     def __contains__(self, key: str) -> bool:
         return key in self.entries
 

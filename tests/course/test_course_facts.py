@@ -38,7 +38,9 @@ def test_the_newest_results_count(tmp_path: Path) -> None:
         (tmp_path / time).mkdir()
         (tmp_path / time / "metrics.json").write_text(f'{{"precision": {value}}}')
         (tmp_path / time / "probe.csv").write_text(f"labels,error\n50,0.{value}\n")
-    (tmp_path / "2026-01-03").mkdir()  # interrupted
+        (tmp_path / time / "course.txt").write_text("probe")
+    (tmp_path / "2026-01-03").mkdir()  # a user's own, or interrupted
+    (tmp_path / "2026-01-03" / "probe.csv").touch()
     assert newest(tmp_path) == tmp_path / "2026-01-02"
     assert result_of(tmp_path) == {"metrics": {"precision": 2}, "probe": [{"labels": 50.0, "error": 0.2}]}
 

@@ -69,10 +69,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     for chapter in contents:
         for run, actions in chapter.results.items():
             for action in actions:
-                [program, *arguments] = application(run, action.split()[0], folder).arguments
+                job = application(run, action.split()[0], folder)
+                [program, *arguments] = job.arguments
                 few = ["labels=[50]"] if "labels" in action else []
                 done = command(*arguments, *few, cwd=folder, module=program.rpartition(".")[2])
                 assert done.returncode == 0, done.stderr
+                job.finish(folder)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in FEW_DRAWS.items():
             patch.setattr(f"scalian_exp.course.comparisons.{name}", value)

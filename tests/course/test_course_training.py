@@ -10,7 +10,7 @@ from tools import names
 from scalian_exp.course.chapter import chapters
 from scalian_exp.course.command import options
 from scalian_exp.course.experiments import Experiment, experiments
-from scalian_exp.course.training import Job, Queue, application, is_done, training
+from scalian_exp.course.training import Job, Queue, application, training
 from scalian_exp.refusal import Refusal
 
 JOB = """
@@ -68,21 +68,25 @@ def test_an_interruption_ends_what_is_running(queue: Queue, monkeypatch: pytest.
 
 def test_finished_runs_and_results_are_kept(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "vae"
-    assert not is_done(training("vae", Experiment([], set()), tmp_path), tmp_path)
+    assert not training("vae", Experiment([], set()), tmp_path).is_done(tmp_path)
     (run / ".hydra").mkdir(parents=True)
     (run / "config.yaml").touch()
     (run / "metrics.json").write_text('{"status": "finished"}')
     (run / ".hydra" / "overrides.yaml").write_text(f"[experiment=course/vae, outputs={tmp_path}]")
     experiment = Experiment(["experiment=course/vae"], set())
-    assert is_done(training("vae", experiment, tmp_path), tmp_path)
+    assert training("vae", experiment, tmp_path).is_done(tmp_path)
+    other = [*experiment.overrides, "dataset=mnist"]
+    assert training("vae", Experiment(other, set()), tmp_path).is_done(tmp_path), "MNIST has only turned up"
     with pytest.raises(Refusal, match=r"was begun with .*, not .*dataset=mnist"):
-        training("vae", Experiment([*experiment.overrides, "dataset=mnist"], set()), tmp_path)
+        training("vae", Experiment(other, set(), asked=True), tmp_path)
     probe = application("vae", "probe labels=[50]", tmp_path)
     assert probe.arguments[1:] == [f"run={run}", "action=probe", "labels=[50]"]
-    assert not is_done(probe, tmp_path)
     (run / "probe" / "2026-01-01").mkdir(parents=True)
     (run / "probe" / "2026-01-01" / "probe.csv").touch()
-    assert is_done(probe, tmp_path)
+    assert not probe.is_done(tmp_path), "it may have been interrupted, or be the user's own"
+    probe.finish(tmp_path)
+    assert probe.is_done(tmp_path)
+    assert not application("vae", "probe labels=[100]", tmp_path).is_done(tmp_path), "other arguments"
 
 
 def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:

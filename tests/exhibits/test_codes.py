@@ -42,6 +42,11 @@ def test_an_image_gives_torchs_code_and_every_control_changes_what_it_should(
     assert opened.changes(part("output"), lambda: opened.drag(part("plane"), (0.5, 0.5), (0.9, 0.1)))
     assert opened.changes(part("strips"), lambda: opened.click("[data-exhibit=codes] [data-do=random]"))
     assert opened.changes(part("tiles"), lambda: opened.click("[data-exhibit=codes] [value=images]"))
+    style = "return getComputedStyle(document.querySelector('[data-exhibit=codes] {}')).{}"
+    assert opened.js(style.format(".tiles", "opacity")) == "1"
+    opened.js("page.project(0)")
+    assert opened.js(style.format(".codes", "gridAutoFlow")) == "column", "laid out for one screen"
+    opened.js("page.project(-1)")
     assert opened.changes(part("bars"), lambda: opened.click(f"{part('input')} .thumb:nth-child(2)"))
     assert opened.changes(part("pca"), lambda: opened.drag(f"{part('input')} canvas.draws", (0.1, 0.5), (0.9, 0.5)))
     opened.check_sound()

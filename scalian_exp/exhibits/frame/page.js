@@ -80,6 +80,11 @@ const near = new IntersectionObserver((entries) => {
 all.forEach((place) => near.observe(place));
 const mountAll = () => Promise.all(all.map((place) => mount(place.dataset.exhibit)));
 
+// All that can be seen comes to life while the reader is idle, so that nothing is missing on paper.
+const idle = globalThis.requestIdleCallback ?? ((callback) => setTimeout(callback, 200));
+const mountRest = (left) => { if (left.length) mount(left[0].dataset.exhibit).finally(() => idle(() => mountRest(left.slice(1)))); };
+addEventListener("load", () => idle(() => mountRest(all.filter((place) => !place.hidden))));
+
 // Of several exhibits of a kind, one is shown.
 for (const group of document.querySelectorAll("[data-switch]")) {
   group.setAttribute("aria-labelledby", (group.previousElementSibling.id = `switch-${group.querySelector("button").value}`));
@@ -112,6 +117,7 @@ async function project(at) {
   if (!show) { before?.scrollIntoView({ behavior: "instant" }); return; }
   for (const each of [article, show]) each.classList.add("projected");
   await mount(show.querySelector("[data-exhibit]:not([hidden])").dataset.exhibit);
+  if (projected !== at) return; // the reader has gone on
   // How high it becomes depends on its width: the width is taken at which it fills most of the screen.
   let best = { filled: 0 };
   for (let width = 700; width <= 2600; width += 50) {

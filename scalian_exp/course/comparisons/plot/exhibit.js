@@ -96,7 +96,7 @@ exhibit("plot", (place, { blocks, facts, say }) => {
     const { arrays, shapes } = blocks[facts.pictures], [channels, height, width] = shapes[run];
     new Pixels(part("picture"), width, height).show(Float32Array.from(arrays[run], (value) => value / 255), { shape: [channels], ink: facts.ink });
   }
-  chart.addEventListener("pointermove", ({ clientX, clientY }) => {
+  for (const event of ["pointermove", "pointerdown"]) chart.addEventListener(event, ({ clientX, clientY }) => {
     const box = chart.getBoundingClientRect(), px = ((clientX - box.left) / box.width) * WIDE, py = ((clientY - box.top) / box.height) * HIGH;
     const far = points.map(({ x: a, y: b }) => Math.hypot(across(a) - px, up(b) - py));
     hold(far.indexOf(Math.min(...far)));

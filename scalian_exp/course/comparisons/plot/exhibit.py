@@ -15,12 +15,22 @@ from scalian_exp.course.comparisons.plot.pictures import PICTURES
 from scalian_exp.course.facts import at, both, known
 from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.store import Store
+from scalian_exp.refusal import Refusal
 
 
 def take(runs: dict[str, Trained], settings: dict[str, Any], store: Store) -> dict[str, Any]:
-    """Return the axes and the points of each series, and put a picture of each run into the store if asked for."""
+    """Return the axes and the points of each series, and put a picture of each run into the store if asked for.
+
+    Raises:
+        Refusal: if there is nothing to plot, or a value can't be on a logarithmic axis.
+    """
     series = [of_runs(each, runs) if "runs" in each else of_rows(each, runs) for each in settings["series"]]
     shown = [each for each in series if each["points"]]
+    if not shown:
+        raise Refusal("None of the plot's series has a point: the runs lack these metrics.")
+    for number, axis in enumerate(("x", "y")):
+        if settings[axis].get("log") and any(point[number] <= 0 for each in shown for point in each["points"]):
+            raise Refusal(f"The plot's {axis} axis is logarithmic, but has values of 0 or less.")
     pictured = [run for each in shown for run in each["runs"]] if "pictures" in settings else []
 
     def fill(pack: Pack) -> dict[str, Any]:
