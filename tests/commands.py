@@ -103,7 +103,9 @@ def command(*arguments: str, cwd: Path, module: str = "train") -> Result:
     return Result(int(code or 0), out.getvalue(), err.getvalue())  # type: ignore[call-overload]
 
 
-def process(*arguments: str, cwd: Path, module: str = "train", **environment: str) -> subprocess.CompletedProcess[str]:
+def process(
+    *arguments: str, cwd: Path, module: str = "train", timeout: float = 250, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command in a new process."""
     return subprocess.run(
         [sys.executable, "-m", f"scalian_exp.{module}", *arguments],
@@ -111,7 +113,7 @@ def process(*arguments: str, cwd: Path, module: str = "train", **environment: st
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=timeout,
         check=False,
     )
 
