@@ -112,13 +112,12 @@ class Course:
         if "comparison" in settings:
             compared, facts = self.compared(f"{description.name}-{number}", description, settings)
             shown[settings.get("name", settings["comparison"])] = facts
-            return Show([compared])
+            return Show([compared], title=in_languages(settings.get("title", "")))
         labels = settings["runs"] if isinstance(settings["runs"], dict) else dict.fromkeys(runs_of(settings), "")
-        parts = [
-            self.exhibited(f"{description.name}-{number}-{run}", settings["exhibit"], run, label)
-            for run, label in labels.items()
-        ]
-        return Show(parts, in_languages(settings.get("by", "")))
+        start, kind = f"{description.name}-{number}", settings["exhibit"]
+        parts = [self.exhibited(f"{start}-{run}", kind, run, label) for run, label in labels.items()]
+        by, title = (in_languages(settings.get(key, "")) for key in ("by", "title"))
+        return Show(parts, by, title, f"{start}-{settings['first']}" if "first" in settings else "")
 
     def exhibited(self, name: str, kind: str, run: str, label: Any) -> Part:
         """Return an exhibit of a run, and note its facts."""

@@ -5,6 +5,8 @@
       - exhibit: codes                         # an exhibit of a run; of several, a switch shows one at a time
         by: { fr: …, en: … }                   # what the switch chooses; only for several runs
         runs: { autoencoder_2: "2", … }        # run → label of the switch; or the name of one run
+        first: autoencoder_2                   # shown at first; the first of the runs by default
+        title: { fr: …, en: … }                # above it, where a chapter shows several things
       - comparison: plot                       # a comparison of runs, with settings of its own
         name: quality                          # texts tell its facts as {{ f.shown.quality.… }}; by default its kind
     results: { autoencoder_30: [probe] }       # actions whose results the texts or comparisons tell

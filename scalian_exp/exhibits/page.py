@@ -48,6 +48,10 @@ class Show(NamedTuple):
     parts: list[Part]
     by: str = ""
     """what the switch chooses"""
+    title: str = ""
+    """above it"""
+    first: str = ""
+    """name of the part that is shown at first; the first without one"""
 
 
 class Chapter(NamedTuple):

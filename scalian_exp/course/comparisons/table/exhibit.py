@@ -4,7 +4,8 @@ Settings:
     runs: {run: name of its row}.
     columns: each {fr: …, en: …, path, digits: 1, percent: false}; `path` in what is known about a run (facts.py), or
         {path: what it is} of which the first with a value counts. A column without a value for a row stays empty
-        there. `texts` instead of `path` gives {run: text}. `kind: text` or `command` instead of a value's.
+        there. Instead of `path`, `between: [path, path]` gives an interval, `texts` {run: text}. `kind` is text or
+        command for what isn't a number.
 """
 
 from typing import Any
@@ -29,6 +30,10 @@ def cell(run: str, facts: dict[str, Any], column: dict[str, Any]) -> dict[str, s
     """Return what stands in a run's cell of a column, in each language."""
     if "texts" in column:
         return both(column["texts"].get(run, ""))
+    if "between" in column:
+        ends = [at(facts, path) for path in column["between"]]
+        known = all(isinstance(end, int | float) for end in ends)
+        return {each: " … ".join(written(end, column, each) for end in ends) if known else "" for each in LANGUAGES}
     paths = column["path"] if isinstance(column["path"], dict) else {column["path"]: ""}
     for path, what in paths.items():
         if (value := at(facts, path)) is not None:
