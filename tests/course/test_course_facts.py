@@ -4,11 +4,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from scalian_exp.course.comparison import Trained
 from scalian_exp.course.comparisons.plot.exhibit import take as plot
 from scalian_exp.course.comparisons.table.exhibit import take as table
 from scalian_exp.course.facts import at, history, newest, result_of
 from scalian_exp.exhibits.store import Store
+from scalian_exp.refusal import Refusal
 
 RUNS: dict[str, Any] = {
     "small": Trained(
@@ -54,6 +57,16 @@ def test_a_plot_has_the_points_that_are_known() -> None:
         facts = plot(RUNS, {"x": axis, "y": axis, "series": [of_runs, of_rows, {**of_runs, "y": "nothing"}]}, store)
     assert [series["points"] for series in facts["series"]] == [[[2.0, 1234.56]], [[1.0, 3.0]]]
     assert facts["series"][0]["labels"] == [{"fr": "S", "en": "S"}]
+
+
+def test_a_plot_of_nothing_or_of_zero_on_a_logarithmic_axis_is_refused() -> None:
+    axis = {"fr": "taille", "en": "size"}
+    series = {"fr": "x", "en": "x", "runs": {"small": "S"}, "x": "size", "y": "test.kl"}
+    runs = {"small": Trained(SimpleNamespace(), {"size": 0, "test": {"kl": 1.0}})}
+    with pytest.raises(Refusal, match="series has a point"):
+        plot(runs, {"x": axis, "y": axis, "series": [{**series, "y": "nothing"}]}, Store())
+    with pytest.raises(Refusal, match="x axis is logarithmic"):
+        plot(runs, {"x": {**axis, "log": True}, "y": axis, "series": [series]}, Store())
 
 
 def test_a_table_writes_numbers_as_each_language_does() -> None:

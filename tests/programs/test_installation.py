@@ -25,7 +25,7 @@ def test_the_wheel_works_in_a_clean_environment(tmp_path: Path, root: Path) -> N
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert "scalian_exp/py.typed" in names
+    assert {"scalian_exp/py.typed", "scalian_exp/course/chapters/draw.yaml"} <= set(names)
     assert sum(name.endswith("licenses/LICENSE") for name in names) == 1
     samples = {name.rpartition("/")[2] for name in names if name.startswith("scalian_exp/datasets/samples/")}
     assert {"fashion_mnist.npz", "LICENSE", "python_docs.csv.gz", "LICENSE.python"} <= samples
@@ -43,7 +43,8 @@ def test_the_wheel_works_in_a_clean_environment(tmp_path: Path, root: Path) -> N
 
     for name in re.findall(r"^(scalian-\w+) =", (root / "pyproject.toml").read_text(), re.MULTILINE):
         shown = run(tmp_path / "venv/bin" / name, "--help")
-        assert {"scalian-apply": "action=sample", "scalian-report": "likelihoods"}.get(name, "== ") in shown
+        known = {"scalian-apply": "action=sample", "scalian-report": "likelihoods", "scalian-course": "outputs="}
+        assert known.get(name, "== ") in shown
     output = run(python, "-c", IN_ONE_PROCESS)
     assert str(site) in output
     assert "samples.png" in output
