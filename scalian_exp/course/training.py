@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from scalian_exp.commandline.shell import shown
 from scalian_exp.course.experiments import Experiment
-from scalian_exp.course.facts import MARK, newest
+from scalian_exp.course.results import MARK, newest
 from scalian_exp.folders import State, can_resume, state
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import metrics_of, read_overrides

@@ -9,7 +9,8 @@ import pytest
 from scalian_exp.course.comparison import Trained
 from scalian_exp.course.comparisons.plot.exhibit import take as plot
 from scalian_exp.course.comparisons.table.exhibit import take as table
-from scalian_exp.course.facts import at, history, newest, result_of
+from scalian_exp.course.facts import at, history
+from scalian_exp.course.results import newest, result_of
 from scalian_exp.exhibits.store import Store
 from scalian_exp.refusal import Refusal
 
