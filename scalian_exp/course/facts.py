@@ -1,4 +1,4 @@
-"""What is known about the runs of the course, as one tree that texts and comparisons read."""
+"""Facts about a run of the course, as one tree that texts and comparisons read."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What actions of the course have written: the newest results, and tables as rows. No torch."""
+"""Read the newest results of an action of the course, and tables as rows. No torch."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What torch.export writes down of a function of a network: a graph of operations in which nothing happens in place."""
+"""Export a function of a network as a graph of operations, in which nothing happens in place, by torch.export."""
 
 import warnings
 from collections.abc import Callable, Iterator

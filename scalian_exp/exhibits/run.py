@@ -1,4 +1,4 @@
-"""What exhibits read of a trained run: its network, data, metrics and examples."""
+"""A trained run as exhibits read it: network, data, metrics and examples."""
 
 import math
 from functools import cached_property

@@ -1,1 +1,1 @@
-"""What the course shows of several runs side by side."""
+"""Comparisons of several runs, side by side on the course's page."""
