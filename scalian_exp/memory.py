@@ -1,4 +1,4 @@
-"""Available memory, and checks that refuse what doesn't fit, before the kernel kills the process without a word."""
+"""Available memory and cores; refuse what doesn't fit, before the kernel kills the process without a word."""
 
 import math
 import os
@@ -30,6 +30,11 @@ def swap() -> int:
             if line.startswith("SwapTotal:"):
                 return 1024 * int(line.split()[1])
     return 0
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_fits(size: float, what: str, advice: str, room: tuple[float, str] | None = None) -> None:

@@ -13,6 +13,7 @@ from scalian_exp.commandline.shell import shown
 from scalian_exp.course.experiments import Experiment
 from scalian_exp.course.results import MARK, newest
 from scalian_exp.folders import State, can_resume, state
+from scalian_exp.memory import cores
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import metrics_of, read_overrides
 from scalian_exp.vocabulary.grammar import literal
@@ -94,8 +95,7 @@ class Queue:
         self.processes: set[subprocess.Popen[bytes]] = set()
         self.stopped = False
         self.logs = outputs / LOGS
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.cores = min(cores, MOST)
+        self.cores = min(cores(), MOST)
         self.starting = Lock()
 
     def run(self, jobs: list[Job]) -> dict[str, str]:

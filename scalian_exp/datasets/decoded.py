@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from scalian_exp.datasets.base import Batched, Batches, Data, Examples, Indexed, identity_collate
 from scalian_exp.datasets.cache import Cache, Shape, bytes_of, file_for
-from scalian_exp.memory import amount, total
+from scalian_exp.memory import amount, cores, total
 
 MOST_PROCESSES = 16
 """Maximum number of processes that decode at once."""
@@ -113,8 +113,8 @@ class DecodesOnce(Data):
         forks = "fork" in multiprocessing.get_all_start_methods()
         if not isinstance(data, Decoded) or data.cache is None or not forks:
             return super().loader_of(split, batches)
-        cores = min(MOST_PROCESSES, available() // processes())
-        workers = 0 if data.complete or not self.num_workers else max(self.num_workers, cores)
+        most = min(MOST_PROCESSES, cores() // processes())
+        workers = 0 if data.complete or not self.num_workers else max(self.num_workers, most)
         return OnceLoader(
             Indexed(data),
             batch_size=None,
@@ -131,8 +131,3 @@ class DecodesOnce(Data):
 def processes() -> int:
     """Return how many processes torch's launcher has started on this machine to train together; 1 without it."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-
-
-def available() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

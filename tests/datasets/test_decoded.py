@@ -202,7 +202,7 @@ def test_processes_share_the_limit_and_the_cores_of_their_machine(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """30 images of 3×8×8 take 6 kB in each process."""
-    monkeypatch.setattr(decoded, "available", lambda: 2)
+    monkeypatch.setattr(decoded, "cores", lambda: 2)
     alone: Any = images(root, cache_gb=1e-5, num_workers=1)
     assert alone.splits["train"].cache is not None
     assert alone.loader("train").num_workers == 2
