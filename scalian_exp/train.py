@@ -29,6 +29,7 @@ from scalian_exp.sweep.job_folders import check_job_folder
 from scalian_exp.sweep.jobs import EndingSweep, moved_data
 from scalian_exp.sweep.resume import KEY, resumed_sweep
 from scalian_exp.vocabulary.checks import find_data_at
+from scalian_exp.vocabulary.natural_schedule import with_natural_schedule
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ def job(config: DictConfig) -> float | None:
     from scalian_exp.stored import metrics_of
 
     check_job_folder()
-    plain, folder = checked(config), Path(HydraConfig.get().runtime.output_dir)
+    hydra = HydraConfig.get()
+    plain, folder = checked(with_natural_schedule(config, hydra)), Path(hydra.runtime.output_dir)
     if folders.state(folder) is folders.State.FINISHED:  # in a resumed sweep
         log.info("skipped: %s has already finished", folder)
         return metrics_of(folder).get("best")

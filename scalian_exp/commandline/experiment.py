@@ -7,7 +7,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from scalian_exp.commandline.app import sentence, unknown_key
@@ -17,6 +17,7 @@ from scalian_exp.vocabulary.callback_checks import named_nodes
 from scalian_exp.vocabulary.checks import check_parts, check_plain, resolved
 from scalian_exp.vocabulary.facts import AUTO
 from scalian_exp.vocabulary.grammar import quote_texts
+from scalian_exp.vocabulary.natural_schedule import with_natural_schedule
 from scalian_exp.vocabulary.optimisation_checks import check_optimisation
 from scalian_exp.vocabulary.options import CONFIGS, close_to, options
 
@@ -29,9 +30,13 @@ def composed(*overrides: str) -> DictConfig:
     """
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
-            return hydra.compose("train", overrides=quote_texts(list(overrides)))
+            config = hydra.compose("train", overrides=quote_texts(list(overrides)), return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise Refusal(sentence(error, unknown_key)) from error
+    settings = config.hydra
+    with read_write(config), open_dict(config):
+        del config["hydra"]
+    return with_natural_schedule(config, settings)
 
 
 def checked(config: DictConfig) -> dict[str, Any]:

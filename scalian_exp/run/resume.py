@@ -14,6 +14,7 @@ from scalian_exp.commandline.shell import command, command_to_resume, word
 from scalian_exp.folders import CONFIG, OVERRIDES, STUDY
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import read_config, read_hydra, read_overrides
+from scalian_exp.vocabulary import natural_schedule
 from scalian_exp.vocabulary.checks import check_plain, find_data_at, nearest
 from scalian_exp.vocabulary.grammar import quote_texts, text_of
 from scalian_exp.vocabulary.nodes import leaf_paths
@@ -61,6 +62,8 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     plain: Any = OmegaConf.to_container(config)
     plain.pop("trust", None)
     changed = [override.key_or_group for override in parsed]
+    if not natural_schedule.LENGTHS.isdisjoint(changed):
+        plain.pop(natural_schedule.KEY, None)
     check_origin(plain, folder / CONFIG, trust, folder=folder, given=changed)
     check_study(folder.parent, trust)
     if trust:

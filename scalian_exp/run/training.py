@@ -27,6 +27,7 @@ from scalian_exp.tasks.greedy import LayerByLayer
 from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.starting import load_pretrained
 from scalian_exp.trust import modules
+from scalian_exp.vocabulary.natural_schedule import lengthened, remark_on_lengthening, with_lengths_of
 from scalian_exp.vocabulary.training_length import announced_steps, check_lengths, remarks
 
 log = logging.getLogger(__name__)
@@ -56,17 +57,19 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     data.setup("fit")  # refuses broken data before the run folder is claimed; Lightning's own call then does nothing
     if sketch is not None:
         check_batch(config, data, sketch)
+    sizes = {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()}
+    contents = read(last) if last is not None else None
+    stored = contents["scalian_exp"]["config"] if contents is not None else None
+    config = lengthened(config, sizes["train"]) if stored is None else with_lengths_of(config, stored)
     task = build_task(config)
     task.check(data)
     check_shares(config["trainer"], data)
-    sizes = {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()}
     check_lengths(config["trainer"], sizes)
     several = isinstance(task, LayerByLayer) and task.layers > 1
     steps = announced_steps(config["trainer"], sizes["train"], task.epochs_per_layer if several else None)
     for remark in remarks(config["trainer"]):
         log.info(remark)
-    if last is not None:
-        contents = read(last)
+    if last is not None and contents is not None:
         check_progress(contents, last, config["trainer"])  # before anything is written
         if state := data_state_in(contents):
             data.load_state_dict(state)
@@ -81,14 +84,14 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             if config["trainer"]["max_epochs"] == 0:
                 check_classes_of(config["init_from"], data)
                 log.info("trainer.max_epochs=0: nothing is trained; the weights of init_from are tested as they are")
-    config = with_layout(config, contents["scalian_exp"]["config"] if last is not None else None, task, data)
+    config = with_layout(config, stored, task, data)
     with devices_of(config["trainer"]) as devices:
         trainer: Any = build_trainer(config, task, folder, devices, trust)
         for callback in trainer.callbacks:
             if offers(callback, ChecksBeforehand):
                 callback.check(task, data)
         if steps and task.optimizer is not None:
-            log.info(steps)
+            log.info(steps + remark_on_lengthening(config))
         metrics: dict[str, float] = {}
         with ending_cleanly(folder), device_failures_refused():
             if trainer.is_global_zero:

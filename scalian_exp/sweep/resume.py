@@ -16,6 +16,7 @@ from scalian_exp.stored import read_config, read_overrides
 from scalian_exp.sweep.stored_overrides import check_overrides, overrides_to_repeat
 from scalian_exp.vocabulary.checks import resolved
 from scalian_exp.vocabulary.grammar import literal, quote_texts, read, text_of
+from scalian_exp.vocabulary.natural_schedule import as_composed
 
 FLAGS = ("-m", "--multirun")
 KEY = "sweep.resume"
@@ -138,7 +139,7 @@ def check_jobs(sweep: Path, config_name: str, trust: Any = None) -> None:
         if objection_to_target("dataset", now["dataset"]["_target_"], modules(trust)) is None:  # asks its class
             now = with_inferred(composed, now)
         now.pop("trust", None)  # runs don't store what is trusted
-        before = updated_config(read_config(job, training=True), now)
+        before = updated_config(as_composed(read_config(job, training=True)), now)
         if "root" in now["dataset"] and "root" in before["dataset"]:
             before["dataset"]["root"] = now["dataset"]["root"]  # data may be moved
         if changes := differences(before, now):

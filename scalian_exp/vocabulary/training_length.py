@@ -55,6 +55,20 @@ def batches_per_epoch(trainer: dict[str, Any], batches: int) -> int:
     return batches
 
 
+def steps_per_epoch(trainer: dict[str, Any], batches: int) -> int:
+    """Return an epoch's number of steps, given the number of batches of the training split."""
+    return -(-batches_per_epoch(trainer, batches) // (trainer.get("accumulate_grad_batches") or 1))
+
+
+def planned_steps(trainer: dict[str, Any], batches: int) -> int | None:
+    """Return a training's number of steps, None if it has no end, given the number of batches of the training split."""
+    epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)
+    if epochs is None:
+        epochs = -1 if most > -1 or trainer.get("max_time") else DEFAULT_EPOCHS
+    ends = [limit for limit in (epochs * steps_per_epoch(trainer, batches), most) if limit > -1]
+    return min(ends, default=None)
+
+
 def announced_steps(trainer: dict[str, Any], batches: int, epochs_per_layer: int | None = None) -> str | None:
     """Return a sentence about the training's number of steps and, if they are few, how to train longer.
 
@@ -66,26 +80,25 @@ def announced_steps(trainer: dict[str, Any], batches: int, epochs_per_layer: int
     Returns:
         None if nothing is trained, or the training has no end.
     """
-    per_epoch = -(-batches_per_epoch(trainer, batches) // (trainer.get("accumulate_grad_batches") or 1))
-    epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)
-    if epochs is None:
-        epochs = -1 if most > -1 or trainer.get("max_time") else DEFAULT_EPOCHS
-    by_epochs = epochs * per_epoch if epochs > -1 else None
-    ends = [limit for limit in (by_epochs, most if most > -1 else None) if limit is not None]
-    if not ends or not (steps := min(ends)):
+    steps, per_epoch = planned_steps(trainer, batches), steps_per_epoch(trainer, batches)
+    if not steps:
         return None
     rounds = -(-steps // per_epoch)
     sentence = f"{counted(steps, 'step')} in all ({counted(rounds, 'epoch')} of {counted(per_epoch, 'step')})"
-    partly = repr(trainer.get("limit_train_batches")) not in ("1.0", "None") or trainer.get("overfit_batches")
-    if steps >= FEW or steps != by_epochs or partly:
+    if steps >= FEW or steps == trainer.get("max_steps") or takes_part(trainer):
         return sentence
     enough = -(-ENOUGH // per_epoch)
     longer = f"trainer.max_epochs={enough}"
     if epochs_per_layer:
         times = -(-ENOUGH // steps)
-        enough = times * epochs
+        enough = times * rounds
         longer = f"model.epochs_per_layer={times * epochs_per_layer} trainer.max_epochs={enough}"
     return f"{sentence}, which are few: {longer} would make {enough * per_epoch}"
+
+
+def takes_part(trainer: dict[str, Any]) -> bool:
+    """Return whether a training takes only some batches of each epoch, as trainer=debug does."""
+    return repr(trainer.get("limit_train_batches")) not in ("1.0", "None") or bool(trainer.get("overfit_batches"))
 
 
 def counted(number: int, noun: str) -> str:
@@ -115,7 +128,7 @@ def check_lengths(trainer: dict[str, Any], sizes: dict[str, int]) -> None:
     if steps < 1:
         raise Refusal(f"trainer.overfit_batches={trainer['overfit_batches']} is less than one batch; give a number.")
     least, most = trainer.get("min_epochs") or 0, trainer.get("max_steps", -1)
-    per_epoch = -(-steps // (trainer.get("accumulate_grad_batches") or 1))
+    per_epoch = steps_per_epoch(trainer, sizes["train"])
     if -1 < most < least * per_epoch:
         raise Refusal(
             f"trainer.min_epochs={least} needs {least * per_epoch} steps of this data, but trainer.max_steps={most} "
