@@ -12,9 +12,11 @@ from pages import Opened
 from tools import needs_browser, tiny
 
 from scalian_exp.checkpoint import load
+from scalian_exp.exhibits.pixels.live import is_live
 from scalian_exp.exhibits.pixels.made import influence, known, order
 from scalian_exp.networks.pixel_multiscale import MultiScale
 from scalian_exp.networks.pixelcnn import PixelCNN
+from scalian_exp.networks.pixelrnn import DiagonalBiLSTM, PixelRNN, RowLSTM
 from scalian_exp.run.training import train
 
 pytestmark = needs_browser
@@ -41,16 +43,30 @@ def floats(opened: Opened, expression: str) -> np.ndarray:
     return np.array(opened.js(f"return Array.from({expression})"), dtype=np.float32)
 
 
-@pytest.mark.parametrize("dataset", ["fake_binary", "fake_images"])
-def test_a_completion_is_torchs_from_the_same_noise(dataset: str, driver: Any, tmp_path: Path) -> None:
-    opened, network = opened_run(driver, tmp_path, "pixelcnn", f"dataset={dataset}")
+@pytest.mark.parametrize(
+    ("model", "dataset", "mask"),
+    [
+        ("pixelcnn", "fake_binary", "top"),
+        ("pixelcnn", "fake_images", "top"),
+        ("pixelrnn_row", "fake_binary", "centre"),
+        ("pixelrnn_row", "fake_images", "top"),
+        ("pixelrnn_diagonal", "fake_binary", "top"),
+        ("pixelrnn_diagonal", "fake_images", "centre"),
+    ],
+)
+def test_a_completion_is_torchs_from_the_same_noise(
+    model: str, dataset: str, mask: str, driver: Any, tmp_path: Path
+) -> None:
+    opened, network = opened_run(driver, tmp_path, model, f"dataset={dataset}")
     channels, height, width = network.shape
     length, copies = height * width * channels, 6
+    finished(opened)
+    opened.js(f"const it = {EXHIBIT}; it.erase('all'); it.source.advance({2 * width + 3})")  # and given up there
     x = torch.tensor(floats(opened, f"{EXHIBIT}.image")).view(1, height, width, channels).permute(0, 3, 1, 2)
-    left = known("top", height, width)[None]
+    left = known(mask, height, width)[None]
     noise = torch.rand(copies, channels, height, width, generator=torch.Generator().manual_seed(0))
     in_order = noise.permute(2, 3, 0, 1)[~left[0, 0]].flatten().tolist()  # pixels, copies, channels
-    opened.js(f"{EXHIBIT}.erase('top', {{ noise: arguments[0], atOnce: true }})", in_order)
+    opened.js(f"{EXHIBIT}.erase('{mask}', {{ noise: arguments[0], atOnce: true }})", in_order)
     many = x.expand(copies, -1, -1, -1)
     with torch.no_grad():
         *_, drawn = network.pixel_by_pixel(many, left.expand(copies, -1, -1, -1), noise=noise)
@@ -72,10 +88,30 @@ def test_a_completion_is_torchs_from_the_same_noise(dataset: str, driver: Any, t
     seen = floats(opened, f"{EXHIBIT}.source.dependence(0, {row}, {column}).field")
     assert len(own) * channels == length
     assert not np.any((own != 0) & (seen == 0))
+    if model != "pixelcnn":  # nothing is rectified between an LSTM and the image
+        np.testing.assert_array_equal(seen > 0, (image.grad[0] != 0).any(0).flatten())
+    opened.check_sound()
 
 
-def test_controls_change_what_they_should(driver: Any, tmp_path: Path) -> None:
-    opened, _ = opened_run(driver, tmp_path, "pixelcnn")
+def test_a_diagonal_network_sees_all_earlier_pixels_and_a_row_network_a_triangle(driver: Any, tmp_path: Path) -> None:
+    size = "dataset.image_size=[12,15]"
+    opened, _ = opened_run(driver, tmp_path, "pixelrnn_diagonal", size)
+    field = floats(opened, f"{EXHIBIT}.source.dependence(0, 9, 3).field").reshape(12, 15)
+    order = np.arange(12 * 15).reshape(12, 15)
+    np.testing.assert_array_equal(field > 0, order < order[9, 3])
+    (tmp_path / "row").mkdir()
+    opened, _ = opened_run(driver, tmp_path / "row", "pixelrnn_row", size, "model.network.depth=1")
+    field = floats(opened, f"{EXHIBIT}.source.dependence(0, 9, 7).field").reshape(12, 15)
+    rows, columns = np.indices((12, 15))
+    up = 9 - rows  # so many rows up, states are seen as far to either side, inputs 1 further to the left, and from
+    # these the first convolution looks 3 to the left and, to pixels above, 3 to the right
+    triangle = (columns >= 7 - up - 1 - 3) & (columns <= 7 + (up - 1) + 3)
+    np.testing.assert_array_equal(field > 0, triangle & (order < order[9, 7]))
+
+
+@pytest.mark.parametrize("model", ["pixelcnn", "pixelrnn_diagonal"])
+def test_controls_change_what_they_should(model: str, driver: Any, tmp_path: Path) -> None:
+    opened, _ = opened_run(driver, tmp_path, model)
     finished(opened)
     assert opened.changes(part("input"), lambda: opened.drag(part("input"), (0.1, 0.1), (0.9, 0.1)))
     assert opened.js(f"return {EXHIBIT}.known.some((value) => !value)")
@@ -97,7 +133,10 @@ def test_controls_change_what_they_should(driver: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["pixelrnn_diagonal", pytest.param("pixelrnn_multiscale", marks=pytest.mark.slow)])
-def test_what_is_too_heavy_is_made_beforehand(model: str, driver: Any, tmp_path: Path) -> None:
+def test_what_is_too_heavy_is_made_beforehand(
+    model: str, driver: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scalian_exp.exhibits.pixels.live.PRODUCTS", 0)
     opened, network = opened_run(driver, tmp_path, model)
     channels, height, width = network.shape
     finished(opened)
@@ -118,6 +157,17 @@ def test_what_is_too_heavy_is_made_beforehand(model: str, driver: Any, tmp_path:
     assert opened.changes(part("field"), lambda: opened.drag(part("field"), (0.1, 0.9), (0.9, 0.9)))
     assert opened.changes(part("map"), lambda: opened.click("[data-exhibit=pixels] [value=bits]"))
     opened.check_sound()
+
+
+@pytest.mark.parametrize("layer", [RowLSTM, DiagonalBiLSTM])
+def test_networks_for_small_images_run_on_the_page(layer: Any) -> None:
+    paper = partial(PixelRNN, layer=layer, features=16, depth=7)
+    assert is_live(paper(1, (28, 28), 2))
+    assert is_live(paper(1, (28, 28), 256))
+    assert not is_live(paper(1, (64, 64), 2))
+    assert not is_live(paper(1, (28, 28), 2, features=64))
+    assert not is_live(paper(1, (28, 28), 2, context_features=4))
+    assert not is_live(MultiScale(1, (28, 28), 2, partial(PixelRNN, layer=layer, features=2, depth=1)))
 
 
 def test_gradients_are_differences_and_a_small_image_is_drawn_first() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from scalian_exp.exhibits.pixels.live import facts_of, is_live, put
+from scalian_exp.exhibits.pixels.live import facts_of, is_live, put, sight
 from scalian_exp.exhibits.pixels.made import make
 from scalian_exp.exhibits.run import THUMBNAILS, Run
 from scalian_exp.exhibits.store import Store
@@ -45,6 +45,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "shape": list(run.shape),
         "ink": bool(store.blocks[images].about["ink"]),
         "stride": run.network.stride if isinstance(run.network, MultiScale) else None,
+        "sight": sight(run.network),
         "nll": nll,
         "bits": None if nll is None else nll / math.log(2) / values,
         **(facts_of(run.network) if live else {"above": None}),

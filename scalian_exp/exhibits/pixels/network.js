@@ -1,98 +1,79 @@
-// A PixelCNN that goes on pixel by pixel, and says what a pixel depended on.
+// A PixelCNN or PixelRNN that goes on pixel by pixel, and says what a pixel depended on.
+import { MaskedConvolution, spread } from "./convolution.js";
+import { LSTMLayer } from "./recurrent.js";
+import { ResidualBlock } from "./residual.js";
 
-/** A masked convolution: `taps` are the (row, column) steps to where it looks, weight (taps, out, in). Maps are stored
- * pixel by pixel, (row, column, feature). */
-export class MaskedConvolution {
-  constructor(taps, weight, bias, height, width) {
-    Object.assign(this, { taps, weight, bias, height, width, outputs: weight.shape[1], inputs: weight.shape[2] });
-  }
-  /** The outputs at a pixel, of what lies on the map `x` now. With `rectified`, of max(0, x). */
-  at(x, row, column, out, start, rectified) {
-    const { taps, weight, bias, height, width, outputs, inputs } = this;
-    for (let o = 0; o < outputs; o++) out[start + o] = bias[o];
-    for (let t = 0; t < taps.length; t++) {
-      const r = row + taps[t][0], c = column + taps[t][1];
-      if (r < 0 || c < 0 || r >= height || c >= width) continue;
-      const from = (r * width + c) * inputs;
-      let w = t * outputs * inputs;
-      for (let o = 0; o < outputs; o++) {
-        let sum = 0;
-        for (let i = 0; i < inputs; i++) {
-          const value = x[from + i];
-          sum += weight[w++] * (rectified && value < 0 ? 0 : value);
-        }
-        out[start + o] += sum;
-      }
-    }
-  }
-  /** Gradients of the outputs at a pixel → added to those of the map (…, behind the rectifier where there is one). */
-  back(gradient, start, row, column, x, into, rectified) {
-    const { taps, weight, height, width, outputs, inputs } = this;
-    let none = true;
-    for (let o = 0; o < outputs && none; o++) none = gradient[start + o] === 0;
-    if (none) return;
-    for (let t = 0; t < taps.length; t++) {
-      const r = row + taps[t][0], c = column + taps[t][1];
-      if (r < 0 || c < 0 || r >= height || c >= width) continue;
-      const from = (r * width + c) * inputs;
-      for (let i = 0; i < inputs; i++) {
-        if (rectified && x[from + i] <= 0) continue;
-        let sum = 0;
-        for (let o = 0; o < outputs; o++) sum += gradient[start + o] * weight[(t * outputs + o) * inputs + i];
-        into[from + i] += sum;
-      }
-    }
-  }
-}
-
-/** A PixelCNN: the image grows on `x`, (row, column, channel), and each pixel computes what depends on it alone. */
-export class PixelCNN {
-  constructor(arrays, { shape: [channels, height, width], depth, taps, levels, above }) {
-    Object.assign(this, { channels, height, width, depth, levels, above });
-    const layer = (name) => new MaskedConvolution(taps[name], arrays[`${name}.weight`], arrays[`${name}.bias`], height, width);
-    this.embed = layer("embed");
-    this.blocks = Array.from({ length: depth }, (_, i) => ["down", "look", "up"].map((part) => layer(`layers.${i}.${part}`)));
-    this.head = [0, 1, 2].map((i) => layer(`head.${i}`));
+/** The image grows on `x`, (row, column, channel), and each pixel computes what depends on it alone. Its maps may be wider
+ * than the image, because some layers begin beyond the end of a row. */
+export class PixelNetwork {
+  constructor(arrays, { shape: [channels, height, width], views, memories, levels, above, beyond }) {
+    const wide = width + beyond;
+    Object.assign(this, { channels, height, width, wide, levels, above });
+    const part = (name) => {
+      const seen = views[name].map((view) => ({ ...view, width: name === "embed" ? width : wide }));
+      return new MaskedConvolution(seen, arrays[`${name}.weight`], arrays[`${name}.bias`], height, wide);
+    };
+    this.embed = part("embed");
+    this.layers = memories.map((steps, n) => {
+      const own = (name) => part(`layers.${n}.${name}`);
+      return steps.length ? new LSTMLayer(own, steps, height, wide) : new ResidualBlock(own, height, wide);
+    });
+    this.head = [0, 1, 2].map((n) => part(`head.${n}`));
     this.each = levels === 2 ? 1 : levels; // logits of a channel
   }
   /** The maps of one image, what was expected of its pixels, and −log p of their values, in nats. */
   state() {
-    const map = (features) => new Float32Array(this.height * this.width * features);
+    const all = [], made = (length) => { all.push(new Float32Array(length)); return all.at(-1); };
+    const onImage = () => made(this.height * this.width * this.channels), map = (features) => made(this.height * this.wide * features);
     return {
-      x: map(this.channels), expected: map(this.channels), nats: map(this.channels),
-      y: [map(this.embed.outputs), ...this.blocks.map(([, , up]) => map(up.outputs))],
-      down: this.blocks.map(([down]) => map(down.outputs)),
-      look: this.blocks.map(([, look]) => map(look.outputs)),
-      head: this.head.map((layer) => map(layer.outputs)),
+      all, row: 0, x: onImage(), expected: onImage(), nats: onImage(),
+      y: [this.embed, ...this.layers].map(({ outputs }) => map(outputs)),
+      layers: this.layers.map((layer) => layer.maps(map)),
+      head: this.head.map(({ outputs }) => map(outputs)),
     };
   }
-  /** Computes a pixel's logits, given those of `state.x` before it, and the pixel's earlier channels. */
-  step(state, row, column) {
-    const place = row * this.width + column;
-    this.embed.at(state.x, row, column, state.y[0], place * this.embed.outputs, false);
-    this.blocks.forEach(([down, look, up], n) => {
-      const before = state.y[n], after = state.y[n + 1], start = place * up.outputs;
-      down.at(before, row, column, state.down[n], place * down.outputs, true);
-      look.at(state.down[n], row, column, state.look[n], place * look.outputs, true);
-      up.at(state.look[n], row, column, after, start, true);
-      for (let i = 0; i < up.outputs; i++) after[start + i] += before[start + i];
+  copy(from, to) {
+    from.all.forEach((values, n) => to.all[n].set(values));
+    to.row = from.row;
+  }
+  /** Computes a pixel's features, given those before it. */
+  trunk({ x, y, layers }, row, column) {
+    this.embed.at([x], row, column, y[0]);
+    this.layers.forEach((layer, n) => {
+      const before = y[n], after = y[n + 1], { outputs } = layer, start = (row * this.wide + column) * outputs;
+      layer.step(layers[n], before, after, row, column);
+      for (let i = start; i < start + outputs; i++) after[i] += before[i];
     });
-    let below = state.y[this.depth];
+  }
+  /** Computes a pixel's logits, given those of `state.x` before it, and the pixel's earlier channels. To be called in order. */
+  step(state, row, column) {
+    if (state.row === row - 1) {
+      for (let beyond = this.width; beyond < this.wide; beyond++) this.trunk(state, state.row, beyond);
+      this.layers.forEach((layer, n) => layer.finish(state.layers[n], state.y[n], state.row));
+    }
+    state.row = row;
+    this.trunk(state, row, column);
+    let below = state.y.at(-1);
     this.head.forEach((layer, n) => {
-      layer.at(below, row, column, state.head[n], place * layer.outputs, true);
+      layer.at([below], row, column, state.head[n], true);
       below = state.head[n];
     });
   }
+  /** A pixel's place among the logits. */
+  logitsAt(place, channel) { return (((place / this.width) | 0) * this.wide + (place % this.width)) * this.channels * this.each + channel * this.each; }
   /** Probabilities of the values of a pixel's channel, from 0 to 1, behind `step`. */
   odds(state, place, channel, temperature = 1) {
-    const logits = state.head[2], start = (place * this.channels + channel) * this.each;
+    const logits = state.head[2], start = this.logitsAt(place, channel);
     if (this.levels === 2) {
       const p = 1 / (1 + Math.exp(-logits[start] / temperature));
       return [1 - p, p];
     }
-    const scaled = Array.from(logits.subarray(start, start + this.each), (value) => value / temperature);
-    const most = Math.max(...scaled), raised = scaled.map((value) => Math.exp(value - most)), sum = raised.reduce((a, b) => a + b);
-    return raised.map((value) => value / sum);
+    const odds = new Float64Array(this.each);
+    let most = -Infinity, sum = 0;
+    for (let n = 0; n < odds.length; n++) most = Math.max(most, logits[start + n]);
+    for (let n = 0; n < odds.length; n++) sum += odds[n] = Math.exp((logits[start + n] - most) / temperature);
+    for (let n = 0; n < odds.length; n++) odds[n] /= sum;
+    return odds;
   }
   /** A value for a pixel's channel, drawn with uniform noise as torch's network draws it. */
   draw(state, place, channel, temperature, noise) {
@@ -107,59 +88,44 @@ export class PixelCNN {
     const odds = this.odds(state, place, channel), at = place * this.channels + channel, last = this.levels - 1;
     state.expected[at] = odds.reduce((sum, p, level) => sum + (p * level) / last, 0);
     if (this.levels === 2) { // exact where a probability is nearly 0
-      const logit = state.head[2][at], cost = state.x[at] ? -logit : logit;
+      const logit = state.head[2][this.logitsAt(place, channel)], cost = state.x[at] ? -logit : logit;
       state.nats[at] = cost > 0 ? cost + Math.log1p(Math.exp(-cost)) : Math.log1p(Math.exp(cost));
     } else state.nats[at] = -Math.log(Math.max(odds[Math.round(state.x[at] * last)], 1e-38));
   }
   /** d (expected value, or for two values their logit) / d pixel, channels summed, for every pixel; behind `step`. */
   influence(state, row, column) {
-    const { height, width, depth, channels, each } = this, place = row * width + column;
+    const { height, width, wide, channels, each, head, layers } = this, place = row * width + column;
     const zeros = (like) => new Float32Array(like.length);
     let gradient = zeros(state.head[2]);
     for (let c = 0; c < channels; c++) {
-      const odds = this.odds(state, place, c), start = (place * channels + c) * each;
+      const odds = this.odds(state, place, c), start = this.logitsAt(place, c);
       if (each === 1) gradient[start] = 1;
       else odds.forEach((p, level) => { gradient[start + level] = p * (level / (each - 1) - state.expected[place * channels + c]); });
     }
-    for (let n = 2; n >= 0; n--) {
-      const below = n ? state.head[n - 1] : state.y[depth], next = zeros(below);
-      this.head[n].back(gradient, place * this.head[n].outputs, row, column, below, next, true);
+    for (let n = head.length - 1; n >= 0; n--) {
+      const below = n ? state.head[n - 1] : state.y.at(-1), next = zeros(below);
+      head[n].back(gradient, [below], row, column, [next], true);
       gradient = next;
     }
-    const first = Math.max(0, row - this.above) * width, walk = (visit) => {
-      for (let p = first; p < Math.min(height * width, (row + 1) * width); p++) visit((p / width) | 0, p % width, p);
+    const first = Math.max(0, row - this.above), walk = (visit, fromRight = true) => { // last rows first
+      for (let r = row; r >= first; r--)
+        for (let c = 0; c < wide; c++) visit(r, fromRight ? wide - 1 - c : c);
     };
-    for (let n = depth - 1; n >= 0; n--) {
-      const [down, look, up] = this.blocks[n], toLook = zeros(state.look[n]), toDown = zeros(state.down[n]);
-      walk((r, c, p) => up.back(gradient, p * up.outputs, r, c, state.look[n], toLook, true));
-      walk((r, c, p) => look.back(toLook, p * look.outputs, r, c, state.down[n], toDown, true));
-      walk((r, c, p) => down.back(toDown, p * down.outputs, r, c, state.y[n], gradient, true)); // the skip goes on
-    }
+    for (let n = layers.length - 1; n >= 0; n--) layers[n].back(state.layers[n], state.y[n], gradient, walk); // the skip goes on
     const onImage = zeros(state.x), result = new Float32Array(height * width);
-    walk((r, c, p) => this.embed.back(gradient, p * this.embed.outputs, r, c, state.x, onImage, false));
+    walk((r, c) => this.embed.back(gradient, [state.x], r, c, [onImage]));
     onImage.forEach((value, at) => { result[(at / channels) | 0] += value; });
     return result;
   }
   /** Which pixels before it can have a say at all: 1 for each, by following where the layers look. */
   field(row, column) {
-    const { height, width } = this, inside = (r, c) => r >= 0 && c >= 0 && r < height && c < width;
-    const spread = (set, taps) => {
-      const next = new Uint8Array(height * width);
-      set.forEach((on, p) => {
-        if (!on) return;
-        for (const [dr, dc] of taps) {
-          const r = ((p / width) | 0) + dr, c = (p % width) + dc;
-          if (inside(r, c)) next[r * width + c] = 1;
-        }
-      });
-      return next;
-    };
-    let set = new Uint8Array(height * width);
-    set[row * width + column] = 1;
-    for (const [, look] of this.blocks) set = spread(set, look.taps);
-    set = spread(set, this.embed.taps);
-    set[row * width + column] = 0;
-    return set;
+    const { height, width, wide } = this;
+    let set = new Uint8Array(height * wide);
+    set[row * wide + column] = 1;
+    for (const layer of [...this.layers].reverse()) set = layer.field(set);
+    set = spread(set, this.embed.views[0].taps, height, wide);
+    set[row * wide + column] = 0;
+    return Uint8Array.from({ length: height * width }, (_, p) => set[((p / width) | 0) * wide + (p % width)]);
   }
   /** The largest deviation of logits from torch's, at every few pixels of the stored images. */
   check({ probe, truth }, every) {
@@ -170,7 +136,7 @@ export class PixelCNN {
       for (let p = 0; p < this.height * this.width; p++) {
         this.step(state, (p / this.width) | 0, p % this.width);
         if (p % every) continue;
-        for (let o = 0; o < each; o++, at++) off = Math.max(off, Math.abs(logits[p * each + o] - truth[at]));
+        for (let o = 0; o < each; o++, at++) off = Math.max(off, Math.abs(logits[this.logitsAt(p, 0) + o] - truth[at]));
       }
     }
     return off;

@@ -1,14 +1,14 @@
 // Where completions come from: a network that runs here, or what was computed when the page was made. Both have copies of
 // one image, {x, expected, nats}, each (row, column, channel), and `shown(p)`: whether a pixel is there yet.
 import { generator } from "../frame/arrays.js";
-import { PixelCNN } from "./network.js";
+import { PixelNetwork } from "./network.js";
 
 /** Completions by a network in the page; a turn is a pixel. */
 export class Live {
   constructor(arrays, facts, { every }) {
     const [channels, height, width] = facts.shape;
     Object.assign(this, { arrays, every, channels, width, size: height * width, turns: height * width, at: 0, seed: 1, temperature: 1 });
-    this.network = new PixelCNN(arrays, facts);
+    this.network = new PixelNetwork(arrays, facts);
     this.copies = Array.from({ length: facts.copies }, () => this.network.state());
   }
   shown(p) { return p < this.at; }
@@ -21,13 +21,17 @@ export class Live {
     this.known = known;
     for (const { x } of this.copies) for (let i = 0; i < x.length; i++) x[i] = known[(i / this.channels) | 0] ? image[i] : 0;
     this.at = 0;
+    this.alike = true; // all copies, until the first pixel is drawn
   }
   /** On to the next pixels in all copies, until a time at most; known ones cost no turn. */
   advance(turns, until = Infinity) {
-    const { network, channels, known, temperature } = this;
+    const { network, channels, known, temperature } = this, meet = () => {
+      if (this.alike) this.copies.slice(1).forEach((state) => network.copy(this.copies[0], state));
+    };
     while (this.at < this.size && turns > 0 && performance.now() < until) {
       const p = this.at, row = (p / this.width) | 0, column = p % this.width;
-      for (const state of this.copies) {
+      if (!known[p]) { meet(); this.alike = false; }
+      for (const state of this.alike ? this.copies.slice(0, 1) : this.copies) {
         for (let c = 0; c < channels; c++) {
           if (c === 0 || !known[p]) network.step(state, row, column);
           if (!known[p]) state.x[p * channels + c] = network.draw(state, p, c, temperature, this.next());
@@ -37,6 +41,7 @@ export class Live {
       if (!known[p]) turns--;
       this.at++;
     }
+    meet();
   }
   get newest() { return Math.min(Math.max(this.at - 1, 0), this.size - 1); }
   /** What a pixel of a copy depended on. */
