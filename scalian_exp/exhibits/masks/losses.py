@@ -4,7 +4,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from scalian_exp.batches import called
 from scalian_exp.tasks.offers import has
 from scalian_exp.tasks.segmentation import Segmentation
 
@@ -12,7 +11,7 @@ from scalian_exp.tasks.segmentation import Segmentation
 def training_loss(task: Segmentation, logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """Return the value of the task's loss without auxiliary heads, as in the test, and the settings that change it.
 
-    `parts` are the terms of a sum; `weights` the smallest and the largest weight of a class, with its name; `smoothing`
+    `parts` are the terms of a sum; `weights` the smallest and the largest weight, with their classes; `smoothing`
     the share of the target that is spread over all classes; `gamma` the focal loss's exponent; `heads` the weights of
     losses of auxiliary heads, which only training adds. Each is empty or None if the loss has no such setting.
     """
@@ -28,7 +27,7 @@ def training_loss(task: Segmentation, logits: Tensor, labels: Tensor) -> dict[st
             {"name": name, "factor": factor, "value": float(part(logits, labels))}
             for (name, factor), part in zip(factors.items(), loss.children(), strict=True)
         ],
-        "weights": [{"name": called(task.class_names, k), "weight": float(weights[k])} for k in order],
+        "weights": [{"label": k, "weight": float(weights[k])} for k in order],
         "smoothing": getattr(loss, "label_smoothing", 0.0) or None,
         "gamma": getattr(loss, "gamma", None),
         "heads": [weight for name, weight in heads.items() if weight and has_head(task.network, name)],
