@@ -51,14 +51,33 @@ def write_gradient(rbm: RBM, states: States, into: Sequence[Tensor]) -> None:
 
     With x the hidden units' input, ∂F/∂x = −(⟨h⟩ − λ) for any kind of units, and so ∂F/∂W = −(⟨h⟩ − λ)ᵀ(v − μ).
     """
-    v, negative = states.v, states.negative
     weight, visible_bias, hidden_bias = into
-    kind = weight.dtype
-    up, down = (rbm.hidden_shifted(mean).to(kind) for mean in (states.up, states.down))
-    weight.addmm_(up.t(), rbm.visible_shifted(v).to(kind), beta=0, alpha=-1 / len(v))  # beta=0 drops even NaN
-    weight.addmm_(down.t(), rbm.visible_shifted(negative).to(kind), alpha=1 / len(negative))
+    v, up, negative, down = shifted(rbm, states)
+    weight.addmm_(up.t(), v, beta=0, alpha=-1 / len(v))  # beta=0 drops even NaN
+    weight.addmm_(down.t(), negative, alpha=1 / len(negative))
     visible_bias.copy_(states.shift)
     hidden_bias.copy_(down.mean(0) - up.mean(0))
+
+
+def descend(rbm: RBM, states: States, rates: Sequence[float]) -> None:
+    """Take a step of plain gradient descent on mean F(v) − mean F(v⁻), with a learning rate for each parameter.
+
+    Up to rounding it is the step that SGD takes with the gradient of `write_gradient`. It saves a tenth of a training
+    step, as no gradient competes with the weights for the processor's cache.
+    """
+    of_weight, of_visible_bias, of_hidden_bias = rates
+    v, up, negative, down = shifted(rbm, states)
+    rbm.weight.addmm_(up.t(), v, alpha=of_weight / len(v))
+    rbm.weight.addmm_(down.t(), negative, alpha=-of_weight / len(negative))
+    rbm.visible_bias.sub_(states.shift, alpha=of_visible_bias)
+    rbm.hidden_bias.sub_(down.mean(0) - up.mean(0), alpha=of_hidden_bias)
+
+
+def shifted(rbm: RBM, states: States) -> list[Tensor]:
+    """Return v and hidden means given it, v⁻ and hidden means given it, less their offsets, in the weights' type."""
+    visible, hidden = rbm.visible_shifted, rbm.hidden_shifted
+    values = visible(states.v), hidden(states.up), visible(states.negative), hidden(states.down)
+    return [value.to(rbm.weight.dtype) for value in values]
 
 
 class FreeEnergyGap(torch.autograd.Function):

@@ -1,24 +1,40 @@
 """Train a Boltzmann machine without autograd: the gradient of its loss is a difference of two matrix products."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.precision import DoublePrecision, Precision
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from scalian_exp.losses.contrastive_divergence import ContrastiveLoss, write_gradient
+from scalian_exp.losses.contrastive_divergence import ContrastiveLoss, descend, write_gradient
 from scalian_exp.tasks.boltzmann import Boltzmann
+
+HOOKS = (
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
+"""hooks in which a callback may look at gradients"""
 
 
 class ByHand(Boltzmann):
     """A Boltzmann machine whose steps compute their gradients without autograd, where nothing else contributes to them.
 
-    They are stored as the parameters' `grad`, as autograd's are. Autograd is used with several processes, accumulated
-    gradients, penalties, and custom losses or tasks.
+    They are stored as the parameters' `grad`, as autograd's are, or subtracted from the parameters at once where plain
+    gradient descent would do nothing else with them. Autograd is used with several processes, accumulated gradients,
+    penalties, and custom losses or tasks.
     """
 
     by_hand = False
-    """whether this epoch's steps write gradients without autograd"""
+    """whether this epoch's steps compute gradients without autograd"""
+    unseen = False
+    """whether nobody looks at this epoch's gradients before the optimizer"""
 
     def on_train_epoch_start(self) -> None:
         """Decide who computes the epoch's gradients."""
@@ -26,17 +42,24 @@ class ByHand(Boltzmann):
         alone = self.trainer.world_size == 1 and self.trainer.accumulate_grad_batches == 1
         # a custom subclass may add to the loss, or scale it
         ours = type(self).__module__.startswith("scalian_exp.")
-        free = all(each.requires_grad and not each._backward_hooks for each in self.rbm.parameters_in_order)
+        free = all(each.requires_grad and not hooked(each) for each in self.rbm.parameters_in_order)
         self.by_hand = alone and ours and free and closed_form(self.loss) is not None and not torch.is_anomaly_enabled()
         if self.by_hand:
             self.trainer.optimizers[0].zero_grad()  # those of the layer trained before
+        self.unseen = self.by_hand and nobody_looks(self.trainer)
 
     @torch.no_grad()
     def step_by_hand(self, v: Tensor, progress: float) -> Tensor:
-        """Return the loss on states (B, D), and write its gradient."""
+        """Return the loss on states (B, D), and write its gradient or descend it."""
         rbm, loss = self.rbm, closed_form(self.loss)
         assert loss is not None
         states = loss.draw(rbm, v, self.turn, progress)
+        rates = plain_rates(self.trainer.optimizers[0], rbm.parameters_in_order) if self.unseen else None
+        if rates is not None:
+            for parameter in rbm.parameters_in_order:
+                parameter.grad = None  # nothing is left for the optimizer to do
+            descend(rbm, states, rates)
+            return states.gap
         gradients = []
         for parameter in rbm.parameters_in_order:
             if parameter.grad is None:
@@ -60,3 +83,35 @@ def closed_form(loss: Any) -> ContrastiveLoss | None:
     """Return a loss whose gradient `write_gradient` writes; None for any other."""
     contrastive = isinstance(loss, ContrastiveLoss) and type(loss).forward is ContrastiveLoss.forward
     return loss if contrastive and loss.sparsity is None else None
+
+
+def hooked(parameter: Any) -> bool:
+    """Return whether autograd would call hooks with a parameter's gradient."""
+    return bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
+
+
+def nobody_looks(trainer: Any) -> bool:
+    """Return whether only SGD uses an epoch's gradients: nothing clips, scales or watches them."""
+    optimizer = trainer.optimizers[0]
+    hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
+    watched = any(map(watches, trainer.callbacks)) or any(hooks) or _global_optimizer_pre_hooks
+    changed = trainer.gradient_clip_val or type(trainer.precision_plugin) not in (Precision, DoublePrecision)
+    return type(optimizer) is SGD and not (watched or changed or _global_optimizer_post_hooks)
+
+
+def watches(callback: pl.Callback) -> bool:
+    """Return whether a callback may look at gradients: a custom one that has a hook while they exist."""
+    kind = type(callback)
+    ours = kind.__module__.startswith(("scalian_exp.", "pytorch_lightning."))
+    return not ours and any(getattr(kind, name) is not getattr(pl.Callback, name) for name in HOOKS)
+
+
+def plain_rates(optimizer: Optimizer, parameters: Sequence[Tensor]) -> list[float] | None:
+    """Return SGD's learning rates of parameters; None unless it subtracts rate × gradient from each, and no more."""
+    rates = {}
+    for group in optimizer.param_groups:
+        plain = not (group["momentum"] or group["weight_decay"] or group["maximize"] or group["differentiable"])
+        if plain and isinstance(group["lr"], float):
+            rates.update({id(parameter): group["lr"] for parameter in group["params"]})
+    known = [rates[id(parameter)] for parameter in parameters if id(parameter) in rates]
+    return known if len(known) == len(parameters) else None

@@ -12,10 +12,11 @@ from tools import differences, tiny
 
 from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import read
-from scalian_exp.losses.contrastive_divergence import ContrastiveDivergence, write_gradient
+from scalian_exp.losses.contrastive_divergence import ContrastiveDivergence, descend, write_gradient
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.trainer import build_trainer
 from scalian_exp.run.training import train
+from scalian_exp.tasks import by_hand
 from scalian_exp.tasks.base import Step
 from scalian_exp.tasks.contrastive import Contrastive
 
@@ -107,6 +108,69 @@ def test_autograd_computes_whatever_else_has_a_part_in_the_gradient(
     monkeypatch.setattr(Contrastive, "on_train_epoch_start", noted)
     train(tiny("rbm", *OTHERS.get(name, [])), tmp_path)
     assert ways == [name == "plain"]
+
+
+class Reads(pl.Callback):
+    """A callback of a user that may read gradients at a step's end."""
+
+    def on_train_batch_end(self, trainer: Any, task: Any, *_: Any) -> None:
+        assert task.rbm.weight.grad.norm() > 0
+
+
+class Hooks(pl.Callback):
+    """A callback of a user that hooks the optimizer."""
+
+    def on_fit_start(self, trainer: Any, task: Any) -> None:
+        trainer.optimizers[0].register_step_pre_hook(lambda *_: None)
+
+
+PLAIN = OPTIMIZERS["plain"]
+
+
+def test_only_plain_gradient_descent_moves_the_weights_without_a_gradient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    monkeypatch.setattr(by_hand, "descend", lambda *_: taken.append(True))
+
+    def descends(*overrides: str, callback: Any = None) -> bool:
+        """Train, and return whether a step descended without a gradient."""
+        taken.clear()
+        config = tiny("rbm", "trainer.max_epochs=1", *overrides)
+        task, data = build_task(config), build("dataset", config["dataset"])
+        trainer = build_trainer(config, task, tmp_path / str(len(list(tmp_path.iterdir()))))
+        trainer.callbacks += [] if callback is None else [callback]
+        trainer.fit(task, data)
+        return bool(taken)
+
+    assert descends(*PLAIN)
+    assert descends(*PLAIN, "model/schedule=cosine")
+    for name in ("momentum, decay and a schedule", "clipped", "Adam"):
+        assert not descends(*OPTIMIZERS[name]), name
+    assert not descends(*PLAIN, "trainer.precision=bf16-mixed")
+    assert not descends(*PLAIN, callback=Reads())
+    assert not descends(*PLAIN, callback=Hooks())
+
+
+def test_each_parameter_moves_by_its_own_learning_rate() -> None:
+    torch.manual_seed(0)
+    rbm = arbitrary_rbm(5, 3).double()
+    v = torch.bernoulli(torch.full((7, 5), 0.5, dtype=torch.float64))
+    with torch.no_grad():
+        states = ContrastiveDivergence().draw(rbm, v)
+        before = [parameter.clone() for parameter in rbm.parameters_in_order]
+        written = [torch.empty_like(parameter) for parameter in rbm.parameters_in_order]
+        write_gradient(rbm, states, written)
+        groups = [
+            {"params": [rbm.hidden_bias], "lr": 0.5},
+            {"params": [rbm.weight]},
+            {"params": [rbm.visible_bias], "lr": 0.0},
+        ]
+        rates = by_hand.plain_rates(torch.optim.SGD(groups, lr=2.0), rbm.parameters_in_order)
+        assert rates == [2.0, 0.0, 0.5]
+        descend(rbm, states, rates)
+    for start, rate, gradient, parameter in zip(before, rates, written, rbm.parameters_in_order, strict=True):
+        torch.testing.assert_close(parameter, start - rate * gradient)
 
 
 def test_clipping_hooks_and_groups_see_gradients_written_by_hand(tmp_path: Path) -> None:
