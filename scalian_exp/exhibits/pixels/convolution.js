@@ -1,19 +1,19 @@
 // A masked convolution at one pixel, and the way back to what it saw. Maps are stored pixel by pixel, (row, column, feature).
 import { addRows, dense } from "../frame/products.js";
 
-/** `views`: for each map that it sees, the map's width, its features (`inputs`), and the (row, column) steps to where it
- * looks (`taps`). weight (out, in) has the features of all taps of all views one after the other. */
+/** `views`: for each map that it sees, the map's height and width, its features (`inputs`), and the (row, column) steps to
+ * where it looks (`taps`). weight (out, in) has the features of all taps of all views one after the other. */
 export class MaskedConvolution {
-  constructor(views, weight, bias, height, width) {
-    Object.assign(this, { views, weight, bias, height, width, outputs: weight.shape[0], window: new Float32Array(weight.shape[1]) });
+  constructor(views, weight, bias, width) {
+    Object.assign(this, { views, weight, bias, width, outputs: weight.shape[0], window: new Float32Array(weight.shape[1]) });
     this.places = views.map(({ taps }) => new Int32Array(taps.length));
   }
   /** Where a view's taps lie on its map, seen from a position; −1 for those outside. */
   look(v, row, column) {
-    const { taps, inputs, width } = this.views[v], places = this.places[v];
+    const { taps, inputs, height, width } = this.views[v], places = this.places[v];
     for (let t = 0; t < taps.length; t++) {
       const r = row + taps[t][0], c = column + taps[t][1];
-      places[t] = r < 0 || c < 0 || r >= this.height || c >= width ? -1 : (r * width + c) * inputs;
+      places[t] = r < 0 || c < 0 || r >= height || c >= width ? -1 : (r * width + c) * inputs;
     }
     return places;
   }

@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 
-from scalian_exp.exhibits.pixels.live import facts_of, is_live, put, sight
+from scalian_exp.exhibits.pixels.live import facts_of, is_live, put, rows_above, sight
 from scalian_exp.exhibits.pixels.made import make
 from scalian_exp.exhibits.run import THUMBNAILS, Run
 from scalian_exp.exhibits.store import Store
+from scalian_exp.networks.parts.pixel_network import PixelNetwork
 from scalian_exp.networks.pixel_multiscale import MultiScale
 from scalian_exp.tasks.capabilities import SamplesByPixel
 from scalian_exp.tasks.offers import has, offers
@@ -48,5 +49,6 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "sight": sight(run.network),
         "nll": nll,
         "bits": None if nll is None else nll / math.log(2) / values,
-        **(facts_of(run.network) if live else {"above": None}),
+        "above": rows_above(run.network) if isinstance(run.network, PixelNetwork) else None,
+        "network": facts_of(run.network) if live else None,
     }

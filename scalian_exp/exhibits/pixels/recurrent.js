@@ -2,8 +2,8 @@
 import { sigmoid } from "../frame/operations.js";
 import { spread } from "./convolution.js";
 
-/** One direction of a layer. `gates` (output, forget, input, content) see the layer's inputs and the neighbours' states;
- * `memory` is the (row, column) step to the neighbour whose memory goes on. */
+/** One direction of a layer. `gates` (output, forget, input, content) see the layer's inputs, the neighbours' states and a context
+ * if there is one; `memory` is the (row, column) step to the neighbour whose memory goes on. */
 class Direction {
   constructor(gates, memory, height, width) {
     Object.assign(this, { gates, memory, height, width, features: gates.outputs / 4 });
@@ -15,8 +15,8 @@ class Direction {
     return r < 0 || c < 0 || c >= this.width ? -1 : (r * this.width + c) * this.features;
   }
   /** Computes the state at a position, of the inputs on the map y. */
-  at({ gates, states, memories }, y, row, column) {
-    this.gates.at([y, states], row, column, gates);
+  at({ gates, states, memories }, y, row, column, context) {
+    this.gates.at([y, states, context], row, column, gates);
     const { features } = this, at = (row * this.width + column) * features, before = this.before(row, column);
     for (let n = 0, o = 4 * at, f = o + features, i = f + features, g = i + features; n < features; n++, o++, f++, i++, g++) {
       gates[o] = sigmoid(gates[o]); gates[f] = sigmoid(gates[f]); gates[i] = sigmoid(gates[i]); gates[g] = Math.tanh(gates[g]);
@@ -25,7 +25,7 @@ class Direction {
     }
   }
   /** Gradients of the states → added to those of the inputs, position by position, against the order of `at`. */
-  back({ gates, states, memories }, y, toStates, toInputs, walk) {
+  back({ gates, states, memories }, y, toStates, toInputs, walk, context, toContext) {
     const { features } = this, toMemories = new Float32Array(memories.length), toGates = new Float32Array(gates.length);
     walk((row, column) => {
       const at = (row * this.width + column) * features, before = this.before(row, column);
@@ -40,17 +40,18 @@ class Direction {
         toGates[f] = toMemory * memories[before + n] * gates[f] * (1 - gates[f]);
         toMemories[before + n] += toMemory * gates[f];
       }
-      this.gates.back(toGates, [y, states], row, column, [toInputs, toStates]);
+      this.gates.back(toGates, [y, states, context], row, column, [toInputs, toStates, toContext]);
     }, this.memory[1] <= 0);
   }
-  /** The positions of the inputs that the states of a set depend on. */
-  field(set) {
+  /** The positions of the inputs that the states of a set depend on; `seen` gets those of the context. */
+  field(set, seen) {
     const { height, width, gates: { views: [inputs, neighbours] } } = this;
     let all = set.slice(), newest = set;
     while (newest.some(Boolean)) { // neighbours of neighbours …
       newest = spread(newest, neighbours.taps, height, width).map((on, p) => (all[p] ? 0 : on));
       all = all.map((on, p) => on | newest[p]);
     }
+    all.forEach((on, p) => { seen[p] |= on; });
     return spread(all, inputs.taps, height, width);
   }
 }
@@ -64,19 +65,20 @@ export class LSTMLayer {
     this.outputs = this.up.outputs;
   }
   maps(map) { return { directions: this.directions.map((direction) => direction.maps(map)), sum: map(this.directions[0].features) }; }
-  /** Computes the features `after` it at a position, of the map y before it. */
-  step({ directions, sum }, y, after, row, column) {
+  /** Computes the features `after` it at a position, of the map y before it, and of a context if there is one. */
+  step({ directions, sum }, y, after, row, column, context) {
     const [first] = this.directions, { features } = first, at = (row * this.width + column) * features, above = at - this.width * features;
-    first.at(directions[0], y, row, column);
+    first.at(directions[0], y, row, column, context);
     for (let n = 0; n < features; n++) sum[at + n] = directions[0].states[at + n] + (directions[1] && row ? directions[1].states[above + n] : 0);
     this.up.at([sum], row, column, after);
   }
   /** Walks a finished row back. */
-  finish({ directions }, y, row) {
-    if (directions[1]) for (let column = this.width - 1; column >= 0; column--) this.directions[1].at(directions[1], y, row, column);
+  finish({ directions }, y, row, context) {
+    if (directions[1]) for (let column = this.width - 1; column >= 0; column--) this.directions[1].at(directions[1], y, row, column, context);
   }
-  /** Adds to the gradient, which is that of the features behind it, its share in that of the features before it. */
-  back({ directions, sum }, y, gradient, walk) {
+  /** Adds to the gradient, which is that of the features behind it, its share in that of the features before it,
+   * and the context's. */
+  back({ directions, sum }, y, gradient, walk, context, toContext) {
     const toSum = new Float32Array(sum.length), row = this.width * this.directions[0].features;
     walk((r, c) => this.up.back(gradient, [sum], r, c, [toSum]));
     const toStates = directions.map((_, n) => { // the second's lie one row above
@@ -84,15 +86,15 @@ export class LSTMLayer {
       moved.set(toSum.subarray(n * row));
       return moved;
     });
-    this.directions.forEach((direction, n) => direction.back(directions[n], y, toStates[n], gradient, walk));
+    this.directions.forEach((direction, n) => direction.back(directions[n], y, toStates[n], gradient, walk, context, toContext));
   }
-  /** The positions before it that those of a set depend on. */
-  field(set) {
+  /** The positions before it that those of a set depend on; `seen` gets those of the context. */
+  field(set, seen) {
     const all = set.slice();
     this.directions.forEach((direction, n) => {
       const states = new Uint8Array(set.length);
       states.set(set.subarray(n * this.width));
-      direction.field(states).forEach((on, p) => { all[p] |= on; });
+      direction.field(states, seen).forEach((on, p) => { all[p] |= on; });
     });
     return all;
   }

@@ -1,18 +1,19 @@
 // Where completions come from: a network that runs here, or what was computed when the page was made. Both have copies of
 // one image, {x, expected, nats}, each (row, column, channel), and `shown(p)`: whether a pixel is there yet.
 import { generator } from "../frame/arrays.js";
+import { MultiScale } from "./multiscale.js";
 import { PixelNetwork } from "./network.js";
 
-/** Completions by a network in the page; a turn is a pixel. */
+/** Completions by a network in the page; a turn is a visit of a pixel. */
 export class Live {
-  constructor(arrays, facts, { every }) {
-    const [channels, height, width] = facts.shape;
-    Object.assign(this, { arrays, every, channels, width, size: height * width, turns: height * width, at: 0, seed: 1, temperature: 1 });
-    this.network = new PixelNetwork(arrays, facts);
-    this.copies = Array.from({ length: facts.copies }, () => this.network.state());
+  constructor(arrays, { copies, network }, { every }) {
+    this.network = network.stride ? new MultiScale(arrays, network) : new PixelNetwork(arrays, network);
+    const { order, width, channels } = this.network;
+    Object.assign(this, { arrays, every, channels, width, turns: order.length, at: 0, seed: 1, temperature: 1 });
+    this.copies = Array.from({ length: copies }, () => this.network.state());
   }
-  shown(p) { return p < this.at; }
-  earlier(i, p) { return i < p; }
+  shown(p) { return this.network.rank[p] < this.at; }
+  earlier(i, p) { return this.network.rank[i] < this.network.rank[p]; }
   /** Starts anew from an image (row, column, channel) of which some pixels are known, with new noise or that given. */
   begin({ image, known, noise }) {
     const random = generator(this.seed++);
@@ -23,27 +24,27 @@ export class Live {
     this.at = 0;
     this.alike = true; // all copies, until the first pixel is drawn
   }
-  /** On to the next pixels in all copies, until a time at most; known ones cost no turn. */
+  /** On to the next pixels in all copies, until a time at most; those that aren't drawn don't count as turns. */
   advance(turns, until = Infinity) {
     const { network, channels, known, temperature } = this, meet = () => {
       if (this.alike) this.copies.slice(1).forEach((state) => network.copy(this.copies[0], state));
     };
-    while (this.at < this.size && turns > 0 && performance.now() < until) {
-      const p = this.at, row = (p / this.width) | 0, column = p % this.width;
-      if (!known[p]) { meet(); this.alike = false; }
+    while (this.at < this.turns && turns > 0 && performance.now() < until) {
+      const visit = this.at, p = network.order[visit], first = network.rank[p] === visit, drawn = first && !known[p];
+      if (drawn) { meet(); this.alike = false; }
       for (const state of this.alike ? this.copies.slice(0, 1) : this.copies) {
         for (let c = 0; c < channels; c++) {
-          if (c === 0 || !known[p]) network.step(state, row, column);
-          if (!known[p]) state.x[p * channels + c] = network.draw(state, p, c, temperature, this.next());
-          network.note(state, p, c);
+          if (c === 0 || drawn) network.step(state, visit);
+          if (drawn) state.x[p * channels + c] = network.draw(state, p, c, temperature, this.next());
+          if (first) network.note(state, p, c);
         }
       }
-      if (!known[p]) turns--;
+      if (drawn) turns--;
       this.at++;
     }
     meet();
   }
-  get newest() { return Math.min(Math.max(this.at - 1, 0), this.size - 1); }
+  get newest() { return this.network.order[Math.min(Math.max(this.at - 1, 0), this.turns - 1)]; }
   /** What a pixel of a copy depended on. */
   dependence(copy, row, column) {
     const field = this.network.field(row, column);
