@@ -66,6 +66,26 @@ def test_losses_probabilities_and_boxes_are_torchs_and_every_control_changes_wha
     opened.check_sound()
 
 
+def test_names_of_boxes_stand_inside_the_picture_and_none_above_another(
+    refined: Path, driver: Any, tmp_path: Path
+) -> None:
+    opened = Opened(driver, refined, tmp_path)
+    opened.enter(part("smallest"), 1)
+    predicted = "page.live.masks.blocks[page.live.masks.facts.masks].arrays.predicted"
+    opened.js(f"{predicted}.forEach((_, i, all) => {{ all[i] = (i * i >> 3) % 4; }}); {EXHIBIT}.choose(0)")
+    names = f"[...document.querySelectorAll('{part('boxes')} text')]"
+    place = "[+t.getAttribute('x'), +t.getAttribute('y'), t.getComputedTextLength()]"
+    places = opened.js(f"return {names}.map((t) => {place})")
+    height, width = opened.js("const { height, width } = page.live.masks.facts; return [height, width]")
+    assert len(places) > 10
+    for number, (x, y, long) in enumerate(places):
+        assert x >= 0
+        assert x + long <= width + 1
+        assert y <= height
+        for u, v, other in places[:number]:
+            assert abs(y - v) >= width / 20 - 1e-6 or x + long <= u or u + other <= x, (x, y, u, v)
+
+
 @torch.no_grad()
 def test_the_crf_of_the_grid_is_the_runs_and_its_scores_are_counted_anew(
     refined: Path, driver: Any, tmp_path: Path

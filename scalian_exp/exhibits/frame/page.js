@@ -21,7 +21,7 @@ function label() {
 function tellChecks() {
   const values = Object.values(deviations);
   document.querySelector("[data-part=checks]").textContent =
-    values.length ? say("checks", { off: number(Math.max(...values), 6), programs: values.length }) : "";
+    values.length ? say("checks", { off: number(Math.max(...values), 6), programs: number(values.length) }) : "";
 }
 const setLanguage = choice(document.querySelector("[data-choice=language]"), (value) => { root.lang = value; remember(); root.dispatchEvent(new Event("languagechange")); });
 const setTheme = choice(document.querySelector("[data-choice=theme]"), (value) => { root.dataset.theme = value; remember(); root.dispatchEvent(new Event("themechange")); });

@@ -146,13 +146,17 @@ exhibit("masks", (place, { blocks, facts, say }) => {
     part("smallest-name").textContent = say("smallest", { count: number(smallest) });
     found = boxes(mask, height, width, smallest);
     part("boxes").replaceChildren();
+    const letters = width / 20, names = []; // [left, right, baseline, text], side by side or below each other; without room, none
     for (const [k, top, left, bottom, right] of found) {
       if (only !== null && k !== only) continue;
       const box = svg("g", { style: `--chip: ${css(k)}` }, part("boxes")), rim = { x: left, y: top, width: right - left, height: bottom - top };
       svg("rect", { ...rim, class: "rim" }, box);
       svg("rect", { ...rim, class: "box" }, box);
-      svg("text", { x: left + 1, y: Math.max(top - 1, width / 20), "font-size": width / 20, class: "box-name" }, box).textContent = word(k);
+      const long = 0.65 * letters * word(k).length, start = Math.max(0, Math.min(left + 1, width - long)), name = [start, start + long, Math.max(top - 1, letters), word(k)];
+      while (names.some(([from, to, line]) => from < name[1] && name[0] < to && Math.abs(line - name[2]) < letters)) name[2] += letters;
+      if (name[2] <= height) names.push(name);
     }
+    names.forEach(([x, , y, text]) => { svg("text", { x, y, "font-size": letters, class: "box-name" }, part("boxes")).textContent = text; }); // above all boxes
     part("boxes-note").textContent = say("boxes_note", { count: number(found.length) });
     pictures.detected.paint((p) => pixel(scene, p));
     pictures.overlaid.paint((p) => mix(pixel(scene, p), only === null || mask[p] === only ? rgb(mask[p]) : colour("paper"), only === null || mask[p] === only ? 0.62 : 0.75));
