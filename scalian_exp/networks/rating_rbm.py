@@ -90,7 +90,7 @@ class RatingRBM(nn.Module):
         seen = ratings > 0
         rows, columns = seen.nonzero(as_tuple=True)
         counts = seen.sum(1)
-        return Rated(rows, columns, nearest(ratings[seen], self.levels), counts.cumsum(0) - counts)
+        return Rated(rows, columns, nearest(ratings[rows, columns], self.levels), counts.cumsum(0) - counts)
 
     def hidden_input(self, rated: Rated, known: Tensor | None = None) -> Tensor:
         """Return the total input of the features, (B, features).
@@ -132,9 +132,9 @@ class RatingRBM(nn.Module):
         for _ in range(steps):
             hidden = bernoulli(torch.sigmoid(self.hidden_input(rated, known)))
             inputs = self.visible_input(hidden)[rated.rows, rated.columns]
-            noise = torch.empty_like(inputs).exponential_()
-            # The largest of p / Exp(1) is a draw from the probabilities p.
-            rated = rated._replace(states=(torch.softmax(inputs, -1) / noise).argmax(-1))
+            # The largest of x − log(−log u) is a draw from softmax(x) (Gumbel's trick), faster than exponential_().
+            noise = torch.rand_like(inputs).log_().neg_().log_()
+            rated = rated._replace(states=(inputs - noise).argmax(-1))
         return rated
 
     def codes(self, ratings: Tensor, known: Tensor | None = None) -> Tensor:
