@@ -7,11 +7,11 @@ import { ResidualBlock } from "./residual.js";
 /** Each pixel computes what depends on it alone, row by row. The maps may be wider than the image, because some layers
  * begin beyond the end of a row. */
 export class PixelNetwork extends PixelByPixel {
-  constructor(arrays, { name, shape: [channels, height, width], levels, views, memories, above, beyond, context }) {
+  constructor(arrays, { name: network, shape: [channels, height, width], levels, views, memories, above, beyond, context }) {
     super(channels, height, width, levels, Int32Array.from({ length: height * width }, (_, p) => p));
-    const wide = width + beyond, part = (part) => {
-      const seen = views[part].map((view) => ({ ...view, height, width: part === "embed" ? width : wide }));
-      return new MaskedConvolution(seen, arrays[`${name}${part}.weight`], arrays[`${name}${part}.bias`], wide);
+    const wide = width + beyond, part = (name) => {
+      const seen = views[name].map((view) => ({ ...view, height, width: name === "embed" ? width : wide }));
+      return new MaskedConvolution(seen, arrays[`${network}${name}.weight`], arrays[`${network}${name}.bias`], wide);
     };
     this.embed = part("embed");
     this.layers = memories.map((steps, n) => {
@@ -46,14 +46,14 @@ export class PixelNetwork extends PixelByPixel {
     const row = (n / this.width) | 0, column = n % this.width;
     if (state.row[0] === row - 1) {
       for (let beyond = this.width; beyond < this.wide; beyond++) this.trunk(state, row - 1, beyond);
-      this.layers.forEach((layer, n) => layer.finish(state.layers[n], state.y[n], row - 1, state.context));
+      this.layers.forEach((layer, depth) => layer.finish(state.layers[depth], state.y[depth], row - 1, state.context));
     }
     state.row[0] = row;
     this.trunk(state, row, column);
     let below = state.y.at(-1);
-    this.head.forEach((layer, n) => {
-      layer.at([below], row, column, state.head[n], true);
-      below = state.head[n];
+    this.head.forEach((layer, depth) => {
+      layer.at([below], row, column, state.head[depth], true);
+      below = state.head[depth];
     });
   }
   logits(state, place) { return this.head[2].of(state.head[2], (place / this.width) | 0, place % this.width); }
