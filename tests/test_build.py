@@ -6,7 +6,7 @@ import pytest
 
 from scalian_exp.build import build
 from scalian_exp.refusal import Refusal
-from scalian_exp.sweep.resume import with_added_arguments
+from scalian_exp.sweep.changes import with_added_arguments
 
 MASKS = {
     "_target_": "scalian_exp.datasets.fake.FakeMasks",

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from scalian_exp.commandline import app
 from scalian_exp.commandline.shell import shown
+from scalian_exp.course.changed import set_aside
 from scalian_exp.course.chapter import chapters
 from scalian_exp.course.experiments import experiments
 from scalian_exp.course.training import RUNS, Queue, application, training
 from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
+from scalian_exp.run import locks
 
 OPTIONS = {
     "language": "fr or en, in which the page opens; by default the browser's",
@@ -35,19 +37,31 @@ HELP = "\n".join(
 def course(
     language: str | None = None, dataset: str | None = None, root: str = "data", outputs: str = "outputs/course"
 ) -> None:
-    """Train what isn't trained yet, and write the page.
+    """Train what isn't trained yet, and write the page, while no other process does so in the same folder.
 
     Raises:
-        Refusal: if an option can't be used, or no chapter can be built.
+        Refusal: if an option can't be used, no chapter can be built, or another process works in the folder.
         SystemExit: after Ctrl-C, once the running trainings have saved where they are.
     """
     if language not in (None, "fr", "en"):
         raise Refusal(f"language={language}: choose fr or en, or leave it out for the reader's own.")
-    folder, contents = Path(outputs), chapters()
+    with locks.held(Path(outputs)):
+        train_and_build(language, dataset, Path(root), Path(outputs))
+
+
+def train_and_build(language: str | None, dataset: str | None, root: Path, folder: Path) -> None:
+    """Train what isn't trained yet in a folder, and write the page there.
+
+    Raises:
+        Refusal: as `course`.
+        SystemExit: likewise.
+    """
+    contents = chapters()
     runs = list(dict.fromkeys(run for chapter in contents for run in chapter.runs))
-    chosen = experiments(runs, dataset, Path(root))
+    chosen = experiments(runs, dataset, root)
     needed = {run for each in chosen.values() for run in each.needs} - chosen.keys()
-    chosen |= experiments(sorted(needed), dataset, Path(root))
+    chosen |= experiments(sorted(needed), dataset, root)
+    set_aside(chosen, folder)
     jobs = [training(run, each, folder) for run, each in chosen.items()]
     jobs += [
         application(run, action, folder)

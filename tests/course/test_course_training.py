@@ -1,17 +1,23 @@
 """The trainings of the course: their order, their data, failures, and what is not done twice."""
 
+import json
+import re
 import time
 from pathlib import Path
 
 import pytest
 from commands import refused
+from filelock import FileLock
 from tools import names
 
+from scalian_exp import compose
+from scalian_exp.course.changed import set_aside
 from scalian_exp.course.chapter import chapters
-from scalian_exp.course.command import options
+from scalian_exp.course.command import course, options
 from scalian_exp.course.experiments import Experiment, experiments
 from scalian_exp.course.training import Job, Queue, application, training
 from scalian_exp.refusal import Refusal
+from scalian_exp.run import locks
 
 JOB = """
 import sys, time
@@ -134,3 +140,35 @@ def test_chapters_have_a_place_each_and_name_experiments() -> None:
     named = {run for chapter in contents for run in chapter.runs}
     assert named <= known
     assert known - named == {"classifier"} - named, "experiments of the course that no chapter shows"
+
+
+def test_a_run_whose_experiment_has_changed_is_set_aside_and_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides, run = ["experiment=course/recommender", f"outputs={tmp_path}"], tmp_path / "runs" / "recommender"
+    config = compose(*overrides)
+    config.pop("trust")  # runs don't store it
+    (run / ".hydra").mkdir(parents=True)
+    (run / ".hydra" / "overrides.yaml").write_text(json.dumps(overrides))
+    (run / "metrics.json").write_text('{"status": "finished"}')
+    (run / "config.yaml").write_text(json.dumps(config))
+    set_aside(["recommender", "missing"], tmp_path)
+    assert capsys.readouterr().out == ""
+    config["trainer"] |= {"accelerator": "gpu"}
+    (run / "config.yaml").write_text(json.dumps(config))
+    set_aside(["recommender"], tmp_path)
+    assert run.is_dir(), "the same network, trained elsewhere"
+    config["trainer"] |= {"max_epochs": 77}
+    (run / "config.yaml").write_text(json.dumps(config))
+    set_aside(["recommender"], tmp_path)
+    assert not run.exists()
+    assert json.loads((tmp_path / "earlier" / "recommender" / "config.yaml").read_text()) == config
+    told = capsys.readouterr().out
+    assert re.fullmatch(r"recommender has changed \(trainer.max_epochs: 77 → \d+\): it is trained again, .*\n", told)
+    assert not training("recommender", Experiment(overrides, set()), tmp_path).is_done(tmp_path)
+
+
+def test_a_second_course_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    lock = FileLock(tmp_path / locks.LOCK)
+    with lock, pytest.raises(locks.InUse, match="is in use: another process works there"):
+        course(outputs=str(tmp_path))

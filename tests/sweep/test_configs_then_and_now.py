@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from tools import tiny
 
-from scalian_exp.sweep.resume import check_jobs, differences, updated_config
+from scalian_exp.sweep.changes import differences, updated_config
+from scalian_exp.sweep.resume import check_jobs
 
 
 def test_differences_are_listed_leaf_by_leaf() -> None:

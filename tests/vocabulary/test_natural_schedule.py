@@ -15,7 +15,7 @@ from scalian_exp import compose
 from scalian_exp.api import train
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train as go_on
-from scalian_exp.sweep.resume import differences
+from scalian_exp.sweep.changes import differences
 from scalian_exp.vocabulary import natural_schedule
 from scalian_exp.vocabulary.natural_schedule import KEY, as_composed, lengthened, remark_on_lengthening, with_lengths_of
 
