@@ -53,18 +53,20 @@ class Course:
         finished, left_out = [], {}
         for description in chapters:
             try:
-                finished.append(self.chapter(description))
+                finished.append((description.runs, self.chapter(description)))
             except (Refusal, UndefinedError) as why:
                 left_out[description.name] = str(why)
+                for store in self.stores.values():
+                    store.forget(f"{description.name}-")
         if not finished:
             raise Refusal(f"No chapter can be built: {' '.join(dict.fromkeys(left_out.values()))}")
-        return render(Texts(COURSE, self.about), finished, self.stores.values(), language=language), left_out
+        texts = Texts(COURSE, self.about({run for runs, _ in finished for run in runs}))
+        return render(texts, [chapter for _, chapter in finished], self.stores.values(), language=language), left_out
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """Return what the texts around the chapters tell: how many runs there are, and how long they trained."""
-        seconds = sum(facts["seconds"] or 0 for _, facts in self.trained.values())
-        return {"runs": len(self.trained), "minutes": seconds / 60}
+    def about(self, runs: set[str]) -> dict[str, Any]:
+        """Return what the texts around the chapters tell: how many runs they show, and how long these trained."""
+        seconds = sum(self.trained[name].facts["seconds"] or 0 for name in runs)
+        return {"runs": len(runs), "minutes": seconds / 60}
 
     def run(self, name: str) -> Trained:
         """Return a finished run, loaded once.

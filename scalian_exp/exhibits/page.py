@@ -105,6 +105,7 @@ def render(
     folders = {part.kind: part.folder for chapter in chapters for show in chapter.shows for part in show.parts}
     styles = [(FRAME / "page.css").read_text(encoding="utf-8"), *(scoped(folder) for folder in folders.values())]
     scripts = [module(FRAME / script) for script in SCRIPTS] + [wrapped(folder) for folder in folders.values()]
+    scripts += [module(FRAME / script) for script in ("projection.js", "page.js")]
     blocks = [block for store in stores for block in store.filled()]
     return ENVIRONMENT.get_template("page.html.jinja").render(
         t=frame,
@@ -113,7 +114,7 @@ def render(
         chapters=chapters,
         blocks=[(name, as_json({"index": pack.index, **about}), pack.text()) for name, (pack, about) in blocks],
         style=Markup("".join(styles)),
-        script=Markup("".join([*scripts, module(FRAME / "page.js")]).replace("</script", "<\\/script")),
+        script=Markup("".join(scripts).replace("</script", "<\\/script")),
         words=as_json(Texts(FRAME / "words.yaml", {}).spoken()),
         titles=as_json({language: frame.plain("title", language).unescape() for language in LANGUAGES}),
     )

@@ -73,8 +73,14 @@ class Store:
         return f"{self.name}.{block}" if self.name else block
 
     def filled(self) -> Iterator[tuple[str, Block]]:
-        """Yield all blocks by their names on the page, the last of them the weights that programs share."""
+        """Yield the blocks that exhibits use by their names on the page, then the weights that their programs share."""
         weights = self.on_page("network")
-        for name, (pack, about) in self.blocks.items():
+        used = {name: self.blocks[name] for name in self.blocks if any(name in names for names in self.used.values())}
+        for name, (pack, about) in used.items():
             yield self.on_page(name), Block(pack, about | ({"weights": weights} if "program" in about else {}))
-        yield weights, Block(self.shared.pack, {})
+        if any("program" in about for _, about in used.values()):
+            yield weights, Block(self.shared.pack, {})
+
+    def forget(self, exhibits: str) -> None:
+        """Leave out exhibits whose names begin so, and with them the blocks that no other one uses."""
+        self.used = {name: blocks for name, blocks in self.used.items() if not name.startswith(exhibits)}

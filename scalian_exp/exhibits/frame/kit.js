@@ -236,6 +236,7 @@ export function gradually() {
     waiting = jobs.length > 0;
     if (waiting) requestAnimationFrame(run);
   };
+  addEventListener("beforeprint", () => { while (jobs.length) jobs.shift()(); }); // nothing is missing on paper
   return (given) => {
     jobs = [...given];
     if (!waiting) requestAnimationFrame(run);

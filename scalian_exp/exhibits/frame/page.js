@@ -1,6 +1,7 @@
 import { unpack } from "./arrays.js";
 import { Program } from "./engine.js";
 import { choice, language, mounted, number, onChange, root, speaker } from "./kit.js";
+import { projection } from "./projection.js";
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const at = (name) => document.querySelector(`[data-exhibit="${name}"]`);
@@ -81,9 +82,14 @@ all.forEach((place) => near.observe(place));
 const mountAll = () => Promise.all(all.map((place) => mount(place.dataset.exhibit)));
 
 // All that can be seen comes to life while the reader is idle, so that nothing is missing on paper.
-const idle = globalThis.requestIdleCallback ?? ((callback) => setTimeout(callback, 200));
-const mountRest = (left) => { if (left.length) mount(left[0].dataset.exhibit).finally(() => idle(() => mountRest(left.slice(1)))); };
+const idle = (callback) => (globalThis.requestIdleCallback ? requestIdleCallback(callback, { timeout: 200 }) : setTimeout(callback, 200));
+const mountRest = (left) => {
+  if (left.length) mount(left[0].dataset.exhibit).finally(() => idle(() => mountRest(left.slice(1))));
+  else setTimeout(() => { document.querySelector("[data-part=checked]").textContent = document.querySelector("[data-part=checks]").textContent; }, 500); // said once, when all are checked
+};
 addEventListener("load", () => idle(() => mountRest(all.filter((place) => !place.hidden))));
+
+const { project, again, screens: screensOf } = projection(mount);
 
 // Of several exhibits of a kind, one is shown.
 for (const group of document.querySelectorAll("[data-switch]")) {
@@ -92,7 +98,7 @@ for (const group of document.querySelectorAll("[data-switch]")) {
     for (const place of group.closest(".show").querySelectorAll("[data-exhibit]")) place.hidden = place.dataset.exhibit !== name;
     await mount(name);
     at(name).dispatchEvent(new Event("shown"));
-    if (projected >= 0) project(projected);
+    again();
   });
 }
 
@@ -102,50 +108,16 @@ function theme(name) { root.dataset.theme = name; root.dispatchEvent(new Event("
 addEventListener("beforeprint", () => { onScreen = root.dataset.theme; mountAll(); if (onScreen !== "light") theme("light"); });
 addEventListener("afterprint", () => { if (onScreen !== "light") theme(onScreen); });
 
-/** Projection: one show fills the screen; page up and down go on, escape ends. */
-const shows = [...document.querySelectorAll(".show")];
-let projected = -1;
-async function project(at) {
-  const before = shows[projected], show = shows[at], article = show?.closest("article");
-  if (before) {
-    before.classList.remove("projected");
-    before.closest("article").removeAttribute("style");
-    before.closest("article").classList.remove("projected");
-  }
-  projected = at;
-  root.toggleAttribute("data-projecting", Boolean(show));
-  if (!show) { before?.scrollIntoView({ behavior: "instant" }); return; }
-  for (const each of [article, show]) each.classList.add("projected");
-  await mount(show.querySelector("[data-exhibit]:not([hidden])").dataset.exhibit);
-  if (projected !== at) return; // the reader has gone on
-  // How high it becomes depends on its width: the width is taken at which it fills most of the screen.
-  let best = { filled: 0 };
-  for (let width = 700; width <= 2600; width += 50) {
-    article.style.width = `${width}px`;
-    const height = article.scrollHeight, zoom = Math.min(innerWidth / width, innerHeight / height), filled = zoom * zoom * width * height;
-    if (filled > 1.02 * best.filled) best = { filled, width, zoom };
-  }
-  article.style.width = `${best.width}px`;
-  article.style.zoom = best.zoom;
-  scrollTo(0, 0);
-}
-document.querySelector("[data-do=project]").addEventListener("click", () => {
-  const seen = shows.findIndex((show) => show.getBoundingClientRect().bottom > innerHeight / 2);
-  project(projected >= 0 ? -1 : Math.max(seen, 0));
-});
-addEventListener("keydown", (event) => {
-  if (event.key === "p" && !event.ctrlKey && !event.metaKey && !event.altKey && !/^(input|textarea|select)$/i.test(event.target.tagName)) document.querySelector("[data-do=project]").click();
-  else if (projected < 0) return;
-  else if (event.key === "Escape") project(-1);
-  else if (event.key === "PageDown") project(Math.min(projected + 1, shows.length - 1));
-  else if (event.key === "PageUp") project(Math.max(projected - 1, 0));
-  else return;
-  event.preventDefault();
-});
-// A chosen chapter closes the menu, as does a click elsewhere.
+// A chosen chapter closes the menu, as do a click elsewhere and escape.
 const menu = document.querySelector("details.menu");
-if (menu) document.addEventListener("click", ({ target }) => { if (!menu.contains(target) || target.closest("a")) menu.open = false; });
-addEventListener("resize", () => { if (projected >= 0) project(projected); });
+if (menu) {
+  document.addEventListener("click", ({ target }) => { if (!menu.contains(target) || target.closest("a")) menu.open = false; });
+  menu.addEventListener("keydown", ({ key }) => {
+    if (key !== "Escape" || !menu.open) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+}
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
@@ -160,4 +132,4 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 label();
-globalThis.page = { live, deviations, mount, mountAll, project, block };
+globalThis.page = { live, deviations, mount, mountAll, project, screens: screensOf, block };

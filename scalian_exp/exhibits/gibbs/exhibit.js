@@ -96,7 +96,8 @@ exhibit("gibbs", (place, { blocks, facts, say }) => {
   function drawChart() {
     chart.replaceChildren();
     svg("rect", { x: ROOM.left, width: ROOM.width - ROOM.left - ROOM.right, y: toY(high), height: toY(low) - toY(high), class: "band" }, chart);
-    for (const energy of [low, middle, high]) svg("text", { x: ROOM.left - 6, y: toY(energy) + 4, class: "tick" }, chart).textContent = number(energy);
+    const marked = [low, middle, high].filter((energy) => energy !== middle || Math.min(toY(low) - toY(middle), toY(middle) - toY(high)) > 14); // none over another
+    for (const energy of marked) svg("text", { x: ROOM.left - 6, y: toY(energy) + 4, class: "tick" }, chart).textContent = number(energy);
     svg("path", { d: `M${ROOM.left} ${toY(middle)}H${ROOM.width - ROOM.right}`, class: "middle" }, chart);
     svg("text", { x: ROOM.width - ROOM.right - 6, y: toY(low) + 15, class: "band-name" }, chart).textContent = say("band");
     lines.chain = svg("path", { class: "chain" }, chart);

@@ -91,7 +91,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "chance": math.log(classes),
         "own": own_loss(own, losses, pixels),
         "names": class_names(task.class_names, classes),
-        "colours": None if classes <= OWN_COLOURS else hexadecimal(classes, task.palette),
+        "colours": own_colours(task),
     }
 
 
@@ -113,6 +113,9 @@ def own_loss(values: list[dict[str, Any]], losses: list[float], pixels: list[int
     }
 
 
-def hexadecimal(classes: int, palette: Any) -> list[str]:
-    """Return the classes' colours as #rrggbb."""
-    return ["#" + bytes(round(255 * float(v)) for v in row).hex() for row in colours(classes, palette)]
+def own_colours(task: Segmentation) -> list[str] | None:
+    """Return the colours of a task's classes as #rrggbb; None if the page has colours of its own for so few."""
+    if task.num_classes <= OWN_COLOURS:
+        return None
+    palette = colours(task.num_classes, task.palette)
+    return ["#" + bytes(round(255 * float(value)) for value in row).hex() for row in palette]

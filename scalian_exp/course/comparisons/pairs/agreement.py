@@ -1,5 +1,8 @@
 """How often pairs of pixels are on together, and how well two samples agree in it."""
 
+import math
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -44,14 +47,25 @@ def correlation(ones: Tensor, others: Tensor) -> float | None:
     return float(value) if value.isfinite() else None
 
 
-def density(data: Tensor, model: Tensor) -> Tensor:
+def density(data: Tensor, model: Tensor, most: float = 1.0) -> Tensor:
     """Return how many pairs have which frequencies, (BINS, BINS): data along columns, the model up the rows, 0 … 255.
 
     Numbers are logarithmic, the highest frequency in the first row.
+
+    Args:
+        data: frequencies (D, D) of pairs.
+        model: likewise.
+        most: the frequency at the ends of both axes.
     """
-    columns, rows = ((apart(pairs) * BINS).long().clamp(max=BINS - 1) for pairs in (data, model))
+    columns, rows = ((apart(pairs) / most * BINS).long().clamp(max=BINS - 1) for pairs in (data, model))
     counts = torch.bincount((BINS - 1 - rows) * BINS + columns, minlength=BINS * BINS).double().log1p()
     return (255 * counts / counts.max()).round().view(BINS, BINS)
+
+
+def highest(frequencies_of_all: Iterable[Tensor]) -> float:
+    """Return the highest frequency of a pair of different pixels, rounded up to a tenth, at least 0.1."""
+    most = max(float(apart(pairs).max()) for pairs in frequencies_of_all)
+    return max(1, math.ceil(10 * most - 1e-9)) / 10
 
 
 def telling(data: Tensor) -> int:

@@ -58,6 +58,7 @@ exhibit("pairs", (place, { blocks, facts, say }) => {
       picture.paint((j) => shade(levels[j] / 255));
       target.textContent = told("agreement", about);
     }
+    for (const end of place.querySelectorAll("[data-part=end]")) end.textContent = number(facts.most, 1);
     part("reference").textContent = told("reference", facts.reference);
   }
   function choose(i) { pixel = i; show(); }

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from scalian_exp.course.comparison import Trained, check_same_data
-from scalian_exp.course.comparisons.pairs.agreement import agreement, density, frequencies, telling
+from scalian_exp.course.comparisons.pairs.agreement import agreement, density, frequencies, highest, telling
 from scalian_exp.course.facts import both
 from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.store import Store
@@ -48,12 +48,13 @@ def take(runs: dict[str, Trained], settings: dict[str, Any], store: Store) -> di
         samples = {name: drawn(run.network.sample(len(test), STEPS)) for name, run in chosen.items()}
     data = frequencies(test)
     of_machines = {name: frequencies(states) for name, states in samples.items()}
+    most = highest([data, *of_machines.values()])
 
     def fill(pack: Pack) -> dict[str, Any]:
         for name, states in ({"": test} | samples).items():
             pack.add(f"states.{name}", states, "u1")
         for name, model in of_machines.items():
-            pack.add(f"density.{name}", density(data, model), "u1")
+            pack.add(f"density.{name}", density(data, model, most), "u1")
         return {}
 
     return {
@@ -62,6 +63,7 @@ def take(runs: dict[str, Trained], settings: dict[str, Any], store: Store) -> di
         "width": first.shape[2],
         "images": len(test),
         "steps": STEPS,
+        "most": most,
         "start": telling(data),
         "reference": agreement(data, frequencies(train)),
         "runs": {

@@ -13,6 +13,7 @@ from typing import Any
 from scalian_exp.course.comparison import Trained
 from scalian_exp.course.comparisons.plot.pictures import PICTURES
 from scalian_exp.course.facts import at, both, known
+from scalian_exp.exhibits.masks.exhibit import own_colours
 from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.store import Store
 from scalian_exp.refusal import Refusal
@@ -36,7 +37,7 @@ def take(runs: dict[str, Trained], settings: dict[str, Any], store: Store) -> di
     def fill(pack: Pack) -> dict[str, Any]:
         strips = {run: PICTURES[settings["pictures"]](runs[run].run) for run in dict.fromkeys(pictured)}
         for run, strip in strips.items():
-            pack.add(run, (strip.clamp(0, 1) * 255).round(), "u1")
+            pack.add(run, strip, "u1")
         return {"shapes": {run: list(strip.shape) for run, strip in strips.items()}}
 
     return {
@@ -44,6 +45,8 @@ def take(runs: dict[str, Trained], settings: dict[str, Any], store: Store) -> di
         "y": settings["y"] | both(settings["y"]),
         "series": shown,
         "pictures": store.block("pictures", fill) if pictured else None,
+        "classes": settings.get("pictures") == "masks",
+        "colours": own_colours(runs[pictured[0]].run.task) if settings.get("pictures") == "masks" else None,
         "ink": bool(pictured) and all(runs[run].run.on_paper for run in pictured),
     }
 

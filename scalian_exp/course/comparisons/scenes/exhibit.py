@@ -17,7 +17,7 @@ from scalian_exp.batches import VOID, VOID_BYTE
 from scalian_exp.course.comparison import Trained, check_same_data
 from scalian_exp.course.facts import both
 from scalian_exp.exhibits.class_names import class_names
-from scalian_exp.exhibits.masks.exhibit import OWN_COLOURS, SIDE, hexadecimal
+from scalian_exp.exhibits.masks.exhibit import SIDE, own_colours
 from scalian_exp.exhibits.masks.scenes import middles
 from scalian_exp.exhibits.pack import Pack
 from scalian_exp.exhibits.store import Store
@@ -68,7 +68,7 @@ def take(runs: dict[str, Trained], settings: dict[str, Any], store: Store) -> di
         "channels": channels,
         "classes": number,
         "names": class_names(run.task.class_names, number),
-        "colours": None if number <= OWN_COLOURS else hexadecimal(number, run.task.palette),
+        "colours": own_colours(run.task),
         "runs": {
             name: {
                 "label": both(settings["runs"][name]),

@@ -4,8 +4,8 @@ Settings:
     runs: {run: name of its row}.
     columns: each {fr: …, en: …, path, digits: 1, percent: false}; `path` in what is known about a run (facts.py), or
         {path: what it is} of which the first with a value counts. A column without a value for a row stays empty
-        there. Instead of `path`, `between: [path, path]` gives an interval, `texts` {run: text}. `kind` is text or
-        command for what isn't a number.
+        there. Instead of `path`, `between: [path, path]` gives an interval, `texts` {run: text}. `kind` is text, data
+        or command for what isn't a number; data and commands are left out where the table is projected.
 """
 
 from typing import Any
