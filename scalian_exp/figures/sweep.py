@@ -13,6 +13,15 @@ UNITS = {
     "dB": ("psnr",),
 }
 """unit → beginnings of the names of metrics in it; the names of others say what they are"""
+COSTS = {
+    "inference_ms_per_sample": "inference, ms per example",
+    "seconds_per_epoch": "training, seconds per epoch",
+}
+"""names of costs → labels of their axes"""
+Box = tuple[float, float, float, float]
+"""left, bottom, right, top, in points"""
+LETTER, LINE = 5.5, 11.0
+"""mean width of a letter beside a point, and height of a line, in points"""
 
 
 def with_unit(metric: str) -> str:
@@ -48,15 +57,43 @@ def trade_off(table: list[dict[str, Any]], swept: list[str], metric: str, cost: 
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     axes.scatter([x for x, _, _ in points], [y for _, y, _ in points])
-    middle = (min(points)[0] + max(points)[0]) / 2
-    for x, y, name in points:  # towards the middle, so that none leaves the figure
-        side = "left" if x <= middle else "right"
-        axes.annotate(name, (x, y), textcoords="offset points", xytext=(6 if side == "left" else -6, 4), ha=side)
-    axes.set(xlabel=cost, ylabel=with_unit(metric))
+    axes.set(xlabel=COSTS.get(cost, cost), ylabel=with_unit(metric))
     axes.margins(x=0.25, y=0.15)
+    name_points(axes, points)
     axes.grid(alpha=0.3)
     figure.suptitle(f"{metric} against {cost}, a point for each {' and '.join(swept) or 'job'}")
     return figure
+
+
+def name_points(axes: Axes, points: list[tuple[float, float, str]]) -> None:
+    """Write each point's name (x, y, name) beside it, at the corner where it covers least of other points and names.
+
+    Names tend towards the middle, so that none leaves the figure. Sizes are estimates: nothing is drawn yet.
+    """
+    width, height = (0.8 * 72 * inches for inches in axes.figure.get_size_inches())  # type: ignore[union-attr]
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    placed = [((x - left) / (right - left) * width, (y - bottom) / (top - bottom) * height) for x, y, _ in points]
+    taken: list[Box] = [(h - 4, v - 4, h + 4, v + 4) for h, v in placed]
+    for (h, v), (x, y, name) in zip(placed, points, strict=True):
+        inwards = 1 if h <= width / 2 else -1
+        corners = [(inwards, 1), (inwards, -1), (-inwards, 1), (-inwards, -1)]
+        boxes = {corner: beside(h, v, LETTER * len(name), *corner) for corner in corners}
+        side, way = min(corners, key=lambda corner: sum(overlap(boxes[corner], other) for other in taken))
+        taken.append(boxes[side, way])
+        ha, va = "left" if side > 0 else "right", "bottom" if way > 0 else "top"
+        axes.annotate(name, (x, y), textcoords="offset points", xytext=(5 * side, 4 * way), ha=ha, va=va)
+
+
+def beside(x: float, y: float, long: float, side: int, way: int) -> Box:
+    """Return the box of a name beside a point: right or left of it (side 1 or −1), above or below (way 1 or −1)."""
+    left, bottom = x + 5 * side - long * (side < 0), y + 4 * way - LINE * (way < 0)
+    return left, bottom, left + long, bottom + LINE
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Return the common area of two boxes."""
+    sides = (min(one[k + 2], other[k + 2]) - max(one[k], other[k]) for k in (0, 1))
+    return math.prod(max(0.0, side) for side in sides)
 
 
 def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[str]) -> Figure | None:
@@ -83,8 +120,14 @@ def sweep_figure(table: list[dict[str, Any]], swept: list[str], metrics: list[st
         axes.set_title(with_unit(metric), fontsize="medium")
     for axes in list(figure.axes)[len(shown) : lines * columns]:
         axes.set_visible(False)
-    figure.suptitle(f"{'results' if len(shown) > 1 else shown[0]} over {' and '.join(swept) or 'jobs'}")
+    spread = "; black lines: ± one standard deviation" if draw is bars and deviating(table, shown) else ""
+    figure.suptitle(f"{'results' if len(shown) > 1 else shown[0]} over {' and '.join(swept) or 'jobs'}{spread}")
     return figure
+
+
+def deviating(table: list[dict[str, Any]], metrics: list[str]) -> bool:
+    """Return whether the deviation of any of the metrics is known."""
+    return any(row.get(f"{metric} ±") for row in table for metric in metrics)
 
 
 def curve(axes: Axes, table: list[dict[str, Any]], swept: list[str], metric: str) -> None:
