@@ -58,10 +58,11 @@ docs: $(DOCS) ## build the documentation into site/
 dashboard: $(READY) ## show all runs in TensorBoard
 	$(BIN)/tensorboard --logdir outputs
 
-benchmark: $(READY) ## measure what the frame costs, and networks against others' (pip install '.[crf,smp,surprise]' for all)
+benchmark: $(READY) ## measure what the frame costs, and networks against others' (pip install '.[crf,peers,smp,surprise]' for all)
 	$(BIN)/python scripts/benchmark.py
 	$(BIN)/python scripts/benchmark_segmentation.py
 	$(BIN)/python scripts/benchmark_boltzmann.py
+	$(BIN)/python scripts/benchmark_peers.py
 	$(BIN)/python scripts/benchmark_ratings.py
 	$(BIN)/python scripts/benchmark_sequential.py
 	$(BIN)/python scripts/benchmark_draw.py

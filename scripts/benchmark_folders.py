@@ -23,11 +23,11 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from scalian_exp.datasets.base import Batches, Indexed, identity_collate
-from scalian_exp.datasets.decoded import available
 from scalian_exp.datasets.folder import ImageFolder
 from scalian_exp.datasets.image_files import read_image
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.datasets.order import BatchesInOrder
+from scalian_exp.memory import cores
 from scalian_exp.run.record import quiet
 
 PHOTOS, BATCH, ROUNDS = 400, 32, 5
@@ -77,7 +77,7 @@ def main() -> None:
         for _ in range(ROUNDS):
             data = folder_of(root)
             files = data.splits["train"].paths  # type: ignore[attr-defined]
-            with ProcessPoolExecutor(available()) as pool:
+            with ProcessPoolExecutor(cores()) as pool:
                 alone.append(seconds(partial(list, pool.map(read, files, chunksize=BATCH)), time.perf_counter))
             loader = data.train_dataloader()
             first.append(seconds(partial(drain, loader), time.perf_counter))
