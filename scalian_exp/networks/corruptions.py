@@ -17,6 +17,8 @@ class Corruption(nn.Module, ABC):
     """
 
     highest_level: ClassVar[float] = math.inf
+    level_means: ClassVar[str] = "level of the noise"
+    """what a level is, for the axes of figures"""
 
     def __init__(self, level: float):
         super().__init__()
@@ -44,6 +46,7 @@ class Masking(Corruption):
     """Masking noise: a fraction of the pixels is set to 0."""
 
     highest_level = 1
+    level_means = "share of the pixels set to 0"
 
     def __init__(self, fraction: Fraction = 0.25):
         super().__init__(fraction)
@@ -57,6 +60,7 @@ class SaltAndPepper(Corruption):
     """Salt-and-pepper noise: a fraction of the pixels is set to 0 or 1 by a fair coin."""
 
     highest_level = 1
+    level_means = "share of the pixels set to 0 or 1"
 
     def __init__(self, fraction: Fraction = 0.25):
         super().__init__(fraction)
@@ -69,6 +73,8 @@ class SaltAndPepper(Corruption):
 
 class GaussianNoise(Corruption):
     """Gaussian noise: N(0, sigma²) is added to every pixel; values may leave [0, 1], as in the paper."""
+
+    level_means = "standard deviation of the noise"
 
     def __init__(self, sigma: NonNegativeFloat = 0.25):
         super().__init__(sigma)

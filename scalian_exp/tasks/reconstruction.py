@@ -38,13 +38,13 @@ def gain_against_noise(denoise: Callable[[Tensor, float], Tensor], x: Tensor) ->
     for level in levels:
         noisy = SaltAndPepper(level)(x)  # half of it falls on pixels that have its value already
         gains.append(float((psnr(denoise(noisy, level / 2), x) - psnr(noisy, x)).mean()))
-    return gain_curve(levels, gains)
+    return gain_curve(levels, gains, SaltAndPepper.level_means)
 
 
-def gain_curve(levels: Sequence[float], gains: Sequence[float]) -> Figure:
-    """Draw the decibels gained over the levels of noise."""
+def gain_curve(levels: Sequence[float], gains: Sequence[float], meaning: str) -> Figure:
+    """Draw the decibels gained over the levels of noise, whose meaning labels their axis."""
     title = "noise removed: the output's PSNR less the noisy input's"
-    return curve(levels, gains, "level of the noise", "gain in PSNR, dB", title)
+    return curve(levels, gains, meaning, "gain in PSNR, dB", title)
 
 
 class Reconstruction(Decoding):
@@ -141,5 +141,5 @@ class Reconstruction(Decoding):
         }
         if self.noise_levels:
             gains = [float(self.psnr_gain(x, level).mean()) for level in self.noise_levels]
-            figures["psnr_gain"] = gain_curve(list(self.noise_levels), gains)
+            figures["psnr_gain"] = gain_curve(list(self.noise_levels), gains, self.corruption.level_means)
         return figures

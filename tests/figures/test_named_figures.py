@@ -11,6 +11,7 @@ from tools import tiny
 
 from scalian_exp.actions import pictures
 from scalian_exp.actions.action import save_figure
+from scalian_exp.build import build_task
 from scalian_exp.callbacks import figures as callback
 from scalian_exp.figures.grids import rows_of_images
 from scalian_exp.figures.png import as_png
@@ -104,3 +105,18 @@ def test_traversals_are_ordered_by_the_deviation_of_their_code_and_show_it(
     torch.testing.assert_close(grid[0, :, 2], torch.tensor([-2 * 18**0.5, 0, 2 * 18**0.5]))
     torch.testing.assert_close(grid[1, :, 1], torch.tensor([2 - 2 * 2**0.5, 2, 2 + 2 * 2**0.5]))
     assert grid[0, :, :2].tolist() == [[0, 1]] * 3  # the others as in the image's code
+
+
+@pytest.mark.parametrize(
+    ("corruption", "meaning"),
+    [
+        ("masking", "share of the pixels set to 0"),
+        ("salt_and_pepper", "share of the pixels set to 0 or 1"),
+        ("gaussian", "standard deviation of the noise"),
+    ],
+)
+def test_the_axis_of_the_noise_says_what_a_level_is(corruption: str, meaning: str) -> None:
+    task = build_task(tiny("denoising_autoencoder", f"model/corruption={corruption}"))
+    with torch.no_grad():
+        figure = task.eval().figures({"image": torch.rand(12, 1, 16, 16)})["psnr_gain"]
+    assert figure.axes[0].get_xlabel() == meaning
