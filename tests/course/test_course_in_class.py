@@ -144,8 +144,8 @@ def test_a_phone_reads_tables_as_cards_and_fingers_find_controls(opened: OpenedP
 def test_a_plot_tells_all_curves_at_a_point_and_shows_masks_in_the_scenes_colours(opened: OpenedPage) -> None:
     opened.js("page.live['class-3'].exhibit.hold(0)")
     told = opened.js("return document.querySelector('[data-exhibit=class-3] [data-part=readout]').textContent")
-    assert re.match(r"size: [\d,]+ — value: one: ", told)
-    assert "; other: " in told
+    assert re.match(r"size: [\d,]+ — value: one \(", told)
+    assert "; other (" in told
     dashes = opened.js(
         """
         const lines = document.querySelectorAll("[data-exhibit=class-3] .keys .line");
