@@ -24,7 +24,7 @@ CONFIGS = ROOT / "configs"
 TITLED = re.compile(r'(```\w+ title="([^"]+)"\n).*?(\n```\n)', re.DOTALL)
 DRAWN = re.compile(r"<!-- (floors|rooms) -->\n.*?<!-- end -->\n", re.DOTALL)
 FLOORS = (
-    "scalian-train",
+    "scalian-train, scalian-course",
     "scalian-apply, scalian-report, the Python API; what happens around a sweep's jobs",
     "using trained runs; making a run; comparing runs",
     "training procedures; what happens during training",
