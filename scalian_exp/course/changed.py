@@ -1,11 +1,14 @@
 """Set runs aside whose experiment has changed since they were trained."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 import hydra
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from scalian_exp.commandline.shell import shown
+from scalian_exp.course.experiments import Experiment
 from scalian_exp.course.training import RUNS
 from scalian_exp.folders import OVERRIDES, State, make_new, state
 from scalian_exp.run import locks
@@ -18,27 +21,40 @@ PLACES = ("trainer.accelerator", "trainer.devices", "dataset.num_workers", "call
 """keys that say where a run computes and where its folder is: another value makes no other network"""
 
 
-def set_aside(runs: Iterable[str], outputs: Path) -> None:
+def set_aside(experiments: Mapping[str, Experiment], outputs: Path) -> None:
     """Move runs that were begun with another config than their experiment has now out of the way, and say so.
 
+    So are runs that need one of these, such as those that it has judged: other judges' distances don't compare.
+
     Args:
-        runs: names of experiments of the course.
+        experiments: name → experiment of the course.
         outputs: folder of the course.
 
     Raises:
         InUse: if another process works in a run that has to be moved.
     """
+    moved: set[str] = set()
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        for run in runs:
+        for run in sorted(experiments, key=lambda name: bool(experiments[name].needs)):  # others need no run
             folder = outputs / RUNS / run
             if state(folder) is State.NONE or not (folder / OVERRIDES).is_file():
                 continue
-            changes = [change for change in changes_since(folder, "train") if not change.startswith(PLACES)]
-            if not changes:
+            reasons = changes(folder) or [f"{needed} is new" for needed in experiments[run].needs if needed in moved]
+            if not reasons:
                 continue
             locks.check_free(folder)
             place = make_new(outputs / EARLIER / run)
-            folder.replace(place)
+            place.rmdir()  # a folder can't be renamed to one that exists on Windows
+            folder.rename(place)
+            moved.add(run)
             print(
-                f"{run} has changed ({listed(changes)}): it is trained again, and {shown(place)} keeps the earlier run."
+                f"{run} has changed ({listed(reasons)}): it is trained again, and {shown(place)} keeps the earlier run."
             )
+
+
+def changes(folder: Path) -> list[str]:
+    """Return in what a run's config differs from what its experiment composes now, apart from places."""
+    try:
+        return [change for change in changes_since(folder, "train") if not change.startswith(PLACES)]
+    except (HydraException, OmegaConfBaseException):
+        return ["its overrides don't exist any more"]

@@ -132,6 +132,7 @@ class RatingRBM(nn.Module):
         for _ in range(steps):
             hidden = bernoulli(torch.sigmoid(self.hidden_input(rated, known)))
             inputs = self.visible_input(hidden)[rated.rows, rated.columns]
+            inputs = inputs.to(torch.promote_types(inputs.dtype, torch.float32))  # noise of 16 bits has few values
             # The largest of x − log(−log u) is a draw from softmax(x) (Gumbel's trick), faster than exponential_().
             noise = torch.rand_like(inputs).log_().neg_().log_()
             rated = rated._replace(states=(inputs - noise).argmax(-1))

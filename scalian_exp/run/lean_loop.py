@@ -23,7 +23,8 @@ from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.trainer.connectors.logger_connector.result import _ResultCollection
 from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
 
-from scalian_exp.run.obstacles import obstacle, overrides
+from scalian_exp.run.obstacles import obstacle
+from scalian_exp.tasks.overriding import overrides
 
 log = logging.getLogger(__name__)
 

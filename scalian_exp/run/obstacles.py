@@ -9,6 +9,8 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch.optim import Optimizer
 
+from scalian_exp.tasks.overriding import overrides
+
 
 def obstacle(trainer: Any, fetcher: Any) -> str:
     """Return why Lightning's own loop must run the next epoch; an empty string if the lean loop can."""
@@ -32,8 +34,3 @@ def obstacle(trainer: Any, fetcher: Any) -> str:
         (bool(own), f"{', '.join(own)} is overridden"),
     ]
     return next((reason for applies, reason in obstacles if applies), "")
-
-
-def overrides(thing: Any, name: str, base: type) -> bool:
-    """Return whether an object overrides a hook of its base class."""
-    return hasattr(thing, name) and getattr(getattr(thing, name), "__func__", None) is not getattr(base, name, None)

@@ -37,6 +37,8 @@ def changes_since(run: Path, config_name: str, trust: Any = None) -> list[str]:
     before = updated_config(as_composed(read_config(run, training=True)), now)
     if "root" in now["dataset"] and "root" in before["dataset"]:
         before["dataset"]["root"] = now["dataset"]["root"]  # data may be moved
+    if now["channels_last"] == "auto":
+        before["channels_last"] = "auto"  # runs store what was decided
     return differences(before, now)
 
 

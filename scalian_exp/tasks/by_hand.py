@@ -12,6 +12,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 
 from scalian_exp.losses.contrastive_divergence import ContrastiveLoss, descend, write_gradient
 from scalian_exp.tasks.boltzmann import Boltzmann
+from scalian_exp.tasks.overriding import overrides
 
 HOOKS = (
     "on_before_zero_grad",
@@ -19,8 +20,9 @@ HOOKS = (
     "on_after_backward",
     "on_before_optimizer_step",
     "on_train_batch_end",
+    "on_train_epoch_end",
 )
-"""hooks in which a callback may look at gradients"""
+"""hooks of callbacks that are called while a step's gradients are there"""
 
 
 class ByHand(Boltzmann):
@@ -50,7 +52,7 @@ class ByHand(Boltzmann):
 
     @torch.no_grad()
     def step_by_hand(self, v: Tensor, progress: float) -> Tensor:
-        """Return the loss on states (B, D), and write its gradient or descend it."""
+        """Return the loss on states (B, D), and write its gradient, or take the step."""
         rbm, loss = self.rbm, closed_form(self.loss)
         assert loss is not None
         states = loss.draw(rbm, v, self.turn, progress)
@@ -100,10 +102,9 @@ def nobody_looks(trainer: Any) -> bool:
 
 
 def watches(callback: pl.Callback) -> bool:
-    """Return whether a callback may look at gradients: a custom one that has a hook while they exist."""
-    kind = type(callback)
-    ours = kind.__module__.startswith(("scalian_exp.", "pytorch_lightning."))
-    return not ours and any(getattr(kind, name) is not getattr(pl.Callback, name) for name in HOOKS)
+    """Return whether a callback may look at gradients: it has custom code in a hook while they are there."""
+    hooks = [getattr(callback, name) for name in HOOKS if overrides(callback, name, pl.Callback)]
+    return any(not hook.__module__.startswith(("scalian_exp.", "pytorch_lightning.")) for hook in hooks)
 
 
 def plain_rates(optimizer: Optimizer, parameters: Sequence[Tensor]) -> list[float] | None:

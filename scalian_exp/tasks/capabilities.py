@@ -169,7 +169,7 @@ class HasFilters(Protocol):
 
 
 class HasFeatures(Protocol):
-    """Describes rows and columns of ratings by the same features: for actions recommend, similar and maps of items."""
+    """Describes rows and columns of ratings by the same features: for recommend, similar and maps of items."""
 
     def codes(self, ratings: Tensor) -> Tensor:
         """Return the features (B, F) of rows (B, columns)."""

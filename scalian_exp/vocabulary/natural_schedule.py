@@ -1,4 +1,4 @@
-"""A model's natural schedule counts epochs of its natural data set; on few data of your own, it becomes enough steps.
+"""A natural schedule counts epochs of a model's natural data set; on little data of yours, it becomes enough steps.
 
 Composing a config marks it as natural: the lengths that the model's file sets are kept under `natural_schedule`, too.
 A training, which knows its data, then replaces them where they would make few steps; the run's config states those that
@@ -15,14 +15,14 @@ from scalian_exp.vocabulary.options import inherited, merged
 from scalian_exp.vocabulary.training_length import ENOUGH, FEW, counted, steps_per_epoch, takes_part
 
 KEY = "natural_schedule"
-"""where a config keeps the natural lengths, at their paths"""
+"""where a config keeps the natural numbers of epochs, at their paths"""
 LENGTHS = {"trainer.max_epochs", "model.epochs_per_layer"}
-DECIDERS = ("experiment", "sweep", "trainer")
-"""groups of which an option that sets one of these lengths means it, whatever the data"""
+OTHERS = {"trainer.check_val_every_n_epoch", "loss.warmup_epochs", "loss.growth_epochs"}
+"""other numbers of epochs, which keep their share of the training"""
 
 
 def with_natural_schedule(config: DictConfig, hydra: Any) -> DictConfig:
-    """Mark a composed config whose data are the user's own and whose length is the model's.
+    """Mark a composed config whose data are the user's own and whose length is that of the model's file.
 
     Data sets of the user's own are those whose option has no default for `root`.
 
@@ -33,32 +33,31 @@ def with_natural_schedule(config: DictConfig, hydra: Any) -> DictConfig:
     choices = hydra.runtime.choices
     overrides: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
     given = {override.key_or_group for override in map(read, overrides) if override}
-    files = [inherited(f"{group}/{choices[group]}") for group in DECIDERS if choices.get(group)]
-    set_elsewhere = any(has(file, path) for file in files for path in LENGTHS)
     own_data = (inherited(f"dataset/{choices['dataset']}").get("dataset") or {}).get("root") == "???"
-    epochs = OmegaConf.select(config, "trainer.max_epochs")
-    if not own_data or set_elsewhere or LENGTHS & given or type(epochs) is not int or epochs < 1:
+    of_model = OmegaConf.create(inherited(f"model/{choices['model']}"))
+    set_elsewhere = any(OmegaConf.select(config, path) != OmegaConf.select(of_model, path) for path in LENGTHS)
+    if not own_data or set_elsewhere or LENGTHS & given or not counts(OmegaConf.select(config, "trainer.max_epochs")):
         return config
     natural = OmegaConf.create()
-    for path in sorted(LENGTHS):
-        if (value := OmegaConf.select(config, path)) is not None:
+    for path in sorted(LENGTHS | OTHERS - given):
+        if counts(value := OmegaConf.select(config, path)):
             OmegaConf.update(natural, path, value)
     with open_dict(config):
         config[KEY] = natural
     return config
 
 
-def has(config: dict[str, Any], path: str) -> bool:
-    """Return whether a config sets the value at a path of two parts."""
-    group, _, name = path.partition(".")
-    return name in (config.get(group) or {})
+def counts(epochs: Any) -> bool:
+    """Return whether this is a number of epochs of at least 1."""
+    return type(epochs) is int and epochs >= 1
 
 
 def lengthened(config: dict[str, Any], batches: int) -> dict[str, Any]:
     """Return a config with its natural schedule lengthened to enough steps, if it would make few.
 
-    The learning rate's schedule follows, and the epochs of each layer of a stack keep their share. A config that isn't
-    marked stays as it is, and so does one whose length has been changed since, or is limited otherwise.
+    The learning rate's schedule follows; the epochs of each layer of a stack, of a loss's warm-up and between
+    validations keep their share. A config that isn't marked stays as it is, and so does one whose schedule has been
+    changed since, or is limited otherwise.
 
     Args:
         config: the resolved config.
@@ -77,10 +76,11 @@ def lengthened(config: dict[str, Any], batches: int) -> dict[str, Any]:
     if untrained or natural * per_epoch >= few or takes_part(trainer) or trainer.get("max_time"):
         return config
     epochs = -(-wanted // per_epoch)
-    enough: dict[str, Any] = {"trainer": {"max_epochs": epochs}}
-    if per_layer := config[KEY].get("model", {}).get("epochs_per_layer"):
-        enough["model"] = {"epochs_per_layer": -(-per_layer * epochs // natural)}
-    return merged(config, enough)
+    longer = {
+        group: {name: value * epochs // natural for name, value in values.items()}
+        for group, values in config[KEY].items()
+    }
+    return merged(config, longer)
 
 
 def remark_on_lengthening(config: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import refused
@@ -142,30 +143,55 @@ def test_chapters_have_a_place_each_and_name_experiments() -> None:
     assert known - named == {"classifier"} - named, "experiments of the course that no chapter shows"
 
 
-def test_a_run_whose_experiment_has_changed_is_set_aside_and_trained_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    overrides, run = ["experiment=course/recommender", f"outputs={tmp_path}"], tmp_path / "runs" / "recommender"
+ALONE = Experiment([], set())
+
+
+def finished(run: Path, overrides: list[str]) -> dict[str, Any]:
+    """Write the files that a finished run leaves, and return its config."""
     config = compose(*overrides)
     config.pop("trust")  # runs don't store it
     (run / ".hydra").mkdir(parents=True)
     (run / ".hydra" / "overrides.yaml").write_text(json.dumps(overrides))
     (run / "metrics.json").write_text('{"status": "finished"}')
     (run / "config.yaml").write_text(json.dumps(config))
-    set_aside(["recommender", "missing"], tmp_path)
+    return config
+
+
+def test_a_run_whose_experiment_has_changed_is_set_aside_and_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides, run = ["experiment=course/recommender", f"outputs={tmp_path}"], tmp_path / "runs" / "recommender"
+    config = finished(run, overrides)
+    set_aside(dict.fromkeys(["recommender", "missing"], ALONE), tmp_path)
     assert capsys.readouterr().out == ""
     config["trainer"] |= {"accelerator": "gpu"}
     (run / "config.yaml").write_text(json.dumps(config))
-    set_aside(["recommender"], tmp_path)
+    set_aside({"recommender": ALONE}, tmp_path)
     assert run.is_dir(), "the same network, trained elsewhere"
     config["trainer"] |= {"max_epochs": 77}
     (run / "config.yaml").write_text(json.dumps(config))
-    set_aside(["recommender"], tmp_path)
+    set_aside({"recommender": ALONE}, tmp_path)
     assert not run.exists()
     assert json.loads((tmp_path / "earlier" / "recommender" / "config.yaml").read_text()) == config
     told = capsys.readouterr().out
     assert re.fullmatch(r"recommender has changed \(trainer.max_epochs: 77 → \d+\): it is trained again, .*\n", told)
     assert not training("recommender", Experiment(overrides, set()), tmp_path).is_done(tmp_path)
+
+
+def test_so_are_those_that_a_changed_run_judged_and_those_whose_overrides_are_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = [f"outputs={tmp_path}", "model.network.latent_dim=3"]
+    for name in ("classifier", "vae", "gan"):
+        finished(tmp_path / "runs" / name, [f"experiment=course/{name}", own[0], *(own[1:] if name == "vae" else [])])
+    overrides = tmp_path / "runs" / "classifier" / ".hydra" / "overrides.yaml"
+    overrides.write_text(json.dumps(["experiment=course/classifier", "model.gone=3"]))
+    judged = Experiment([], {"classifier"})
+    set_aside({"vae": judged, "gan": ALONE, "classifier": ALONE}, tmp_path)
+    assert [each.name for each in (tmp_path / "runs").iterdir()] == ["gan"]
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("classifier has changed (its overrides don't exist any more): it is trained again")
+    assert told[1].startswith("vae has changed (classifier is new): it is trained again")
 
 
 def test_a_second_course_in_the_same_folder_is_refused(tmp_path: Path) -> None:

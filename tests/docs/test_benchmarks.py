@@ -16,6 +16,8 @@ SMALL: dict[str, dict[str, int]] = {
     "benchmark_sequential": {"IMAGES": 2, "PIXELS": 3, "REPEATS": 1},
 }
 """benchmark → constants with which it takes some seconds"""
+PEERS = {"benchmark_peers": ["pythae", "learnergy"], "benchmark_ratings": ["surprise"]}
+"""benchmark → packages of the extras that it compares with"""
 
 
 @pytest.mark.slow
@@ -23,11 +25,12 @@ SMALL: dict[str, dict[str, int]] = {
 def test_the_benchmark_prints_its_ratios(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for peer in PEERS.get(name, []):
+        pytest.importorskip(peer)
     monkeypatch.syspath_prepend(SCRIPTS)
     monkeypatch.setattr(sys, "argv", [name])
     benchmark = importlib.import_module(name)
     for constant, value in SMALL[name].items():
         monkeypatch.setattr(benchmark, constant, value)
     benchmark.main()
-    printed = capsys.readouterr().out
-    assert "ratio" in printed or "installed" in printed
+    assert "ratio" in capsys.readouterr().out

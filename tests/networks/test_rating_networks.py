@@ -122,6 +122,20 @@ def test_gibbs_steps_preserve_the_joint_distribution() -> None:
     assert float((counts - exact).abs().max()) < 0.012
 
 
+def test_rare_levels_are_drawn_as_often_in_mixed_precision() -> None:
+    """In bfloat16, noise would have 256 values, and a level of probability 0.005 come up with 0.003."""
+    network, wanted = RatingRBM(1, LEVELS, 2), torch.tensor([0.5, 0.3, 0.15, 0.045, 0.005])
+    with torch.no_grad():
+        network.weight.zero_()
+        network.visible_bias.copy_(wanted.log())
+        rated = network.rated(torch.ones(200_000, 1))
+        with torch.autocast("cpu", torch.bfloat16):
+            drawn = network.gibbs(rated, 1).states
+    shares = torch.bincount(drawn, minlength=5) / len(drawn)
+    # the biases themselves are rounded to 8 bits, which moves a probability by up to 2 %
+    torch.testing.assert_close(shares, wanted, rtol=0.1, atol=0)
+
+
 def test_biases_start_from_the_frequencies_of_the_levels() -> None:
     network, ratings = machine(), table(2000, 5, 0.5)
     network.start_from(ratings)
@@ -171,6 +185,13 @@ def factorisation() -> MatrixFactorisation:
     torch.nn.init.normal_(network.items)
     network.start_from(table(20, 7))
     return network
+
+
+def test_a_diverged_factorisation_predicts_nan_instead_of_raising() -> None:
+    network = factorisation()
+    with torch.no_grad():
+        network.items[2, 1] = torch.nan
+    assert network(table(20, 7)).isnan().any()
 
 
 def test_folding_in_is_ridge_regression() -> None:

@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader
 from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import read
 from scalian_exp.run import lean_loop
-from scalian_exp.run.obstacles import overrides
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.trainer import build_trainer
 from scalian_exp.run.training import train
+from scalian_exp.tasks.overriding import overrides
 
 LOGGED = ["on_train_batch_end", "on_before_backward", "on_before_optimizer_step"]
 """hooks in which the recorder logs a value"""

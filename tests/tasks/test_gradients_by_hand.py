@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 from small_networks import arbitrary_rbm
 from tools import differences, tiny
 
@@ -22,7 +23,10 @@ from scalian_exp.tasks.contrastive import Contrastive
 
 DOUBLE = ["trainer.precision=64-true", "trainer.max_epochs=2"]
 OPTIMIZERS = {
-    "plain": ["model.optimizer.momentum=0.0"],
+    "plain": [
+        *["model.optimizer.momentum=0.0", "model.optimizer.weight_decay=0.0"],
+        *["model.momentum=null", "model.weight_decay=null"],
+    ],
     "momentum, decay and a schedule": [
         "model.optimizer.momentum=0.9", "model.optimizer.weight_decay=0.01", "model/schedule=cosine"
     ],
@@ -53,7 +57,10 @@ def test_a_training_by_hand_is_that_of_autograd(
     model: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny(model, *DOUBLE, *OPTIMIZERS[name])
+    descents = []
+    monkeypatch.setattr(by_hand, "descend", lambda *states: descents.append(descend(*states)))
     train(config, tmp_path / "by hand")
+    assert bool(descents) == (name == "plain")
     begin = Contrastive.on_train_epoch_start
 
     def general(task: Any) -> None:
@@ -150,6 +157,8 @@ def test_only_plain_gradient_descent_moves_the_weights_without_a_gradient(
     assert not descends(*PLAIN, "trainer.precision=bf16-mixed")
     assert not descends(*PLAIN, callback=Reads())
     assert not descends(*PLAIN, callback=Hooks())
+    assert not descends(*PLAIN, callback=LambdaCallback(on_before_optimizer_step=lambda *_: None))
+    assert descends(*PLAIN, callback=LambdaCallback(on_train_start=lambda *_: None))
 
 
 def test_each_parameter_moves_by_its_own_learning_rate() -> None:

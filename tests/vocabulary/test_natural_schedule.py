@@ -1,4 +1,4 @@
-"""On few data of the user's own, a model's natural schedule becomes enough steps, unless the user sets its length."""
+"""On little data of the user's own, a natural schedule becomes enough steps, unless the user sets its length."""
 
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,20 @@ def test_layers_keep_their_share_of_the_epochs() -> None:
     natural = {"trainer": {"max_epochs": 15}, "model": {"epochs_per_layer": 5}}
     stack = config({"max_epochs": 15}, model={"optimizer": {"lr": 1}, "epochs_per_layer": 5})
     longer = lengthened({**stack, KEY: natural}, 4)
-    assert (longer["trainer"]["max_epochs"], longer["model"]["epochs_per_layer"]) == (250, 84)
+    assert (longer["trainer"]["max_epochs"], longer["model"]["epochs_per_layer"]) == (250, 83)
     assert as_composed(longer) == {key: value for key, value in stack.items() if key != KEY}
+
+
+def test_warm_up_and_validations_keep_their_share_of_the_epochs() -> None:
+    marked = compose("model=multvae", "dataset=ratings_csv", "dataset.root=mine")
+    longer = lengthened(marked, 1)
+    assert longer["trainer"]["max_epochs"] == 1000
+    assert longer["loss"]["warmup_epochs"] == 1000 * 50 // 60
+    assert longer["trainer"]["check_val_every_n_epoch"] == 1000 // 60
+    overrides = ["loss.warmup_epochs=9", "trainer.check_val_every_n_epoch=5"]
+    given = lengthened(compose("model=multvae", "dataset=ratings_csv", "dataset.root=mine", *overrides), 1)
+    assert (given["trainer"]["max_epochs"], given["loss"]["warmup_epochs"]) == (1000, 9)
+    assert given["trainer"]["check_val_every_n_epoch"] == 5
 
 
 def test_a_lengthened_schedule_is_announced() -> None:
@@ -75,7 +87,7 @@ def test_a_lengthened_schedule_is_announced() -> None:
 def test_the_models_schedule_is_natural_on_data_of_ones_own(option: str) -> None:
     model = {"mask": "unet", "rati": "multvae", "text": "text_autoencoder"}.get(option[:4], "autoencoder")
     marked = compose(f"model={model}", f"dataset={option}", "dataset.root=mine")
-    assert marked[KEY] == {"trainer": {"max_epochs": marked["trainer"]["max_epochs"]}}
+    assert marked[KEY]["trainer"]["max_epochs"] == marked["trainer"]["max_epochs"]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +107,16 @@ def test_the_models_schedule_is_natural_on_data_of_ones_own(option: str) -> None
 )
 def test_a_length_that_is_set_stays_and_so_do_the_schedules_of_known_data(overrides: list[str]) -> None:
     assert KEY not in compose(*overrides)
+
+
+def test_a_length_in_a_file_of_the_users_stays(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    mine = "# @package _global_\ndefaults:\n  - override /model: autoencoder\n  - override /dataset: image_folder\n"
+    (tmp_path / "experiment/mine.yaml").write_text(f"{mine}  - _self_\ntrainer:\n  max_epochs: 3\n")
+    found = f"hydra.searchpath=[file://{tmp_path}]"
+    own = compose(found, "experiment=mine", "dataset.root=mine")
+    assert own["trainer"]["max_epochs"] == 3
+    assert KEY not in own
 
 
 def few_images(folder: Path) -> Path:

@@ -5,10 +5,10 @@ const LARGEST = 1.6; // how much a short exhibit is enlarged at most
 
 const lastPart = (place) => Math.max(1, ...[...place.querySelectorAll("[data-screen]")].map((each) => each.dataset.screen));
 
-/** The screens of a page: each exhibit that a switch shows, or one after the other the parts of it that are marked data-screen="1", "2" …; what isn't marked is on each. */
+/** The screens of a page: the exhibit that a switch shows, or one after the other the parts of it that are marked data-screen="1", "2" …; what isn't marked is on each. */
 function screens() {
   return [...document.querySelectorAll(".show")].flatMap((show) => {
-    const last = lastPart(show.querySelector("[data-exhibit]:not([hidden])"));
+    const last = Math.max(...[...show.querySelectorAll("[data-exhibit]")].map(lastPart));
     return Array.from({ length: last }, (_, n) => ({ show, part: n + 1 }));
   });
 }
