@@ -84,8 +84,11 @@ def announced_steps(trainer: dict[str, Any], batches: int, epochs_per_layer: int
     if not steps:
         return None
     rounds = -(-steps // per_epoch)
-    sentence = f"{counted(steps, 'step')} in all ({counted(rounds, 'epoch')} of {counted(per_epoch, 'step')})"
-    if steps >= FEW or steps == trainer.get("max_steps") or takes_part(trainer):
+    epochs = f"{counted(rounds, 'epoch')} of {counted(per_epoch, 'step')}"
+    if steps % per_epoch:
+        epochs = f"part of an epoch of {counted(per_epoch, 'step')}" if rounds == 1 else f"{epochs}, the last in part"
+    sentence = f"{counted(steps, 'step')} in all ({epochs})"
+    if steps >= FEW or trainer.get("max_steps", -1) > -1 or takes_part(trainer):
         return sentence
     enough = -(-ENOUGH // per_epoch)
     longer = f"trainer.max_epochs={enough}"
