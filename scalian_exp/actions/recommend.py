@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scalian_exp.actions.action import Action, data_of
 from scalian_exp.actions.tastes import Taste, taste_of_known, taste_of_new
-from scalian_exp.actions.titles import find
+from scalian_exp.actions.titles import find, sharing, twins
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.commandline.terminal import display
 from scalian_exp.figures.recommendation import strongest
@@ -34,7 +34,8 @@ class Recommend(Action):
     """Recommendations for a user, and a description of the user's taste.
 
     Writes recommendations.csv, the unrated items with the highest scores, and taste.csv, the features in which the user
-    differs most from others, each described by titles at both of its ends. Liked titles count as the highest rating and
+    differs most from others, each described by titles at both of its ends. A title that several items share names all
+    of them, and none of them is recommended to a user who rated one. Liked titles count as the highest rating and
     disliked ones as the lowest. If the table's rows are users, a new user is simply another row. If they are items, the
     columns are the users of the training data, and a new user is treated as another draw from their population: see
     `conditioned`.
@@ -100,10 +101,12 @@ class Recommend(Action):
         if not rated and self.disliked:
             print("This model learns only from likes: disliked=… merely leaves these titles out.")
         new = (ratings == 0) & (counts > 0)
+        new[twins(ratings.nonzero().flatten().tolist(), data.titles)] = False
         best = taste.scores.cpu().masked_fill(~new, -torch.inf).topk(min(self.n, int(new.sum()))).indices.tolist()
         shown = task.on_scale(taste.scores) - task.shift if rated else taste.scores
-        rows = [(rank, data.titles[i], f"{shown[i]:.2f}", int(counts[i])) for rank, i in enumerate(best, 1)]
-        columns = ("rank", "title", "predicted rating" if rated else "log-probability", "ratings")
+        rows = [(rank, *identity(data, i), f"{shown[i]:.2f}", int(counts[i])) for rank, i in enumerate(best, 1)]
+        score = "predicted rating" if rated else "log-probability"
+        columns = ("rank", *identity_columns(data), score, "ratings")
         return Listing(f"recommended to {self.described_user(data, ratings)}", columns, rows)
 
     def index(self, data: Any, table: Tensor) -> int:
@@ -132,10 +135,12 @@ class Recommend(Action):
         ratings = torch.zeros(data.items)
         for given, level in ((self.liked, data.levels[-1]), (self.disliked, data.levels[0])):
             for title in (part.strip() for part in (given or "").split(";")):
-                item = find(title, data.titles, counts.tolist()) if title else None
-                if item is not None and ratings[item] not in (0, level):
-                    raise Refusal(f"{data.titles[item]} is both liked and disliked; remove it from one of them.")
-                if item is not None:
+                items = find(title, data.titles, counts.tolist()) if title else []
+                if len(items) > 1:
+                    print(sharing(items, data.titles, data.item_names))
+                for item in items:
+                    if ratings[item] not in (0, level):
+                        raise Refusal(f"{data.titles[item]} is both liked and disliked; remove it from one of them.")
                     ratings[item] = level
         if not bool((ratings > 0).any()):
             raise Refusal("No title is given; name some: liked='one title;another'.")
@@ -144,7 +149,7 @@ class Recommend(Action):
     def described_user(self, data: Any, ratings: Tensor) -> str:
         """Describe the user by some of the titles liked and disliked."""
         liked, disliked = (
-            first_titles([data.titles[item] for item in chosen.nonzero().flatten().tolist()])
+            first_titles(list(dict.fromkeys(data.titles[item] for item in chosen.nonzero().flatten().tolist())))
             for chosen in (ratings >= data.liked, (ratings > 0) & (ratings == data.levels[0]))
         )
         but = f" and disliked {disliked}" if disliked else ""
@@ -154,6 +159,16 @@ class Recommend(Action):
 def first_titles(titles: list[str], most: int = 3) -> str:
     """Join the first titles and say how many more there are."""
     return ", ".join(titles[:most]) + (f" and {len(titles) - most} more" if len(titles) > most else "")
+
+
+def identity_columns(data: Any) -> tuple[str, ...]:
+    """Return the names of the columns that identify an item: its id, if the data set has ids, and its title."""
+    return ("title",) if data.item_names == data.titles else ("item", "title")
+
+
+def identity(data: Any, item: int) -> tuple[str, ...]:
+    """Return an item's values in these columns."""
+    return (data.item_names[item], data.titles[item])[-len(identity_columns(data)) :]
 
 
 FEATURE_COLUMNS = ("feature", "more of", "less of")

@@ -32,13 +32,15 @@ def name(title: str) -> Name:
     return Name(re.sub(rf"^(?:{ARTICLES}) (?=\S)", "", words), year or "")
 
 
-def find(query: str, titles: Sequence[str], counts: Sequence[float]) -> int:
-    """Return the item whose title a query gives, with or without its year; an unambiguous part is enough.
+def find(query: str, titles: Sequence[str], counts: Sequence[float]) -> list[int]:
+    """Return the items whose title a query gives, with or without its year; an unambiguous part is enough.
+
+    There are several only if they share this title, as a film that is in the data twice.
 
     Args:
         query: the title as the user wrote it.
         titles: titles of all items.
-        counts: number of ratings of each item; among items with the same title, the most rated is meant.
+        counts: number of ratings of each item; the most rated comes first.
 
     Raises:
         Refusal: if no title matches, suggesting similar ones, or if several do.
@@ -63,4 +65,19 @@ def find(query: str, titles: Sequence[str], counts: Sequence[float]) -> int:
         elif "," in query:
             advice = "separate titles by semicolons, or correct it."
         raise Refusal(f"There is no title {query!r}; {advice}")
-    return matches[0]
+    return matches
+
+
+def sharing(items: Sequence[int], titles: Sequence[str], ids: Sequence[str]) -> str:
+    """Explain that several items share a title, and by which ids they differ."""
+    numbers = [ids[item] for item in sorted(items)]
+    return (
+        f"{titles[items[0]]} is the title of items {', '.join(numbers[:-1])} and {numbers[-1]}: all of them are taken."
+    )
+
+
+def twins(items: Sequence[int], titles: Sequence[str]) -> list[int]:
+    """Return all items with the title of one of these, themselves included."""
+    names = [name(title) for title in titles]
+    given = {names[item] for item in items}
+    return [item for item, other in enumerate(names) if other in given]

@@ -7,6 +7,7 @@ import pytest
 from tools import read_csv, tiny
 
 from scalian_exp.actions.action import data_of
+from scalian_exp.actions.recommend import Recommend
 from scalian_exp.actions.similar import Similar
 from scalian_exp.apply import lacks
 from scalian_exp.checkpoint import Loaded, load
@@ -55,6 +56,34 @@ def test_without_a_title_the_most_rated_are_compared(model: Loaded, tmp_path: Pa
     data = data_of(model)
     counts = (data.by_user(data.splits["test"].rating) > 0).sum(0)
     assert sorted(int(counts[data.titles.index(row["query"])]) for row in rows) == sorted(counts.tolist())[-5:]
+
+
+def test_a_title_that_two_items_share_names_both(
+    model: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = data_of(model)
+    data.item_names = [f"id{item}" for item in range(len(data.titles))]
+    first, second = data.titles.index("Drama 1"), data.titles.index("Drama 3")
+    data.titles[second] = "Drama 1"
+    for module in ("similar", "recommend"):
+        monkeypatch.setattr(f"scalian_exp.actions.{module}.data_of", lambda _: data)
+    similar, items = Similar("Drama 1", count=2).run(model, tmp_path)
+    sentence = f"Drama 1 is the title of items id{first} and id{second}: all of them are taken."
+    assert sentence in capsys.readouterr().out
+    queries = [row["query"] for row in read_csv(similar)]
+    assert sorted(queries) == sorted([f"Drama 1, item id{first}", f"Drama 1, item id{second}"] * 2)
+    assert {row["item"] for row in read_csv(items) if row["title"] == "Drama 1"} == {f"id{first}", f"id{second}"}
+
+    recommended, *_ = Recommend("Drama 1", n=100).run(model, tmp_path)
+    assert sentence in capsys.readouterr().out
+    assert not {f"id{first}", f"id{second}"} & {row["item"] for row in read_csv(recommended)}
+
+    table = data.by_user(data.splits["test"].rating)
+    user = next(u for u in range(len(table)) if bool(table[u, first] > 0) != bool(table[u, second] > 0))
+    recommended, *_ = Recommend(user=data.user_names[user], n=100).run(model, tmp_path)
+    rows = read_csv(recommended)
+    assert rows
+    assert "Drama 1" not in {row["title"] for row in rows}, "a twin of what this user has rated"
 
 
 @pytest.mark.parametrize(("title", "sentence"), [("Drma 1", "did you mean Drama"), (" ; ", "names nothing")])

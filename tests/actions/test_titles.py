@@ -2,7 +2,7 @@
 
 import pytest
 
-from scalian_exp.actions.titles import find
+from scalian_exp.actions.titles import find, sharing, twins
 from scalian_exp.refusal import Refusal
 
 TITLES = [
@@ -26,7 +26,15 @@ COUNTS = [1.0] * 9 + [5.0, 1.0]
     ],
 )
 def test_titles_are_found_as_people_write_them(query: str, item: int) -> None:
-    assert find(query, TITLES, COUNTS) == item
+    assert find(query, TITLES, COUNTS)[0] == item
+
+
+def test_a_title_that_two_items_share_means_both() -> None:
+    assert find("chasing amy", TITLES, COUNTS) == [9, 8], "the most rated first"
+    assert sharing([9, 8], TITLES, [str(100 + item) for item in range(11)]) == (
+        "Chasing Amy (1997) is the title of items 108 and 109: all of them are taken."
+    )
+    assert twins([8, 0], TITLES) == [0, 8, 9]
 
 
 @pytest.mark.parametrize(
