@@ -53,7 +53,7 @@ def latent_map(
         return figure
     mean, axes = principal_plane(codes)
     points = (codes - mean) @ axes.T
-    low, high = torch.quantile(points, 0.02, dim=0), torch.quantile(points, 0.98, dim=0)
+    low, high = limits(points)
     ticks = [torch.linspace(float(low[i]), float(high[i]), steps, device=codes.device) for i in range(2)]
     across, down = torch.meshgrid(ticks[0], ticks[1].flip(0), indexing="xy")
     grid = torch.stack([across.flatten(), down.flatten()], 1) @ axes + mean
@@ -76,11 +76,19 @@ def latent_map(
     return figure
 
 
+def limits(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the limits (2,), (2,) of the central 96 % of points (N, 2), apart even if all are equal."""
+    low, high = torch.quantile(points, 0.02, dim=0), torch.quantile(points, 0.98, dim=0)
+    size = torch.maximum(low.abs(), high.abs())
+    room = torch.where(high - low > 1e-5 * size, 0.0, size.clamp_min(1) / 2)
+    return low - room, high + room
+
+
 def axis_names(codes: Tensor, points: Tensor) -> list[str]:
     """Name the axes of a plane of codes: latents, or components with their shares of the codes' variance."""
     if codes.shape[1] <= 2:
         return ["latent 0", "latent 1"]
-    shares = points.var(0) / codes.var(0).sum().clamp_min(1e-12)
+    shares = points.var(0, correction=0) / codes.var(0, correction=0).sum().clamp_min(1e-12)
     return [
         f"principal component {i} ({100 * float(share):.0f} % of the variance)" for i, share in enumerate(shares, 1)
     ]

@@ -71,6 +71,18 @@ def test_components_are_labelled_with_their_share_of_the_variance() -> None:
     assert "20 %" in figure.axes[0].get_ylabel()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("codes", [[0.0], [5.0, 5.0], [1e6, 1e6]])
+def test_a_map_of_few_or_equal_codes_has_room_and_no_warnings(codes: list[float], dim: int) -> None:
+    points = torch.tensor(codes).unsqueeze(1).repeat(1, dim)
+    figure = latent_map(points, None, lambda grid: torch.zeros(len(grid), 1, 4, 4), steps=3)
+    figure.canvas.draw()
+    left, right, bottom, top = figure.axes[1].images[0].get_extent()
+    assert right - left >= 1
+    assert top - bottom >= 1
+
+
 def test_rows_and_pictures_carry_their_names() -> None:
     images = {"input": torch.zeros(3, 1, 4, 4), "output": torch.ones(3, 1, 4, 4)}
     assert [axes.get_ylabel() for axes in rows_of_images(images).axes] == ["input", "output"]
