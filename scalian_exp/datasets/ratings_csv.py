@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 from scalian_exp.datasets.base import SPLIT_SEED
 from scalian_exp.datasets.rating_files import Triples, numbered, triples
@@ -69,15 +70,16 @@ class RatingsCSV(Ratings):
         lines, titles = read_csv(file)
         users, items = numbered(line.user for line in lines), numbered(line.item for line in lines)
         ratings = triples(lines, users, items, self.scale, self.continuous)
-        self.print_summary(file, len(users), len(items), len(ratings.values), len(lines))
+        self.print_summary(file, len(users), len(items), ratings.values, len(lines))
         return RatingSource(list(users), list(items), [titles[item] or item for item in items], ratings)
 
     @rank_zero_only
-    def print_summary(self, file: Path, users: int, items: int, ratings: int, lines: int) -> None:
-        """Print the numbers of ratings, items and users; only in the main process."""
-        scale = f"{self.scale[0]:g} to {self.scale[-1]:g}"
-        print(f"{'data':<12} {file}: {ratings} ratings, {scale}, of {items} items by {users} users")
-        if again := lines - ratings:
+    def print_summary(self, file: Path, users: int, items: int, ratings: Tensor, lines: int) -> None:
+        """Print the number and range of the ratings (n,), and what counts as liked; only in the main process."""
+        scale = f"{float(ratings.min()):g} to {float(ratings.max()):g}"
+        liked = f"liked: {self.liked - self.shift:g} or more"
+        print(f"{'data':<12} {file}: {len(ratings)} ratings, {scale}, of {items} items by {users} users; {liked}")
+        if again := lines - len(ratings):
             print(f"{'left out':<12} {again} ratings of pairs that are rated again: the last rating counts")
 
 

@@ -1,5 +1,6 @@
 """Train a network to predict ratings, or to rank what a user may like."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from scalian_exp.tasks.capabilities import Conditional, HasFeatures, StartsFromR
 from scalian_exp.tasks.loss_protocols import AsksOfNetwork, RatingLoss
 from scalian_exp.tasks.offers import check_offers, offers
 from scalian_exp.tasks.protocols import RatingNetwork
+
+log = logging.getLogger(__name__)
 
 RANKED = {"ndcg": 10, "recall": 20}
 """metric → number of recommendations that it considers"""
@@ -68,7 +71,10 @@ class Ratings(Task):
             self.monitor, self.mode = "val/ndcg_at_10", "max"  # type: ignore[misc]
 
     def check(self, data: Any) -> None:
-        """Refuse, besides what other tasks refuse, tables of another width, and splits that can't score a ranking."""
+        """Refuse, besides what other tasks refuse, tables of another width, and splits that can't score a ranking.
+
+        A network that predicts ratings is also scored by its errors, so for it this is only logged.
+        """
         super().check(data)
         columns = data.items if data.rows == "users" else data.users
         if columns != self.network.columns:
@@ -76,14 +82,15 @@ class Ratings(Task):
                 f"The network has {self.network.columns} columns, but a row of the table has {columns}, for "
                 f"dataset.rows={data.rows}; use the rows that the model was made for."
             )
-
         for split in ("validation", "test"):
             target = data.splits["val" if split == "validation" else split].target
-            if not self.network.predicts_ratings and not bool((target >= self.liked).any()):
-                raise Refusal(
-                    f"No {split} rating is {self.liked - self.shift:g} or more, so no ranking can be scored; raise "
-                    f"dataset.{'val' if split == 'validation' else split}_share, or lower dataset.liked."
-                )
+            if bool((target >= self.liked).any()):
+                continue
+            why = f"No {split} rating is {self.liked - self.shift:g} or more, so no ranking can be scored"
+            how = f"raise dataset.{'val' if split == 'validation' else split}_share, or lower dataset.liked"
+            if not self.network.predicts_ratings:
+                raise Refusal(f"{why}; {how}.")
+            log.info("%s (ndcg and recall are NaN); %s, now dataset.liked=%g", why, how, self.liked - self.shift)
 
     def inputs(self, batch: Batch) -> Tensor:
         """Return rows of ratings, (B, columns)."""

@@ -1,5 +1,7 @@
 """A user's ratings in a CSV file, and the levels of their scale."""
 
+import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 import torch
 from tools import composed, sentence, tiny
 
-from scalian_exp.build import build
+from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import load
 from scalian_exp.commandline.experiment import with_inferred
 from scalian_exp.datasets.ratings_csv import FakeRatings, RatingsCSV
@@ -88,6 +90,35 @@ def test_the_last_rating_of_a_pair_counts(tmp_path: Path, capsys: pytest.Capture
     output = capsys.readouterr().out
     assert f"{tmp_path}/ratings.csv: 4 ratings, 1 to 5, of 2 items by 3 users" in output
     assert "2 ratings of pairs that are rated again: the last rating counts" in output
+
+
+def test_the_summary_tells_the_files_range_and_what_is_liked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = many(tmp_path / "low", lambda u, i: 1 + (u + i) % 3)
+    RatingsCSV(str(root), 20, 12, LEVELS).setup()
+    assert re.search(r"\d+ ratings, 1 to 3, of 12 items by 20 users; liked: 4 or more\n", capsys.readouterr().out)
+    below = many(tmp_path / "below", lambda u, i: (u + i) % 4 - 2)
+    RatingsCSV(str(below), 20, 12, [-3, -2, -1, 0, 1, 2], liked=1).setup()
+    assert "ratings, -2 to 1, of 12 items by 20 users; liked: 1 or more" in capsys.readouterr().out
+
+
+def test_a_predictor_without_liked_ratings_is_told_that_rankings_have_no_score(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = many(tmp_path / "low", lambda u, i: 1 + (u + i) % 3)
+    shares = ["dataset.users=20", "dataset.items=12", "dataset.val_share=0.2", "dataset.test_share=0.2"]
+    for liked, lines in ((4, 2), (3, 0)):
+        options = ["dataset=ratings_csv", f"dataset.root={root}", *shares, f"dataset.liked={liked}"]
+        config = tiny("biased_mf", *options)
+        data, task = build("dataset", config["dataset"]), build_task(config)
+        data.setup("fit")
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            task.check(data)
+        told = [line for line in caplog.messages if "no ranking can be scored" in line]
+        assert len(told) == lines
+        assert all("lower dataset.liked, now dataset.liked=4" in line for line in told)
 
 
 def many(folder: Path, value: Callable[[int, int], float]) -> Path:
