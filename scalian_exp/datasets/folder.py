@@ -1,7 +1,7 @@
 """Your own images, streamed from a folder."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from scalian_exp.datasets.decoded import Decoded, DecodesOnce
 from scalian_exp.datasets.folder_splits import (
     counted,
     given_splits,
+    has_images,
     identity_of,
     image_files,
     listed,
@@ -21,6 +22,7 @@ from scalian_exp.datasets.folder_splits import (
     refuse_empty,
     refuse_splits_below,
     shared_out,
+    subfolders,
 )
 from scalian_exp.datasets.identity import CLASSES, EXAMPLES, refuse_shared
 from scalian_exp.datasets.image_files import WHITE, Fit, Picture, names_below, read_image
@@ -139,6 +141,7 @@ class ImageFolder(Images, DecodesOnce):
             refuse_splits_below(self.root)
         paths = {name: image_files(folder, skipped) for name, folder in folders.items()}
         everything = paths["train"]
+        count_empty(folders, paths, skipped)
         missing = [name for name in ("test", "val") if name not in paths]
         shares = shared_out(everything, self.root, missing, self.held_out)
         paths |= {name: [everything[index] for index in indices] for name, indices in shares.items()}
@@ -190,6 +193,13 @@ class ImageFolder(Images, DecodesOnce):
                 f"{folder} has images beside the class folders ({listed(self.class_names[1:])}); put each into its "
                 "class folder, or remove them."
             )
+        if len(self.class_names) == 1:
+            alone = folder / self.class_names[0]
+            deeper = f"; or, if the classes are the folders in {alone}, set dataset.root={alone}"
+            raise Refusal(
+                f"{folder} has a single class ({alone.name}), so there is nothing to tell apart: put the images of "
+                f"each class into a folder of their own in {folder}{deeper if subfolders(alone) else ''}."
+            )
         if self.num_classes != len(self.class_names):
             raise Refusal(
                 f"{self.root} has {len(self.class_names)} classes ({', '.join(self.class_names)}), but "
@@ -204,6 +214,26 @@ class ImageFolder(Images, DecodesOnce):
             numbers = {name: labels[number] for number, name in enumerate(names)}
             what = f"images of {len(names)} classes" + (f" ({counted(numbers)})" if len(names) <= 10 else "")
         print_summary(self.root, what, self.splits, skipped)
+
+
+def count_empty(folders: Mapping[str, Path], paths: Mapping[str, Sequence[Path]], skipped: Counter[str]) -> None:
+    """Count the subfolders of the splits' folders that have no images, with their names; updates `skipped`.
+
+    Args:
+        folders: split → its folder.
+        paths: split → the image files in its folder.
+        skipped: counts the entries left out, by reason.
+    """
+    empty = []
+    for split, folder in folders.items():
+        used = {class_of(path, folder) for path in paths[split]}
+        empty += [
+            f"{folder.name}/{inside.name}" if len(folders) > 1 else inside.name
+            for inside in subfolders(folder)
+            if inside.name not in used and not has_images(inside)
+        ]
+    if empty:
+        skipped[f"folder{'s' if len(empty) > 1 else ''} without images ({listed(empty)})"] += len(empty)
 
 
 def class_of(path: Path, folder: Path) -> str:

@@ -176,6 +176,8 @@ def check_classes(data: Any, known: int | None, names: Sequence[str] | None) -> 
     count, called = data.classes_in_labels, type(data).__name__
     if known is not None and count != known:
         raise Refusal(f"{called} has {count} classes, but dataset.num_classes is {known}; correct it.")
+    if known == 1:
+        raise Refusal(f"{called} has a single class, so there is nothing to tell apart; give examples of others.")
     if names is not None and len(names) < count:
         raise Refusal(
             f"{called} has {count} classes, but dataset.class_names has {len(names)} names; name them all, or none "

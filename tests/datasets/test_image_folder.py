@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scalian_exp.datasets.folder import ImageFolder
 from scalian_exp.datasets.image_files import read_image
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
+from scalian_exp.tasks.data_protocols import check_classes
 
 
 def save_images(folder: Path, count: int, size: tuple[int, int] = (20, 30)) -> None:
@@ -92,6 +94,38 @@ def test_the_number_of_classes_must_match_the_folders(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="has no subfolders, so its images have no classes"):
         ImageFolder(str(tmp_path / "cat"), 1, [8, 8], num_classes=3).setup()
     ImageFolder(str(tmp_path / "cat"), 1, [8, 8], held_out=0.3).setup()
+
+
+def test_a_single_class_is_nothing_to_learn(tmp_path: Path) -> None:
+    save_images(tmp_path / "photos/cat", 20)
+    with pytest.raises(Refusal, match=r"has a single class \(cat\), so .* folder of their own in .*photos\.$"):
+        ImageFolder(str(tmp_path / "photos"), 1, [8, 8], num_classes=1).setup()
+    save_images(tmp_path / "photos/dog", 20)
+    with pytest.raises(Refusal, match=rf"single class \(photos\).*set dataset\.root={tmp_path}/photos\.$"):
+        ImageFolder(str(tmp_path), 1, [8, 8], num_classes=1).setup()
+    ImageFolder(str(tmp_path), 1, [8, 8]).setup()  # an autoencoder needs no classes
+    one = SimpleNamespace(classes_in_labels=1)
+    with pytest.raises(Refusal, match="has a single class"):
+        check_classes(one, 1, None)
+    check_classes(one, None, None)
+
+
+def test_folders_without_images_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("cat", "dog"):
+        save_images(tmp_path / "flat" / name, 20)
+    (tmp_path / "flat/cow/more").mkdir(parents=True)
+    (tmp_path / "flat/cow/.hidden").touch()
+    (tmp_path / "flat/.git").mkdir()
+    (tmp_path / "flat/same").symlink_to("cat")
+    ImageFolder(str(tmp_path / "flat"), 1, [8, 8], num_classes=2).setup()
+    output = capsys.readouterr().out
+    assert "2 classes (20 cat, 20 dog)" in output
+    assert "1 folder without images (cow)" in output
+    for split in ("train", "val"):
+        save_images(tmp_path / "split" / split / "cat", 20)
+        (tmp_path / "split" / split / "cow").mkdir()
+    ImageFolder(str(tmp_path / "split"), 1, [8, 8]).setup()
+    assert "2 folders without images (train/cow, val/cow)" in capsys.readouterr().out
 
 
 def test_crop_keeps_proportions_and_resize_does_not(tmp_path: Path) -> None:
