@@ -14,6 +14,7 @@ from typing import Any
 
 import hydra
 import hydra.utils
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -22,13 +23,14 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from scalian_exp.commandline import help, starting
-from scalian_exp.commandline.overrides import as_sweeps_of_one, check_flags, check_options
+from scalian_exp.commandline.overrides import as_sweeps_of_one, check_flags, check_options, check_searchpath
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import SWEEP_FLAGS, quote_texts, quoted, read, sweeping
 from scalian_exp.vocabulary.nodes import leaf_paths
 from scalian_exp.vocabulary.options import CONFIGS, close_to, files, group_and_name, inherited
+from scalian_exp.vocabulary.yaml_files import explained
 
 CHOSEN_TWICE = re.compile(r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)")
 """Hydra's messages about +model=unet and ++model=unet"""
@@ -86,6 +88,7 @@ def prepare(argv: list[str]) -> None:
     """
     check_flags(argv[1:])
     argv[1:] = quote_texts(argv[1:])
+    check_searchpath(argv[1:])
     check_options(argv[1:])
     if sweeping(argv):
         if {argument.partition("=")[0] for argument in argv} & {"-c", "--cfg", "-i", "--info"}:
@@ -140,6 +143,8 @@ def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig
         sys.exit(130)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(sentence(error, unknown))
+    except yaml.YAMLError as error:  # in a config that Hydra reads
+        sys.exit(explained(error))
     except RecursionError:
         if why := endless(sys.argv[1:]):
             sys.exit(why)
@@ -208,6 +213,11 @@ def unread(argument: str) -> str:
 
 def unresolved(error: InterpolationResolutionError) -> str:
     """Explain that a value refers to something that doesn't exist."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, Refusal):  # of one of this package's resolvers
+            return str(inner)
+        inner = inner.__context__
     reason = (error.msg or str(error)).splitlines()[0].rstrip(".")
     return f"{error.full_key or 'A value'} refers to something that doesn't exist: {reason}; set it."
 

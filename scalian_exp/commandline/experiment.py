@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from scalian_exp.commandline.app import sentence, unknown_key
+from scalian_exp.commandline.overrides import check_searchpath
 from scalian_exp.commandline.shell import command, word
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.callback_checks import named_nodes
@@ -20,6 +22,7 @@ from scalian_exp.vocabulary.grammar import quote_texts
 from scalian_exp.vocabulary.natural_schedule import with_natural_schedule
 from scalian_exp.vocabulary.optimisation_checks import check_optimisation
 from scalian_exp.vocabulary.options import CONFIGS, close_to, options
+from scalian_exp.vocabulary.yaml_files import explained
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -28,11 +31,14 @@ def composed(*overrides: str) -> DictConfig:
     Raises:
         Refusal: if it can't be composed.
     """
+    check_searchpath(list(overrides))
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
             config = hydra.compose("train", overrides=quote_texts(list(overrides)), return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise Refusal(sentence(error, unknown_key)) from error
+        except yaml.YAMLError as error:
+            raise Refusal(explained(error)) from error
     settings = config.hydra
     with read_write(config), open_dict(config):
         del config["hydra"]

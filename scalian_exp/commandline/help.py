@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from scalian_exp.commandline import actions
+from scalian_exp.commandline.overrides import check_searchpath
 from scalian_exp.vocabulary.grammar import SWEEP_FLAGS
 from scalian_exp.vocabulary.options import CONFIGS, files, folders, is_group
 
@@ -28,9 +29,10 @@ def page(config_name: str, arguments: list[str]) -> str:
     """Return the help page for a command line.
 
     Raises:
-        HydraException: if the overrides can't be composed.
+        HydraException: if the overrides can't be composed, or name a folder that doesn't exist.
     """
     overrides = [argument for argument in arguments if not argument.startswith("-")]
+    check_searchpath(overrides)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose(config_name, overrides, return_hydra_config=True)
         template = str(config.hydra.help.template)

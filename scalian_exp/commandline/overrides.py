@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import quoted, read
-from scalian_exp.vocabulary.options import files
+from scalian_exp.vocabulary.options import SEARCHPATH, files, searchpath
 
 OF_OPTIONS = re.compile("(model|dataset|loss|callbacks)[./]")
 """matches the beginning of keys that only some options of a group have"""
@@ -38,6 +38,17 @@ def check_flags(arguments: list[str]) -> None:
     shells = [argument for argument in arguments if argument.startswith(("install=", "uninstall=", "query="))]
     if given("--shell-completion", "-sc") and not shells:
         raise Refusal("--shell-completion: say for which shell, --shell-completion install=bash (or zsh, or fish).")
+
+
+def check_searchpath(arguments: list[str]) -> None:
+    """Refuse folders of configs that don't exist, about which Hydra merely warns.
+
+    Raises:
+        Refusal: if there is one.
+    """
+    for folder in searchpath(arguments):
+        if not folder.is_dir():
+            raise Refusal(f"{SEARCHPATH}: there is no folder {folder.absolute()}; correct its path.")
 
 
 def check_options(arguments: list[str]) -> None:

@@ -2,10 +2,9 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import read
+from scalian_exp.vocabulary.yaml_files import explained, mapping_in, text_in
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parent / "configs") if (path / "train.yaml").exists())
@@ -41,12 +41,13 @@ def folders() -> list[Path]:
     return [*(Path(source.path) for source in sources if source.scheme() == "file"), *searchpath()]
 
 
-def searchpath() -> list[Path]:
-    """Return the config folders that the command line adds.
+def searchpath(arguments: Sequence[str] | None = None) -> list[Path]:
+    """Return the config folders that overrides add, by default those of the command line.
 
     Hydra doesn't reveal them before a config is composed.
     """
-    given = [argument for argument in sys.argv[1:] if SEARCHPATH in argument]  # reading all of them takes a while
+    every = sys.argv[1:] if arguments is None else arguments
+    given = [argument for argument in every if SEARCHPATH in argument]  # reading all of them takes a while
     value = next((o.value() for o in map(read, given) if o and o.key_or_group == SEARCHPATH), None)
     paths = [str(path).removeprefix("file://") for path in value] if isinstance(value, list) else []
     return [Path(path) for path in paths if "://" not in path]
@@ -64,7 +65,7 @@ def files(group: str) -> dict[str, Path]:
             if INHERITED.isdisjoint(name.parts):
                 result.setdefault(name.as_posix(), file)
     names = sorted(result)
-    return {name: result[name] for name in names if not OLD_NAME.search(result[name].read_text(encoding="utf-8"))}
+    return {name: result[name] for name in names if not OLD_NAME.search(text_in(result[name]))}
 
 
 def is_group(folder: Path) -> bool:
@@ -125,8 +126,8 @@ def parts(config: str, heirs: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
         Refusal: if a file inherits from itself.
     """
     check_descent(config, heirs)
-    text, group = text_of(config), config.rpartition("/")[0]
-    own: dict[str, Any] = dict(parsed(text) or {})
+    text, content = read_option(config)
+    group, own = config.rpartition("/")[0], dict(content)
     entries: list[Any] = own.pop("defaults", [])
     header = PACKAGE_HEADER.search(text)
     package = header[1] if header else group.replace("/", ".")
@@ -150,16 +151,23 @@ def check_descent(config: str, heirs: tuple[str, ...]) -> None:
         raise Refusal(f"A config file inherits from itself ({chain}); correct its defaults.")
 
 
-def text_of(config: str) -> str:
-    """Return the text of a config file; empty if there is no such file."""
+def read_option(config: str) -> tuple[str, dict[str, Any]]:
+    """Return the text and the content of a config file; both empty if there is no such file.
+
+    Raises:
+        Refusal: if it is not YAML.
+    """
     file = next((path for folder in folders() if (path := folder / f"{config}.yaml").exists()), None)
-    return file.read_text(encoding="utf-8") if file else ""
+    if file is None:
+        return "", {}
+    text = text_in(file)
+    return text, mapping_in(text, file)
 
 
 def override_in(config: str, group: str, heirs: tuple[str, ...] = ()) -> str | None:
     """Return the option of a group that a config file, or one that it inherits from, chooses in its defaults list."""
     check_descent(config, heirs)
-    entries: list[Any] = (parsed(text_of(config)) or {}).get("defaults", [])
+    entries: list[Any] = read_option(config)[1].get("defaults", [])
     for entry in entries:
         if isinstance(entry, dict) and f"override /{group}" in entry:
             return str(entry[f"override /{group}"])
@@ -179,25 +187,13 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """A YAML loader that reads numbers such as 3e-4 as OmegaConf does; uses the ten times faster C loader if it can."""
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d[\d_]*(\.[\d_]*)?[eE][-+]?\d+"), list("-+0123456789")
-)
-
-
-@cache
-def parsed(text: str) -> Any:
-    """Parse the text of a YAML file."""
-    return yaml.load(text, Loader)
-
-
 def documented(file: Path, group: str) -> Iterator[tuple[str, str, str]]:
     """Yield key, default and comment of each key in an option's file; a default of several lines is left empty."""
-    text = file.read_text(encoding="utf-8")
-    lines, root = text.splitlines(), yaml.compose(text, yaml.SafeLoader)
+    text = text_in(file)
+    try:
+        lines, root = text.splitlines(), yaml.compose(text, yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise Refusal(explained(error, file)) from error
     pairs = list(root.value) if isinstance(root, yaml.MappingNode) else []
     for key, value in next((v.value for k, v in pairs if k.value == group and isinstance(v, yaml.MappingNode)), pairs):
         line, short = key.start_mark.line, value.end_mark.line == key.start_mark.line
