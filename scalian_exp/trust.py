@@ -39,6 +39,7 @@ DEPENDENCIES = {
     *("numpy", "scipy", "sympy", "sklearn", "pandas", "networkx", "matplotlib", "PIL", "jinja2", "yaml", "antlr4"),
     *("hydra", "omegaconf", "fsspec", "filelock", "joblib", "cloudpickle", "optuna", "sqlalchemy", "alembic", "mlflow"),
     *("submitit", "ray", "litdata", "onnx", "onnxruntime", "onnxscript", "tensorboard", "pip", "setuptools"),
+    *("timm", "safetensors", "huggingface_hub"),
 }
 """packages installed with this one, through which a file could do harm, so that none can be trusted as a whole"""
 VOUCHED = "torchvision.models"
@@ -203,7 +204,7 @@ def objection_to_target(path: str, target: Any, trust: Sequence[str]) -> Objecti
     if not isinstance(target, str) or not importable(target):
         return Objection(path, f"names no class: {target!r}; this file is broken.", "")
     if not within(target, (*PUBLIC, *trust)):
-        return foreign(path, target, target.partition(".")[0])
+        return foreign(path, target, VOUCHED if within(target, (VOUCHED,)) else target.partition(".")[0])
     item = located(target)
     home = f"{getattr(item, '__module__', '')}.{getattr(item, '__qualname__', '')}"
     if within(home, trust) and trusted_item_fits(item, home, place):

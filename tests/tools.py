@@ -49,6 +49,15 @@ needs_browser = pytest.mark.skipif(
 """marks tests that open a page in a browser"""
 
 
+OF_OTHER_LIBRARIES = {"smp_unet", "torchvision_deeplab"}
+"""models whose networks are other libraries': tests/networks/test_adapted.py tests them, with the trust they need"""
+
+
+def own_models() -> list[str]:
+    """List the models whose networks are this package's."""
+    return [model for model in names("model") if model not in OF_OTHER_LIBRARIES]
+
+
 def names(group: str) -> list[str]:
     """List all options of a config group, without the old names."""
     return list(every_option(group))
@@ -78,13 +87,13 @@ def fits(model: str) -> dict[str, Any]:
 
 
 def partnered(partners: Callable[[str], list[str]]) -> list[Any]:
-    """List every model with every partner, as parameters of a test.
+    """List every model of ours with every partner, as parameters of a test.
 
     All models of a task ask the same of their loss and data, so the default run tries one of them with all its
     partners, and the slow tests try the others.
     """
     seen, parameters = set(), []
-    for model in names("model"):
+    for model in own_models():
         others, kind = partners(model), str(fits(model))
         marks = [pytest.mark.slow] if kind in seen else []
         parameters += [pytest.param(model, other, marks=marks) for other in others]
@@ -93,13 +102,13 @@ def partnered(partners: Callable[[str], list[str]]) -> list[Any]:
 
 
 def kinds() -> list[Any]:
-    """List every model, as parameters of a test.
+    """List every model of ours, as parameters of a test.
 
     The default run tries one of the models that share the classes of their task and network, and the slow tests the
     others.
     """
     seen, parameters = set(), []
-    for model in names("model"):
+    for model in own_models():
         node = option("model", model)
         kind = (node["_target_"], node["network"]["_target_"])
         parameters.append(pytest.param(model, marks=[pytest.mark.slow] if kind in seen else []))
@@ -108,12 +117,12 @@ def kinds() -> list[Any]:
 
 
 def of_each_kind() -> list[Any]:
-    """List every model, as parameters of a test.
+    """List every model of ours, as parameters of a test.
 
     The default run tries the first of the models with equal `fits`, and the slow tests the others.
     """
     seen, parameters = set(), []
-    for model in names("model"):
+    for model in own_models():
         kind = str(fits(model))
         parameters.append(pytest.param(model, marks=[pytest.mark.slow] if kind in seen else []))
         seen.add(kind)

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp.networks.parts.backbones import (
-    OnResNet,
     ResNet,
     Standardise,
     check_pretrained,
@@ -24,6 +23,7 @@ from scalian_exp.networks.parts.backbones import (
     start_by_fan_out,
     vgg16_blocks,
 )
+from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level
 from scalian_exp.networks.parts.layers import convolution, scaled
 from scalian_exp.networks.parts.resampling import BY_AREAS, by_areas, enlarged, resized
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
@@ -96,7 +96,7 @@ class LargeFOV(nn.Module):
         return enlarged(self.fc8(dense(x)), image, self.total_stride, self.torchvision_resize)
 
 
-class DeepLabV2(OnResNet):
+class DeepLabV2(OnEncoder):
     """DeepLab v2: ResNet at stride 8, and the summed logits of convolutions of several rates."""
 
     total_stride = 8
@@ -109,15 +109,18 @@ class DeepLabV2(OnResNet):
         depth: Literal[50, 101] = 101,
         width: PositiveFloat = 1.0,
         rates: Sequence[PositiveInt] = (6, 12, 18, 24),
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         torchvision_resize: bool = False,
+        backbone: Backbone | None = None,
     ):
         super().__init__()
-        check_pretrained(pretrained, in_channels, width)
         if not rates:
             raise ValueError("The pyramid needs at least one rate (model.network.rates).")
         self.pretrained, self.torchvision_resize = pretrained, torchvision_resize
-        self.backbone = ResNet(in_channels, depth, width, output_stride=8)
+        if backbone is None:
+            self.backbone = ResNet(in_channels, depth, width, output_stride=8, pretrained=pretrained)
+        else:
+            self.backbone = self.encoder(backbone, in_channels, 8, pretrained)
         features = self.backbone.channels[-1]
         self.pyramid = nn.ModuleList(nn.Conv2d(features, num_classes, 3, padding=r, dilation=r) for r in rates)
         for branch in self.pyramid:
@@ -169,12 +172,13 @@ class ASPP(nn.Module):
         return self.project(torch.cat([*maps, by_areas(self.image(x), like=x)], 1))
 
 
-class DeepLabV3(OnResNet):
+class DeepLabV3(OnEncoder):
     """DeepLab v3: ResNet with a multi-grid of dilations, ASPP and a linear layer per pixel.
 
     Args:
-        output_stride: the ResNet's stride: 16, with rates 6, 12 and 18, or 8, with rates twice as large.
+        output_stride: the encoder's stride: 16, with rates 6, 12 and 18, or 8, with rates twice as large.
         width: factor of all numbers of channels.
+        backbone: builds another encoder than the ResNet, whose depth, width and multi-grid it doesn't take.
     """
 
     implied: ClassVar = BY_AREAS
@@ -186,14 +190,19 @@ class DeepLabV3(OnResNet):
         depth: Literal[50, 101] = 50,
         width: PositiveFloat = 1.0,
         output_stride: Literal[8, 16] = 16,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         torchvision_resize: bool = False,
+        backbone: Backbone | None = None,
     ):
         super().__init__()
-        check_pretrained(pretrained, in_channels, width)
         self.pretrained, self.torchvision_resize = pretrained, torchvision_resize
         self.total_stride = output_stride
-        self.backbone = ResNet(in_channels, depth, width, output_stride, multi_grid=(1, 2, 4))
+        if backbone is None:
+            grid = (1, 2, 4)
+            self.backbone = ResNet(in_channels, depth, width, output_stride, multi_grid=grid, pretrained=pretrained)
+        else:
+            self.backbone = self.encoder(backbone, in_channels, output_stride, pretrained)
+            level(self.backbone, output_stride)
         rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
         self.aspp = ASPP(self.backbone.channels[-1], scaled(256, width), rates)
         self.head = nn.Conv2d(scaled(256, width), num_classes, 1)
@@ -214,17 +223,22 @@ class DeepLabV3Plus(DeepLabV3):
         depth: Literal[50, 101] = 50,
         width: PositiveFloat = 1.0,
         output_stride: Literal[8, 16] = 16,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         torchvision_resize: bool = False,
+        backbone: Backbone | None = None,
     ):
-        super().__init__(in_channels, num_classes, depth, width, output_stride, pretrained, torchvision_resize)
+        super().__init__(
+            in_channels, num_classes, depth, width, output_stride, pretrained, torchvision_resize, backbone
+        )
         features, low = scaled(256, width), scaled(48, width)
-        self.reduce = convolution(self.backbone.channels[0], low, 1)
+        self.fine = level(self.backbone, 4)
+        self.reduce = convolution(self.backbone.channels[self.fine], low, 1)
         self.refine = nn.Sequential(convolution(features + low, features, 3), convolution(features, features, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
-        fine, *_, coarse = self.backbone(x)
+        maps = self.backbone(x)
+        fine, coarse = maps[self.fine], maps[-1]
         coarse = resized(self.aspp(coarse), fine, self.total_stride // 4, self.torchvision_resize)
         joined = self.refine(torch.cat([coarse, self.reduce(fine)], 1))
         return enlarged(self.head(joined), x, 4, self.torchvision_resize)

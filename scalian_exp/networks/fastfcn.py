@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from scalian_exp.networks.deeplab import ASPP, pooled
-from scalian_exp.networks.parts.backbones import OnResNet, ResNet, check_pretrained
+from scalian_exp.networks.parts.backbones import ResNet
+from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level
 from scalian_exp.networks.parts.layers import convolution, scaled
 from scalian_exp.networks.parts.resampling import BY_AREAS, by_areas, enlarged, resized
 from scalian_exp.ranges import PositiveFloat, PositiveInt
@@ -124,7 +125,7 @@ class PSP(nn.Module):
         return {"out": self.head(torch.cat([x, *context], 1))}
 
 
-class FastFCN(OnResNet):
+class FastFCN(OnEncoder):
     """FastFCN: a ResNet, joint pyramid upsampling, and one of several heads.
 
     Unit i at stride s is enlarged to lie on pixel s·i. The authors' code sets align_corners=True, which is the same for
@@ -135,6 +136,7 @@ class FastFCN(OnResNet):
         joint_upsampling: use a ResNet at stride 32 and JPU; otherwise a dilated ResNet at stride 8, its counterpart.
         width: factor of all numbers of channels.
         torchvision_resize: enlarge maps by areas, up to half their stride off.
+        backbone: builds another encoder than the ResNet, whose depth, width and deep stem it doesn't take.
     """
 
     implied: ClassVar = BY_AREAS
@@ -148,22 +150,28 @@ class FastFCN(OnResNet):
         width: PositiveFloat = 1.0,
         joint_upsampling: bool = True,
         deep_stem: bool = True,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         torchvision_resize: bool = False,
+        backbone: Backbone | None = None,
     ):
         super().__init__()
-        check_pretrained(pretrained, in_channels, width)
-        if pretrained and deep_stem:
+        if pretrained is True and deep_stem and backbone is None:
             raise ValueError(
                 "There are no ImageNet weights for a deep stem; use model.network.deep_stem=false or "
                 "model.network.pretrained=false."
             )
         self.pretrained, self.torchvision_resize = pretrained, torchvision_resize
         self.total_stride: Literal[8, 32] = 32 if joint_upsampling else 8
-        self.backbone = ResNet(in_channels, depth, width, self.total_stride, deep_stem=deep_stem)
-        *_, third, last = self.backbone.channels
-        joint = JPU(self.backbone.channels[1:], scaled(512, width), torchvision_resize) if joint_upsampling else None
-        self.jpu = joint
+        if backbone is None:
+            self.backbone = ResNet(
+                in_channels, depth, width, self.total_stride, deep_stem=deep_stem, pretrained=pretrained
+            )
+        else:
+            self.backbone = self.encoder(backbone, in_channels, self.total_stride, pretrained)
+        self.levels = [level(self.backbone, stride) for stride in ((8, 16, 32) if joint_upsampling else (8,))]
+        *_, third, last = channels = self.backbone.channels
+        joined = [channels[index] for index in self.levels]
+        self.jpu = JPU(joined, scaled(512, width), torchvision_resize) if joint_upsampling else None
         features = 4 * scaled(512, width) if joint_upsampling else last
         self.head = head(features, num_classes, 1 if joint_upsampling else 3)
         inner = max(1, third // 4)
@@ -174,10 +182,9 @@ class FastFCN(OnResNet):
 
         In training there is also `aux`, logits computed from the third stage.
         """
-        _, *features = self.backbone(x)
-        outputs = self.head(self.jpu(features) if self.jpu is not None else features[-1])
+        maps = self.backbone(x)
+        outputs = self.head(maps[-1] if self.jpu is None else self.jpu([maps[index] for index in self.levels]))
         outputs["out"] = enlarged(outputs["out"], x, 8, self.torchvision_resize)
         if self.training:
-            third_stride = min(self.total_stride, 16)
-            outputs["aux"] = enlarged(self.aux(features[1]), x, third_stride, self.torchvision_resize)
+            outputs["aux"] = enlarged(self.aux(maps[-2]), x, self.backbone.strides[-2], self.torchvision_resize)
         return outputs

@@ -13,7 +13,9 @@ from scalian_exp.networks.parts.backbones import (
     start_by_fan_out,
     vgg16_blocks,
 )
-from scalian_exp.networks.parts.layers import scaled
+from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level
+from scalian_exp.networks.parts.layers import convolution, scaled
+from scalian_exp.networks.parts.resampling import enlarged, resized
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
 
@@ -35,7 +37,7 @@ def overlap(a: Tensor, b: Tensor, shift: int) -> tuple[Tensor, Tensor]:
     return a[..., :height, :width], b[..., :height, :width]
 
 
-class FCN(nn.Module):
+class FCN(OnEncoder):
     """Fully convolutional network from images (B, in_channels, H, W) to logits (B, num_classes, H, W), for any H and W.
 
     VGG-16 with its dense layers turned into convolutions; their scores are upsampled twofold and added to those of the
@@ -47,6 +49,8 @@ class FCN(nn.Module):
         border: surround the image by 100 pixels of zeros, as in the paper, for the 7×7 convolution to see at its edges.
             False lets that convolution pad its own input: the same network, several times faster on small images.
         pretrained: initialise with torchvision's ImageNet weights, including the dense layers.
+        backbone: builds another encoder than VGG-16: its deepest maps of strides 32, 16 and 8 are scored, the first
+            after a 3×3 convolution to a quarter of its channels instead of the dense layers, and enlarged bilinearly.
     """
 
     total_stride = 32
@@ -60,38 +64,52 @@ class FCN(nn.Module):
         border: bool = True,
         dropout: Fraction = 0.5,
         pretrained: bool = False,
+        backbone: Backbone | None = None,
     ):
         super().__init__()
-        self.standardise = Standardise(in_channels)
-        self.backbone = vgg16_blocks(in_channels, width, padding=100 if border else 1)
-        pool3, pool4, pool5, dense = (scaled(channels, width) for channels in (256, 512, 512, 4096))
-        self.fc6 = nn.Conv2d(pool5, dense, 7, padding=0 if border else 3)
-        self.fc7 = nn.Conv2d(dense, dense, 1)
+        self.stride, self.pretrained = stride, pretrained
         self.dropout = nn.Dropout(dropout)
-        start_by_fan_out(self.fc6)
-        start_by_fan_out(self.fc7)
-        check_pretrained(pretrained, in_channels, width)
-        self.pretrained = pretrained
+        finer_strides = [16, 8][: {32: 0, 16: 1, 8: 2}[stride]]
+        if backbone is not None:
+            self.backbone = self.encoder(backbone, in_channels, 32, pretrained)
+            self.levels = [level(self.backbone, each) for each in (32, *finer_strides)]
+            deepest, *finer = (self.backbone.channels[index] for index in self.levels)
+            dense = max(1, deepest // 4)
+            self.refine = convolution(deepest, dense, 3)
+        else:
+            self.standardise = Standardise(in_channels)
+            self.backbone = vgg16_blocks(in_channels, width, padding=100 if border else 1)
+            pool3, pool4, pool5, dense = (scaled(channels, width) for channels in (256, 512, 512, 4096))
+            finer = [pool4, pool3][: len(finer_strides)]
+            self.fc6 = nn.Conv2d(pool5, dense, 7, padding=0 if border else 3)
+            self.fc7 = nn.Conv2d(dense, dense, 1)
+            start_by_fan_out(self.fc6)
+            start_by_fan_out(self.fc7)
+            check_pretrained(pretrained, in_channels, width)
         self.score = nn.Conv2d(dense, num_classes, 1)
-        finer = [pool4, pool3][: {32: 0, 16: 1, 8: 2}[stride]]
         self.skips = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in finer)
-        self.doublings = nn.ModuleList(bilinear(num_classes, 2) for _ in finer)
-        self.upsampling = bilinear(num_classes, stride)
-        self.upsampling.weight.requires_grad_(False)
         for layer in (self.score, *self.skips):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        if backbone is not None:
+            return
+        self.doublings = nn.ModuleList(bilinear(num_classes, 2) for _ in finer)
+        self.upsampling = bilinear(num_classes, stride)
+        self.upsampling.weight.requires_grad_(False)
         # Where an upsampled map's pixel 0 lies on the finer one: the border's 100 pixels, less what the valid 7×7
         # convolution and the deconvolutions' kernels take away.
         self.shifts = (5, 9) if border else (-1, -1)
         self.margin = {32: 19, 16: 27, 8: 31}[stride] if border else stride // 2
 
     def load_pretrained(self) -> None:
-        """Load torchvision's ImageNet weights, including those of the dense layers.
+        """Load torchvision's ImageNet weights, including those of the dense layers, or those of another encoder.
 
         Raises:
             ValueError: if they can't be loaded.
         """
+        if not isinstance(self.backbone, nn.ModuleList):
+            self.backbone.load_pretrained()
+            return
         state = load_vgg16(self.backbone)
         for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):
             weight = state[f"{name}.weight"].view_as(layer.weight)
@@ -99,6 +117,19 @@ class FCN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
+        return self.from_vgg(x) if isinstance(self.backbone, nn.ModuleList) else self.from_encoder(x)
+
+    def from_encoder(self, x: Tensor) -> Tensor:
+        """Compute logits from the maps of another encoder than VGG-16."""
+        maps = self.backbone(x)
+        deepest, *finer = (maps[index] for index in self.levels)
+        scores = self.score(self.dropout(self.refine(deepest)))
+        for skip, features in zip(self.skips, finer, strict=True):
+            scores = resized(scores, features, 2) + skip(features)
+        return enlarged(scores, x, self.stride)
+
+    def from_vgg(self, x: Tensor) -> Tensor:
+        """Compute logits from the poolings of VGG-16."""
         height, width = x.shape[-2:]
         pools = []
         x = self.standardise(x)

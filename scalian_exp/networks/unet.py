@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp.networks.parts.encoders import Backbone, OnEncoder
 from scalian_exp.networks.parts.layers import scaled
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
@@ -36,7 +37,7 @@ def double_convolution(before: int, after: int, padded: bool) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class UNet(nn.Module):
+class UNet(OnEncoder):
     """U-Net from images (B, in_channels, H, W) to logits (B, num_classes, H, W), for any H and W.
 
     The paper's convolutions are unpadded, so its output is smaller than its input. Here the input is padded with its
@@ -56,6 +57,8 @@ class UNet(nn.Module):
         skips: concatenate the contracting path's maps to those of the expanding path, as in the paper. False leaves out
             these concatenations and nothing else: the first convolution of each level on the way up sees half as many
             channels, and all that the logits depend on passes through the deepest map.
+        backbone: builds an encoder that replaces the contracting path, `depth` included: its deepest map of each stride
+            takes the place of a level's. The expanding path then has 16, 32, … channels times `width`.
     """
 
     def __init__(
@@ -69,17 +72,30 @@ class UNet(nn.Module):
         deep_supervision: bool = False,
         average_flipped: bool = False,
         skips: bool = True,
+        backbone: Backbone | None = None,
     ):
         super().__init__()
-        widths = [scaled(64 * 2**level, width) for level in range(depth + 1)]
-        steps = list(pairwise(widths))
-        self.total_stride, self.padded = 2**depth, padded
-        self.average_flipped, self.skips = average_flipped, skips
-        self.entry = double_convolution(in_channels, widths[0], padded)
-        self.down = nn.ModuleList(double_convolution(a, b, padded) for a, b in steps)
-        self.pool, self.dropout = nn.MaxPool2d(2), nn.Dropout(dropout)
-        self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in reversed(steps))
-        self.up = nn.ModuleList(double_convolution((1 + skips) * a, a, padded) for a in reversed(widths[:-1]))
+        self.padded, self.average_flipped, self.skips = padded, average_flipped, skips
+        if backbone is None:
+            self.total_stride = 2**depth
+            widths = encoded = [scaled(64 * 2**level, width) for level in range(depth + 1)]
+            self.entry = double_convolution(in_channels, widths[0], padded)
+            self.down = nn.ModuleList(double_convolution(a, b, padded) for a, b in pairwise(widths))
+            self.pool = nn.MaxPool2d(2)
+        else:
+            if not padded:
+                raise ValueError("A backbone pads its convolutions: use model.network.padded=true with it.")
+            self.backbone = self.encoder(backbone, in_channels, 32, pretrained=False)
+            self.total_stride = max(self.backbone.strides)
+            at = dict(zip(self.backbone.strides, self.backbone.channels, strict=True))  # the deepest of equal strides
+            encoded = [at.get(2**level, 0) for level in range(self.total_stride.bit_length())]
+            widths = [*(scaled(16 * 2**level, width) for level in range(len(encoded) - 1)), encoded[-1]]
+        self.dropout = nn.Dropout(dropout)
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in reversed([*pairwise(widths)]))
+        skipped = [channels if skips else 0 for channels in encoded[:-1]]
+        self.up = nn.ModuleList(
+            double_convolution(skip + a, a, padded) for a, skip in reversed([*zip(widths, skipped, strict=False)])
+        )
         self.head = nn.Conv2d(widths[0], num_classes, 1)
         coarse = reversed(widths[1:]) if deep_supervision else []
         self.coarse_heads = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in coarse)
@@ -105,20 +121,27 @@ class UNet(nn.Module):
 
         At depth 4, sides of 16·k + 188 pixels give 16·k + 4; with `padded`, sides are multiples of 16 and stay.
         """
-        x = self.entry(x)
-        finer_maps = []
-        for convolve in self.down:
-            finer_maps.append(x)
-            x = convolve(self.pool(x))
-        levels = [self.dropout(x)]
+        *finer_maps, deepest = self.contracted(x)
+        levels = [self.dropout(deepest)]
         for grow, convolve, finer_map in zip(self.grow, self.up, reversed(finer_maps), strict=True):
             x = grow(levels[-1])
-            levels.append(convolve(torch.cat([cropped(finer_map, *x.shape[-2:]), x], 1) if self.skips else x))
+            joined = self.skips and finer_map is not None
+            levels.append(convolve(torch.cat([cropped(finer_map, *x.shape[-2:]), x], 1) if joined else x))
         logits: Any = 0
         for head, level, finer in zip(self.coarse_heads, levels, levels[1:], strict=False):  # there may be no heads
             enlarged = F.interpolate(logits + head(level), scale_factor=2, mode="bilinear")
             logits = cropped(enlarged, *finer.shape[-2:])
         return self.head(levels[-1]) + logits
+
+    def contracted(self, x: Tensor) -> list[Any]:
+        """Map images (B, C, H, W) to a map for each of the strides 1, 2, 4, …; None where an encoder has none."""
+        if "backbone" in self._modules:
+            at = dict(zip(self.backbone.strides, self.backbone(x), strict=True))
+            return [at.get(2**level) for level in range(self.total_stride.bit_length())]
+        maps = [self.entry(x)]
+        for convolve in self.down:
+            maps.append(convolve(self.pool(maps[-1])))
+        return maps
 
     def fitting(self, side: int) -> tuple[int, int]:
         """Return the smallest side of at least `side` pixels that the network can output, and the side of its input."""

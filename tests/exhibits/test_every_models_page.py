@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from pages import Opened
-from tools import names, needs_browser, tiny
+from tools import needs_browser, own_models, tiny
 
 from scalian_exp.run.training import train
 
@@ -14,7 +14,7 @@ WITHOUT = {"popularity"}
 """models of which there is nothing to see"""
 
 
-@pytest.mark.parametrize("model", sorted(set(names("model")) - WITHOUT))
+@pytest.mark.parametrize("model", sorted(set(own_models()) - WITHOUT))
 def test_every_model_has_a_page_that_is_alive(model: str, driver: Any, tmp_path: Path) -> None:
     train(tiny(model), tmp_path / "run")
     opened = Opened(driver, tmp_path / "run", tmp_path)

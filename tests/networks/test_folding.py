@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tools import fits, names, tiny
+from tools import fits, own_models, tiny
 from torch import nn
 from torch.fx import symbolic_trace
 from torch.nn import functional as F
@@ -16,7 +16,7 @@ from torch.nn.utils import prune
 from scalian_exp.build import build
 from scalian_exp.networks.parts.folding import fold, for_inference
 
-SEGMENTATION = [model for model in names("model") if fits(model)["task"] == "segmentation"]
+SEGMENTATION = [model for model in own_models() if fits(model)["task"] == "segmentation"]
 
 
 def trained(network: nn.Module) -> nn.Module:

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 import torch
 import torch.nn.functional as F
-from tools import fits, names, tiny
+from tools import fits, own_models, tiny
 from torch import Tensor, nn
 
 from scalian_exp.build import build_task
@@ -31,7 +31,7 @@ VARIANTS = {
     "deeplab_v3": ["model.network.output_stride=8"],
     "fastfcn": ["model.network.joint_upsampling=false", "model/network/head=psp"],
 }
-SEGMENTING = [name for name in names("model") if fits(name)["task"] == "segmentation"]
+SEGMENTING = [name for name in own_models() if fits(name)["task"] == "segmentation"]
 DEEP = {name: ["model.network.layers=[1,1,1,1,1,1]"] for name in SEGMENTING if name.startswith("tiramisu")}
 CASES = [(name, DEEP.get(name, [])) for name in SEGMENTING] + list(VARIANTS.items())
 SIZES = [(160, 192), (147, 203)]

@@ -14,6 +14,7 @@ from torchvision.models import ResNet50_Weights, ResNet101_Weights, VGG16_Weight
 from torchvision.models.resnet import Bottleneck
 
 from scalian_exp.networks.parts.layers import convolution, scaled
+from scalian_exp.networks.parts.weights import load_matching, read_weights
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -22,16 +23,18 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Standardise(nn.Module):
     """Layer that maps images in [0, 1] to mean 0 and a standard deviation of about 1.
 
-    Three channels use ImageNet's statistics; any other number uses their averages for every channel.
+    Three channels use ImageNet's statistics, or those given; any other number uses their averages for every channel.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, in_channels: PositiveInt):
+    def __init__(
+        self, in_channels: PositiveInt, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+    ):
         super().__init__()
-        mean = IMAGENET_MEAN if in_channels == 3 else (0.45,) * in_channels
-        std = IMAGENET_STD if in_channels == 3 else (0.225,) * in_channels
+        if in_channels != 3:
+            mean, std = ((round(200 * sum(values) / 3) / 200,) * in_channels for values in (mean, std))
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
@@ -130,6 +133,7 @@ class ResNet(nn.Module):
         output_stride: 32, or 16 or 8: then the last stages are dilated instead of strided (Chen et al. 2017).
         multi_grid: factors of the dilations in the last stage's three blocks (DeepLab v3: 1, 2, 4).
         deep_stem: three 3×3 convolutions instead of one of 7×7 (FastFCN, PSPNet); there are no ImageNet weights for it.
+        pretrained: start from torchvision's ImageNet weights, or from a file of weights with its names.
     """
 
     torchvision_names: ClassVar = True
@@ -143,8 +147,11 @@ class ResNet(nn.Module):
         output_stride: Literal[8, 16, 32] = 32,
         multi_grid: Sequence[PositiveInt] | None = None,
         deep_stem: bool = False,
+        pretrained: bool | str = False,
     ):
         super().__init__()
+        check_pretrained(pretrained is True, in_channels, width)
+        self.pretrained = pretrained
         self.standardise = Standardise(in_channels)
         self.conv1: nn.Module
         if deep_stem:
@@ -163,6 +170,8 @@ class ResNet(nn.Module):
         stride, dilation = 4, 1
         self.channels: list[int] = []
         """channels of the four stages' features"""
+        self.strides: list[int] = []
+        """their strides"""
         stages = []
         for stage, count in enumerate({50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}[depth]):
             earlier, step = dilation, 1 if stage == 0 else 2
@@ -178,6 +187,7 @@ class ResNet(nn.Module):
             before = planes * Bottleneck.expansion
             stages.append(nn.Sequential(first, *(bottleneck(before, planes, 1, d) for d in dilations[1:])))
             self.channels.append(before)
+            self.strides.append(stride)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -185,11 +195,14 @@ class ResNet(nn.Module):
         self.weights: Any = {50: ResNet50_Weights, 101: ResNet101_Weights}[depth].IMAGENET1K_V1
 
     def load_pretrained(self) -> None:
-        """Load torchvision's ImageNet weights.
+        """Load torchvision's ImageNet weights, or those of the file that `pretrained` names.
 
         Raises:
             ValueError: if they can't be loaded.
         """
+        if isinstance(self.pretrained, str):
+            load_matching(self, read_weights(self.pretrained), self.pretrained)
+            return
         state = imagenet_weights(self.weights)
         self.load_state_dict({name: value for name, value in state.items() if not name.startswith("fc.")})
 
@@ -201,20 +214,6 @@ class ResNet(nn.Module):
             x = stage(x)
             features.append(x)
         return features
-
-
-class OnResNet(nn.Module):
-    """Base class of networks with a ResNet as backbone: loads its ImageNet weights."""
-
-    backbone: ResNet
-
-    def load_pretrained(self) -> None:
-        """Load ImageNet weights into the backbone.
-
-        Raises:
-            ValueError: if they can't be loaded.
-        """
-        self.backbone.load_pretrained()
 
 
 def bottleneck(before: int, planes: int, stride: int, dilation: int) -> Bottleneck:

@@ -1,0 +1,141 @@
+"""Weights from files: of torchvision, timm and this package, and what is refused."""
+
+import logging
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tools import Evil
+
+from scalian_exp.networks.deeplab import DeepLabV3
+from scalian_exp.networks.parts.backbones import ResNet
+from scalian_exp.networks.parts.weights import load_matching, read_weights
+from scalian_exp.networks.unet import UNet
+
+timm = pytest.importorskip("timm", reason="pip install 'scalian-exp[timm]'")
+
+from scalian_exp.networks.parts.timm_encoder import TimmEncoder  # noqa: E402
+
+
+def standardised(encoder: Any, x: torch.Tensor) -> torch.Tensor:
+    return (x - encoder.standardise.mean) / encoder.standardise.std
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("test_efficientnet", ".pth"), ("test_convnext", ".safetensors"), ("test_vit", ".pth")]
+)
+def test_an_encoder_from_a_file_computes_what_timms_model_with_these_weights_does(
+    name: str, suffix: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    theirs = timm.create_model(name).eval()
+    file = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": {f"module.{k}": v for k, v in theirs.state_dict().items()}, "epoch": 3}, file)
+    else:
+        pytest.importorskip("safetensors.torch").save_file(theirs.state_dict(), file)
+    torch.manual_seed(2)
+    encoder = TimmEncoder(3, name=name, pretrained=str(file)).eval()
+    x = torch.rand(1, 3, 160, 160)
+    deepest = theirs.forward_intermediates(standardised(encoder, x), intermediates_only=True)
+    assert not torch.allclose(encoder(x)[-1], deepest[-1], atol=1e-3)
+    encoder.load_pretrained()
+    with torch.no_grad():
+        assert torch.allclose(encoder(x)[-1], deepest[-1], atol=1e-4)
+
+
+def test_torchvisions_weights_fit_its_resnet_and_timms(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from torchvision.models import resnet50
+
+    torch.save(resnet50().state_dict(), tmp_path / "resnet50.pth")
+    with caplog.at_level(logging.INFO):
+        ours = DeepLabV3(3, 5, pretrained=str(tmp_path / "resnet50.pth"))
+        ours.load_pretrained()
+        other = DeepLabV3(
+            3, 5, backbone=partial(TimmEncoder, name="resnet50", pretrained=str(tmp_path / "resnet50.pth"))
+        )
+        other.load_pretrained()
+    first, second = caplog.messages
+    assert "318 of 318 tensors of ResNet matched; not in the file: none; unused: fc.weight, fc.bias" in first
+    assert "318 of 318 tensors of FeatureListNet matched" in second
+    assert torch.equal(ours.backbone.layer4[2].conv3.weight, other.backbone.body.layer4[2].conv3.weight)
+
+
+def test_a_checkpoint_of_this_package_starts_another_network(tmp_path: Path) -> None:
+    build = partial(TimmEncoder, name="test_efficientnet")
+    trained = UNet(3, 5, 1 / 16, padded=True, backbone=build)
+    state = {f"network.{name}": value for name, value in trained.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 1}, tmp_path / "best.ckpt")
+    other = DeepLabV3(3, 7, width=1 / 16, backbone=partial(build, pretrained=str(tmp_path / "best.ckpt")))
+    other.load_pretrained()
+    x = torch.rand(1, 3, 64, 64)
+    theirs = dict(trained.eval().backbone.body.state_dict())
+    assert all(torch.equal(value, theirs[name]) for name, value in other.backbone.body.state_dict().items())
+    assert other(x.repeat(2, 1, 1, 1)).shape == (2, 7, 64, 64)
+
+
+def test_what_matches_is_counted_by_hand() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
+    state = {"a.0.weight": torch.ones(3, 2), "a.0.bias": torch.ones(3), "a.9.weight": torch.ones(1), "b": torch.ones(1)}
+    assert load_matching(module, state, "a file") == 2
+    assert bool((module[0].weight == 1).all())
+    assert not bool((module[1].weight == 1).any())
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    def refused(contents: Any, message: str, width: float = 1 / 32) -> None:
+        torch.save(contents, tmp_path / "file.pth")
+        network = ResNet(3, 50, width, pretrained=str(tmp_path / "file.pth"))
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        with pytest.raises(ValueError, match=message) as caught:
+            network.load_pretrained()
+        assert "\n" not in str(caught.value)
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+    refused({"x.weight": torch.ones(2, 2)}, r"nothing in .*file.pth has the name .*there: x.weight; here: conv1.weight")
+    refused({"bn1.weight": torch.ones(2)}, "nothing in")  # a scale alone is no encoder
+    refused(ResNet(3, 50, 1 / 16).state_dict(), re.escape("conv1.weight is 4×3×7×7 there and 2×3×7×7 here"))
+    refused({"epoch": 1}, "holds no tensors")
+    refused([1, 2], "holds no tensors")
+    refused({"a": Evil(tmp_path / "harm")}, "holds more than tensors")
+    assert not (tmp_path / "harm").exists()
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    for name in ("cut.pth", "cut.safetensors"):
+        (tmp_path / name).write_bytes(b"nothing of the kind")
+        with pytest.raises(ValueError, match=name):
+            read_weights(tmp_path / name)
+    with pytest.raises(ValueError, match=r"no weights in .*gone.pth"):
+        read_weights(tmp_path / "gone.pth")
+
+
+def test_without_a_network_the_hubs_weights_are_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = timm.create_model
+
+    def offline(*arguments: Any, **named: Any) -> Any:
+        if named.get("pretrained"):
+            raise FileNotFoundError("no route to the hub.\nmore")
+        return create(*arguments, **named)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    encoder = TimmEncoder(3, name="resnet18", pretrained=True)
+    with pytest.raises(ValueError, match=r"resnet18 can't be downloaded \(no route to the hub\).*pretrained=<file>"):
+        encoder.load_pretrained()
+
+
+def test_weights_from_the_hub_are_those_that_timm_fits_to_the_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    create, made = timm.create_model, []
+
+    def downloaded(*arguments: Any, **named: Any) -> Any:
+        made.append(create(*arguments, **{**named, "pretrained": False}))
+        return made[-1]
+
+    encoder = TimmEncoder(1, name="test_efficientnet", pretrained=True)
+    monkeypatch.setattr(timm, "create_model", downloaded)
+    encoder.load_pretrained()
+    assert torch.equal(encoder.body.conv_stem.weight, made[0].conv_stem.weight)
+    assert made[0].conv_stem.weight.shape[1] == 1
