@@ -2,18 +2,22 @@
 
 import logging
 import re
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tools import Evil
+from tools import Evil, tiny
 
+from scalian_exp.checkpoint import load
 from scalian_exp.networks.deeplab import DeepLabV3
 from scalian_exp.networks.parts.backbones import ResNet
 from scalian_exp.networks.parts.weights import load_matching, read_weights
 from scalian_exp.networks.unet import UNet
+from scalian_exp.refusal import Refusal
+from scalian_exp.run.training import train
 
 timm = pytest.importorskip("timm", reason="pip install 'scalian-exp[timm]'")
 
@@ -139,3 +143,26 @@ def test_weights_from_the_hub_are_those_that_timm_fits_to_the_channels(monkeypat
     encoder.load_pretrained()
     assert torch.equal(encoder.body.conv_stem.weight, made[0].conv_stem.weight)
     assert made[0].conv_stem.weight.shape[1] == 1
+
+
+def test_a_run_loads_and_resumes_without_the_file_that_it_started_from(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    chosen = ["model/network/backbone=timm", "model.network.backbone.name=test_efficientnet"]
+    steps = [f"trainer.limit_{split}_batches=1" for split in ("train", "val", "test")]
+    config = tiny("unet", *chosen, f"model.network.backbone.pretrained={file}", *steps, "model.optimizer.lr=1e-9")
+    with pytest.raises(Refusal, match=r"model.network: there are no weights in .*weights.pth"):
+        train(config, tmp_path / "refused")
+    theirs = timm.create_model("test_efficientnet").state_dict()
+    torch.save(theirs, file)
+    train(config, tmp_path / "run")
+    file.unlink()
+    config["trainer"]["max_epochs"] = 2
+    assert train(config, tmp_path / "run")["epochs"] == 2
+    stem = load(tmp_path / "run").network.backbone.body.conv_stem.weight
+    assert torch.allclose(stem, theirs["conv_stem.weight"], atol=1e-6)
+
+
+def test_without_timm_its_encoders_are_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ValueError, match=r"pip install 'scalian-exp\[timm\]'"):
+        TimmEncoder(3, name="resnet18")
