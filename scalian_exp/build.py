@@ -1,6 +1,7 @@
 """Build objects from config nodes."""
 
 import inspect
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -26,14 +27,20 @@ def located(path: str) -> Any:
     Raises:
         Refusal: if it doesn't exist.
     """
+    top, *rest = path.split(".")
+    name, target = top, None
     try:
-        top, *rest = path.split(".")
-        target, name = import_module(top), top
+        target = import_module(top)
         for part in rest:
             name = f"{name}.{part}"
             target = getattr(target, part) if hasattr(target, part) else import_module(name)
         return target
     except ModuleNotFoundError as error:
+        if error.name == name and inspect.ismodule(target):
+            own = [each for each, value in vars(target).items() if callable(value) and not each.startswith("_")]
+            close = get_close_matches(part, own, n=1)
+            advice = f"did you mean {close[0]}?" if close else "correct its name."
+            raise Refusal(f"{target.__name__} has no {part}; {advice}") from error
         advice = "" if find_spec(top) else f" Start from the folder of {top}.py, or add it to PYTHONPATH."
         raise Refusal(f"There is no {path}: {one_line(error)}.{advice}") from error
     except (ImportError, AttributeError, ValueError) as error:

@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from scalian_exp.commandline import help, starting
@@ -27,9 +27,11 @@ from scalian_exp.commandline.overrides import as_sweeps_of_one, check_flags, che
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.checks import OFFERS
 from scalian_exp.vocabulary.grammar import SWEEP_FLAGS, quote_texts, quoted, read, sweeping
 from scalian_exp.vocabulary.nodes import leaf_paths
-from scalian_exp.vocabulary.options import CONFIGS, close_to, files, group_and_name, inherited
+from scalian_exp.vocabulary.options import CONFIGS, close_to, files, group_and_name, inherited, may_misspell
+from scalian_exp.vocabulary.signatures import signature
 from scalian_exp.vocabulary.yaml_files import explained
 
 CHOSEN_TWICE = re.compile(r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)")
@@ -42,12 +44,26 @@ def unknown_key(key: str, root: DictConfig) -> str:
     """Explain that an experiment has no such key, and which similar one it has."""
     if key in SEVERAL:
         return f"There is no {key} with one process; first choose trainer/accelerator=ddp_cpu, ddp, fsdp or multinode."
-    paths = [path for path in leaf_paths(root) if not path.startswith("hydra.")]
+    outer, _, last = key.rpartition(".")
+    if outer == "hydra.runtime.choices":  # which the run folder's name refers to
+        return f"An experiment needs {last}=…: leave ~{last} out, or choose another."
+    node = OmegaConf.select(root, outer) if outer else None
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    takes = signature(target) if isinstance(target, str) else None
+    if takes and last in takes.parameters.keys() - OFFERS.get(outer.partition(".")[0], set()):
+        given = next((o.input_line for o in map(read, sys.argv[1:]) if o and o.key_or_group == key), f"{key}=…")
+        return f"This experiment doesn't set {key}, but {target} takes it; write {shlex.quote(f'+{given}')}"
+    paths = [path for path in leaf_paths(root) if not path.startswith("hydra.") and may_misspell(key, path)]
     ends = {path.rpartition(".")[2]: path for path in reversed(paths)}
     close = get_close_matches(key, paths, n=1, cutoff=0.8) or [
-        ends[name] for name in get_close_matches(key.rpartition(".")[2], ends, n=1, cutoff=0.7)
+        ends[name] for name in get_close_matches(last, ends, n=1, cutoff=0.7)
     ]
-    advice = f"did you mean {close[0]}?" if close else f"to add it anyway, write +{key}=…"
+    if close:
+        advice = f"did you mean {close[0]}?"
+    elif takes and not takes.open:
+        advice = f"{target} takes {', '.join(takes.parameters) or 'no argument'}."
+    else:
+        advice = f"to add it anyway, write +{key}=…"
     return f"There is no {key} in this experiment; {advice}"
 
 
@@ -178,6 +194,8 @@ def sentence(error: Exception, unknown: Callable[[str, DictConfig], str]) -> str
             return f"There is no {group}={name}; {advice}" if name else f"{group}= names nothing; {advice}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return unknown(str(cause.full_key), cause.parent_node._get_root())
+    if match := re.match("In '([^']+)': Could not override '[^'@]+@", str(error)):
+        return f"{match[1]}.yaml chooses options of other groups, so its first line must be # @package _global_"
     if match := re.match("Could not override '([^']+)'", str(error)):
         outer, inner, _ = match[1].partition("/")
         other = f", or choose a {outer} that has it" if inner else ""

@@ -1,8 +1,4 @@
-"""Refuse what can't work before torch is imported: options that don't fit together, arguments that nobody takes.
-
-What fits is stated in the configs: a model names the task that trains it and what it needs of the data (`fits.task`,
-`fits.needs`), a loss the tasks that it can train (`fits.tasks`, `fits.needs`), a data set what it `provides`.
-"""
+"""Refuse arguments that nobody takes, and values that can't work, before torch is imported."""
 
 import ast
 import shlex
@@ -11,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from scalian_exp.refusal import Refusal
@@ -22,13 +18,12 @@ from scalian_exp.vocabulary.grammar import expand_home
 from scalian_exp.vocabulary.moved import current_config
 from scalian_exp.vocabulary.nodes import targets
 from scalian_exp.vocabulary.optimisation_checks import check_numbers
-from scalian_exp.vocabulary.options import choices_of, fitting, options, task_overrides
+from scalian_exp.vocabulary.options import may_misspell, options, task_overrides
+from scalian_exp.vocabulary.part_checks import NEEDED, without_header
 from scalian_exp.vocabulary.signatures import signature
 from scalian_exp.vocabulary.trainer_checks import check_trainer
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides", "needs"}
-NEEDED = ("model", "dataset", "loss", "trainer", "callbacks", "logger", "seed", "test", "compile")
-"""keys that every experiment must have"""
 OFFERS = {
     "model": {"loss"},
     "callbacks": {"folder", "dirpath", "monitor", "mode", "trust", "announce"},
@@ -90,61 +85,6 @@ def check_plain(config: dict[str, Any]) -> None:
     optimizer = config["model"].get("optimizer", {})
     check_numbers(optimizer)
     check_trainer(config["trainer"], optimizer, bool(config.get("init_from")))
-
-
-def check_parts(config: DictConfig) -> None:
-    """Check that an experiment has all its parts, and that model, loss and dataset fit together.
-
-    Raises:
-        Refusal: if they don't; the message names options that would.
-    """
-    if missing := [name for name in NEEDED if name not in config]:
-        raise Refusal(f"An experiment needs {missing[0]}=…: leave ~{missing[0]} out, or choose another.")
-    chosen = choices_of(config)
-    needed = {group: stated(config, f"{group}.fits.needs") for group in ("model", "loss")}
-    provides, tasks = stated(config, "dataset.provides"), stated(config, "loss.fits.tasks")
-    task = (config.model.get("fits") or {}).get("task")
-    if not task or not tasks:
-        group, example = (
-            ("loss", "tasks: [reconstruction]") if task else ("model", "task: reconstruction, needs: [images]")
-        )
-        raise Refusal(f"{group}={chosen[group]} doesn't state what it fits; add to its file: fits: {{ {example} }}.")
-    if task not in tasks:
-        raise Refusal(
-            f"loss={chosen['loss']} is for {' and '.join(tasks)} models, but model={chosen['model']} is a {task} one; "
-            f"use {assignments('loss', fitting('loss', lambda node: task in node.get('fits', {}).get('tasks', [])))}."
-        )
-    every = {*needed["model"], *needed["loss"]}
-    for group, needs in needed.items():
-        if missing := [need for need in needs if need not in provides]:
-            suitable = fitting("dataset", lambda node: every <= set(node.get("provides", [])))
-            raise Refusal(
-                f"{group}={chosen[group]} needs {' and '.join(missing)}, which dataset={chosen['dataset']} doesn't "
-                f"provide; use {assignments('dataset', suitable)}."
-            )
-
-
-def stated(config: DictConfig, path: str) -> list[str]:
-    """Return the words that a part's config lists at a path, such as `model.fits.needs`; none if it lists nothing.
-
-    Raises:
-        Refusal: if something else than a list is there.
-    """
-    *way, last = path.split(".")
-    node: Any = config
-    for number, key in enumerate(way):
-        node = node.get(key) or {}
-        if not isinstance(node, DictConfig | dict):
-            raise Refusal(f"{'.'.join(way[: number + 1])} must be a mapping, such as {{{last}: […]}}, not {node!r}.")
-    words = node.get(last) or []
-    if not isinstance(words, ListConfig | list):
-        raise Refusal(f"{path} must be a list, such as [{words}], not {words!r}.")
-    return [str(word) for word in words]
-
-
-def assignments(group: str, names: list[str]) -> str:
-    """Write the options of a group that would fit, such as `loss=bce|mse`."""
-    return f"{group}={'|'.join(names)}" if names else f"another {group} (none here fits)"
 
 
 def check_arguments(config: dict[str, Any]) -> None:
@@ -209,6 +149,8 @@ def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: se
                 source = f", which {author} sets" if author else ""
                 raise Refusal(f"{path}.{name} must be {wanted}, not {as_given(value)}{source}{advice}.")
         elif not takes.open and name not in allowed:
+            if path in NEEDED and name in NEEDED:
+                raise Refusal(without_header(path, name))
             raise Refusal(
                 f"{path} ({node['_target_']}) takes no argument '{name}'; {nearest(name, [*takes.parameters])}"
             )
@@ -235,6 +177,7 @@ def set_by(path: str) -> str | None:
 
 def nearest(name: str, known: list[str]) -> str:
     """Return advice for a misspelt argument: the most similar known name, or all of them."""
-    if close := get_close_matches(name, known, n=1, cutoff=0.6):
+    possible = [each for each in known if may_misspell(name, each)]
+    if close := get_close_matches(name, possible, n=1, cutoff=0.6):
         return f"did you mean '{close[0]}'?"
     return f"it takes {', '.join(known) or 'none'}."

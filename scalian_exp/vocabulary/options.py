@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ INHERITED = {"base", "replaced"}
 """names of files and folders that options inherit from but that aren't options themselves"""
 NESTED = {"experiment"}
 """groups whose options may lie in folders inside the group's, as experiment=course/vae; such folders are no groups"""
+WORD, WORDS = 0.5, 0.8
+"""least similarity of a word to that which it misspells, and of several words written with other underscores"""
 PACKAGE_HEADER = re.compile(r"\A# @package (\S+)")
 
 
@@ -200,6 +202,14 @@ def documented(file: Path, group: str) -> Iterator[tuple[str, str, str]]:
         default = text[value.start_mark.index : value.end_mark.index] if short else ""
         rest = lines[line][value.end_mark.column if short else key.end_mark.column + 1 :]
         yield key.value, default, rest.partition("#")[2].strip()
+
+
+def may_misspell(name: str, other: str) -> bool:
+    """Return whether one name may be the other misspelt: min_steps isn't max_steps, as one of its words differs."""
+    words, others = name.rpartition(".")[2].split("_"), other.rpartition(".")[2].split("_")
+    if len(words) != len(others):
+        return SequenceMatcher(None, "".join(words), "".join(others)).ratio() >= WORDS
+    return all(SequenceMatcher(None, *pair).ratio() >= WORD for pair in zip(words, others, strict=True))
 
 
 def close_to(name: str, known: Iterable[str]) -> str | None:

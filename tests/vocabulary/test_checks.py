@@ -12,8 +12,9 @@ from tools import composed, fake, fit_together, names, of_each_kind, option, par
 
 from scalian_exp.commandline.experiment import checked
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary.checks import NEEDED, check_arguments, check_parts, check_plain
+from scalian_exp.vocabulary.checks import check_arguments, check_plain
 from scalian_exp.vocabulary.options import options
+from scalian_exp.vocabulary.part_checks import NEEDED, check_parts
 from scalian_exp.vocabulary.signatures import signature
 
 OPTIONS = cache(options)  # otherwise every refusal would read all files again
