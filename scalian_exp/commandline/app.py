@@ -26,7 +26,7 @@ from scalian_exp.commandline import help, starting
 from scalian_exp.commandline.overrides import as_sweeps_of_one, check_flags, check_options, check_searchpath
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
-from scalian_exp.refusal import Refusal
+from scalian_exp.refusal import Refusal, refusal_in
 from scalian_exp.vocabulary.checks import OFFERS
 from scalian_exp.vocabulary.grammar import SWEEP_FLAGS, quote_texts, quoted, read, sweeping
 from scalian_exp.vocabulary.nodes import leaf_paths
@@ -238,8 +238,3 @@ def unresolved(error: InterpolationResolutionError) -> str:
         inner = inner.__context__
     reason = (error.msg or str(error)).splitlines()[0].rstrip(".")
     return f"{error.full_key or 'A value'} refers to something that doesn't exist: {reason}; set it."
-
-
-def refusal_in(text: str) -> str:
-    """Return a refusal's sentence without the traceback that a worker process may have added."""
-    return text.rpartition("Refusal: ")[2].strip() if "Original Traceback" in text else text

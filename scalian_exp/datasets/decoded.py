@@ -4,6 +4,8 @@ import multiprocessing
 import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +19,8 @@ from scalian_exp.memory import amount, cores, total
 
 MOST_PROCESSES = 16
 """Maximum number of processes that decode at once."""
+MANY = 2000
+"""Number of examples from which on decoding them takes long enough to be announced."""
 Kept = Literal["memory", "disk"]
 
 
@@ -49,9 +53,13 @@ class Decoded(Batched):
             examples = [self.decode(index) for index in indices.tolist()]
             return {name: torch.stack([example[name] for example in examples]) for name in self.shapes}
         for index in self.cache.unverified(indices):
-            if self.cache.lacks(index):
-                self.cache.put(index, self.decode(index))
+            self.fill(self.cache, index)
         return self.cache[indices]
+
+    def fill(self, cache: Cache, index: int) -> None:
+        """Decode an example that the cache lacks."""
+        if cache.lacks(index):
+            cache.put(index, self.decode(index))
 
     @property
     def complete(self) -> bool:
@@ -103,6 +111,28 @@ class DecodesOnce(Data):
                 f"dataset.cache_gb={most_gb:g} or half of what this machine has, so they are decoded again in every "
                 "epoch; dataset.cache=disk keeps them in a file."
             )
+
+    def decode_ahead(self, splits: Sequence[str], process: tuple[int, int] = (0, 1)) -> None:
+        """Decode what these splits' caches lack, so that a broken file is found before a long training.
+
+        Splits without a cache are left to be read as they are met, because they would be decoded again.
+
+        Args:
+            splits: names of the splits.
+            process: this process's number, and the number of processes, each of which decodes its share.
+
+        Raises:
+            Refusal: if a file can't be read.
+        """
+        for name in splits:
+            data = self.splits[name]
+            if not isinstance(data, Decoded) or data.cache is None or data.complete:
+                continue
+            if len(data) >= MANY and process[0] == 0:
+                print(f"Decoding the {len(data)} {self.noun} for {name}, once for all epochs.", flush=True)
+            # threads, because Pillow decodes without Python's lock, and processes that refuse end slowly
+            with ThreadPoolExecutor(max(1, min(MOST_PROCESSES, cores() // processes()))) as pool:
+                list(pool.map(partial(data.fill, data.cache), range(process[0], len(data), process[1])))
 
     def loader_of(self, split: str, batches: Sampler[Any]) -> DataLoader[Examples]:
         """Return a loader of the batches of a split whose indices a sampler yields.

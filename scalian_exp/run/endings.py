@@ -11,9 +11,9 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from scalian_exp import folders
 from scalian_exp.build import one_line
-from scalian_exp.commandline.shell import command_to_resume
+from scalian_exp.commandline.shell import command, command_to_resume, word
 from scalian_exp.distributed import ranks
-from scalian_exp.refusal import Refusal
+from scalian_exp.refusal import Refusal, refusal_in
 
 
 @contextmanager
@@ -39,6 +39,20 @@ def device_failures_refused() -> Iterator[None]:
         raise Refusal(
             f"trainer.deterministic=true: {str(error).partition(',')[0]}; use trainer.deterministic=warn."
         ) from error
+
+
+@contextmanager
+def weights_kept(folder: Path) -> Iterator[None]:
+    """Add to a refusal by the test after a training that the weights are kept, and the command that tests them.
+
+    Raises:
+        Refusal: with the command, if what is inside refuses.
+    """
+    try:
+        yield
+    except Refusal as error:
+        again = f"{command('scalian-apply')} {word('run', folder)} action=evaluate"
+        raise Refusal(f"{refusal_in(str(error))} The trained weights are kept; test them then with: {again}") from error
 
 
 @contextmanager

@@ -13,11 +13,12 @@ from scalian_exp import folders
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.protocols import ChecksBeforehand
 from scalian_exp.checkpoint import check_progress, data_state_in, load_weights, read
+from scalian_exp.datasets.decoded import DecodesOnce
 from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
 from scalian_exp.run import record
 from scalian_exp.run.devices import devices_of
-from scalian_exp.run.endings import device_failures_refused, ending_cleanly
+from scalian_exp.run.endings import device_failures_refused, ending_cleanly, weights_kept
 from scalian_exp.run.init_from import check_classes_of, start_network_from
 from scalian_exp.run.memory_layout import with_layout
 from scalian_exp.run.network_size import check_batch, sketched
@@ -94,11 +95,21 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             log.info(steps + remark_on_lengthening(config))
         metrics: dict[str, float] = {}
         with ending_cleanly(folder), device_failures_refused():
+            if isinstance(data, DecodesOnce):
+                data.decode_ahead(used_completely(trainer, config["test"]), (trainer.global_rank, trainer.world_size))
             if trainer.is_global_zero:
                 folders.remove_parts(folder)
                 record.describe(config, folder)
             trainer.fit(task, data, ckpt_path=last, weights_only=True)
             if config["test"]:
                 best = folders.checkpoint(folder, "best", "last")
-                metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
+                with weights_kept(folder):
+                    metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
             return record.conclude(trainer, task, metrics, folder)
+
+
+def used_completely(trainer: Any, test: bool) -> list[str]:
+    """Return the splits of which a training and its test use all batches, not only a few for a trial or to overfit."""
+    limits = {"train": trainer.limit_train_batches if trainer.max_epochs != 0 else 0, "val": trainer.limit_val_batches}
+    limits |= {"test": trainer.limit_test_batches} if test else {}
+    return [name for name, limit in limits.items() if repr(limit) == "1.0"]  # the number 1 is a single batch

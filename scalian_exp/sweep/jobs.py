@@ -18,12 +18,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from scalian_exp import folders
-from scalian_exp.commandline.app import refusal_in, sentence, sweep_begun, unknown_key, with_sentences
+from scalian_exp.commandline.app import sentence, sweep_begun, unknown_key, with_sentences
 from scalian_exp.commandline.overrides import check_sweeps
 from scalian_exp.commandline.shell import command_to_resume
 from scalian_exp.files import write_text
 from scalian_exp.folders import ERROR
-from scalian_exp.refusal import Refusal
+from scalian_exp.refusal import Refusal, refusal_in
 from scalian_exp.run import locks
 from scalian_exp.sweep import job_folders
 from scalian_exp.sweep.resume import KEY, check_jobs, command_to_resume_sweep

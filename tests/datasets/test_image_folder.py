@@ -181,7 +181,7 @@ def test_training_with_worker_processes_resumes_bit_for_bit(tmp_path: Path) -> N
     for number in range(20):
         Image.fromarray(np.full((8, 8, 3), 10 * number, np.uint8)).save(tmp_path / f"photos/{number}.png")
     photos = ["dataset=image_folder", f"dataset.root={tmp_path / 'photos'}", "dataset.image_size=[8,8]"]
-    overrides = [*photos, "dataset.num_workers=1", "dataset.batch_size=4", "test=false"]
+    overrides = [*photos, "dataset.num_workers=1", "dataset.batch_size=4", "dataset.cache_gb=0", "test=false"]
     train(tiny("autoencoder", *overrides, "trainer.max_epochs=2"), tmp_path / "straight")
     for epochs in (1, 2):
         train(tiny("autoencoder", *overrides, f"trainer.max_epochs={epochs}"), tmp_path / "parts")

@@ -13,8 +13,7 @@ from tools import ONE_STEP, composed, tiny
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.cuda_graphs import CudaGraphs
 from scalian_exp.checkpoint import load
-from scalian_exp.commandline.app import refusal_in
-from scalian_exp.refusal import Refusal
+from scalian_exp.refusal import Refusal, refusal_in
 from scalian_exp.run.endings import device_failures_refused
 from scalian_exp.run.training import train
 
