@@ -51,6 +51,8 @@ def weights_kept(folder: Path) -> Iterator[None]:
     try:
         yield
     except Refusal as error:
+        if folders.checkpoint(folder, "best", "last") is None:
+            raise
         again = f"{command('scalian-apply')} {word('run', folder)} action=evaluate"
         raise Refusal(f"{refusal_in(str(error))} The trained weights are kept; test them then with: {again}") from error
 
