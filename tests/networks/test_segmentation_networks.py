@@ -1,5 +1,6 @@
 """Segmentation networks: the papers' parameter counts, sizes, alignment, and parts against slow implementations."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
@@ -61,6 +62,26 @@ NARROW: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+NAMES_OF_WEIGHTS = {
+    "fcn32s": "c6a1dc1644fd",
+    "fcn16s": "c1bf50d26d61",
+    "fcn8s": "73e4cc1b0742",
+    "fcn8s without a border": "73e4cc1b0742",
+    "unet": "507a550ad472",
+    "padded unet": "decdfce9fafd",
+    "supervised unet": "5c3f6cca4b1f",
+    "tiramisu": "71d651c98d40",
+    "largefov": "7fe09e5a5c54",
+    "deeplab v2": "cef0a5c3096d",
+    "deeplab v3": "900f9360a789",
+    "deeplab v3+": "8773a4e54ee0",
+    "fastfcn": "fc71ac2dae59",
+    "fastfcn, aspp": "8c7b20cca2ca",
+    "psp, dilated": "f68e07d911a0",
+}
+"""SHA-256 of all names and shapes of weights, as the version before `backbone` wrote them into checkpoints"""
+
+
 def out(outputs: Tensor | dict[str, Tensor]) -> Tensor:
     return outputs["out"] if isinstance(outputs, dict) else outputs
 
@@ -69,6 +90,12 @@ def out(outputs: Tensor | dict[str, Tensor]) -> Tensor:
 def test_counts_of_the_papers(network: Callable[[], nn.Module], parameters: int) -> None:
     with torch.device("meta"), patch("torch.nn.init.kaiming_normal_"), patch("torch.nn.init.kaiming_uniform_"):
         assert count(network()) == parameters
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_names_and_shapes_of_weights_are_those_of_earlier_checkpoints(name: str) -> None:
+    weights = [(key, tuple(value.shape)) for key, value in NARROW[name]().state_dict().items()]
+    assert hashlib.sha256(repr(weights).encode()).hexdigest()[:12] == NAMES_OF_WEIGHTS[name]
 
 
 @pytest.mark.parametrize("name", NARROW)
