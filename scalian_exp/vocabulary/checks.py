@@ -147,7 +147,8 @@ def check_target(path: str, node: dict[str, Any], allowed: set[str], offered: se
                 advice = f"; give it: dataset.{name}=…" if value is None and name in FACTS else ""
                 author = set_by(f"{path}.{name}")
                 source = f", which {author} sets" if author else ""
-                raise Refusal(f"{path}.{name} must be {wanted}, not {as_given(value)}{source}{advice}.")
+                key = name if path == "action" else f"{path}.{name}"  # as scalian-apply's users write it
+                raise Refusal(f"{key} must be {wanted}, not {as_given(value)}{source}{advice}.")
         elif not takes.open and name not in allowed:
             if path in NEEDED and name in NEEDED:
                 raise Refusal(without_header(path, name))

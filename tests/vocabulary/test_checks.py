@@ -172,3 +172,9 @@ def test_nulls_are_refused_before_training_unless_the_annotation_allows_them(mod
 def test_nulls_at_the_root_are_refused(key: str) -> None:
     with pytest.raises(Refusal, match=rf"^{key} must be .*, not null\.$"):
         check_plain({**checked(composed("model=vae")), key: None})
+
+
+def test_an_actions_argument_is_named_as_users_write_it() -> None:
+    node = {"_target_": "scalian_exp.actions.sample.Sample", "count": -1}
+    with pytest.raises(Refusal, match=r"^count must be a whole number from 1, not -1\.$"):
+        check_arguments({"action": node})
