@@ -48,11 +48,13 @@ def find(query: str, titles: Sequence[str], counts: Sequence[float]) -> list[int
     words, year = name(query)
     names = [name(title) for title in titles]
     possible = [item for item, other in enumerate(names) if not year or other.year in ("", year)]
-    matches = [item for item in possible if names[item].words == words]
+    matches = [item for item, title in enumerate(titles) if title.casefold() == query.casefold()]
+    if not matches and words:
+        matches = [item for item in possible if names[item].words == words]
     if not matches and words:
         matches = [item for item in possible if re.search(rf"\b{re.escape(words)}\b", names[item].words)]
     matches.sort(key=lambda item: -counts[item])
-    different = list({names[item]: titles[item] for item in reversed(matches)}.values())[::-1]
+    different = list({titles[item].casefold(): titles[item] for item in matches}.values())
     if len(different) > 1:
         more = f" and {len(different) - SHOWN} others" if len(different) > SHOWN else ""
         raise Refusal(f"{query!r} may be {', '.join(different[:SHOWN])}{more}; write which one.")
@@ -78,6 +80,5 @@ def sharing(items: Sequence[int], titles: Sequence[str], ids: Sequence[str]) -> 
 
 def twins(items: Sequence[int], titles: Sequence[str]) -> list[int]:
     """Return all items with the title of one of these, themselves included."""
-    names = [name(title) for title in titles]
-    given = {names[item] for item in items}
-    return [item for item, other in enumerate(names) if other in given]
+    given = {titles[item].casefold() for item in items}
+    return [item for item, title in enumerate(titles) if title.casefold() in given]

@@ -1,10 +1,10 @@
 """Segmentation networks of other libraries, such as torchvision and segmentation_models_pytorch."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp.networks.parts.backbones import Standardise
+from scalian_exp.networks.parts.lonely_batch_norm import LonelyBatchNorm
 from scalian_exp.ranges import PositiveInt
 
 
@@ -22,17 +22,15 @@ class Adapted(nn.Module):
         super().__init__()
         self.standardise = Standardise(in_channels)
         self.network, self.total_stride = network, total_stride
+        for module in network.modules():
+            if type(module) is nn.BatchNorm2d:
+                module.__class__ = LonelyBatchNorm  # for batches of one image; parameters keep their names
 
     def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
         """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W), or to a dict of them."""
         height, width = x.shape[-2:]
-        lone = self.training and x.shape[0] == 1
         x = F.pad(self.standardise(x), (0, -width % self.total_stride, 0, -height % self.total_stride))
-        if lone:  # batch norm after global pooling can't normalise a single value
-            x = torch.cat([x, x])
         outputs = self.network(x)
         maps = outputs if isinstance(outputs, dict) else {"out": outputs}
         maps = {name: logits[..., :height, :width] for name, logits in maps.items()}
-        if lone:
-            maps = {name: logits[:1] for name, logits in maps.items()}
         return maps if isinstance(outputs, dict) else maps["out"]

@@ -25,6 +25,7 @@ from scalian_exp.networks.parts.backbones import (
 )
 from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level
 from scalian_exp.networks.parts.layers import convolution, scaled
+from scalian_exp.networks.parts.lonely_batch_norm import LonelyBatchNorm
 from scalian_exp.networks.parts.resampling import BY_AREAS, by_areas, enlarged, resized
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
@@ -121,6 +122,7 @@ class DeepLabV2(OnEncoder):
             self.backbone = ResNet(in_channels, depth, width, output_stride=8, pretrained=pretrained)
         else:
             self.backbone = self.encoder(backbone, in_channels, 8, pretrained)
+            level(self.backbone, 8)
         features = self.backbone.channels[-1]
         self.pyramid = nn.ModuleList(nn.Conv2d(features, num_classes, 3, padding=r, dilation=r) for r in rates)
         for branch in self.pyramid:
@@ -137,16 +139,6 @@ def start_small(layer: nn.Module) -> None:
     """Initialise a layer that computes logits as DeepLab does: weights from N(0, 0.01²), zero bias."""
     nn.init.normal_(layer.weight, std=0.01)  # type: ignore[arg-type]
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-
-
-class LonelyBatchNorm(nn.BatchNorm2d):
-    """Batch norm after global pooling that uses running statistics when a batch has just one value per channel."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, C, H, W); in training, too, by running statistics if there is only one value per channel."""
-        if self.training and x.numel() == x.shape[1]:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return super().forward(x)
 
 
 def pooled(before: int, after: int, size: int) -> nn.Sequential:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.parts.encoders import Backbone, OnEncoder
+from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level
 from scalian_exp.networks.parts.layers import scaled
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
@@ -87,6 +87,7 @@ class UNet(OnEncoder):
                 raise ValueError("A backbone pads its convolutions: use model.network.padded=true with it.")
             self.backbone = self.encoder(backbone, in_channels, 32, pretrained=False)
             self.total_stride = max(self.backbone.strides)
+            level(self.backbone, 2 ** (self.total_stride.bit_length() - 1))  # refuses other strides than powers of two
             at = dict(zip(self.backbone.strides, self.backbone.channels, strict=True))  # the deepest of equal strides
             encoded = [at.get(2**level, 0) for level in range(self.total_stride.bit_length())]
             widths = [*(scaled(16 * 2**level, width) for level in range(len(encoded) - 1)), encoded[-1]]
@@ -128,8 +129,8 @@ class UNet(OnEncoder):
             joined = self.skips and finer_map is not None
             levels.append(convolve(torch.cat([cropped(finer_map, *x.shape[-2:]), x], 1) if joined else x))
         logits: Any = 0
-        for head, level, finer in zip(self.coarse_heads, levels, levels[1:], strict=False):  # there may be no heads
-            enlarged = F.interpolate(logits + head(level), scale_factor=2, mode="bilinear")
+        for head, coarse, finer in zip(self.coarse_heads, levels, levels[1:], strict=False):  # there may be no heads
+            enlarged = F.interpolate(logits + head(coarse), scale_factor=2, mode="bilinear")
             logits = cropped(enlarged, *finer.shape[-2:])
         return self.head(levels[-1]) + logits
 

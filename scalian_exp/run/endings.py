@@ -54,7 +54,9 @@ def weights_kept(folder: Path) -> Iterator[None]:
         if folders.checkpoint(folder, "best", "last") is None:
             raise
         again = f"{command('scalian-apply')} {word('run', folder)} action=evaluate"
-        raise Refusal(f"{refusal_in(str(error))} The trained weights are kept; test them then with: {again}") from error
+        raise Refusal(
+            f"{refusal_in(str(error))} The trained weights are kept; once that is mended, test them with: {again}"
+        ) from error
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def test_a_test_that_fails_after_training_says_how_to_test_again(root: Path, wor
         train(config(root, "dataset.cache_gb=0", f"dataset.num_workers={workers}"), tmp_path / "run")
     sentences = str(caught.value)
     assert sentences.startswith(f"{file} can't be read as an image (")
-    assert "repair or replace it. The trained weights are kept; test them then with: " in sentences
+    assert "repair or replace it. The trained weights are kept; once that is mended, test them with: " in sentences
     assert sentences.endswith(f"scalian-apply run={tmp_path}/run action=evaluate")
     assert "\n" not in sentences
     file.write_bytes(contents)

@@ -44,6 +44,17 @@ def test_an_adapted_network_sees_standardised_images_of_suitable_sizes() -> None
     assert torch.allclose(class_logits(network.eval(), x), expected, atol=1e-5)
 
 
+def test_batches_of_one_image_leave_the_statistics_of_pooled_values_alone() -> None:
+    """A single value has no variance: averaged in, it would shrink the running one at each step."""
+    inner = Pooling()
+    network = Adapted(inner, 2, total_stride=4)
+    for _ in range(3):
+        network(torch.rand(1, 2, 8, 8))
+    assert torch.equal(inner.norm.running_var, torch.ones(3))
+    x = torch.rand(1, 2, 8, 8)
+    torch.testing.assert_close(network(x)["aux"], network.eval()(x)["aux"])  # type: ignore[index]
+
+
 def test_torchvisions_network_computes_the_same_in_its_adapter() -> None:
     node = composed("model=torchvision_deeplab", "dataset=fake_masks").model.network
     torch.manual_seed(0)

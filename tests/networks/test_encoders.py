@@ -49,8 +49,8 @@ def test_an_encoders_maps_are_timms(name: str) -> None:
     assert encoder.strides == theirs.feature_info.reduction()
     for height, width in ((64, 96), (33, 70)):
         maps = encoder.eval()(torch.rand(1, 3, height, width))
-        whole = [-(-side // max(encoder.strides)) * max(encoder.strides) for side in (height, width)]
-        expected = [(c, *(side // s for side in whole)) for c, s in zip(encoder.channels, encoder.strides, strict=True)]
+        sides = [(-(-height // stride), -(-width // stride)) for stride in encoder.strides]
+        expected = [(c, *side) for c, side in zip(encoder.channels, sides, strict=True)]
         assert [tuple(features.shape[1:]) for features in maps] == expected
 
 
@@ -109,10 +109,22 @@ def test_own_encoders_say_their_strides() -> None:
     assert ResNet(3, 50, 1 / 32, output_stride=8).strides == [4, 8, 8, 8]
 
 
+class Patches(nn.Module):
+    """An encoder whose maps have a stride that is no power of two."""
+
+    channels, strides, pretrained = [4, 4], [14, 14], False
+
+
+def patches(*_: Any, **__: Any) -> nn.Module:
+    return Patches()
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: TimmEncoder(3, name="resnet1"), "timm has no encoder resnet1; near names: resnet18"),
+        (lambda: UNet(3, 5, padded=True, backbone=patches), "needs a map of stride 8, .* Patches have strides 14, 14"),
+        (lambda: DeepLabV2(3, 5, backbone=patches), "needs a map of stride 8"),
+        (lambda: TimmEncoder(3, name="resnet1"), "timm has no encoder resnet1; similar names: resnet18"),
         (lambda: TimmEncoder(3, name="hf-hub:someone/something"), "timm has no encoder hf-hub"),
         (lambda: TimmEncoder(3, name="resnet18.nothing"), "timm has no weights resnet18.nothing; it has resnet18."),
         (lambda: TimmEncoder(3, 8, name="vgg11"), "vgg11 can't be built with a map of stride 8"),

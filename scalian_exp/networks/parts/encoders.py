@@ -28,7 +28,7 @@ Backbone = Callable[..., nn.Module]
 
 
 def level(encoder: Any, stride: int) -> int:
-    """Return the index of an encoder's deepest map of a stride.
+    """Return the index of an encoder's deepest map with this stride.
 
     Raises:
         ValueError: if it has no such map.

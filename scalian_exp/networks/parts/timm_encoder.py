@@ -45,7 +45,7 @@ class TimmEncoder(nn.Module):
         self.check_maps()
 
     def check_maps(self) -> None:
-        """Refuse an encoder whose maps don't cover images of any size by its strides, as a few old ones."""
+        """Refuse an encoder whose maps don't cover images of any size by its strides, as with a few old ones."""
         side = 2 * max(self.strides)
         self.body.eval()
         try:
@@ -85,8 +85,11 @@ class TimmEncoder(nn.Module):
         deepest = max(self.strides)
         height, width = x.shape[-2:]
         x = F.pad(self.standardise(x), (0, -width % deepest, 0, -height % deepest))
-        maps = self.body(x)
-        return [features.permute(0, 3, 1, 2) if self.channels_last else features for features in maps]
+        maps = [features.permute(0, 3, 1, 2) if self.channels_last else features for features in self.body(x)]
+        return [  # without what only covers the extension
+            features[..., : -(-height // stride), : -(-width // stride)]
+            for features, stride in zip(maps, self.strides, strict=True)
+        ]
 
 
 def timm_settings(name: str) -> Any:
@@ -98,12 +101,12 @@ def timm_settings(name: str) -> Any:
     try:
         import timm
     except ImportError as error:
-        raise ValueError("The encoders of timm need it: pip install 'scalian-exp[timm]'.") from error
+        raise ValueError("Encoders of timm need the package timm: pip install 'scalian-exp[timm]'.") from error
     architecture, _, tag = name.partition(".")
     known = timm.list_models()
     if architecture not in known:  # the name of a place to download from, too, such as hf-hub:…, is refused
         near = get_close_matches(architecture, known, n=3) or known[:3]
-        raise ValueError(f"timm has no encoder {name}; near names: {', '.join(near)}.")
+        raise ValueError(f"timm has no encoder {name}; similar names: {', '.join(near)}.")
     tags = [
         each for each in timm.list_models(f"{architecture}.*", pretrained=True) if each.startswith(f"{architecture}.")
     ]
@@ -136,7 +139,7 @@ def features_of(name: str, in_channels: int, output_stride: int) -> Any:
         raise ValueError(f"timm's {name} gives no feature maps ({first_sentence(problem)}).") from problem
     raise ValueError(
         f"timm's {name} can't be built with a map of stride {output_stride} as its last; choose an encoder that can, "
-        "such as resnet50 or tf_efficientnet_lite0."
+        "such as resnet50 or efficientnet_lite0."
     )
 
 

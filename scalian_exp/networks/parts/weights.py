@@ -31,9 +31,7 @@ def read_weights(file: str | Path) -> dict[str, Tensor]:
     """
     path = Path(file)
     if not path.is_file():
-        raise ValueError(
-            f"there are no weights in {path}, which is no file; pretrained=… names a .pth or .safetensors."
-        )
+        raise ValueError(f"{path}, which pretrained=… names, is not a file; give a .pth or .safetensors.")
     contents: Any = safetensors_in(path) if path.suffix == ".safetensors" else pickled_in(path)
     for name in WRAPPERS:
         if isinstance(contents, Mapping) and isinstance(contents.get(name), Mapping):
