@@ -245,4 +245,4 @@ def test_a_truncated_image_is_named(workers: int, tmp_path: Path) -> None:
     assert not (tmp_path / "bad/metrics.json").exists()
     assert not (tmp_path / "bad/checkpoints/last.ckpt").exists()
     assert not [*(tmp_path / "good").glob("evaluate*/*")]
-    assert invoke(tmp_path, "scalian-train", *overrides, "hydra.run.dir=bad")[0] == 0, "the same command, after a repair"
+    assert invoke(tmp_path, "scalian-train", *overrides, "hydra.run.dir=bad")[0] == 0  # repaired
