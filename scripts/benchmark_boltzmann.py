@@ -154,7 +154,8 @@ def main() -> None:
     quiet()
     torch.manual_seed(0)
     size = ["dataset.image_size=[28,28]", f"trainer.max_epochs={EPOCHS}"]
-    same = ["loss=contrastive_divergence", *(f"model.optimizer.{each}=0" for each in ("momentum", "weight_decay"))]
+    same = ["loss=contrastive_divergence", "model.momentum=null", "model.weight_decay=null"]
+    same += [f"model.optimizer.{each}=0" for each in ("momentum", "weight_decay")]
     rbm = ["model=rbm", "dataset.image_size=[20,25]", "trainer.max_epochs=3", "model.draw_pixels=true", *same]
     dbn = ["model=dbn", "model.network.hidden=[500,500]", "model.epochs_per_layer=1", "dataset.image_size=[28,28]"]
     dbn += ["trainer.max_epochs=4", *same]
