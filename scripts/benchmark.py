@@ -28,9 +28,9 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from beside import train_beside
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import ProgressBar
 from ratios import Ratio, table_of
 from rich.console import Console
 from torch import Tensor, nn
@@ -39,9 +39,7 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
 from scalian_exp.build import build, build_task
-from scalian_exp.callbacks.progress import Bar
 from scalian_exp.run.record import quiet
-from scalian_exp.run.trainer import build_trainer
 from scalian_exp.vocabulary.options import CONFIGS
 
 BATCH = 128
@@ -145,12 +143,8 @@ def frame(model: str, images: int, epochs: int) -> list[tuple[float, ...]]:
     data, task = build("dataset", config["dataset"]), build_task(config)
     data.setup()
     pixels = data.splits["train"].examples["image"]
-    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
-        trainer = build_trainer(config, task, Path(folder))
-        side = SideBySide(in_memory(pixels), [torch_loss, lambda *args: task.loss(*args).loss])
-        bar = Bar(refresh_rate=4, console_kwargs={"file": nowhere, "force_terminal": True})
-        trainer.callbacks = [side, bar, *[c for c in trainer.callbacks if not isinstance(c, ProgressBar)]]
-        trainer.fit(task, data)
+    side = SideBySide(in_memory(pixels), [torch_loss, lambda *args: task.loss(*args).loss])
+    train_beside(config, task, data, side)
     return list(zip(*side.epochs[1:], strict=True))
 
 

@@ -12,29 +12,24 @@ the same optimizer and as many draws a step, take turns. Times are CPU times of 
 ratios are medians over epochs, beside the lowest and the highest.
 """
 
-import os
-import tempfile
 import time
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from beside import train_beside
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import ProgressBar
 from ratios import Ratio, table_of
 from rich.console import Console
 from sklearn.neural_network import BernoulliRBM
 from torch import Tensor
 
 from scalian_exp.build import build, build_task
-from scalian_exp.callbacks.progress import Bar
 from scalian_exp.run.record import quiet
-from scalian_exp.run.trainer import build_trainer
 from scalian_exp.vocabulary.options import CONFIGS
 
 BATCH, ROWS, HIDDEN, EPOCHS, RATE = 100, 20_000, 500, 8, 0.01
@@ -141,11 +136,7 @@ def trained(config: dict[str, Any], beside: bool, persistent: bool = False) -> S
     if beside:
         plain = {name: PlainLoop(pixels, HIDDEN, RATE, persistent, valued) for name, valued in LOOPS.items()}
         side = SideBySide(plain, pixels.numpy().astype(np.float32) / 255)
-    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
-        trainer = build_trainer(config, task, Path(folder))
-        bar = Bar(refresh_rate=4, console_kwargs={"file": nowhere, "force_terminal": True})
-        trainer.callbacks = [side, bar, *[c for c in trainer.callbacks if not isinstance(c, ProgressBar)]]
-        trainer.fit(task, data)
+    train_beside(config, task, data, side)
     return side
 
 

@@ -9,29 +9,24 @@ concatenates an LSTM's inputs at each step and computes the filters of one axis 
 this process; ratios are medians, beside the lowest and the highest.
 """
 
-import os
-import tempfile
 import time
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from benchmark import BATCH, TURN, in_memory
+from beside import train_beside
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import ProgressBar
 from ratios import Ratio, table_of
 from rich.console import Console
 from torch import Tensor, nn
 
 from scalian_exp.build import build, build_task
-from scalian_exp.callbacks.progress import Bar
 from scalian_exp.run.record import quiet
-from scalian_exp.run.trainer import build_trainer
 from scalian_exp.vocabulary.options import CONFIGS
 
 IMAGES, EPOCHS = 5_120, 4
@@ -134,11 +129,7 @@ def seconds_per_step(model: str) -> list[list[float]]:
     data, task = build("dataset", config["dataset"]), build_task(config)
     data.setup()
     side = SideBySide(in_memory(data.splits["train"].examples["image"]))
-    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
-        trainer = build_trainer(config, task, Path(folder))
-        bar = Bar(refresh_rate=4, console_kwargs={"file": nowhere, "force_terminal": True})
-        trainer.callbacks = [side, bar, *[c for c in trainer.callbacks if not isinstance(c, ProgressBar)]]
-        trainer.fit(task, data)
+    train_beside(config, task, data, side)
     steps = IMAGES / BATCH
     return [[seconds / steps for seconds in times] for times in zip(*side.epochs[1:], strict=True)]
 

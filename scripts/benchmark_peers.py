@@ -13,27 +13,23 @@ benchmark_crf.py.
 """
 
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from beside import train_beside
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import ProgressBar
 from ratios import Ratio, table_of
 from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from scalian_exp.build import build, build_task
-from scalian_exp.callbacks.progress import Bar
 from scalian_exp.run.record import quiet
-from scalian_exp.run.trainer import build_trainer
 from scalian_exp.vocabulary.options import CONFIGS
 
 BATCH, IMAGES, EPOCHS = 100, 20_000, 7
@@ -118,11 +114,7 @@ def side_by_side(config: dict[str, Any], peer: Callable[[Tensor], Callable[[], o
     data, task = build("dataset", config["dataset"]), build_task(config)
     data.setup()
     turns = Turns(peer(data.splits["train"].examples["image"]))
-    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
-        trainer = build_trainer(config, task, Path(folder))
-        bar = Bar(refresh_rate=4, console_kwargs={"file": nowhere, "force_terminal": True})
-        trainer.callbacks = [turns, bar, *[c for c in trainer.callbacks if not isinstance(c, ProgressBar)]]
-        trainer.fit(task, data)
+    train_beside(config, task, data, turns)
     return turns.seconds
 
 
