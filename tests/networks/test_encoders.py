@@ -142,6 +142,15 @@ def test_what_an_encoder_cannot_do_is_refused(build: Any, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_an_error_inside_an_encoder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise TypeError("its own mistake")
+
+    monkeypatch.setattr(timm, "create_model", broken)
+    with pytest.raises(ValueError, match=r"gives no feature maps \(its own mistake"):
+        TimmEncoder(3, name="resnet18")
+
+
 def test_deeplab_v3_on_a_transformer_of_stride_16() -> None:
     network = DeepLabV3(3, 5, width=1 / 16, backbone=backbone("test_vit")).eval()
     assert network(torch.rand(1, 3, 45, 70)).shape == (1, 5, 45, 70)

@@ -128,13 +128,12 @@ def features_of(name: str, in_channels: int, output_stride: int) -> Any:
     for stride, more in product(dilated[::-1], FOR_ANY_SIZE):
         try:
             body: Any = timm.create_model(name, features_only=True, in_chans=in_channels, **stride, **more)
-        except TypeError:  # an argument that it doesn't know
-            continue
-        except (AssertionError, RuntimeError, AttributeError, NotImplementedError) as error:
-            problem = None if stride else error
+        except (TypeError, AssertionError, RuntimeError, AttributeError) as error:  # the last try has no such arguments
+            problem = error
             continue
         if max(body.feature_info.reduction()) <= output_stride:
             return body
+        problem = None
     if problem is not None:
         raise ValueError(f"timm's {name} gives no feature maps ({first_sentence(problem)}).") from problem
     raise ValueError(
