@@ -24,7 +24,7 @@ MEMORIES: dict[type, Taps] = {ResidualBlock: [], RowLSTM: [[-1, 0]], DiagonalBiL
 
 
 class View(NamedTuple):
-    """What is seen of a map from a position."""
+    """The part of a map that a computation at one position reads."""
 
     taps: Taps
     inputs: int

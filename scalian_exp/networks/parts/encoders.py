@@ -1,4 +1,4 @@
-"""What networks ask of an encoder, their own or another library's: maps of known channels and strides."""
+"""The contract of encoders, the package's own or another library's: maps of known channels and strides."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
