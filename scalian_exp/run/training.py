@@ -29,7 +29,13 @@ from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.starting import load_pretrained
 from scalian_exp.trust import modules
 from scalian_exp.vocabulary.natural_schedule import lengthened, remark_on_lengthening, with_lengths_of
-from scalian_exp.vocabulary.training_length import announced_steps, check_lengths, remarks
+from scalian_exp.vocabulary.training_length import (
+    announced_steps,
+    check_lengths,
+    planned_steps,
+    remarks,
+    steps_per_epoch,
+)
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +102,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         metrics: dict[str, float] = {}
         with ending_cleanly(folder), device_failures_refused():
             if isinstance(data, DecodesOnce):
-                data.decode_ahead(used_completely(trainer, config["test"]), (trainer.global_rank, trainer.world_size))
+                splits = used_completely(trainer, config, sizes["train"])
+                data.decode_ahead(splits, (trainer.global_rank, trainer.world_size))
             if trainer.is_global_zero:
                 folders.remove_parts(folder)
                 record.describe(config, folder)
@@ -108,8 +115,16 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             return record.conclude(trainer, task, metrics, folder)
 
 
-def used_completely(trainer: Any, test: bool) -> list[str]:
-    """Return the splits of which a training and its test use all batches, not only a few for a trial or to overfit."""
-    limits = {"train": trainer.limit_train_batches if trainer.max_epochs != 0 else 0, "val": trainer.limit_val_batches}
-    limits |= {"test": trainer.limit_test_batches} if test else {}
+def used_completely(trainer: Any, config: dict[str, Any], batches: int) -> list[str]:
+    """Return the splits of which a training and its test use all batches, not only a few for a trial or to overfit.
+
+    Args:
+        trainer: Lightning's trainer, which knows what a trial leaves of each split.
+        config: the resolved config.
+        batches: number of batches of the training split.
+    """
+    steps = planned_steps(config["trainer"], batches)
+    whole = steps is None or steps >= steps_per_epoch(config["trainer"], batches)
+    limits = {"train": trainer.limit_train_batches if whole else 0, "val": trainer.limit_val_batches}
+    limits |= {"test": trainer.limit_test_batches} if config["test"] else {}
     return [name for name, limit in limits.items() if repr(limit) == "1.0"]  # the number 1 is a single batch

@@ -95,10 +95,23 @@ def test_a_test_that_fails_after_training_says_how_to_test_again(root: Path, wor
     load(tmp_path / "run")  # the weights are there
 
 
+@pytest.mark.parametrize(
+    ("length", "test", "splits"),
+    [
+        ({"max_epochs": 3}, True, ["train", "val", "test"]),
+        ({"max_epochs": -1}, False, ["train", "val"]),
+        ({"max_epochs": 0}, True, ["val", "test"]),
+        ({"max_epochs": 3, "max_steps": 9}, True, ["val", "test"]),  # of 10 batches an epoch
+        ({"max_epochs": 3, "max_steps": 10}, True, ["train", "val", "test"]),
+    ],
+)
+def test_short_trainings_do_not_decode_all_training_images(
+    length: dict[str, int], test: bool, splits: list[str]
+) -> None:
+    unlimited = SimpleNamespace(**{f"limit_{split}_batches": 1.0 for split in SPLITS})
+    assert used_completely(unlimited, {"trainer": length, "test": test}, 10) == splits
+
+
 def test_trials_on_a_few_batches_decode_only_those() -> None:
-    limits = {f"limit_{split}_batches": 1.0 for split in SPLITS}
-    assert used_completely(SimpleNamespace(max_epochs=3, **limits), True) == [*SPLITS]
-    assert used_completely(SimpleNamespace(max_epochs=-1, **limits), False) == ["train", "val"]
-    assert used_completely(SimpleNamespace(max_epochs=0, **limits), True) == ["val", "test"]
-    limits |= {"limit_train_batches": 1, "limit_val_batches": 0.5}
-    assert used_completely(SimpleNamespace(max_epochs=3, **limits), True) == ["test"]
+    limits = SimpleNamespace(limit_train_batches=1, limit_val_batches=0.5, limit_test_batches=1.0)
+    assert used_completely(limits, {"trainer": {"max_epochs": 3}, "test": True}, 10) == ["test"]
