@@ -105,7 +105,8 @@ class SquaredRatingError(nn.Module):
     def forward(self, network: nn.Module, batch: Batch, epoch: int | None = None) -> Tensor:
         """Return the loss, a scalar averaged over rows; in training (with an epoch), the penalty is added."""
         target = batch["target"]
-        error = ((network(batch["rating"]) - target) * (target > 0)).square().sum(1).mean()
+        predicted = network(batch["rating"]) * target.sign()  # 0 where there is no rating, as the target is
+        error = F.mse_loss(predicted, target, reduction="sum") / len(target)
         return error + self.penalty * squared_weights(network) if self.penalty and epoch is not None else error
 
 

@@ -94,12 +94,12 @@ class MatrixFactorisation(nn.Module):
     def fold_in(self, ratings: Tensor) -> Tensor:
         """Compute (b_row, p_row) of rows (B, columns): (B, 1 + features), in at least single precision."""
         x = self.design().to(torch.promote_types(self.items.dtype, torch.float32))
-        rows, columns = (ratings > 0).nonzero(as_tuple=True)
+        rows, columns = ratings.nonzero(as_tuple=True)
         rest = torch.zeros_like(ratings, dtype=x.dtype)
         rest[rows, columns] = ratings[rows, columns].to(x.dtype) - self.mean - self.items[columns, 0]
         counts = rows.bincount(minlength=len(ratings)).tolist()
         with torch.autocast(x.device.type, enabled=False):  # 16 bits don't suffice to solve equations
-            gram = torch.stack([rated.mT @ rated for rated in x[columns].split(counts)])
+            gram = torch.stack([rated.mT @ rated for rated in x.index_select(0, columns).split(counts)])
             gram += self.ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
             return torch.linalg.solve(gram, rest @ x)  # cholesky would raise an error for NaN
 
