@@ -98,6 +98,17 @@ def results(folder: Path) -> list[str]:
     return [str(file.relative_to(folder)) for pattern in patterns for file in sorted(folder.glob(pattern))]
 
 
+def figures_of_epoch(folder: Path, epoch: int) -> Path:
+    """Return the folder in a run folder for the figures drawn after an epoch, counted from 1."""
+    return folder / FIGURES / f"epoch_{epoch:04d}"
+
+
+def epochs_drawn(folder: Path) -> dict[int, Path]:
+    """Map each epoch after which a run has kept figures to their folder, in ascending order."""
+    places = {int(place.name[6:]): place for place in folder.glob(f"{FIGURES}/epoch_*") if place.name[6:].isdecimal()}
+    return dict(sorted(places.items()))
+
+
 def runs_in(folder: Path) -> list[Path]:
     """Return the run folders directly inside a folder, such as a sweep's; hidden ones like .hydra don't count."""
     return sorted(file.parent for file in folder.glob(f"[!.]*/{CONFIG}"))

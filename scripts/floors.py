@@ -16,7 +16,7 @@ FLOORS = (
     ("tasks", "callbacks"),
     ("checkpoint", "trust", "metrics", "losses"),
     ("build", "networks", "datasets", "commandline"),
-    ("figures", "schedules", "vocabulary", "distributed", "folders", "files", "stored", "study_database"),
+    ("figures", "pages", "schedules", "vocabulary", "distributed", "folders", "files", "stored", "study_database"),
     ("batches", "refusal", "ranges", "memory"),
 )
 """the folders and modules at the package's root (rooms), from the top floor to the ground floor"""

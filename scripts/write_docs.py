@@ -30,7 +30,7 @@ FLOORS = (
     "training procedures; what happens during training",
     "checkpoints and what they may load; metrics and losses",
     "building objects from configs; networks, data, reading command lines",
-    "figures, schedules; checking command lines and configs; files and folders",
+    "figures, pages, schedules; checking command lines and configs; files and folders",
     "what all floors share",
 )
 """one description for each floor of the package"""

@@ -1,5 +1,6 @@
 """Draw a task's figures during validation and test."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ from scalian_exp.callbacks.tensorboard import add_png, writers
 from scalian_exp.figures.png import as_png
 from scalian_exp.figures.titles import titled
 from scalian_exp.files import replacing
-from scalian_exp.folders import FIGURES
+from scalian_exp.folders import FIGURES, epochs_drawn, figures_of_epoch
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.stored import run_name
 
 FIRST = 5
 """the first epoch with figures, if `every_n_epochs` isn't set"""
+MOST_EPOCHS = 50
+"""maximum number of epochs whose figures a run keeps"""
 
 
 class Figures(pl.Callback):
-    """Draw the task's figures as PNG files in the run folder's figures/, and as images in TensorBoard.
+    """Draw the task's figures as PNG files in the run folder's figures/, and as images by epoch in TensorBoard.
 
+    Those of the validation split are kept for up to MOST_EPOCHS drawn epochs too, in figures/epoch_0005/ and so on.
     They show examples spread over the split, because some test sets are sorted by class.
 
     Args:
@@ -75,15 +79,16 @@ class Figures(pl.Callback):
             figures = task.figures(batch)
         if not trainer.is_global_zero:
             return
-        folder = self.folder / FIGURES
-        folder.mkdir(parents=True, exist_ok=True)
+        epoch = trainer.current_epoch + 1 if split == "val" else trainer.current_epoch  # which has been counted then
+        places = [self.folder / FIGURES, *([figures_of_epoch(self.folder, epoch)] if split == "val" else [])]
         for name, figure in figures.items():
-            file = folder / f"{split}_{name}.png"
             png = as_png(titled(figure, f"{self.run(trainer)}, {self.when(trainer, split)}"))
-            with replacing(file) as part:  # not through a symbolic link
-                part.write_bytes(png)
+            for place in places:
+                with replacing(place / f"{split}_{name}.png") as part:  # not through a symbolic link
+                    part.write_bytes(png)
             for writer in writers(trainer):
-                add_png(writer, f"{split}/{name}", png, trainer.global_step)
+                add_png(writer, f"{split}/{name}", png, epoch)
+        drop_surplus(self.folder)
 
     def on_validation_batch_end(
         self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
@@ -104,6 +109,14 @@ class Figures(pl.Callback):
     def on_test_epoch_end(self, trainer: Any, task: Any) -> None:
         """Draw the figures of the test split."""
         self.draw(trainer, task, "test")
+
+
+def drop_surplus(folder: Path) -> None:
+    """Drop the figures of the epoch of a run that leaves the smallest gap, if it keeps more than MOST_EPOCHS epochs."""
+    places = epochs_drawn(folder)
+    if len(epochs := list(places)) > MOST_EPOCHS:
+        inner = range(1, len(epochs) - 1)
+        shutil.rmtree(places[epochs[min(inner, key=lambda at: epochs[at + 1] - epochs[at - 1])]])
 
 
 def doublings(epochs: int) -> int:

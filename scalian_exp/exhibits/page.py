@@ -1,7 +1,5 @@
 """Build an interactive page about trained networks: one file that works from disk, without a server or internet."""
 
-import json
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +10,7 @@ from markupsafe import Markup
 from scalian_exp.exhibits.exhibit import HERE
 from scalian_exp.exhibits.store import Store
 from scalian_exp.exhibits.texts import LANGUAGES, Texts
-from scalian_exp.refusal import Refusal
+from scalian_exp.pages.parts import POLICY, SCRIPT, STYLE, as_json, in_script, module
 
 FRAME = HERE / "frame"
 SCRIPTS = ("arrays.js", "products.js", "operations.js", "engine.js", "spoken.js", "kit.js", "input.js")
@@ -103,8 +101,9 @@ def render(
         language: of the page when it is opened; None for the reader's own.
     """
     folders = {part.kind: part.folder for chapter in chapters for show in chapter.shows for part in show.parts}
-    styles = [(FRAME / "page.css").read_text(encoding="utf-8"), *(scoped(folder) for folder in folders.values())]
-    scripts = [module(FRAME / script) for script in SCRIPTS] + [wrapped(folder) for folder in folders.values()]
+    styles = [file.read_text(encoding="utf-8") for file in (STYLE, FRAME / "page.css")]
+    styles += [scoped(folder) for folder in folders.values()]
+    scripts = [module(SCRIPT), *(module(FRAME / script) for script in SCRIPTS), *map(wrapped, folders.values())]
     scripts += [module(FRAME / script) for script in ("projection.js", "page.js")]
     blocks = [block for store in stores for block in store.filled()]
     return ENVIRONMENT.get_template("page.html.jinja").render(
@@ -114,16 +113,11 @@ def render(
         chapters=chapters,
         blocks=[(name, as_json({"index": pack.index, **about}), pack.text()) for name, (pack, about) in blocks],
         style=Markup("".join(styles)),
-        script=Markup("".join(scripts).replace("</script", "<\\/script")),
+        script=in_script("".join(scripts)),
+        policy=POLICY,
         words=as_json(Texts(FRAME / "words.yaml", {}).spoken()),
         titles=as_json({language: frame.plain("title", language).unescape() for language in LANGUAGES}),
     )
-
-
-def module(file: Path) -> str:
-    """Return a script without its imports and exports, because all scripts are joined into one."""
-    text = re.sub(r"^import .*?;\n", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    return re.sub(r"^export ", "", text, flags=re.MULTILINE)
 
 
 def wrapped(folder: Path) -> str:
@@ -136,16 +130,3 @@ def scoped(folder: Path) -> str:
     """Return the style of an exhibit, if it has one, nested so that it reaches exhibits of its kind alone (&)."""
     file = folder / "exhibit.css"
     return f'[data-kind="{folder.name}"] {{\n{file.read_text(encoding="utf-8")}}}\n' if file.exists() else ""
-
-
-def as_json(value: Any) -> Markup:
-    """Return a value as JSON that is safe inside a script element.
-
-    Raises:
-        Refusal: if a number in it is NaN or infinite, as after a training that diverged.
-    """
-    try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except ValueError as error:
-        raise Refusal("One of the numbers for the page is NaN or infinite.") from error
-    return Markup(text.replace("<", "\\u003c"))

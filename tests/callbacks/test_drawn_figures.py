@@ -1,5 +1,6 @@
 """The epochs in which figures are drawn, and the files that TensorBoard gets."""
 
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +8,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tools import tiny
 
-from scalian_exp.callbacks.figures import Figures
+from scalian_exp.callbacks.figures import MOST_EPOCHS, Figures, drop_surplus
+from scalian_exp.folders import epochs_drawn, figures_of_epoch
 from scalian_exp.train import train
 
 
@@ -50,5 +52,30 @@ def test_tensorboard_shows_the_files_themselves(tmp_path: Path) -> None:
     for file in files:
         split, _, name = file.stem.partition("_")
         (image,) = events.Images(f"{split}/{name}")
+        assert image.step == 1  # the epoch, of five steps
         assert image.encoded_image_string == file.read_bytes()
         assert image.width > image.height / 2 > 10
+
+
+def test_every_drawn_epochs_figures_are_kept(tmp_path: Path) -> None:
+    options = ["callbacks=default", "callbacks.figures.every_n_epochs=2", "trainer.max_epochs=5"]
+    train(tiny("vae", *options), tmp_path)
+    kept = epochs_drawn(tmp_path)
+    assert kept == {2: tmp_path / "figures/epoch_0002", 4: tmp_path / "figures/epoch_0004"}
+    names = {"val_latent_map.png", "val_reconstructions.png", "val_samples.png"}
+    assert all({file.name for file in place.iterdir()} == names for place in kept.values())
+    for name in names:
+        first, last = (place.joinpath(name).read_bytes() for place in kept.values())
+        assert first != last == (tmp_path / "figures" / name).read_bytes()
+
+
+def test_of_many_drawn_epochs_evenly_spread_ones_are_kept(tmp_path: Path) -> None:
+    for epoch in range(1, 201):
+        figures_of_epoch(tmp_path, epoch).mkdir(parents=True)
+        drop_surplus(tmp_path)
+        kept = list(epochs_drawn(tmp_path))
+        assert len(kept) <= MOST_EPOCHS
+        assert (kept[0], kept[-1]) == (1, epoch)
+    gaps = [after - before for before, after in pairwise(kept)]
+    assert len(kept) == MOST_EPOCHS
+    assert max(gaps) <= 8  # 4 on average

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from scalian_exp.exhibits.arguments import by_name
 from scalian_exp.exhibits.operations import ROWS
 from scalian_exp.exhibits.pack import Pack, Shared, quantised
-from scalian_exp.exhibits.page import FRAME, SCRIPTS, as_json, module
+from scalian_exp.exhibits.page import FRAME, SCRIPTS
 from scalian_exp.exhibits.program import Program
+from scalian_exp.pages.parts import as_json, module
 from scalian_exp.refusal import Refusal
 
 IMAGE, VECTOR = (1, 4, 7, 6), (1, 24)

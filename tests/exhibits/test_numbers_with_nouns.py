@@ -9,8 +9,9 @@ import pytest
 from tools import needs_browser
 
 from scalian_exp.exhibits.exhibit import HERE
-from scalian_exp.exhibits.page import FRAME, SCRIPTS, module
+from scalian_exp.exhibits.page import FRAME, SCRIPTS
 from scalian_exp.exhibits.texts import Texts, of
+from scalian_exp.pages.parts import module
 
 NARROW = "\u202f"
 SINGLE = {"fr": ["0", "0,1", "1", "1,0", "1,9", "−1,5"], "en": ["1", "−1"]}

@@ -66,7 +66,7 @@ def test_a_run_folder_holds_config_environment_metrics_and_figures(tmp_path: Pat
         assert metrics[name] > 0
     assert metrics["samples_per_second"] > 0
     assert metrics["inference_ms_per_sample"] > 0
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+    assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {
         f"{split}_{name}.png" for split in ("val", "test") for name in ("latent_map", "reconstructions", "samples")
     }
     again = train(*resumed([f"resume={tmp_path}"]))  # no epoch left to train

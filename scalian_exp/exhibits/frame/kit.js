@@ -1,5 +1,8 @@
 // What exhibits share: words in both languages, numbers, colours, pictures of pixels, pointers and keys.
+import { element } from "../../pages/dom.js";
 import { announce } from "./spoken.js";
+
+export { choice, eachFrame, element, svg } from "../../pages/dom.js";
 
 export const root = document.documentElement;
 const mounts = {};
@@ -90,22 +93,6 @@ export class Pixels {
   }
 }
 
-const SVG = "http://www.w3.org/2000/svg";
-export function svg(tag, attributes = {}, parent = null) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  parent?.append(element);
-  return element;
-}
-export function element(tag, attributes = {}, parent = null) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "text") made.textContent = value; else made.setAttribute(name, value);
-  }
-  parent?.append(made);
-  return made;
-}
-
 /** A canvas or SVG that is pointed at in cells: move(row, column, pressed), also with arrow keys; Enter or space press.
  * Hovering is told with pressed = false. */
 export function cells(target, rows, columns, { move, leave, press }) {
@@ -156,33 +143,6 @@ export function cells(target, rows, columns, { move, leave, press }) {
   target.addEventListener("focus", () => { if (target.matches(":focus-visible")) move(row, column, false); });
 }
 
-/** A group of buttons of which one is pressed. */
-export function choice(group, chosen) {
-  const buttons = [...group.querySelectorAll("button")];
-  const set = (value) => {
-    for (const button of buttons) {
-      const on = button.value === value;
-      button.setAttribute("aria-checked", on);
-      button.tabIndex = on ? 0 : -1;
-    }
-  };
-  group.setAttribute("role", "radiogroup");
-  buttons.forEach((button, at) => {
-    button.setAttribute("role", "radio");
-    button.addEventListener("click", () => { set(button.value); chosen(button.value); });
-    button.addEventListener("keydown", (event) => {
-      const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      if (!by) return;
-      const next = buttons[(at + by + buttons.length) % buttons.length];
-      next.focus();
-      next.click();
-      event.preventDefault();
-    });
-  });
-  set((buttons.find((button) => button.getAttribute("aria-checked") === "true") ?? buttons[0]).value);
-  return set;
-}
-
 /** Call step() on every frame while on, the element is in view and the page is seen. */
 export function loop(place, step) {
   let on = false, seen = true, frame = 0;
@@ -216,15 +176,6 @@ export function magnitude(values) {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i] * values[i];
   return Math.sqrt(sum);
-}
-
-/** At most one call a frame, with the last arguments. */
-export function eachFrame(callback) {
-  let waiting = null;
-  return (...values) => {
-    if (!waiting) requestAnimationFrame(() => { const last = waiting; waiting = null; callback(...last); });
-    waiting = values;
-  };
 }
 
 /** Runs jobs, some milliseconds of them a frame; new ones replace those that wait. */

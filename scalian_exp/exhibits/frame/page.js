@@ -1,4 +1,5 @@
 import { unpack } from "./arrays.js";
+import { copying } from "../../pages/dom.js";
 import { Program } from "./engine.js";
 import { choice, language, mounted, number, onChange, root, speaker } from "./kit.js";
 import { projection } from "./projection.js";
@@ -119,17 +120,6 @@ if (menu) {
   });
 }
 
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.addEventListener("click", async () => {
-    const code = button.previousElementSibling, range = document.createRange();
-    range.selectNodeContents(code);
-    getSelection().removeAllRanges();
-    getSelection().addRange(range);
-    try { await navigator.clipboard.writeText(code.textContent); } catch { document.execCommand("copy"); }
-    const inner = [...button.childNodes];
-    button.replaceChildren(say("copied"));
-    setTimeout(() => button.replaceChildren(...inner), 1400);
-  });
-}
+copying(() => say("copied"));
 label();
 globalThis.page = { live, deviations, mount, mountAll, project, screens: screensOf, block };
