@@ -29,6 +29,7 @@ def assert_same(one: Path, other: Path) -> None:
     first, second = (read(folder / "checkpoints/last.ckpt") for folder in (one, other))
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
         assert not differences(first[part], second[part], part)
+    assert not differences(*(contents["scalian_exp"].get("ema", {}) for contents in (first, second)))
     first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (one, other))
     exact = [key for key in first if "second" not in key and "_ms_" not in key]
     assert {key: second[key] for key in exact} == {key: first[key] for key in exact}

@@ -57,16 +57,23 @@ def program(name: str) -> str:
     return name if shutil.which(name) or not beside.exists() else relative(beside)
 
 
-def standalone_overrides(overrides: Sequence[str], callbacks: str) -> list[str]:
+def standalone_overrides(overrides: Sequence[str], callbacks: str | Sequence[str]) -> list[str]:
     """Return the overrides that run one job of a sweep on its own.
 
     An experiment or a sweep file may ask for many jobs, and only the trials of a search can be pruned.
+
+    Args:
+        overrides: the job's overrides.
+        callbacks: the chosen option of the group `callbacks`, or the list of them.
     """
     many = any(override.startswith(("sweep=", "experiment=")) for override in overrides)
+    chosen = [callbacks] if isinstance(callbacks, str) else [*callbacks]
+    others = [name for name in chosen if name != "pruning"] or ["default"]
+    pruned = "pruning" in chosen
     return [
-        *(override for override in overrides if override != "callbacks=pruning"),
+        *(override for override in overrides if not (pruned and override.startswith("callbacks="))),
         *(["hydra.mode=RUN"] if many else []),
-        *(["callbacks=default"] if callbacks == "pruning" else []),
+        *([f"callbacks={others[0] if len(others) == 1 else '[' + ','.join(others) + ']'}"] if pruned else []),
     ]
 
 

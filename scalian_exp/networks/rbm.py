@@ -40,6 +40,8 @@ class RBM(nn.Module):
     the data's mean and a running mean of the hidden units: the same distributions, but learning finds better ones.
     """
 
+    running_means = ("visible_offset", "hidden_offset")
+
     def __init__(self, visible: int, hidden: int, visible_units: Units, hidden_units: Units, centred: bool = False):
         super().__init__()
         self.visible, self.hidden, self.centred = visible_units, hidden_units, centred

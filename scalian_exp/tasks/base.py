@@ -80,6 +80,11 @@ class Task(Optimised):
         """training samples seen in the last epoch"""
         self.train_means, self.val_means, self.test_means = Means(), Means(), Means()
 
+    @property
+    def turn(self) -> int:
+        """The number of the part that is being trained, counted from 0; always 0 unless parts are trained in turn."""
+        return 0
+
     def describe(self, facts: Mapping[str, Any]) -> None:
         """Take the names of classes from a data set's config."""
         self.class_names = facts.get("class_names")

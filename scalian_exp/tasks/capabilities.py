@@ -49,6 +49,14 @@ class OnBackbone(Protocol):
         """The part that learns at the plain learning rate, often a pretrained classifier without its head."""
 
 
+class KeepsRunningMeans(Protocol):
+    """Has buffers that follow the training as batch norm's statistics do, to be averaged with the weights."""
+
+    @property
+    def running_means(self) -> tuple[str, ...]:
+        """The names of these buffers."""
+
+
 class Encodes(Protocol):
     """Has codes: for actions embed, nearest and probe, and TensorBoard's projector."""
 

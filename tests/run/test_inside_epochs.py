@@ -39,6 +39,8 @@ OPTIONS = {
     "dropout and augmentation": ["unet", "model.network.dropout=0.5", "dataset/augmentation=[flip]"],
     "the second layer": ["dbn", "model.network.hidden=[4,4]", "model.epochs_per_layer=1"],
     "chains": ["rbm", "loss=persistent_cd", "loss.chains=4"],
+    "averaged weights": ["segnet", "callbacks=[minimal,ema]"],
+    "averaged weights of layers": ["dbn", "model.network.hidden=[4,4]", "model.epochs_per_layer=1", "callbacks=ema"],
 }
 
 

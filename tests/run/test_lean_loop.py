@@ -107,6 +107,7 @@ OPTIONS = {
     "limits": ["vae", "trainer.max_steps=4", "trainer.limit_train_batches=3"],
     "rare validation": ["vae", "trainer.check_val_every_n_epoch=2"],
     "momentum and a schedule": ["rbm", "model.optimizer.momentum=0.5", "model/schedule=cosine"],
+    "averaged weights": ["vae", "callbacks=[minimal,ema]"],
     "several layers": ["dbn", "model.network.hidden=[4,4]", "model.epochs_per_layer=1"],
 }
 

@@ -19,6 +19,7 @@ MODELS = {
         "dataset.train_size=40",
         "dataset/augmentation=[flip]",
     ],
+    "averaged weights and batch norm": ["unet", "callbacks=[minimal,ema]", "dataset.train_size=40"],
     "chains": ["rbm", "loss=persistent_cd", "loss.chains=4", "model.network.hidden=[4]"],
     "accumulation": ["autoencoder", "trainer.accumulate_grad_batches=3"],
     "the second layer": ["dbn", "model.network.hidden=[4,4]", "model.epochs_per_layer=1"],
