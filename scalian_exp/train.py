@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from scalian_exp import folders
 from scalian_exp.api import train
-from scalian_exp.commandline import app
+from scalian_exp.commandline import app, schema
 from scalian_exp.commandline.experiment import checked
 from scalian_exp.commandline.runs import with_newest
 from scalian_exp.refusal import Refusal
@@ -101,7 +101,9 @@ def main() -> None:
     ):
         app.find_own_modules()
     with locks.all_released():
-        if resumes(sys.argv[1:]):
+        if schema.is_requested(sys.argv[1:]):
+            app.with_sentences(lambda: schema.write(sys.argv[1:]))
+        elif resumes(sys.argv[1:]):
             app.with_sentences(resume_run)
         elif any(override.startswith(f"{KEY}=") for override in sys.argv[1:]):
             app.with_sentences(resume_sweep)

@@ -3,6 +3,7 @@
 - docs/contracts.md: what tasks ask of networks, losses and data, by scripts/contracts.py.
 - docs/words.md: every option of every config group, with its keys, from the comments in configs/.
 - the package's floors in README.md and docs/design.md, from scripts/floors.py.
+- schemas/, the JSON schemas of configs/ for editors, and the comment that names one in each config: config_schemas.py.
 - code blocks whose opening line has a title, which repeat the file of that name.
 
 tests/docs/test_generated.py fails if one of them is out of date.
@@ -18,6 +19,8 @@ from typing import Any
 import yaml
 
 from scalian_exp.vocabulary.options import INHERITED, NESTED, is_group
+from scalian_exp.vocabulary.yaml_files import commented
+from scalian_exp.vocabulary.yaml_files import header as header_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -58,13 +61,7 @@ GROUPS = {
 
 def header(file: Path) -> str:
     """Return the comment at the top of a config as Markdown, with a line for each command."""
-    lines = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        if not line.startswith("# @package"):
-            lines.append(line[1:])
-    text = "\n".join(lines)
+    text = "\n".join(header_lines(file.read_text(encoding="utf-8")))
     command, expected = re.compile(r"^ command: +(.*)$", re.M), re.compile(r"^ expected: +((?:.|\n)*)", re.M)
     parts = [" ".join(re.split(r"^ command:|^ expected:", text, maxsplit=1, flags=re.M)[0].split())]
     parts += ["`" + " ".join(match.split()) + "`" for match in command.findall(text)]
@@ -73,25 +70,10 @@ def header(file: Path) -> str:
 
 
 def keys(file: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield dotted path, default and comment of every commented key in a config file."""
-    text = file.read_text(encoding="utf-8")
-    lines = text.splitlines()
-
-    def walk(node: yaml.Node, path: str) -> Iterator[tuple[str, str, str]]:
-        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-            name = f"{path}.{key.value}".lstrip(".")
-            if key.value in NOT_SHOWN | WITHOUT_COMMENT:
-                continue
-            nested = isinstance(value, yaml.MappingNode) and not value.flow_style
-            if nested:
-                yield from walk(value, name)
-                continue
-            comment = lines[value.end_mark.line][value.end_mark.column :].partition("#")[2].strip()
-            if value.start_mark.line == value.end_mark.line and comment:
-                yield name, text[value.start_mark.index : value.end_mark.index], comment
-
-    root = yaml.compose(text, yaml.SafeLoader)
-    yield from walk(root, "") if root is not None else ()
+    """Yield dotted path, default and comment of every commented key in a config file that has a place on the page."""
+    for name, default, comment in commented(file.read_text(encoding="utf-8")):
+        if default and (NOT_SHOWN | WITHOUT_COMMENT).isdisjoint(name.split(".")):
+            yield name, default, comment
 
 
 def bases(file: Path) -> Iterator[tuple[Path, str]]:
@@ -222,7 +204,7 @@ def generated() -> dict[Path, str]:
         texts[file] = TITLED.sub(lambda m: m[1] + (ROOT / m[2]).read_text(encoding="utf-8").rstrip() + m[3], text)
     texts[ROOT / "docs/words.md"] = options_page()
     texts[ROOT / "docs/contracts.md"] = beside("contracts").page()
-    return texts
+    return texts | beside("config_schemas").generated()
 
 
 def main() -> None:
@@ -235,6 +217,7 @@ def main() -> None:
     if "--check" in sys.argv:
         sys.exit("".join(f"{file.relative_to(ROOT)}: run python scripts/write_docs.py\n" for file, _ in stale) or None)
     for file, text in stale:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         print(f"written  {file.relative_to(ROOT)}")
 

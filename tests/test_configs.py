@@ -18,7 +18,8 @@ from scalian_exp.build import build
 from scalian_exp.refusal import Refusal
 from scalian_exp.train import main
 from scalian_exp.vocabulary.optimisation_checks import check_optimisation
-from scalian_exp.vocabulary.options import CONFIGS, OLD_NAME, options
+from scalian_exp.vocabulary.options import CONFIGS, options
+from scalian_exp.vocabulary.yaml_files import header, is_old_name
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 OPTIONS = {f"{group}/{name}" for group in ("model", "experiment") for name in names(group)}
@@ -40,13 +41,12 @@ def test_every_value_has_a_comment(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=label)
 def test_every_file_opens_with_a_comment_that_describes_it(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("# @package")]
-    assert re.match(r"# \S", lines[0])
-    if label(file).removesuffix(".yaml") in OPTIONS and not OLD_NAME.search(text):
-        header = "\n".join(line for line in lines if line.startswith("#"))
-        assert "command:" in header
-        assert re.search(r"expected: .*\d", header), "the score to expect, with a number"
-        assert "@" not in header
+    assert re.match(r" \S", header(text)[0])
+    if label(file).removesuffix(".yaml") in OPTIONS and not is_old_name(text):
+        described = "\n".join(header(text))
+        assert "command:" in described
+        assert re.search(r"expected: .*\d", described), "the score to expect, with a number"
+        assert "@" not in described
 
 
 @pytest.mark.parametrize("file", FILES, ids=label)
@@ -158,7 +158,7 @@ def test_a_suitable_choice_is_accepted(overrides: list[str]) -> None:
     assert refusal(*overrides) == ""
 
 
-OLD = [file for file in FILES if OLD_NAME.search(file.read_text(encoding="utf-8"))]
+OLD = [file for file in FILES if is_old_name(file.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize("file", OLD, ids=label)

@@ -1,6 +1,5 @@
 """A stranger's checkpoint runs none of the code that it names."""
 
-import re
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -21,7 +20,7 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.run.init_from import start_network_from
 from scalian_exp.trust import FUNCTIONS, check_origin, modules
 from scalian_exp.vocabulary.nodes import targets
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.options import CONFIGS, package_of
 
 pytestmark = pytest.mark.usefixtures("evil_files")
 HARMFUL: list[dict[str, Any]] = [
@@ -186,9 +185,8 @@ def test_the_packages_configs_need_no_trust() -> None:
         for _, part in targets("", node):
             target = located(part["_target_"])
             functions |= set() if isinstance(target, type) else {f"{target.__module__}.{target.__qualname__}"}
-        package = re.match("# @package (.*)", text)
-        for part in reversed([package[1]] if package else file.relative_to(CONFIGS).parent.parts):
-            node = node if part == "_global_" else {part: node}
+        for part in filter(None, reversed(package_of(file.relative_to(CONFIGS).as_posix(), text).split("."))):
+            node = {part: node}
         check_origin(node, file, ())
     assert functions == FUNCTIONS
 

@@ -11,6 +11,7 @@ from scalian_exp.vocabulary.checks import RESERVED
 from scalian_exp.vocabulary.grammar import as_text, quoted, read
 from scalian_exp.vocabulary.options import documented, files, options
 from scalian_exp.vocabulary.signatures import signature
+from scalian_exp.vocabulary.yaml_files import header, text_in
 
 OWN = ("run", "device", "trust", "dataset", "action")
 """arguments of the command itself; all others belong to the action"""
@@ -65,8 +66,7 @@ def arguments_of_actions() -> str:
     """Return the list of all actions for --help, with their arguments, defaults and descriptions."""
     lines = []
     for name, file in files("action").items():
-        first = file.read_text(encoding="utf-8").partition("\n")[0]
-        lines.append(f"action={name}".ljust(28) + (first.removeprefix("# ") if first.startswith("# ") else ""))
+        lines.append(f"action={name}".ljust(28) + "".join(header(text_in(file))[:1]).strip())
         for key, default, comment in documented(file, "action"):
             if key not in RESERVED:
                 lines.append(f"    {key}={default}".ljust(27) + " " + comment)

@@ -23,6 +23,18 @@ from scalian_exp.vocabulary.part_checks import NEEDED, without_header
 from scalian_exp.vocabulary.signatures import signature
 from scalian_exp.vocabulary.trainer_checks import check_trainer
 
+ROOT = {
+    "seed": "Seed",
+    "compile": "bool",
+    "cuda_graphs": "bool",
+    "channels_last": "bool | Literal['auto']",
+    "test": "bool",
+    "outputs": "str",
+    "init_from": "str | None",
+    "repeats": "Sequence[str]",
+    "trust": "str | Sequence[str] | None",
+}
+"""key at the root of a config → annotation of its values"""
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_", "fits", "provides", "needs"}
 OFFERS = {
     "model": {"loss"},
@@ -97,17 +109,7 @@ def check_arguments(config: dict[str, Any]) -> None:
 
 def check_root(config: dict[str, Any]) -> None:
     """Check the values at the root of a config, which belong to no group."""
-    for name, annotation in {  # a run of an older version may lack one
-        "seed": "Seed",
-        "compile": "bool",
-        "cuda_graphs": "bool",
-        "channels_last": "bool | Literal['auto']",
-        "test": "bool",
-        "outputs": "str",
-        "init_from": "str | None",
-        "repeats": "Sequence[str]",
-        "trust": "str | Sequence[str] | None",
-    }.items():
+    for name, annotation in ROOT.items():  # a run of an older version may lack one
         if name in config and (wanted := expected(config[name], ast.Constant(annotation))):
             raise Refusal(f"{name} must be {wanted}, not {as_given(config[name])}.")
 

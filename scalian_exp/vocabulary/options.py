@@ -1,6 +1,5 @@
 """The options of each config group and the contents of their files. Imports no torch."""
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
@@ -16,21 +15,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import read
-from scalian_exp.vocabulary.yaml_files import explained, mapping_in, text_in
+from scalian_exp.vocabulary.yaml_files import explained, is_old_name, mapping_in, package_in, text_in
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parent / "configs") if (path / "train.yaml").exists())
 """inside the package in a wheel, beside it in a checkout"""
 SEARCHPATH = "hydra.searchpath"
-OLD_NAME = re.compile(r"\A(# @package.*\n)?# Old name of ")
-"""matches the first lines of a file that stands for an option's former name"""
 INHERITED = {"base", "replaced"}
 """names of files and folders that options inherit from but that aren't options themselves"""
 NESTED = {"experiment"}
 """groups whose options may lie in folders inside the group's, as experiment=course/vae; such folders are no groups"""
 WORD, WORDS = 0.5, 0.8
 """least similarity of a word to that which it misspells, and of several words written with other underscores"""
-PACKAGE_HEADER = re.compile(r"\A# @package (\S+)")
 
 
 def folders() -> list[Path]:
@@ -67,7 +63,7 @@ def files(group: str) -> dict[str, Path]:
             if INHERITED.isdisjoint(name.parts):
                 result.setdefault(name.as_posix(), file)
     names = sorted(result)
-    return {name: result[name] for name in names if not OLD_NAME.search(text_in(result[name]))}
+    return {name: result[name] for name in names if not is_old_name(text_in(result[name]))}
 
 
 def is_group(folder: Path) -> bool:
@@ -131,15 +127,24 @@ def parts(config: str, heirs: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
     text, content = read_option(config)
     group, own = config.rpartition("/")[0], dict(content)
     entries: list[Any] = own.pop("defaults", [])
-    header = PACKAGE_HEADER.search(text)
-    package = header[1] if header else group.replace("/", ".")
-    for name in reversed([] if package == "_global_" else package.split(".")):
+    for name in filter(None, reversed(package_of(config, text).split("."))):
         own = {name: own}
     for entry in entries if "_self_" in entries else [*entries, "_self_"]:
         if entry == "_self_":
             yield own
         elif isinstance(entry, str) and "@" not in entry:
             yield from parts(entry[1:] if entry.startswith("/") else f"{group}/{entry}", (*heirs, config))
+
+
+def package_of(config: str, text: str) -> str:
+    """Return the dotted path at which the keys of a config file stand in an experiment; empty for its root.
+
+    Args:
+        config: the file, as `model/vae`.
+        text: its text.
+    """
+    folders = config.split("/")[:-1]
+    return package_in(text, ".".join(folders))
 
 
 def check_descent(config: str, heirs: tuple[str, ...]) -> None:

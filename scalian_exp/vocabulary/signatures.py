@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scalian_exp.vocabulary.annotations import BUILT_IN, CLASS, name_of
 from scalian_exp.vocabulary.definitions import defined, find, path_of
+from scalian_exp.vocabulary.docstrings import described
 
 WITHOUT_CONSTRUCTOR = {"object", "ABC", "Generic", "Protocol"}
 """base classes without a constructor"""
@@ -22,7 +23,21 @@ class Parameter:
     """its annotation, as written"""
     module: str
     """the module that it is written in"""
-    required: bool
+    default: ast.expr | None
+    """its default, as written; None if an argument is required"""
+    name: str
+    documented: tuple[ast.AST, ...]
+    """the function, and for a constructor its class, whose docstrings describe it"""
+
+    @property
+    def required(self) -> bool:
+        """Whether an argument must be given."""
+        return self.default is None
+
+    @property
+    def description(self) -> str:
+        """Its description in a docstring; empty if there is none."""
+        return described(*self.documented).get(self.name, "")
 
     @property
     def annotation(self) -> ast.expr | None:
@@ -49,7 +64,7 @@ def signature(target: str) -> Signature | None:
     if definition is None:
         return None
     module, node = definition
-    return parameters(module, node, skip=0) if isinstance(node, ast.FunctionDef) else constructor(module, node)
+    return parameters(module, node, (node,), skip=0) if isinstance(node, ast.FunctionDef) else constructor(module, node)
 
 
 def constructor(module: str, node: ast.ClassDef) -> Signature | None:
@@ -57,7 +72,7 @@ def constructor(module: str, node: ast.ClassDef) -> Signature | None:
     init = next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
     if init is None:  # a dataclass's __init__ is written nowhere
         return None if node.decorator_list else of_bases(module, node)
-    own = parameters(module, init, skip=1)
+    own = parameters(module, init, (node, init), skip=1)
     call = passed_on(init)
     inherited = of_bases(module, node) if call else None
     if call is None or inherited is None:
@@ -108,13 +123,20 @@ def of_base(path: str | None) -> Signature | None:
     return NOTHING if re.fullmatch(TAKE_NOTHING, path) else signature(path)
 
 
-def parameters(module: str, function: ast.FunctionDef, skip: int) -> Signature:
-    """Return the signature of a function defined in a module, without its first `skip` parameters."""
+def parameters(module: str, function: ast.FunctionDef, documented: tuple[ast.AST, ...], skip: int) -> Signature:
+    """Return the signature of a function defined in a module.
+
+    Args:
+        module: its dotted path.
+        function: its definition.
+        documented: definitions whose docstrings describe the parameters.
+        skip: number of first parameters to leave out.
+    """
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [*[None] * (len(positional) - len(arguments.defaults)), *arguments.defaults, *arguments.kw_defaults]
     result = {
-        argument.arg: Parameter(argument.annotation, module, default is None)
+        argument.arg: Parameter(argument.annotation, module, default, argument.arg, documented)
         for argument, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True)
     }
     for argument in positional[:skip]:
