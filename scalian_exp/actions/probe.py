@@ -85,10 +85,13 @@ class Probe(Action):
         """Return the test error of regressions from features x to `count` labels, averaged over the random draws."""
         assert train.labels is not None
         assert test.labels is not None
-        size = len(train.labels)
-        draws = [np.random.default_rng(seed).permutation(size)[:count] for seed in range(self.repeats)]
-        draws = draws[:1] if count == size else draws
+        draws = self.draws(len(train.labels), count)
         return float(np.mean([self.one(x[draw], train.labels[draw], y, test.labels) for draw in draws]))
+
+    def draws(self, size: int, count: int) -> list[np.ndarray]:
+        """Return random draws of `count` of `size` training examples; a smaller draw is the start of a larger one."""
+        draws = [np.random.default_rng(seed).permutation(size)[:count] for seed in range(self.repeats)]
+        return draws[:1] if count == size else draws
 
     def one(self, x: Any, labels: np.ndarray, y: Any, wanted: np.ndarray) -> float:
         """Return the test error on (y, wanted) of one regression fitted to (x, labels).

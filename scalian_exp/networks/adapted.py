@@ -1,30 +1,77 @@
 """Segmentation networks of other libraries, such as torchvision and segmentation_models_pytorch."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from inspect import signature
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.parts.backbones import Standardise
+from scalian_exp.networks.parts.backbones import IMAGENET_MEAN, IMAGENET_STD, Standardise
 from scalian_exp.networks.parts.lonely_batch_norm import LonelyBatchNorm
 from scalian_exp.ranges import PositiveInt
+
+NONE_OF = {"encoder_weights": None, "weights": None, "weights_backbone": None, "pretrained": False}
+"""arguments by which libraries fetch published weights → the value that fetches none"""
 
 
 class Adapted(nn.Module):
     """Adapter that gives another library's segmentation network images of any size in [0, 1], standardised.
 
     Args:
-        network: maps standardised images (B, C, H, W), whose sides are multiples of `total_stride`, to logits
-            (B, num_classes, H, W), or to a dict with logits as `out` and perhaps `aux`.
+        network: builds a network that maps standardised images (B, C, H, W), whose sides are multiples of
+            `total_stride`, to logits (B, num_classes, H, W), or to a dict with logits as `out` and perhaps `aux`. If an
+            argument of its fetches published weights (`encoder_weights`, `weights`, `weights_backbone`, `pretrained`),
+            they are fetched when a training starts, not when a checkpoint's weights follow. A network that is built
+            already is taken as it is.
         in_channels: channels of the images.
         total_stride: stride of its deepest map, in pixels.
+        mean: of each channel, subtracted from the images; ImageNet's by default.
+        std: of each channel, by which they are divided; ImageNet's by default.
     """
 
-    def __init__(self, network: nn.Module, in_channels: PositiveInt, total_stride: PositiveInt = 32):
+    def __init__(
+        self,
+        network: nn.Module | Callable[..., nn.Module],
+        in_channels: PositiveInt,
+        total_stride: PositiveInt = 32,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ):
         super().__init__()
-        self.standardise = Standardise(in_channels)
-        self.network, self.total_stride = network, total_stride
-        for module in network.modules():
+        self.standardise = standardising(in_channels, mean, std)
+        self.build = None if isinstance(network, nn.Module) else checked(network)
+        fetching = getattr(network, "keywords", {})
+        self.fetches = {name: none for name, none in NONE_OF.items() if fetching.get(name, none) != none}
+        self.network: nn.Module = self.build(**self.fetches) if self.build is not None else network  # type: ignore[assignment]
+        self.total_stride = total_stride
+        for module in self.network.modules():
             if type(module) is nn.BatchNorm2d:
                 module.__class__ = LonelyBatchNorm  # for batches of one image; parameters keep their names
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether to start from published weights."""
+        return bool(self.fetches)
+
+    def load_pretrained(self) -> None:
+        """Fetch the published weights, by building the network once more with the arguments that name them.
+
+        Raises:
+            ValueError: if they can't be had.
+        """
+        assert self.build is not None
+        names = " and ".join(f"model.network.network.{name}" for name in self.fetches)
+        try:
+            source = self.build()
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise ValueError(
+                f"the weights that {names} names can't be had ({reason.rstrip('.')}); fetch them where there is a "
+                "network, or leave them out (null)."
+            ) from error
+        state, target = source.state_dict(), self.network.state_dict()
+        self.network.load_state_dict({name: state[name] for name in target.keys() & state.keys()}, strict=False)
 
     def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
         """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W), or to a dict of them."""
@@ -34,3 +81,33 @@ class Adapted(nn.Module):
         maps = outputs if isinstance(outputs, dict) else {"out": outputs}
         maps = {name: logits[..., :height, :width] for name, logits in maps.items()}
         return maps if isinstance(outputs, dict) else maps["out"]
+
+
+def standardising(in_channels: int, mean: Sequence[float] | None, std: Sequence[float] | None) -> Standardise:
+    """Return the layer that standardises images by these statistics, a number for each channel, or by ImageNet's.
+
+    Raises:
+        ValueError: if there is another number of them than of channels, or a deviation isn't positive.
+    """
+    for name, values in {"mean": mean, "std": std}.items():
+        if values is not None and len(values) not in (3, in_channels):
+            raise ValueError(
+                f"model.network.{name} has {len(values)} numbers for {in_channels} channels; give one each."
+            )
+    if std is not None and min(std) <= 0:
+        raise ValueError(f"model.network.std={[*std]}: deviations are positive.")
+    return Standardise(in_channels, mean or IMAGENET_MEAN, std or IMAGENET_STD)
+
+
+def checked(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """Return a function that builds a network, if it can be called with the arguments that it has already.
+
+    Raises:
+        ValueError: if it lacks some.
+    """
+    try:
+        signature(build).bind()
+    except TypeError as error:
+        name = getattr(build.func if isinstance(build, partial) else build, "__name__", "the network")
+        raise ValueError(f"{name} can't be called like this: {error}.") from error
+    return build

@@ -14,19 +14,14 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models import VGG16_Weights
 
-from scalian_exp.networks.parts.backbones import (
-    ResNet,
-    Standardise,
-    check_pretrained,
-    load_vgg16,
-    start_by_fan_out,
-    vgg16_blocks,
-)
-from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level
+from scalian_exp.networks.parts.backbones import ResNet, Standardise, check_pretrained, start_by_fan_out
+from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level, offset
 from scalian_exp.networks.parts.layers import convolution, scaled
 from scalian_exp.networks.parts.lonely_batch_norm import LonelyBatchNorm
 from scalian_exp.networks.parts.resampling import BY_AREAS, by_areas, enlarged, resized
+from scalian_exp.networks.parts.vgg import load_vgg, vgg16_blocks
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
 
@@ -39,8 +34,8 @@ class LargeFOV(nn.Module):
 
     Args:
         width: factor of all numbers of channels.
-        pretrained: initialise with torchvision's ImageNet weights; the dense layers take every fourth unit and third
-            pixel.
+        pretrained: initialise with torchvision's ImageNet weights, or with a file of them; the dense layers take every
+            fourth unit and third pixel.
         torchvision_resize: enlarge the logits by areas, half a stride off.
     """
 
@@ -53,7 +48,7 @@ class LargeFOV(nn.Module):
         num_classes: PositiveInt,
         width: PositiveFloat = 1.0,
         dropout: Fraction = 0.5,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         torchvision_resize: bool = False,
     ):
         super().__init__()
@@ -67,26 +62,21 @@ class LargeFOV(nn.Module):
         self.standardise = Standardise(in_channels)
         self.fc8 = nn.Conv2d(dense, num_classes, 1)
         start_small(self.fc8)
-        check_pretrained(pretrained, in_channels, width)
+        check_pretrained(pretrained is True, in_channels, width)
         self.pretrained, self.torchvision_resize = pretrained, torchvision_resize
 
     def load_pretrained(self) -> None:
-        """Load ImageNet weights into the backbone, subsampling those of the dense layers.
+        """Load published weights into the backbone, subsampling those of the dense layers, if there are any.
 
         Raises:
             ValueError: if the weights can't be loaded.
         """
         *blocks, dense = self.backbone
-        state = load_vgg16(nn.ModuleList(blocks))
-        fc6, fc7 = state["classifier.0.weight"].view(4096, 512, 7, 7), state["classifier.3.weight"]
-        dense.load_state_dict(
-            {
-                "0.weight": fc6[::4, :, ::3, ::3],
-                "0.bias": state["classifier.0.bias"][::4],
-                "3.weight": fc7[::4, ::4, None, None],
-                "3.bias": state["classifier.3.bias"][::4],
-            }
-        )
+        layers = load_vgg(nn.ModuleList(blocks), self.pretrained, VGG16_Weights.IMAGENET1K_V1)
+        places = ((dense[0], (slice(None), slice(None, None, 3))), (dense[3], (slice(None, None, 4), slice(None))))
+        for (layer, (inputs, pixels)), state in zip(places, layers, strict=False):
+            weight = state["weight"][::4, inputs, pixels, pixels]
+            layer.load_state_dict({"weight": weight, "bias": state["bias"][::4]})
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
@@ -132,7 +122,7 @@ class DeepLabV2(OnEncoder):
         """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
         features = self.backbone(x)[-1]
         logits = torch.stack([branch(features) for branch in self.pyramid]).sum(0)
-        return enlarged(logits, x, self.total_stride, self.torchvision_resize)
+        return enlarged(logits, x, self.total_stride, self.torchvision_resize, offset(self.backbone, -1))
 
 
 def start_small(layer: nn.Module) -> None:
@@ -202,7 +192,7 @@ class DeepLabV3(OnEncoder):
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
         logits = self.head(self.aspp(self.backbone(x)[-1]))
-        return enlarged(logits, x, self.total_stride, self.torchvision_resize)
+        return enlarged(logits, x, self.total_stride, self.torchvision_resize, offset(self.backbone, -1))
 
 
 class DeepLabV3Plus(DeepLabV3):
@@ -231,6 +221,7 @@ class DeepLabV3Plus(DeepLabV3):
         """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
         maps = self.backbone(x)
         fine, coarse = maps[self.fine], maps[-1]
-        coarse = resized(self.aspp(coarse), fine, self.total_stride // 4, self.torchvision_resize)
+        between = offset(self.backbone, -1, self.fine)
+        coarse = resized(self.aspp(coarse), fine, self.total_stride // 4, self.torchvision_resize, between)
         joined = self.refine(torch.cat([coarse, self.reduce(fine)], 1))
-        return enlarged(self.head(joined), x, 4, self.torchvision_resize)
+        return enlarged(self.head(joined), x, 4, self.torchvision_resize, offset(self.backbone, self.fine))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from scalian_exp.networks.deeplab import ASPP, pooled
 from scalian_exp.networks.parts.backbones import ResNet
-from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level
+from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level, offset
 from scalian_exp.networks.parts.layers import convolution, scaled
 from scalian_exp.networks.parts.resampling import BY_AREAS, by_areas, enlarged, resized
 from scalian_exp.ranges import PositiveFloat, PositiveInt
@@ -34,10 +34,18 @@ class JPU(nn.Module):
         self.reduce = nn.ModuleList(convolution(c, width, 3) for c in channels)
         self.branches = nn.ModuleList(separable(3 * width, width, dilation) for dilation in (1, 2, 4, 8))
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Map features at strides 8, 16 and 32 to (B, 4·width, H/8, W/8)."""
+    def forward(self, features: Sequence[Tensor], offsets: Sequence[float] = (0.0, 0.0)) -> Tensor:
+        """Map features at strides 8, 16 and 32 to (B, 4·width, H/8, W/8).
+
+        Args:
+            features: the three maps, finest first.
+            offsets: where the first units of the second and the third are centred, in units of the first.
+        """
         finest, *coarser = (reduce(x) for reduce, x in zip(self.reduce, features, strict=True))
-        brought = [resized(x, finest, 2**i, self.torchvision_resize) for i, x in enumerate(coarser, start=1)]
+        brought = [
+            resized(x, finest, stride, self.torchvision_resize, offset)
+            for x, stride, offset in zip(coarser, (2, 4), offsets, strict=True)
+        ]
         joined = torch.cat([finest, *brought], 1)
         return torch.cat([branch(joined) for branch in self.branches], 1)
 
@@ -183,8 +191,11 @@ class FastFCN(OnEncoder):
         In training there is also `aux`, logits computed from the third stage.
         """
         maps = self.backbone(x)
-        outputs = self.head(maps[-1] if self.jpu is None else self.jpu([maps[index] for index in self.levels]))
-        outputs["out"] = enlarged(outputs["out"], x, 8, self.torchvision_resize)
+        finest, *coarser = self.levels
+        between = [offset(self.backbone, index, finest) for index in coarser]
+        outputs = self.head(maps[-1] if self.jpu is None else self.jpu([maps[index] for index in self.levels], between))
+        outputs["out"] = enlarged(outputs["out"], x, 8, self.torchvision_resize, offset(self.backbone, finest))
         if self.training:
-            outputs["aux"] = enlarged(self.aux(maps[-2]), x, self.backbone.strides[-2], self.torchvision_resize)
+            stride, start = self.backbone.strides[-2], offset(self.backbone, -2)
+            outputs["aux"] = enlarged(self.aux(maps[-2]), x, stride, self.torchvision_resize, start)
         return outputs

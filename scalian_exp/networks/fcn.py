@@ -1,21 +1,18 @@
 """Fully convolutional networks: Long, Shelhamer & Darrell 2015; Shelhamer et al. 2017 (arXiv:1605.06211)."""
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models import VGG16_Weights
 
-from scalian_exp.networks.parts.backbones import (
-    Standardise,
-    check_pretrained,
-    load_vgg16,
-    start_by_fan_out,
-    vgg16_blocks,
-)
-from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level
+from scalian_exp.networks.parts.backbones import Standardise, check_pretrained, start_by_fan_out
+from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level, offset
 from scalian_exp.networks.parts.layers import convolution, scaled
 from scalian_exp.networks.parts.resampling import enlarged, resized
+from scalian_exp.networks.parts.vgg import load_vgg, vgg16_blocks
 from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
 
 
@@ -48,7 +45,8 @@ class FCN(OnEncoder):
         width: factor of all numbers of channels.
         border: surround the image by 100 pixels of zeros, as in the paper, for the 7×7 convolution to see at its edges.
             False lets that convolution pad its own input: the same network, several times faster on small images.
-        pretrained: initialise with torchvision's ImageNet weights, including the dense layers.
+        pretrained: initialise with torchvision's ImageNet weights, including the dense layers, or with a file of them;
+            dense layers that aren't in the file stay random.
         backbone: builds another encoder than VGG-16: its deepest maps of strides 32, 16 and 8 are scored, the first
             after a 3×3 convolution to a quarter of its channels instead of the dense layers, and enlarged bilinearly.
     """
@@ -63,7 +61,7 @@ class FCN(OnEncoder):
         width: PositiveFloat = 1.0,
         border: bool = True,
         dropout: Fraction = 0.5,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         backbone: Backbone | None = None,
     ):
         super().__init__()
@@ -85,7 +83,7 @@ class FCN(OnEncoder):
             self.fc7 = nn.Conv2d(dense, dense, 1)
             start_by_fan_out(self.fc6)
             start_by_fan_out(self.fc7)
-            check_pretrained(pretrained, in_channels, width)
+            check_pretrained(pretrained is True, in_channels, width)
         self.score = nn.Conv2d(dense, num_classes, 1)
         self.skips = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in finer)
         for layer in (self.score, *self.skips):
@@ -102,7 +100,7 @@ class FCN(OnEncoder):
         self.margin = {32: 19, 16: 27, 8: 31}[stride] if border else stride // 2
 
     def load_pretrained(self) -> None:
-        """Load torchvision's ImageNet weights, including those of the dense layers, or those of another encoder.
+        """Load torchvision's ImageNet weights or a file's, including those of the dense layers, or another encoder's.
 
         Raises:
             ValueError: if they can't be loaded.
@@ -110,10 +108,9 @@ class FCN(OnEncoder):
         if not isinstance(self.backbone, nn.ModuleList):
             self.backbone.load_pretrained()
             return
-        state = load_vgg16(self.backbone)
-        for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):
-            weight = state[f"{name}.weight"].view_as(layer.weight)
-            layer.load_state_dict({"weight": weight, "bias": state[f"{name}.bias"]})
+        dense = load_vgg(self.backbone, self.pretrained, VGG16_Weights.IMAGENET1K_V1)
+        for layer, state in zip((self.fc6, self.fc7), dense, strict=False):  # there may be none
+            layer.load_state_dict(state)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""
@@ -124,9 +121,9 @@ class FCN(OnEncoder):
         maps = self.backbone(x)
         deepest, *finer = (maps[index] for index in self.levels)
         scores = self.score(self.dropout(self.refine(deepest)))
-        for skip, features in zip(self.skips, finer, strict=True):
-            scores = resized(scores, features, 2) + skip(features)
-        return enlarged(scores, x, self.stride)
+        for skip, features, pair in zip(self.skips, finer, pairwise(self.levels), strict=True):
+            scores = resized(scores, features, 2, offset=offset(self.backbone, *pair)) + skip(features)
+        return enlarged(scores, x, self.stride, offset=offset(self.backbone, self.levels[-1]))
 
     def from_vgg(self, x: Tensor) -> Tensor:
         """Compute logits from the poolings of VGG-16."""

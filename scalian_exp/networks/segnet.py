@@ -2,13 +2,13 @@
 
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import VGG16_BN_Weights
 
-from scalian_exp.networks.parts.backbones import VGG16, Standardise, check_pretrained, imagenet_weights
+from scalian_exp.networks.parts.backbones import Standardise, check_pretrained
 from scalian_exp.networks.parts.layers import scaled
+from scalian_exp.networks.parts.vgg import VGG16, load_vgg
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 
 
@@ -33,16 +33,21 @@ class SegNet(nn.Module):
         in_channels: channels of the images.
         num_classes: classes of the pixels.
         width: factor of all numbers of channels.
-        pretrained: initialise the encoder with torchvision's ImageNet weights (3 channels, width 1), as the paper.
+        pretrained: initialise the encoder with torchvision's ImageNet weights (3 channels, width 1), as the paper, or
+            with a file of weights.
     """
 
     total_stride = 32
 
     def __init__(
-        self, in_channels: PositiveInt, num_classes: PositiveInt, width: PositiveFloat = 1.0, pretrained: bool = False
+        self,
+        in_channels: PositiveInt,
+        num_classes: PositiveInt,
+        width: PositiveFloat = 1.0,
+        pretrained: bool | str = False,
     ):
         super().__init__()
-        check_pretrained(pretrained, in_channels, width)
+        check_pretrained(pretrained is True, in_channels, width)
         self.pretrained = pretrained
         self.standardise = Standardise(in_channels)
         blocks = [[scaled(channels, width) for channels in block] for block in VGG16]
@@ -55,16 +60,12 @@ class SegNet(nn.Module):
         self.classes = nn.Conv2d(blocks[0][0], num_classes, 3, padding=1)
 
     def load_pretrained(self) -> None:
-        """Load torchvision's ImageNet weights of VGG-16 with batch norm into the encoder.
+        """Load torchvision's ImageNet weights of VGG-16 with batch norm into the encoder, or those of a file.
 
         Raises:
             ValueError: if they can't be loaded.
         """
-        state = imagenet_weights(VGG16_BN_Weights.IMAGENET1K_V1)
-        theirs = [value for name, value in state.items() if name.startswith("features.")]
-        with torch.no_grad():
-            for ours, weights in zip(self.encoder.state_dict().values(), theirs, strict=True):
-                ours.copy_(weights)
+        load_vgg(self.encoder, self.pretrained, VGG16_BN_Weights.IMAGENET1K_V1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W)."""

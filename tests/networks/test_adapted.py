@@ -1,10 +1,11 @@
 """Segmentation networks of other libraries train, load with trust, and are applied to images of any size."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tools import OF_OTHER_LIBRARIES, composed, names, tiny
+from tools import OF_OTHER_LIBRARIES, ONE_STEP, composed, names, tiny
 from torch import Tensor, nn
 from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
 
@@ -66,6 +67,60 @@ def test_torchvisions_network_computes_the_same_in_its_adapter() -> None:
     with torch.no_grad():
         assert torch.allclose(class_logits(network, x), theirs((x - mean) / std)["out"], atol=1e-5)
         assert class_logits(network, torch.rand(2, 3, 33, 47)).shape == (2, 4, 33, 47)
+
+
+def test_an_adapted_network_may_have_statistics_of_its_own() -> None:
+    inner, x = Pooling(), torch.rand(1, 2, 4, 4)
+    outputs = Adapted(inner, 2, 4, mean=[0.5, 0.25], std=[1.0, 0.5])(x)
+    expected = inner.classes((x - torch.tensor([0.5, 0.25]).view(2, 1, 1)) / torch.tensor([1.0, 0.5]).view(2, 1, 1))
+    torch.testing.assert_close(outputs["out"], expected)  # type: ignore[index]
+    with pytest.raises(ValueError, match="mean has 4 numbers for 2 channels"):
+        Adapted(inner, 2, mean=[0.5] * 4)
+    with pytest.raises(ValueError, match="deviations are positive"):
+        Adapted(inner, 2, std=[1.0, 0.0])
+
+
+class Fetching(Pooling):
+    """Fetches weights when it is built, and counts how often."""
+
+    fetched = 0
+
+    def __init__(self, encoder_weights: str | None = "imagenet") -> None:
+        super().__init__()
+        if encoder_weights is None:
+            return
+        if encoder_weights != "imagenet":
+            raise OSError("no route to the hub.\nmore")
+        Fetching.fetched += 1
+        nn.init.constant_(self.classes.weight, 7.0)
+
+
+def test_published_weights_are_fetched_only_to_start_a_training(tmp_path: Path) -> None:
+    def started(weights: str) -> Any:
+        config = tiny("smp_unet", *ONE_STEP)
+        inner = {"_target_": f"{__name__}.{Fetching.__name__}", "_partial_": True, "encoder_weights": weights}
+        config["model"] |= {"num_classes": 3, "optimizer": {**config["model"]["optimizer"], "lr": 1e-9}}
+        config["model"]["network"] |= {"network": inner, "in_channels": 2}
+        config["dataset"] |= {"num_classes": 3, "in_channels": 2}
+        return config
+
+    config = started("imagenet")
+    train(config, tmp_path / "run")
+    assert Fetching.fetched == 1
+    assert float(load(tmp_path / "run", trust=__name__).network.network.classes.weight[0, 0]) == pytest.approx(7)
+    config["trainer"]["max_epochs"] = 2
+    train(config, tmp_path / "run")  # resumed
+    assert Fetching.fetched == 1
+    with pytest.raises(Refusal, match=r"network.encoder_weights names can't be had \(no route to the hub\)"):
+        train(started("unreachable"), tmp_path / "refused")
+
+
+def test_arguments_that_a_network_lacks_are_named() -> None:
+    def needing(classes: int) -> nn.Module:
+        raise AssertionError(classes)
+
+    with pytest.raises(ValueError, match="needing can't be called like this: missing a required argument: 'classes'"):
+        Adapted(needing, 3)
 
 
 def test_every_network_of_another_library_is_tested_here() -> None:

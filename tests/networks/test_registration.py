@@ -7,19 +7,18 @@ the gradient then shows which pixel a logit belongs to, regardless of the size o
 from itertools import product
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import torch
 import torch.nn.functional as F
+from receptive_fields import centre, learned, seeing_centres
 from tools import fits, own_models, tiny
-from torch import Tensor, nn
+from torch import nn
 
 from scalian_exp.build import build_task
 from scalian_exp.callbacks.provenance import Provenance
 from scalian_exp.checkpoint import load
-from scalian_exp.networks.fastfcn import Encoding, FastFCN
-from scalian_exp.networks.parts.exported import class_logits
+from scalian_exp.networks.fastfcn import FastFCN
 from scalian_exp.networks.parts.resampling import by_areas, resized
 from scalian_exp.networks.segnet import SegNet
 
@@ -35,71 +34,9 @@ SEGMENTING = [name for name in own_models() if fits(name)["task"] == "segmentati
 DEEP = {name: ["model.network.layers=[1,1,1,1,1,1]"] for name in SEGMENTING if name.startswith("tiramisu")}
 CASES = [(name, DEEP.get(name, [])) for name in SEGMENTING] + list(VARIANTS.items())
 SIZES = [(160, 192), (147, 203)]
+OFFSETS = [(2, 0.5), (2, 1), (2, 1.5), (4, 3), (4, 1.5), (8, 7), (8, 3.5), (32, 31), (4, -1), (4, -2.5), (1, 1), (3, 5)]
+"""strides and where first units are centred, as with TensorFlow's padding, patches and others"""
 PLACES = [(53, 59), (78, 132)]
-
-
-def seeing_centres(network: Any) -> Any:
-    """Return the network with only the kernels' centres, without norms and global context."""
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.modules.batchnorm._BatchNorm):
-                setattr(module, name, nn.Identity())
-        if isinstance(module, nn.AdaptiveAvgPool2d | Encoding):  # these see large parts of the image
-            module.register_forward_hook(lambda _, __, output: output.detach())
-        with torch.no_grad():
-            if isinstance(module, nn.Conv2d):
-                height, width = module.kernel_size
-                module.weight.zero_()
-                module.weight[..., height // 2, width // 2] = 1 / module.weight.shape[1]
-            elif isinstance(module, nn.ConvTranspose2d) and learned(module):
-                module.weight.zero_()
-                module.weight[..., : module.stride[0], : module.stride[1]] = 1 / module.weight.shape[0]
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
-                module.bias.zero_()
-    return network.double().eval()
-
-
-def learned(deconvolution: nn.ConvTranspose2d) -> bool:
-    """Tell whether a deconvolution must learn where pixels lie, because its kernel isn't an interpolation initially.
-
-    The best it can learn is to copy a unit to all pixels that were pooled into it.
-    """
-    return deconvolution.kernel_size[0] != 2 * deconvolution.stride[0]
-
-
-def averaged(
-    x: Tensor,
-    kernel: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
-    """Replace max-pooling by mean-pooling, in which all places have the same share."""
-    assert dilation == 1
-    means = F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad=False)
-    return (means, None) if return_indices else means
-
-
-def spread(x: Tensor, places: None, kernel: list[int], output_size: Any) -> Tensor:
-    """Undo `averaged`: copy each mean to all the places that it comes from."""
-    assert places is None
-    copies = x.repeat_interleave(kernel[0], -2).repeat_interleave(kernel[1], -1)
-    rows, columns = (side - copy for side, copy in zip(output_size, copies.shape[-2:], strict=True))
-    return F.pad(copies, (0, columns, 0, rows))
-
-
-def centre(network: Any, size: tuple[int, int], rows: slice, columns: slice) -> tuple[float, float]:
-    """Return the centre of the gradient of some pixels' first logit with respect to the input."""
-    x = torch.ones(1, 3, *size, dtype=torch.double, requires_grad=True)
-    with patch("torch.nn.functional.max_pool2d", averaged), patch("torch.nn.functional.max_unpool2d", spread):
-        class_logits(network, x)[0, 0, rows, columns].sum().backward()
-    assert x.grad is not None
-    mass = x.grad[0].sum(0)
-    assert mass.min() >= 0
-    places = [torch.arange(side, dtype=torch.double) for side in size]
-    return float(mass.sum(1) @ places[0] / mass.sum()), float(mass.sum(0) @ places[1] / mass.sum())
 
 
 @pytest.mark.parametrize(("model", "overrides"), CASES)
@@ -123,15 +60,16 @@ def test_torchvisions_resizing_is_still_available() -> None:
     assert (row, column) == pytest.approx((72.5, 92.5))
 
 
-@pytest.mark.parametrize("stride", [2, 4, 8, 32])
+@pytest.mark.parametrize(("stride", "offset"), [(2, 0), (4, 0), (8, 0), (32, 0), *OFFSETS])
 @pytest.mark.parametrize("size", [(33, 64), (40, 17), (1, 5)])
-def test_resized_is_linear_interpolation_at_y_over_s(stride: int, size: tuple[int, int]) -> None:
-    """Resizing a map of positions gives every pixel its own position, up to the last unit."""
+def test_resized_is_linear_interpolation_between_centres(stride: int, offset: float, size: tuple[int, int]) -> None:
+    """Resizing a map of positions gives every pixel its own position, from the first unit to the last."""
     units = [-(-side // stride) for side in size]
-    rows, columns = torch.meshgrid(*(stride * torch.arange(n, dtype=torch.double) for n in units), indexing="ij")
-    result = resized(torch.stack([rows, columns])[None], torch.empty(1, 1, *size), stride)[0]
+    places = (offset + stride * torch.arange(n, dtype=torch.double) for n in units)
+    rows, columns = torch.meshgrid(*places, indexing="ij")
+    result = resized(torch.stack([rows, columns])[None], torch.empty(1, 1, *size), stride, offset=offset)[0]
     for axis, (side, n) in enumerate(zip(size, units, strict=True)):
-        expected = torch.arange(side, dtype=torch.double).clamp(max=stride * (n - 1))
+        expected = torch.arange(side, dtype=torch.double).clamp(offset, offset + stride * (n - 1))
         assert torch.allclose(result[axis], expected.view(-1, 1) if axis == 0 else expected, atol=1e-6)
 
 

@@ -54,7 +54,7 @@ def test_unpooling_restores_values_to_the_positions_of_the_maxima(size: tuple[in
 def test_imagenet_weights_give_torchvisions_features() -> None:
     theirs = torchvision.models.vgg16_bn(weights=None)
     network = SegNet(3, 4, pretrained=True)
-    with patch("scalian_exp.networks.segnet.imagenet_weights", return_value=theirs.state_dict()):
+    with patch("scalian_exp.networks.parts.vgg.imagenet_weights", return_value=theirs.state_dict()):
         network.load_pretrained()
     image = torch.rand(1, 3, 64, 64)
     theirs.eval()

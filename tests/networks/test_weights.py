@@ -14,7 +14,7 @@ from tools import Evil, tiny
 from scalian_exp.checkpoint import load
 from scalian_exp.networks.deeplab import DeepLabV3
 from scalian_exp.networks.parts.backbones import ResNet
-from scalian_exp.networks.parts.weights import load_matching, read_weights
+from scalian_exp.networks.parts.weights import read_weights
 from scalian_exp.networks.unet import UNet
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
@@ -79,14 +79,6 @@ def test_a_checkpoint_of_this_package_starts_another_network(tmp_path: Path) -> 
     theirs = dict(trained.eval().backbone.body.state_dict())
     assert all(torch.equal(value, theirs[name]) for name, value in other.backbone.body.state_dict().items())
     assert other(x.repeat(2, 1, 1, 1)).shape == (2, 7, 64, 64)
-
-
-def test_what_matches_is_counted_by_hand() -> None:
-    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
-    state = {"a.0.weight": torch.ones(3, 2), "a.0.bias": torch.ones(3), "a.9.weight": torch.ones(1), "b": torch.ones(1)}
-    assert load_matching(module, state, "a file") == 2
-    assert bool((module[0].weight == 1).all())
-    assert not bool((module[1].weight == 1).any())
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -1,16 +1,15 @@
-"""VGG-16 and ResNet from torchvision's parts and with its parameter names, at any width and output stride.
+"""ResNet from torchvision's parts and with its parameter names, at any width and output stride.
 
-At width 1 they can be initialised with torchvision's ImageNet weights.
+At width 1 it can be initialised with torchvision's ImageNet weights.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, ClassVar, Literal
 from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights, ResNet101_Weights, VGG16_Weights
+from torchvision.models import ResNet50_Weights, ResNet101_Weights
 from torchvision.models.resnet import Bottleneck
 
 from scalian_exp.networks.parts.layers import convolution, scaled
@@ -23,7 +22,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Standardise(nn.Module):
     """Layer that maps images in [0, 1] to mean 0 and a standard deviation of about 1.
 
-    Three channels use ImageNet's statistics, or those given; any other number uses their averages for every channel.
+    The statistics are ImageNet's, or those given. Images with another number of channels use their averages for each.
     """
 
     mean: Tensor
@@ -33,8 +32,10 @@ class Standardise(nn.Module):
         self, in_channels: PositiveInt, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
     ):
         super().__init__()
-        if in_channels != 3:
-            mean, std = ((round(200 * sum(values) / 3) / 200,) * in_channels for values in (mean, std))
+        mean, std = (
+            values if len(values) == in_channels else (round(200 * sum(values) / len(values)) / 200,) * in_channels
+            for values in (mean, std)
+        )
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
@@ -72,56 +73,11 @@ def imagenet_weights(weights: Any) -> dict[str, Tensor]:
     return state
 
 
-VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-"""channels of the 3×3 convolutions of each of the five blocks; each block is followed by a pooling"""
-
-
-def vgg16_blocks(
-    in_channels: int, width: float, dilations: Sequence[int] = (1,) * 5, padding: int = 1
-) -> nn.ModuleList:
-    """Return the five convolutional blocks of VGG-16 (Simonyan & Zisserman 2015), without the poolings after them.
-
-    Args:
-        in_channels: channels of the images.
-        width: factor of all numbers of channels.
-        dilations: dilation of each block's convolutions.
-        padding: padding of the very first convolution.
-    """
-    blocks, before = nn.ModuleList(), in_channels
-    for channels, dilation in zip(VGG16, dilations, strict=True):
-        widths = [before, *(scaled(c, width) for c in channels)]
-        layers: list[nn.Module] = []
-        for i, o in pairwise(widths):
-            layers += [nn.Conv2d(i, o, 3, padding=dilation, dilation=dilation), nn.ReLU(inplace=True)]
-        blocks.append(nn.Sequential(*layers))
-        before = widths[-1]
-    first: Any = blocks[0]
-    first[0].padding = (padding, padding)
-    for layer in blocks.modules():
-        if isinstance(layer, nn.Conv2d):
-            start_by_fan_out(layer)
-    return blocks
-
-
 def start_by_fan_out(layer: nn.Conv2d) -> None:
     """Initialise a convolution as torchvision does in VGG and ResNet: He et al. 2015, by fan-out, with zero bias."""
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-
-
-def load_vgg16(blocks: nn.ModuleList) -> dict[str, Tensor]:
-    """Load ImageNet weights into the blocks, and return the state dict, from which dense layers can be initialised.
-
-    Raises:
-        ValueError: if the weights can't be loaded.
-    """
-    state = imagenet_weights(VGG16_Weights.IMAGENET1K_V1)
-    theirs = [value for name, value in state.items() if name.startswith("features.")]
-    with torch.no_grad():
-        for ours, weights in zip(blocks.parameters(), theirs, strict=True):
-            ours.copy_(weights)
-    return state
 
 
 class ResNet(nn.Module):

@@ -15,6 +15,7 @@ class Encoder(Protocol):
     """pixels of the image between neighbouring units of each map; never smaller than that of the map before"""
     pretrained: bool | str
     """whether to start from published weights, or the file to start from"""
+    # offsets: Sequence[float], the pixels on which the first unit of each map is centred; 0 for all if there are none
 
     def load_pretrained(self) -> None:
         """Load the weights; raise a ValueError, whose message says what to do, if they can't be had."""
@@ -40,6 +41,18 @@ def level(encoder: Any, stride: int) -> int:
             f"{', '.join(map(str, encoder.strides))}; choose another encoder (model.network.backbone.name)."
         )
     return levels[-1]
+
+
+def offset(encoder: Any, coarse: int, fine: int | None = None) -> float:
+    """Return where the first unit of a map is centred, in units of a finer map, or in pixels of the image.
+
+    Args:
+        encoder: the encoder; one without `offsets` centres the first unit of each map on the first pixel.
+        coarse: index of the map.
+        fine: index of the finer map; None stands for the image.
+    """
+    offsets = getattr(encoder, "offsets", None) or [0.0] * len(encoder.strides)
+    return offsets[coarse] if fine is None else (offsets[coarse] - offsets[fine]) / encoder.strides[fine]
 
 
 def name_of(encoder: Any) -> str:

@@ -2,13 +2,14 @@
 
 from difflib import get_close_matches
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp.networks.parts.backbones import Standardise
+from scalian_exp.networks.parts.centres import recording
 from scalian_exp.networks.parts.weights import load_matching, read_weights
 from scalian_exp.ranges import PositiveInt
 
@@ -30,6 +31,9 @@ class TimmEncoder(nn.Module):
             tensors have timm's names; for ResNets and VGG, these are torchvision's as well.
     """
 
+    implied: ClassVar = {"aligned": False}
+    """behaviour of networks from before encoders knew where their units lie"""
+
     def __init__(
         self, in_channels: PositiveInt, output_stride: PositiveInt = 32, *, name: str, pretrained: bool | str = False
     ):
@@ -42,14 +46,24 @@ class TimmEncoder(nn.Module):
         self.channels_last = getattr(getattr(self.body, "output_fmt", None), "value", "NCHW") == "NHWC"
         self.channels: list[int] = self.body.feature_info.channels()
         self.strides: list[int] = self.body.feature_info.reduction()
-        self.check_maps()
+        self.aligned = True
+        self.centres: list[float] = self.measured()
 
-    def check_maps(self) -> None:
-        """Refuse an encoder whose maps don't cover images of any size by its strides, as with a few old ones."""
+    @property
+    def offsets(self) -> list[float]:
+        """The pixels of the image on which the first unit of each map is centred; 0 for all if not `aligned`."""
+        return self.centres if self.aligned else [0.0] * len(self.strides)
+
+    def measured(self) -> list[float]:
+        """Return the pixels on which the first units of all maps are centred.
+
+        Raises:
+            ValueError: if the maps don't cover images of any size by equal strides, as with a few old encoders.
+        """
         side = 2 * max(self.strides)
         self.body.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), recording(self.body, side, self.strides) as centres:
                 maps = self.forward(torch.zeros(1, self.in_channels, side, side))
         except (AssertionError, RuntimeError, ValueError) as error:
             raise ValueError(f"{self.name} of timm takes no images of {side}×{side} pixels; choose another.") from error
@@ -58,6 +72,7 @@ class TimmEncoder(nn.Module):
         expected = [(c, side // stride, side // stride) for c, stride in zip(self.channels, self.strides, strict=True)]
         if [tuple(features.shape[1:]) for features in maps] != expected:
             raise ValueError(f"The maps of timm's {self.name} don't cover images by equal strides; choose another.")
+        return [centres.of(stride) for stride in self.strides]
 
     def load_pretrained(self) -> None:
         """Load the file of `pretrained`, or the weights that timm downloads, fitted to the images' channels by timm.

@@ -1,10 +1,10 @@
-"""Published weights from a file: whatever in it has the names and shapes of a module's tensors, under any prefix."""
+"""Published weights from a file: the tensors in it that have the names of a module's, under any common prefix."""
 
 import logging
 import pickle
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,13 @@ def starts(name: str) -> list[int]:
 
 
 def load_matching(module: nn.Module, state: Mapping[str, Tensor], source: str) -> int:
-    """Copy all tensors of a state dict that a module has, and log what matched and what didn't.
+    """Copy the tensors of an encoder from a state dict, and log on one line what matched and what didn't.
+
+    The first convolution's weights are fitted to the images' channels, see `fitted`. All weights of the module must be
+    there; the state dict may hold more, such as a classifier's.
 
     Args:
-        module: the module.
+        module: the encoder.
         state: tensors by name; the module's own names may follow a common prefix.
         source: where they come from, for messages.
 
@@ -102,32 +105,79 @@ def load_matching(module: nn.Module, state: Mapping[str, Tensor], source: str) -
         The number of tensors that matched.
 
     Raises:
-        ValueError: if no weight matches, or one has another shape.
+        ValueError: if no weight matches, one is missing, or one has another shape; the module is unchanged then.
     """
     target = module.state_dict()
-    ours = {plain(name): name for name in target}
-    shared = "model_" if all(name.startswith("model_") for name in ours) else ""  # timm's wrapper of transformers
-    ours = {name.removeprefix(shared): own for name, own in ours.items()}
     theirs = {plain(name): name for name in state}
+    ours = plain_names(target)
     prefix = prefix_in(theirs, ours)
     found = {own: theirs[prefix + name] for name, own in ours.items() if prefix + name in theirs}
-    if not any(target[name].dim() > 1 for name in found):  # biases and counters alone are not enough
+    weights = [name for name, parameter in module.named_parameters() if parameter.dim() > 1]
+    kind = type(module).__name__
+    if not any(name in found for name in weights):  # biases and counters alone are not enough
         raise ValueError(
-            f"nothing in {source} has the name of anything in {type(module).__name__} (there: {listed([*state])}; "
-            f"here: {listed([*target])}); use weights of the same architecture."
+            f"nothing in {source} has the name of anything in {kind} (there: {listed([*state])}; "
+            f"here: {listed([*target])}); use weights of the same architecture, saved by the same library."
         )
-    unlike = [name for name, other in found.items() if target[name].shape != state[other].shape]
-    if unlike:
+    if missing := [name for name in weights if name not in found]:
+        raise ValueError(
+            f"{source} lacks {len(missing)} of the {len(weights)} weights of {kind}: {listed(missing)}; use weights of "
+            "the same architecture."
+        )
+    values = {name: state[other] for name, other in found.items()}
+    first = next((name for name in weights if target[name].dim() == 4), weights[0])
+    values[first] = fitted(values[first], target[first])
+    if unlike := [name for name, value in values.items() if value.shape != target[name].shape]:
         pairs = [f"{name} is {size(state[found[name]])} there and {size(target[name])} here" for name in unlike]
         raise ValueError(f"the weights in {source} have other shapes: {listed(pairs, '; ')}; use equal architectures.")
-    module.load_state_dict({name: state[other] for name, other in found.items()}, strict=False)
+    module.load_state_dict(values, strict=False)
     used = set(found.values())
+    remarks = [
+        f" after the prefix {original_prefix(found, prefix)}" if prefix else "",
+        f"; {first} fitted from {size(state[found[first]])} to {size(target[first])}"
+        if state[found[first]].shape != target[first].shape
+        else "",
+    ]
     log.info(
-        "pretrained weights from %s: %d of %d tensors of %s matched; not in the file: %s; unused: %s",
-        *(source, len(found), len(target), type(module).__name__),
+        "pretrained weights from %s: %d of %d tensors of %s matched%s%s; not in the file: %s; unused: %s",
+        *(source, len(found), len(target), kind, *remarks),
         *(listed([name for name in target if name not in found]), listed([name for name in state if name not in used])),
     )
     return len(found)
+
+
+def plain_names(names: Iterable[str]) -> dict[str, str]:
+    """Map the names under which a module's tensors are compared to its own names."""
+    ours = {plain(name): name for name in names}
+    shared = "model_" if all(name.startswith("model_") for name in ours) else ""  # timm's wrapper of transformers
+    return {name.removeprefix(shared): own for name, own in ours.items()}
+
+
+def without_prefix(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """Return a state dict without the prefix that most of these names have in it, such as `module.`."""
+    prefix = prefix_in({plain(name): name for name in state}, plain_names(names))
+    return {name[len(prefix) :]: value for name, value in state.items() if plain(name).startswith(prefix)}
+
+
+def original_prefix(found: Mapping[str, str], prefix: str) -> str:
+    """Return a common prefix as it stands in the file, from the names there that were found."""
+    return next(iter(found.values()))[: len(prefix)]
+
+
+def fitted(weight: Tensor, like: Tensor) -> Tensor:
+    """Fit the weights of a first convolution, (O, C, kH, kW), to images with other channels, as timm does.
+
+    For grey images they are summed over the colours, which computes the same as the grey image in all of them; for
+    other numbers of channels they are repeated, and scaled by the ratio of both numbers. Other tensors are returned as
+    they are.
+    """
+    same = weight.dim() == like.dim() == 4 and weight.shape[0] == like.shape[0] and weight.shape[2:] == like.shape[2:]
+    before, after = (weight.shape[1], like.shape[1]) if same else (0, 0)
+    if before == after:
+        return weight
+    if after == 1:
+        return weight.sum(1, keepdim=True)
+    return weight.repeat(1, -(-after // before), 1, 1)[:, :after] * (before / after)
 
 
 def size(tensor: Tensor) -> str:
