@@ -9,7 +9,7 @@ authors' code aligns the centres of the corners instead, which is the same for s
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -71,8 +71,8 @@ class LargeFOV(nn.Module):
         Raises:
             ValueError: if the weights can't be loaded.
         """
-        *blocks, dense = self.backbone
-        layers = load_vgg(nn.ModuleList(blocks), self.pretrained, VGG16_Weights.IMAGENET1K_V1)
+        dense: Any = self.backbone[-1]
+        layers = load_vgg(self.backbone[:-1], self.pretrained, VGG16_Weights.IMAGENET1K_V1)
         places = ((dense[0], (slice(None), slice(None, None, 3))), (dense[3], (slice(None, None, 4), slice(None))))
         for (layer, (inputs, pixels)), state in zip(places, layers, strict=False):
             weight = state["weight"][::4, inputs, pixels, pixels]
