@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+JUDGES := $(VENV)/.judges
 DOCS := $(VENV)/.docs
 RAY := .venv-ray
 
 .DEFAULT_GOAL := help
-.PHONY: help train course test test-all coverage check dashboard benchmark docs
+.PHONY: help train course test test-all judges coverage check dashboard benchmark docs
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +28,13 @@ course: $(READY) ## train the course's networks, half an hour, and build its pag
 
 test: $(READY) ## run the tests, some minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+$(JUDGES): $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[judges]' --constraint constraints.txt
+	touch $@
+
+judges: $(JUDGES) ## compare metrics and models with values that others computed or published
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m '' tests/judges
 
 coverage: $(READY) ## run the tests and list what none of them reaches
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --cov --cov-report=term

@@ -8,8 +8,8 @@ from composing import REPLACED
 from tools import composed
 
 TESTS = Path(__file__).parent
-OTHERS = {"programs", "docs"}
-"""folders without a counterpart in the package: tests of complete commands and of the documentation"""
+OTHERS = {"programs", "docs", "judges"}
+"""folders without a counterpart in the package: complete commands, the documentation, values of others beside ours"""
 
 
 def imported(file: Path) -> set[str]:

@@ -8,10 +8,8 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import label as connected
 from torch import Tensor
 
 from scalian_exp.batches import called
@@ -96,27 +94,3 @@ def boundary(ids: Tensor, num_classes: int) -> Tensor:
                           (slice(1, -1), slice(0, -2)), (slice(1, -1), slice(2, None))):  # fmt: skip
         inner &= padded[..., rows, columns] > 0
     return classes * ~inner
-
-
-def rand_error(predicted: Tensor, labels: Tensor, object_class: int) -> Tensor:
-    """Return the adapted Rand error of each image, (B,), in [0, 1]: 1 − the F1 of pairs of pixels in the same object.
-
-    Objects are the connected regions of a class; pixels that truly belong to none are left out (Arganda-Carreras et al.
-    2015, foreground-restricted). It is 0 where there is no object to be split or merged.
-    """
-    errors = []
-    for ids, truth in zip(predicted.cpu().numpy(), labels.cpu().numpy(), strict=True):
-        regions, true_regions = connected(ids == object_class)[0], connected(truth == object_class)[0]
-        inside = true_regions > 0
-        a, b = true_regions[inside].astype(np.int64), regions[inside].astype(np.int64)
-        alone = b == 0  # each predicted border pixel is an object of its own
-        b[alone] = regions.max() + 1 + np.arange(alone.sum())
-        together = pairs(a * (b.max(initial=0) + 1) + b)
-        errors.append(1 - 2 * together / (pairs(a) + pairs(b)) if inside.any() else 0.0)
-    return torch.tensor(errors, device=labels.device, dtype=torch.float32)
-
-
-def pairs(ids: np.ndarray) -> int:
-    """Count ordered pairs of pixels with the same number, including each pixel with itself."""
-    _, counts = np.unique(ids, return_counts=True)
-    return int((counts.astype(np.int64) ** 2).sum())

@@ -21,10 +21,27 @@ from scalian_exp.tasks.loss_protocols import ReconstructionLoss
 from scalian_exp.tasks.protocols import ReconstructionNetwork
 from scalian_exp.tasks.random_codes import random_codes
 
+WINDOW = 11
+"""pixels across the window within which structures are compared"""
+
 
 def psnr(image: Tensor, clean: Tensor) -> Tensor:
     """Compute the peak signal-to-noise ratio of each image in [0, 1], (B,), in decibels; at most 100."""
     return -10 * (image - clean).float().square().flatten(1).mean(1).clamp_min(1e-10).log10()
+
+
+def ssim(image: Tensor, clean: Tensor) -> Tensor:
+    """Compute the mean structural similarity of images in [0, 1], a scalar (Wang et al. 2004).
+
+    As in the paper, only places count where the window, 11×11, lies inside the image; torchmetrics' own mean includes
+    places near the edge, at which it mirrors the image.
+    """
+    with torch.autocast(image.device.type, enabled=False):  # squares are subtracted, for which 16 bits are too few
+        _, places = structural_similarity_index_measure(
+            image.float(), clean.float(), data_range=1.0, return_full_image=True
+        )
+    edge = WINDOW // 2
+    return torch.as_tensor(places)[..., edge:-edge, edge:-edge].mean()
 
 
 def gain_against_noise(denoise: Callable[[Tensor, float], Tensor], x: Tensor) -> Figure:
@@ -101,12 +118,9 @@ class Reconstruction(Decoding):
         """Return the structural similarity, and the PSNR gained at each level of noise."""
         x = batch["image"]
         gains = {f"psnr_gain_{level:g}": self.psnr_gain(x, level).mean() for level in self.noise_levels}
-        if min(x.shape[-2:]) < 6:  # smaller than half of SSIM's window
+        if min(x.shape[-2:]) < WINDOW:
             return gains
-        output, x = probabilities(outputs), x.float()
-        with torch.autocast(x.device.type, enabled=False):  # SSIM subtracts squares, for which 16 bits are too few
-            similarity = structural_similarity_index_measure(output, x, data_range=1.0)
-        return {**gains, "ssim": torch.as_tensor(similarity)}
+        return {**gains, "ssim": ssim(probabilities(outputs), x)}
 
     def psnr_gain(self, x: Tensor, level: float) -> Tensor:
         """Compute by how many decibels the output is closer to the clean image than its corrupted input, (B,)."""

@@ -14,7 +14,8 @@ from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.segmentation import iou_bars, segmentations
 from scalian_exp.losses.segmentation import Balanced
 from scalian_exp.metrics.confusion import Confusion
-from scalian_exp.metrics.segmentation import boundary_f1, ious, present, rand_error, scores
+from scalian_exp.metrics.objects import rand_error, variation_of_information
+from scalian_exp.metrics.segmentation import boundary_f1, ious, present, scores
 from scalian_exp.networks.parts.exported import Recogniser, class_logits
 from scalian_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -169,7 +170,8 @@ class Segmentation(Task):
         """Return metrics of boundaries and objects, image by image."""
         values = {"boundary_f1": boundary_f1(predicted, labels, self.num_classes).mean()}
         if self.object_class is not None:
-            values["rand_error"] = rand_error(predicted, labels, self.object_class).mean()
+            for metric in (rand_error, variation_of_information):
+                values[metric.__name__] = metric(predicted, labels, self.object_class).mean()
         return values
 
     def test_totals(self) -> dict[str, Tensor]:

@@ -7,7 +7,8 @@ from PIL import Image
 from torch import Tensor
 
 from scalian_exp.metrics.confusion import Confusion
-from scalian_exp.metrics.segmentation import boundary_f1, present, rand_error, scores
+from scalian_exp.metrics.objects import rand_error, variation_of_information
+from scalian_exp.metrics.segmentation import boundary_f1, present, scores
 
 
 def test_scores_by_hand() -> None:
@@ -139,7 +140,15 @@ def test_rand_error_of_two_merged_objects() -> None:
     truth[:, :, :2] = truth[:, :, 3:] = 1
     assert rand_error(torch.ones_like(truth), truth, 1).item() == pytest.approx(1 / 3)
     assert rand_error(truth, truth, 1).item() == 0
-    assert rand_error(truth, torch.zeros_like(truth), 1).item() == 0  # there is no object
+    nothing = torch.zeros_like(truth)
+    assert rand_error(truth, nothing, 1).item() == variation_of_information(truth, nothing, 1).item() == 0
+
+
+def test_merging_two_equal_objects_costs_a_bit() -> None:
+    truth = torch.zeros(1, 4, 5, dtype=torch.long)
+    truth[:, :, :2] = truth[:, :, 3:] = 1
+    assert variation_of_information(torch.ones_like(truth), truth, 1).item() == pytest.approx(1)
+    assert variation_of_information(truth, truth, 1).item() == 0
 
 
 def test_rand_error_counts_pairs() -> None:

@@ -1,0 +1,57 @@
+"""What a judge found: a value that others published or computed, beside ours."""
+
+from typing import Any, NamedTuple
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+
+class Verdict(NamedTuple):
+    """A value of theirs beside ours."""
+
+    what: str
+    """the quantity, and its unit if it has one"""
+    source: str
+    """the program or publication that theirs is from"""
+    theirs: float
+    ours: float
+    within: float
+    """the largest difference that passes"""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the values agree; NaN never does."""
+        return abs(self.ours - self.theirs) <= self.within
+
+
+VERDICTS = pytest.StashKey[list[Verdict]]()
+"""where a pytest session keeps the verdicts of its tests"""
+
+
+class Judge:
+    """Compares values, and remembers them for the table at the end of the session."""
+
+    def __init__(self, verdicts: list[Verdict]):
+        self.verdicts = verdicts
+
+    def __call__(self, what: str, source: str, theirs: Any, ours: Any, within: float) -> None:
+        """Record two numbers, and fail unless they differ by `within` at most."""
+        verdict = Verdict(what, source, float(theirs), float(ours), within)
+        self.verdicts.append(verdict)
+        assert verdict.passed, verdict
+
+
+def table_of(verdicts: list[Verdict]) -> Table:
+    """Return a table of a line for each verdict."""
+    table = Table("value", "theirs from", "theirs", "ours", "difference", "allowed", "")
+    for each in verdicts:
+        numbers = (f"{each.theirs:.6g}", f"{each.ours:.6g}", f"{each.ours - each.theirs:+.2g}", f"{each.within:.2g}")
+        table.add_row(each.what, each.source, *numbers, "" if each.passed else "NO")
+    return table
+
+
+def show(verdicts: list[Verdict]) -> None:
+    """Print the table of verdicts, if there are any."""
+    if verdicts:
+        Console(width=160).print(table_of(verdicts))
