@@ -13,6 +13,7 @@ from scalian_exp.batches import VOID
 from scalian_exp.build import build
 from scalian_exp.losses.border import UNetBorder
 from scalian_exp.losses.cross_entropy import CrossEntropy
+from scalian_exp.losses.ohem import OHEM
 from scalian_exp.losses.segmentation import Dice, Focal, LovaszSoftmax, MedianFrequency, Sum, WeightedSum
 
 CLASSES = 3
@@ -37,6 +38,7 @@ EVERY = [
     pytest.param(Focal(), id="focal"),
     pytest.param(Focal(0.5), id="focal_root"),
     pytest.param(LovaszSoftmax(), id="lovasz"),
+    pytest.param(OHEM(threshold=1.0), id="ohem"),
     pytest.param(balanced(UNetBorder(CLASSES)), id="unet_border"),
     pytest.param(balanced(mixed()), id="weighted_sum"),
 ]
