@@ -1,10 +1,8 @@
 """Segment an image, and derive which classes it contains and in which boxes."""
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,11 +10,12 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
-from scipy.ndimage import find_objects, label
 from torch import Tensor
 
 from scalian_exp.actions.action import Action, data_of, prepared, save_figure
 from scalian_exp.actions.bands import counts, likeliest, painted_over, pixels, resized, spans, tent, unit
+from scalian_exp.actions.boxes import Box, boxes, save_boxes
+from scalian_exp.actions.scales import at_scales
 from scalian_exp.batches import called
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.datasets.image_files import WHITE, chosen, opened, seen
@@ -41,16 +40,6 @@ FIGURE_SIDE = 1200
 """Side, in pixels, of images in the figure, which can't show more."""
 
 
-class Box(NamedTuple):
-    """Bounding box of a connected region of a class, in pixels; bottom and right are exclusive."""
-
-    class_number: int
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-
 class Segment(Action):
     """Segmentation of an image, with the classification and detection that follow from it.
 
@@ -63,6 +52,8 @@ class Segment(Action):
         image: an image file; without it, a test image.
         index: index of the test image.
         scale: scale of the file for the network: 1 is its original size; null that of the training images.
+        scales: factors of that scale over which class probabilities are averaged, tile by tile.
+        flip: average over the left-right mirror image, too.
         tile_size: side in pixels; larger images are divided into overlapping tiles whose probabilities are averaged.
         overlap: overlap of neighbouring tiles, as a fraction of their side, at most 0.9.
         smallest_region: pixels; smaller regions get no box, nor does one that reaches all four edges (a background).
@@ -73,11 +64,13 @@ class Segment(Action):
         image: str | None = None,
         index: NonNegativeInt = 0,
         scale: PositiveFloat | None = None,
+        scales: Sequence[PositiveFloat] = (1,),
+        flip: bool = False,
         tile_size: PositiveInt = 512,
         overlap: Fraction = 0.25,
         smallest_region: PositiveInt = 50,
     ):
-        self.image, self.index, self.scale = image, index, scale
+        self.image, self.index, self.scale, self.scales, self.flip = image, index, scale, scales, flip
         if overlap > MOST_OVERLAP:
             raise Refusal(f"overlap={overlap}: tiles can share at most {MOST_OVERLAP} of their side; give less.")
         self.tile_size, self.overlap, self.smallest_region = tile_size, overlap, smallest_region
@@ -94,7 +87,9 @@ class Segment(Action):
         if seen.numel() < x.numel():
             sizes = ["×".join(map(str, image.shape[-2:])) for image in (seen, x)]
             print("The network sees the image at {} of its {} pixels; scale=1 is its original size.".format(*sizes))
-        mask = self.mask(model, seen, *x.shape[-2:])
+        tile = [min(side, self.tile_size) for side in seen.shape[-2:]]
+        with at_scales(model, self.scales, self.flip, tile, most=LARGEST):
+            mask = self.mask(model, seen, *x.shape[-2:])
         del seen  # which may be larger than all that follows
         task, names = model.task, model.task.class_names
         classes = colours(task.num_classes, task.palette)
@@ -186,37 +181,6 @@ class Segment(Action):
         if crf:
             return height * width * (4 * (classes + 1) + CRF_BYTES + CRF_BYTES_PER_CLASS * classes)
         return 2 * min(height, self.tile_size) * width * 4 * (classes + 1)  # the factor 2 is for a copy
-
-
-def save_boxes(regions: list[Box], names: list[str] | None, file: Path) -> Path:
-    """Write a CSV table of boxes, in pixels, with exclusive bottom and right, and return its path."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
-        table.writerow(["class", *Box._fields[1:]])
-        table.writerows([called(names, box.class_number), *box[1:]] for box in regions)
-    return file
-
-
-def boxes(mask: Tensor, smallest: int) -> list[Box]:
-    """Return boxes around the 4-connected regions of each class that have at least `smallest` pixels.
-
-    Leaves out regions that reach all four edges, which are most likely a background.
-    """
-    ids = mask.cpu().numpy()
-    present = counts(ids, int(ids.max()) + 1).nonzero()[0].tolist()
-    regions = [box for number in present for box in boxes_of(ids, number, smallest)]
-    return [box for box in regions if box[1:] != (0, 0, *ids.shape)]
-
-
-def boxes_of(ids: np.ndarray, number: int, smallest: int) -> list[Box]:
-    """Return boxes around the connected regions of one class."""
-    regions, count = label(ids == number)
-    large = counts(regions, count + 1) >= smallest
-    large[0] = False  # number 0 is the pixels of other classes
-    numbers = np.where(large, large.cumsum(), 0).astype(regions.dtype)  # of large regions: small ones may be millions
-    for row in regions:  # one after the other: indices take 8 bytes a pixel
-        row[:] = numbers[row]
-    return [Box(number, rows.start, columns.start, rows.stop, columns.stop) for rows, columns in find_objects(regions)]
 
 
 def answers(image: Tensor, mask: Tensor, regions: list[Box], classes: np.ndarray, names: list[str] | None) -> Figure:

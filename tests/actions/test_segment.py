@@ -19,8 +19,9 @@ from torch.utils._pytree import tree_leaves
 from scalian_exp.actions import bands, segment
 from scalian_exp.actions.action import examples
 from scalian_exp.actions.bands import spans
+from scalian_exp.actions.boxes import boxes
 from scalian_exp.actions.export import Export
-from scalian_exp.actions.segment import Segment, boxes
+from scalian_exp.actions.segment import Segment
 from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pages import Opened
 from tools import needs_browser, tiny
 
-from scalian_exp.actions.segment import boxes
+from scalian_exp.actions.boxes import boxes
 from scalian_exp.batches import VOID
 from scalian_exp.checkpoint import load
 from scalian_exp.exhibits.masks.scenes import Scene, exact_levels, levels
