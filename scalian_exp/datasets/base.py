@@ -5,6 +5,7 @@ Batches are dicts: name → tensor whose first dimension is the batch.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from scalian_exp.datasets.identity import CLASSES, EXAMPLES, check_classes, check_splits
-from scalian_exp.datasets.order import BatchesInOrder, EvenBatchesInOrder, ShuffledBatches
+from scalian_exp.datasets.order import BalancedOrder, BatchesInOrder, EvenBatchesInOrder, ShuffledBatches, members_of
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
@@ -77,6 +78,8 @@ class Data(pl.LightningDataModule):
     Args:
         batch_size: examples per step, over all processes together; also for validation and test.
         num_workers: processes that prepare batches; 0 prepares them in the main process.
+        balanced: draw training examples so that all classes are equally frequent in an epoch, which remains as long
+            as it is: those of rare classes several times, and of frequent ones not all.
     """
 
     noun: ClassVar = "examples"
@@ -84,9 +87,9 @@ class Data(pl.LightningDataModule):
     class_names: Sequence[str] | None = None
     """Names of the classes, as the files give them; None before `setup`, or if the files don't name them."""
 
-    def __init__(self, batch_size: PositiveInt, num_workers: NonNegativeInt = 0):
+    def __init__(self, batch_size: PositiveInt, num_workers: NonNegativeInt = 0, balanced: bool = False):
         super().__init__()
-        self.batch_size, self.num_workers = batch_size, num_workers
+        self.batch_size, self.num_workers, self.balanced = batch_size, num_workers, balanced
         self.splits: dict[str, Batched] = {}
         """The splits train, val and test; empty until `setup` has run."""
         self.identity: dict[str, Any] = {}
@@ -157,6 +160,21 @@ class Data(pl.LightningDataModule):
         """This process's number, and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
+    @cached_property
+    def class_members(self) -> Sequence[Tensor]:
+        """The indices of the training examples of each class, (n,) each; read when it is first asked for.
+
+        Raises:
+            Refusal: if the training examples have no labels.
+        """
+        data = self.splits["train"]
+        if data.labels is None:
+            raise Refusal(
+                f"dataset.balanced=true draws training {self.noun} by their classes, but {type(self).__name__} doesn't "
+                "hold any; leave it out."
+            )
+        return members_of(torch.as_tensor(data.labels))
+
     def loader(self, split: str, shuffle: bool = False) -> DataLoader[Examples]:
         """Return a loader of all batches of a split, in the data's order or in that of the current training epoch."""
         data = self.splits[split]
@@ -168,7 +186,8 @@ class Data(pl.LightningDataModule):
         data = self.splits["train"]
         if self.overfits:
             return self.loader_of("train", EvenBatchesInOrder(len(data), self.batch_size, *self.process))
-        return self.loader_of("train", ShuffledBatches(data, self.batch_size, self.epoch, *self.process))
+        order = BalancedOrder(self.class_members, len(data)) if self.balanced else data
+        return self.loader_of("train", ShuffledBatches(order, self.batch_size, self.epoch, *self.process))
 
     def val_dataloader(self) -> DataLoader[Examples]:
         """Return this process's validation batches; with trainer.overfit_batches, those of the training split."""

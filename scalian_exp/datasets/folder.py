@@ -97,6 +97,7 @@ class ImageFolder(Images, DecodesOnce):
         num_classes: expected number of class folders, for classifiers.
         cache: where images are kept once they are decoded: in memory, or in a file that later runs use too.
         cache_gb: size, in gigabytes, up to which all of them are kept in memory.
+        balanced: draw training images so that all classes are equally frequent.
 
     Raises:
         Refusal: if the folder is missing or has too few images, or if a file in it is not an image.
@@ -115,8 +116,9 @@ class ImageFolder(Images, DecodesOnce):
         background: Sequence[NonNegativeInt] = WHITE,
         cache: Literal["memory", "disk"] = "memory",
         cache_gb: NonNegativeFloat = 2,
+        balanced: bool = False,
     ):
-        super().__init__(in_channels, image_size, batch_size, num_workers)
+        super().__init__(in_channels, image_size, batch_size, num_workers, balanced)
         self.cache, self.cache_gb = cache, cache_gb
         if in_channels not in (1, 3):
             raise Refusal(
@@ -176,17 +178,18 @@ class ImageFolder(Images, DecodesOnce):
         return Files([page for pages in by_file for page in pages], labels, self.shape, self.fit, self.background)
 
     def check_classes(self, folder: Path) -> None:
-        """Check that the class folders agree with num_classes.
+        """Check that there are class folders, if they are needed, and that they agree with num_classes.
 
         Raises:
             Refusal: if they don't.
         """
-        if self.num_classes is None:
+        if self.num_classes is None and not self.balanced:
             return
         if self.class_names == [LOOSE]:
+            asking = "num_classes" if self.num_classes is not None else "balanced"
             raise Refusal(
                 f"{self.root} has no subfolders, so its images have no classes; put the images of each class into a "
-                "folder of their own, or leave dataset.num_classes out."
+                f"folder of their own, or leave dataset.{asking} out."
             )
         if LOOSE in self.class_names:
             raise Refusal(
@@ -200,7 +203,7 @@ class ImageFolder(Images, DecodesOnce):
                 f"{folder} has a single class ({alone.name}), so there is nothing to tell apart: put the images of "
                 f"each class into a folder of their own in {folder}{deeper if subfolders(alone) else ''}."
             )
-        if self.num_classes != len(self.class_names):
+        if self.num_classes not in (None, len(self.class_names)):
             raise Refusal(
                 f"{self.root} has {len(self.class_names)} classes ({', '.join(self.class_names)}), but "
                 f"dataset.num_classes is {self.num_classes}; correct it."

@@ -39,6 +39,7 @@ class Images(Data):
         image_size: height, width.
         batch_size: images per step, over all processes together; also for validation and test.
         num_workers: processes that prepare batches; 0 prepares them in the main process.
+        balanced: draw training images so that all classes are equally frequent.
     """
 
     noun: ClassVar = "images"
@@ -49,8 +50,9 @@ class Images(Data):
         image_size: Sequence[PositiveInt],
         batch_size: PositiveInt,
         num_workers: NonNegativeInt = 0,
+        balanced: bool = False,
     ):
-        super().__init__(batch_size, num_workers)
+        super().__init__(batch_size, num_workers, balanced)
         height, width = image_size
         self.shape = (in_channels, height, width)
         self.training_size = (height, width)
@@ -86,6 +88,7 @@ class InMemoryImages(Images, ABC):
         val_size: training images held out for validation, where the data set has no validation split.
         resample_binary: draw new binary pixels for every training batch, with the grey values as probabilities;
             validation and test images are drawn once, the same for every run (Burda et al. 2016).
+        balanced: draw training images so that all classes are equally frequent.
     """
 
     def __init__(
@@ -95,8 +98,9 @@ class InMemoryImages(Images, ABC):
         batch_size: PositiveInt = 128,
         val_size: NonNegativeInt = 0,
         resample_binary: bool = False,
+        balanced: bool = False,
     ):
-        super().__init__(in_channels, image_size, batch_size)
+        super().__init__(in_channels, image_size, batch_size, balanced=balanced)
         self.val_size, self.resample_binary = val_size, resample_binary
 
     @abstractmethod

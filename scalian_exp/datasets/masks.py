@@ -5,7 +5,8 @@ void (torch's ignore_index, whatever number the files use). Until they are on th
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ class Masks(Images, ABC):
         ignore_index: number of void in the files.
         augmentation: name → transform of an image together with its mask, applied in this order in training, to each
             example independently.
+        balanced: draw training images by their classes: each class equally often, and as often an image that has it.
 
     Raises:
         Refusal: if void is a class, or if augmentation leaves images of different sizes.
@@ -41,8 +43,9 @@ class Masks(Images, ABC):
         augmentation: Mapping[str, Transform] | None = None,
         batch_size: PositiveInt = 8,
         num_workers: NonNegativeInt = 0,
+        balanced: bool = False,
     ):
-        super().__init__(in_channels, image_size, batch_size, num_workers)
+        super().__init__(in_channels, image_size, batch_size, num_workers, balanced)
         if not 2 <= num_classes < VOID_BYTE:
             raise Refusal(
                 f"dataset.num_classes={num_classes}: masks have 2 to {VOID_BYTE - 1} classes, counting the background "
@@ -95,12 +98,22 @@ class Masks(Images, ABC):
     def class_pixels(self) -> tuple[Tensor, Tensor]:
         """Count the training pixels of each class (K,), and the labelled pixels of the images containing it (K,)."""
         pixels, present = torch.zeros(2, self.num_classes, dtype=torch.long)
+        for counts in self.pixels_of_images():
+            pixels += counts
+            present += (counts > 0) * counts.sum()
+        return pixels, present
+
+    def pixels_of_images(self) -> Iterator[Tensor]:
+        """Yield the number of pixels of each class (K,) for each training image, in their order."""
         for batch in self.loader("train"):
             for mask in batch["mask"]:
-                counts = mask.flatten().bincount(minlength=VOID_BYTE)[: self.num_classes]
-                pixels += counts
-                present += (counts > 0) * counts.sum()
-        return pixels, present
+                yield mask.flatten().bincount(minlength=VOID_BYTE)[: self.num_classes]
+
+    @cached_property
+    def class_members(self) -> Sequence[Tensor]:
+        """The indices of the training images that contain each class, (n,) each; all masks are read for it."""
+        contained = torch.stack([counts > 0 for counts in self.pixels_of_images()])
+        return [images.nonzero().flatten() for images in contained.T]
 
     def prepare(self, batch: Examples) -> Examples:
         """Augment in training, then convert image to floats in [0, 1] and mask to int64 with void −100."""

@@ -1,6 +1,6 @@
 """Batch samplers: in the data's order or shuffled, complete or one process's share, resumable within an epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -64,11 +64,61 @@ class EvenBatchesInOrder(BatchesInOrder):
         return number_of_even_shares(self.size, self.batch_size, self.ranks)
 
 
+def members_of(labels: Tensor) -> Sequence[Tensor]:
+    """Return the indices of the examples of each class that occurs in labels (N,), in ascending order."""
+    _, counts = labels.unique(return_counts=True)
+    return labels.argsort(stable=True).split(counts.tolist())
+
+
+def equally_often(members: Sequence[Tensor], size: int, generator: torch.Generator) -> Tensor:
+    """Draw examples so that all classes are equally frequent: indices (size,) in random order.
+
+    Each class is drawn size // classes times or once more, and within it each example as often as any other or once
+    more: those of rare classes are repeated, and of frequent classes each epoch leaves out others.
+
+    Args:
+        members: for each class, the indices of its examples (n,); an example may belong to several classes, and classes
+            without examples are left out.
+        size: number of examples to draw.
+        generator: source of the random numbers.
+    """
+    members = [indices for indices in members if len(indices)]
+    complete, rest = divmod(size, len(members))
+    chosen = torch.randperm(len(members), generator=generator)[:rest].tolist()
+    drawn = []
+    for number, indices in enumerate(members):
+        quota = complete + (number in chosen)
+        rounds = max(1, -(-quota // len(indices)))
+        places = torch.cat([torch.randperm(len(indices), generator=generator) for _ in range(rounds)])
+        drawn.append(indices[places[:quota]])
+    together = torch.cat(drawn)
+    return together[torch.randperm(size, generator=generator)]
+
+
+class BalancedOrder:
+    """Order of an epoch in which all classes are equally frequent, in place of the data's own.
+
+    Args:
+        members: for each class, the indices of its examples (n,).
+        size: number of examples in an epoch.
+    """
+
+    def __init__(self, members: Sequence[Tensor], size: int):
+        self.members, self.size = members, size
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        """Return the indices (size,) of an epoch's examples."""
+        return equally_often(self.members, self.size, generator)
+
+    def __len__(self) -> int:
+        return self.size
+
+
 class ShuffledBatches(Sampler[Tensor]):
     """Sampler that yields one index tensor per batch, shuffled by (seed, epoch): a resumed run sees the same batches.
 
     Args:
-        data: a `Batched` data set, whose `order` shuffles it.
+        data: a `Batched` data set, whose `order` shuffles it, or a `BalancedOrder` of one.
         batch_size: examples per batch, over all processes together.
         epoch: the epoch of the first pass.
         rank: this process's number; all processes get equally large shares.

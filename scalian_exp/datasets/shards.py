@@ -153,6 +153,19 @@ def is_complete(shard: Path, size: int) -> bool:
     return count == size and places[0] == header and places == sorted(places) and places[-1] == shard.stat().st_size
 
 
+def refuse_balance(balanced: bool) -> None:
+    """Refuse to balance classes.
+
+    Raises:
+        Refusal: if it is wanted.
+    """
+    if balanced:
+        raise Refusal(
+            "dataset.balanced=true draws single examples from anywhere, but shards are read one after the other; leave "
+            "it out, or write shards in which the classes are as frequent as you want."
+        )
+
+
 class Shards(Images):
     """Images in shards, with labels if the shards have them.
 
@@ -168,6 +181,7 @@ class Shards(Images):
     def __init__(self, root: str, *args: Any, mixed: PositiveInt = 4, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.root, self.mixed = Path(root), mixed
+        refuse_balance(self.balanced)
 
     @property
     def classes_in_labels(self) -> int:
@@ -201,6 +215,7 @@ class MaskShards(Masks):
     def __init__(self, root: str, *args: Any, mixed: PositiveInt = 4, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.root, self.mixed = Path(root), mixed
+        refuse_balance(self.balanced)
 
     def read(self) -> Mapping[str, Batched]:
         """Read the shards' indices; examples are read when a batch asks for them.

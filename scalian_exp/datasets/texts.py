@@ -54,12 +54,19 @@ class Texts(Data, ABC):
         vocabulary_size: number of words; if the documents have fewer, the vectors end in zeros.
         batch_size: documents per step, over all processes together.
         val_size: training documents held out for validation.
+        balanced: draw training documents so that all classes are equally frequent.
     """
 
     noun: ClassVar = "texts"
 
-    def __init__(self, vocabulary_size: PositiveInt = 2000, batch_size: PositiveInt = 128, val_size: PositiveInt = 500):
-        super().__init__(batch_size)
+    def __init__(
+        self,
+        vocabulary_size: PositiveInt = 2000,
+        batch_size: PositiveInt = 128,
+        val_size: PositiveInt = 500,
+        balanced: bool = False,
+    ):
+        super().__init__(batch_size, balanced=balanced)
         self.vocabulary_size, self.val_size = vocabulary_size, val_size
         self.vectorizer: Any = None
 

@@ -17,7 +17,15 @@ AUTO = "auto"
 
 
 def check_facts(dataset: dict[str, Any]) -> None:
-    """Check that a data set's image size, palette and class names are valid and agree with its number of classes."""
+    """Check that a data set's image size, palette and class names are valid and agree with its number of classes.
+
+    Balancing by classes needs labels or masks.
+    """
+    if dataset.get("balanced") and not {"labels", "masks"} & set(dataset.get("provides", [])):
+        raise Refusal(
+            "dataset.balanced=true draws training examples by their classes, but these have neither labels nor masks; "
+            "leave it out."
+        )
     size = dataset.get("image_size")
     if isinstance(size, list) and not (len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
         raise Refusal(f"dataset.image_size must be two whole numbers, height and width, such as [96,128], not {size}.")
