@@ -51,14 +51,14 @@ def train(config: dict[str, Any], folder: str | Path) -> dict[str, Any]:
     from scalian_exp.run.processes import launch
     from scalian_exp.stored import metrics_of, read_config
     from scalian_exp.vocabulary.checks import check_plain
+    from scalian_exp.vocabulary.decided import as_asked
     from scalian_exp.vocabulary.natural_schedule import KEY, as_composed
 
     check_plain(config)
     place = Path(folder)
     if folders.state(place) is not folders.State.NONE:
         stored = read_config(place)
-        if config.get("channels_last") == "auto":  # which the run has decided
-            stored["channels_last"] = "auto"
+        stored = as_asked(stored, config)
         given = {key: value for key, value in config.items() if key not in ("trust", KEY)}
         if given not in (as_composed(stored), {key: value for key, value in stored.items() if key != KEY}):
             raise Refusal(f"{place} holds a run of another config; choose another folder, or load this one.")

@@ -16,6 +16,9 @@ Seed = int
 Fraction = float
 """0 ≤ x ≤ 1"""
 
+Fold = str
+"""k/n, part k of n: 1 ≤ k ≤ n, n ≥ 2"""
+
 LARGEST = 2**31 - 1
 """upper limit of counts: no machine holds more of anything that is counted here"""
 LIMITS: dict[str, tuple[type, float, float, str]] = {
@@ -27,3 +30,15 @@ LIMITS: dict[str, tuple[type, float, float, str]] = {
     "Fraction": (float, 0, 1, "a number from 0 to 1"),
 }
 """maps a type's name to (Python type, minimum, maximum, description for messages)"""
+
+
+def fold_of(text: str) -> tuple[int, int]:
+    """Return the number and the count of a fold: 1 and 5 for "1/5".
+
+    Raises:
+        ValueError: if it is no fold.
+    """
+    number, count = map(int, text.split("/"))
+    if not (1 <= number <= count and count >= 2 and text == f"{number}/{count}"):
+        raise ValueError(text)
+    return number, count

@@ -53,6 +53,11 @@ def unknown_key(key: str, root: DictConfig) -> str:
     if takes and last in takes.parameters.keys() - OFFERS.get(outer.partition(".")[0], set()):
         given = next((o.input_line for o in map(read, sys.argv[1:]) if o and o.key_or_group == key), f"{key}=…")
         return f"This experiment doesn't set {key}, but {target} takes it; write {shlex.quote(f'+{given}')}"
+    if key == "dataset.fold":
+        return (
+            "dataset.fold divides the training examples of data sets without a validation split of their own, and this "
+            "one has its own; leave it out."
+        )
     paths = [path for path in leaf_paths(root) if not path.startswith("hydra.") and may_misspell(key, path)]
     ends = {path.rpartition(".")[2]: path for path in reversed(paths)}
     close = get_close_matches(key, paths, n=1, cutoff=0.8) or [

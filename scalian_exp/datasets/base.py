@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from scalian_exp.datasets.identity import CLASSES, EXAMPLES, check_classes, check_splits
+from scalian_exp.datasets.identity import CLASSES, EXAMPLES, FOLD, check_classes, check_fold, check_splits
 from scalian_exp.datasets.order import BalancedOrder, BatchesInOrder, EvenBatchesInOrder, ShuffledBatches, members_of
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
@@ -84,6 +84,8 @@ class Data(pl.LightningDataModule):
 
     noun: ClassVar = "examples"
     """Plural noun for the examples, in messages."""
+    fold: str | None = None
+    """Part of the training examples that is the validation split, such as "1/5"; see folds.py."""
     class_names: Sequence[str] | None = None
     """Names of the classes, as the files give them; None before `setup`, or if the files don't name them."""
 
@@ -108,7 +110,7 @@ class Data(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the identity of the data, for the checkpoint."""
-        return self.identity
+        return {**self.identity, **({FOLD: self.fold} if self.fold else {})}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Check that the data is what a checkpoint was trained on, as far as the checkpoint records it.
@@ -116,6 +118,7 @@ class Data(pl.LightningDataModule):
         Raises:
             Refusal: if the classes or splits differ.
         """
+        check_fold(state_dict.get(FOLD), self.fold)
         where = str(getattr(self, "root", None) or type(self).__name__)
         if CLASSES in self.identity:
             check_classes(state_dict.get(CLASSES), self.identity[CLASSES], where)

@@ -7,10 +7,11 @@ import torch
 
 from scalian_exp.batches import VOID_BYTE
 from scalian_exp.datasets.base import SPLIT_SEED, Examples
+from scalian_exp.datasets.folds import divided
 from scalian_exp.datasets.images import InMemoryImages, TensorBatches
 from scalian_exp.datasets.masks import Masks
 from scalian_exp.memory import check_images
-from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.ranges import Fold, NonNegativeInt, PositiveInt
 
 
 class FakeImages(InMemoryImages):
@@ -59,6 +60,7 @@ class FakeMasks(Masks):
     With an ignore_index, the top left pixels of every image are void.
 
     Args:
+        fold: "k/n", which divides all images but the test's anew: part k of n is for validation.
         kwargs: the arguments of `Masks`.
     """
 
@@ -68,16 +70,24 @@ class FakeMasks(Masks):
         train_size: PositiveInt = 24,
         val_size: PositiveInt = 8,
         test_size: PositiveInt = 8,
+        fold: Fold | None = None,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
+        self.fold = fold
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
 
     def read(self) -> Mapping[str, TensorBatches]:
         """Generate the three splits, the same for every run's seed."""
         check_images(sum(self.sizes.values()), self.shape)
         generator = torch.Generator().manual_seed(SPLIT_SEED)
-        return {split: self.examples(size, generator) for split, size in self.sizes.items()}
+        splits = {split: self.examples(size, generator) for split, size in self.sizes.items()}
+        if self.fold:
+            parts = splits["train"].examples, splits["val"].examples
+            every = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            for split, chosen in zip(("train", "val"), divided(len(every["image"]), self.fold), strict=True):
+                splits[split] = TensorBatches({name: values[chosen] for name, values in every.items()})
+        return splits
 
     def examples(self, size: int, generator: torch.Generator) -> TensorBatches:
         """Generate images (size, C, H, W) and masks (size, H, W), uint8."""

@@ -21,13 +21,13 @@ from scalian_exp.datasets.folder_splits import (
     print_summary,
     refuse_empty,
     refuse_splits_below,
-    shared_out,
     subfolders,
 )
+from scalian_exp.datasets.folds import files_of_fold
 from scalian_exp.datasets.identity import CLASSES, EXAMPLES, refuse_shared
 from scalian_exp.datasets.image_files import WHITE, Fit, Picture, names_below, read_image
 from scalian_exp.datasets.images import Images
-from scalian_exp.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
+from scalian_exp.ranges import Fold, Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
 LOOSE = ""
@@ -94,6 +94,7 @@ class ImageFolder(Images, DecodesOnce):
         fit: crop or resize images to image_size.
         background: red, green, blue behind transparent pixels.
         held_out: fraction of the images for validation, and the same fraction for the test.
+        fold: "k/n": part k of n of all files but the test's is for validation instead.
         num_classes: expected number of class folders, for classifiers.
         cache: where images are kept once they are decoded: in memory, or in a file that later runs use too.
         cache_gb: size, in gigabytes, up to which all of them are kept in memory.
@@ -117,6 +118,7 @@ class ImageFolder(Images, DecodesOnce):
         cache: Literal["memory", "disk"] = "memory",
         cache_gb: NonNegativeFloat = 2,
         balanced: bool = False,
+        fold: Fold | None = None,
     ):
         super().__init__(in_channels, image_size, batch_size, num_workers, balanced)
         self.cache, self.cache_gb = cache, cache_gb
@@ -125,7 +127,7 @@ class ImageFolder(Images, DecodesOnce):
                 f"dataset.in_channels={in_channels}: image files are read as 1 (grey) or 3 (colours) channels."
             )
         self.root, self.fit, self.held_out, self.num_classes = Path(root), fit, held_out, num_classes
-        self.background = background
+        self.background, self.fold = background, fold
         if not self.root.is_dir():
             raise Refusal(f"There is no folder {root}; set dataset.root to the folder of your images.")
 
@@ -144,12 +146,12 @@ class ImageFolder(Images, DecodesOnce):
         paths = {name: image_files(folder, skipped) for name, folder in folders.items()}
         everything = paths["train"]
         count_empty(folders, paths, skipped)
-        missing = [name for name in ("test", "val") if name not in paths]
-        shares = shared_out(everything, self.root, missing, self.held_out)
+        classes = [class_of(path, folders["train"]) for path in everything]
+        shares = files_of_fold(everything, self.root, folders, self.held_out, self.fold, classes)
         paths |= {name: [everything[index] for index in indices] for name, indices in shares.items()}
         refuse_empty(paths, self.root, self.held_out, skipped)
         refuse_shared(paths)
-        self.class_names: list[str] = sorted({class_of(path, folders["train"]) for path in everything})
+        self.class_names: list[str] = sorted({*classes})
         self.check_classes(folders["train"])
         places = {name: folders.get(name, folders["train"]) for name in paths}
         splits = {name: self.files(files, places[name], self.class_names) for name, files in paths.items()}
@@ -161,7 +163,7 @@ class ImageFolder(Images, DecodesOnce):
         self.splits = {**splits}
         self.print_summary(skipped)
         options = (self.root.resolve(), self.shape, self.fit, tuple(self.background))
-        self.keep(splits, self.cache, self.cache_gb, (*options, self.held_out if missing else None))
+        self.keep(splits, self.cache, self.cache_gb, (*options, self.held_out if len(shares) > 1 else None))
 
     def files(self, paths: list[Path], folder: Path, classes: list[str]) -> Files:
         """Return the pictures in these files below a folder, labelled with their class indices.

@@ -15,8 +15,8 @@ from typing import Any
 
 from scalian_exp.refusal import Refusal
 
-CLASSES, EXAMPLES = "classes", "splits"
-"""Entries unrelated to a network's inputs: the class names in order; split → `identity`."""
+CLASSES, EXAMPLES, FOLD = "classes", "splits", "fold"
+"""Entries unrelated to a network's inputs: the class names in order; split → `identity`; the fold that is validated."""
 SPOKEN = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -49,6 +49,21 @@ def check_classes(then: Any, now: list[str], where: str) -> None:
         f"{where} has other classes than this run learned ({' and '.join(parts)}), so the network's outputs would be "
         "misread; give the classes their old names, or set dataset.root=… to data with the same classes."
     )
+
+
+def check_fold(then: Any, now: str | None) -> None:
+    """Refuse to go on with another fold, whose validation examples may have been trained on.
+
+    Args:
+        then: the checkpoint's entry for the fold; None without folds.
+        now: the fold of the data.
+
+    Raises:
+        Refusal: if they differ.
+    """
+    if then != now:
+        before = f"on dataset.fold={then}" if then else "without folds"
+        raise Refusal(f"This run began {before}, not dataset.fold={now or 'null'}; set it back, or start a new run.")
 
 
 def check_splits(then: Any, now: Mapping[str, dict[str, Any]], where: str, what: str) -> None:

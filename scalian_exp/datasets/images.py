@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
+from scalian_exp.datasets.folds import divided
 from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.memory import check_images
-from scalian_exp.ranges import NonNegativeInt, PositiveInt
+from scalian_exp.ranges import Fold, NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
 
@@ -89,6 +90,7 @@ class InMemoryImages(Images, ABC):
         resample_binary: draw new binary pixels for every training batch, with the grey values as probabilities;
             validation and test images are drawn once, the same for every run (Burda et al. 2016).
         balanced: draw training images so that all classes are equally frequent.
+        fold: "k/n", which holds out part k of n of the training images in place of `val_size` of them.
     """
 
     def __init__(
@@ -99,9 +101,10 @@ class InMemoryImages(Images, ABC):
         val_size: NonNegativeInt = 0,
         resample_binary: bool = False,
         balanced: bool = False,
+        fold: Fold | None = None,
     ):
         super().__init__(in_channels, image_size, batch_size, balanced=balanced)
-        self.val_size, self.resample_binary = val_size, resample_binary
+        self.val_size, self.resample_binary, self.fold = val_size, resample_binary, fold
 
     @abstractmethod
     def read(self) -> dict[str, Examples]:
@@ -111,7 +114,7 @@ class InMemoryImages(Images, ABC):
         """Read the images, hold out a validation split if there is none, and binarise held-out images if asked to.
 
         Raises:
-            Refusal: if images don't have the config's shape, or val_size is not possible.
+            Refusal: if images don't have the config's shape, or val_size or fold is not possible.
         """
         if self.splits:
             return
@@ -120,6 +123,8 @@ class InMemoryImages(Images, ABC):
             self.check_shape(f"The {name} images", examples["image"].shape[1:])
         if "val" not in splits:
             splits["train"], splits["val"] = self.hold_out(splits["train"])
+        elif self.fold:
+            raise Refusal(f"dataset.fold={self.fold}: {type(self).__name__} has a validation split; leave it out.")
         if self.resample_binary:
             generator = torch.Generator().manual_seed(SPLIT_SEED)
             for name in ("val", "test"):
@@ -130,7 +135,8 @@ class InMemoryImages(Images, ABC):
 
     def hold_out(self, train: Examples) -> tuple[Examples, Examples]:
         """Split the training examples into those to train on and those held out for validation."""
-        parts = held_out(len(train["image"]), self.val_size)
+        size, labels = len(train["image"]), train["label"].tolist() if "label" in train else None
+        parts = divided(size, self.fold, labels) if self.fold else held_out(size, self.val_size)
         remaining, held = ({name: values[part] for name, values in train.items()} for part in parts)
         return remaining, held
 

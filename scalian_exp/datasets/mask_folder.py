@@ -14,16 +14,16 @@ from scalian_exp.datasets.folder_splits import (
     pictures,
     print_summary,
     refuse_empty,
-    shared_out,
     subfolders,
 )
+from scalian_exp.datasets.folds import files_of_fold
 from scalian_exp.datasets.identity import EXAMPLES, refuse_shared
 from scalian_exp.datasets.image_files import WHITE, names_below
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_files import MaskFiles
 from scalian_exp.datasets.mask_readings import Checked, legend_of, refuse_disagreement
 from scalian_exp.datasets.masks import Masks, refuse_void
-from scalian_exp.ranges import Fraction, NonNegativeFloat, NonNegativeInt
+from scalian_exp.ranges import Fold, Fraction, NonNegativeFloat, NonNegativeInt
 from scalian_exp.refusal import Refusal
 
 IMAGES = ("images", "image", "imgs", "img")
@@ -46,6 +46,7 @@ class MaskFolder(Masks, DecodesOnce):
             ignore_index equal to num_classes, void's colour may follow.
         fit: crop, resize or pad (with void) images to image_size.
         held_out: fraction of the images for validation, and the same fraction for the test.
+        fold: "k/n": part k of n of all files but the test's is for validation instead.
         background: red, green, blue behind transparent pixels.
         cache: where images are kept once they are decoded: in memory, or in a file that later runs use too.
         cache_gb: size, in gigabytes, up to which all of them are kept in memory.
@@ -65,10 +66,11 @@ class MaskFolder(Masks, DecodesOnce):
         background: Sequence[NonNegativeInt] = WHITE,
         cache: Literal["memory", "disk"] = "memory",
         cache_gb: NonNegativeFloat = 2,
+        fold: Fold | None = None,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
-        self.cache, self.cache_gb = cache, cache_gb
+        self.cache, self.cache_gb, self.fold = cache, cache_gb, fold
         self.root, self.fit, self.held_out, self.background = Path(root), fit, held_out, background
         if not self.root.is_dir():
             raise Refusal(f"There is no folder {root}; set dataset.root to the folder of your images and masks.")
@@ -91,13 +93,13 @@ class MaskFolder(Masks, DecodesOnce):
         folders = folders_of_pairs(self.root, skipped)
         pairs = {name: pairs_in(*parts, skipped) for name, parts in folders.items()}
         train = pairs["train"]
-        missing = [name for name in ("test", "val") if name not in pairs]
-        shares = shared_out([image for image, _ in train], self.root, missing, self.held_out)
+        images_of_train = [image for image, _ in train]
+        shares = files_of_fold(images_of_train, self.root, folders, self.held_out, self.fold)
         pairs |= {name: [train[index] for index in indices] for name, indices in shares.items()}
         refuse_empty(pairs, self.root, self.held_out, skipped)
         refuse_shared({name: [image for image, _ in part] for name, part in pairs.items()})
         splits = {name: self.files(part) for name, part in pairs.items()}
-        self.keep(splits, self.cache, self.cache_gb, (*self.decoding, self.held_out if missing else None))
+        self.keep(splits, self.cache, self.cache_gb, (*self.decoding, self.held_out if len(shares) > 1 else None))
         masks = {name: files.check() for name, files in splits.items()}
         self.check_masks(masks)
         places = {name: folders.get(name, folders["train"])[0] for name in splits}

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from scalian_exp.batches import above_zero
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples
+from scalian_exp.datasets.folds import divided
 from scalian_exp.datasets.identity import EXAMPLES, hash_of
 from scalian_exp.datasets.rating_files import Triples
-from scalian_exp.ranges import Fraction, PositiveInt
+from scalian_exp.ranges import Fold, Fraction, PositiveInt
 from scalian_exp.refusal import Refusal
 
 
@@ -65,6 +66,7 @@ class Ratings(Data, ABC):
         rows: what the rows of the table are: users or items.
         batch_size: rows per step.
         val_share: fraction of the training ratings held out for validation.
+        fold: "k/n", which holds out part k of n of them instead.
         test_share: fraction of all ratings held out for the test, where the data set has no test split.
     """
 
@@ -80,6 +82,7 @@ class Ratings(Data, ABC):
         batch_size: PositiveInt = 64,
         val_share: Fraction = 0.05,
         test_share: Fraction = 0.1,
+        fold: Fold | None = None,
     ):
         super().__init__(batch_size)
         if list(levels) != sorted(set(levels)):
@@ -96,7 +99,7 @@ class Ratings(Data, ABC):
         """Offset added to the ratings of the files to obtain those in the tables."""
         self.levels, self.liked = [level + self.shift for level in levels], liked + self.shift
         """Levels and threshold in the tables; `scale` has the levels in the files."""
-        self.val_share, self.test_share = val_share, test_share
+        self.val_share, self.test_share, self.fold = val_share, test_share, fold
         self.user_names: list[str] = []
         """Names of the users, as the lists below: empty until `setup` has run."""
         self.item_names: list[str] = []
@@ -129,7 +132,10 @@ class Ratings(Data, ABC):
             if part is not None and len(part.values) == 0:
                 raise Refusal(f"There are no {name} ratings, so there is nothing to learn or to measure; give some.")
         given, test = (source.train, source.test) if source.test else self.parts(source.train, self.test_share, "test")
-        train, val = self.parts(given, self.val_share, "val")
+        if self.fold:
+            train, val = map(given.part, divided(len(given.values), self.fold))
+        else:
+            train, val = self.parts(given, self.val_share, "val")
         seen, held, scored = (self.table(part) for part in (train, val, test))
         known = (seen + held + scored) > 0
         if both := int(((seen + held > 0) & (scored > 0)).sum()):

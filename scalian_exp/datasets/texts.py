@@ -16,10 +16,11 @@ from torch import Tensor
 from scalian_exp.batches import first_words
 from scalian_exp.commandline.shell import word
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
+from scalian_exp.datasets.folds import divided
 from scalian_exp.datasets.identity import EXAMPLES, hash_of, identity
 from scalian_exp.datasets.newsgroups import archive, messages
 from scalian_exp.datasets.table_files import names, separator_of, unreadable
-from scalian_exp.ranges import PositiveInt
+from scalian_exp.ranges import Fold, PositiveInt
 from scalian_exp.refusal import Refusal
 
 
@@ -55,6 +56,7 @@ class Texts(Data, ABC):
         batch_size: documents per step, over all processes together.
         val_size: training documents held out for validation.
         balanced: draw training documents so that all classes are equally frequent.
+        fold: "k/n", which holds out part k of n of them instead.
     """
 
     noun: ClassVar = "texts"
@@ -65,9 +67,10 @@ class Texts(Data, ABC):
         batch_size: PositiveInt = 128,
         val_size: PositiveInt = 500,
         balanced: bool = False,
+        fold: Fold | None = None,
     ):
         super().__init__(batch_size, balanced=balanced)
-        self.vocabulary_size, self.val_size = vocabulary_size, val_size
+        self.vocabulary_size, self.val_size, self.fold = vocabulary_size, val_size, fold
         self.vectorizer: Any = None
 
     @abstractmethod
@@ -81,7 +84,9 @@ class Texts(Data, ABC):
         if self.splits:
             return
         documents = self.read()
-        train, val = (part.tolist() for part in held_out(len(documents["train"].texts), self.val_size))
+        texts, labels = documents["train"]
+        chosen = divided(len(texts), self.fold, labels) if self.fold else held_out(len(texts), self.val_size)
+        train, val = (part.tolist() for part in chosen)
         parts = {"train": subset(documents["train"], train), "val": subset(documents["train"], val)}
         parts["test"] = documents["test"]
         self.vectorizer = TfidfVectorizer(

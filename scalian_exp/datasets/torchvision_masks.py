@@ -10,11 +10,12 @@ from zipfile import BadZipFile
 from torchvision import datasets
 
 from scalian_exp.datasets.base import held_out
+from scalian_exp.datasets.folds import divided
 from scalian_exp.datasets.image_files import Picture
 from scalian_exp.datasets.mask_classes import Classes
 from scalian_exp.datasets.mask_files import MaskFiles
 from scalian_exp.datasets.masks import Masks
-from scalian_exp.ranges import PositiveInt
+from scalian_exp.ranges import Fold, PositiveInt
 from scalian_exp.refusal import Refusal
 
 
@@ -25,6 +26,7 @@ class StreamedMasks(Masks):
         root: the folder that contains the data set's folder.
         fit: crop, resize or pad (with void) images to image_size.
         val_size: training images held out for validation.
+        fold: "k/n", which holds out part k of n of them instead.
         kwargs: the arguments of `Masks`.
 
     Raises:
@@ -42,10 +44,11 @@ class StreamedMasks(Masks):
         *args: Any,
         fit: Literal["crop", "resize", "pad"] = "resize",
         val_size: PositiveInt = 200,
+        fold: Fold | None = None,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
-        self.root, self.fit, self.val_size = Path(root), fit, val_size
+        self.root, self.fit, self.val_size, self.fold = Path(root), fit, val_size, fold
 
     @abstractmethod
     def paths(self, test: bool) -> Sequence[tuple[str | Path, str | Path]]:
@@ -55,7 +58,7 @@ class StreamedMasks(Masks):
         """List the files of both splits and hold out a validation split."""
         classes = Classes(self.num_classes, self.ignore_index, numbers=self.numbers)
         train, test = (MaskFiles(self.pairs(part), self.shape, self.fit, classes) for part in (False, True))
-        remaining, held = held_out(len(train), self.val_size)
+        remaining, held = divided(len(train), self.fold) if self.fold else held_out(len(train), self.val_size)
         return {"train": train.subset(remaining.tolist()), "val": train.subset(held.tolist()), "test": test}
 
     def pairs(self, test: bool) -> list[tuple[Picture, Picture]]:

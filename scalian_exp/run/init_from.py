@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from scalian_exp.checkpoint import data_state_in, load, read
-from scalian_exp.datasets.identity import CLASSES, EXAMPLES
+from scalian_exp.datasets.identity import CLASSES, EXAMPLES, FOLD
 from scalian_exp.folders import checkpoint_file
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.capabilities import StartsOthers
@@ -59,7 +59,7 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
             f"{difference(theirs, ours)}"
         )
     before, now = data_state_in(contents), data.state_dict()
-    if unlike := [name for name in before.keys() & now.keys() - {CLASSES, EXAMPLES} if before[name] != now[name]]:
+    if unlike := [name for name in before.keys() & now.keys() - {CLASSES, EXAMPLES, FOLD} if before[name] != now[name]]:
         raise Refusal(
             f"init_from={run}: it learned from inputs of another {unlike[0]}, so its weights would mean something "
             "else here; start from a run on the same data, or without init_from."

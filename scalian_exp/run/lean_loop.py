@@ -182,10 +182,11 @@ class Trainer(pl.Trainer):
 
     Args:
         lean: use the lean loop where it can run; else Lightning's own always runs.
+        find_batch_size: find the largest batch that fits in memory, which run/batch_size.py does before it builds this.
         **kwargs: see Lightning's trainer.
     """
 
-    def __init__(self, *, lean: bool = True, **kwargs: Any):
+    def __init__(self, *, lean: bool = True, find_batch_size: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         if lean:
             loop = self.fit_loop.epoch_loop
@@ -208,7 +209,8 @@ def defined(trainer: Any, name: str) -> list[Callable[..., Any]]:
 def idle(callback: Any) -> bool:
     """Return whether a callback is one of Lightning's checkpoints that saves at the end of epochs only."""
     return (
-        type(callback) is ModelCheckpoint
+        isinstance(callback, ModelCheckpoint)
+        and type(callback).on_train_batch_end is ModelCheckpoint.on_train_batch_end
         and callback._every_n_train_steps == 0
         and callback._train_time_interval is None
     )

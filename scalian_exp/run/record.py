@@ -119,11 +119,13 @@ def write_metrics(folder: Path, values: dict[str, Any]) -> None:
 def run_statistics(trainer: Any, task: Any, status: str) -> dict[str, Any]:
     """Return what metrics.json holds besides the metrics: status, best value, epochs, size, time and cost."""
     timing = next((callback for callback in trainer.callbacks if isinstance(callback, Timing)), Timing())
-    seconds, best = timing.seconds_per_epoch, getattr(trainer.checkpoint_callback, "best_model_score", None)
+    checkpoints = trainer.checkpoint_callback
+    seconds, best = timing.seconds_per_epoch, getattr(checkpoints, "best_model_score", None)
     values = {
         "status": status,
         "monitor": task.monitor,
         "best": None if best is None else float(best),
+        "best_epoch": getattr(checkpoints, "best_epoch", None),
         "epochs": position.epochs_done(trainer),
         "steps": trainer.global_step,
         "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
@@ -145,7 +147,7 @@ def conclude(trainer: Any, task: Any, metrics: dict[str, float], folder: Path) -
         return everything
     write_metrics(folder, everything)
 
-    uninformative = {"monitor", "best"} if counts(task.monitor) else set()
+    uninformative = {"monitor", "best", "best_epoch"} if counts(task.monitor) else set()
     shown_values = {name: value for name, value in everything.items() if name not in uninformative}
     print_table("Test" if metrics else "Training", shown_values)
     figures = sorted((folder / FIGURES).glob("*.png")) if (folder / FIGURES).exists() else []

@@ -17,6 +17,7 @@ from scalian_exp.datasets.decoded import DecodesOnce
 from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
 from scalian_exp.run import record
+from scalian_exp.run.batch_size import with_batch_size
 from scalian_exp.run.devices import devices_of
 from scalian_exp.run.endings import device_failures_refused, ending_cleanly, weights_kept
 from scalian_exp.run.init_from import check_classes_of, start_network_from
@@ -62,11 +63,12 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     with one_at_a_time(config["dataset"].get("root")):
         data.prepare_data()
     data.setup("fit")  # refuses broken data before the run folder is claimed; Lightning's own call then does nothing
+    contents = read(last) if last is not None else None
+    stored = contents["scalian_exp"]["config"] if contents is not None else None
+    config = with_batch_size(config, stored, data, sketch)
     if sketch is not None:
         check_batch(config, data, sketch)
     sizes = {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()}
-    contents = read(last) if last is not None else None
-    stored = contents["scalian_exp"]["config"] if contents is not None else None
     config = lengthened(config, sizes["train"]) if stored is None else with_lengths_of(config, stored)
     task = build_task(config)
     task.check(data)

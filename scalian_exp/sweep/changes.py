@@ -9,6 +9,7 @@ import yaml
 from scalian_exp.commandline.experiment import with_inferred
 from scalian_exp.stored import read_config, read_overrides
 from scalian_exp.vocabulary.checks import resolved
+from scalian_exp.vocabulary.decided import as_asked
 from scalian_exp.vocabulary.natural_schedule import as_composed
 
 SHOWN = 5
@@ -37,9 +38,7 @@ def changes_since(run: Path, config_name: str, trust: Any = None) -> list[str]:
     before = updated_config(as_composed(read_config(run, training=True)), now)
     if "root" in now["dataset"] and "root" in before["dataset"]:
         before["dataset"]["root"] = now["dataset"]["root"]  # data may be moved
-    if now["channels_last"] == "auto":
-        before["channels_last"] = "auto"  # runs store what was decided
-    return differences(before, now)
+    return differences(as_asked(before, now), now)
 
 
 def listed(changes: list[str]) -> str:
@@ -51,13 +50,15 @@ def listed(changes: list[str]) -> str:
 def updated_config(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """Return the config of a run completed by what configs of its version couldn't specify yet.
 
-    Today's loggers, progress bar and callbacks that only save are taken, because they don't affect the training.
+    Today's loggers, repeats, progress bar and callbacks that only save are taken, because they don't affect the
+    training; so is the best checkpoint's class, which was Lightning's own.
     """
     then, callbacks = before["callbacks"], now["callbacks"]
     saving = {name: callbacks[name] for name in callbacks.keys() - then.keys() if saves(callbacks[name])}
     losses = {"loss": with_named_parts(before["loss"], now["loss"])} if "loss" in before else {}
-    shown = {name: callbacks[name] for name in ("progress",) if name in then and name in callbacks}
-    before = {**before, **losses, "callbacks": then | saving | shown, "logger": now["logger"]}
+    shown = {name: callbacks[name] for name in ("progress", "best") if name in then and name in callbacks}
+    told = {name: now[name] for name in ("logger", "repeats")}
+    before = {**before, **losses, **told, "callbacks": then | saving | shown}
     completed: dict[str, Any] = with_added_arguments(before, now)
     return completed
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from scalian_exp.ranges import LIMITS
+from scalian_exp.ranges import LIMITS, fold_of
 
 Check = Callable[[Any], str | None]
 """value → None if it fits, else a description of what would fit"""
@@ -19,7 +19,7 @@ ANYTHING = {"Any", "object"}
 OR, ONE_OF = " or ", "one of "
 """between alternatives in a description; before the values of a Literal"""
 TYPING = {"Optional", "Union", "Literal", "Annotated", "Callable", "type", "Type"}
-BUILT_IN = {*PLAIN, *LIMITS, *LISTS, *TUPLES, *MAPPINGS, *PATHS, *ANYTHING, *TYPING, "Tensor", "None"}
+BUILT_IN = {*PLAIN, *LIMITS, *LISTS, *TUPLES, *MAPPINGS, *PATHS, *ANYTHING, *TYPING, "Tensor", "Fold", "None"}
 """names that are understood without looking up their definition"""
 CLASS = ast.Name("(class)")
 """stands for any class whose instances can't be written as plain values in YAML"""
@@ -101,6 +101,8 @@ def named(node: ast.Name | ast.Attribute) -> Check:
         return lambda value: None if is_a(value, PLAIN[name]) else DESCRIPTIONS[name]
     if name in LIMITS:
         return within(*LIMITS[name])
+    if name == "Fold":
+        return lambda value: None if is_fold(value) else "a fold such as 1/5, the first of five"
     if name in LISTS | TUPLES:
         return list_of(anything)
     if name in MAPPINGS:
@@ -114,6 +116,14 @@ def named(node: ast.Name | ast.Attribute) -> Check:
     if node is CLASS or isinstance(node, ast.Attribute):
         return is_node
     raise UnknownAnnotationError(name)
+
+
+def is_fold(value: Any) -> bool:
+    """Return whether a value is a fold, such as 1/5."""
+    try:
+        return isinstance(value, str) and bool(fold_of(value))
+    except ValueError:
+        return False
 
 
 def anything(_: Any) -> None:

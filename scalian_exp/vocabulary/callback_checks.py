@@ -29,7 +29,7 @@ def check_callbacks(callbacks: dict[str, Any]) -> None:
         patience = node.get("patience")
         if str(node.get("_target_")).endswith(".EarlyStopping") and isinstance(patience, int) and patience < 0:
             raise Refusal(f"callbacks.{name}.patience={patience}: it must be a whole number from 0.")
-        if not str(node.get("_target_")).endswith(".ModelCheckpoint"):
+        if not str(node.get("_target_")).endswith((".ModelCheckpoint", ".BestCheckpoint")):
             continue
         filename, count = node.get("filename"), node.get("save_top_k", 1)
         one_name = isinstance(filename, str) and "{" not in filename and node.get("enable_version_counter") is False

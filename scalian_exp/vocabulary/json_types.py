@@ -126,6 +126,8 @@ def named(annotation: ast.Name | ast.Attribute, node: Schema) -> list[Schema]:
         return [{"type": NAMES[name]}]
     if name in LIMITS:
         return [limited(*LIMITS[name])]
+    if name == "Fold":
+        return [{"type": "string", "pattern": r"^[1-9]\d*/[1-9]\d*$"}]
     if name in LISTS | TUPLES:
         return [{"type": "array"}]
     if name in MAPPINGS:
