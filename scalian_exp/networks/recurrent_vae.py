@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from scalian_exp.networks.vae import kl_from_prior
+from scalian_exp.networks.vae import kl_from_prior, log_prior_ratio
 from scalian_exp.ranges import PositiveInt
 
 State = tuple[Tensor, Tensor]
@@ -136,7 +136,7 @@ class RecurrentVAE(nn.Module, ABC):
         noise = self.noise(many.shape[0])
         logits, mean, log_variance = self.trajectory(many, noise)
         z = mean + torch.exp(0.5 * log_variance) * noise
-        log_ratio = 0.5 * (noise.square() + log_variance - z.square()).sum((0, 2))
+        log_ratio = log_prior_ratio(z, log_variance, noise).sum((0, 2))
         return logits.unflatten(0, (samples, -1)), log_ratio.unflatten(0, (samples, -1))
 
     def encode(self, x: Tensor) -> Tensor:

@@ -14,13 +14,21 @@ from scalian_exp.networks.parts.layers import ConvDecoder, ConvEncoder, Flat, de
 from scalian_exp.ranges import PositiveInt
 
 
-def kl_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return KL(N(μ, σ²) ‖ N(0, 1)) of each latent, in nats (Kingma & Welling, appendix B).
+def at_least_single(values: Tensor) -> Tensor:
+    """Convert numbers of half precision to single precision, for sums whose terms cancel; leave others as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
-    It is computed in single precision, because its terms cancel.
-    """
-    mean, log_variance = mean.float(), log_variance.float()
+
+def kl_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(N(μ, σ²) ‖ N(0, 1)) of each latent, in nats (Kingma & Welling, appendix B)."""
+    mean, log_variance = at_least_single(mean), at_least_single(log_variance)
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
+def log_prior_ratio(z: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """Return log p(z) − log q(z|x) of each latent, in nats, for z = μ + σ·noise."""
+    z, log_variance, noise = at_least_single(z), at_least_single(log_variance), at_least_single(noise)
+    return 0.5 * (noise.square() + log_variance - z.square())
 
 
 class VAE(nn.Module):
@@ -59,7 +67,7 @@ class VAE(nn.Module):
         mean, log_variance = self.posterior(x)
         noise = torch.randn(samples, *mean.shape, device=mean.device, dtype=mean.dtype)
         z = mean + torch.exp(0.5 * log_variance) * noise
-        log_ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(-1)
+        log_ratio = log_prior_ratio(z, log_variance, noise).sum(-1)
         return self.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2]), log_ratio
 
     def encode(self, x: Tensor) -> Tensor:

@@ -38,14 +38,15 @@ class Likelihood(NamedTuple):
 def likelihood(metrics: dict[str, Any]) -> Likelihood | None:
     """Return the best value of −log p(x) among a run's metrics; None if there is none."""
     estimated = "log Z by annealed importance sampling" + (f", {problem}" if (problem := doubt(metrics)) else "")
-    importance = {name: m[1] for name in metrics if (m := re.fullmatch(r"test/nll_bound_iw(\d+)", name))}
+    importance = {name: int(m[1]) for name in metrics if (m := re.fullmatch(r"test/nll_bound_iw(\d+)", name))}
+    tightest_first = sorted(importance.items(), key=lambda bound: -bound[1])
     for name, sign, how in (
         ("test/nll", "=", "exact"),
         ("test/log_likelihood_exact", "=", "exact, log Z enumerated"),
         ("test/log_likelihood_bound_exact", "≤", "variational bound, log Z enumerated"),
         ("test/log_likelihood_ais", "≈", estimated),
         ("test/log_likelihood_bound_ais", "≲", f"variational bound, {estimated}"),
-        *((name, "≤", f"bound by {k} importance samples") for name, k in importance.items()),
+        *((name, "≤", f"bound by {k} importance samples") for name, k in tightest_first),
         ("test/neg_elbo", "≤", "evidence lower bound"),
     ):
         if (value := metrics.get(name)) is not None:

@@ -35,14 +35,14 @@ class TextLoss(Loss, Protocol):
 
 
 class VariationalLoss(Loss, Protocol):
-    """A negative evidence lower bound."""
+    """A lower bound of log p(x), negated."""
 
     @property
     def likelihood(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Module: logits (…, B, C, H, W) and images (B, C, H, W) → log p(x|z), (…, B)."""
 
-    def forward(self, logits: Tensor, kl: Tensor, x: Tensor, epoch: int | None = None) -> Any:
-        """Return `loss`, `reconstruction` and `kl`, batch means; `epoch` counts from 0, None outside training."""
+    def terms(self, network: Any, x: Tensor, epoch: int | None = None) -> Any:
+        """Return the terms of losses/elbo.py for a network and images; `epoch` counts from 0, None outside training."""
 
 
 class AdversarialLoss(Protocol):

@@ -23,13 +23,14 @@ from scalian_exp.tasks.protocols import VariationalNetwork
 
 
 class Variational(Decoding):
-    """Trains a latent-variable model by loss(logits, kl, x), with the network's logits and KL for images x.
+    """Trains a latent-variable model by the terms that the loss computes of the network and images x.
 
     The best checkpoint is the one of least loss, including β, because that is what was trained.
 
     Logs, in nats per image: `neg_elbo` = `reconstruction` + `kl` whatever β is, an upper bound of −log p(x); and at the
-    test `nll_bound_iw<k>`, a tighter one by k importance samples (Burda et al. 2016, eq. 8). Validation and test of a
-    network with steps add `kl/step_<i>`, whose sum is `kl`.
+    test, or throughout if the loss trains on it, `nll_bound_iw<k>`, a tighter one by k importance samples (Burda et al.
+    2016, eq. 8). Validation and test of a network with steps add `kl/step_<i>`, whose sum is `kl`, if the loss tells
+    latents apart.
     """
 
     monitor = "val/loss"
@@ -49,14 +50,12 @@ class Variational(Decoding):
         self.active_units = ActiveUnits()
 
     def step(self, batch: Batch) -> Step:
-        """Compute the negative evidence lower bound and its terms."""
-        x = batch["image"]
-        logits, kl = self.network(x)
-        terms = self.loss(logits, kl, x, self.current_epoch if self.training else None)
+        """Compute the negative bound and its terms."""
+        terms = self.loss.terms(self.network, batch["image"], self.current_epoch if self.training else None)
         bound = terms.reconstruction + terms.kl
-        logs = {"neg_elbo": bound, "reconstruction": terms.reconstruction, "kl": terms.kl}
-        if not self.training and offers(self.network, DrawsInSteps):
-            by_step = kl_by_step(kl, self.network.steps)
+        logs = {"neg_elbo": bound, "reconstruction": terms.reconstruction, "kl": terms.kl, **terms.bounds}
+        if not self.training and terms.kl_of_latents is not None and offers(self.network, DrawsInSteps):
+            by_step = kl_by_step(terms.kl_of_latents[None], self.network.steps)
             logs |= {f"kl/step_{i:02}": value for i, value in enumerate(by_step, start=1)}
         return Step(terms.loss, logs)
 
@@ -77,6 +76,10 @@ class Variational(Decoding):
     def log_likelihood_bound(self, x: Tensor, samples: int) -> Tensor:
         """Estimate the importance-weighted bound of log p(x) for each image, (B,), in nats."""
         return log_likelihood_bound(self.network.importance, self.loss.likelihood, x, samples)
+
+    def negative_log_likelihood(self, x: Tensor, samples: int) -> Tensor:
+        """Estimate an upper bound of −log p(x) for each image, (B,), in nats, by importance samples."""
+        return -self.log_likelihood_bound(x, samples)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Decode the posterior's mean of images (B, C, H, W), without noise: images in [0, 1]."""

@@ -4,47 +4,13 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from linear_gaussian import LinearLikelihood, linear_gaussian, log_evidence
 from torch.distributions import Bernoulli as TorchBernoulli
-from torch.distributions import MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Normal, kl_divergence
 
 from scalian_exp.losses.elbo import ELBO, Bernoulli, Gaussian
 from scalian_exp.networks.vae import VAE, DenseVAE
 from scalian_exp.tasks.variational import Variational
-
-PIXELS, LATENTS, SIGMA = 4, 2, 0.5
-
-
-class LinearLikelihood(nn.Module):
-    """Log-density of N(decoder output, sigma²): Gaussian pixels without the sigmoid, so that everything is linear."""
-
-    def forward(self, output: Tensor, x: Tensor) -> Tensor:
-        return Normal(output, SIGMA).log_prob(x).sum((-3, -2, -1))
-
-
-def linear_gaussian(exact: bool) -> tuple[VAE, Tensor]:
-    """Return a VAE with decoder x = Wz + b and q(z|x) either exact or shifted and too wide, and images."""
-    decoder = nn.Sequential(nn.Linear(LATENTS, PIXELS), nn.Unflatten(1, (1, 2, 2)))
-    network = VAE(nn.Flatten(), PIXELS, decoder, LATENTS)
-    weight = torch.tensor([[1.0, 0.0], [0.5, 0.0], [0.0, 1.0], [0.0, -0.7]])  # WᵀW diagonal: q factorises exactly
-    bias = torch.tensor([0.1, -0.2, 0.3, 0.0])
-    precision = 1 + weight.square().sum(0) / SIGMA**2
-    with torch.no_grad():
-        decoder[0].weight.copy_(weight)
-        decoder[0].bias.copy_(bias)
-        network.mean.weight.copy_((weight / SIGMA**2).T / precision[:, None])
-        network.mean.bias.copy_(-network.mean.weight @ bias + (0 if exact else 0.2))
-        network.log_variance.weight.zero_()
-        network.log_variance.bias.copy_(-precision.log() + (0 if exact else 0.5))
-    z = torch.randn(6, LATENTS)
-    return network, (z @ weight.T + bias + SIGMA * torch.randn(6, PIXELS)).view(6, 1, 2, 2)
-
-
-def log_evidence(network: VAE, x: Tensor) -> Tensor:
-    """Return log p(x) in closed form: x ~ N(b, WWᵀ + σ²)."""
-    weight, bias = network.decoder[0].weight, network.decoder[0].bias
-    covariance = weight @ weight.T + SIGMA**2 * torch.eye(PIXELS)
-    return MultivariateNormal(bias, covariance).log_prob(x.flatten(1))
 
 
 def task_for(network: VAE) -> Variational:
@@ -126,3 +92,22 @@ def test_beta_multiplies_only_the_kl() -> None:
 def test_warm_up_is_linear_and_ends_at_beta() -> None:
     assert [ELBO(Bernoulli(), 2.0, warmup_epochs=3).beta_at(epoch) for epoch in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
     assert ELBO(Bernoulli(), 2.0).beta_at(0) == 2.0
+
+
+def test_free_bits_hold_the_kl_of_each_latent_up_and_only_in_the_loss() -> None:
+    logits, x = torch.zeros(2, 1, 2, 2), torch.ones(2, 1, 2, 2)
+    kl = torch.tensor([[0.1, 2.0, 0.6], [0.3, 0.0, 0.8]], requires_grad=True)  # means over the batch: 0.2, 1, 0.7
+    terms = ELBO(Bernoulli(), beta=3.0, free_bits=0.7)(logits, kl, x, 0)
+    assert terms.loss.item() == pytest.approx(4 * math.log(2) + 3 * (0.7 + 1 + 0.7))
+    assert terms.kl.item() == pytest.approx(0.2 + 1 + 0.7)
+    assert terms.kl_of_latents is not None
+    assert terms.kl_of_latents.tolist() == pytest.approx([0.2, 1.0, 0.7])
+    terms.loss.backward()
+    assert kl.grad is not None
+    assert kl.grad[:, :2].tolist() == [[0, 1.5], [0, 1.5]]  # nothing to gain below λ, β/B above
+
+
+def test_without_free_bits_the_loss_is_the_elbos_to_the_bit() -> None:
+    logits, kl, x = torch.randn(9, 1, 2, 2), torch.rand(9, 5), torch.rand(9, 1, 2, 2)
+    terms = ELBO(Bernoulli())(logits, kl, x)
+    assert torch.equal(terms.loss, terms.reconstruction + terms.kl)

@@ -176,7 +176,7 @@ def test_data_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pyte
 def test_actions_need_only_members_that_protocols_name() -> None:
     listed = {name for task in contracts.TASKS for name in members(asked_by(task, "network"))}
     listed |= {name for protocol in contracts.protocols_in(contracts.capabilities) for name in members(protocol)}
-    of_tasks = {"exported"}
+    of_tasks = {"exported", "negative_log_likelihood"}
     for action in names("action"):
         node = yaml.safe_load((CONFIGS / f"action/{action}.yaml").read_text(encoding="utf-8"))
         assert set(node["needs"]) <= listed | set(PROVIDES) | of_tasks, action
