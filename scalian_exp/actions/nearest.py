@@ -11,20 +11,20 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from scalian_exp.actions.action import Action, data_of, own_input, prepared, save_figure
+from scalian_exp.actions.hashing import as_bits, radius_table
 from scalian_exp.actions.representations import Split, competitors, gather
 from scalian_exp.batches import called, first_words
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.commandline.terminal import display
 from scalian_exp.figures.grids import show, to_array
 from scalian_exp.folders import METRICS
-from scalian_exp.metrics.retrieval import Neighbours, nearest, precision
+from scalian_exp.metrics.retrieval import Neighbours, nearest, precision, without
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.record import write_metrics
 
 PRINTED = 2
 """Number of queries whose neighbours are printed."""
-
 
 WIDEST = 16
 """Number of characters of a file's name above a picture."""
@@ -62,7 +62,7 @@ class Nearest(Action):
         index: index of an example in its split.
         split: the split of the example.
         count: number of neighbours.
-        distance: euclidean or cosine.
+        distance: euclidean, cosine, or hamming, the number of different bits (see hashing.py).
         engine: sklearn, or faiss (pip install '.[faiss]'); both are exact.
     """
 
@@ -73,7 +73,7 @@ class Nearest(Action):
         index: NonNegativeInt | None = None,
         split: Literal["train", "val", "test"] = "test",
         count: PositiveInt = 10,
-        distance: Literal["euclidean", "cosine"] = "cosine",
+        distance: Literal["euclidean", "cosine", "hamming"] = "cosine",
         engine: Literal["sklearn", "faiss"] = "sklearn",
     ):
         if sum(query is not None for query in (image, text, index)) > 1:
@@ -95,7 +95,10 @@ class Nearest(Action):
             codes = model.task.network.encode(x).flatten(1).float().cpu().numpy()
         examples = gather(model, data, "train")
         itself = self.index if self.split == "train" else None
-        result = nearest(examples.codes, codes, self.count + (itself is not None), self.distance, self.engine)
+        known = examples.codes
+        if self.distance == "hamming":
+            known, codes = (as_bits(model.task.network, examples.codes, vectors) for vectors in (known, codes))
+        result = nearest(known, codes, self.count + (itself is not None), self.distance, self.engine)
         if itself is not None:
             result = without(result, itself)
         neighbours = [described(data, "train", indices, model.task.class_names) for indices in result.indices]
@@ -110,7 +113,8 @@ class Nearest(Action):
             figure.suptitle(f"queries and the training examples of nearest codes; numbers: {self.distance} distance")
             files.append(save_figure(figure, folder / "nearest.png", model))
         if all(query is None for query in (self.image, self.text, self.index)) and examples.labels is not None:
-            files.append(self.compare(examples, gather(model, data, "test"), folder, model.task.class_names))
+            test, network = gather(model, data, "test"), model.task.network
+            files.append(self.compare(examples, test, folder, model.task.class_names, network))
         return files
 
     def queries(self, model: Loaded, data: Any) -> tuple[torch.Tensor, list[Example]]:
@@ -125,8 +129,13 @@ class Nearest(Action):
         batch = prepared(model, data, data.splits[self.split][chosen])
         return model.task.inputs(batch), described(data, self.split, chosen.numpy(), model.task.class_names)
 
-    def compare(self, train: Split, test: Split, folder: Path, names: Sequence[str] | None) -> Path:
-        """Print and write the precision among the ten nearest, over all test examples and per class."""
+    def compare(
+        self, train: Split, test: Split, folder: Path, names: Sequence[str] | None, network: Any = None
+    ) -> Path:
+        """Print and write the precision among the ten nearest, over all test examples and per class.
+
+        Also what lies within a Hamming radius of the test examples, if codes are made for bits.
+        """
         assert train.labels is not None
         assert test.labels is not None
         order = np.random.default_rng(0).permutation(len(train.labels))
@@ -135,10 +144,9 @@ class Nearest(Action):
             name: precision(nearest(x[order], y, 10, self.distance, "sklearn").indices, labels, test.labels)
             for name, (x, y) in competitors(train, test).items()
         }
-        median = np.median(train.codes, 0)
-        x, y = ((split.codes > median).astype(np.float32) for split in (train, test))
-        hamming = nearest(x[order], y, 10, "euclidean", "sklearn")  # root of the Hamming distance; ties stay exact
-        each[f"codes as {len(median)} bits"] = precision(hamming.indices, labels, test.labels)
+        x, y = (as_bits(network, train.codes, split.codes) for split in (train, test))
+        hamming = nearest(x[order], y, 10, "hamming", "sklearn")
+        each[f"codes as {x.shape[1]} bits"] = precision(hamming.indices, labels, test.labels)
         title = f"share of the ten nearest of {len(labels)} training examples that have the test query's class"
         table = Table("precision@10", *each, title=title)
         values: dict[str, float] = {}
@@ -149,16 +157,8 @@ class Nearest(Action):
             table.add_row(group, *[f"{100 * mean:.1f} %" for mean in means.values()])
             values |= {f"precision_at_10/{name}/{group}": mean for name, mean in means.items()}
         display(table)
-        write_metrics(folder, values)
+        write_metrics(folder, values | radius_table(network, train, test))
         return folder / METRICS
-
-
-def without(result: Neighbours, own: int) -> Neighbours:
-    """Remove a training example from its own neighbours; among equally near ones it isn't always the first."""
-    others = result.indices[0] != own
-    if others.all():
-        others[-1] = False
-    return Neighbours(result.distances[:, others], result.indices[:, others])
 
 
 def described(data: Any, split: str, indices: np.ndarray, names: Sequence[str] | None) -> list[Example]:
@@ -241,8 +241,3 @@ def short(file: str) -> str:
     """Return the end of a file's name that fits above a picture."""
     name = file.rpartition("/")[2]
     return name if len(name) <= WIDEST else f"…{name[-WIDEST:]}"
-
-
-def lines(*parts: str) -> str:
-    """Join the parts that aren't empty, one on each line."""
-    return "\n".join(filter(None, parts))

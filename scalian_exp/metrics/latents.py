@@ -7,6 +7,11 @@ from torchmetrics import Metric
 from scalian_exp.ranges import PositiveFloat
 
 
+def bimodality(codes: Tensor) -> Tensor:
+    """Return the share of numbers of codes (B, D) in [0, 1] that lie within 0.1 of 0 or of 1."""
+    return ((codes < 0.1) | (codes > 0.9)).float().mean()
+
+
 class ActiveUnits(Metric):
     """Number of latents that carry information: Var_x(E_q[z|x]) > threshold (Burda et al. 2016, section 5.2)."""
 

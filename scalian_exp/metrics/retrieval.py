@@ -1,13 +1,15 @@
-"""Nearest examples, and how many of them have the same class."""
+"""Nearest examples, and how many of them, or of those within a Hamming radius, have the same class."""
 
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from scalian_exp.ranges import PositiveInt
+from scalian_exp.ranges import NonNegativeInt, PositiveInt
 from scalian_exp.refusal import Refusal
 
-Distance = Literal["euclidean", "cosine"]
+Distance = Literal["euclidean", "cosine", "hamming"]
+PAIRS = 2**22
+"""pairs of examples whose distance is computed at once"""
 
 
 class Neighbours(NamedTuple):
@@ -26,13 +28,14 @@ def nearest(
 ) -> Neighbours:
     """Search exactly among examples (N, D) for the nearest to queries (Q, D), both dense or, with sklearn, sparse.
 
-    A cosine distance is 1 − cos; for a vector of zeros it is taken to be 1.
+    A cosine distance is 1 − cos; for a vector of zeros it is taken to be 1. A Hamming distance is the number of
+    places in which two vectors of 0 and 1 differ.
 
     Args:
         examples: (N, D).
         queries: (Q, D).
         count: number of neighbours of each query.
-        distance: euclidean or cosine.
+        distance: euclidean, cosine or hamming.
         engine: library that searches.
 
     Raises:
@@ -47,7 +50,7 @@ def nearest(
     result = by_faiss(examples, queries, count) if engine == "faiss" else by_sklearn(examples, queries, count)
     if distance == "cosine":
         return Neighbours(result.distances**2 / 2, result.indices)  # |a − b|² = 2 − 2 cos
-    return result
+    return Neighbours(np.rint(result.distances**2), result.indices) if distance == "hamming" else result
 
 
 def directions(rows: Any, axis: Literal[0, 1]) -> Any:
@@ -88,6 +91,54 @@ def by_faiss(examples: np.ndarray, queries: np.ndarray, count: int) -> Neighbour
     index.add(np.ascontiguousarray(examples, dtype=np.float32))
     squares, indices = index.search(np.ascontiguousarray(queries, dtype=np.float32), count)
     return Neighbours(np.sqrt(np.maximum(squares, 0)), indices)
+
+
+def without(result: Neighbours, own: int) -> Neighbours:
+    """Remove a training example from its own neighbours; among equally near ones it isn't always the first."""
+    others = result.indices[0] != own
+    if others.all():
+        others[-1] = False
+    return Neighbours(result.distances[:, others], result.indices[:, others])
+
+
+class Ball(NamedTuple):
+    """What lies within a Hamming radius of queries, each a mean over the queries."""
+
+    found: float
+    """number of examples"""
+    precision: float
+    """share of the examples found that have the query's label; 0 for a query that finds none"""
+    recall: float
+    """share of the examples with the query's label that are found"""
+    none: float
+    """share of the queries that find no example"""
+
+
+def within_radius(
+    examples: np.ndarray, queries: np.ndarray, labels: np.ndarray, wanted: np.ndarray, radius: NonNegativeInt
+) -> Ball:
+    """Count the examples within a Hamming radius of each query, and those of them that have the query's label.
+
+    Args:
+        examples: vectors of 0 and 1, (N, D).
+        queries: vectors of 0 and 1, (Q, D).
+        labels: the examples' labels, (N,).
+        wanted: the queries' labels, (Q,).
+        radius: number of bits that may differ.
+    """
+    each = []
+    for start in range(0, len(queries), max(1, PAIRS // len(examples))):
+        part = slice(start, start + max(1, PAIRS // len(examples)))
+        bits, own = queries[part], wanted[part, None] == labels
+        near = bits.sum(1)[:, None] + examples.sum(1) - 2 * bits @ examples.T <= radius + 0.5
+        each.append(np.stack([near.sum(1), (near & own).sum(1), own.sum(1)]))
+    found, right, existing = np.concatenate(each, 1)
+    return Ball(
+        float(found.mean()),
+        float((right / np.maximum(found, 1)).mean()),
+        float((right / np.maximum(existing, 1)).mean()),
+        float((found == 0).mean()),
+    )
 
 
 def precision(neighbours: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -11,14 +11,20 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from scalian_exp.networks.parts.layers import ConvDecoder, ConvEncoder, Flat, dense_decoder, mlp
+from scalian_exp.networks.parts.tied import tie
 from scalian_exp.ranges import PositiveInt
 
 
 class Autoencoder(nn.Module):
-    """Pair of an encoder, inputs (B, …) → codes (B, latent_dim), and a decoder, codes → logits of the inputs (B, …)."""
+    """Pair of an encoder, inputs (B, …) → codes (B, latent_dim), and a decoder, codes → logits of the inputs (B, …).
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: PositiveInt):
+    With `tied`, the decoder's weights are the encoder's, transposed.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: PositiveInt, tied: bool = False):
         super().__init__()
+        if tied:
+            tie(encoder, decoder)
         self.encoder, self.decoder, self.latent_dim = encoder, decoder, latent_dim
 
     def encode(self, x: Tensor) -> Tensor:
@@ -40,6 +46,7 @@ class DenseAutoencoder(Autoencoder):
     Args:
         code_activation: activation of the code; the default is a linear code, and without hidden layers a linear
             network.
+        tied: make the decoder's weights the encoder's, transposed.
     """
 
     def __init__(
@@ -50,12 +57,13 @@ class DenseAutoencoder(Autoencoder):
         latent_dim: PositiveInt,
         activation: Callable[[], nn.Module] = nn.ReLU,
         code_activation: Callable[[], nn.Module] = nn.Identity,
+        tied: bool = False,
     ):
         shape = (in_channels, *image_size)
         widths = [math.prod(shape), *hidden]
         code = nn.Linear(widths[-1], latent_dim)
         encoder = Flat(nn.Sequential(mlp(widths, activation), code, code_activation()))
-        super().__init__(encoder, dense_decoder(shape, hidden, latent_dim, activation), latent_dim)
+        super().__init__(encoder, dense_decoder(shape, hidden, latent_dim, activation), latent_dim, tied)
 
 
 class ConvAutoencoder(Autoencoder):
@@ -68,8 +76,10 @@ class ConvAutoencoder(Autoencoder):
         channels: Sequence[PositiveInt],
         hidden: Sequence[PositiveInt],
         latent_dim: PositiveInt,
+        tied: bool = False,
     ):
         encoder = nn.Sequential(
             ConvEncoder(in_channels, image_size, channels, hidden), nn.Linear(hidden[-1], latent_dim)
         )
-        super().__init__(encoder, ConvDecoder(in_channels, image_size, channels, hidden, latent_dim), latent_dim)
+        decoder = ConvDecoder(in_channels, image_size, channels, hidden, latent_dim)
+        super().__init__(encoder, decoder, latent_dim, tied)

@@ -28,6 +28,7 @@ class StackedAutoencoder(Autoencoder):
         image_size: Sequence[PositiveInt],
         hidden: Sequence[PositiveInt],
         activation: Callable[[], nn.Module] = nn.Sigmoid,
+        tied: bool = False,
     ):
         if not hidden:
             raise ValueError("A stack needs at least one layer (model.network.hidden).")
@@ -36,7 +37,7 @@ class StackedAutoencoder(Autoencoder):
         encoder = Flat(mlp(widths, activation))
         outwards = [layer for before, after in pairwise(widths) for layer in (activation(), nn.Linear(after, before))]
         decoder = nn.Sequential(*reversed([nn.Unflatten(1, shape), *outwards[1:]]))
-        super().__init__(encoder, decoder, widths[-1])
+        super().__init__(encoder, decoder, widths[-1], tied)
 
     def layer_codes(self, x: Tensor) -> list[Tensor]:
         """Return the codes of each layer, (B, hidden[k]), from the image upwards."""

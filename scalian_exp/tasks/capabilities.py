@@ -64,6 +64,13 @@ class Encodes(Protocol):
         """Return codes (B, D) of the network's inputs."""
 
 
+class HasBits(Encodes, Protocol):
+    """Has codes in [0, 1] that are made to be kept as bits: for action nearest, and the metric `bimodality`."""
+
+    def bits(self, codes: Tensor) -> Tensor:
+        """Return the bits of codes (B, D), bool."""
+
+
 class HasClasses(Protocol):
     """Distinguishes a number of classes, which must be that of the data."""
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from scalian_exp.batches import Batch
+from scalian_exp.networks.autoencoder import Autoencoder
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Step, Task
@@ -139,8 +140,9 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
         schedule: Callable[[float], float] | None = None,
         corruption: nn.Module | None = None,
         epochs_per_layer: PositiveInt = 5,
+        penalty: nn.Module | None = None,
     ):
-        super().__init__(network, loss, optimizer, schedule, corruption)
+        super().__init__(network, loss, optimizer, schedule, corruption, penalty=penalty)
         self.stack(len(self.network.layer_encoders), epochs_per_layer)
 
     def compiled(self) -> list[nn.Module]:
@@ -161,13 +163,14 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
         clean = self.layer_input(batch)
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
         # gradients reach only the current layer; optimizers skip parameters without one
-        logits = self.network.layer_decoders[layer](self.network.layer_encoders[layer](corrupted))
-        loss = self.loss(logits, clean)
+        encoder, decoder = self.network.layer_encoders[layer], self.network.layer_decoders[layer]
+        logits = decoder(encoder(corrupted))
+        loss, logs = self.penalised(self.loss(logits, clean), Autoencoder(encoder, decoder, logits.shape[1]), corrupted)
         if self.training:
-            return Step(loss, {})
+            return Step(loss, logs)
         error = (torch.sigmoid(logits) - clean).square().sum()
         explained = 1 - error / (clean - clean.mean(0)).square().sum().clamp_min(1e-12)
-        return Step(loss, {"layers_trained": layer + explained.clamp(0, 0.999)})
+        return Step(loss, logs | {"layers_trained": layer + explained.clamp(0, 0.999)})
 
     def test_logs(self, batch: Batch, outputs: Any) -> dict[str, Tensor]:
         """Return the errors of the entire stack: `step` runs one layer alone."""

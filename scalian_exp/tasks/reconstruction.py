@@ -16,6 +16,7 @@ from scalian_exp.figures.latent import latent_map
 from scalian_exp.networks.corruptions import SaltAndPepper
 from scalian_exp.ranges import NonNegativeFloat
 from scalian_exp.tasks.base import Step
+from scalian_exp.tasks.binary_codes import bits_logs
 from scalian_exp.tasks.decoding import Decoding, probabilities
 from scalian_exp.tasks.loss_protocols import ReconstructionLoss
 from scalian_exp.tasks.protocols import ReconstructionNetwork
@@ -65,7 +66,7 @@ def gain_curve(levels: Sequence[float], gains: Sequence[float], meaning: str) ->
 
 
 class Reconstruction(Decoding):
-    """Trains an autoencoder by loss(network(corruption(x)), x), where x are images.
+    """Trains an autoencoder by loss(network(corruption(x)), x) + penalty(network, corruption(x)), where x are images.
 
     Whatever the loss, the best checkpoint is that of least squared error, so that losses can be compared.
 
@@ -75,6 +76,8 @@ class Reconstruction(Decoding):
         corruption: a `networks.corruptions.Corruption`.
         noise_levels: levels of the corruption at which the test measures how many decibels of PSNR the output gains
             over the corrupted input, `psnr_gain_…`; unused without a corruption.
+        penalty: a module: the network and what it encodes → a scalar that is added to the loss, and logged as
+            `penalty`; see losses/penalties.py.
     """
 
     monitor = "val/squared_error"
@@ -90,9 +93,10 @@ class Reconstruction(Decoding):
         schedule: Callable[[float], float] | None = None,
         corruption: nn.Module | None = None,
         noise_levels: Sequence[NonNegativeFloat] = (),
+        penalty: nn.Module | None = None,
     ):
         super().__init__(network, loss, optimizer, schedule)
-        self.corruption = corruption
+        self.corruption, self.penalty = corruption, penalty
         self.noise_levels = noise_levels if corruption is not None else ()
         for level in self.noise_levels:
             self.corruption.check_level(level)
@@ -102,8 +106,17 @@ class Reconstruction(Decoding):
         clean = batch["image"]
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
         logits = self.network(corrupted)
-        loss = self.loss(logits, clean)
-        return Step(loss, {} if self.training else self.errors(logits, clean), logits)
+        loss, logs = self.penalised(self.loss(logits, clean), self.network, corrupted)
+        if not self.training:
+            logs |= self.errors(logits, clean) | bits_logs(self.network, clean)
+        return Step(loss, logs, logits)
+
+    def penalised(self, loss: Tensor, network: Any, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return a loss with the penalty of a network on inputs x, and the penalty to log, if there is one."""
+        if self.penalty is None:
+            return loss, {}
+        penalty = self.penalty(network, x)
+        return loss + penalty, {"penalty": penalty}
 
     def errors(self, logits: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """Return the squared error per image, as papers report it, and per pixel, and the PSNR."""

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from scalian_exp.batches import Batch
 from scalian_exp.tasks.base import Step, Task
+from scalian_exp.tasks.binary_codes import bits_logs
 from scalian_exp.tasks.loss_protocols import TextLoss
 from scalian_exp.tasks.protocols import TextNetwork
 
@@ -13,7 +14,7 @@ class TextReconstruction(Task):
     """Trains an autoencoder of texts by loss(network(x), x), where x are weights of words.
 
     Logs `perplexity`, the exponential of the loss: the number of equally likely words among which the network is
-    undecided.
+    undecided; and of a network whose codes are bits, `bimodality`.
     """
 
     monitor = "val/loss"
@@ -26,8 +27,8 @@ class TextReconstruction(Task):
 
     def step(self, batch: Batch) -> Step:
         """Compute the loss of word weights against themselves."""
-        loss = self.loss(self.network(self.inputs(batch)), self.inputs(batch))
-        return Step(loss, {})
+        x = self.inputs(batch)
+        return Step(self.loss(self.network(x), x), {} if self.training else bits_logs(self.network, x))
 
     def test_totals(self) -> dict[str, Tensor]:
         """Return the perplexity."""

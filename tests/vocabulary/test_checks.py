@@ -162,7 +162,7 @@ def test_nulls_are_refused_before_training_unless_the_annotation_allows_them(mod
     """A model's values that are null where the model has one are refused, and the message names them and null."""
     config = checked(composed(f"model={model}"))
     for key, value in config["model"].items():
-        allowed = {"schedule", "momentum", "weight_decay", "corruption"}  # none of these is a choice, too
+        allowed = {"schedule", "momentum", "weight_decay", "corruption", "penalty"}  # none of these is a choice, too
         if isinstance(value, dict) and key not in {"fits", *allowed}:
             with pytest.raises(Refusal, match=rf"model\.{key}.* null|model\.{key}=null"):
                 check_plain({**config, "model": {**config["model"], key: None}})

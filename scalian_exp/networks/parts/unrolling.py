@@ -30,7 +30,7 @@ def unrolled(layers: Sequence[tuple[Dense, Dense]], network: nn.Module, keep_las
         network: the network to initialise.
         keep_last: leave out the decoder's last layer, because the output of Gaussian units is not logits.
     """
-    weights = {}
+    weights, own = {}, network.state_dict()
     for part in ("encoder", "decoder"):
         names = [
             name
@@ -40,7 +40,7 @@ def unrolled(layers: Sequence[tuple[Dense, Dense]], network: nn.Module, keep_las
         pairs = list(zip(layers, names if part == "encoder" else reversed(names), strict=False))
         for (up, down), name in pairs[int(part == "decoder" and keep_last) :]:
             weights[f"{name}.weight"], weights[f"{name}.bias"] = up if part == "encoder" else down
-    return weights
+    return {name: tensor for name, tensor in weights.items() if name in own}  # tied layers have only their bias
 
 
 def check_units(units: Sequence[Units], network: nn.Module, weights: dict[str, Tensor]) -> None:

@@ -1,0 +1,112 @@
+"""Penalties of codes against autograd, the paper's closed form, and values by hand."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from tools import ONE_STEP, read_csv, tiny
+from torch import Tensor, nn
+
+from scalian_exp.losses.penalties import Contractive, Sparse
+from scalian_exp.networks.autoencoder import Autoencoder, ConvAutoencoder, DenseAutoencoder
+from scalian_exp.networks.parts.jacobian import estimated
+from scalian_exp.refusal import Refusal
+from scalian_exp.run.training import train
+
+
+def squared_jacobians(network: Autoencoder, x: Tensor) -> Tensor:
+    """Return ‖J‖² of each image by autograd, one image and one number of the code after the other."""
+    each = [torch.autograd.functional.jacobian(lambda image: network.encode(image[None])[0], image) for image in x]
+    return torch.stack([jacobian.square().sum() for jacobian in each])
+
+
+@pytest.mark.parametrize("hidden", [[], [7], [9, 7]])
+@pytest.mark.parametrize("units", [nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Identity])
+def test_the_jacobian_of_dense_encoders_is_exact(hidden: list[int], units: type[nn.Module]) -> None:
+    network = DenseAutoencoder(1, [3, 4], hidden, 5, units, units).double()
+    x = torch.rand(6, 1, 3, 4, dtype=torch.float64)
+    penalty = Contractive(weight=0.3)(network, x)
+    torch.testing.assert_close(penalty, 0.3 * squared_jacobians(network, x).mean())
+
+
+def test_for_one_layer_it_is_the_papers_closed_form_with_its_gradient() -> None:
+    network = DenseAutoencoder(1, [3, 4], [], 5, code_activation=nn.Sigmoid).double()
+    x = torch.rand(6, 1, 3, 4, dtype=torch.float64)
+    layer = network.encoder.network[1]
+    h = network.encode(x)
+    closed = ((h * (1 - h)).square() * layer.weight.square().sum(1)).sum(1).mean()
+    penalty = Contractive(weight=1.0)(network, x)
+    torch.testing.assert_close(penalty, closed)
+    gradients = [torch.autograd.grad(value, [layer.weight, layer.bias]) for value in (penalty, closed)]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_of_other_encoders_it_is_estimated_without_bias(mode: type) -> None:
+    network, x = ConvAutoencoder(1, [8, 6], [3], [7], 4), torch.rand(3, 1, 8, 6)
+    expected = squared_jacobians(network, x)
+    with mode():
+        values = estimated(network.encode, x, directions=3000)
+        once = Contractive(1.0, directions=3000)(network, x)
+    torch.testing.assert_close(values, expected, rtol=0.1, atol=0)
+    assert once.item() == pytest.approx(expected.mean().item(), rel=0.1)
+    assert once.requires_grad == (mode is torch.enable_grad)
+
+
+def test_the_estimates_gradient_shrinks_the_jacobian() -> None:
+    network, x = ConvAutoencoder(1, [8, 6], [3], [7], 4), torch.rand(20, 1, 8, 6)
+    before = squared_jacobians(network, x).mean()
+    optimizer = torch.optim.SGD(network.encoder.parameters(), lr=0.05)
+    for _ in range(30):
+        optimizer.zero_grad()
+        Contractive(weight=1.0)(network, x).backward()
+        optimizer.step()
+    assert squared_jacobians(network, x).mean() < 0.8 * before
+
+
+class Codes(nn.Module):
+    """Network whose codes are its inputs."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_sparsity_is_the_kl_of_mean_activations() -> None:
+    codes = torch.tensor([[0.1, 0.2, 0.9], [0.3, 0.2, 0.1]])  # means 0.2, 0.2, 0.5
+    penalty = Sparse(weight=2.0, activation=0.2)(Codes(), codes)
+    by_hand = 0.2 * math.log(0.2 / 0.5) + 0.8 * math.log(0.8 / 0.5)
+    assert penalty.item() == pytest.approx(2 * by_hand)
+    assert Sparse(1.0, 0.2)(Codes(), torch.zeros(4, 3)).isfinite()
+
+
+def test_codes_that_are_no_activations_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="needs codes between 0 and 1; give the code logistic units"):
+        train(tiny("autoencoder", "+model/penalty=sparse"), tmp_path / "run")
+    with pytest.raises(ValueError, match="lies between 0 and 1"):
+        Sparse(activation=1.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "penalty"),
+    [
+        ("contractive_autoencoder", "contractive"),
+        ("sparse_autoencoder", "sparse"),
+        ("conv_autoencoder", "contractive"),
+        ("stacked_autoencoder", "sparse"),
+        ("stacked_autoencoder", "contractive"),
+    ],
+)
+def test_penalties_are_added_and_logged(model: str, penalty: str, tmp_path: Path) -> None:
+    chosen = [] if model.startswith(penalty) else [f"+model/penalty={penalty}"]
+    for weight in (0, 5):
+        quick = [*ONE_STEP, "logger=csv", "model.optimizer.lr=1e-12", f"model.penalty.weight={weight}"]
+        train(tiny(model, *chosen, *quick), tmp_path / str(weight))
+    losses = []
+    for weight in ("0", "5"):
+        rows = read_csv(next((tmp_path / weight).rglob("metrics.csv")))
+        values = {name: float(value) for row in rows for name, value in row.items() if value}
+        losses.append([values[f"{split}/loss"] - values[f"{split}/penalty"] for split in ("train", "val", "test")])
+        assert all((values[f"{split}/penalty"] > 0) == (weight == "5") for split in ("train", "val", "test"))
+    if not model.startswith("stacked"):  # whose corruption is drawn anew
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
