@@ -45,6 +45,14 @@ class VariationalLoss(Loss, Protocol):
         """Return the terms of losses/elbo.py for a network and images; `epoch` counts from 0, None outside training."""
 
 
+class DrawsCodes(Protocol):
+    """Calls the network's `importance` in place of its forward pass, for several codes of each image."""
+
+    @property
+    def samples(self) -> int:
+        """The number of codes of each image."""
+
+
 class AdversarialLoss(Protocol):
     """Two losses, one for the generator and one for the discriminator."""
 

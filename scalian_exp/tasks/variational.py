@@ -17,7 +17,7 @@ from scalian_exp.ranges import NonNegativeInt
 from scalian_exp.tasks.base import Step
 from scalian_exp.tasks.capabilities import DrawsInSteps
 from scalian_exp.tasks.decoding import Decoding, probabilities
-from scalian_exp.tasks.loss_protocols import VariationalLoss
+from scalian_exp.tasks.loss_protocols import DrawsCodes, VariationalLoss
 from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.protocols import VariationalNetwork
 
@@ -48,6 +48,10 @@ class Variational(Decoding):
         super().__init__(network, loss, optimizer, schedule)
         self.importance_samples = importance_samples
         self.active_units = ActiveUnits()
+
+    def compiled(self) -> list[nn.Module]:
+        """Return the network, or its parts where the loss draws several codes, which isn't its forward pass."""
+        return [*self.network.children()] if offers(self.loss, DrawsCodes) else [self.network]
 
     def step(self, batch: Batch) -> Step:
         """Compute the negative bound and its terms."""
