@@ -15,16 +15,17 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from scalian_exp.commandline import app, starting
+from scalian_exp.commandline import app, completion, starting
 from scalian_exp.commandline.actions import OWN, as_override, unknown_argument
-from scalian_exp.commandline.runs import LATEST, run_meant
+from scalian_exp.commandline.runs import LATEST, check_weights, run_meant
 from scalian_exp.commandline.shell import command, command_to_resume, shown
 from scalian_exp.files import failures_refused
-from scalian_exp.folders import check_inside, checkpoint_file, results_in
+from scalian_exp.folders import check_inside, results_in
 from scalian_exp.refusal import Refusal
 from scalian_exp.results.listing import list_runs
 from scalian_exp.vocabulary.checks import check_arguments, find_data_at
 from scalian_exp.vocabulary.grammar import literal, sweeping
+from scalian_exp.vocabulary.needs import in_words
 from scalian_exp.vocabulary.options import options
 
 THROUGH_THE_TOP = {"encode", "complete", "sample"}
@@ -56,8 +57,8 @@ def apply(config: dict[str, Any]) -> None:
     if missing := lacks(model, node["needs"]):
         offered = [other for other, option in options("action").items() if not lacks(model, option.get("needs", []))]
         raise Refusal(
-            f"action={name} needs {' and '.join(missing)}, which {type(model.task.network).__name__} and its data "
-            f"don't offer; this run can do action={'|'.join(offered)}."
+            f"action={name} needs {in_words(missing)}; {type(model.task.network).__name__} and its data don't have "
+            f"that. This run can do action={'|'.join(offered)}."
         )
     network = model.task.network
     untrained = network.layers_untrained if offers(network, TrainedByLayers) else 0
@@ -106,19 +107,22 @@ def job(config: DictConfig) -> None:
         )
     check_arguments({"action": plain["action"]})
     run = run_meant("run", str(plain["run"]))
-    checkpoint_file(run)  # refused here if there is none, before torch is imported
+    check_weights("run", run)  # before torch is imported
     apply({**plain, "run": str(run), "name": HydraConfig.get().runtime.choices["action"]})
 
 
 def main() -> None:
     """Run the command `scalian-apply`; without arguments, list the last runs."""
+    if completion.answer("apply"):
+        return
     if not sys.argv[1:]:
         app.with_sentences(list_runs)
         return
     if app.any_starts_with(sys.argv[1:], "trust="):
         app.find_own_modules()
     several = sweeping(sys.argv)
-    sys.argv[1:] = [as_override(app.as_list(argument), several) for argument in sys.argv[1:]]
+    if not completion.is_about_shells(sys.argv[1:]):
+        sys.argv[1:] = [as_override(app.as_list(argument), several) for argument in sys.argv[1:]]
     with TemporaryDirectory() as scratch:  # in the current folder, Hydra's multirun.yaml could replace a sweep's
         sys.argv[1:] += [f"hydra.sweep.dir={literal(scratch)}"] if several else []
         app.run(job, "apply", unknown_argument)

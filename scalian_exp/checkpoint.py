@@ -139,6 +139,13 @@ def check_progress(contents: dict[str, Any], file: Path, trainer: dict[str, Any]
         )
 
 
+def is_complete(contents: dict[str, Any], trainer: dict[str, Any]) -> bool:
+    """Return whether a finished run's checkpoint, checked by `check_progress`, has as many epochs or steps as asked."""
+    epochs, steps = trainer["max_epochs"], trainer.get("max_steps", -1)
+    begun = contents["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
+    return (epochs is not None and -1 < epochs <= begun) or -1 < steps <= contents["global_step"]
+
+
 def states_in(contents: dict[str, Any]) -> Iterator[Any]:
     """Yield the states of a checkpoint's optimizers and their parts, schedules and callbacks."""
     yield from contents["lr_schedulers"]

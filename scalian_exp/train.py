@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from scalian_exp import folders
 from scalian_exp.api import train
-from scalian_exp.commandline import app, schema
+from scalian_exp.commandline import app, completion, schema
 from scalian_exp.commandline.experiment import checked
 from scalian_exp.commandline.runs import with_newest
 from scalian_exp.refusal import Refusal
@@ -91,6 +91,8 @@ def without_plus(argument: str) -> str:
 
 def main() -> None:
     """Run the command `scalian-train`."""
+    if completion.answer("train"):
+        return
     try:
         given = with_newest([app.as_list(without_plus(argument)) for argument in sys.argv[1:]])
     except Refusal as refusal:

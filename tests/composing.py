@@ -96,6 +96,9 @@ REPLACED = [
 
 
 def install() -> None:
-    """Replace Hydra's functions for the rest of this process."""
+    """Replace Hydra's functions for the rest of this process; none of a Hydra that lacks one of them."""
+    for owner, name, _ in REPLACED:
+        if not hasattr(owner, name):
+            return
     for owner, name, replacement in REPLACED:
         setattr(owner, name, replacement(getattr(owner, name)))

@@ -17,6 +17,7 @@ from torch.nn import Parameter
 from scalian_exp.build import build
 from scalian_exp.refusal import Refusal
 from scalian_exp.train import main
+from scalian_exp.vocabulary.needs import MEANINGS
 from scalian_exp.vocabulary.optimisation_checks import check_optimisation
 from scalian_exp.vocabulary.options import CONFIGS, options
 from scalian_exp.vocabulary.yaml_files import header, is_old_name
@@ -190,6 +191,11 @@ def test_help_lists_each_option_once(
     assert "course/vae," in page
     assert "experiment/course" not in page  # no group of its own
     assert ("networks.unet.UNet" in page) == (arguments == ["model=unet", "-h"])
+
+
+def test_every_need_has_a_meaning_in_words() -> None:
+    needs = re.findall(r"needs: *\[(.*?)\]", "".join(file.read_text(encoding="utf-8") for file in FILES))
+    assert {need.strip() for listed in needs for need in listed.split(",") if need.strip()} <= MEANINGS.keys()
 
 
 def test_yaml_is_plain() -> None:

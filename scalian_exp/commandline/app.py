@@ -28,6 +28,7 @@ from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal, refusal_in
 from scalian_exp.vocabulary.checks import OFFERS
+from scalian_exp.vocabulary.encodings import not_text
 from scalian_exp.vocabulary.grammar import SWEEP_FLAGS, quote_texts, quoted, read, sweeping
 from scalian_exp.vocabulary.nodes import leaf_paths
 from scalian_exp.vocabulary.options import CONFIGS, close_to, files, group_and_name, inherited, may_misspell
@@ -166,6 +167,10 @@ def with_sentences(action: Callable[[], Any], unknown: Callable[[str, DictConfig
         sys.exit(sentence(error, unknown))
     except yaml.YAMLError as error:  # in a config that Hydra reads
         sys.exit(explained(error))
+    except UnicodeDecodeError:  # in a config, too
+        if why := not_text():
+            sys.exit(why)
+        raise
     except RecursionError:
         if why := endless(sys.argv[1:]):
             sys.exit(why)

@@ -17,6 +17,7 @@ from scalian_exp.commandline.shell import command, word
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.callback_checks import named_nodes
 from scalian_exp.vocabulary.checks import check_plain, resolved
+from scalian_exp.vocabulary.encodings import not_text
 from scalian_exp.vocabulary.facts import AUTO
 from scalian_exp.vocabulary.grammar import quote_texts
 from scalian_exp.vocabulary.natural_schedule import with_natural_schedule
@@ -40,6 +41,8 @@ def composed(*overrides: str) -> DictConfig:
             raise Refusal(sentence(error, unknown_key)) from error
         except yaml.YAMLError as error:
             raise Refusal(explained(error)) from error
+        except UnicodeDecodeError as error:
+            raise Refusal(not_text(overrides) or str(error)) from error
     settings = config.hydra
     with read_write(config), open_dict(config):
         del config["hydra"]

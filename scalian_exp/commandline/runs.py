@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 
-from scalian_exp.commandline.shell import command, shown
+from scalian_exp.commandline.shell import command, shown, word
 from scalian_exp.files import failures_refused
-from scalian_exp.folders import CONFIG, MULTIRUN, can_resume, checkpoint
+from scalian_exp.folders import CONFIG, MULTIRUN, can_resume, checkpoint, checkpoint_file
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.grammar import expand_home, literal
 
@@ -14,6 +15,8 @@ LATEST = "latest"
 """stands for the newest run below OUTPUTS, unless a file or folder has this name"""
 OUTPUTS = Path("outputs")
 """where runs are written by default"""
+NEAR = 3
+"""number of runs that are named in place of one that doesn't exist"""
 DEEPEST = 4
 """number of levels below a folder at which runs are looked for: ./outputs/multirun/<sweep>/<job>"""
 
@@ -65,6 +68,42 @@ def run_meant(key: str, text: str, usable: Callable[[Path], bool] = trained) -> 
     if latest:
         raise Refusal(f"{key}={LATEST}: {nothing_below_outputs()}")
     return path
+
+
+def close_runs(path: Path) -> list[Path]:
+    """Return the runs whose paths are most like one that doesn't exist, those of the same name elsewhere included."""
+    around = next((folder for folder in path.absolute().parents if folder.is_dir()), Path.cwd())
+    places = [folder for folder in (around, OUTPUTS.absolute()) if folder.is_dir() and folder != folder.parent]
+    texts = {shown(run): run for folder in places for run in runs_below(folder) if trained(run)}
+    wanted = shown(path)
+    alike = get_close_matches(wanted, texts, n=NEAR, cutoff=0.6)
+    same = [text for text, run in texts.items() if run.name == path.name]
+    beside = [text for text, run in texts.items() if run.parent == path.absolute().parent]
+    return [texts[text] for text in dict.fromkeys([*same, *alike, *beside])][:NEAR]
+
+
+def neighbours(key: str, path: Path) -> str:
+    """Advise of the runs that a path which doesn't exist may mean, for the end of a sentence; empty if there is none.
+
+    Args:
+        key: by which a command line names the run.
+        path: what it names.
+    """
+    if path.exists() or not (near := close_runs(path)):
+        return ""
+    return f" Did you mean {' or '.join(word(key, run) for run in near)}?"
+
+
+def check_weights(key: str, path: Path) -> None:
+    """Check that a path leads to a checkpoint.
+
+    Raises:
+        Refusal: if it doesn't; it names runs that may be meant.
+    """
+    try:
+        checkpoint_file(path)
+    except Refusal as refusal:
+        raise Refusal(f"{refusal}{neighbours(key, path)}") from refusal
 
 
 def means_latest(text: str) -> bool:

@@ -10,7 +10,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,25 @@ def one_at_a_time(root: str | None) -> Iterator[None]:
         yield
         return
     name = hashlib.md5(str(root).encode(), usedforsecurity=False).hexdigest()
-    with FileLock(Path(tempfile.gettempdir()) / f"scalian_exp_{name}.lock", mode=0o666):
+    lock = FileLock(Path(tempfile.gettempdir()) / f"scalian_exp_{name}.lock", mode=0o666)
+    with lock, leaving_no_empty_folders(Path(root)):
         yield
+
+
+@contextmanager
+def leaving_no_empty_folders(root: Path) -> Iterator[None]:
+    """If what follows fails, remove the folders that it made at `root` and inside, and around it, and left empty."""
+    before = {*root.iterdir()} if root.is_dir() else set()
+    around = [folder for folder in (root, *root.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        made = [path for path in root.iterdir() if path not in before] if root.is_dir() else []
+        inside = [folder for path in made for folder in (path, *path.rglob("*")) if folder.is_dir()]
+        for folder in [*sorted(inside, key=lambda folder: -len(folder.parts)), *around]:
+            with suppress(OSError):  # it has files
+                folder.rmdir()
+        raise
 
 
 def sha256_of(file: Path) -> str:

@@ -6,6 +6,7 @@ so order, resuming and sharing among processes work as for all other data.
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from scalian_exp.datasets.base import Batched, Examples
+from scalian_exp.datasets.folder_splits import print_summary
 from scalian_exp.datasets.identity import EXAMPLES, hash_of
 from scalian_exp.datasets.images import Images
 from scalian_exp.datasets.masks import Masks
@@ -195,9 +197,12 @@ class Shards(Images):
             Refusal: if there are no shards, or they are damaged or have another shape.
         """
         self.check_shape("The shards' images", facts_of(self.root)["image"])
+        if self.splits:
+            return
         parts = {name: ShardedExamples(self.root / name, self.mixed) for name in SPLITS}
         self.identity = {EXAMPLES: {name: part.identity for name, part in parts.items()}}
         self.splits = {**parts}
+        print_summary(self.root, "images in shards", parts, Counter())
 
 
 class MaskShards(Masks):
@@ -232,4 +237,5 @@ class MaskShards(Masks):
             )
         parts = {name: ShardedExamples(self.root / name, self.mixed) for name in SPLITS}
         self.identity = {EXAMPLES: {name: part.identity for name, part in parts.items()}}
+        print_summary(self.root, "images and masks in shards", parts, Counter())
         return parts

@@ -6,6 +6,7 @@ Batches are dicts: text (B, vocabulary_size), float, rows of Euclidean length 1;
 import csv
 import sys
 from abc import ABC, abstractmethod
+from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from scalian_exp.batches import first_words
 from scalian_exp.commandline.shell import word
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
+from scalian_exp.datasets.folder_splits import print_summary
 from scalian_exp.datasets.folds import divided
 from scalian_exp.datasets.identity import EXAMPLES, hash_of, identity
 from scalian_exp.datasets.newsgroups import archive, messages
@@ -168,6 +170,14 @@ class TextCSV(TextsOnDisk):
 
     Commas, semicolons or tabs separate the columns.
     """
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the texts as all text data does, and print a summary."""
+        if self.splits:
+            return
+        super().setup(stage)
+        classes, words = len(self.class_names or ()), len(self.vectorizer.vocabulary_)
+        print_summary(Path(self.root), f"texts of {classes} classes, {words} words", self.splits, Counter())
 
     def read(self) -> dict[str, Documents]:
         """Read both files.

@@ -18,6 +18,7 @@ from typing import Any
 
 from scalian_exp import folders
 from scalian_exp.commandline import starting
+from scalian_exp.commandline.runs import check_weights
 from scalian_exp.commandline.shell import command_to_resume, shown
 from scalian_exp.folders import LOG
 from scalian_exp.refusal import Refusal
@@ -71,7 +72,7 @@ def check_files(config: dict[str, Any], folder: Path) -> None:
     """
     check_folder(config["dataset"])
     if config.get("init_from") and folders.checkpoint(folder, "last", "start") is None:
-        folders.checkpoint_file(Path(config["init_from"]))
+        check_weights("init_from", Path(config["init_from"]))
 
 
 def check_processes(config: dict[str, Any], processes: int) -> None:

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp import folders
-from scalian_exp.commandline.runs import runs_below
+from scalian_exp.commandline.runs import neighbours, runs_below
 from scalian_exp.commandline.shell import command, command_to_resume, word
 from scalian_exp.folders import CONFIG, OVERRIDES, STUDY
 from scalian_exp.refusal import Refusal
@@ -103,9 +103,7 @@ def no_run_in(folder: Path) -> str:
     run = next((place for place in folder.parents if folders.state(place) is not folders.State.NONE), None)
     if folder.is_file() and run is not None:
         return f"{folder} is a file; resume a run by its folder: {command_to_resume(run)}"
-    near = ", ".join(map(str, folders.runs_in(folder.parent)[:3]))
-    neighbours = f"; run folders beside it: {near}" if near else ""
-    return f"{folder} is not a run folder: there is no {folders.CONFIG} in it{neighbours}."
+    return f"{folder} is not a run folder: there is no {folders.CONFIG} in it.{neighbours('resume', folder)}"
 
 
 def command_to_start(folder: Path) -> str:

@@ -12,7 +12,7 @@ from pytorch_lightning import seed_everything
 from scalian_exp import folders
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.protocols import ChecksBeforehand
-from scalian_exp.checkpoint import check_progress, data_state_in, load_weights, read
+from scalian_exp.checkpoint import check_progress, data_state_in, is_complete, load_weights, read
 from scalian_exp.datasets.decoded import DecodesOnce
 from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
@@ -36,6 +36,7 @@ from scalian_exp.vocabulary.training_length import (
     planned_steps,
     remarks,
     steps_per_epoch,
+    stops_early,
 )
 
 log = logging.getLogger(__name__)
@@ -76,10 +77,12 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     check_lengths(config["trainer"], sizes)
     several = isinstance(task, LayerByLayer) and task.layers > 1
     steps = announced_steps(config["trainer"], sizes["train"], task.epochs_per_layer if several else None)
-    for remark in remarks(config["trainer"]):
+    for remark in remarks(config["trainer"], stops_early(config["callbacks"])):
         log.info(remark)
     if last is not None and contents is not None:
         check_progress(contents, last, config["trainer"])  # before anything is written
+        if folders.state(folder) is folders.State.FINISHED and is_complete(contents, config["trainer"]):
+            log.info("nothing is left to train%s; to train longer, give a larger trainer.max_epochs", tested(config))
         if state := data_state_in(contents):
             data.load_state_dict(state)
         elif data.state_dict():
@@ -115,6 +118,11 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
                 with weights_kept(folder):
                     metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
             return record.conclude(trainer, task, metrics, folder)
+
+
+def tested(config: dict[str, Any]) -> str:
+    """Return how a run without anything left to train goes on, for the middle of a sentence."""
+    return ": the best checkpoint is tested again" if config["test"] else ""
 
 
 def used_completely(trainer: Any, config: dict[str, Any], batches: int) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig
 
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.needs import in_words
 from scalian_exp.vocabulary.options import choices_of, fitting, options
 
 GROUPS = ("model", "dataset", "loss", "trainer", "callbacks", "logger")
@@ -53,7 +54,7 @@ def check_parts(config: DictConfig) -> None:
         if missing := [need for need in needs if need not in provides]:
             suitable = fitting("dataset", lambda node: every <= set(node.get("provides", [])))
             raise Refusal(
-                f"{group}={chosen[group]} needs {' and '.join(missing)}, which dataset={chosen['dataset']} doesn't "
+                f"{group}={chosen[group]} needs {in_words(missing)}, which dataset={chosen['dataset']} doesn't "
                 f"provide; use {assignments('dataset', suitable)}."
             )
 

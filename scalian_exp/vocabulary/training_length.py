@@ -6,6 +6,9 @@ from scalian_exp.refusal import Refusal
 
 DEFAULT_EPOCHS = 1000
 """trainer.max_epochs=null, if nothing else ends the training"""
+UNITS = ("epochs", "steps")
+ENDING = {"EarlyStopping", "Timer"}
+"""names of callbacks that end a training, which a minimum length holds off"""
 FEW, ENOUGH = 500, 1000
 """numbers of steps: with fewer than the first, most networks are far from trained; the second is a fair start"""
 
@@ -16,7 +19,7 @@ def check_ends(trainer: dict[str, Any]) -> None:
     Raises:
         Refusal: if a minimum exceeds its maximum.
     """
-    for unit in ("epochs", "steps"):
+    for unit in UNITS:
         least, most = trainer.get(f"min_{unit}"), trainer.get(f"max_{unit}")
         if least is not None and most not in (None, -1) and least > most:
             raise Refusal(
@@ -25,9 +28,20 @@ def check_ends(trainer: dict[str, Any]) -> None:
             )
 
 
-def remarks(trainer: dict[str, Any]) -> list[str]:
-    """Return sentences that tell the user of easily overlooked consequences of a trainer's values."""
+def remarks(trainer: dict[str, Any], may_stop_early: bool = False) -> list[str]:
+    """Return sentences that tell the user of easily overlooked consequences of a trainer's values.
+
+    Args:
+        trainer: the resolved trainer config.
+        may_stop_early: whether a callback may end the training before its time.
+    """
     sentences = []
+    least = [f"trainer.min_{unit}={trainer[f'min_{unit}']}" for unit in UNITS if trainer.get(f"min_{unit}")]
+    if least and trainer.get("max_time") is None and not may_stop_early:
+        sentences.append(
+            f"{' and '.join(least)} lengthens nothing: it holds off early stopping and trainer.max_time, of which this "
+            "training has neither; to train longer, raise trainer.max_epochs"
+        )
     if trainer.get("max_epochs") == -1 and trainer.get("max_steps", -1) == -1 and trainer.get("max_time") is None:
         sentences.append(
             "trainer.max_epochs=-1: training goes on until a callback or Ctrl-C ends it; what it has learned is kept"
@@ -45,6 +59,12 @@ def remarks(trainer: dict[str, Any]) -> list[str]:
     if trainer.get("gradient_clip_algorithm") and not trainer.get("gradient_clip_val"):
         sentences.append("trainer.gradient_clip_algorithm clips nothing: trainer.gradient_clip_val is missing")
     return sentences
+
+
+def stops_early(callbacks: dict[str, Any] | None) -> bool:
+    """Return whether one of the callbacks of a config, by name, may end a training before its time."""
+    nodes = [node for node in (callbacks or {}).values() if node]
+    return any(str(node.get("_target_")).rpartition(".")[2] in ENDING for node in nodes)
 
 
 def batches_per_epoch(trainer: dict[str, Any], batches: int) -> int:

@@ -76,6 +76,6 @@ def test_random_codes_are_refused_labels_temperatures_and_texts(tmp_path: Path) 
         with pytest.raises(Refusal, match=sentence):
             Sample(**arguments).run(model, tmp_path / "out")
     refused = command("run=texts", "action=sample", cwd=tmp_path, module="apply")
-    assert "action=sample needs sample" in refused.stderr
+    assert "action=sample needs samples drawn from the model;" in refused.stderr
     drawn = command("run=images", "action=sample", "count=3", cwd=tmp_path, module="apply")
     assert "samples.png" in drawn.stdout, drawn.stderr

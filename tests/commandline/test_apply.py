@@ -69,7 +69,10 @@ def test_refusing_an_action_lists_those_that_the_model_offers(tmp_path: Path) ->
     assert command("model=autoencoder", *QUICK, "hydra.run.dir=run", cwd=tmp_path).returncode == 0
     result = command("run=run", "action=complete", cwd=tmp_path, module="apply")
     assert result.returncode == 1
-    assert "action=complete needs complete, which DenseAutoencoder and its data don't offer" in result.stderr
+    assert (
+        "action=complete needs a network that completes images; DenseAutoencoder and its data don't have that."
+        in result.stderr
+    )
     assert "action=denoise|embed|evaluate|export|interpolate" in result.stderr
     result = command("run=run", "action=embed", "device=mps", cwd=tmp_path, module="apply")
     assert "device=mps: torch finds no such device" in result.stderr

@@ -121,3 +121,29 @@ def test_the_list_names_chosen_options_and_imports_no_torch(tmp_path: Path) -> N
     again = command("resume=latest", "trainer.max_epochs=2", cwd=tmp_path)
     assert f"resume       {run.relative_to(tmp_path)}" in again.stdout
     assert json.loads((run / "metrics.json").read_text())["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("outputs/z/od", "outputs/z/old"),
+        ("outputs/z/olds", "outputs/z/old"),
+        ("outputs/y/old", "outputs/z/old"),
+        ("outputs/multirun/sweep/0_jo", "outputs/multirun/sweep/0_job"),
+        ("0_job", "outputs/multirun/sweep/0_job"),
+    ],
+)
+@pytest.mark.parametrize("key", ["run", "init_from", "resume"])
+@pytest.mark.usefixtures("outputs")
+def test_a_misspelt_run_is_refused_with_its_neighbours(wrong: str, near: str, key: str) -> None:
+    arguments = ["model=vae"] if key == "init_from" else ["action=evaluate"] if key == "run" else []
+    result = command(f"{key}={wrong}", *arguments, cwd=Path(), module="apply" if key == "run" else "train")
+    assert result.returncode == 1
+    assert f"Did you mean {key}={near}" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_nothing_is_proposed_where_there_is_no_run(tmp_path: Path) -> None:
+    refused = command("run=outputs/vae", "action=evaluate", cwd=tmp_path, module="apply").stderr
+    assert "neither a checkpoint nor a run folder" in refused
+    assert "Did you mean" not in refused

@@ -16,7 +16,7 @@ from tools import Evil
 from torchvision import datasets
 
 from scalian_exp.datasets.cifar import CIFAR10
-from scalian_exp.datasets.download import HOST, OnlyEncrypted, fetch, retrieve, sources
+from scalian_exp.datasets.download import HOST, OnlyEncrypted, fetch, one_at_a_time, retrieve, sources
 from scalian_exp.datasets.mnist import MNIST
 from scalian_exp.datasets.shards import ShardedExamples
 from scalian_exp.refusal import Refusal
@@ -112,3 +112,16 @@ def test_cifars_pickles_are_opened_only_if_their_hash_is_right(tmp_path: Path, m
     with pytest.raises(Refusal, match="missing or broken"):
         CIFAR10(str(tmp_path), 3, [32, 32]).setup()
     assert not Path(MARKER).exists()
+
+
+def test_a_failed_download_leaves_no_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "old/own").mkdir(parents=True)
+    for root, kept in (("new/data", []), ("old", ["old", "old/own"])):
+        for file in ("a.gz", "MNIST/raw/a.gz"):
+            with pytest.raises(Refusal, match="could not be downloaded"), one_at_a_time(str(tmp_path / root)):
+                fetch([f"file://{tmp_path}/nowhere"], tmp_path / root / file, "0")
+        assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob(f"{root.split('/')[0]}/**/")) == kept
+    fetch([f"file://{__file__}"], tmp_path / "some/part/file", hashlib.sha256(Path(__file__).read_bytes()).hexdigest())
+    with pytest.raises(Refusal), one_at_a_time(str(tmp_path / "some")):
+        fetch([f"file://{tmp_path}/nowhere"], tmp_path / "some/other/file", "0")
+    assert [path.name for path in (tmp_path / "some").iterdir()] == ["part"]

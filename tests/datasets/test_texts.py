@@ -45,6 +45,14 @@ def test_vectors_have_unit_length_and_splits_are_disjoint(tmp_path: Path) -> Non
     assert sorted(seen) == ["green, sour apple", "red apple", "red cherry"]
 
 
+def test_what_was_read_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = texts(csv_folder(tmp_path, GOOD))
+    data.setup()
+    words = len(data.vectorizer.vocabulary_)
+    told = f"data         {tmp_path}: texts of 2 classes, {words} words: train 2, val 1, test 1\n"
+    assert capsys.readouterr().out == told
+
+
 def test_the_vocabulary_is_that_of_the_training_texts() -> None:
     data = FakeTexts(vocabulary_size=60, batch_size=4, val_size=16)
     data.setup()

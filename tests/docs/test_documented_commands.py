@@ -15,7 +15,7 @@ from scalian_exp.vocabulary.options import CONFIGS
 
 RESUMING = ("resume=", "sweep.resume=")
 NOT_COMPOSING = {"--schema", "-sc"}
-"""flags of commands that train nothing; tests/vocabulary/test_schemas.py and tests/commandline/test_completion.py run them"""
+"""flags of commands that train nothing, which test_schemas.py and test_completion.py run"""
 TRAINING = [command for command in commands("scalian-train") if NOT_COMPOSING.isdisjoint(command.parts)]
 
 

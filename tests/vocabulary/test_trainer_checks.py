@@ -96,6 +96,11 @@ def test_unexpected_effects_of_a_trainers_values_are_reported() -> None:
     assert remarks({"max_epochs": 3, "overfit_batches": 1, "limit_train_batches": 1.0}) == []
     (unused,) = remarks({"max_epochs": 3, "overfit_batches": 5, "limit_train_batches": 20, "limit_val_batches": 1})
     assert len(remarks({"max_epochs": 3, "gradient_clip_algorithm": "value"})) == 1
+    for least in ("min_steps", "min_epochs"):
+        (sentence,) = remarks({"max_epochs": 3, least: 2})
+        assert sentence.startswith(f"trainer.{least}=2 lengthens nothing")
+        assert remarks({"max_epochs": 3, least: 2}, may_stop_early=True) == []
+        assert remarks({"max_epochs": 3, least: 2, "max_time": "00:01:00:00"}) == []
     assert remarks({"max_epochs": 3, "gradient_clip_algorithm": "value", "gradient_clip_val": 1}) == []
     assert unused.endswith("ignored: trainer.limit_train_batches=20 and trainer.limit_val_batches=1")
 

@@ -67,3 +67,32 @@ def test_a_folder_of_configs_that_does_not_exist_is_refused(flags: list[str], tm
     assert output == f"hydra.searchpath: there is no folder {tmp_path / 'nowhere'}; correct its path.\n"
     with pytest.raises(Refusal, match="there is no folder /nowhere/at/all"):
         compose("hydra.searchpath=[/nowhere/at/all]")
+
+
+@pytest.mark.parametrize("text", ["model: {a: é}\n".encode("latin-1"), "model: 1\n".encode("utf-16"), b"a: \xff\n"])
+@pytest.mark.parametrize("command", ["scalian-train", "scalian-apply"])
+def test_a_file_that_is_not_utf_8_is_named(text: bytes, command: str, tmp_path: Path) -> None:
+    group, run = ("model", []) if command == "scalian-train" else ("action", ["run=run"])
+    file = tmp_path / "conf" / group / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(text)
+    for flags in (
+        ["--config-dir", "conf"],
+        ["hydra.searchpath=[file://conf]"],
+        ["hydra.searchpath=[file://conf]", "--help"],
+    ):
+        code, output = invoke(tmp_path, command, f"{group}=mine", *run, *flags)
+        assert (code, len(output.splitlines())) == (1, 1), output
+        assert f"conf/{group}/mine.yaml is not text in UTF-8; save it with this encoding." in output
+    if group == "model":
+        with pytest.raises(Refusal, match=r"mine\.yaml is not text in UTF-8"):
+            compose("model=mine", f"hydra.searchpath=[file://{tmp_path}/conf]")
+
+
+def test_a_character_that_yaml_forbids_is_told_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/mine.yaml").write_bytes(b"model: a\x00b\n")
+    code, output = invoke(tmp_path, "scalian-train", "model=mine", "--config-dir", ".")
+    assert (code, len(output.splitlines())) == (1, 1), output
+    assert "model/mine.yaml" in output
+    assert "is not YAML" in output
