@@ -5,6 +5,7 @@ machine per row of the table (a user, or an item where rows are items), all with
 unit for each column that the row has rated. Missing ratings are absent: they neither feed the features nor are sampled.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -52,6 +53,8 @@ class RatingRBM(nn.Module):
         levels: the values that a rating can have, ascending; other values count as the nearest of them.
         features: number of hidden units.
         conditional: also feed the features with which columns were rated at all, even if not how (section 4).
+        factors: rank C of the weights W = A B, with C (columns · K + features) instead of columns · K · features
+            parameters (section 5); None for a full matrix.
     """
 
     predicts_ratings = True
@@ -62,14 +65,18 @@ class RatingRBM(nn.Module):
         levels: Sequence[float],
         features: PositiveInt = 100,
         conditional: bool = False,
+        factors: PositiveInt | None = None,
     ):
         super().__init__()
         self.columns, self.classes, self.conditional = columns, len(levels), conditional
-        self.weight = nn.Parameter(START * torch.randn(columns * self.classes, features))
+        self.weight = nn.Parameter(START * torch.randn(columns * self.classes, factors or features))  # W, or A
         self.visible_bias = nn.Parameter(torch.zeros(columns * self.classes))
         self.hidden_bias = nn.Parameter(torch.zeros(features))
         if conditional:
             self.rated_weight = nn.Parameter(torch.zeros(columns, features))  # the paper's D
+        self.mixing: nn.Parameter | None = None
+        if factors:
+            self.mixing = nn.Parameter(torch.randn(factors, features) / math.sqrt(factors))  # B; A B starts as W would
         self.levels: Tensor
         scale = [level + above_zero(levels) for level in levels]
         self.register_buffer("levels", torch.tensor(scale, dtype=torch.get_default_dtype()), persistent=False)
@@ -100,13 +107,17 @@ class RatingRBM(nn.Module):
             known: which columns were rated at all, (B, columns), if these are more than `rated` contains.
         """
         units = rated.columns * self.classes + rated.states
-        total = F.embedding_bag(units, self.weight, rated.starts, mode="sum") + self.hidden_bias
+        total = self.mixed(F.embedding_bag(units, self.weight, rated.starts, mode="sum")) + self.hidden_bias
         if not self.conditional:
             return total
         if known is None:
             known = torch.zeros(len(rated.starts), self.columns, dtype=torch.bool, device=total.device)
             known[rated.rows, rated.columns] = True
         return total + known.to(total.dtype) @ self.rated_weight
+
+    def mixed(self, sums: Tensor) -> Tensor:
+        """Return sums of rows of A, (…, C), as sums of rows of W = A B, (…, features); unchanged without factors."""
+        return sums if self.mixing is None else sums @ self.mixing
 
     def free_energy(self, rated: Rated, known: Tensor | None = None) -> Tensor:
         """Return the free energy −log Σ_h exp(−E(v, h)) of each row, (B,)."""
@@ -120,11 +131,12 @@ class RatingRBM(nn.Module):
         With `conditional`, Σ d² over D is added.
         """
         weight = self.weight.view(self.columns, self.classes, -1)
-        deviation = (weight - weight.mean(0)).square().sum()
+        deviation = self.mixed(weight - weight.mean(0)).square().sum()
         return deviation + self.rated_weight.square().sum() if self.conditional else deviation
 
     def visible_input(self, hidden: Tensor) -> Tensor:
         """Return the total input of all softmax units, (B, columns, K)."""
+        hidden = hidden if self.mixing is None else hidden @ self.mixing.T
         return torch.addmm(self.visible_bias, hidden, self.weight.T).unflatten(1, (self.columns, self.classes))
 
     def gibbs(self, rated: Rated, steps: int, known: Tensor | None = None) -> Rated:
@@ -161,4 +173,4 @@ class RatingRBM(nn.Module):
         """
         shares = torch.softmax(self.visible_bias.view(self.columns, self.classes), 1)
         deviations = shares * (self.levels - (shares @ self.levels).unsqueeze(1))
-        return torch.einsum("ck,ckf->cf", deviations, self.weight.view(self.columns, self.classes, -1))
+        return self.mixed(torch.einsum("ck,ckf->cf", deviations, self.weight.view(self.columns, self.classes, -1)))
