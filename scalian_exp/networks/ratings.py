@@ -1,4 +1,4 @@
-"""Networks that predict ratings or rank items: damped means, popularity, matrix factorisation, autoencoders.
+"""Networks that predict ratings or rank items: damped means, popularity, autoencoders.
 
 All take rows (B, columns) of a table of ratings, 0 where there is none, and return predictions (B, columns) for all
 columns. A row is a user and a column an item, or the other way round.
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from scalian_exp.batches import above_zero
 from scalian_exp.networks.parts.layers import mlp
-from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveInt
 
 
 class RatingBias(nn.Module):
@@ -58,68 +58,6 @@ class RatingBias(nn.Module):
         seen = ratings > 0
         rest = ((ratings - columns) * seen).sum(1, keepdim=True)
         return columns + rest / (seen.sum(1, keepdim=True) + self.row_damping).clamp_min(1e-9)
-
-
-class MatrixFactorisation(nn.Module):
-    """Matrix factorisation: mean + b_column + b_row + p_row · q_column (Koren, Bell & Volinsky 2009, eq. 4).
-
-    Rows are folded in: b_row and p_row come from ridge regression on the row's ratings, given the columns' b and q. The
-    gradient for the columns is then that of the objective minimised over the rows, so rows need no parameters, and a
-    new row is treated like those of the training.
-
-    Args:
-        columns: number of columns of the table.
-        features: number of factors.
-        ridge: penalty of ‖(b_row, p_row)‖².
-    """
-
-    predicts_ratings = True
-
-    def __init__(self, columns: PositiveInt, features: PositiveInt = 20, ridge: PositiveFloat = 5.0):
-        super().__init__()
-        self.columns, self.ridge = columns, ridge
-        self.mean: Tensor
-        self.register_buffer("mean", torch.zeros(()))
-        self.items = nn.Parameter(torch.cat([torch.zeros(columns, 1), 0.1 * torch.randn(columns, features)], 1))
-
-    def start_from(self, ratings: Tensor) -> None:
-        """Compute the mean of the training ratings, (N, columns)."""
-        self.mean.copy_(ratings.sum(dtype=torch.double) / (ratings > 0).sum().clamp_min(1))
-
-    def design(self) -> Tensor:
-        """Return the matrix that a row's b and p are multiplied by, (columns, 1 + features)."""
-        return torch.cat([torch.ones_like(self.items[:, :1]), self.items[:, 1:]], 1)
-
-    @torch.no_grad()
-    def fold_in(self, ratings: Tensor) -> Tensor:
-        """Compute (b_row, p_row) of rows (B, columns): (B, 1 + features), in at least single precision."""
-        x = self.design().to(torch.promote_types(self.items.dtype, torch.float32))
-        rows, columns = ratings.nonzero(as_tuple=True)
-        rest = torch.zeros_like(ratings, dtype=x.dtype)
-        rest[rows, columns] = ratings[rows, columns].to(x.dtype) - self.mean - self.items[columns, 0]
-        counts = rows.bincount(minlength=len(ratings)).tolist()
-        with torch.autocast(x.device.type, enabled=False):  # 16 bits don't suffice to solve equations
-            gram = torch.stack([rated.mT @ rated for rated in x.index_select(0, columns).split(counts)])
-            gram += self.ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-            return torch.linalg.solve(gram, rest @ x)  # cholesky would raise an error for NaN
-
-    def codes(self, ratings: Tensor) -> Tensor:
-        """Return p_row in the principal axes of the columns' factors, the widest first: (B, features)."""
-        return self.fold_in(ratings)[:, 1:].to(self.items.dtype) @ self.axes()
-
-    def effects(self) -> Tensor:
-        """Return q_column in the axes of `codes`, (columns, features); any rotation of both predicts the same."""
-        return self.items[:, 1:] @ self.axes()
-
-    def axes(self) -> Tensor:
-        """Return the principal axes of the columns' factors as columns, (features, features), the widest first."""
-        factors = self.items[:, 1:].detach()
-        return torch.linalg.svd(factors.double(), full_matrices=False).Vh.T.to(factors.dtype)
-
-    def forward(self, ratings: Tensor) -> Tensor:
-        """Predict ratings (B, columns) from those given, (B, columns)."""
-        rows = self.fold_in(ratings).to(self.items.dtype)
-        return self.mean + self.items[:, 0] + rows @ self.design().T
 
 
 class AutoRec(nn.Module):

@@ -12,6 +12,7 @@ MOVED = {
     "scalian_exp.losses.contrastive": "scalian_exp.losses.contrastive_divergence",
     "scalian_exp.networks.backbones": "scalian_exp.networks.parts.backbones",
     "scalian_exp.networks.layers": "scalian_exp.networks.parts.layers",
+    "scalian_exp.networks.ratings.MatrixFactorisation": "scalian_exp.networks.matrix_factorisation.MatrixFactorisation",
     "scalian_exp.sweeps.Jobs": "scalian_exp.sweep.jobs.JobLifecycle",
 }
 """path of a module or class in an earlier version → its path today; the first match counts"""

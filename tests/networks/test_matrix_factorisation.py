@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scalian_exp.networks.ratings import MatrixFactorisation
+from scalian_exp.networks.matrix_factorisation import MatrixFactorisation, SVDPlusPlus
 
 
 def table(rows: int = 6, columns: int = 5, share: float = 0.6) -> Tensor:
@@ -70,3 +70,67 @@ def test_factors_in_principal_axes_give_the_same_predictions() -> None:
     torch.testing.assert_close(predicted, network(ratings))
     gram = network.effects().T @ network.effects()
     torch.testing.assert_close(gram, torch.diag(torch.diag(gram)), atol=1e-9, rtol=0)
+
+
+def plus_plus() -> SVDPlusPlus:
+    network = SVDPlusPlus(7, 3, ridge=0.8).double()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight)
+    network.start_from(table(20, 7))
+    return network
+
+
+def slow_svdpp(network: SVDPlusPlus, ratings: Tensor) -> tuple[np.ndarray, float]:
+    """Return predictions by Koren's eq. 15, one pair at a time, and the objective; least squares give b_u and p_u."""
+    mean, items, y = float(network.mean), network.items.detach().numpy(), network.implicit.detach().numpy()
+    predicted, objective = np.zeros(ratings.shape), 0.0
+    for u, values in enumerate(ratings.numpy()):
+        n = [i for i, rating in enumerate(values) if rating > 0]
+        implied = sum((y[j] for j in n), np.zeros(3)) / math.sqrt(max(len(n), 1))
+        design = [[1.0, *items[i, 1:]] for i in n] + (math.sqrt(0.8) * np.eye(4)).tolist()
+        targets = [values[i] - mean - items[i, 0] - items[i, 1:] @ implied for i in n] + [0.0] * 4
+        own = np.linalg.lstsq(np.array(design), np.array(targets), rcond=None)[0]
+        for i in range(len(values)):
+            predicted[u, i] = mean + items[i, 0] + own[0] + items[i, 1:] @ (own[1:] + implied)
+        objective += sum((values[i] - predicted[u, i]) ** 2 for i in n) + 0.8 * float(own @ own)
+    return predicted, objective
+
+
+def test_svdpp_predicts_by_the_papers_equation() -> None:
+    network, ratings = plus_plus(), table(5, 7)
+    ratings[1] = 0
+    np.testing.assert_allclose(network(ratings).detach(), slow_svdpp(network, ratings)[0], atol=1e-9)
+    with torch.no_grad():
+        network.implicit.zero_()
+    plain = MatrixFactorisation(7, 3, ridge=0.8).double()
+    plain.load_state_dict({name: value for name, value in network.state_dict().items() if name != "implicit"})
+    torch.testing.assert_close(network(ratings), plain(ratings))
+
+
+def test_svdpps_gradients_are_those_of_the_objective_minimised_over_users() -> None:
+    """For q, b and y, by finite differences of the slow objective, in which each user's b and p are solved anew."""
+    network, ratings = plus_plus(), table(5, 7)
+    error = (((network(ratings) - ratings) * (ratings > 0)) ** 2).sum()
+    error.backward()
+    for parameter in (network.items, network.implicit):
+        assert parameter.grad is not None
+        for index in np.ndindex(*parameter.shape):
+            values = []
+            for step in (1e-5, -1e-5):
+                with torch.no_grad():
+                    parameter[index] += step
+                    values.append(slow_svdpp(network, ratings)[1])
+                    parameter[index] -= step
+            np.testing.assert_allclose(parameter.grad[index], (values[0] - values[1]) / 2e-5, atol=1e-6)
+
+
+def test_what_was_rated_counts_even_where_its_rating_says_nothing() -> None:
+    """A user whose only rating is as expected gets plain means from matrix factorisation, but not from SVD++."""
+    network = plus_plus()
+    with torch.no_grad():
+        network.items[2, 0] = 4.0 - network.mean
+        network.items[2, 1:] = 0
+    ratings = torch.zeros(1, 7).double()
+    ratings[0, 2] = 4.0
+    implied = network.items[:, 1:] @ network.implicit[2]
+    torch.testing.assert_close(network(ratings)[0], network.mean + network.items[:, 0] + implied)

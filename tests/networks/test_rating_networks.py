@@ -10,8 +10,9 @@ from small_networks import count
 from torch import Tensor
 
 from scalian_exp.losses.ratings import MultinomialELBO
+from scalian_exp.networks.matrix_factorisation import MatrixFactorisation, SVDPlusPlus
 from scalian_exp.networks.rating_rbm import Rated, RatingRBM, level_counts
-from scalian_exp.networks.ratings import AutoRec, MatrixFactorisation, MultVAE, Popularity, RatingBias
+from scalian_exp.networks.ratings import AutoRec, MultVAE, Popularity, RatingBias
 
 USERS, ITEMS = 943, 1682
 LEVELS = [1.0, 2.0, 3.0, 4.0, 5.0]
@@ -26,6 +27,7 @@ def test_parameter_counts() -> None:
     assert count(AutoRec(ITEMS, 500)) == 1_684_182
     assert count(MultVAE(ITEMS, 4.0)) == 2_381_682
     assert count(MatrixFactorisation(ITEMS, 20)) == ITEMS * 21
+    assert count(SVDPlusPlus(ITEMS, 20)) == ITEMS * 41  # the paper's are these and 21 of each user, who is folded in
     assert count(RatingBias(ITEMS)) == 0
 
 
