@@ -135,3 +135,53 @@ class MultinomialELBO(nn.Module):
         logits, kl = network.bound(batch["rating"])
         reconstruction = -(network.likes(batch["target"]) * F.log_softmax(logits, 1)).sum(1)
         return (reconstruction + self.beta_at(epoch) * kl).mean()
+
+
+class Ranking(Protocol):
+    """Ranks the columns of a row by scores."""
+
+    def likes(self, ratings: Tensor) -> Tensor:
+        """Return 1 where a rating (B, columns) counts as a like, else 0."""
+
+
+class PairwiseRanking(nn.Module):
+    """BPR-Opt (Rendle et al. 2009, section 4.1): −Σ ln σ(score of a liked column − score of another), in nats.
+
+    In training, another column is drawn for each like, uniformly from those that the row doesn't like (section 4.2).
+    Outside training, it is the mean over all columns that are liked neither among the targets nor among the ratings
+    that may be seen.
+
+    Args:
+        penalty: factor of Σ w² in training.
+    """
+
+    of_network: ClassVar[type] = Ranking
+
+    def __init__(self, penalty: NonNegativeFloat = 0.0):
+        super().__init__()
+        self.penalty = penalty
+
+    def forward(self, network: Any, batch: Batch, epoch: int | None = None) -> Tensor:
+        """Return the loss, a scalar averaged over rows; in training (with an epoch), the penalty is added."""
+        scores, wanted = network(batch["rating"]), network.likes(batch["target"]) > 0
+        others = ~wanted & (network.likes(batch["rating"]) == 0)
+        rows, columns = (wanted & others.any(1, keepdim=True)).nonzero(as_tuple=True)
+        best = scores[rows, columns]
+        if epoch is None:
+            weights = (others / others.sum(1, keepdim=True).clamp_min(1))[rows]
+            return -(F.logsigmoid(best.unsqueeze(1) - scores[rows]) * weights).sum() / len(scores)
+        pairs = F.logsigmoid(best - scores[rows, drawn(others, rows)])
+        return -pairs.sum() / len(scores) + self.penalty * squared_weights(network)
+
+
+def drawn(allowed: Tensor, rows: Tensor) -> Tensor:
+    """Draw an allowed column for each of `rows` (n,), uniformly and independently: (n,).
+
+    Args:
+        allowed: bool (B, columns).
+        rows: indices of rows that have an allowed column.
+    """
+    counts, columns = allowed.sum(1), allowed.nonzero()[:, 1]
+    starts = counts.cumsum(0) - counts
+    ranks = torch.randint(1 << 40, rows.shape, device=rows.device) % counts[rows]
+    return columns[starts[rows] + ranks]
