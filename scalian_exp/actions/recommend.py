@@ -68,7 +68,7 @@ class Recommend(Action):
             Refusal: if the user or a title is unknown, or nothing is known of the taste.
         """
         data, task = data_of(model), model.task
-        table = data.by_user(data.splits["test"].rating)
+        table = data.by_user(data.history)
         counts = (table > 0).sum(0)
         ratings, taste = self.taste(task, data, table, counts)
         lists = {"recommendations.csv": self.recommendations(task, data, ratings, taste, counts)}
@@ -105,7 +105,7 @@ class Recommend(Action):
         best = taste.scores.cpu().masked_fill(~new, -torch.inf).topk(min(self.n, int(new.sum()))).indices.tolist()
         shown = task.on_scale(taste.scores) - task.shift if rated else taste.scores
         rows = [(rank, *identity(data, i), f"{shown[i]:.2f}", int(counts[i])) for rank, i in enumerate(best, 1)]
-        score = "predicted rating" if rated else "log-probability"
+        score = "predicted rating" if rated else "score"
         columns = ("rank", *identity_columns(data), score, "ratings")
         return Listing(f"recommended to {self.described_user(data, ratings)}", columns, rows)
 
@@ -121,8 +121,8 @@ class Recommend(Action):
         index: int = data.user_names.index(self.user)
         if not bool((table[index] > 0).any()):
             raise Refusal(
-                f"User {self.user} has ratings only in the test split, so nothing is known of this taste; give liked=… "
-                "instead."
+                f"No rating of user {self.user} may be used, as those of the test may not, so nothing is known of this "
+                "taste; give liked=… instead."
             )
         return index
 

@@ -17,7 +17,7 @@ class Taste(NamedTuple):
 
 def taste_of_known(task: Any, data: Any, index: int) -> Taste:
     """Predict the taste of a user whose ratings were in the training data."""
-    rows = data.splits["test"].rating.to(task.device, task.dtype)
+    rows = data.history.to(task.device, task.dtype)
     features = task.features(data)
     weights = None if features is None else features[1][index]
     scores = task.scores(rows[index : index + 1])[0] if data.rows == "users" else task.scores(rows)[:, index]
@@ -31,12 +31,12 @@ def taste_of_new(task: Any, data: Any, ratings: Tensor) -> Taste:
     if data.rows == "users":
         if features is None:
             return Taste(task.scores(row)[0], None)
-        mean = task.network.codes(data.splits["test"].rating.to(row)).float().mean(0)
+        mean = task.network.codes(data.history.to(row)).float().mean(0)
         return Taste(task.scores(row)[0], task.network.codes(row)[0].float() - mean)
     validation = data.splits["val"]
     target = validation.target.to(row)
     noise = float((task.scores(validation.rating.to(row)) - target)[target > 0].square().mean())
-    items = data.splits["test"].rating.to(row)
+    items = data.history.to(row)
     users = (items > 0).any(0)
     parts = [task.scores(items).T, *([] if features is None else [features[1]])]
     population = torch.cat([part.double() for part in parts], 1)[users]

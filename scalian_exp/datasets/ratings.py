@@ -3,22 +3,25 @@
 Batches are dicts of rows: rating (B, M), which a prediction may see, and target (B, M), on which it is scored, both
 float and 0 where there is no rating; known (B, M), bool, whether a pair is rated in any split. Scales that reach 0 or
 below are shifted above it, see batches.py. In training, rating and target are equal. In validation, the target is held
-out of the training ratings. In the test, the target is the test split and rating is everything else.
+out of the training ratings. In the test, the target is the test split and rating is everything else. With
+hold_out=users, validation and test have users of their own: the target is a fifth of their ratings, rating the others.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from scalian_exp.batches import above_zero
-from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples
+from scalian_exp.datasets.base import SPLIT_SEED, Data, Examples
 from scalian_exp.datasets.folds import divided
 from scalian_exp.datasets.identity import EXAMPLES, hash_of
 from scalian_exp.datasets.rating_files import Triples
+from scalian_exp.datasets.rating_splits import RatingRows, held_out_users
 from scalian_exp.ranges import Fold, Fraction, PositiveInt
 from scalian_exp.refusal import Refusal
 
@@ -41,18 +44,10 @@ class RatingSource:
     """First genre of each item, where they are known."""
 
 
-class RatingRows(Batched):
-    """Rows of the three tables rating, target and known, each (N, M)."""
-
-    def __init__(self, rating: Tensor, target: Tensor, known: Tensor):
-        self.rating, self.target, self.known = rating, target, known
-
-    def __getitem__(self, indices: Tensor) -> Examples:
-        tables = {"rating": self.rating, "target": self.target, "known": self.known}
-        return {name: table.index_select(0, indices) for name, table in tables.items()}
-
-    def __len__(self) -> int:
-        return len(self.rating)
+CUTOFFS: Mapping[str, Mapping[str, Sequence[int]]] = MappingProxyType(
+    {"ratings": {"ndcg": (10,), "recall": (20,)}, "users": {"ndcg": (100,), "recall": (20, 50)}}
+)
+"""`hold_out` → ranking metric → numbers of recommendations; for users those of Liang et al. 2018"""
 
 
 class Ratings(Data, ABC):
@@ -65,9 +60,14 @@ class Ratings(Data, ABC):
         liked: lowest rating that means the item was liked.
         rows: what the rows of the table are: users or items.
         batch_size: rows per step.
-        val_share: fraction of the training ratings held out for validation.
-        fold: "k/n", which holds out part k of n of them instead.
-        test_share: fraction of all ratings held out for the test, where the data set has no test split.
+        val_share: fraction of the training ratings, or of the users, held out for validation.
+        fold: "k/n", which holds out part k of n of the training ratings instead.
+        test_share: fraction of all ratings, where the data set has no test split, or of the users, held out for it.
+        hold_out: what validation and test hold out: some ratings of all users, or whole users, of whom most ratings are
+            folded in and the others predicted. See rating_splits.py; a test split of the data set is then not used.
+
+    Raises:
+        Refusal: if the levels can't be used, or users are to be held out by folds or of a table with items as rows.
     """
 
     noun: ClassVar = "ratings"
@@ -83,6 +83,7 @@ class Ratings(Data, ABC):
         val_share: Fraction = 0.05,
         test_share: Fraction = 0.1,
         fold: Fold | None = None,
+        hold_out: Literal["ratings", "users"] = "ratings",
     ):
         super().__init__(batch_size)
         if list(levels) != sorted(set(levels)):
@@ -94,12 +95,29 @@ class Ratings(Data, ABC):
                 f"dataset.liked={liked:g} is above all dataset.levels={list(levels)}, so nothing could be liked; set "
                 f"it to the lowest rating of a liked item: dataset.liked={levels[-1]:g} or less."
             )
+        if hold_out == "users" and rows == "items":
+            raise Refusal(
+                "dataset.hold_out=users tests on users that training has not seen, but a network of items' rows "
+                "(dataset.rows=items) has weights for each user; use a model of users' rows, such as multvae, rbm_cf "
+                "or autorec_users, or dataset.hold_out=ratings."
+            )
+        if hold_out == "users" and fold is not None:
+            raise Refusal(
+                f"dataset.fold={fold} divides the ratings of all users; with dataset.hold_out=users, leave it out and "
+                "set dataset.val_share and dataset.test_share, the fractions of the users."
+            )
         self.users, self.items, self.rows, self.scale = users, items, rows, list(levels)
         self.shift = above_zero(levels)
         """Offset added to the ratings of the files to obtain those in the tables."""
         self.levels, self.liked = [level + self.shift for level in levels], liked + self.shift
         """Levels and threshold in the tables; `scale` has the levels in the files."""
-        self.val_share, self.test_share, self.fold = val_share, test_share, fold
+        self.val_share, self.test_share, self.fold, self.hold_out = val_share, test_share, fold, hold_out
+        self.cutoffs = CUTOFFS[hold_out]
+        """Ranking metric → numbers of recommendations that it considers."""
+        self.history = torch.empty(0, 0)
+        """The table (N, M) of all ratings that the test's predictions may see, of all users: empty until `setup`."""
+        self.candidates: Tensor | None = None
+        """Items that rankings contain, bool (items,); None for all that are rated."""
         self.user_names: list[str] = []
         """Names of the users, as the lists below: empty until `setup` has run."""
         self.item_names: list[str] = []
@@ -131,6 +149,15 @@ class Ratings(Data, ABC):
         for name, part in (("training", source.train), ("test", source.test)):
             if part is not None and len(part.values) == 0:
                 raise Refusal(f"There are no {name} ratings, so there is nothing to learn or to measure; give some.")
+        identities = self.divided_by_users(source) if self.hold_out == "users" else self.divided_by_ratings(source)
+        self.identity = {
+            "users": hash_of(self.user_names),  # the meaning of the network's inputs
+            "items": hash_of(self.item_names),
+            EXAMPLES: identities,
+        }
+
+    def divided_by_ratings(self, source: RatingSource) -> dict[str, dict[str, Any]]:
+        """Fill the splits with different ratings of the same users, and return the splits' fingerprints."""
         given, test = (source.train, source.test) if source.test else self.parts(source.train, self.test_share, "test")
         if self.fold:
             train, val = map(given.part, divided(len(given.values), self.fold))
@@ -140,16 +167,26 @@ class Ratings(Data, ABC):
         known = (seen + held + scored) > 0
         if both := int(((seen + held > 0) & (scored > 0)).sum()):
             raise Refusal(f"{both} ratings of the test split are also among the training ratings; remove them there.")
-        self.identity = {
-            "users": hash_of(self.user_names),  # the meaning of the network's inputs
-            "items": hash_of(self.item_names),
-            EXAMPLES: {"train": train.identity, "val": val.identity, "test": test.identity},
-        }
+        self.history = seen + held
         self.splits = {
             "train": RatingRows(seen, seen, known),
             "val": RatingRows(seen, held, known),
-            "test": RatingRows(seen + held, scored, known),
+            "test": RatingRows(self.history, scored, known),
         }
+        return {"train": train.identity, "val": val.identity, "test": test.identity}
+
+    def divided_by_users(self, source: RatingSource) -> dict[str, dict[str, Any]]:
+        """Fill the splits with different users, and return the splits' fingerprints."""
+        parts = [part for part in (source.train, source.test) if part is not None]
+        table = torch.stack([self.table(part) for part in parts]).amax(0)
+        shares = {"val": self.val_share, "test": self.test_share}
+        self.history, target, users = held_out_users(table, self.liked, shares)
+        self.candidates = (self.history[users["train"]] >= self.liked).any(0)
+        whole = self.history + target
+        for name, chosen in users.items():
+            rating = self.history[chosen]
+            self.splits[name] = RatingRows(rating, rating if name == "train" else target[chosen], whole[chosen] > 0)
+        return {name: in_triples(whole, chosen).identity for name, chosen in users.items()}
 
     def parts(self, ratings: Triples, share: float, name: str) -> tuple[Triples, Triples]:
         """Split ratings into those that remain and a share held out, the same for every run's seed.
@@ -194,3 +231,9 @@ class Ratings(Data, ABC):
     def prepare(self, batch: Examples) -> Examples:
         """Convert ratings to the network's floating-point type."""
         return {**batch, "rating": batch["rating"].to(self.dtype), "target": batch["target"].to(self.dtype)}
+
+
+def in_triples(table: Tensor, users: Tensor) -> Triples:
+    """Return the ratings of some users, by index, in a table (users, items)."""
+    rows, items = table[users].nonzero(as_tuple=True)
+    return Triples(users[rows], items, table[users[rows], items])

@@ -1,7 +1,8 @@
 """Metrics of recommendation, on complete tables (users, items) whose ratings are 0 where there is none.
 
-Errors are micro averages: over all ratings, not over users. Rankings are means over the users who like something that
-is to be predicted; items with a training rating of the user are not candidates.
+Errors are micro averages: over all ratings, not over users. Rankings are values of each user who likes something that
+is to be predicted; items with a training rating of the user are not candidates. NDCG@k and recall@k are those of Liang
+et al. 2018, "Variational autoencoders for collaborative filtering", section 4.2, given the k best items.
 """
 
 import torch
@@ -32,17 +33,22 @@ def hits(best: Tensor, relevant: Tensor) -> Tensor:
 
 
 def ndcg(best: Tensor, relevant: Tensor) -> Tensor:
-    """Return the mean NDCG: Σ 1/log₂(1 + rank) over the relevant ones of the ranked items, over its largest value."""
+    """Return users' NDCG, (n,): Σ 1/log₂(1 + rank) over the relevant ones of the ranked items, over its maximum."""
     relevance = hits(best, relevant).double()
     gains = 1 / torch.log2(torch.arange(2, 2 + best.shape[1], dtype=torch.double, device=best.device))
     most = gains.cumsum(0)[relevant.sum(1)[relevant.any(1)].clamp(max=best.shape[1]) - 1]
-    return ((relevance @ gains) / most).mean()
+    return (relevance @ gains) / most
 
 
 def recall(best: Tensor, relevant: Tensor) -> Tensor:
-    """Return the share of a user's relevant items (at most k) that are among the k ranked ones, averaged over users."""
+    """Return the share of each user's relevant items (at most k) that are among the k ranked ones, (n,)."""
     most = relevant.sum(1)[relevant.any(1)].clamp(max=best.shape[1])
-    return (hits(best, relevant).sum(1).double() / most).mean()
+    return hits(best, relevant).sum(1).double() / most
+
+
+def standard_error(values: Tensor) -> Tensor:
+    """Return the standard error of the mean of independent values (n,); NaN for fewer than two."""
+    return values.std() / len(values) ** 0.5
 
 
 def catalogue_coverage(best: Tensor, seen: Tensor) -> Tensor:
@@ -51,14 +57,19 @@ def catalogue_coverage(best: Tensor, seen: Tensor) -> Tensor:
     return best[~seen[users, best]].unique().numel() / torch.tensor(float(seen.shape[1]), device=best.device)
 
 
-def cold_start(seen: Tensor, target: Tensor) -> dict[str, Tensor]:
+def cold_start(seen: Tensor, target: Tensor, warm_items: Tensor) -> dict[str, Tensor]:
     """Count users and items of the target of which nothing was seen.
+
+    Args:
+        seen: bool (users, items), ratings that predictions may see.
+        target: (users, items), ratings that are predicted.
+        warm_items: bool (items,), whether anybody's rating of an item may be seen.
 
     Returns:
         `cold_users` and `cold_items`, how many there are; `coverage`, the share of ratings that involve neither.
     """
     scored = target > 0
-    cold_user, cold_item = ~seen.any(1), ~seen.any(0)
+    cold_user, cold_item = ~seen.any(1), ~warm_items
     warm = scored & ~cold_user.unsqueeze(1) & ~cold_item
     return {
         "coverage": warm.sum() / scored.sum(),

@@ -97,8 +97,24 @@ class Texts(Protocol):
 class Ratings(Protocol):
     """`rating` (B, M), what a prediction may see, and `target` (B, M), what it is scored on; 0 where there is none.
 
-    `known` (B, M), bool, says which pairs are rated in any split.
+    `known` (B, M), bool, says which pairs are rated in any split. `datasets.ratings.Ratings` divides them.
     """
+
+    @property
+    def hold_out(self) -> str:
+        """`ratings` or `users`: what validation and test hold out."""
+
+    @property
+    def cutoffs(self) -> Mapping[str, Sequence[int]]:
+        """Metric, `ndcg` or `recall` → numbers of recommendations that it considers."""
+
+    @property
+    def history(self) -> Tensor:
+        """The table (N, M) of what the test's predictions may see, of all users, once `setup` has run."""
+
+    @property
+    def candidates(self) -> Tensor | None:
+        """Which items rankings contain, bool (items,), once `setup` has run; None for all that are rated."""
 
     @property
     def rows(self) -> str:

@@ -23,8 +23,9 @@ from scalian_exp.tasks.protocols import RatingNetwork
 
 log = logging.getLogger(__name__)
 
-RANKED = {"ndcg": 10, "recall": 20}
-"""metric → number of recommendations that it considers"""
+COVERED = 10
+"""number of recommendations of which the coverage of the catalogue is measured"""
+RANKINGS = {"ndcg": recommendation.ndcg, "recall": recommendation.recall}
 
 
 class Ratings(Task):
@@ -34,11 +35,13 @@ class Ratings(Task):
 
     Logs `rmse` and `mae`, over ratings; `ndcg_at_10` and `recall_at_20`, means over users, where an item is relevant if
     its rating counts as liked, and candidates are all items but those of the user's training ratings;
-    `catalogue_coverage_at_10`; at the test `coverage`, `cold_users`, `cold_items`. For `rmse`,
-    a conditional network knows which pairs are rated (as in the paper); for rankings it doesn't, because that
-    would reveal the answer.
+    `catalogue_coverage_at_10`; at the test `coverage`, `cold_users` and `cold_items`. Where whole users are held out,
+    rankings are `ndcg_at_100`, `recall_at_20` and `recall_at_50`, at the test with standard errors over users, and
+    candidates are all items that a training user likes, but those that the user is known to like. For `rmse`, a
+    conditional network knows which pairs are rated (as in the paper); for rankings it doesn't, because that would
+    reveal the answer.
 
-    The best checkpoint is that of least `rmse`; of a network that only ranks, which has none, of largest `ndcg_at_10`.
+    The best checkpoint is that of least `rmse`; of a network that only ranks, which has none, of largest NDCG.
 
     Args:
         levels: the values that a rating can have, ascending.
@@ -82,6 +85,8 @@ class Ratings(Task):
                 f"The network has {self.network.columns} columns, but a row of the table has {columns}, for "
                 f"dataset.rows={data.rows}; use the rows that the model was made for."
             )
+        if not self.network.predicts_ratings:
+            self.monitor = f"val/ndcg_at_{data.cutoffs['ndcg'][0]}"  # type: ignore[misc]
         for split in ("validation", "test"):
             target = data.splits["val" if split == "validation" else split].target
             if bool((target >= self.liked).any()):
@@ -141,7 +146,7 @@ class Ratings(Task):
         ratings = batch["rating"]
         blind = self.scores(ratings)
         informed = self.scores(ratings, batch["known"]) if self.conditional else blind
-        self.gathered.append((ratings > 0, batch["target"].float(), informed, blind))
+        self.gathered.append((ratings, batch["target"].float(), informed, blind))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation's means, and keep its predictions."""
@@ -162,30 +167,34 @@ class Ratings(Task):
         self.gathered = []
 
     def tables(self) -> list[Tensor]:
-        """Return four tables of users' rows: seen, targets, predictions with and without knowing the rated pairs.
+        """Return four tables of users' rows: what isn't recommended again, targets, and predictions.
 
-        They are gathered from all processes and batches, and discarded here.
+        Predictions are with and without knowing the rated pairs. All is gathered from all processes and batches, and
+        discarded here.
         """
-        tables = [ranks.gather_rows(torch.cat(parts)) for parts in zip(*self.gathered, strict=True)]
+        ratings, *others = [ranks.gather_rows(torch.cat(parts)) for parts in zip(*self.gathered, strict=True)]
         self.gathered = []
-        return tables if self.trainer.datamodule.rows == "users" else [table.T for table in tables]
+        data = self.trainer.datamodule
+        tables = [ratings >= self.liked if data.hold_out == "users" else ratings > 0, *others]
+        return tables if data.rows == "users" else [table.T for table in tables]
 
     def totals(self, *tables: Tensor) -> dict[str, Tensor]:
         """Return errors and rankings of the tables that `tables` returns.
 
         Users and items without ratings, such as those that only pad the table, are left out.
         """
-        rated = tables[0] | (tables[1] > 0)
-        seen, target, informed, blind = (table[rated.any(1)][:, rated.any(0)] for table in tables)
-        relevant = target >= self.liked
-        best = {name: recommendation.ranked(blind, seen, k) for name, k in RANKED.items()}
-        errors = recommendation.errors(self.on_scale(informed), target) if self.network.predicts_ratings else {}
-        return {
-            **errors,
-            "ndcg_at_10": recommendation.ndcg(best["ndcg"], relevant).float(),
-            "recall_at_20": recommendation.recall(best["recall"], relevant).float(),
-            "catalogue_coverage_at_10": recommendation.catalogue_coverage(best["ndcg"], seen),
-        }
+        data, rated = self.trainer.datamodule, tables[0] | (tables[1] > 0)
+        candidates = rated.any(0) if data.candidates is None else data.candidates.to(rated.device)
+        seen, target, informed, blind = (table[rated.any(1)][:, candidates] for table in tables)
+        values = recommendation.errors(self.on_scale(informed), target) if self.network.predicts_ratings else {}
+        for name, cutoffs in data.cutoffs.items():
+            for k in cutoffs:
+                of_users = RANKINGS[name](recommendation.ranked(blind, seen, k), target >= self.liked)
+                values[f"{name}_at_{k}"] = of_users.mean().float()
+                if self.trainer.testing and data.hold_out == "users":
+                    values[f"{name}_at_{k}_se"] = recommendation.standard_error(of_users).float()
+        best = recommendation.ranked(blind, seen, COVERED)
+        return {**values, "catalogue_coverage_at_10": recommendation.catalogue_coverage(best, seen)}
 
     def val_totals(self) -> dict[str, Tensor]:
         """Return errors and rankings over the validation split."""
@@ -194,7 +203,9 @@ class Ratings(Task):
     def test_totals(self) -> dict[str, Tensor]:
         """Return errors and rankings over the test split, and how many users and items start cold."""
         seen, target, informed, blind = self.tables()
-        return {**self.totals(seen, target, informed, blind), **recommendation.cold_start(seen, target)}
+        data = self.trainer.datamodule
+        warm = (data.by_user(data.history) > 0).any(0).to(seen.device)
+        return {**self.totals(seen, target, informed, blind), **recommendation.cold_start(seen, target, warm)}
 
     @torch.no_grad()
     def features(self, data: Any) -> tuple[Tensor, Tensor] | None:
@@ -205,7 +216,7 @@ class Ratings(Task):
         """
         if not offers(self.network, HasFeatures):
             return None
-        table = data.splits["test"].rating.to(self.device, self.dtype)
+        table = data.history.to(self.device, self.dtype)
         codes = self.network.codes(table).float()
         codes, effects = codes - codes.mean(0), self.network.effects().float()
         return (effects, codes) if data.rows == "users" else (codes, effects)
@@ -220,7 +231,7 @@ class Ratings(Task):
         if features is None:
             return {}
         items, users = features
-        counts = (data.by_user(data.splits["test"].rating) > 0).sum(0)
+        counts = (data.by_user(data.history) > 0).sum(0)
         strength = items.std(0) * users.std(0)
         best = strength.argsort(descending=True)[:12].cpu()
         return {

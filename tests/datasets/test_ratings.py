@@ -96,7 +96,8 @@ def test_splits_do_not_depend_on_the_seed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", ["rbm_cf", "rbm_cf_items", "autorec_items", "biased_mf", "rating_bias", "multvae", "popularity"]
+    "model",
+    ["rbm_cf", "rbm_cf_items", "autorec_items", "biased_mf", "svdpp", "rating_bias", "multvae", "bpr", "popularity"],
 )
 def test_no_rating_of_the_test_split_reaches_training(model: str, tmp_path: Path) -> None:
     """Changing all test ratings leaves the trained network bit-for-bit the same."""

@@ -19,7 +19,7 @@ function solve(matrix, right) {
 
 exhibit("tastes", (place, { blocks, facts, say }) => {
   const part = (name) => place.querySelector(`[data-part=${name}]`);
-  const { arrays: { x, offset, directions, counts }, titles } = blocks[facts.table], { rank, items, ridge } = facts;
+  const { arrays: { x, offset, directions, counts, implied }, titles } = blocks[facts.table], { rank, items, ridge } = facts;
   const given = new Map(); // item → its rating
   let scores = null, weights = null;
 
@@ -30,7 +30,8 @@ exhibit("tastes", (place, { blocks, facts, say }) => {
     for (const [item, rating] of given)
       for (let k = 0; k < rank; k++) {
         const value = x[item * rank + k];
-        right[k] += value * (rating - offset[item]);
+        right[k] += value * (facts.rated ? rating - offset[item] : rating === facts.high ? facts.push : -facts.push); // scores aren't ratings
+        if (implied) right[k] += ridge * implied[item * rank + k] / Math.sqrt(given.size);
         for (let j = 0; j < rank; j++) gram[k * rank + j] += value * x[item * rank + j];
       }
     weights = solve(gram, right);

@@ -1,7 +1,8 @@
 """Items that a reader likes and dislikes → the tastes that the model sees in them, and recommendations.
 
 A new user's predictions are offset + X w, where w comes from ridge regression on the ratings given. Matrix
-factorisation predicts exactly so. For other networks, the predictions for all known users are brought to that form:
+factorisation predicts exactly so; SVD++ shrinks w not to 0 but to what the rated items imply (their y's sum over the
+root of their number). For other networks, the predictions for all known users are brought to that form:
 their mean and the principal axes of their deviations, scaled so that w ~ N(0, 1); the ridge is then the variance of the
 errors on held-out ratings.
 """
@@ -32,13 +33,14 @@ def offered(run: Run) -> bool:
 def take(run: Run, store: Store) -> dict[str, Any]:
     """Put offsets, X and the features' directions into the store; facts name the items at both ends of each feature."""
     data, network = run.data, run.network
-    table = data.by_user(data.splits["test"].rating)
+    table = data.by_user(data.history)
     counts = (table > 0).sum(0)
-    if has(network, "fold_in") and data.rows == "users":
+    implied = network.implicit if has(network, "implicit") else None
+    if has(network, "design") and data.rows == "users":
         x, offset, ridge = network.design(), network.mean + network.items[:, 0], float(network.ridge)
         directions = torch.linalg.svd((x[:, 1:] - x[:, 1:].mean(0)).double(), full_matrices=False).Vh.to(x.dtype)
         directions = torch.nn.functional.pad(directions, (1, 0))  # none of the user's mean
-        of_users = network.fold_in(data.splits["test"].rating.to(x))
+        of_users = network.fold_in(data.history.to(x))
     else:
         x, offset, ridge = from_population(run)
         directions, of_users = torch.eye(x.shape[1]), None
@@ -53,12 +55,15 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         pack.add("offset", offset, "f4")
         pack.add("directions", directions, "f4")
         pack.add("counts", counts, "i4")
+        if implied is not None:
+            pack.add("implied", torch.nn.functional.pad(implied, (1, 0)), "f4")  # nothing for the user's mean
         return {"titles": list(data.titles)}
 
     return {
         "table": store.block("ratings", fill),
         "rank": x.shape[1],
         "ridge": ridge,
+        "push": float(x.square().sum(1).mean().sqrt()),  # a usual deviation of a user's score from the mean
         "rated": rated,
         "shift": data.shift,
         "levels": [levels[0], levels[-1]],
@@ -81,9 +86,9 @@ def take(run: Run, store: Store) -> dict[str, Any]:
 def from_population(run: Run) -> tuple[Tensor, Tensor, float]:
     """Return X (items, axes), offset (items,) and ridge that stand for a network's predictions of all known users."""
     data, task = run.data, run.task
-    rows = data.splits["test"].rating.to(task.device, task.dtype)
+    rows = data.history.to(task.device, task.dtype)
     scores = task.scores(rows) if data.rows == "users" else task.scores(rows).T
-    users = (data.by_user(data.splits["test"].rating) > 0).any(1)
+    users = (data.by_user(data.history) > 0).any(1)
     population = scores[users].double()
     offset = population.mean(0)
     count = min(AXES, *population.shape)

@@ -1,0 +1,87 @@
+"""Splits of a table of ratings: by ratings, where all users are in all splits, or by users.
+
+Liang, Krishnan, Hoffman & Jebara 2018, "Variational autoencoders for collaborative filtering", section 4, call these
+weak and strong generalisation.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scalian_exp.datasets.base import SPLIT_SEED, Batched, Examples
+from scalian_exp.refusal import Refusal
+
+LEAST_LIKES, TARGET_SHARE = 5, 0.2
+"""likes that a user needs; share of a held-out user's ratings that is to be predicted (Liang et al., section 4.1)"""
+
+
+class RatingRows(Batched):
+    """Rows of the three tables rating, target and known, each (N, M).
+
+    Args:
+        rating: what a prediction may see.
+        target: what it is scored on.
+        known: bool, whether a pair is rated in any split.
+    """
+
+    def __init__(self, rating: Tensor, target: Tensor, known: Tensor):
+        self.rating, self.target, self.known = rating, target, known
+
+    def __getitem__(self, indices: Tensor) -> Examples:
+        tables = {"rating": self.rating, "target": self.target, "known": self.known}
+        return {name: table.index_select(0, indices) for name, table in tables.items()}
+
+    def __len__(self) -> int:
+        return len(self.rating)
+
+
+class HeldOut(NamedTuple):
+    """A table (users, items) whose users are divided among the splits."""
+
+    given: Tensor
+    """(users, items): all ratings of training users, and those of the others that are folded in"""
+    target: Tensor
+    """(users, items): the ratings of held-out users that are to be predicted"""
+    users: dict[str, Tensor]
+    """split → indices of its users, ascending"""
+
+
+def held_out_users(table: Tensor, liked: float, shares: dict[str, float]) -> HeldOut:
+    """Hold out users of a table (users, items) for validation and test, and hide a fifth of their ratings.
+
+    As Liang et al. 2018 do, users with fewer than five likes are left out, and so are, of held-out users, ratings of
+    items that no training user likes. Likes and other ratings are divided separately, so that exactly a fifth (rounded
+    down) of a user's likes is hidden. The same for every run's seed.
+
+    Args:
+        table: 0 where there is no rating.
+        liked: lowest rating that counts as liked.
+        shares: `val` and `test` → fraction of the users.
+
+    Raises:
+        Refusal: if a split would be without users.
+    """
+    generator = torch.Generator().manual_seed(SPLIT_SEED)
+    likes = table >= liked
+    able = (likes.sum(1) >= LEAST_LIKES).nonzero().flatten()
+    order = able[torch.randperm(len(able), generator=generator)]
+    sizes = {name: round(share * len(able)) for name, share in shares.items()}
+    for name, size in sizes.items():
+        if not size or sum(sizes.values()) >= len(able):
+            raise Refusal(
+                f"dataset.{name}_share={shares[name]:g} of {len(able)} users with {LEAST_LIKES} likes or more must "
+                "take some and leave some for training; give other shares, or more users."
+            )
+    test, val, train = order.split([sizes["test"], sizes["val"], len(able) - sum(sizes.values())])
+    users = {"train": train.sort().values, "val": val.sort().values, "test": test.sort().values}
+    given, target = torch.zeros_like(table), torch.zeros_like(table)
+    given[users["train"]] = table[users["train"]]
+    learned = likes[users["train"]].any(0)
+    for user in torch.cat([users["val"], users["test"]]).tolist():
+        for kind in (likes[user], ~likes[user] & (table[user] > 0)):
+            items = (kind & learned).nonzero().flatten()
+            items = items[torch.randperm(len(items), generator=generator)]
+            hidden, shown = items.tensor_split([int(TARGET_SHARE * len(items))])
+            target[user, hidden], given[user, shown] = table[user, hidden], table[user, shown]
+    return HeldOut(given, target, users)
