@@ -6,9 +6,10 @@ READY := $(VENV)/.ready
 JUDGES := $(VENV)/.judges
 DOCS := $(VENV)/.docs
 RAY := .venv-ray
+NEXT := .venv-hydra
 
 .DEFAULT_GOAL := help
-.PHONY: help train course test test-all judges coverage check dashboard benchmark docs
+.PHONY: help train course test test-all test-hydra judges lock coverage check dashboard benchmark docs
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +49,17 @@ $(RAY)/.ready: pyproject.toml
 test-all: $(READY) $(RAY)/.ready ## run the tests and the slow trainings, some hours
 	$(BIN)/python -m pytest -m ''
 	$(RAY)/bin/python -m pytest -m '' tests/sweep/test_launchers.py
+
+$(NEXT)/.ready: $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --pre --target $(NEXT) 'hydra-core>=1.4.0rc3' 'omegaconf>=2.4.1rc1'
+	touch $@
+
+test-hydra: $(NEXT)/.ready ## run the tests of configs and commands on the next Hydra and OmegaConf
+	PYTHONPATH=$(NEXT) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_configs.py tests/test_build.py tests/vocabulary tests/commandline tests/sweep
+
+lock: ## write requirements.lock: versions and hashes for every platform and Python (pip install uv)
+	uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command 'make lock' --output-file requirements.lock
 
 check: $(READY) ## lint, format and types
 	$(BIN)/python -m pip check
