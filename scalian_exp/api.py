@@ -77,7 +77,7 @@ def load(path: str | Path, device: "str | torch.device" = "cpu", trust: str | Se
     """Rebuild a trained model from a run folder or a checkpoint, without its configs.
 
     Args:
-        path: a run folder, of which the best checkpoint is loaded, or a .ckpt file.
+        path: a run folder, of which the best checkpoint is loaded, a .ckpt file, or the folder of an export.
         device: where the network computes, such as "cuda:0".
         trust: third-party packages that the checkpoint may name, such as ["halves"] for your own network.
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from scalian_exp import safe_weights
 from scalian_exp.build import build_task
 from scalian_exp.files import check_regular
 from scalian_exp.folders import CHECKPOINTS, checkpoint_file
@@ -92,21 +93,30 @@ def check_intact(file: Path) -> None:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Read a checkpoint of this package, unpickling only tensors and plain data.
+    """Read a checkpoint of this package, unpickling only tensors and plain data, or an exported model.safetensors.
 
     Raises:
         Refusal: if the file is truncated, damaged, or not a checkpoint of this package.
     """
-    check_intact(file)
-    try:
-        contents = torch.load(file, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise Refusal(f"{file} is truncated or not a PyTorch checkpoint; use another one of this run.") from error
+    contents = safe_weights.read(file) if file.suffix == ".safetensors" else unpickled(file)
     match contents:
         case {"scalian_exp": {"config": dict(config)}, "state_dict": dict()}:
             contents["scalian_exp"]["config"] = check_config(config, str(file), "use another checkpoint of the run")
             return contents
     raise Refusal(f"{file} was not written by scalian_exp: it holds no config, so nothing can be rebuilt from it.")
+
+
+def unpickled(file: Path) -> Any:
+    """Read what torch.save wrote, if it is intact.
+
+    Raises:
+        Refusal: if it isn't.
+    """
+    check_intact(file)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise Refusal(f"{file} is truncated or not a PyTorch checkpoint; use another one of this run.") from error
 
 
 def check_progress(contents: dict[str, Any], file: Path, trainer: dict[str, Any]) -> None:
@@ -162,7 +172,7 @@ def load(path: str | Path, device: str | torch.device = "cpu", trust: str | Sequ
     may name only the networks, losses and optimizers of this package and of torch.
 
     Args:
-        path: a run folder, of which the best checkpoint is loaded, or a .ckpt file.
+        path: a run folder, of which the best checkpoint is loaded, a .ckpt file, or the folder of an export.
         device: where the network computes.
         trust: third-party packages that the checkpoint may name too, such as ["halves"] for your own network.
 

@@ -13,9 +13,13 @@ from scalian_exp.files import read_json
 from scalian_exp.refusal import Refusal
 
 CONFIG, METRICS, ENVIRONMENT, LOG = "config.yaml", "metrics.json", "environment.json", "train.log"
+TRACKING = "tracking.json"
+"""the identifiers of a run in trackers of experiments, such as Weights & Biases"""
 CHECKPOINTS = "checkpoints"
 BEST, LAST, START = (f"{CHECKPOINTS}/{name}.ckpt" for name in ("best", "last", "start"))
 CURVES, FIGURES = "csv/metrics.csv", "figures"
+WEIGHTS, DESCRIPTION = "model.safetensors", "config.json"
+"""files of an exported model: its weights, and what rebuilds it from them"""
 ERROR = "error.txt"
 """says why a job of a sweep failed"""
 OVERRIDES, COMPOSED, CHOICES = (f".hydra/{name}.yaml" for name in ("overrides", "config", "hydra"))
@@ -79,17 +83,17 @@ def checkpoint(folder: Path, *names: str) -> Path | None:
 
 
 def checkpoint_file(path: Path) -> Path:
-    """Return the checkpoint that a path refers to: the file itself, or a run folder's best or else last checkpoint.
+    """Return the file of a model: the path itself, a run folder's best or last checkpoint, or an export's weights.
 
     Raises:
         Refusal: if there is none.
     """
     if path.is_file():
         return path
-    for name in (BEST, LAST):
+    for name in (BEST, LAST, WEIGHTS):
         if (file := path / name).is_file():
             return file
-    raise Refusal(f"{path} is neither a checkpoint nor a run folder with {BEST} or {LAST}.")
+    raise Refusal(f"{path} is neither a checkpoint nor a run folder with {BEST} or {LAST}, nor an export.")
 
 
 def results(folder: Path) -> list[str]:

@@ -37,7 +37,8 @@ DEPENDENCIES = {
     *("torch", "torchvision", "torchmetrics"),
     *("pytorch_lightning", "lightning", "lightning_fabric", "lightning_utilities"),
     *("numpy", "scipy", "sympy", "sklearn", "pandas", "networkx", "matplotlib", "PIL", "jinja2", "yaml", "antlr4"),
-    *("hydra", "omegaconf", "fsspec", "filelock", "joblib", "cloudpickle", "optuna", "sqlalchemy", "alembic", "mlflow"),
+    *("hydra", "omegaconf", "fsspec", "filelock", "joblib", "cloudpickle", "optuna", "sqlalchemy", "alembic"),
+    *("wandb", "trackio", "gradio_client", "mlflow"),
     *("submitit", "ray", "litdata", "onnx", "onnxruntime", "onnxscript", "tensorboard", "pip", "setuptools"),
     *("timm", "safetensors", "huggingface_hub"),
 }
@@ -49,10 +50,14 @@ OF_NUMBERS = ("aggregation", "classification", "clustering", "nominal", "regress
 OURS = tuple(f"scalian_exp.{package}" for package in ("networks", "losses", "metrics", "schedules"))
 PARTS = (*OURS, "torch.nn", *(f"torchmetrics.{kind}" for kind in OF_NUMBERS))
 LOGGERS = (
-    "scalian_exp.callbacks",
+    *("scalian_exp.callbacks", "scalian_exp.loggers"),
     *(f"pytorch_lightning.loggers.{module}" for module in ("tensorboard", "csv_logs", "mlflow")),
 )
-"""loggers that write only where the config says; others send what they log to their own server"""
+"""loggers that write only where the config says, or to the account of whoever trains; others have their own server"""
+SENT_TO = {"entity", "space_id"}
+"""arguments of loggers that name somebody's account, to which what is logged would be sent"""
+PLAIN = {"judge", "notes", "group", "tags"}
+"""arguments that name no file to write"""
 
 
 class Place(NamedTuple):
@@ -86,8 +91,6 @@ PLACES = (
 BUILT = ("model", "loss", "dataset", "trainer", "callbacks", "logger")
 WRITING = ("trainer", "callbacks", "logger")
 """groups whose strings may name files to write"""
-READ = {"judge"}
-"""arguments that name a file to read"""
 
 
 def modules(trust: Any) -> tuple[str, ...]:
@@ -192,9 +195,10 @@ def objections(
         return
     for group in WRITING:
         for path, text in texts(group, config.get(group)):
-            if path.rpartition(".")[2] not in READ and leads_out(path, text, folder):
-                again = f"{path}={literal(text)}"
-                reason = f"is {text}, outside the run folder; if that is what you want, add {shlex.quote(again)}"
+            key, again = re.sub(r"\[.*", "", path.rpartition(".")[2]), f"{path}={literal(text)}"
+            if key in SENT_TO or (key not in PLAIN and leads_out(path, text, folder)):
+                place = "somebody's account" if key in SENT_TO else "outside the run folder"
+                reason = f"is {text}, {place}; if that is what you want, add {shlex.quote(again)}"
                 yield Objection(path, reason, again)
 
 

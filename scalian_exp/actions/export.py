@@ -1,19 +1,35 @@
-"""Export a network to ONNX and torch.export."""
+"""Export a network to ONNX, torch.export and safetensors, with all that a user of other programs must know."""
 
 import copy
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from scalian_exp import safe_weights
 from scalian_exp.actions.action import Action, data_of, spread
-from scalian_exp.checkpoint import Loaded
+from scalian_exp.actions.export_facts import INPUT, OUTPUT, facts_of, facts_of_outputs
+from scalian_exp.checkpoint import Loaded, read
 from scalian_exp.ranges import PositiveFloat
 from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.offers import has
+
+SCRIPTS = Path(__file__).with_name("onnx_scripts")
+AXES = ("batch", "channels", "height", "width")
+FACTS = "facts.json"
+"""name of the facts inside network.pt2"""
 
 
 class Export(Action):
-    """Export to network.onnx and network.pt2 (torch.export), each verified against the network on test images.
+    """Export to network.onnx and network.pt2 (torch.export), each verified on test images, and to model.safetensors.
+
+    Both networks hold what a user must know: the input's range, size and layout, class names, colours. A script beside
+    them, run_onnx.py, runs network.onnx on an image file with onnxruntime and Pillow alone. model.safetensors and
+    config.json are the trained weights and what rebuilds the model from them. Models that aren't functions of an image
+    alone, such as recommenders, are exported as these two.
 
     Args:
         tolerance: largest difference of a logit, relative to the largest logit.
@@ -29,6 +45,17 @@ class Export(Action):
         Raises:
             Refusal: if the packages for ONNX are missing, or an exported network gives other results.
         """
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = facts_of(model)
+        if not has(model.task, "exported") or "images" not in model.config["dataset"]["provides"]:
+            kind = type(model.task.network).__name__
+            print(f"There is no network.onnx: {kind} isn't trained as a function of an image alone.")
+            return safe_weights.write(folder, read(model.file), model.data_state, facts)
+        files, more = self.export_network(model, folder, facts)
+        return [*files, *safe_weights.write(folder, read(model.file), model.data_state, facts | more)]
+
+    def export_network(self, model: Loaded, folder: Path, facts: dict[str, Any]) -> tuple[list[Path], dict[str, Any]]:
+        """Export a function of images, verify it, and return the files and what else must be known of it."""
         try:
             import onnxruntime
             import onnxscript  # noqa: F401
@@ -38,19 +65,32 @@ class Export(Action):
         data = data_of(model)
         x = spread(model, data, min(4, len(data.splits["test"])))["image"].cpu()
         expected = network(x)
-        folder.mkdir(parents=True, exist_ok=True)
+        larger = larger_images(network, x)
+        more = facts_of_outputs(model, expected, larger is not None)
+        texts = {name: json.dumps(value, ensure_ascii=False) for name, value in (facts | more).items()}
 
+        auto = torch.export.Dim.AUTO
         batch = torch.export.Dim("batch", min=1, max=4096)
-        program = torch.export.export(network, (x,), dynamic_shapes=({0: batch},))
-        torch.export.save(program, folder / "network.pt2")
-        again = torch.export.load(folder / "network.pt2").module()(x)
-        self.compare("network.pt2", again, expected)
+        shapes = {0: batch} if larger is None else {0: batch, 2: auto, 3: auto}
+        program = torch.export.export(network, (x,), dynamic_shapes=(shapes,))
+        torch.export.save(program, folder / "network.pt2", extra_files={FACTS: json.dumps(facts | more)})
+        again = torch.export.load(folder / "network.pt2").module()
 
-        torch.onnx.export(program, (x,), folder / "network.onnx", dynamo=True, external_data=False, verbose=False)
+        onnx: Any = torch.onnx.export(
+            program, (x,), input_names=[INPUT], output_names=[OUTPUT], dynamo=True, external_data=False, verbose=False
+        )
+        onnx.model.metadata_props.update(texts)
+        name_axes(onnx.model)
+        onnx.save(folder / "network.onnx")
         session = onnxruntime.InferenceSession(folder / "network.onnx", providers=["CPUExecutionProvider"])
-        (output,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-        self.compare("network.onnx", torch.from_numpy(output), expected)
-        return [folder / "network.pt2", folder / "network.onnx"]
+        for images in (x, x[:1], larger):
+            if images is not None:
+                wanted = network(images)
+                (output,) = session.run(None, {INPUT: images.numpy()})
+                self.compare("network.pt2", again(images), wanted)
+                self.compare("network.onnx", torch.from_numpy(output), wanted)
+        script = shutil.copy(SCRIPTS / f"{more['kind']}.py", folder / "run_onnx.py")
+        return [folder / "network.pt2", folder / "network.onnx", Path(script)], more
 
     def compare(self, name: str, output: Tensor, expected: Tensor) -> None:
         """Compare the logits of an exported network with those of the original.
@@ -59,6 +99,29 @@ class Export(Action):
             Refusal: if they differ by more than the tolerance.
         """
         difference = float((output - expected).abs().max() / expected.abs().max())
+        size = "×".join(map(str, expected.shape))
         if not difference <= self.tolerance:  # also refuses NaN
-            raise Refusal(f"{name} differs from the network by {difference:.1e} of its largest logit; don't use it.")
-        print(f"{name} agrees with the network to {difference:.1e} of its largest logit.")
+            raise Refusal(
+                f"{name} differs from the network by {difference:.1e} of its largest logit ({size}); don't use it."
+            )
+        print(f"{name} agrees with the network to {difference:.1e} of its largest logit ({size}).")
+
+
+def larger_images(network: nn.Module, x: Tensor) -> Tensor | None:
+    """Return images of another height and width, made of images (B, C, H, W), if a network takes them; else None."""
+    height, width = x.shape[-2:]
+    images = x.repeat(1, 1, 2, 2)[..., : height + 5, : width + 11]
+    try:
+        network(images)
+    except (RuntimeError, ValueError, IndexError, AssertionError):  # whatever a fixed size makes a network raise
+        return None
+    return images
+
+
+def name_axes(model: Any) -> None:
+    """Name the axes of an ONNX model's input that take any size, wherever they occur: batch, height and width."""
+    names = {str(axis): name for axis, name in zip(model.graph.inputs[0].shape, AXES, strict=True)}
+    for value in (*model.graph.inputs, *(value for node in model.graph for value in node.outputs)):
+        for place, axis in enumerate(value.shape or ()):
+            if not isinstance(axis, int) and str(axis) in names:
+                value.shape[place] = names[str(axis)]

@@ -9,11 +9,11 @@ import torch
 
 from scalian_exp.batches import batch_size
 from scalian_exp.callbacks.provenance import config_of
-from scalian_exp.callbacks.tensorboard import add_png, writers
 from scalian_exp.figures.png import as_png
 from scalian_exp.figures.titles import titled
 from scalian_exp.files import replacing
 from scalian_exp.folders import FIGURES, epochs_drawn, figures_of_epoch
+from scalian_exp.loggers.protocols import TakesFigures, takers
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.stored import run_name
 
@@ -24,7 +24,7 @@ MOST_EPOCHS = 50
 
 
 class Figures(pl.Callback):
-    """Draw the task's figures as PNG files in the run folder's figures/, and as images by epoch in TensorBoard.
+    """Draw the task's figures as PNG files in the run folder's figures/, and in the loggers that take figures.
 
     Those of the validation split are kept for up to MOST_EPOCHS drawn epochs too, in figures/epoch_0005/ and so on.
     They show examples spread over the split, because some test sets are sorted by class.
@@ -86,8 +86,8 @@ class Figures(pl.Callback):
             for place in places:
                 with replacing(place / f"{split}_{name}.png") as part:  # not through a symbolic link
                     part.write_bytes(png)
-            for writer in writers(trainer):
-                add_png(writer, f"{split}/{name}", png, epoch)
+            for logger in takers(trainer, TakesFigures):
+                logger.log_figure(f"{split}/{name}", png, epoch, trainer.global_step)
         drop_surplus(self.folder)
 
     def on_validation_batch_end(

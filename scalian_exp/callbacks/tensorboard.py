@@ -1,20 +1,16 @@
-"""Fill TensorBoard's HPARAMS and PROJECTOR tabs."""
+"""Give loggers the run's hyperparameters and codes, such as for TensorBoard's HPARAMS and PROJECTOR tabs."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from pytorch_lightning.loggers import TensorBoardLogger
-from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
-from torch.utils.tensorboard.summary import hparams
 
 from scalian_exp.callbacks.provenance import config_of
 from scalian_exp.folders import MULTIRUN
+from scalian_exp.loggers.protocols import TakesCodes, TakesHyperparameters, takers
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.tasks.capabilities import Encodes
 from scalian_exp.tasks.offers import offers
@@ -30,20 +26,6 @@ def flat(node: Any, path: str = "") -> dict[str, bool | str | float]:
     if isinstance(node, list | type(None)):
         return {path[1:]: str(node)}
     return {path[1:]: node}
-
-
-def writers(trainer: Any) -> list[Any]:
-    """Return the trainer's TensorBoard writers in the main process; none in the others."""
-    loggers = trainer.loggers if trainer.is_global_zero else []
-    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
-
-
-def add_png(writer: Any, tag: str, png: bytes, step: int) -> None:
-    """Add the contents of a PNG file as an image; `add_image` would compress its pixels again."""
-    width, height = Image.open(io.BytesIO(png)).size
-    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
-    summary = Summary(value=[Summary.Value(tag=tag, image=image)])
-    writer._get_file_writer().add_summary(summary, step)  # `file_writer` is None once the training has closed it
 
 
 class Hyperparameters(pl.Callback):
@@ -63,10 +45,8 @@ class Hyperparameters(pl.Callback):
         """Write the hyperparameters."""
         config = config_of(trainer)
         values = flat({name: config[name] for name in SHOWN})
-        for writer in writers(trainer):
-            shown, start, end = hparams(values, {self.monitor: None})  # the curve of that name is the metric
-            for entry in (shown, start, end) if self.alone else (start, end):
-                writer.file_writer.add_summary(entry)
+        for logger in takers(trainer, TakesHyperparameters):
+            logger.log_hyperparameters(values, self.monitor, self.alone)
 
 
 def thumbnails(images: Tensor) -> Tensor:
@@ -106,13 +86,6 @@ class Projector(pl.Callback):
 
     def on_test_end(self, trainer: Any, task: Any) -> None:
         """Write the codes."""
-        if self.codes:
-            for writer in writers(trainer):
-                writer.add_embedding(
-                    torch.cat(self.codes),
-                    self.labels,
-                    torch.cat(self.images),
-                    tag="codes",
-                    global_step=trainer.global_step,
-                )
+        for logger in takers(trainer, TakesCodes) if self.codes else []:
+            logger.log_codes(torch.cat(self.codes), self.labels, torch.cat(self.images), trainer.global_step)
         self.codes, self.images, self.labels = [], [], []

@@ -20,6 +20,7 @@ from scalian_exp.run import record
 from scalian_exp.run.batch_size import with_batch_size
 from scalian_exp.run.devices import devices_of
 from scalian_exp.run.endings import device_failures_refused, ending_cleanly, weights_kept
+from scalian_exp.run.following import followed
 from scalian_exp.run.init_from import check_classes_of, start_network_from
 from scalian_exp.run.memory_layout import with_layout
 from scalian_exp.run.network_size import check_batch, sketched
@@ -112,12 +113,13 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             if trainer.is_global_zero:
                 folders.remove_parts(folder)
                 record.describe(config, folder)
-            trainer.fit(task, data, ckpt_path=last, weights_only=True)
-            if config["test"]:
-                best = folders.checkpoint(folder, "best", "last")
-                with weights_kept(folder):
-                    metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
-            return record.conclude(trainer, task, metrics, folder)
+            with followed(trainer, config, folder):
+                trainer.fit(task, data, ckpt_path=last, weights_only=True)
+                if config["test"]:
+                    best = folders.checkpoint(folder, "best", "last")
+                    with weights_kept(folder):
+                        metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
+                return record.conclude(trainer, task, metrics, folder)
 
 
 def tested(config: dict[str, Any]) -> str:

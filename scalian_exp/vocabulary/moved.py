@@ -5,6 +5,7 @@ from typing import Any
 
 MOVED = {
     "pytorch_lightning.Trainer": "scalian_exp.run.lean_loop.Trainer",
+    "pytorch_lightning.loggers.TensorBoardLogger": "scalian_exp.loggers.tensorboard.TensorBoard",
     "scalian_exp.callbacks.summary": "scalian_exp.callbacks.network_summary",
     "scalian_exp.datasets.small.FakeImages": "scalian_exp.datasets.fake.FakeImages",
     "scalian_exp.datasets.small": "scalian_exp.datasets.bundled",

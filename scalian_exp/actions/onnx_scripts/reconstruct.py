@@ -1,0 +1,24 @@
+"""Reconstruct an image file: python run_onnx.py IMAGE [OUTPUT.png]. Needs onnxruntime and Pillow alone."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+session = onnxruntime.InferenceSession(Path(__file__).with_name("network.onnx"))
+facts = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
+image = ImageOps.exif_transpose(Image.open(sys.argv[1]))
+if image.has_transparency_data:
+    background = Image.new("RGBA", image.size, (*facts["background"], 255))
+    image = Image.alpha_composite(background, image.convert("RGBA"))
+image = image.convert("L" if len(facts["input_channels"]) == 1 else "RGB")
+bring = {"crop": ImageOps.fit, "resize": Image.Image.resize, "pad": ImageOps.pad}[facts["fit"]]
+pixels = np.asarray(bring(image, facts["input_size"][::-1], Image.Resampling.BILINEAR), np.float32) / 255
+(logits,) = session.run(None, {"image": pixels.reshape(1, *pixels.shape[:2], -1).transpose(0, 3, 1, 2)})
+output = (255 / (1 + np.exp(-logits[0]))).round().astype(np.uint8).transpose(1, 2, 0)
+name = sys.argv[2] if len(sys.argv) > 2 else "reconstruction.png"
+Image.fromarray(output.squeeze(2) if output.shape[2] == 1 else output).save(name)
+print(name)

@@ -1,0 +1,49 @@
+"""Segment an image file: python run_onnx.py IMAGE [MASK.png]. Needs onnxruntime and Pillow alone.
+
+The network sees the image at the scale of its training images; its probabilities are resized to the image's size.
+The mask's palette has the colours of the classes.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+
+def interpolated(maps, height, width):
+    """Interpolate maps (N, h, w) linearly between the centres of their pixels, (N, height, width)."""
+    for axis, size in ((1, height), (2, width)):
+        last = maps.shape[axis] - 1
+        places = ((np.arange(size) + 0.5) * (last + 1) / size - 0.5).clip(0, last)
+        low = places.astype(int)
+        share = (places - low).astype(np.float32).reshape((-1, 1) if axis == 1 else -1)
+        maps = maps.take(low, axis) * (1 - share) + maps.take(np.minimum(low + 1, last), axis) * share
+    return maps
+
+
+session = onnxruntime.InferenceSession(Path(__file__).with_name("network.onnx"))
+facts = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
+image = ImageOps.exif_transpose(Image.open(sys.argv[1]))
+if image.has_transparency_data:
+    background = Image.new("RGBA", image.size, (*facts["background"], 255))
+    image = Image.alpha_composite(background, image.convert("RGBA"))
+image = image.convert("L" if len(facts["input_channels"]) == 1 else "RGB")
+pixels = (np.asarray(image, np.float32) / 255).reshape(image.height, image.width, -1).transpose(2, 0, 1)
+height, width = facts["input_size"]
+if facts["any_size"]:  # proportions are kept
+    factor = (min if facts["fit"] == "pad" else max)(height / image.height, width / image.width)
+    height, width = max(1, round(image.height * factor)), max(1, round(image.width * factor))
+small = [Image.fromarray(channel).resize((width, height), Image.Resampling.BILINEAR) for channel in pixels]
+(logits,) = session.run(None, {"image": np.stack(small).clip(0, 1)[None]})
+probabilities = np.exp(logits[0] - logits[0].max(0))
+probabilities /= probabilities.sum(0)
+classes = interpolated(probabilities, image.height, image.width).argmax(0)
+mask = Image.fromarray(classes.astype(np.uint8), mode="P")
+mask.putpalette([value for colour in facts["palette"] for value in colour])
+name = sys.argv[2] if len(sys.argv) > 2 else "mask.png"
+mask.save(name)
+for number in np.unique(classes):
+    print(f"{facts['class_names'][number]}\t{(classes == number).mean():.4f}")
