@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp import safe_weights
@@ -57,7 +58,7 @@ class Export(Action):
     def export_network(self, model: Loaded, folder: Path, facts: dict[str, Any]) -> tuple[list[Path], dict[str, Any]]:
         """Export a function of images, verify it, and return the files and what else must be known of it."""
         try:
-            import onnxruntime
+            import onnxruntime  # noqa: F401
             import onnxscript  # noqa: F401
         except ImportError as error:
             raise Refusal(f"{error.name} is missing: pip install 'scalian-exp[export]'.") from error
@@ -66,31 +67,32 @@ class Export(Action):
         x = spread(model, data, min(4, len(data.splits["test"])))["image"].cpu()
         expected = network(x)
         larger = larger_images(network, x)
-        more = facts_of_outputs(model, expected, larger is not None)
-        texts = {name: json.dumps(value, ensure_ascii=False) for name, value in (facts | more).items()}
+        free = facts_of_outputs(model, expected, any_size=True)
+        fixed = {**free, "any_size": False}
+        if larger is not None:
+            try:
+                return self.verified(network, [x, x[:1], larger], folder, facts | free), free
+            except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, AssertionError, Refusal) as error:
+                print(f"Height and width are fixed, as other sizes can't be exported: {str(error).splitlines()[0]}")
+        return self.verified(network, [x, x[:1]], folder, facts | fixed), fixed
 
-        auto = torch.export.Dim.AUTO
-        batch = torch.export.Dim("batch", min=1, max=4096)
-        shapes = {0: batch} if larger is None else {0: batch, 2: auto, 3: auto}
-        program = torch.export.export(network, (x,), dynamic_shapes=(shapes,))
-        torch.export.save(program, folder / "network.pt2", extra_files={FACTS: json.dumps(facts | more)})
-        again = torch.export.load(folder / "network.pt2").module()
+    def verified(self, network: nn.Module, inputs: list[Tensor], folder: Path, facts: dict[str, Any]) -> list[Path]:
+        """Export a function of images, compare it with the original on all inputs, and return the files."""
+        import onnxruntime
 
-        onnx: Any = torch.onnx.export(
-            program, (x,), input_names=[INPUT], output_names=[OUTPUT], dynamo=True, external_data=False, verbose=False
-        )
-        onnx.model.metadata_props.update(texts)
-        name_axes(onnx.model)
+        program, onnx = programs(network, inputs[-1 if facts["any_size"] else 0], facts["any_size"])
+        torch.export.save(program, folder / "network.pt2", extra_files={FACTS: json.dumps(facts)})
+        again = torch.export.load(folder / "network.pt2").module(check_guards=False)
+        onnx.model.metadata_props.update({name: json.dumps(fact, ensure_ascii=False) for name, fact in facts.items()})
         onnx.save(folder / "network.onnx")
         session = onnxruntime.InferenceSession(folder / "network.onnx", providers=["CPUExecutionProvider"])
-        for images in (x, x[:1], larger):
-            if images is not None:
-                wanted = network(images)
-                (output,) = session.run(None, {INPUT: images.numpy()})
-                self.compare("network.pt2", again(images), wanted)
-                self.compare("network.onnx", torch.from_numpy(output), wanted)
-        script = shutil.copy(SCRIPTS / f"{more['kind']}.py", folder / "run_onnx.py")
-        return [folder / "network.pt2", folder / "network.onnx", Path(script)], more
+        for images in inputs:
+            expected = network(images)
+            (output,) = session.run(None, {INPUT: images.numpy()})
+            self.compare("network.pt2", again(images), expected)
+            self.compare("network.onnx", torch.from_numpy(output), expected)
+        script = shutil.copy(SCRIPTS / f"{facts['kind']}.py", folder / "run_onnx.py")
+        return [folder / "network.pt2", folder / "network.onnx", Path(script)]
 
     def compare(self, name: str, output: Tensor, expected: Tensor) -> None:
         """Compare the logits of an exported network with those of the original.
@@ -98,8 +100,10 @@ class Export(Action):
         Raises:
             Refusal: if they differ by more than the tolerance.
         """
-        difference = float((output - expected).abs().max() / expected.abs().max())
         size = "×".join(map(str, expected.shape))
+        if output.shape != expected.shape:
+            raise Refusal(f"{name} returns {'×'.join(map(str, output.shape))} values, not {size}; don't use it.")
+        difference = float((output - expected).abs().max() / expected.abs().max())
         if not difference <= self.tolerance:  # also refuses NaN
             raise Refusal(
                 f"{name} differs from the network by {difference:.1e} of its largest logit ({size}); don't use it."
@@ -107,10 +111,44 @@ class Export(Action):
         print(f"{name} agrees with the network to {difference:.1e} of its largest logit ({size}).")
 
 
+def programs(network: nn.Module, x: Tensor, any_size: bool) -> tuple[Any, Any]:
+    """Export a function of images (B, C, H, W) with torch.export and, from that, to ONNX.
+
+    Args:
+        network: the function.
+        x: some images.
+        any_size: whether height and width are free, as the number of images is. Guards of the result may then ask for
+            more than it needs, such as sides that are multiples of a stride or never are: leave them unchecked.
+    """
+    import onnxscript
+
+    def remainder(dividend: Any, divisor: Any) -> Any:
+        """Divide integers and keep the rest; torch's own translation wants a number known beforehand."""
+        return onnxscript.opset18.Mod(dividend, onnxscript.opset18.CastLike(divisor, dividend))
+
+    shapes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=4096)}
+    if any_size:
+        shapes = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
+        x = torch.cat([x, x])  # one image would fix the number of images
+    program = torch.export.export(network, (x,), dynamic_shapes=(shapes,))
+    onnx: Any = torch.onnx.export(
+        program,
+        (x,),
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        custom_translation_table={torch.ops.aten.remainder.Scalar: remainder} if any_size else None,
+    )
+    name_axes(onnx.model)
+    return program, onnx
+
+
 def larger_images(network: nn.Module, x: Tensor) -> Tensor | None:
     """Return images of another height and width, made of images (B, C, H, W), if a network takes them; else None."""
     height, width = x.shape[-2:]
-    images = x.repeat(1, 1, 2, 2)[..., : height + 5, : width + 11]
+    images = F.interpolate(x, (height + 5, width + 11))
     try:
         network(images)
     except (RuntimeError, ValueError, IndexError, AssertionError):  # whatever a fixed size makes a network raise

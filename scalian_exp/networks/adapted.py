@@ -76,7 +76,8 @@ class Adapted(nn.Module):
     def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
         """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W), or to a dict of them."""
         height, width = x.shape[-2:]
-        x = F.pad(self.standardise(x), (0, -width % self.total_stride, 0, -height % self.total_stride))
+        step = self.total_stride
+        x = F.pad(self.standardise(x), (0, (step - width % step) % step, 0, (step - height % step) % step))
         outputs = self.network(x)
         maps = outputs if isinstance(outputs, dict) else {"out": outputs}
         maps = {name: logits[..., :height, :width] for name, logits in maps.items()}

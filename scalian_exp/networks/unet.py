@@ -148,8 +148,8 @@ class UNet(OnEncoder):
         """Return the smallest side of at least `side` pixels that the network can output, and the side of its input."""
         step = self.total_stride
         if self.padded:
-            fit = -(-side // step) * step
+            fit = (side + step - 1) // step * step  # not −(−side // step): ONNX divides negative numbers otherwise
             return fit, fit
         lost = 4 * (step - 1)  # each level but the deepest loses 2 pixels in each of its two convolutions
-        deepest = -(-(side + lost) // step)
+        deepest = (side + lost + step - 1) // step
         return step * deepest - lost, step * (deepest + 4) + lost

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from tools import ONE_STEP, read_csv, tiny
+from written import pixels
 
 from scalian_exp.run.training import train
 
@@ -44,15 +44,16 @@ def test_a_run_is_in_the_database_and_resumed_there(tmp_path: Path, monkeypatch:
 
     files = paths()
     assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "figures/test_samples.png"} <= files
-    kept = mlflow.artifacts.download_artifacts(
-        run_id=run.info.run_id,
-        artifact_path="checkpoints/best.ckpt",
-        tracking_uri=f"sqlite:///{tmp_path}/outputs/mlflow.db",
-    )
-    assert Path(kept).read_bytes() == (folder / "checkpoints/best.ckpt").read_bytes()
+
+    def download(place: str) -> Path:
+        uri = f"sqlite:///{tmp_path}/outputs/mlflow.db"
+        return Path(mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/{place}", tracking_uri=uri))
+
+    for name in ("best", "last"):
+        kept = download(f"checkpoints/{name}.ckpt")
+        assert kept.read_bytes() == (folder / f"checkpoints/{name}.ckpt").read_bytes()
     (shown,) = [file for file in files if file.startswith("images/test~samples") and file.endswith(".png")]
-    inside = Path(kept).parents[1] / shown
-    assert Image.open(inside).tobytes() == Image.open(folder / "figures/test_samples.png").tobytes()
+    assert pixels(download(shown)) == pixels(folder / "figures/test_samples.png")
     assert not (tmp_path / "mlruns").exists()
 
     train({**config, "trainer": {**config["trainer"], "max_epochs": 2}}, folder)

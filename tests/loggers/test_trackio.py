@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from test_tracker import Ends
 from tools import read_csv, tiny
+from written import pixels
 
 from scalian_exp.run.training import train
 
@@ -55,7 +55,7 @@ def test_a_run_is_in_the_database_and_resumed_there(trackio: Any, tmp_path: Path
         ), row
     shown = [log["test/samples"] for log in logs if "test/samples" in log]
     file = tmp_path / "trackio/media" / shown[-1]["file_path"]
-    assert Image.open(file).tobytes() == Image.open(tmp_path / "first/figures/test_samples.png").tobytes()
+    assert pixels(file) == pixels(tmp_path / "first/figures/test_samples.png")
     run = trackio.init("scalian_exp", name="reader", embed=False)
     for name in ("best", "last"):
         got = Path(run.use_artifact(f"model-{again.id}:{name}").download(tmp_path / f"got_{name}"))

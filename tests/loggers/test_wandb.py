@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from tools import read_csv, tiny
-from written import items, records
+from written import items, pixels, records
 
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
@@ -55,7 +54,7 @@ def test_a_run_is_written_offline_and_resumed(tmp_path: Path, monkeypatch: pytes
     shown = {name: point[name] for point in points for name in point if "samples" in name}
     assert {"val/samples", "test/samples"} <= {name.removesuffix(".path") for name in shown}
     (media,) = (tmp_path / "first").glob("wandb/offline-run-*/files/media/images/test/samples_*.png")
-    assert Image.open(media).tobytes() == Image.open(tmp_path / "first/figures/test_samples.png").tobytes()
+    assert pixels(media) == pixels(tmp_path / "first/figures/test_samples.png")
 
     kept = [record.artifact for record in written if record.HasField("artifact")]
     kept += [

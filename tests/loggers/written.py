@@ -1,8 +1,10 @@
-"""What a run of W&B wrote offline, read from its log of protocol buffers."""
+"""What trackers wrote: W&B's log of protocol buffers, and figures."""
 
 import json
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 BLOCK, HEADER, FILE_HEADER = 32768, 7, 7
 """sizes of LevelDB's log format: blocks of records, each behind a checksum (4), a length (2) and a type (1)"""
@@ -32,3 +34,8 @@ def records(folder: Path) -> list[Any]:
 def items(entries: Any) -> dict[str, Any]:
     """Return the values of a record's items by name; nested names are joined by dots."""
     return {".".join(entry.nested_key) or entry.key: json.loads(entry.value_json) for entry in entries}
+
+
+def pixels(file: Path) -> bytes:
+    """Return the pixels of an image file, in colour."""
+    return Image.open(file).convert("RGB").tobytes()

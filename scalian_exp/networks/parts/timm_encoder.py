@@ -99,10 +99,12 @@ class TimmEncoder(nn.Module):
         """Map images (B, C, H, W) in [0, 1] to maps of `channels` and `strides`, finest first."""
         deepest = max(self.strides)
         height, width = x.shape[-2:]
-        x = F.pad(self.standardise(x), (0, -width % deepest, 0, -height % deepest))
+        x = F.pad(
+            self.standardise(x), (0, (deepest - width % deepest) % deepest, 0, (deepest - height % deepest) % deepest)
+        )
         maps = [features.permute(0, 3, 1, 2) if self.channels_last else features for features in self.body(x)]
         return [  # without what only covers the extension
-            features[..., : -(-height // stride), : -(-width // stride)]
+            features[..., : (height + stride - 1) // stride, : (width + stride - 1) // stride]
             for features, stride in zip(maps, self.strides, strict=True)
         ]
 
