@@ -58,6 +58,16 @@ HARMFUL_VALUES: list[tuple[str, Any, str]] = [
         {"x": {"_target_": "pytorch_lightning.loggers.MLFlowLogger", "tracking_uri": "http://evil:80"}},
         "add logger.x.tracking_uri=http://evil:80",
     ),
+    (
+        "logger",
+        {"x": {"_target_": "scalian_exp.loggers.wandb.WandB", "entity": "evil"}},
+        "somebody's account; if that is what you want, add logger.x.entity=evil",
+    ),
+    (
+        "logger",
+        {"x": {"_target_": "scalian_exp.loggers.mlflow.MLflow", "tracking_uri": "http://evil:80"}},
+        "add logger.x.tracking_uri=http://evil:80",
+    ),
     ("trainer._target_", "os.system", "part of Python"),
     ("trainer.default_root_dir", "/", "outside the run folder"),
     (
@@ -106,6 +116,11 @@ def test_what_the_user_passes_on_the_command_line_is_trusted(tmp_path: Path) -> 
     inside = tiny("autoencoder")
     inside["callbacks"]["best"]["dirpath"] = str(tmp_path / "run/else")
     assert "trust" not in resumed([f"resume={run_folder(folder, inside)}"])[0]
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio", "mlflow"])
+def test_a_tracked_run_resumes_without_being_vouched_for(name: str, tmp_path: Path) -> None:
+    assert arguments_to_resume(tiny("autoencoder", f"logger={name}"), tmp_path) == []
 
 
 HARMFUL_OVERRIDES = [

@@ -1,6 +1,7 @@
 """How loggers follow a run: its name, its start and end, its files, and its identifier, kept for a resumed run."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -143,6 +144,22 @@ def test_a_damaged_record_of_hydra_does_not_end_a_job(tmp_path: Path) -> None:
     (job / ".hydra/hydra.yaml").write_text(yaml.safe_dump({"hydra": {}}))
     (tmp_path / "multirun.yaml").touch()
     assert described(job, {})[2:] == ("0_seed-1", tmp_path.name)
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio", "mlflow"])
+def test_a_missing_package_is_refused_with_its_extra(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(Refusal, match=rf"logger\.{name}: {name} is missing: pip install 'scalian-exp\[{name}\]'\."):
+        train(tiny("autoencoder", f"logger={name}"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_several_loggers_are_chosen_at_once() -> None:
+    assert {*tiny("vae", "logger=[default,wandb]")["logger"]} == {"tensorboard", "csv", "wandb"}
+    assert {*tiny("vae", "logger=[mlflow,csv,trackio]")["logger"]} == {"mlflow", "csv", "trackio"}
+    assert {*tiny("vae", "logger=wandb")["logger"]} == {"wandb"}
 
 
 def test_only_the_first_process_logs(tmp_path: Path) -> None:
