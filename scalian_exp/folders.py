@@ -13,6 +13,8 @@ from scalian_exp.files import read_json
 from scalian_exp.refusal import Refusal
 
 CONFIG, METRICS, ENVIRONMENT, LOG = "config.yaml", "metrics.json", "environment.json", "train.log"
+WANDB = "wandb"
+"""the folder in a run folder in which W&B has one for each start"""
 TRACKING = "tracking.json"
 """the identifiers of a run in trackers of experiments, such as Weights & Biases"""
 CHECKPOINTS = "checkpoints"
@@ -141,6 +143,8 @@ def leads_out(key: str, text: str, folder: Path) -> bool:
 def check_links(folder: Path) -> None:
     """Refuse symbolic links that lead out of a folder, before files of an untrusted run are written through them.
 
+    W&B puts links to its own logs into the folder of each start, into which nothing is ever written again.
+
     Raises:
         Refusal: if there is such a link.
     """
@@ -151,6 +155,8 @@ def check_links(folder: Path) -> None:
                     f"{path} is a link out of the folder, to {path.readlink()}, which would be overwritten; replace "
                     "it by a copy, or remove it."
                 )
+        if Path(place).name == WANDB:
+            folders[:] = [name for name in folders if "run-" not in name]
 
 
 def check_inside(path: Path, folder: Path) -> None:

@@ -16,6 +16,7 @@ from tools import tree
 
 from scalian_exp import folders
 from scalian_exp.folders import State
+from scalian_exp.refusal import Refusal
 from scalian_exp.stored import metrics_of
 
 REFUSED = [*QUICK, "dataset.val_size=-3"]
@@ -219,3 +220,15 @@ def test_only_partial_files_of_killed_processes_are_removed(tmp_path: Path) -> N
         file.touch()
     folders.remove_parts(tmp_path)
     assert [file.exists() for file in [*ours, *theirs]] == [False] * 2 + [True] * 3
+
+
+def test_links_in_the_folders_of_wandbs_starts_do_not_prevent_resuming(tmp_path: Path) -> None:
+    """W&B links to its own logs there and never writes there again; a folder that is a link itself is refused."""
+    (tmp_path / "run/wandb/offline-run-1/logs").mkdir(parents=True)
+    (tmp_path / "log").touch()
+    (tmp_path / "run/wandb/offline-run-1/logs/debug.log").symlink_to(tmp_path / "log")
+    (tmp_path / "run/wandb/latest-run").symlink_to("offline-run-1")
+    folders.check_links(tmp_path / "run")
+    (tmp_path / "run/wandb/run-2").symlink_to(tmp_path)
+    with pytest.raises(Refusal, match="run-2 is a link out of the folder"):
+        folders.check_links(tmp_path / "run")

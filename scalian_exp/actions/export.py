@@ -103,7 +103,8 @@ class Export(Action):
         size = "×".join(map(str, expected.shape))
         if output.shape != expected.shape:
             raise Refusal(f"{name} returns {'×'.join(map(str, output.shape))} values, not {size}; don't use it.")
-        difference = float((output - expected).abs().max() / expected.abs().max())
+        largest = expected.abs().max().clamp_min(1e-30)  # a network that starts from zeros may give zeros alone
+        difference = float((output - expected).abs().max() / largest)
         if not difference <= self.tolerance:  # also refuses NaN
             raise Refusal(
                 f"{name} differs from the network by {difference:.1e} of its largest logit ({size}); don't use it."
