@@ -46,7 +46,7 @@ def write(
         else:
             first[place] = name
             tensors[name] = value.detach().cpu().clone().contiguous()  # overlapping views become tensors of their own
-    from_library.torch.save_file(tensors, folder / WEIGHTS, metadata={**FORMAT, **shared})
+    (folder / WEIGHTS).write_bytes(from_library.torch.save(tensors, metadata={**FORMAT, **shared}))
     own = contents["scalian_exp"]
     described = {**facts, "config": own["config"], "implied": own.get("implied"), "data_state": data_state}
     write_text(folder / DESCRIPTION, json.dumps(described, indent=2, ensure_ascii=False) + "\n")

@@ -24,9 +24,12 @@ def imported(module: str, extra: str) -> Any:
         Refusal: with the command that installs it.
     """
     try:
-        return import_module(module)
+        package = import_module(module)
     except ImportError as error:
         raise Refusal(f"{error.name} is missing: pip install 'scalian-exp[{extra}]'.") from error
+    if package.__file__ is None:  # a folder of this name in the current one, such as W&B's
+        raise Refusal(f"{module} is missing: pip install 'scalian-exp[{extra}]'.")
+    return package
 
 
 def flat(node: Any, path: str = "") -> dict[str, Any]:

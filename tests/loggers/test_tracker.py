@@ -15,7 +15,7 @@ from tools import read_csv, tiny
 
 from scalian_exp.loggers.protocols import FollowsRun, TakesFigures, takers
 from scalian_exp.loggers.tensorboard import TensorBoard
-from scalian_exp.loggers.tracker import Tracker, flat
+from scalian_exp.loggers.tracker import Tracker, flat, imported
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.following import described
 from scalian_exp.run.training import train
@@ -154,6 +154,13 @@ def test_a_missing_package_is_refused_with_its_extra(
     with pytest.raises(Refusal, match=rf"logger\.{name}: {name} is missing: pip install 'scalian-exp\[{name}\]'\."):
         train(tiny("autoencoder", f"logger={name}"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_a_packages_name_is_not_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tracker_of_tests").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Refusal, match="tracker_of_tests is missing"):
+        imported("tracker_of_tests", "x")
 
 
 def test_several_loggers_are_chosen_at_once() -> None:
