@@ -49,10 +49,8 @@ OF_NUMBERS = ("aggregation", "classification", "clustering", "nominal", "regress
 """modules of torchmetrics whose metrics download no weights"""
 OURS = tuple(f"scalian_exp.{package}" for package in ("networks", "losses", "metrics", "schedules"))
 PARTS = (*OURS, "torch.nn", *(f"torchmetrics.{kind}" for kind in OF_NUMBERS))
-LOGGERS = (
-    *("scalian_exp.callbacks", "scalian_exp.loggers"),
-    *(f"pytorch_lightning.loggers.{module}" for module in ("tensorboard", "csv_logs", "mlflow")),
-)
+LIGHTNINGS = tuple(f"pytorch_lightning.loggers.{module}" for module in ("tensorboard", "csv_logs", "mlflow"))
+LOGGERS = ("scalian_exp.callbacks", "scalian_exp.loggers", *LIGHTNINGS)
 """loggers that write only where the config says, or to the account of whoever trains; others have their own server"""
 SENT_TO = {"entity", "space_id"}
 """arguments of loggers that name somebody's account, to which what is logged would be sent"""
