@@ -51,7 +51,8 @@ class Variational(Decoding):
 
     def compiled(self) -> list[nn.Module]:
         """Return the network, or its parts where the loss draws several codes, which isn't its forward pass."""
-        return [*self.network.children()] if offers(self.loss, DrawsCodes) else [self.network]
+        network: Any = self.network
+        return [*network.children()] if offers(self.loss, DrawsCodes) else [network]
 
     def step(self, batch: Batch) -> Step:
         """Compute the negative bound and its terms."""

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ if image.has_transparency_data:
     background = Image.new("RGBA", image.size, (*facts["background"], 255))
     image = Image.alpha_composite(background, image.convert("RGBA"))
 image = image.convert("L" if len(facts["input_channels"]) == 1 else "RGB")
-bring = {"crop": ImageOps.fit, "resize": Image.Image.resize, "pad": ImageOps.pad}[facts["fit"]]
+ways: dict[str, Callable[..., Image.Image]] = {"crop": ImageOps.fit, "resize": Image.Image.resize, "pad": ImageOps.pad}
+bring = ways[facts["fit"]]
 pixels = np.asarray(bring(image, facts["input_size"][::-1], Image.Resampling.BILINEAR), np.float32) / 255
 (logits,) = session.run(None, {"image": pixels.reshape(1, *pixels.shape[:2], -1).transpose(0, 3, 1, 2)})
 probabilities = np.exp(logits[0] - logits[0].max())

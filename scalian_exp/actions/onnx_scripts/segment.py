@@ -36,8 +36,9 @@ height, width = facts["input_size"]
 if facts["any_size"]:  # proportions are kept
     factor = (min if facts["fit"] == "pad" else max)(height / image.height, width / image.width)
     height, width = max(1, round(image.height * factor)), max(1, round(image.width * factor))
-small = [Image.fromarray(channel).resize((width, height), Image.Resampling.BILINEAR) for channel in pixels]
-(logits,) = session.run(None, {"image": np.stack(small).clip(0, 1)[None]})
+sizes = ((width, height), Image.Resampling.BILINEAR)
+small = np.stack([np.asarray(Image.fromarray(channel).resize(*sizes)) for channel in pixels])
+(logits,) = session.run(None, {"image": small.clip(0, 1)[None]})
 probabilities = np.exp(logits[0] - logits[0].max(0))
 probabilities /= probabilities.sum(0)
 classes = interpolated(probabilities, image.height, image.width).argmax(0)
