@@ -76,7 +76,7 @@ docs: $(DOCS) ## build the documentation into site/
 	$(BIN)/zensical build --clean --strict
 
 dashboard: $(READY) ## show all runs in TensorBoard
-	$(BIN)/tensorboard --logdir outputs
+	$(BIN)/scalian-report dashboard outputs
 
 benchmark: $(READY) ## measure what the frame costs, and networks against others' (pip install '.[crf,peers,smp,surprise]' for all)
 	$(BIN)/python scripts/benchmark.py

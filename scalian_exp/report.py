@@ -1,5 +1,6 @@
 """Compare runs: `scalian-report SWEEP`, or several run folders, writes one HTML page about them.
 
+`scalian-report dashboard FOLDER` shows all runs below a folder in TensorBoard, whose options may follow.
 `scalian-report likelihoods RUN RUN` prints how probable each model finds the test images.
 """
 
@@ -7,13 +8,14 @@ import scalian_exp.commandline.starting  # noqa: F401 (first: Ctrl-C ends quietl
 
 # isort: split
 import argparse
+import sys
 from pathlib import Path
 
 from scalian_exp.commandline import app
 from scalian_exp.folders import PAGE
 from scalian_exp.refusal import Refusal
 
-LIKELIHOODS = "likelihoods"
+LIKELIHOODS, DASHBOARD = "likelihoods", "dashboard"
 
 
 def report(names: list[str], out: str | None) -> None:
@@ -37,10 +39,28 @@ def report(names: list[str], out: str | None) -> None:
     print(f"page      {shown(file)}")
 
 
+def show_dashboard(arguments: list[str]) -> None:
+    """Show runs in TensorBoard.
+
+    Args:
+        arguments: folders of runs, by default that of all runs, then options of TensorBoard.
+    """
+    from scalian_exp.commandline.runs import OUTPUTS
+    from scalian_exp.results.dashboard import dashboard
+
+    count = next((number for number, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
+    dashboard([Path(name) for name in arguments[:count]] or [OUTPUTS], arguments[count:])
+
+
 def main() -> None:
     """Run the command `scalian-report`."""
+    if sys.argv[1:2] == [DASHBOARD] and sys.argv[2:] not in (["-h"], ["--help"]):
+        app.with_sentences(lambda: show_dashboard(sys.argv[2:]))
+        return
     parser = argparse.ArgumentParser("scalian-report", description=__doc__)
-    parser.add_argument("runs", nargs="+", help=f"a sweep's folder or run folders; or {LIKELIHOODS} and run folders")
+    parser.add_argument(
+        "runs", nargs="+", help=f"a sweep's folder or run folders; or {LIKELIHOODS} or {DASHBOARD} and folders"
+    )
     parser.add_argument(
         "--out", help="file to write; by default report.html in the folder, or here for several folders"
     )

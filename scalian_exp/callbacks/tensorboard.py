@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scalian_exp.callbacks.provenance import config_of
-from scalian_exp.folders import MULTIRUN
 from scalian_exp.loggers.protocols import TakesCodes, TakesHyperparameters, takers
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.tasks.capabilities import Encodes
@@ -29,24 +28,25 @@ def flat(node: Any, path: str = "") -> dict[str, bool | str | float]:
 
 
 class Hyperparameters(pl.Callback):
-    """List model, loss, dataset and seed in the HPARAMS tab, beside the latest value of the monitored metric.
+    """List model, loss, dataset and seed in the HPARAMS tab.
 
-    In a sweep, results/hparams.py fills the tab for all jobs together.
+    A run doesn't say which columns the tab has: TensorBoard would take those of any run for all runs below its folder.
+    Instead it finds them itself, those that differ first, or results/dashboard.py says it for all runs together.
 
     Args:
         folder: the run folder.
-        monitor: the metric.
+        monitor: the metric; the tab shows its curve's last value.
     """
 
     def __init__(self, folder: Path, monitor: str):
-        self.monitor, self.alone = monitor, not (folder.parent / MULTIRUN).exists()
+        self.folder, self.monitor = folder, monitor
 
     def on_fit_start(self, trainer: Any, task: Any) -> None:
         """Write the hyperparameters."""
         config = config_of(trainer)
         values = flat({name: config[name] for name in SHOWN})
         for logger in takers(trainer, TakesHyperparameters):
-            logger.log_hyperparameters(values, self.monitor, self.alone)
+            logger.log_hyperparameters(values, self.monitor)
 
 
 def thumbnails(images: Tensor) -> Tensor:

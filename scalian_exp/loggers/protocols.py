@@ -47,8 +47,8 @@ class TakesCodes(Protocol):
 class TakesHyperparameters(Protocol):
     """Lists hyperparameters beside a metric, such as TensorBoard's HPARAMS tab."""
 
-    def log_hyperparameters(self, values: Mapping[str, bool | str | float], metric: str, alone: bool) -> None:
-        """List values by dotted path; a run that isn't `alone` leaves the list of their names to its sweep."""
+    def log_hyperparameters(self, values: Mapping[str, bool | str | float], metric: str) -> None:
+        """List values by dotted path, beside the metric whose curve is called `metric`."""
 
 
 class FollowsRun(Protocol):

@@ -24,8 +24,8 @@ class TensorBoard(TensorBoardLogger):
         """Fill the PROJECTOR tab; TensorBoard shows at most 65,000 codes, whose thumbnails fit in one picture."""
         self.experiment.add_embedding(codes, labels, thumbnails, tag="codes", global_step=step)
 
-    def log_hyperparameters(self, values: Mapping[str, bool | str | float], metric: str, alone: bool) -> None:
-        """Fill the HPARAMS tab; the curve called `metric` is the metric."""
-        shown, start, end = hparams(dict(values), {metric: None})
-        for entry in (shown, start, end) if alone else (start, end):
+    def log_hyperparameters(self, values: Mapping[str, bool | str | float], metric: str) -> None:
+        """List a run's values for the HPARAMS tab, whose columns results/dashboard.py or TensorBoard itself chooses."""
+        _, start, end = hparams(dict(values), {metric: None})  # the curve of that name is the metric
+        for entry in (start, end):
             self.experiment._get_file_writer().add_summary(entry)

@@ -158,18 +158,15 @@ def summarise(sweep: Path, go_on: str) -> int:
     Returns:
         The number of jobs that failed or are unfinished.
     """
-    from scalian_exp.results.hparams import compare_jobs
-
     jobs = read_jobs(sweep)
     if not jobs:
         return 0
     summary = summary_of(jobs)
     print_summary(summary)
     write_summary(summary, sweep)
-    compare_jobs(sweep, [name.removeprefix("best ") for name in summary.overall])
     draw_summary(summary, sweep, names_of(jobs))
     print(f"summary   {shown(sweep / TABLE)}, {shown(sweep / MARKDOWN)}")
-    print(f"dashboard {command('tensorboard', '--logdir', shown(sweep))}")
+    print(f"dashboard {command('scalian-report', 'dashboard', shown(sweep))}")
     failed = [job for job in jobs if job["outcome"]["status"] != "finished"]
     for job in failed:
         error = job["folder"] / ERROR

@@ -156,7 +156,7 @@ def conclude(trainer: Any, task: Any, metrics: dict[str, float], folder: Path) -
         display(f"figure       {shown(figure)}")
     display(f"run folder   {shown(folder)}")
     if (folder / "tensorboard").exists():
-        display(f"dashboard    {command('tensorboard', '--logdir', shown(folder.parent))}")
+        display(f"dashboard    {command('scalian-report', 'dashboard', shown(folder.parent))}")
     return everything
 
 

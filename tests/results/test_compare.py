@@ -1,6 +1,5 @@
 """The table of likelihoods says what each figure is, and compares only comparable runs."""
 
-import csv
 import html
 import json
 import math
@@ -12,14 +11,10 @@ from typing import Any
 import pytest
 import yaml
 from commands import command
-from PIL import Image
-from sweeps import write_sweep
-from tools import needs_browser
 
 from scalian_exp.refusal import Refusal
 from scalian_exp.report import main
 from scalian_exp.results.likelihoods import compared, likelihood
-from scalian_exp.results.page import curves_of
 from scalian_exp.results.rows import means
 from scalian_exp.results.summary import as_markdown, print_rows, with_deviations
 from scalian_exp.run.record import print_table
@@ -163,38 +158,6 @@ def test_incomparable_runs_are_refused(tmp_path: Path) -> None:
             compared([vae, other])
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Path:
-    """Write the page of a sweep of three jobs, the last of which failed."""
-    folder = tmp_path / "sweep"
-    write_sweep(
-        folder, [(["model=vae", f"loss.beta={beta}"], rmse) for beta, rmse in ((4, 9.5), (1, 10.25), (2, None))], []
-    )
-    for job in (folder / "0_job", folder / "1_job"):
-        (job / "figures").mkdir()
-        Image.new("L", (8, 8)).save(job / "figures/samples.png")
-        for version, epochs in ((0, [0, 1]), (1, [1, 2])):
-            file = job / f"csv/version_{version}/metrics.csv"
-            file.parent.mkdir(parents=True)
-            with file.open("w", newline="") as stream:
-                writer = csv.DictWriter(stream, ["epoch", "val/rmse", "lr"])
-                writer.writeheader()
-                writer.writerows({"epoch": epoch, "val/rmse": 10 * version + epoch, "lr": 1} for epoch in epochs)
-    result = command(str(folder), cwd=tmp_path, module="report")
-    assert result.returncode == 0, result.stderr
-    return folder / "report.html"
-
-
-def test_a_page_shows_all_runs_and_is_self_contained(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    assert "scalian-train model=vae loss.beta=4" in text
-    assert text.count('alt="samples"') == 2
-    assert text.count('aria-label="val/rmse"') == 1
-    assert '<tr class="failed"><td>loss.beta=2</td>' in text
-    assert not re.findall(r"(?:src|href)=.(?!data:)", text)  # no other files
-    assert curves_of(page.parent / "0_job") == {"val/rmse": [(1.0, 0.0), (2.0, 11.0), (3.0, 12.0)]}  # later starts win
-
-
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     result = command(str(tmp_path), cwd=tmp_path, module="report")
     assert result.returncode == 1
@@ -214,25 +177,3 @@ def test_a_page_about_a_run_begun_in_python_repeats_it_in_python(
     exec(shlex.split(html.unescape(shown))[2])
     assert "1.5" in text
     assert repeated == [yaml.safe_load((folder / "config.yaml").read_text()), f"{folder}_again"]
-
-
-@needs_browser
-def test_the_pages_table_can_be_sorted(page: Path, tmp_path: Path) -> None:
-    from tools import browser
-
-    driver = browser(tmp_path / "profile")
-    try:
-        driver.get(page.as_uri())
-        head = driver.find_element("xpath", "//th[text()='rmse']")
-
-        def order() -> list[str]:
-            return [row.text for row in driver.find_elements("css selector", ".sortable tbody td:first-child")]
-
-        assert order() == ["loss.beta=4", "loss.beta=1", "loss.beta=2"]
-        head.click()
-        assert order() == ["loss.beta=4", "loss.beta=1", "loss.beta=2"]
-        head.click()
-        assert order() == ["loss.beta=1", "loss.beta=4", "loss.beta=2"]  # without a number, last
-        assert all(driver.execute_script("return [...document.images].map(image => image.naturalWidth > 0)"))
-    finally:
-        driver.quit()

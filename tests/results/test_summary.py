@@ -5,13 +5,9 @@ import statistics
 from pathlib import Path
 
 import pytest
-import yaml
 from sweeps import write_sweep
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tools import read_csv, tiny
 
-from scalian_exp.results.hparams import compare_jobs
 from scalian_exp.results.rows import most_shared, names_of, read_jobs, rows
 from scalian_exp.results.summary import summarise, summary_of
 from scalian_exp.run.training import train
@@ -143,18 +139,3 @@ def test_quality_over_cost_is_drawn_of_the_metric_that_most_models_have() -> Non
     table.append({"best val/miou": 0.5, "test/rmse": None, "test/miou": 0.5})
     assert most_shared(table, ["best val/miou", "test/rmse", "test/miou"]) == "test/rmse"
     assert most_shared(table[2:], ["best val/miou", "test/miou"]) == "test/miou"
-
-
-def test_the_dashboard_shows_the_overrides_in_which_jobs_differ(tmp_path: Path) -> None:
-    base = {"model": {"network": {"width": 1}, "fits": {"task": "a"}}, "loss": {"beta": 1.0}, "dataset": {}, "seed": 0}
-    for number, beta in enumerate((1.0, 4.0)):
-        (tmp_path / f"{number}_job/tensorboard").mkdir(parents=True)
-        config = {**base, "loss": {"beta": beta}}
-        (tmp_path / f"{number}_job/config.yaml").write_text(yaml.safe_dump(config))
-    for _ in range(2):  # a resumed sweep is summarised again
-        compare_jobs(tmp_path, ["test/neg_elbo"])
-    (events,) = tmp_path.glob("events.*")
-    metadata = EventAccumulator(str(events)).Reload().summary_metadata["_hparams_/experiment"]
-    shown = HParamsPluginData.FromString(metadata.plugin_data.content).experiment
-    assert [info.name for info in shown.hparam_infos] == ["loss.beta"]
-    assert [info.name.tag for info in shown.metric_infos] == ["test/neg_elbo"]
