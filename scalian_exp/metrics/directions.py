@@ -4,10 +4,10 @@ import re
 
 HIGHER = re.compile(
     r"psnr(_gain_.+|_one_pass)?|ssim|.*accuracy|(.*_)?iou(/.+)?|miou|.*f1|dice|auc|.*ndcg_at_\d+|.*recall_at_\d+|"
-    r".*precision_at_\d+|pseudo_likelihood|log_likelihood(_bound)?_(ais|exact)|classes_covered"
+    r".*precision_at_\d+|pseudo_likelihood|log_likelihood(_bound)?_(ais|exact)|classes_covered|bimodality"
 )
 LOWER = re.compile(
-    r"loss|(.*_)?error|mse|rmse|mae|perplexity|neg_elbo|nll(_.+)?|bits_per_dim|.*distance"
+    r"loss|(.*_)?error|mse|rmse|mae|perplexity|neg_elbo|nll(_.+)?|bits_per_dim|.*distance|variation_of_information"
     r"|seconds_per_epoch|inference_ms_per_sample"
 )
 

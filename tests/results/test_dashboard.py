@@ -75,7 +75,7 @@ def read(folder: Path) -> tuple[Any, Any, Any]:
     hparams_context, request = Context(context), RequestContext()
     metadata = hparams_context.hparams_metadata(request, "")
     experiment = hparams_context.experiment_from_metadata(request, "", True, metadata, [])
-    return multiplexer, experiment, CustomScalarsPlugin(context).layout_impl(request, "")
+    return multiplexer, experiment, json.loads(CustomScalarsPlugin(context).layout_impl(request, "") or "null")
 
 
 def test_tensorboard_alone_shows_first_what_differs_in_a_mixed_folder(outputs: Path) -> None:

@@ -202,7 +202,8 @@ def test_values_of_configs_select_their_runs(report: Report) -> None:
 
 @needs_browser
 def test_parallel_coordinates_keep_the_runs_of_a_range(report: Report) -> None:
-    assert report.texts(".axis-name")[:2] == ["loss.beta", "neg_elbo"]
+    names = report.js("return [...document.querySelectorAll('.axis-name')].map((name) => name.firstChild.data)")
+    assert names == ["loss.beta", "best val/neg_elbo", "neg_elbo"]
     assert report.js("return document.querySelectorAll('[data-part=lines] .line').length") == 5
     report.js(
         """
