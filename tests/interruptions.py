@@ -42,3 +42,14 @@ def failing(config: dict[str, Any], batch: int, number: int = 0) -> dict[str, An
     """Return a config whose training is interrupted at a batch: by a signal, or by an error if its number is 0."""
     node = {"_target_": f"{__name__}.At", "batch": batch, "number": int(number)}
     return {**config, "callbacks": {**config["callbacks"], "at": node}}
+
+
+class Ends(pl.Callback):
+    """Ends the training at its second epoch."""
+
+    def __init__(self, by: str):
+        self.by = {"interruption": KeyboardInterrupt, "failure": ZeroDivisionError}[by]
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.current_epoch == 1:
+            raise self.by

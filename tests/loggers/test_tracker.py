@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-import pytorch_lightning as pl
 import yaml
 from commands import QUICK, command
 from tools import read_csv, tiny
@@ -49,17 +48,6 @@ class Notebook(Tracker):
         self.runs[-1] |= {"ending": ending, "metrics": metrics, "checkpoints": checkpoints, "files": files}
 
 
-class Ends(pl.Callback):
-    """Ends the training at its second epoch."""
-
-    def __init__(self, by: str):
-        self.by = {"interruption": KeyboardInterrupt, "failure": ZeroDivisionError}[by]
-
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.current_epoch == 1:
-            raise self.by
-
-
 @pytest.fixture
 def runs() -> list[dict[str, Any]]:
     Notebook.runs.clear()
@@ -98,7 +86,7 @@ def test_a_run_that_stops_early_goes_on_under_its_identifier(
     by: str, ending: str, runs: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     own = config("trainer.max_epochs=3")
-    stopping = {**own["callbacks"], "ends": {"_target_": "test_tracker.Ends", "by": by}}
+    stopping = {**own["callbacks"], "ends": {"_target_": "interruptions.Ends", "by": by}}
     with pytest.raises((SystemExit, ZeroDivisionError)):
         train({**own, "callbacks": stopping}, tmp_path)
     assert runs[0]["ending"] == ending

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_tracker import Ends
 from tools import read_csv, tiny
 from written import pixels
 
@@ -30,7 +29,7 @@ def test_a_run_is_in_the_database_and_resumed_there(trackio: Any, tmp_path: Path
     config["trainer"]["max_epochs"] = 2
     stopped = {
         **config,
-        "callbacks": {**config["callbacks"], "x": {"_target_": f"{Ends.__module__}.Ends", "by": "interruption"}},
+        "callbacks": {**config["callbacks"], "x": {"_target_": "interruptions.Ends", "by": "interruption"}},
     }
     with pytest.raises(SystemExit):
         train(stopped, tmp_path / "first")
