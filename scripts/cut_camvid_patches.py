@@ -6,7 +6,7 @@ Writes patches/train, patches/val and patches/test, each with a folder for every
 of 64×64 pixels side by side; those of which at least 60 % belong to one class are kept. No frame is in two splits.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,14 @@ def cut(frame: Path, mask: Path, target: Path) -> int:
 
 def main() -> None:
     """Cut all three splits."""
-    source, target = map(Path, sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="CamVid's folder, with train/, trainannot/ and so on")
+    parser.add_argument("target", type=Path, help="the folder to write")
+    source, target = vars(parser.parse_args()).values()
+    if not any((source / "train").glob("*.png")):
+        parser.error(
+            f"{source} has no frames in train/; scalian-train model=unet dataset=camvid downloads CamVid into data/"
+        )
     for split in ("train", "val", "test"):
         frames = sorted((source / split).glob("*.png"))
         count = sum(cut(frame, source / f"{split}annot" / frame.name, target / split) for frame in frames)

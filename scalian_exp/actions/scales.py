@@ -9,6 +9,8 @@ from scalian_exp.memory import check_fits
 from scalian_exp.networks.scales import MultiScale, scaled_size
 from scalian_exp.ranges import PositiveFloat
 from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.capabilities import AveragesMirrored
+from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.segmentation import Segmentation
 
 
@@ -59,6 +61,10 @@ def check_scales(model: Loaded, scales: Sequence[float], size: Sequence[int], co
         raise Refusal(
             f"scales and flip are for segmentation networks, and this run's network is {type(network).__name__}; leave "
             "them out."
+        )
+    if flip and offers(network, AveragesMirrored) and network.average_flipped:
+        raise Refusal(
+            "This network averages over mirror images itself (model.network.average_flipped); leave flip out."
         )
     if not scales:
         raise Refusal("scales=[] leaves nothing to look at; give at least one scale, such as scales=[0.5,0.75,1].")

@@ -57,6 +57,13 @@ class KeepsRunningMeans(Protocol):
         """The names of these buffers."""
 
 
+class AveragesMirrored(Protocol):
+    """Can average over the left-right mirror image in evaluation."""
+
+    average_flipped: bool
+    """whether it does"""
+
+
 class Encodes(Protocol):
     """Has codes: for actions embed, nearest and probe, and TensorBoard's projector."""
 

@@ -114,3 +114,10 @@ def test_other_networks_have_neither_scales_nor_mirror_images(tmp_path: Path) ->
     for arguments in ({"scales": [0.5, 1]}, {"flip": True}):
         with pytest.raises(Refusal, match="for segmentation networks, and this run's network is DenseAutoencoder"):
             Evaluate(**arguments).run(load(tmp_path / "run"), tmp_path / "out")
+
+
+def test_mirror_images_are_not_averaged_over_twice(run: Path, tmp_path: Path) -> None:
+    model = load(run)
+    model.task.network.average_flipped = True
+    with pytest.raises(Refusal, match="averages over mirror images itself"):
+        Evaluate(flip=True).run(model, tmp_path / "out")
