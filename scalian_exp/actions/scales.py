@@ -36,13 +36,18 @@ def at_scales(
         most: bytes that its logits may take; None for all memory.
 
     Raises:
-        Refusal: if there is no scale, the network isn't for segmentation, or images get too small or too large for it.
+        Refusal: if there is no scale, the network isn't for segmentation or averages over mirror images itself, or images
+            get too small or too large for it.
     """
     if list(scales) == [1] and not flip:
         yield
         return
     check_scales(model, scales, size, count, most)
     network = model.task.network
+    if flip and offers(network, AveragesMirrored) and network.average_flipped:
+        raise Refusal(
+            "This network averages over mirror images itself (model.network.average_flipped); leave flip out."
+        )
     model.task.network = MultiScale(network, scales, flip)
     try:
         yield
@@ -61,10 +66,6 @@ def check_scales(model: Loaded, scales: Sequence[float], size: Sequence[int], co
         raise Refusal(
             f"scales and flip are for segmentation networks, and this run's network is {type(network).__name__}; leave "
             "them out."
-        )
-    if flip and offers(network, AveragesMirrored) and network.average_flipped:
-        raise Refusal(
-            "This network averages over mirror images itself (model.network.average_flipped); leave flip out."
         )
     if not scales:
         raise Refusal("scales=[] leaves nothing to look at; give at least one scale, such as scales=[0.5,0.75,1].")
