@@ -36,8 +36,8 @@ def at_scales(
         most: bytes that its logits may take; None for all memory.
 
     Raises:
-        Refusal: if there is no scale, the network isn't for segmentation or averages over mirror images itself, or images
-            get too small or too large for it.
+        Refusal: if there is no scale, the network isn't for segmentation or averages over mirror images itself, or
+            images get too small or too large for it.
     """
     if list(scales) == [1] and not flip:
         yield
