@@ -14,12 +14,15 @@ from scalian_exp import safe_weights
 from scalian_exp.actions.action import Action, data_of, spread
 from scalian_exp.actions.export_facts import INPUT, OUTPUT, facts_of, facts_of_outputs
 from scalian_exp.checkpoint import Loaded, read
+from scalian_exp.networks.parts.exported import flags_as_values
 from scalian_exp.ranges import PositiveFloat
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.offers import has
 
 SCRIPTS = Path(__file__).with_name("onnx_scripts")
 AXES = ("batch", "channels", "height", "width")
+FAILURES = (torch.onnx.OnnxExporterError, RuntimeError, ValueError, AssertionError)
+"""what torch raises where a network can't be exported"""
 FACTS = "facts.json"
 """name of the facts inside network.pt2"""
 
@@ -65,6 +68,7 @@ class Export(Action):
         network = copy.deepcopy(model.task.exported).cpu().eval()
         data = data_of(model)
         x = spread(model, data, min(4, len(data.splits["test"])))["image"].cpu()
+        x = torch.cat([x, x])[: max(2, len(x))]  # several at once are compared even if there is a single test image
         expected = network(x)
         larger = larger_images(network, x)
         free = facts_of_outputs(model, expected, any_size=True)
@@ -72,9 +76,13 @@ class Export(Action):
         if larger is not None:
             try:
                 return self.verified(network, [x, x[:1], larger], folder, facts | free), free
-            except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, AssertionError, Refusal) as error:
+            except (*FAILURES, Refusal) as error:
                 print(f"Height and width are fixed, as other sizes can't be exported: {str(error).splitlines()[0]}")
-        return self.verified(network, [x, x[:1]], folder, facts | fixed), fixed
+        try:
+            return self.verified(network, [x, x[:1]], folder, facts | fixed), fixed
+        except FAILURES as error:
+            name = type(model.task.network).__name__
+            raise Refusal(f"torch.export can't follow {name}: {str(error).strip().splitlines()[0]}") from error
 
     def verified(self, network: nn.Module, inputs: list[Tensor], folder: Path, facts: dict[str, Any]) -> list[Path]:
         """Export a function of images, compare it with the original on all inputs, and return the files."""
@@ -131,7 +139,8 @@ def programs(network: nn.Module, x: Tensor, any_size: bool) -> tuple[Any, Any]:
     if any_size:
         shapes = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
         x = torch.cat([x, x])  # one image would fix the number of images
-    program = torch.export.export(network, (x,), dynamic_shapes=(shapes,))
+    with flags_as_values(network):
+        program = torch.export.export(network, (x,), dynamic_shapes=(shapes,))
     onnx: Any = torch.onnx.export(
         program,
         (x,),

@@ -1,12 +1,13 @@
 """Export a function of a network as a graph of operations, in which nothing happens in place, by torch.export."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from scalian_exp.networks.parts.exported import flags_as_values
 
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 """beginnings of the names of recurrent layers and cells, which are written as simpler operations, step by step"""
@@ -35,21 +36,3 @@ def export(called: Called, inputs: tuple[Tensor, ...]) -> torch.export.ExportedP
     with flags_as_values(called), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attributes")  # of recurrent layers' second list of their weights
         return torch.export.export(called, inputs, strict=False).run_decompositions(recurrent)
-
-
-@contextmanager
-def flags_as_values(network: nn.Module) -> Iterator[None]:
-    """Make buffers of a single bool plain values within, so that export follows the branch that they decide."""
-    flags = [
-        (module, name, buffer)
-        for module in network.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-        if buffer.dtype == torch.bool and buffer.dim() == 0
-    ]
-    for module, name, buffer in flags:
-        vars(module)[name] = buffer.numpy()[()]  # which hides the buffer
-    try:
-        yield
-    finally:
-        for module, name, _ in flags:
-            del vars(module)[name]

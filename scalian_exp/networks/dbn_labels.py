@@ -60,7 +60,7 @@ class LabelledDBN(DeepBeliefNetwork):
         Equal probabilities are meant for computing features, not for sampling.
         """
         if labels is None:
-            known = states.new_full((len(states), self.num_classes), 1 / self.num_classes)
+            known = states.new_full((states.shape[0], self.num_classes), 1 / self.num_classes)
         else:
             known = F.one_hot(labels, self.num_classes).to(states.dtype)
         return torch.cat([states, known], 1)
@@ -114,7 +114,7 @@ class LabelledDBN(DeepBeliefNetwork):
         """Return the free energy of states below the top RBM together with each label, (B, num_classes)."""
         labels = torch.arange(self.num_classes, device=states.device)
         rows = states.repeat_interleave(self.num_classes, 0)
-        energies: Tensor = self.rbms[-1].free_energy(self.seen_by_top(rows, labels.repeat(len(states))))
+        energies: Tensor = self.rbms[-1].free_energy(self.seen_by_top(rows, labels.repeat(states.shape[0])))
         return energies.view(-1, self.num_classes)
 
     def classify(self, image: Tensor) -> Tensor:

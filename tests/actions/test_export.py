@@ -118,6 +118,24 @@ def test_a_reconstruction_alone_is_that_of_the_action(model: str, picture: Path,
     assert np.abs(alone - ours).max() <= 1  # rounding of nearly equal numbers
 
 
+@pytest.mark.parametrize("model", ["dbn_labels", pytest.param("dbn_up_down", marks=pytest.mark.slow)])
+def test_networks_that_branch_by_a_flag_are_exported(model: str, tmp_path: Path) -> None:
+    assert (exported(model, tmp_path) / "network.onnx").is_file()
+
+
+def test_the_script_explains_wrong_files(tmp_path: Path) -> None:
+    script = exported("vae", tmp_path) / "run_onnx.py"
+    for arguments, said in (
+        ([], "run_onnx.py IMAGE"),
+        (["no.png"], "No such file"),
+        ([str(script)], "cannot identify"),
+    ):
+        result = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False)
+        assert result.returncode == 1
+        assert said in result.stderr
+        assert "Traceback" not in result.stderr
+
+
 def test_two_classes_or_two_levels_have_a_threshold(tmp_path: Path) -> None:
     assert facts(exported("vae", tmp_path, "dataset=fake_binary"))["threshold"] == 0.5
 

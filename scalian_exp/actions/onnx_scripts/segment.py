@@ -26,7 +26,12 @@ def interpolated(maps, height, width):
 
 session = onnxruntime.InferenceSession(Path(__file__).with_name("network.onnx"))
 facts = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
-image = ImageOps.exif_transpose(Image.open(sys.argv[1]))
+try:
+    image = ImageOps.exif_transpose(Image.open(sys.argv[1]))
+except IndexError:
+    sys.exit(__doc__)
+except OSError as error:
+    sys.exit(str(error))
 if image.has_transparency_data:
     background = Image.new("RGBA", image.size, (*facts["background"], 255))
     image = Image.alpha_composite(background, image.convert("RGBA"))

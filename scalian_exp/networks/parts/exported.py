@@ -1,7 +1,10 @@
 """Wrappers that make a network a function of images alone, for export to other runtimes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -34,3 +37,21 @@ class Recogniser(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Map images (B, C, H, W) to class logits, (B, K) or (B, K, H, W)."""
         return class_logits(self.network, image)
+
+
+@contextmanager
+def flags_as_values(network: nn.Module) -> Iterator[None]:
+    """Make buffers of a single bool plain values within, so that export follows the branch that they decide."""
+    flags = [
+        (module, name, buffer)
+        for module in network.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if buffer.dtype == torch.bool and buffer.dim() == 0
+    ]
+    for module, name, buffer in flags:
+        vars(module)[name] = buffer.numpy()[()]  # which hides the buffer
+    try:
+        yield
+    finally:
+        for module, name, _ in flags:
+            del vars(module)[name]
