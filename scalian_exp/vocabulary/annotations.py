@@ -102,7 +102,7 @@ def named(node: ast.Name | ast.Attribute) -> Check:
     if name in LIMITS:
         return within(*LIMITS[name])
     if name == "Fold":
-        return lambda value: None if is_fold(value) else "a fold such as 1/5, the first of five"
+        return lambda value: None if is_fold(value) else "a fold k/n with k ≤ n and n ≥ 2, such as 1/5,"
     if name in LISTS | TUPLES:
         return list_of(anything)
     if name in MAPPINGS:

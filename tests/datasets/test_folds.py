@@ -125,7 +125,9 @@ def test_rare_classes_are_divided_too() -> None:
 @pytest.mark.parametrize("fold", ["0/5", "6/5", "1/1", "1/05", "-1/5", "1/5/5", "5", "first", "'1 / 5'", "true"])
 def test_what_is_no_fold_is_refused(fold: str) -> None:
     check_plain(tiny("classifier", "dataset.fold=2/5"))
-    with pytest.raises(Refusal, match=r"dataset.fold must be a fold such as 1/5, the first of five or null, not "):
+    with pytest.raises(
+        Refusal, match=r"dataset.fold must be a fold k/n with k ≤ n and n ≥ 2, such as 1/5, or null, not "
+    ):
         check_plain(tiny("classifier", f"dataset.fold={fold}"))
 
 
