@@ -20,6 +20,7 @@ from scalian_exp.networks.parts.timm_encoder import TimmEncoder  # noqa: E402
 
 AT_32 = {
     "resnet18": [0, 0, 0, 0, 0],
+    "resnet18d": [0, 0, 0, 0, 0],
     "tf_efficientnet_lite0": [1, 3, 7, 15, 31],
     "vgg11": [0, 0.5, 1.5, 3.5, 7.5, 15.5],
     "test_convnext": [1.5, 3.5, 7.5, 15.5],
@@ -56,6 +57,24 @@ def test_where_the_first_units_lie(name: str) -> None:
 
 def test_dilated_layers_shift_nothing() -> None:
     assert TimmEncoder(3, 8, name="tf_efficientnet_lite0").offsets == [1, 3, 7, 7, 7]
+
+
+@pytest.mark.parametrize("name", ["resnet18d", "regnetx_002", "mobilenetv3_small_100", "densenet121"])
+def test_units_look_at_their_centres_through_all_paths(name: str) -> None:
+    """Where residual blocks start as others than identities, their convolutions shift maps as much as shortcuts do."""
+    torch.manual_seed(0)
+    encoder = TimmEncoder(3, name=name).eval()
+    for layer in encoder.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.ones_(layer.weight)
+    x = torch.rand(1, 3, 256, 256, requires_grad=True)
+    for features, stride, offset in zip(encoder(x), encoder.strides, encoder.offsets, strict=True):
+        middle = 128 // stride
+        unit = features[0, :, middle, middle] @ torch.randn(features.shape[1])
+        (gradient,) = torch.autograd.grad(unit, x, retain_graph=True)
+        mass = gradient[0].square().sum(0)
+        rows = float(mass.sum(1) @ torch.arange(256.0) / mass.sum())
+        assert rows - stride * middle == pytest.approx(offset, abs=stride / 4)
 
 
 @pytest.mark.parametrize(("model", "encoder"), CASES)

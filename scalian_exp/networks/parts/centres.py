@@ -4,6 +4,9 @@ A layer of stride t and kernel k whose input is padded by p in front centres its
 input: on t·i for odd kernels with symmetric padding (ResNet), on the middle of t units where kernel and stride are
 equal (VGG's poolings, the patches of ConvNeXt and Swin), and on t·i + 1 for the padding of TensorFlow at t = 2, which
 puts the odd pixel behind (timm's `tf_…`). Such shifts add up to (s − 1)/2 or s − 1 pixels at stride s.
+
+Where several paths lead to a map, one whose windows overlap counts, k > t: the 3×3 convolution of a residual block, not
+the averages over 2×2 pixels in the shortcut of ResNet-D, through which less of an image passes; of equals, the last.
 """
 
 import math
@@ -22,7 +25,9 @@ class Centres:
         powers = (2**exponent for exponent in range(side.bit_length()))
         self.known = sorted({*strides, *powers})
         self.steps: dict[int, tuple[int, float]] = {1: (1, 0.0)}
-        """stride of a map → stride and shift, in its units, of the map that it was last computed from"""
+        """stride of a map → stride and shift, in its units, of the map that it is computed from"""
+        self.overlapping: set[int] = set()
+        """strides of the maps that are computed from overlapping windows"""
 
     def record(self, layer: Any, inputs: Any, output: Any) -> None:
         """Note how a layer reduces its input (B, C, H, W), if it does; called as a forward hook."""
@@ -36,7 +41,9 @@ class Centres:
             padding = max((after - 1) * stride + reach + 1 - before, 0) // 2  # as TensorFlow pads
         coarse, fine = self.stride_of(after), self.stride_of(before)
         added = before - self.side / fine  # by a layer of its own, half of it in front
-        if fine < coarse:
+        overlaps = reach + 1 > stride
+        if fine < coarse and (overlaps or coarse not in self.overlapping):
+            self.overlapping |= {coarse} if overlaps else set()
             self.steps[coarse] = (fine, reach / 2 - padding - added / 2)
 
     def stride_of(self, side: int) -> int:
