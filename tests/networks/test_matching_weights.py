@@ -44,11 +44,22 @@ def test_a_head_may_be_in_the_file_and_the_prefix_is_logged(caplog: pytest.LogCa
 def test_the_shallower_of_two_networks_is_no_start_for_the_deeper() -> None:
     shallow, deep = ResNet(3, 50, 1 / 32), ResNet(3, 101, 1 / 32)
     before = {name: value.clone() for name, value in deep.state_dict().items()}
-    with pytest.raises(ValueError, match=r"resnet50.pth lacks 51 of the 104 weights of ResNet: layer3.6.conv1.weight"):
+    with pytest.raises(ValueError, match=r"resnet50.pth lacks 255 of the 520 tensors of ResNet: layer3.6.conv1.weight"):
         load_matching(deep, shallow.state_dict(), "resnet50.pth")
     assert all(torch.equal(value, before[name]) for name, value in deep.state_dict().items())
     load_matching(shallow, deep.state_dict(), "resnet101.pth")  # all that it needs is there
     assert torch.equal(shallow.layer3[5].conv1.weight, deep.layer3[5].conv1.weight)
+
+
+@pytest.mark.parametrize("name", ["0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"])
+def test_files_without_norms_or_biases_are_refused(name: str) -> None:
+    """With statistics that it wasn't trained with, a network computes noise from the best of kernels."""
+    state, ours = small().state_dict(), small()
+    del state[name]
+    before = ours[0].weight.clone()
+    with pytest.raises(ValueError, match=rf"lacks 1 of the 8 tensors of Sequential: {name}; use all weights"):
+        load_matching(ours, state, "a file")
+    assert torch.equal(ours[0].weight, before)
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_b0"])

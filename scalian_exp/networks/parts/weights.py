@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 WRAPPERS = ("state_dict", "model", "state_dict_ema")
 """keys under which training programs store a network's tensors beside other things"""
+STATISTICS = ("running_mean", "running_var")
+"""last parts of the names of batch norm's statistics"""
 SHOWN = 3
 """number of names that a message lists"""
 
@@ -93,8 +95,8 @@ def starts(name: str) -> list[int]:
 def load_matching(module: nn.Module, state: Mapping[str, Tensor], source: str) -> int:
     """Copy the tensors of an encoder from a state dict, and log on one line what matched and what didn't.
 
-    The first convolution's weights are fitted to the images' channels, see `fitted`. All weights of the module must be
-    there; the state dict may hold more, such as a classifier's.
+    The first convolution's weights are fitted to the images' channels, see `fitted`. All parameters of the module and
+    its statistics of batch norm must be there; the state dict may hold more, such as a classifier's.
 
     Args:
         module: the encoder.
@@ -105,7 +107,7 @@ def load_matching(module: nn.Module, state: Mapping[str, Tensor], source: str) -
         The number of tensors that matched.
 
     Raises:
-        ValueError: if no weight matches, one is missing, or one has another shape; the module is unchanged then.
+        ValueError: if no weight matches, a tensor is missing, or one has another shape; the module is unchanged then.
     """
     target = module.state_dict()
     theirs = {plain(name): name for name in state}
@@ -119,10 +121,12 @@ def load_matching(module: nn.Module, state: Mapping[str, Tensor], source: str) -
             f"nothing in {source} has the name of anything in {kind} (there: {listed([*state])}; "
             f"here: {listed([*target])}); use weights of the same architecture, saved by the same library."
         )
-    if missing := [name for name in weights if name not in found]:
+    parameters = {name for name, _ in module.named_parameters()}
+    needed = [name for name in target if name in parameters or name.endswith(STATISTICS)]
+    if missing := [name for name in needed if name not in found]:
         raise ValueError(
-            f"{source} lacks {len(missing)} of the {len(weights)} weights of {kind}: {listed(missing)}; use weights of "
-            "the same architecture."
+            f"{source} lacks {len(missing)} of the {len(needed)} tensors of {kind}: {listed(missing)}; use all weights "
+            "of the same architecture."
         )
     values = {name: state[other] for name, other in found.items()}
     first = next((name for name in weights if target[name].dim() == 4), weights[0])
