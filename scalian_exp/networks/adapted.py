@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import signature
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,8 +23,8 @@ class Adapted(nn.Module):
         network: builds a network that maps standardised images (B, C, H, W), whose sides are multiples of
             `total_stride`, to logits (B, num_classes, H, W), or to a dict with logits as `out` and perhaps `aux`. If an
             argument of its fetches published weights (`encoder_weights`, `weights`, `weights_backbone`, `pretrained`),
-            they are fetched when a training starts, not when a checkpoint's weights follow. A network that is built
-            already is taken as it is.
+            given or by default, they are fetched when a training starts, not when a checkpoint's weights follow. A
+            network that is built already is taken as it is.
         in_channels: channels of the images.
         total_stride: stride of its deepest map, in pixels.
         mean: of each channel, subtracted from the images; ImageNet's by default.
@@ -41,8 +42,7 @@ class Adapted(nn.Module):
         super().__init__()
         self.standardise = standardising(in_channels, mean, std)
         self.build = None if isinstance(network, nn.Module) else checked(network)
-        fetching = getattr(network, "keywords", {})
-        self.fetches = {name: none for name, none in NONE_OF.items() if fetching.get(name, none) != none}
+        self.fetches = {} if self.build is None else fetched_by(self.build)
         self.network: nn.Module = self.build(**self.fetches) if self.build is not None else network  # type: ignore[assignment]
         self.total_stride = total_stride
         for module in self.network.modules():
@@ -61,14 +61,18 @@ class Adapted(nn.Module):
             ValueError: if they can't be had.
         """
         assert self.build is not None
-        names = " and ".join(f"model.network.network.{name}" for name in self.fetches)
+        weights = f"the weights of {' and '.join(f'model.network.network.{name}' for name in self.fetches)}"
         try:
             source = self.build()
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        except OSError as error:
             raise ValueError(
-                f"the weights that {names} names can't be had ({reason.rstrip('.')}); fetch them where there is a "
-                "network, or leave them out (null)."
+                f"{weights} can't be had ({reason_of(error)}); fetch them where there is a network, or do without "
+                "(null)."
+            ) from error
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{weights} are refused by the library ({type(error).__name__}: {reason_of(error)}); choose others "
+                "that suit the network, or do without (null)."
             ) from error
         state, target = source.state_dict(), self.network.state_dict()
         self.network.load_state_dict({name: state[name] for name in target.keys() & state.keys()}, strict=False)
@@ -98,6 +102,18 @@ def standardising(in_channels: int, mean: Sequence[float] | None, std: Sequence[
     if std is not None and min(std) <= 0:
         raise ValueError(f"model.network.std={[*std]}: deviations are positive.")
     return Standardise(in_channels, mean or IMAGENET_MEAN, std or IMAGENET_STD)
+
+
+def fetched_by(build: Callable[..., nn.Module]) -> dict[str, Any]:
+    """Return the arguments by which a function would fetch published weights, given or by default, and their none."""
+    defaults = {name: parameter.default for name, parameter in signature(build).parameters.items()}
+    arguments = {**defaults, **getattr(build, "keywords", {})}  # also those that it takes as **kwargs
+    return {name: none for name, none in NONE_OF.items() if arguments.get(name, none) != none}
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of an exception's message, or its name."""
+    return next(iter(str(error).splitlines()), "").rstrip(".") or type(error).__name__
 
 
 def checked(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:

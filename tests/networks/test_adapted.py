@@ -1,7 +1,9 @@
 """Segmentation networks of other libraries train, load with trust, and are applied to images of any size."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -111,8 +113,40 @@ def test_published_weights_are_fetched_only_to_start_a_training(tmp_path: Path) 
     config["trainer"]["max_epochs"] = 2
     train(config, tmp_path / "run")  # resumed
     assert Fetching.fetched == 1
-    with pytest.raises(Refusal, match=r"network.encoder_weights names can't be had \(no route to the hub\)"):
+    with pytest.raises(Refusal, match=r"encoder_weights can't be had \(no route to the hub\); fetch them where"):
         train(started("unreachable"), tmp_path / "refused")
+
+
+def test_weights_that_a_library_fetches_by_default_wait_for_a_training_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fetching, "fetched", 0)
+    network = Adapted(Fetching, 2)
+    assert (network.pretrained, Fetching.fetched) == (True, 0)
+    network.load_pretrained()
+    assert Fetching.fetched == 1
+    assert float(network.network.classes.weight[0, 0]) == 7  # type: ignore[union-attr, index]
+    assert not Adapted(partial(Fetching, encoder_weights=None), 2).pretrained
+    assert not Adapted(Pooling, 2).pretrained
+
+
+def test_torchvisions_backbone_is_not_fetched_to_load_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*_: Any, **__: Any) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
+    network = Adapted(partial(deeplabv3_mobilenet_v3_large, num_classes=4), 3)
+    with pytest.raises(ValueError, match=r"weights_backbone can't be had \(.*no network.*fetch them where there is a"):
+        network.load_pretrained()
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [("COCO_WITH_VOC_LABELS_V1", r"ValueError: The parameter 'num_classes' expected value 21"), ("COCO", "KeyError: ")],
+)
+def test_weights_that_do_not_suit_a_network_are_not_worth_fetching(weights: str, reason: str) -> None:
+    network = Adapted(partial(deeplabv3_mobilenet_v3_large, num_classes=4, weights=weights), 3)
+    with pytest.raises(ValueError, match=rf"network\.weights.* are refused by the library \({reason}") as caught:
+        network.load_pretrained()
+    assert "fetch them" not in str(caught.value)
 
 
 def test_arguments_that_a_network_lacks_are_named() -> None:
