@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from scalian_exp.datasets.base import Examples
+from scalian_exp.datasets.documents import Documents
 from scalian_exp.datasets.images import InMemoryImages
-from scalian_exp.datasets.texts import Documents, Texts
+from scalian_exp.datasets.texts import Texts
 
 SAMPLES = files("scalian_exp.datasets") / "samples"
 

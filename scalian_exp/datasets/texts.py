@@ -3,12 +3,10 @@
 Batches are dicts: text (B, vocabulary_size), float, rows of Euclidean length 1; label (B,), int64.
 """
 
-import csv
-import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,20 +15,13 @@ from torch import Tensor
 from scalian_exp.batches import first_words
 from scalian_exp.commandline.shell import word
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Data, Examples, held_out
+from scalian_exp.datasets.documents import Documents, read_csv, subset
 from scalian_exp.datasets.folder_splits import print_summary
 from scalian_exp.datasets.folds import divided
 from scalian_exp.datasets.identity import EXAMPLES, hash_of, identity
 from scalian_exp.datasets.newsgroups import archive, messages
-from scalian_exp.datasets.table_files import names, separator_of, unreadable
 from scalian_exp.ranges import Fold, PositiveInt
 from scalian_exp.refusal import Refusal
-
-
-class Documents(NamedTuple):
-    """Texts and the names of their classes, in the same order."""
-
-    texts: list[str]
-    labels: list[str]
 
 
 class SparseTexts(Batched):
@@ -148,11 +139,6 @@ class Texts(Data, ABC):
         return torch.from_numpy(matrix.toarray())
 
 
-def subset(documents: Documents, indices: list[int]) -> Documents:
-    """Return the documents at these indices."""
-    return Documents([documents.texts[i] for i in indices], [documents.labels[i] for i in indices])
-
-
 class TextsOnDisk(Texts, ABC):
     """Base class of texts in files in the folder `root`.
 
@@ -191,31 +177,6 @@ class TextCSV(TextsOnDisk):
                 f"{word('dataset.root', Path(self.root).parent)}"
             )
         return {split: read_csv(Path(self.root) / f"{split}.csv") for split in ("train", "test")}
-
-
-def read_csv(file: Path) -> Documents:
-    """Read a table whose header names the columns label and text; other columns are ignored.
-
-    Raises:
-        Refusal: if the file or a column is missing, or if a text or label is empty.
-    """
-    separator = separator_of(file, ("label", "text"))
-    csv.field_size_limit(sys.maxsize)
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, delimiter=separator)
-            header = names(next(record for record in reader if record))
-            records = [dict(zip(header, record, strict=False)) for record in reader if record]
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise Refusal(unreadable(file, error)) from error
-    rows = [(record.get("text", ""), record.get("label", "")) for record in records]
-    for line, (text, label) in enumerate(rows, start=2):
-        if not text.strip() or not label.strip():
-            what = "text" if label.strip() else "label"
-            raise Refusal(f"{file}, record {line}: the {what} is empty; remove the record or fill it in.")
-    if not rows:
-        raise Refusal(f"{file} has no records below its header.")
-    return Documents([text for text, _ in rows], [label for _, label in rows])
 
 
 class Newsgroups(TextsOnDisk):
