@@ -52,10 +52,15 @@ class Likelihood(Action):
             print(f"nll_bound    ≤ {mean:.2f}{spread} nats per image by {self.samples} importance samples ({images})")
             if "binary" not in model.config["dataset"]["provides"]:
                 print("             of grey pixels: compare only runs of the same data and loss.likelihood")
-            likely = x[each.argsort()[:: max(1, len(x) // 10)][:10]]
+            likely = x[ranked(each)]
             pictures = {"image": likely, "reconstruction": model.task.reconstruct(likely)}
             figure = rows_of_images(pictures, "images, from the most to the least probable, and their reconstructions")
         return [save_figure(figure, folder / "likelihood.png", model)]
+
+
+def ranked(values: Tensor, most: int = 10) -> Tensor:
+    """Return the indices of at most `most` of the values (N,), in ascending order at even steps, with both extremes."""
+    return values.argsort()[torch.linspace(0, len(values) - 1, min(most, len(values))).round().long()]
 
 
 def surprises(model: Loaded, x: Tensor) -> Figure:

@@ -6,6 +6,7 @@ each time, and know neither run folders nor scalian-apply's arguments nor values
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -45,11 +46,23 @@ def answer(config_name: str) -> bool:
     line = os.environ.get("COMP_LINE", "")
     point = os.environ.get("COMP_POINT", "")
     line = os.fsdecode(os.fsencode(line)[: int(point)]) if point.isdigit() else line
-    words = [*line.split()[1:], *([""] if line[-1:].isspace() else [])] or [""]
+    words = words_of(line)[1:] or [""]
     sys.argv[1:] = words[:-1]  # folders of configs that they name are searched
     found = sorted({word for word in completions(config_name, words[:-1], words[-1]) if word.startswith(words[-1])})
     print(("\n" if asked[0] == "fish" else " ").join(found))
     return True
+
+
+def words_of(line: str) -> list[str]:
+    """Return the words of a line of a shell without their quotes; the last may be empty, or in a quote still open."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    words: list[str] = []
+    try:
+        words += lexer
+    except ValueError:  # an open quote, or a backslash at the end
+        return [*words, lexer.token]
+    return [*words, ""] if line[-1:].isspace() else words
 
 
 def is_about_shells(arguments: list[str]) -> bool:

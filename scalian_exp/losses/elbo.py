@@ -45,7 +45,7 @@ class Terms(NamedTuple):
     """Terms of the loss, each a mean over the batch, in nats."""
 
     loss: Tensor
-    """the total to minimise: reconstruction + β·kl"""
+    """the total to minimise, by the formula that each loss states; not always a sum of the terms below"""
     reconstruction: Tensor
     """−log p(x|z)"""
     kl: Tensor
@@ -58,6 +58,8 @@ class Terms(NamedTuple):
 
 class ELBO(nn.Module):
     """Negative evidence lower bound with β·KL, where β grows linearly over the first `warmup_epochs`.
+
+    With KL_j of latent j, a mean over the batch, the loss is reconstruction + β Σ_j max(λ, KL_j).
 
     Args:
         likelihood: module: logits (…, B, C, H, W) and images (B, C, H, W) → log p(x|z), (…, B).

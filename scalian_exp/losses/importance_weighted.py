@@ -18,6 +18,8 @@ from scalian_exp.ranges import PositiveInt
 class ImportanceWeighted(nn.Module):
     """Negative importance-weighted bound by several codes of each image.
 
+    The loss is −log 1/k Σ p(x, z) / q(z|x), a mean over the batch, without β: not the sum of reconstruction and KL.
+
     Args:
         likelihood: module: logits (…, B, C, H, W) and images (B, C, H, W) → log p(x|z), (…, B).
         samples: number k of codes; a step computes as much as one of the ELBO on k times as many images.

@@ -25,7 +25,7 @@ from scalian_exp.tasks.protocols import VariationalNetwork
 class Variational(Decoding):
     """Trains a latent-variable model by the terms that the loss computes of the network and images x.
 
-    The best checkpoint is the one of least loss, including β, because that is what was trained.
+    The best checkpoint is the one of least loss, the total that was trained on, with the final β and free bits.
 
     Logs, in nats per image: `neg_elbo` = `reconstruction` + `kl` whatever β is, an upper bound of −log p(x); and at the
     test, or throughout if the loss trains on it, `nll_bound_iw<k>`, a tighter one by k importance samples (Burda et al.

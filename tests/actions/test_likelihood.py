@@ -8,7 +8,7 @@ from tools import tiny
 from torch.distributions import Bernoulli
 
 from scalian_exp.actions.action import examples
-from scalian_exp.actions.likelihood import Likelihood
+from scalian_exp.actions.likelihood import Likelihood, ranked
 from scalian_exp.checkpoint import load
 from scalian_exp.run.training import train
 
@@ -38,3 +38,11 @@ def test_the_bound_is_exact_where_codes_tell_nothing(
     assert ("of grey pixels" in printed) == (dataset == "fake_images")
     assert files == [tmp_path / "applied/likelihood.png"]
     assert files[0].stat().st_size > 1000
+
+
+def test_images_are_shown_from_the_most_to_the_least_probable() -> None:
+    values = torch.tensor([5.0, 1.0, 4.0, 0.0, 2.0, 3.0])
+    assert values[ranked(values, most=3)].tolist() in ([0, 2, 5], [0, 3, 5])
+    assert values[ranked(values)].tolist() == [0, 1, 2, 3, 4, 5]
+    assert values[ranked(values[:1])].tolist() == [5]
+    assert ranked(torch.arange(19)).tolist() == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]

@@ -8,6 +8,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+MIRROR = "tied weights need a decoder that mirrors its encoder"
+
 
 class TiedLinear(nn.Linear):
     """Dense layer whose weight is another one's, transposed; only the bias is its own.
@@ -50,6 +52,8 @@ def tie(encoder: nn.Module, decoder: nn.Module) -> None:
     mirrored = [
         (name, module) for name, module in decoder.named_modules() if isinstance(module, nn.Linear | nn.ConvTranspose2d)
     ]
+    if len(mirrored) != len(sources):
+        raise ValueError(f"A decoder of {len(mirrored)} layers can't be tied to an encoder of {len(sources)}: {MIRROR}.")
     for (name, layer), of in zip(reversed(mirrored), sources, strict=True):
         parent, _, child = name.rpartition(".")
         setattr(decoder.get_submodule(parent), child, tied(layer, of))
@@ -66,4 +70,4 @@ def tied(layer: nn.Linear | nn.ConvTranspose2d, of: nn.Linear | nn.Conv2d) -> nn
         return TiedLinear(of, bias)
     if isinstance(layer, nn.ConvTranspose2d) and isinstance(of, nn.Conv2d) and layer.weight.shape == of.weight.shape:
         return TiedConvTranspose2d(of, bias, tuple(layer.output_padding))
-    raise ValueError(f"{layer} can't be tied to {of}: tied weights need a decoder that mirrors its encoder.")
+    raise ValueError(f"{layer} can't be tied to {of}: {MIRROR}.")
