@@ -25,10 +25,10 @@ class Contractive(nn.Module):
         super().__init__()
         self.weight, self.directions = weight, directions
 
-    def forward(self, network: Any, x: Tensor) -> Tensor:
+    def forward(self, network: Any, x: Tensor, codes: Tensor) -> Tensor:
         """Return the penalty, a scalar averaged over inputs (B, …) of a network that offers `encode`."""
         layers = dense_layers(network.encoder) if isinstance(network, Autoencoder) else None
-        squares = exact(layers, x) if layers else estimated(network.encode, x, self.directions)
+        squares = exact(layers, x) if layers else estimated(network, x, self.directions)
         return self.weight * squares.mean()
 
 
@@ -46,14 +46,13 @@ class Sparse(nn.Module):
             raise ValueError(f"The mean activation of a sparse code lies between 0 and 1, but {activation} was given.")
         self.weight, self.activation = weight, activation
 
-    def forward(self, network: Any, x: Tensor) -> Tensor:
-        """Return the penalty, a scalar, of a network that offers `encode` and of its inputs (B, …).
+    def forward(self, network: Any, x: Tensor, codes: Tensor) -> Tensor:
+        """Return the penalty, a scalar, of codes (B, D); the network and its inputs are unused.
 
         Raises:
-            Refusal: outside training, where it doesn't delay a GPU, if codes don't lie in [0, 1].
+            Refusal: if codes don't lie in [0, 1], in training as well: there the clamp below would hide it.
         """
-        codes = network.encode(x)
-        if not self.training and bool(((codes < 0) | (codes > 1)).any()):
+        if bool(((codes < 0) | (codes > 1)).any()):
             raise Refusal(
                 "The sparsity penalty needs codes between 0 and 1; give the code logistic units "
                 "(model.network.code_activation._target_=torch.nn.Sigmoid), or leave model/penalty=sparse out."

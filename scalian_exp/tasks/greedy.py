@@ -164,8 +164,9 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
         # gradients reach only the current layer; optimizers skip parameters without one
         encoder, decoder = self.network.layer_encoders[layer], self.network.layer_decoders[layer]
-        logits = decoder(encoder(corrupted))
-        loss, logs = self.penalised(self.loss(logits, clean), Autoencoder(encoder, decoder, logits.shape[1]), corrupted)
+        codes = encoder(corrupted)
+        logits, network = decoder(codes), Autoencoder(encoder, decoder, codes.shape[1])
+        loss, logs = self.penalised(self.loss(logits, clean), network, corrupted, codes)
         if self.training:
             return Step(loss, logs)
         error = (torch.sigmoid(logits) - clean).square().sum()

@@ -66,7 +66,7 @@ def gain_curve(levels: Sequence[float], gains: Sequence[float], meaning: str) ->
 
 
 class Reconstruction(Decoding):
-    """Trains an autoencoder by loss(network(corruption(x)), x) + penalty(network, corruption(x)), where x are images.
+    """Trains an autoencoder by loss(network(x̃), x) + penalty(network, x̃, code), where x̃ = corruption(x), of images x.
 
     Whatever the loss, the best checkpoint is that of least squared error, so that losses can be compared.
 
@@ -76,8 +76,8 @@ class Reconstruction(Decoding):
         corruption: a `networks.corruptions.Corruption`.
         noise_levels: levels of the corruption at which the test measures how many decibels of PSNR the output gains
             over the corrupted input, `psnr_gain_…`; unused without a corruption.
-        penalty: a module: the network and what it encodes → a scalar that is added to the loss, and logged as
-            `penalty`; see losses/penalties.py.
+        penalty: a module: the network, what it encodes and its codes → a scalar that is added to the loss, and logged
+            as `penalty`; see losses/penalties.py.
     """
 
     monitor = "val/squared_error"
@@ -101,21 +101,29 @@ class Reconstruction(Decoding):
         for level in self.noise_levels:
             self.corruption.check_level(level)
 
+    def compiled(self) -> list[nn.Module]:
+        """Return the network, or its parts where a penalty needs the codes between them."""
+        network: Any = self.network
+        return [network] if self.penalty is None else [*network.children()]
+
     def step(self, batch: Batch) -> Step:
         """Compute the loss of a corrupted image's reconstruction against the clean one; errors outside training."""
         clean = batch["image"]
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
-        logits = self.network(corrupted)
-        loss, logs = self.penalised(self.loss(logits, clean), self.network, corrupted)
+        codes = self.network.encode(corrupted) if self.penalty is not None else None  # once: they may be random
+        logits = self.network(corrupted) if codes is None else self.network.decode(codes)
+        loss, logs = self.penalised(self.loss(logits, clean), self.network, corrupted, codes)
         if not self.training:
             logs |= self.errors(logits, clean) | bits_logs(self.network, clean)
         return Step(loss, logs, logits)
 
-    def penalised(self, loss: Tensor, network: Any, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return a loss with the penalty of a network on inputs x, and the penalty to log, if there is one."""
+    def penalised(
+        self, loss: Tensor, network: Any, x: Tensor, codes: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return a loss with the penalty of a network on inputs x and their codes, and what to log of it."""
         if self.penalty is None:
             return loss, {}
-        penalty = self.penalty(network, x)
+        penalty = self.penalty(network, x, codes)
         return loss + penalty, {"penalty": penalty}
 
     def errors(self, logits: Tensor, clean: Tensor) -> dict[str, Tensor]:

@@ -35,9 +35,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("scalian-train mode", ["model.", "model/corruption=", "model/crf=", "model/network/backbone="]),
         ("scalian-train -m model=unet,fcn8", ["model=unet,fcn8s"]),
         ("scalian-train 'dataset/augmentation=[sc", ["dataset/augmentation=[scale"]),  # the quote is still open
-        ("scalian-train model=unet dataset=mask_folder 'dataset.root=my data' model.network.dr", ["model.network.dropout="]),
-        ('scalian-train model=unet dataset=mask_folder dataset.root="my data" model.network.dr', ["model.network.dropout="]),
-        ("scalian-train model=unet dataset=mask_folder dataset.root=my\\ data model.network.dr", ["model.network.dropout="]),
+        ("scalian-train dataset=mask_folder 'dataset.root=my data' dataset.fi", ["dataset.fit="]),
+        ('scalian-train dataset=mask_folder dataset.root="my data" dataset.fi', ["dataset.fit="]),
+        ("scalian-train dataset=mask_folder dataset.root=my\\ data dataset.fi", ["dataset.fit="]),
         ("scalian-train dataset/augmentation=[flip,sc", ["dataset/augmentation=[flip,scale"]),
         (
             "scalian-train +experiment=course/vae_b",

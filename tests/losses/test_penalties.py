@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from scalian_exp.losses.penalties import Contractive, Sparse
 from scalian_exp.networks.autoencoder import Autoencoder, ConvAutoencoder, DenseAutoencoder
+from scalian_exp.networks.hashing import NoisySigmoid
 from scalian_exp.networks.parts.jacobian import estimated
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
+from scalian_exp.tasks.reconstruction import Reconstruction
 
 
 def squared_jacobians(network: Autoencoder, x: Tensor) -> Tensor:
@@ -26,7 +28,7 @@ def squared_jacobians(network: Autoencoder, x: Tensor) -> Tensor:
 def test_the_jacobian_of_dense_encoders_is_exact(hidden: list[int], units: type[nn.Module]) -> None:
     network = DenseAutoencoder(1, [3, 4], hidden, 5, units, units).double()
     x = torch.rand(6, 1, 3, 4, dtype=torch.float64)
-    penalty = Contractive(weight=0.3)(network, x)
+    penalty = Contractive(weight=0.3)(network, x, network.encode(x))
     torch.testing.assert_close(penalty, 0.3 * squared_jacobians(network, x).mean())
 
 
@@ -36,7 +38,7 @@ def test_for_one_layer_it_is_the_papers_closed_form_with_its_gradient() -> None:
     layer = network.encoder.network[1]
     h = network.encode(x)
     closed = ((h * (1 - h)).square() * layer.weight.square().sum(1)).sum(1).mean()
-    penalty = Contractive(weight=1.0)(network, x)
+    penalty = Contractive(weight=1.0)(network, x, network.encode(x))
     torch.testing.assert_close(penalty, closed)
     gradients = [torch.autograd.grad(value, [layer.weight, layer.bias]) for value in (penalty, closed)]
     torch.testing.assert_close(*gradients)
@@ -47,8 +49,8 @@ def test_of_other_encoders_it_is_estimated_without_bias(mode: type) -> None:
     network, x = ConvAutoencoder(1, [8, 6], [3], [7], 4), torch.rand(3, 1, 8, 6)
     expected = squared_jacobians(network, x)
     with mode():
-        values = estimated(network.encode, x, directions=3000)
-        once = Contractive(1.0, directions=3000)(network, x)
+        values = estimated(network, x, directions=3000)
+        once = Contractive(1.0, directions=3000)(network, x, network.encode(x))
     torch.testing.assert_close(values, expected, rtol=0.1, atol=0)
     assert once.item() == pytest.approx(expected.mean().item(), rel=0.1)
     assert once.requires_grad == (mode is torch.enable_grad)
@@ -60,29 +62,49 @@ def test_the_estimates_gradient_shrinks_the_jacobian() -> None:
     optimizer = torch.optim.SGD(network.encoder.parameters(), lr=0.05)
     for _ in range(30):
         optimizer.zero_grad()
-        Contractive(weight=1.0)(network, x).backward()
+        Contractive(weight=1.0)(network, x, network.encode(x)).backward()
         optimizer.step()
     assert squared_jacobians(network, x).mean() < 0.8 * before
 
 
-class Codes(nn.Module):
-    """Network whose codes are its inputs."""
+def test_batch_norms_statistics_are_left_alone() -> None:
+    encoder = nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3), nn.Sigmoid())
+    network, x = Autoencoder(encoder, nn.Linear(3, 6), 3), torch.rand(5, 6)
+    codes, before = network.encode(x), encoder[1].running_mean.clone()
+    Contractive(weight=1.0)(network, x, codes).backward()
+    assert encoder[0].weight.grad is not None
+    torch.testing.assert_close(encoder[1].running_mean, before, rtol=0, atol=0)
+    assert encoder[1].num_batches_tracked == 1
 
-    def encode(self, x: Tensor) -> Tensor:
-        return x
+
+@pytest.mark.parametrize("penalty", [Sparse, Contractive])
+def test_each_step_encodes_once(penalty: type[nn.Module]) -> None:
+    """The code that is penalised is the one that is decoded, although it is random."""
+    network = DenseAutoencoder(1, [3, 4], [7], 5, code_activation=lambda: NoisySigmoid(4.0))
+    encoded, decoded, penalised = [], [], []
+    network.encoder.register_forward_hook(lambda _, __, codes: encoded.append(codes))
+    network.decoder.register_forward_pre_hook(lambda _, given: decoded.append(given[0]))
+    part = penalty()
+    part.register_forward_pre_hook(lambda _, given: penalised.append(given[2]))
+    task = Reconstruction(network, nn.BCEWithLogitsLoss(), torch.optim.SGD, penalty=part)
+    step = task.step({"image": torch.rand(6, 1, 3, 4)})
+    assert step.logs.keys() == {"penalty"}
+    assert decoded[0] is penalised[0] is encoded[0]
+    assert len(encoded) == (1 if penalty is Sparse else 2)  # the Jacobian's estimate is of the function
 
 
 def test_sparsity_is_the_kl_of_mean_activations() -> None:
     codes = torch.tensor([[0.1, 0.2, 0.9], [0.3, 0.2, 0.1]])  # means 0.2, 0.2, 0.5
-    penalty = Sparse(weight=2.0, activation=0.2)(Codes(), codes)
+    penalty = Sparse(weight=2.0, activation=0.2)(None, codes, codes)
     by_hand = 0.2 * math.log(0.2 / 0.5) + 0.8 * math.log(0.8 / 0.5)
     assert penalty.item() == pytest.approx(2 * by_hand)
-    assert Sparse(1.0, 0.2)(Codes(), torch.zeros(4, 3)).isfinite()
+    assert Sparse(1.0, 0.2)(None, codes, torch.zeros(4, 3)).isfinite()
 
 
-def test_codes_that_are_no_activations_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("validated", [[], ["trainer.limit_val_batches=0", "test=false"]])
+def test_codes_that_are_no_activations_are_refused(validated: list[str], tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="needs codes between 0 and 1; give the code logistic units"):
-        train(tiny("autoencoder", "+model/penalty=sparse"), tmp_path / "run")
+        train(tiny("autoencoder", "+model/penalty=sparse", *validated), tmp_path / "run")
     with pytest.raises(ValueError, match="lies between 0 and 1"):
         Sparse(activation=1.0)
 

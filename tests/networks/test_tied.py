@@ -85,7 +85,7 @@ def test_gradients_reach_the_shared_weights_from_both_sides_and_copies_stay_tied
 def test_a_decoder_that_mirrors_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="can't be tied to Linear"):
         Autoencoder(nn.Linear(4, 3), nn.Linear(3, 5), 3, tied=True)
-    with pytest.raises(ValueError, match="decoder of 2 layers .* encoder of 1: .* a decoder that mirrors its encoder"):
+    with pytest.raises(ValueError, match=r"decoder of 2 layers .* encoder of 1: .* a decoder that mirrors its encoder"):
         Autoencoder(nn.Linear(4, 3), nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 4)), 3, tied=True)
 
 

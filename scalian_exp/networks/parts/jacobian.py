@@ -6,6 +6,7 @@ unbiased estimate is the mean of ‖Ju‖² over random directions u of the inpu
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,11 +53,30 @@ def exact(layers: Sequence[Layer], x: Tensor) -> Tensor:
     return jacobian.square().sum((1, 2))
 
 
-def estimated(encode: Callable[[Tensor], Tensor], x: Tensor, directions: int) -> Tensor:
-    """Estimate ‖J‖² (B,) of any encoder at inputs (B, …), each on its own, from random directions of the input."""
+class Encoding(nn.Module):
+    """A network's encoder as a module, whose call is `encode`."""
+
+    def __init__(self, network: Any):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode inputs (B, …) to codes."""
+        return self.network.encode(x)
+
+
+def estimated(network: Any, x: Tensor, directions: int) -> Tensor:
+    """Estimate ‖J‖² (B,) of any network's `encode` at inputs (B, …), each on its own, from random directions of x."""
+    encoding = Encoding(network)
+
+    def encode(x: Tensor) -> Tensor:
+        copies = {name: buffer.clone() for name, buffer in encoding.named_buffers()}  # batch norm updates the copies
+        return torch.func.functional_call(encoding, copies, (x,))
+
     total = x.new_zeros(len(x))
     for _ in range(directions):
         signs = torch.randint_like(x, 2) * 2 - 1
-        change: Tensor = torch.func.jvp(encode, (x,), (signs,))[1]
+        with torch.compiler.set_stance("force_eager"):  # compiled parts have no forward-mode derivative
+            change: Tensor = torch.func.jvp(encode, (x,), (signs,))[1]
         total = total + change.square().flatten(1).sum(1)
     return total / directions

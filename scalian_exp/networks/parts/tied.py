@@ -53,7 +53,8 @@ def tie(encoder: nn.Module, decoder: nn.Module) -> None:
         (name, module) for name, module in decoder.named_modules() if isinstance(module, nn.Linear | nn.ConvTranspose2d)
     ]
     if len(mirrored) != len(sources):
-        raise ValueError(f"A decoder of {len(mirrored)} layers can't be tied to an encoder of {len(sources)}: {MIRROR}.")
+        layers = f"decoder of {len(mirrored)} layers can't be tied to an encoder of {len(sources)}"
+        raise ValueError(f"A {layers}: {MIRROR}.")
     for (name, layer), of in zip(reversed(mirrored), sources, strict=True):
         parent, _, child = name.rpartition(".")
         setattr(decoder.get_submodule(parent), child, tied(layer, of))
