@@ -32,7 +32,7 @@ def assert_same(one: Path, other: Path) -> None:
     assert not differences(*(contents["scalian_exp"].get("ema", {}) for contents in (first, second)))
     first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (one, other))
     exact = [key for key in first if "second" not in key and "_ms_" not in key]
-    assert {key: second[key] for key in exact} == {key: first[key] for key in exact}
+    assert {key: second[key] for key in exact} == {key: first[key] for key in exact}, (first, second)
     curves = [folder / "csv/metrics.csv" for folder in (one, other)]
     if curves[0].exists():
         assert curves[1].read_text() == curves[0].read_text()

@@ -25,17 +25,32 @@ class BestCheckpoint(ModelCheckpoint):
         """validation loss of the newest checkpoint"""
         self.best_epoch: int | None = None
         """its epoch, counted from 1"""
+        self.validated: int | None = None
+        """the step of the newest validation: a training that stops inside an epoch ends without one"""
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Remember which weights were validated, and save them if they are the best."""
+        self.validated = trainer.global_step
+        super().on_validation_end(trainer, pl_module)
 
     def check_monitor_top_k(self, trainer: Any, current: Tensor | None = None) -> bool:
         """Return whether a monitored value is worth a checkpoint."""
-        loss = float(trainer.callback_metrics.get(LOSS, math.nan))
-        worth = super().check_monitor_top_k(trainer, current)
-        if not worth and current is not None and self.kth_best_model_path in self.best_k_models:
-            equal = bool(current == self.best_k_models[self.kth_best_model_path])
-            worth = trainer.strategy.reduce_boolean_decision(equal and not loss > self.best_loss)
-        if worth:
-            self.best_loss, self.best_epoch = loss, trainer.current_epoch + 1
-        return worth
+        if super().check_monitor_top_k(trainer, current):
+            return True
+        if current is None or self.kth_best_model_path not in self.best_k_models:
+            return False
+        equal = bool(current == self.best_k_models[self.kth_best_model_path])
+        chosen = equal and self.validated == trainer.global_step and not loss_of(trainer) > self.best_loss
+        return bool(trainer.strategy.reduce_boolean_decision(chosen))
+
+    def _update_best_and_save(self, current: Tensor, trainer: Any, monitor_candidates: dict[str, Tensor]) -> None:
+        """Save a checkpoint, whose state tells its loss and its epoch."""
+        self.record(trainer)
+        super()._update_best_and_save(current, trainer, monitor_candidates)
+
+    def record(self, trainer: Any) -> None:
+        """Note the loss and the epoch of the weights that are about to be saved."""
+        self.best_loss, self.best_epoch = loss_of(trainer), trainer.current_epoch + 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return Lightning's state, with the loss and the epoch of the best checkpoint."""
@@ -45,3 +60,8 @@ class BestCheckpoint(ModelCheckpoint):
         """Restore a state, perhaps one of Lightning's own class, which lacks loss and epoch."""
         super().load_state_dict(state_dict)
         self.best_loss, self.best_epoch = state_dict.get("best_loss", math.nan), state_dict.get("best_epoch")
+
+
+def loss_of(trainer: Any) -> float:
+    """Return the newest validation loss; NaN if there is none."""
+    return float(trainer.callback_metrics.get(LOSS, math.nan))

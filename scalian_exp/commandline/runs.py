@@ -89,7 +89,7 @@ def neighbours(key: str, path: Path) -> str:
         key: by which a command line names the run.
         path: what it names.
     """
-    if path.exists() or not (near := close_runs(path)):
+    if path.is_symlink() or path.exists() or not (near := close_runs(path)):
         return ""
     return f" Did you mean {' or '.join(word(key, run) for run in near)}?"
 

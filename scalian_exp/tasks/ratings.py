@@ -204,7 +204,8 @@ class Ratings(Task):
         """Return errors and rankings over the test split, and how many users and items start cold."""
         seen, target, informed, blind = self.tables()
         data = self.trainer.datamodule
-        warm = (data.by_user(data.history) > 0).any(0).to(seen.device)
+        # only the rows that are tested have been gathered: all of them, unless trainer.limit_test_batches is set
+        warm = (data.history > 0).any(0).to(seen.device) if data.hold_out == "users" else seen.any(0)
         return {**self.totals(seen, target, informed, blind), **recommendation.cold_start(seen, target, warm)}
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ MEANINGS = {
     "exported": "a network that maps images to logits",
     "filters": "filters that can be shown as images",
     "layer_codes": "features of several layers trained one after another",
+    "negative_log_likelihood": "a likelihood of images, exact or bounded",
     "next_pixel": "a distribution of each pixel given those before it",
     "num_classes": "classes that it tells apart",
     "sample": "samples drawn from the model",

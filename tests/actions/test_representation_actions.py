@@ -157,7 +157,7 @@ def test_an_image_is_classified_from_the_command_line(tmp_path: Path) -> None:
     assert truths == ["abcdefghij"[k] for k in examples(model, 12)["label"].tolist()]
     train(tiny("autoencoder", "test=false"), tmp_path / "other")
     other = command("run=other", "action=classify", cwd=tmp_path, module="apply")
-    assert "action=classify needs num_classes" in other.stderr
+    assert "action=classify needs classes that it tells apart" in other.stderr
 
 
 def test_the_confusion_matrix_covers_the_entire_split(tmp_path: Path) -> None:

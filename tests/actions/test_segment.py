@@ -112,7 +112,7 @@ def test_a_large_photo_is_processed_at_once_if_memory_allows(
 
 def test_pixelwise_logits_are_exported(run: Path, tmp_path: Path) -> None:
     """The action itself compares the exported network's logits with the original's."""
-    assert {file.name for file in Export().run(load(run), tmp_path)} == {"network.pt2", "network.onnx"}
+    assert {"network.pt2", "network.onnx"} <= {file.name for file in Export().run(load(run), tmp_path)}
 
 
 def test_a_file_is_segmented_at_the_scale_of_the_training_images(run: Path, tmp_path: Path) -> None:

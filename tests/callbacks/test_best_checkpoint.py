@@ -24,9 +24,14 @@ def kept(folder: Path, values: list[tuple[float, float]], mode: str = "min") -> 
     for epoch, (monitored, loss) in enumerate(values):
         metrics = {"val/error": torch.tensor(monitored), "val/loss": torch.tensor(loss)}
         strategy = SimpleNamespace(reduce_boolean_decision=bool)
-        trainer: Any = SimpleNamespace(callback_metrics=metrics, current_epoch=epoch, strategy=strategy)
+        state = {"current_epoch": epoch, "global_step": 10 * epoch}
+        trainer: Any = SimpleNamespace(callback_metrics=metrics, strategy=strategy, **state)
+        callback.validated = trainer.global_step
         if callback.check_monitor_top_k(trainer, metrics["val/error"]):
+            callback.record(trainer)
             callback.best_k_models, callback.kth_best_model_path = {"best.ckpt": metrics["val/error"]}, "best.ckpt"
+        trainer.global_step += 5  # a training that stops inside the next epoch has the metrics of the one before
+        assert not callback.check_monitor_top_k(trainer, metrics["val/error"])
     return callback.best_epoch
 
 

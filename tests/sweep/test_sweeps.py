@@ -156,7 +156,7 @@ def test_a_job_of_a_sweep_over_options_gets_exactly_the_given_value(value: str) 
 
 def test_an_option_that_is_not_a_name_is_refused() -> None:
     for override, message in (
-        ("logger=null", "logger=null is none of csv, default, mlflow, none, tensorboard; choose one"),
+        ("logger=null", "logger=null is none of csv, default, mlflow, none, tensorboard, trackio, wandb; choose one"),
         ("loss=3", "loss=3 is none of bce, "),
         ("model/crf=null", "model/crf=null is none of default; choose one, or leave model/crf out"),
     ):

@@ -91,7 +91,10 @@ def test_drawing_is_refused_for_networks_without_steps(tmp_path: Path) -> None:
     train(tiny("vae"), tmp_path / "run")
     result = command(f"run={tmp_path / 'run'}", "action=draw", cwd=tmp_path, module="apply")
     assert result.returncode == 1
-    assert "action=draw needs drawing, which DenseVAE and its data don't offer" in result.stderr
+    assert (
+        "action=draw needs a network that draws in several steps; DenseVAE and its data don't have that"
+        in result.stderr
+    )
 
 
 def test_outlines_are_drawn_around_their_boxes() -> None:

@@ -42,7 +42,7 @@ def test_no_other_quantity_is_suggested() -> None:
     message = refusal_of("dataset.train_size=500")
     assert message == (
         "There is no dataset.train_size in this experiment; scalian_exp.datasets.bundled.FashionMNISTSample takes "
-        "in_channels, image_size, batch_size, val_size, resample_binary."
+        "in_channels, image_size, batch_size, val_size, resample_binary, balanced, fold."
     )
     assert "did you mean" not in refusal_of("+dataset.train_size=500")
 
