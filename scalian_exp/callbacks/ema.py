@@ -49,8 +49,12 @@ class EMA(pl.Callback):
         """name → the tensor that is averaged"""
         self.kept: list[Tensor] = []
         """the weights themselves, while the average is in their place"""
-        self.updates = self.steps = self.turn = 0
-        """steps averaged in this turn, all steps of the training then, and the turn"""
+        self.updates = 0
+        """steps that the average has seen in this turn"""
+        self.steps = 0
+        """steps of the training when the average was last updated"""
+        self.turn = 0
+        """the part that was being trained then"""
 
     def setup(self, trainer: Any, task: Any, stage: str) -> None:
         """Refuse strategies that divide the weights among processes.

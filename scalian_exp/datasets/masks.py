@@ -113,6 +113,8 @@ class Masks(Images, ABC):
     def class_members(self) -> Sequence[Tensor]:
         """The indices of the training images that contain each class, (n,) each; all masks are read for it."""
         contained = torch.stack([counts > 0 for counts in self.pixels_of_images()])
+        if not contained.any():
+            refuse_void("All training masks")
         return [images.nonzero().flatten() for images in contained.T]
 
     def prepare(self, batch: Examples) -> Examples:

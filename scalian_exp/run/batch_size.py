@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from scalian_exp.build import build_task
 from scalian_exp.memory import amount
 from scalian_exp.refusal import Refusal
-from scalian_exp.run.devices import world_size
+from scalian_exp.run.devices import devices_of, world_size
 from scalian_exp.run.network_size import Sketch, activations, gradients, on_device, room, weights
 
 log = logging.getLogger(__name__)
@@ -22,14 +22,15 @@ log = logging.getLogger(__name__)
 MOST = 8192
 """largest batch that is tried; larger ones rarely train better"""
 SHARE = 0.5
-"""share of the memory that the estimate may fill on a CPU, where nothing tells when it is full: an estimate counts only
+"""share of the memory that the estimate may fill on a CPU, which never reports that it is full: an estimate counts only
 what a step can't do without"""
-STEPS = 2
-"""steps that are tried on a GPU: the second has the optimizer's state beside the gradients"""
+STEPS = 4
+"""steps that are tried on a GPU: the second of a network has the optimizer's state beside the gradients, and those of a
+GAN take turns"""
 OF_TRIALS = ("accelerator", "precision", "gradient_clip_val", "accumulate_grad_batches", "deterministic")
 """arguments of the trainer that a trial uses too"""
 QUIET: dict[str, Any] = {
-    **{"limit_val_batches": 0, "devices": 1, "use_distributed_sampler": False, "logger": False},
+    **{"limit_val_batches": 0, "use_distributed_sampler": False, "logger": False},
     **{"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False},
 }
 """what a trial leaves out"""
@@ -118,9 +119,10 @@ def trains(config: Mapping[str, Any], data: Any, size: int) -> bool:
     trial = copy.copy(data)
     trial.batch_size = size
     try:
-        with isolate_rng():
-            trainer = pl.Trainer(**options, **QUIET, max_epochs=epochs, max_steps=STEPS)
-            trainer.fit(build_task({**config}), trial)
+        with isolate_rng(), devices_of(config["trainer"]) as devices:
+            task = build_task({**config})
+            task.check(trial)
+            pl.Trainer(**options, **QUIET, devices=devices, max_epochs=epochs, max_steps=STEPS).fit(task, trial)
     except RuntimeError as error:
         if not is_oom_error(error):
             raise

@@ -57,7 +57,7 @@ def updated_config(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any
     saving = {name: callbacks[name] for name in callbacks.keys() - then.keys() if saves(callbacks[name])}
     losses = {"loss": with_named_parts(before["loss"], now["loss"])} if "loss" in before else {}
     shown = {name: callbacks[name] for name in ("progress", "best") if name in then and name in callbacks}
-    told = {name: now[name] for name in ("logger", "repeats") if name in now}
+    told: dict[str, Any] = {name: now[name] for name in ("logger", "repeats") if name in now}
     before = {**before, **losses, **told, "callbacks": then | saving | shown}
     completed: dict[str, Any] = with_added_arguments(before, now)
     return completed
