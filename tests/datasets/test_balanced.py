@@ -171,3 +171,11 @@ def test_data_without_labels_are_refused(tmp_path: Path) -> None:
     data.splits["train"].labels = None
     with pytest.raises(Refusal, match=r"dataset\.balanced=true draws training images by their classes"):
         data.train_dataloader()
+
+
+def test_masks_that_are_void_everywhere_are_refused() -> None:
+    data = FakeMasks(3, (8, 8), num_classes=3, train_size=6, val_size=2, test_size=2, batch_size=2, balanced=True)
+    data.setup()
+    data.splits["train"].examples["mask"].fill_(VOID_BYTE)
+    with pytest.raises(Refusal, match="All training masks are void everywhere"):
+        data.train_dataloader()
