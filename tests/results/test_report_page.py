@@ -4,6 +4,7 @@ import base64
 import html
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,11 @@ def test_columns_fold_and_remember_it(report: Report) -> None:
         report.click(f".columns input[value='{column}']")
     assert "parameters" in heads()
     assert "status" not in heads()
-    report.open()
+    for _ in range(10):  # Chromium hands what is stored to a new page a moment later
+        report.open()
+        if "parameters" in heads():
+            break
+        time.sleep(0.2)
     assert "parameters" in heads()
     assert "status" not in heads()
 
