@@ -82,6 +82,11 @@ class Report:
         self.settle()
         return self
 
+    def reload(self) -> None:
+        """Load the page again as a reader would, in the same process, which knows at once what the page has stored."""
+        self.driver.refresh()
+        self.settle()
+
     def js(self, script: str, *arguments: Any) -> Any:
         """Run a script and return its value."""
         return self.driver.execute_script(script, *arguments)
