@@ -84,6 +84,7 @@ class Report:
 
     def reload(self) -> None:
         """Load the page again as a reader would, in the same process, which knows at once what the page has stored."""
+        self.driver.execute_async_script("setTimeout(arguments[0], 500)")  # Chromium stores a moment later
         self.driver.refresh()
         self.settle()
 
