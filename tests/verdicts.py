@@ -1,4 +1,4 @@
-"""What a judge found: a value that others published or computed, beside ours."""
+"""Verdicts: values that others published or computed, beside ours; calling a judge asserts that they agree."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What a user of an exported network must know, as plain values by name."""
+"""Facts that users of an exported network must know, as plain values by name."""
 
 from typing import Any
 

@@ -102,7 +102,7 @@ def without(result: Neighbours, own: int) -> Neighbours:
 
 
 class Ball(NamedTuple):
-    """What lies within a Hamming radius of queries, each a mean over the queries."""
+    """Examples within a Hamming radius of queries: means over the queries."""
 
     found: float
     """number of examples"""

@@ -1,1 +1,1 @@
-"""What HTML pages share that work from disk, without a server or internet: form, scripts, and how they are joined."""
+"""Parts that HTML pages share, which work from disk without a server or internet: form and scripts."""

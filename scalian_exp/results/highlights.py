@@ -1,4 +1,4 @@
-"""What was best among runs: for each metric the best run, or the best mean over repetitions."""
+"""Best results among runs: for each metric the best run, or the best mean over repetitions."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

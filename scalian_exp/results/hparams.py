@@ -1,4 +1,4 @@
-"""What TensorBoard's HPARAMS tab says of runs: what was swept first, then all else in which they differ."""
+"""Columns of TensorBoard's HPARAMS tab: the swept values first, then all others in which runs differ."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is logged of networks whose codes are made to be kept as bits."""
+"""Metrics of networks whose codes are made to be kept as bits."""
 
 from typing import Any
 

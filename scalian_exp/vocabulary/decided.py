@@ -1,4 +1,4 @@
-"""What a run decides at its start, and stores in its config in place of what was asked. No torch."""
+"""Values that a run decides at its start, and stores in its config in place of the given ones. No torch."""
 
 from collections.abc import Mapping
 from typing import Any

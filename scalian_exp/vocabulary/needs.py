@@ -1,4 +1,4 @@
-"""What the needs that configs state mean in words, for messages: of networks, and of data. Imports no torch."""
+"""Descriptions in words of the needs that configs state, of networks and of data. Imports no torch."""
 
 from collections.abc import Iterable
 
