@@ -68,8 +68,8 @@ def files_of_fold(
         return shared_out(paths, root, missing, share)
     if "val" in given:
         raise Refusal(
-            f"dataset.fold={fold}: {root} has a validation split of its own, which dataset.fold can't replace; move its files "
-            "to those for training, or leave dataset.fold out."
+            f"dataset.fold={fold}: {root} has a validation split of its own, which dataset.fold can't replace; move its "
+            "files to those for training, or leave dataset.fold out."
         )
     shares = shared_out(paths, root, missing[:-1], share)
     rest = shares["train"]
