@@ -68,7 +68,7 @@ def files_of_fold(
         return shared_out(paths, root, missing, share)
     if "val" in given:
         raise Refusal(
-            f"dataset.fold={fold}: {root} has a validation split of its own, which dataset.fold can't replace; move its "
+            f"dataset.fold={fold}: {root} has its own validation split, which dataset.fold can't replace; move its "
             "files to those for training, or leave dataset.fold out."
         )
     shares = shared_out(paths, root, missing[:-1], share)
