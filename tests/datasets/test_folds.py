@@ -136,9 +136,7 @@ def test_data_with_a_validation_split_of_their_own_are_refused(tmp_path: Path) -
     assert said.startswith("dataset.fold divides the training examples of data sets without a validation split")
     photographs(tmp_path, 3, 4, ("train", "val", "test"))
     node = {"_target_": "scalian_exp.datasets.folder.ImageFolder", "in_channels": 1, "image_size": [8, 8]}
-    with pytest.raises(
-        Refusal, match=r"fold=1/3: .* has its own validation split, which dataset.fold can.t replace"
-    ):
+    with pytest.raises(Refusal, match=r"fold=1/3: .* has its own validation split, which dataset.fold can.t replace"):
         build("dataset", {**node, "root": str(tmp_path), "fold": "1/3"}).setup()
 
 
