@@ -1,6 +1,6 @@
 """Train Boltzmann machines: a restricted one, or a stack of them one after another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,11 +17,11 @@ from scalian_exp.losses.contrastive_divergence import ContrastiveLoss
 from scalian_exp.metrics.ais import AnnealedImportanceSampling
 from scalian_exp.metrics.pseudo_likelihood import pseudo_likelihood
 from scalian_exp.networks.units import Bernoulli
-from scalian_exp.ranges import PositiveInt
+from scalian_exp.ranges import PositiveFloat, PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Step
 from scalian_exp.tasks.by_hand import ByHand
-from scalian_exp.tasks.capabilities import Denoises
+from scalian_exp.tasks.capabilities import Classifies, Denoises
 from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.reconstruction import gain_against_noise, psnr
 
@@ -29,8 +29,8 @@ from scalian_exp.tasks.reconstruction import gain_against_noise, psnr
 class Contrastive(ByHand):
     """Trains a stack of RBMs, `network.rbms`, one after another; a single RBM is a stack of one.
 
-    Each is trained for `epochs_per_layer` epochs, on states drawn anew at each step from the probabilities that the one
-    below gives; the last gets the remaining epochs of trainer.max_epochs.
+    Each is trained for `epochs_per_layer` epochs, on what the one below gives; the last gets the remaining epochs of
+    trainer.max_epochs.
 
     The best checkpoint is the latest: the quick estimates at validations flatter models whose chains mix badly, and no
     other cheap figure measures how good a model is.
@@ -39,9 +39,13 @@ class Contrastive(ByHand):
     - `pseudo_likelihood`: Σ_i log p(v_i | the others) in nats, by one i drawn for each example; binary units only.
     - `reconstruction_error`: squared error of a Gibbs step. It measures how far the chain moves, not how good the model
       is.
+    - `error`: share of examples whose label hasn't the least free energy, if the last RBM sees labels.
 
     Args:
+        layer_rates: factor of the learning rate for each layer.
         draw_pixels: grey pixels are probabilities from which states are drawn; otherwise pixels must be black or white.
+        draw_states: upper layers learn from states drawn from the probabilities that the layers below give, otherwise
+            from the probabilities themselves, as in Hinton & Salakhutdinov 2006.
         momentum: progress of a layer's training, 0 to 1 → momentum of the optimizer.
         weight_decay: progress of a layer's training, 0 to 1 → decay of the weights; biases have none.
         likelihood: estimates log Z for the test.
@@ -64,13 +68,18 @@ class Contrastive(ByHand):
         momentum: Callable[[float], float] | None = None,
         weight_decay: Callable[[float], float] | None = None,
         epochs_per_layer: PositiveInt = 10,
+        layer_rates: Sequence[PositiveFloat] | None = None,
         draw_pixels: bool = False,
+        draw_states: bool = True,
     ):
         super().__init__(network, loss, optimizer, schedule)
-        self.draw_pixels = draw_pixels
+        self.draw_pixels, self.draw_states = draw_pixels, draw_states
         self.likelihood, self.val_likelihood = likelihood, val_likelihood
         self.momentum, self.weight_decay = momentum, weight_decay
         self.stack(len(self.network.rbms), epochs_per_layer)
+        if layer_rates is not None and len(layer_rates) != self.layers:
+            raise Refusal(f"model.layer_rates has {len(layer_rates)} factors for {self.layers} layers; give one for each.")
+        self.layer_rates = layer_rates
         loss.attach(self.network.rbms)
 
     def check(self, data: Any) -> None:
@@ -94,9 +103,9 @@ class Contrastive(ByHand):
         return self.network.means_above(batch["image"], layer)
 
     def states(self, batch: Batch) -> Tensor:
-        """Return the inputs of the RBM that is being trained: the data, or states drawn from the units below."""
+        """Return the inputs of the RBM that is being trained, (B, D): the data, or what the units below give."""
         means = self.means(batch)
-        return bernoulli(means) if self.draw_pixels or self.turn > 0 else means
+        return bernoulli(means) if (self.draw_states if self.turn > 0 else self.draw_pixels) else means
 
     def means(self, batch: Batch) -> Tensor:
         """Return the probabilities of the trained RBM's inputs, (B, D); for labels they are 0 or 1."""
@@ -131,9 +140,16 @@ class Contrastive(ByHand):
 
     def make_optimizer(self) -> Optimizer:
         """Make an optimizer whose weight decay leaves biases alone."""
-        weights = [rbm.weight for rbm in self.network.rbms]
-        biases = [bias for rbm in self.network.rbms for bias in (rbm.visible_bias, rbm.hidden_bias)]
-        optimizer = self.optimizer([{"params": weights}, {"params": biases, "weight_decay": 0.0}])
+        rbms = list(self.network.rbms)
+        parts = [rbms] if self.layer_rates is None else [[rbm] for rbm in rbms]
+        groups: list[dict[str, Any]] = []
+        for part in parts:
+            biases = [bias for rbm in part for bias in (rbm.visible_bias, rbm.hidden_bias)]
+            groups += [{"params": [rbm.weight for rbm in part]}, {"params": biases, "weight_decay": 0.0}]
+        optimizer = self.optimizer(groups)
+        for number, rate in enumerate(self.layer_rates or []):
+            for group in optimizer.param_groups[2 * number : 2 * number + 2]:
+                group["lr"] *= rate
         if self.momentum is not None and "momentum" not in optimizer.param_groups[0]:
             raise Refusal(f"model.momentum: {type(optimizer).__name__} has none; use SGD, or model.momentum=null.")
         return optimizer
@@ -142,18 +158,20 @@ class Contrastive(ByHand):
         """Set momentum and weight decay by the layer's progress, then train."""
         if self.momentum is not None or self.weight_decay is not None:
             progress = self.progress(self.global_step)
-            weights, biases = self.trainer.optimizers[0].param_groups
+            groups = self.trainer.optimizers[0].param_groups  # weights and biases in turn
             if self.momentum is not None:
-                weights["momentum"] = biases["momentum"] = self.momentum(progress)
+                for group in groups:
+                    group["momentum"] = self.momentum(progress)
             if self.weight_decay is not None:
-                weights["weight_decay"] = self.weight_decay(progress)
+                for weights in groups[::2]:
+                    weights["weight_decay"] = self.weight_decay(progress)
         return super().training_step(batch, batch_idx)
 
     def step(self, batch: Batch) -> Step:
         """Compute the contrastive loss in training, else the free energy and diagnostics."""
         v, rbm = self.states(batch), self.rbm
         if not self.training:
-            return Step(rbm.free_energy(v).mean(), self.diagnostics(v))
+            return Step(rbm.free_energy(v).mean(), self.diagnostics(v) | self.class_errors(batch))
         if rbm.centred:
             rbm.recentre(v)
         progress = self.progress(self.global_step)
@@ -172,6 +190,12 @@ class Contrastive(ByHand):
         if isinstance(rbm.visible, Bernoulli):
             logs["pseudo_likelihood"] = pseudo_likelihood(rbm, v).mean()
         return logs
+
+    def class_errors(self, batch: Batch) -> dict[str, Tensor]:
+        """Return how often the label of least free energy is wrong, once the RBM that sees the labels is trained."""
+        if not (self.finished and offers(self.network, Classifies)):
+            return {}
+        return {"error": (self.network.classify(batch["image"]).argmax(1) != batch["label"]).float().mean()}
 
     def test_logs(self, batch: Batch, outputs: None) -> dict[str, Tensor]:
         """Return the PSNR of a pass up and down, and the likelihood's bound."""

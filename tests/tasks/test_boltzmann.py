@@ -36,8 +36,14 @@ def test_layers_are_trained_one_after_the_other(tmp_path: Path) -> None:
         assert changed == {str(layer)}
 
 
-def test_a_layer_of_a_stack_trains_like_an_rbm_on_the_same_codes(tmp_path: Path) -> None:
-    config = tiny("dbn", *STACK, "trainer.max_epochs=3")
+@pytest.mark.parametrize(
+    ("options", "rate", "drawn"),
+    [([], 1.0, bernoulli), (["model.layer_rates=[1,0.3,2]"], 0.3, bernoulli), (["model.draw_states=false"], 1.0, torch.clone)],
+)
+def test_a_layer_of_a_stack_trains_like_an_rbm_on_the_same_codes(
+    options: list[str], rate: float, drawn: Any, tmp_path: Path
+) -> None:
+    config = tiny("dbn", *STACK, "trainer.max_epochs=3", *options)
     train(config, tmp_path / "run")
     learned = load(tmp_path / "run/checkpoints/last.ckpt").task.network
     data = build("dataset", config["dataset"])
@@ -53,12 +59,14 @@ def test_a_layer_of_a_stack_trains_like_an_rbm_on_the_same_codes(tmp_path: Path)
     optimizer = task.optimizer(
         [{"params": [rbm.weight]}, {"params": [rbm.visible_bias, rbm.hidden_bias], "weight_decay": 0.0}]
     )
+    for group in optimizer.param_groups:
+        group["lr"] *= rate
     torch.manual_seed(config["seed"])
     batches = ShuffledBatches(TensorBatches({"image": codes}), config["dataset"]["batch_size"], epoch=2)
     SeededEpochs(config["seed"]).seed_all(2, 0)
     for indices in batches:
         optimizer.zero_grad()
-        loss(rbm, bernoulli(codes[indices]), layer=1).loss.backward()
+        loss(rbm, drawn(codes[indices]), layer=1).loss.backward()
         optimizer.step()
     torch.testing.assert_close(learned.rbms[1].weight, rbm.weight, rtol=0, atol=1e-5)
     torch.testing.assert_close(learned.rbms[1].visible_bias, rbm.visible_bias, rtol=0, atol=1e-5)
