@@ -18,11 +18,14 @@ class Verdict(NamedTuple):
     ours: float
     within: float
     """the largest difference that passes"""
+    lower_is_better: bool = False
+    """whether ours passes however low it is"""
 
     @property
     def passed(self) -> bool:
         """Whether the values agree; NaN never does."""
-        return abs(self.ours - self.theirs) <= self.within
+        difference = self.ours - self.theirs
+        return (difference if self.lower_is_better else abs(difference)) <= self.within
 
 
 VERDICTS = pytest.StashKey[list[Verdict]]()
@@ -37,7 +40,14 @@ class Judge:
 
     def __call__(self, what: str, source: str, theirs: Any, ours: Any, within: float) -> None:
         """Record two numbers, and fail unless they differ by `within` at most."""
-        verdict = Verdict(what, source, float(theirs), float(ours), within)
+        self.record(Verdict(what, source, float(theirs), float(ours), within))
+
+    def no_worse(self, what: str, source: str, theirs: Any, ours: Any, within: float) -> None:
+        """Record two errors of methods that aren't the same, and fail if ours is larger by more than `within`."""
+        self.record(Verdict(what, source, float(theirs), float(ours), within, lower_is_better=True))
+
+    def record(self, verdict: Verdict) -> None:
+        """Keep a verdict for the table, and assert that it passed."""
         self.verdicts.append(verdict)
         assert verdict.passed, verdict
 

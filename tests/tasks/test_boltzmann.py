@@ -38,7 +38,11 @@ def test_layers_are_trained_one_after_the_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "rate", "drawn"),
-    [([], 1.0, bernoulli), (["model.layer_rates=[1,0.3,2]"], 0.3, bernoulli), (["model.draw_states=false"], 1.0, torch.clone)],
+    [
+        ([], 1.0, bernoulli),
+        (["model.layer_rates=[1,0.3,2]"], 0.3, bernoulli),
+        (["model.draw_states=false"], 1.0, torch.clone),
+    ],
 )
 def test_a_layer_of_a_stack_trains_like_an_rbm_on_the_same_codes(
     options: list[str], rate: float, drawn: Any, tmp_path: Path
