@@ -30,9 +30,14 @@ STEPS = 12
 TIMED = [f"trainer.limit_train_batches={STEPS}", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
 TIMED += ["trainer.max_epochs=3", "callbacks=minimal", "logger=none"]
 FRAMES = ["dataset=fake_masks", "dataset.image_size=[360,480]", "dataset.num_classes=11", "dataset.train_size=48"]
-DIGITS = ["dataset=fake_binary", "dataset.image_size=[28,28]", "dataset.train_size=2000"]
-SMALL_FRAMES = [*FRAMES, "dataset.image_size=[64,64]", "dataset.train_size=16", "dataset/augmentation=none"]
-SMALL_DIGITS = ["dataset=fake_binary", "dataset.train_size=200"]
+DIGITS = ["dataset=fake_binary", "dataset.image_size=[28,28]", "dataset.train_size=2000", "dataset.val_size=100"]
+SMALL_FRAMES = [
+    *FRAMES,
+    "dataset.image_size=[64,64]",
+    "dataset.train_size=16",
+    "dataset.augmentation.crop.size=[64,64]",
+]
+SMALL_DIGITS = ["dataset=fake_binary", "dataset.train_size=200", "dataset.val_size=20"]
 GPU = ["trainer/accelerator=gpu"]
 GRAPHS = ["cuda_graphs=true"]
 HALF = ["trainer.precision=bf16-mixed", "channels_last=true", *GRAPHS]
@@ -150,7 +155,7 @@ class QuarterHour:
 
     def test(self) -> None:
         """Run the tests that need a GPU."""
-        tests = ["tests/programs/test_gpu.py", "-q", "-m", "", "--numprocesses", "6"]
+        tests = ["tests/programs/test_gpu.py", "-q", "-m", "", "--numprocesses", "auto", "--maxprocesses", "6"]
         begin = time.monotonic()
         problem = Process(["-m", "pytest", *tests], self.folder.log).wait(self.end_of("tests"))
         self.folder.keep("tests", ended=problem or "passed", seconds=time.monotonic() - begin)
@@ -159,6 +164,9 @@ class QuarterHour:
         """Time training steps, one program after another."""
         end = self.end_of("steps")
         for number, (name, (job, more)) in enumerate(TO_TIME.items()):
+            if time.monotonic() > end:
+                self.folder.keep(f"step of {name}", ended="not begun: the time was up")
+                continue
             problem = self.train(f"step_{number}", job, [*TIMED, *more], made=True).wait(end)
             seconds = self.metrics(f"step_{number}").get("seconds_per_epoch")
             figures = {"ms": 1000 * seconds / STEPS} if seconds else {"ended": problem or "without its time"}

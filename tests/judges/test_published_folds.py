@@ -48,8 +48,8 @@ def test_their_folds_give_their_figures(judge: Judge, movielens: Path) -> None:
     random.seed(0)
     splitter = surprise.model_selection.KFold(n_splits=5, random_state=0)
     scores = surprise.model_selection.cross_validate(surprise.SVD(), data, ["rmse", "mae"], splitter)
-    judge("rmse of Surprise's SVD, run again", README, 0.934, scores["test_rmse"].mean(), 2e-3)
-    judge("mae of Surprise's SVD, run again", README, 0.737, scores["test_mae"].mean(), 2e-3)
+    judge("rmse of Surprise's SVD, run again", README, 0.934, scores["test_rmse"].mean(), 3e-3)
+    judge("mae of Surprise's SVD, run again", README, 0.737, scores["test_mae"].mean(), 3e-3)
 
 
 @pytest.mark.parametrize(
