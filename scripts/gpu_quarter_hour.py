@@ -186,7 +186,7 @@ class QuarterHour:
             if not per_second:
                 self.folder.keep(name, ended=f"not trained: its probe {problems[name] or 'gave no time'}")
                 continue
-            epochs = int(FIT * SHARES["trainings"] * self.seconds * per_second / job.examples)
+            epochs = max(1, int(FIT * SHARES["trainings"] * self.seconds * per_second / job.examples))
             trainings[name] = self.train(name, job, [*more, f"trainer.max_epochs={epochs}"], made=False), epochs
         for name, (training, epochs) in trainings.items():
             problem = training.wait(end)
