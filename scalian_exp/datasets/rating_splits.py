@@ -29,8 +29,10 @@ class RatingRows(Batched):
         self.rating, self.target, self.known = rating, target, known
 
     def __getitem__(self, indices: Tensor) -> Examples:
-        tables = {"rating": self.rating, "target": self.target, "known": self.known}
-        return {name: table.index_select(0, indices) for name, table in tables.items()}
+        rating = self.rating.index_select(0, indices)
+        same = self.target is self.rating  # in training
+        target = rating if same else self.target.index_select(0, indices)
+        return {"rating": rating, "target": target, "known": self.known.index_select(0, indices)}
 
     def __len__(self) -> int:
         return len(self.rating)

@@ -47,16 +47,16 @@ class MatrixFactorisation(nn.Module):
     @torch.no_grad()
     def fold_in(self, ratings: Tensor) -> Tensor:
         """Compute (b_row, p_row) of rows (B, columns): (B, 1 + features), in at least single precision."""
-        x = self.design().to(torch.promote_types(self.items.dtype, torch.float32))
+        precise = torch.promote_types(self.items.dtype, torch.float32)
         rows, columns = ratings.nonzero(as_tuple=True)
-        rest = torch.zeros_like(ratings, dtype=x.dtype)
-        rest[rows, columns] = ratings[rows, columns].to(x.dtype) - self.mean - self.items[columns, 0]
+        bias, factors = self.items[:, :1], self.items[:, 1:]
+        rated = torch.cat([bias, torch.ones_like(bias), factors], 1).to(precise).index_select(0, columns)
+        rated[:, 0] = ratings[rows, columns].to(precise) - self.mean - rated[:, 0]  # left to explain by the others
         counts = rows.bincount(minlength=len(ratings)).tolist()
-        with torch.autocast(x.device.type, enabled=False):  # 16 bits don't suffice to solve equations
-            gram = torch.stack([rated.mT @ rated for rated in x.index_select(0, columns).split(counts)])
-            gram += self.ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-            right = rest @ x + self.ridge * self.centre(ratings).to(x.dtype)
-            return torch.linalg.solve(gram, right)  # cholesky would raise an error for NaN
+        with torch.autocast(rated.device.type, enabled=False):  # 16 bits don't suffice to solve equations
+            products = torch.stack([of_row.mT @ of_row for of_row in rated.split(counts)])
+            gram = products[:, 1:, 1:] + self.ridge * torch.eye(rated.shape[1] - 1, dtype=precise, device=rated.device)
+            return solved(gram, products[:, 1:, 0] + self.ridge * self.centre(ratings).to(precise))
 
     def codes(self, ratings: Tensor) -> Tensor:
         """Return p_row in the principal axes of the columns' factors, the widest first: (B, features)."""
@@ -75,7 +75,15 @@ class MatrixFactorisation(nn.Module):
         centre = self.centre(ratings)
         # Deviations from the centre are at their optimum, so the gradient passes through the centre alone.
         rows = self.fold_in(ratings).to(self.items.dtype) + (centre - centre.detach())
-        return self.mean + self.items[:, 0] + rows @ self.design().T
+        return self.mean + rows[:, :1] + F.pad(rows[:, 1:], (1, 0), value=1.0) @ self.items.T
+
+
+def solved(gram: Tensor, right: Tensor) -> Tensor:
+    """Solve symmetric equations, positive definite up to rounding: (B, n, n) and (B, n) → (B, n), NaN if any is NaN."""
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if failed.any():
+        return torch.linalg.solve(gram, right)
+    return torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1)
 
 
 def principal_axes(factors: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scalian_exp.networks.matrix_factorisation import MatrixFactorisation, SVDPlusPlus
+from scalian_exp.networks.matrix_factorisation import MatrixFactorisation, SVDPlusPlus, solved
 
 
 def table(rows: int = 6, columns: int = 5, share: float = 0.6) -> Tensor:
@@ -26,6 +26,22 @@ def test_a_diverged_factorisation_predicts_nan_instead_of_raising() -> None:
     with torch.no_grad():
         network.items[2, 1] = torch.nan
     assert network(table(20, 7)).isnan().any()
+
+
+def test_nan_in_one_column_leaves_the_rows_that_lack_it_alone() -> None:
+    network, ratings = factorisation(), table(20, 7)
+    expected = network.fold_in(ratings)
+    with torch.no_grad():
+        network.items[2, 1] = torch.nan
+    folded, rated = network.fold_in(ratings), ratings[:, 2] > 0
+    assert folded[rated].isnan().all()
+    torch.testing.assert_close(folded[~rated], expected[~rated])
+
+
+def test_equations_that_rounding_makes_indefinite_are_solved_too() -> None:
+    gram, right = torch.tensor([[[1.0, 1 + 1e-6], [1 + 1e-6, 1.0]], [[2.0, 1.0], [1.0, 2.0]]]), torch.ones(2, 2)
+    assert torch.linalg.cholesky_ex(gram).info.tolist() == [2, 0]
+    torch.testing.assert_close(solved(gram, right), torch.tensor([[0.5, 0.5], [1 / 3, 1 / 3]]), atol=1e-5, rtol=0)
 
 
 def test_folding_in_is_ridge_regression() -> None:
