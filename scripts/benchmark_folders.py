@@ -4,7 +4,7 @@
 
 400 photographs of 640×480, made of noise and saved as JPEG, are brought to 128×128. The first epoch, in which all cores
 decode, is compared with decoding alone by as many processes, by the clock on the wall; the rounds take turns. Later
-epochs are compared with those of the same images in memory, by this process's CPU time.
+epochs are compared with those of the same images in memory, shuffled as well, by this process's CPU time.
 """
 
 import time
@@ -26,7 +26,7 @@ from scalian_exp.datasets.base import Batches, Indexed, identity_collate
 from scalian_exp.datasets.folder import ImageFolder
 from scalian_exp.datasets.image_files import read_image
 from scalian_exp.datasets.images import TensorBatches
-from scalian_exp.datasets.order import BatchesInOrder
+from scalian_exp.datasets.order import ShuffledBatches
 from scalian_exp.memory import cores
 from scalian_exp.run.record import quiet
 
@@ -83,7 +83,7 @@ def main() -> None:
             first.append(seconds(partial(drain, loader), time.perf_counter))
             images = torch.cat([batch["image"] for batch in data.loader("train")])
             same = TensorBatches({"image": images, "label": torch.zeros(len(images), dtype=torch.int64)})
-            order = BatchesInOrder(len(same), BATCH)
+            order = ShuffledBatches(same, BATCH)
             plain = Batches(Indexed(same), batch_size=None, collate_fn=identity_collate, sampler=order)
             turns = [[seconds(partial(drain, each), time.process_time) for each in (loader, plain)] for _ in range(9)]
             later.append(median(turn[0] for turn in turns))

@@ -45,7 +45,8 @@ class Cache:
     """
 
     def __init__(self, shapes: Mapping[str, Shape], count: int, file: Path | None = None):
-        self.file, self.count, self.verified = file, count, np.zeros(count, dtype=bool)
+        self.file, self.count = file, count
+        self.verified, self.all_verified = np.zeros(count, dtype=bool), False
         size = bytes_of(shapes, count)
         room = np.frombuffer(mmap.mmap(-1, size) if file is None else mapped(file, size), dtype=np.uint8)
         self.flags = room[: 8 * count].view(np.uint64)
@@ -64,8 +65,12 @@ class Cache:
 
     def unverified(self, indices: Tensor) -> list[int]:
         """Return those of the indices (B,) that this process has neither read nor put here yet."""
+        if self.all_verified:  # in every later epoch
+            return []
         chosen = indices.numpy()
-        return chosen[~self.verified[chosen]].tolist()
+        pending: list[int] = chosen[~self.verified[chosen]].tolist()
+        self.all_verified = not pending and bool(self.verified.all())
+        return pending
 
     def lacks(self, index: int) -> bool:
         """Return whether an example isn't kept, or is damaged."""
