@@ -4,6 +4,7 @@ A job is a function of its config and its run folder: called again on the same f
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,59 +68,74 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     data.setup("fit")  # refuses broken data before the run folder is claimed; Lightning's own call then does nothing
     contents = read(last) if last is not None else None
     stored = contents["scalian_exp"]["config"] if contents is not None else None
-    config = with_batch_size(config, stored, data, sketch)
-    if sketch is not None:
-        check_batch(config, data, sketch)
-    sizes = {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()}
-    config = lengthened(config, sizes["train"]) if stored is None else with_lengths_of(config, stored)
-    task = build_task(config)
-    task.check(data)
-    check_shares(config["trainer"], data)
-    check_lengths(config["trainer"], sizes)
-    several = isinstance(task, LayerByLayer) and task.layers > 1
-    steps = announced_steps(config["trainer"], sizes["train"], task.epochs_per_layer if several else None)
-    for remark in remarks(config["trainer"], stops_early(config["callbacks"])):
-        log.info(remark)
-    if last is not None and contents is not None:
-        check_progress(contents, last, config["trainer"])  # before anything is written
-        if folders.state(folder) is folders.State.FINISHED and is_complete(contents, config["trainer"]):
-            log.info("nothing is left to train%s; to train longer, give a larger trainer.max_epochs", tested(config))
-        if state := data_state_in(contents):
-            data.load_state_dict(state)
-        elif data.state_dict():
-            log.info("An earlier version began this run without storing its splits: it continues with today's splits")
-        load_weights(task, contents, last)
-    else:
-        load_pretrained(task.network)
-        if config.get("init_from"):
-            start_network_from(task.network, data, config["init_from"], trust)
-            task.initialised = True
-            if config["trainer"]["max_epochs"] == 0:
-                check_classes_of(config["init_from"], data)
-                log.info("trainer.max_epochs=0: nothing is trained; the weights of init_from are tested as they are")
-    config = with_layout(config, stored, task, data)
-    with devices_of(config["trainer"]) as devices:
+    # one device for the trials of batch sizes and for the training
+    with devices_of(config["trainer"]) as devices, ending_cleanly(folder), device_failures_refused():
+        config = with_batch_size(config, stored, data, sketch, devices, trust)
+        if sketch is not None:
+            check_batch(config, data, sketch)
+        sizes = {name: -(-len(part) // data.batch_size) for name, part in data.splits.items()}
+        config = lengthened(config, sizes["train"]) if stored is None else with_lengths_of(config, stored)
+        task = build_task(config)
+        task.check(data)
+        check_shares(config["trainer"], data)
+        check_lengths(config["trainer"], sizes)
+        several = isinstance(task, LayerByLayer) and task.layers > 1
+        steps = announced_steps(config["trainer"], sizes["train"], task.epochs_per_layer if several else None)
+        for remark in remarks(config["trainer"], stops_early(config["callbacks"])):
+            log.info(remark)
+        if last is not None and contents is not None:
+            resume(task, data, config, contents, last)
+        else:
+            begin(task, data, config, trust)
+        config = with_layout(config, stored, task, data)
         trainer: Any = build_trainer(config, task, folder, devices, trust)
         for callback in trainer.callbacks:
             if offers(callback, ChecksBeforehand):
                 callback.check(task, data)
         if steps and task.optimizer is not None:
             log.info(steps + remark_on_lengthening(config))
+        if isinstance(data, DecodesOnce):
+            splits = used_completely(trainer, config, sizes["train"])
+            data.decode_ahead(splits, (trainer.global_rank, trainer.world_size))
+        if trainer.is_global_zero:
+            folders.remove_parts(folder)
+            record.describe(config, folder)
         metrics: dict[str, float] = {}
-        with ending_cleanly(folder), device_failures_refused():
-            if isinstance(data, DecodesOnce):
-                splits = used_completely(trainer, config, sizes["train"])
-                data.decode_ahead(splits, (trainer.global_rank, trainer.world_size))
-            if trainer.is_global_zero:
-                folders.remove_parts(folder)
-                record.describe(config, folder)
-            with followed(trainer, config, folder):
-                trainer.fit(task, data, ckpt_path=last, weights_only=True)
-                if config["test"]:
-                    best = folders.checkpoint(folder, "best", "last")
-                    with weights_kept(folder):
-                        metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
-                return record.conclude(trainer, task, metrics, folder)
+        with followed(trainer, config, folder):
+            trainer.fit(task, data, ckpt_path=last, weights_only=True)
+            if config["test"]:
+                best = folders.checkpoint(folder, "best", "last")
+                with weights_kept(folder):
+                    metrics = dict(trainer.test(task, data, ckpt_path=best, weights_only=True, verbose=False)[0])
+            return record.conclude(trainer, task, metrics, folder)
+
+
+def resume(task: Any, data: Any, config: dict[str, Any], contents: dict[str, Any], last: Path) -> None:
+    """Give a task the weights of the run's last checkpoint, if the training can go on from there on these data.
+
+    Raises:
+        Refusal: if it can't; nothing has been written then.
+    """
+    check_progress(contents, last, config["trainer"])
+    folder = last.parent.parent
+    if folders.state(folder) is folders.State.FINISHED and is_complete(contents, config["trainer"]):
+        log.info("nothing is left to train%s; to train longer, give a larger trainer.max_epochs", tested(config))
+    if state := data_state_in(contents):
+        data.load_state_dict(state)
+    elif data.state_dict():
+        log.info("An earlier version began this run without storing its splits: it continues with today's splits")
+    load_weights(task, contents, last)
+
+
+def begin(task: Any, data: Any, config: dict[str, Any], trust: Sequence[str]) -> None:
+    """Give a task the weights that its training begins with, if they aren't random."""
+    load_pretrained(task.network)
+    if config.get("init_from"):
+        start_network_from(task.network, data, config["init_from"], trust)
+        task.initialised = True
+        if config["trainer"]["max_epochs"] == 0:
+            check_classes_of(config["init_from"], data)
+            log.info("trainer.max_epochs=0: nothing is trained; the weights of init_from are tested as they are")
 
 
 def tested(config: dict[str, Any]) -> str:

@@ -1,24 +1,24 @@
 """`trainer.find_batch_size=true` finds the largest batch before a training, and changes nothing else."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
-from tools import differences, of_each_kind, tiny
+from tools import differences, tiny
 
 from scalian_exp.api import train as train_in_python
 from scalian_exp.build import build
 from scalian_exp.checkpoint import read
 from scalian_exp.refusal import Refusal
-from scalian_exp.run import batch_size
-from scalian_exp.run.batch_size import found, largest, trains
+from scalian_exp.run import batch_size, training
+from scalian_exp.run.batch_size import found, largest
 from scalian_exp.run.network_size import Sketch, sketched
 from scalian_exp.run.resume import resumed
 from scalian_exp.run.training import train
-from scalian_exp.tasks.reconstruction import Reconstruction
 
 FIND = ["trainer.find_batch_size=true", "trainer.max_epochs=2"]
 
@@ -27,9 +27,12 @@ FIND = ["trainer.find_batch_size=true", "trainer.max_epochs=2"]
     ("room", "most", "size"), [(100, 8192, 64), (64, 8192, 64), (1, 9, 1), (0, 9, 0), (99, 48, 32)]
 )
 def test_the_largest_power_of_two_that_fits_is_found(room: int, most: int, size: int) -> None:
-    tried: list[int] = []
-    assert largest(lambda n: tried.append(n) or n <= room, most) == size  # type: ignore[func-returns-value]
-    assert max(tried) <= min(2 * max(size, 1), most)
+    for start in (1, 2, 20, 200):
+        tried: list[int] = []
+        fits = lambda n: tried.append(n) or n <= room  # noqa: B023, E731
+        assert largest(fits, most, start) == size  # type: ignore[arg-type]
+        assert len(tried) == len(set(tried))
+        assert max(tried) <= min(max(2 * size, start, 1), most)
 
 
 def test_a_run_trains_with_the_batch_that_was_found_as_if_it_had_been_given(
@@ -47,13 +50,17 @@ def test_a_run_trains_with_the_batch_that_was_found_as_if_it_had_been_given(
     assert (config["dataset"]["batch_size"], config["trainer"]["find_batch_size"]) == (32, False)
 
 
-def test_a_resumed_run_keeps_the_batch_that_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_keeps_the_batch_that_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     config = tiny("vae", *FIND)
     train(config, tmp_path)
     monkeypatch.setattr(batch_size, "found", lambda *_: pytest.fail("it was found already"))
     assert train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=3"]))["steps"] == 6
     again = tiny("vae", *FIND, "trainer.max_epochs=4")  # as a cluster starts the same command again
-    assert train(again, tmp_path)["steps"] == 8
+    with caplog.at_level(logging.INFO):
+        assert train(again, tmp_path)["steps"] == 8
+    assert "trainer.find_batch_size: the run goes on with its own dataset.batch_size=32" in caplog.text
     assert read(tmp_path / "checkpoints/last.ckpt")["scalian_exp"]["config"]["dataset"]["batch_size"] == 32
 
 
@@ -72,40 +79,49 @@ def test_the_estimate_limits_the_batch_on_a_cpu(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(batch_size, "gradients", lambda _: 1000)
     monkeypatch.setattr(batch_size, "activations", lambda _task, _data, size: 100 * size)
     monkeypatch.setattr(batch_size, "room", lambda _: (2 * 3000, "this machine"))
-    assert found(config, data, sketch) == 8  # 2000 + 800 ≤ 3000 < 2000 + 1600
+    assert found(config, data, sketch, 1, ()) == 8  # 2000 + 800 ≤ 3000 < 2000 + 1600
     monkeypatch.setattr(batch_size, "room", lambda _: (4000, "this machine"))
     with pytest.raises(Refusal, match="Not even a batch of one example"):
-        found(config, data, sketch)
+        found(config, data, sketch, 1, ())
     data.batch_size = 7
-    assert found(config, data, Sketch(None, "")) == 7
+    assert found(config, data, Sketch(None, ""), 1, ()) == 7
 
 
-@pytest.mark.parametrize("model", of_each_kind())
-def test_every_model_is_tried_by_training_steps_that_change_nothing(model: str) -> None:
-    """As on a GPU."""
-    config = tiny(model, "trainer.find_batch_size=true")
+def test_data_that_the_task_refuses_are_refused_before_an_estimate() -> None:
+    config = tiny("rbm", *FIND)
+    config["dataset"] = tiny("autoencoder")["dataset"]  # of grey pixels
     data = build("dataset", config["dataset"])
     data.setup("fit")
-    before, state = data.batch_size, torch.get_rng_state()
-    assert trains(config, data, 8)
-    assert data.batch_size == before
-    assert data.trainer is None
-    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(Refusal, match="grey pixels"):
+        found(config, data, sketched(config), 1, ())
 
 
-def test_a_batch_that_fills_the_memory_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Reconstruction.step
+def test_trials_and_training_share_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
 
-    def step(self: Any, batch: Any) -> Any:
-        if len(batch["image"]) > 16:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return plain(self, batch)
+    @contextmanager
+    def devices_of(_: Any) -> Iterator[int]:
+        taken.append(1)
+        yield 1
+        taken.append(-1)
 
-    monkeypatch.setattr(Reconstruction, "step", step)
-    config = tiny("autoencoder")
-    data = build("dataset", config["dataset"])
-    data.setup("fit")
-    assert largest(lambda size: trains(config, data, size), 48) == 16
+    def stand_in(_config: Any, _data: Any, _sketch: Any, devices: Any, _trust: Any) -> int:
+        assert (devices, taken) == (1, [1])
+        return 4
+
+    monkeypatch.setattr(training, "devices_of", devices_of)
+    monkeypatch.setattr(batch_size, "found", stand_in)
+    assert train(tiny("vae", *FIND, "trainer.max_epochs=1"), tmp_path)["steps"] == 12
+    assert taken == [1, -1]
+
+
+def test_errors_of_a_trial_are_the_training_s_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stand_in(*_: Any) -> int:
+        raise RuntimeError("scatter_add does not have a deterministic implementation, but you set …")
+
+    monkeypatch.setattr(batch_size, "found", stand_in)
+    with pytest.raises(Refusal, match=r"trainer\.deterministic=true: scatter_add does not have"):
+        train(tiny("vae", *FIND), tmp_path)
 
 
 def test_several_processes_are_refused(tmp_path: Path) -> None:
