@@ -27,6 +27,7 @@ from scalian_exp.vocabulary.checks import check_arguments, find_data_at
 from scalian_exp.vocabulary.grammar import literal, sweeping
 from scalian_exp.vocabulary.needs import in_words
 from scalian_exp.vocabulary.options import options
+from scalian_exp.vocabulary.packages import check_packages
 
 THROUGH_THE_TOP = {"encode", "complete", "sample"}
 """needs that a stack of layers meets only once its last layer is trained"""
@@ -105,6 +106,7 @@ def job(config: DictConfig) -> None:
         raise Refusal(
             f"run={plain['run']}: give one run folder or checkpoint; -m run=a,b applies the action to several."
         )
+    check_packages("action", plain["action"])
     check_arguments({"action": plain["action"]})
     run = run_meant("run", str(plain["run"]))
     check_weights("run", run)  # before torch is imported

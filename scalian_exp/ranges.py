@@ -15,6 +15,8 @@ Seed = int
 """0 to 2³² − 1"""
 Fraction = float
 """0 ≤ x ≤ 1"""
+FractionBelowOne = float
+"""0 ≤ x < 1"""
 
 Fold = str
 """k/n, part k of n: 1 ≤ k ≤ n, n ≥ 2"""
@@ -28,6 +30,7 @@ LIMITS: dict[str, tuple[type, float, float, str]] = {
     "PositiveFloat": (float, 5e-324, float("inf"), "a number above 0"),
     "NonNegativeFloat": (float, 0, float("inf"), "a number from 0"),
     "Fraction": (float, 0, 1, "a number from 0 to 1"),
+    "FractionBelowOne": (float, 0, 1 - 2**-53, "a number from 0 and below 1"),
 }
 """maps a type's name to (Python type, minimum, maximum, description for messages)"""
 

@@ -19,6 +19,8 @@ from scalian_exp.ranges import PositiveFloat
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.offers import has
 
+PACKAGES = {"safetensors": "export"}
+"""see vocabulary/packages.py"""
 SCRIPTS = Path(__file__).with_name("onnx_scripts")
 AXES = ("batch", "channels", "height", "width")
 FAILURES = (torch.onnx.OnnxExporterError, RuntimeError, ValueError, AssertionError)

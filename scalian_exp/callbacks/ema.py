@@ -12,7 +12,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from scalian_exp.callbacks.provenance import agree_on_statistics, batch_statistics
 from scalian_exp.distributed import ranks
-from scalian_exp.ranges import Fraction
+from scalian_exp.ranges import FractionBelowOne
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.capabilities import KeepsRunningMeans
 from scalian_exp.tasks.offers import offers
@@ -41,7 +41,7 @@ class EMA(pl.Callback):
     # Lightning's WeightAveraging averages all buffers, so a layer's number or a Markov chain as well, and gives the
     # weights back before a task computes the metrics of a whole validation.
 
-    def __init__(self, decay: Fraction = 0.999):
+    def __init__(self, decay: FractionBelowOne = 0.999):
         self.decay = decay
         self.averages: dict[str, Tensor] = {}
         """name → average, in at least 32 bits; empty before the first step"""

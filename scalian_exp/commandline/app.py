@@ -45,6 +45,11 @@ def unknown_key(key: str, root: DictConfig) -> str:
     """Explain that an experiment has no such key, and which similar one it has."""
     if key in SEVERAL:
         return f"There is no {key} with one process; first choose trainer/accelerator=ddp_cpu, ddp, fsdp or multinode."
+    if key == "dataset.fold":
+        return (
+            "dataset.fold divides the training examples of data sets without a validation split of their own, and this "
+            "one has its own; leave it out."
+        )
     outer, _, last = key.rpartition(".")
     if outer == "hydra.runtime.choices":  # which the run folder's name refers to
         return f"An experiment needs {last}=…: leave ~{last} out, or choose another."
@@ -54,12 +59,9 @@ def unknown_key(key: str, root: DictConfig) -> str:
     if takes and last in takes.parameters.keys() - OFFERS.get(outer.partition(".")[0], set()):
         given = next((o.input_line for o in map(read, sys.argv[1:]) if o and o.key_or_group == key), f"{key}=…")
         return f"This experiment doesn't set {key}, but {target} takes it; write {shlex.quote(f'+{given}')}"
-    if key == "dataset.fold":
-        return (
-            "dataset.fold divides the training examples of data sets without a validation split of their own, and this "
-            "one has its own; leave it out."
-        )
     paths = [path for path in leaf_paths(root) if not path.startswith("hydra.") and may_misspell(key, path)]
+    if takes and not takes.open:  # a misspelt argument of this part, or the right name at the wrong place
+        paths = [path for path in paths if path.rpartition(".")[0] == outer or path.rpartition(".")[2] == last]
     ends = {path.rpartition(".")[2]: path for path in reversed(paths)}
     close = get_close_matches(key, paths, n=1, cutoff=0.8) or [
         ends[name] for name in get_close_matches(last, ends, n=1, cutoff=0.7)

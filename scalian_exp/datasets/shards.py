@@ -25,6 +25,8 @@ from scalian_exp.files import check_regular, read_json
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 
+PACKAGES = {"litdata": "shards"}
+"""see vocabulary/packages.py"""
 FACTS = "shards.json"
 """File in which make_shards.py records the images' shape and the number of classes."""
 AGAIN = "write the shards again with scripts/make_shards.py"

@@ -14,6 +14,8 @@ from scalian_exp.loggers.protocols import Ending
 from scalian_exp.loggers.tracker import Kept, Tracker, flat, imported
 from scalian_exp.refusal import Refusal
 
+PACKAGES = {"mlflow": "mlflow"}
+"""see vocabulary/packages.py"""
 DATABASE = "mlflow.db"
 STATES: dict[Ending, str] = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 """how a run ended → MLflow's name for it"""

@@ -13,6 +13,7 @@ from scalian_exp.files import read_json, write_text
 from scalian_exp.folders import CHECKPOINTS, CONFIG, CURVES, ENVIRONMENT, FIGURES, METRICS, TRACKING
 from scalian_exp.loggers.protocols import Ending, Run
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.packages import is_installed, missing
 
 Kept = Literal["best", "last"]
 
@@ -23,13 +24,12 @@ def imported(module: str, extra: str) -> Any:
     Raises:
         Refusal: with the command that installs it.
     """
+    if not is_installed(module):
+        raise Refusal(missing(module, extra))
     try:
-        package = import_module(module)
+        return import_module(module)
     except ImportError as error:
-        raise Refusal(f"{error.name} is missing: pip install 'scalian-exp[{extra}]'.") from error
-    if package.__file__ is None:  # a folder of this name in the current one, such as W&B's
-        raise Refusal(f"{module} is missing: pip install 'scalian-exp[{extra}]'.")
-    return package
+        raise Refusal(missing(str(error.name), extra)) from error
 
 
 def flat(node: Any, path: str = "") -> dict[str, Any]:

@@ -10,6 +10,9 @@ from PIL import Image
 from scalian_exp.loggers.protocols import Ending
 from scalian_exp.loggers.tracker import Kept, Tracker, imported
 
+PACKAGES = {"trackio": "trackio"}
+"""see vocabulary/packages.py"""
+
 
 class Trackio(Tracker):
     """Shows a run in trackio: config, curves, figures, checkpoints as artifacts, and an alert if it didn't finish.

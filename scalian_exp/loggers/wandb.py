@@ -11,6 +11,8 @@ from scalian_exp.loggers.protocols import Ending
 from scalian_exp.loggers.tracker import Kept, Tracker, imported
 from scalian_exp.refusal import Refusal
 
+PACKAGES = {"wandb": "wandb"}
+"""see vocabulary/packages.py"""
 STEP = "trainer/global_step"
 """the x-axis of all curves, called as by Lightning's own logger"""
 EXIT_CODES: dict[Ending, int] = {"finished": 0, "failed": 1, "interrupted": 255}

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from scalian_exp.batches import VOID
 from scalian_exp.distributed import ranks
-from scalian_exp.ranges import Fraction
+from scalian_exp.ranges import FractionBelowOne
 
 
 def shared(count: Tensor, training: bool) -> Tensor:
@@ -26,7 +26,7 @@ class CrossEntropy(nn.Module):
         label_smoothing: share of the target spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
     """
 
-    def __init__(self, label_smoothing: Fraction = 0.0):
+    def __init__(self, label_smoothing: FractionBelowOne = 0.0):
         super().__init__()
         self.label_smoothing = label_smoothing
 

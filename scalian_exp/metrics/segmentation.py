@@ -30,6 +30,9 @@ def ious(matrix: Tensor) -> Tensor:
 def scores(matrix: Tensor, names: Sequence[str] | None = None) -> dict[str, Tensor]:
     """Return the four metrics of Long et al. 2015, and the IoU of each class that occurs or is predicted.
 
+    Their means leave out the other classes, as torchmetrics' Jaccard index does; then `miou_classes` counts the classes
+    of mean IoU. A class that doesn't occur but is predicted has an IoU of 0.
+
     Args:
         matrix: counts (K, K) by (true class, predicted class).
         names: of the classes.
@@ -38,8 +41,10 @@ def scores(matrix: Tensor, names: Sequence[str] | None = None) -> dict[str, Tens
     matrix = matrix.double()
     truth = matrix.sum(1)
     accuracies = matrix.diagonal() / truth
+    counted = (~iou.isnan()).sum()
     return {
         "miou": iou.nanmean(),
+        **({"miou_classes": counted} if counted < len(iou) else {}),
         "pixel_accuracy": matrix.diagonal().sum() / matrix.sum(),
         "mean_class_accuracy": accuracies.nanmean(),
         "fw_iou": (truth * iou).nansum() / truth.sum(),

@@ -7,13 +7,13 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from scalian_exp.networks.parts.layers import Flat, mlp, pyramid
-from scalian_exp.ranges import Fraction, PositiveInt
+from scalian_exp.ranges import FractionBelowOne, PositiveInt
 
 
 class Classifier(nn.Module):
     """Classifier of images: encoder (B, C, H, W) → features (B, F), then dropout and a linear layer to the logits."""
 
-    def __init__(self, encoder: nn.Module, features: PositiveInt, num_classes: PositiveInt, dropout: Fraction):
+    def __init__(self, encoder: nn.Module, features: PositiveInt, num_classes: PositiveInt, dropout: FractionBelowOne):
         super().__init__()
         self.encoder, self.dropout, self.num_classes = encoder, nn.Dropout(dropout), num_classes
         self.head = nn.Linear(features, num_classes)
@@ -40,7 +40,7 @@ class MLPClassifier(Classifier):
         hidden: Sequence[PositiveInt],
         num_classes: PositiveInt,
         activation: Callable[[], nn.Module] = nn.Sigmoid,
-        dropout: Fraction = 0.0,
+        dropout: FractionBelowOne = 0.0,
     ):
         widths = [math.prod((in_channels, *image_size)), *hidden]
         super().__init__(Flat(mlp(widths, activation)), widths[-1], num_classes, dropout)
@@ -59,7 +59,7 @@ class ConvClassifier(Classifier):
         channels: Sequence[PositiveInt],
         features: PositiveInt,
         num_classes: PositiveInt,
-        dropout: Fraction = 0.5,
+        dropout: FractionBelowOne = 0.5,
     ):
         height, width = pyramid(image_size, len(channels))[-1]
         layers: list[nn.Module] = []

@@ -22,7 +22,7 @@ from scalian_exp.networks.parts.layers import convolution, scaled
 from scalian_exp.networks.parts.lonely_batch_norm import LonelyBatchNorm
 from scalian_exp.networks.parts.resampling import BY_AREAS, by_areas, enlarged, resized
 from scalian_exp.networks.parts.vgg import load_vgg, vgg16_blocks
-from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+from scalian_exp.ranges import FractionBelowOne, PositiveFloat, PositiveInt
 
 
 class LargeFOV(nn.Module):
@@ -47,7 +47,7 @@ class LargeFOV(nn.Module):
         in_channels: PositiveInt,
         num_classes: PositiveInt,
         width: PositiveFloat = 1.0,
-        dropout: Fraction = 0.5,
+        dropout: FractionBelowOne = 0.5,
         pretrained: bool | str = False,
         torchvision_resize: bool = False,
     ):
@@ -141,7 +141,7 @@ def pooled(before: int, after: int, size: int) -> nn.Sequential:
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling of v3: a 1×1 convolution, several rates and the image's mean, projected."""
 
-    def __init__(self, before: int, after: int, rates: Sequence[PositiveInt], dropout: Fraction = 0.5):
+    def __init__(self, before: int, after: int, rates: Sequence[PositiveInt], dropout: FractionBelowOne = 0.5):
         super().__init__()
         branches = [convolution(before, after, 1), *(convolution(before, after, 3, dilation=rate) for rate in rates)]
         self.branches = nn.ModuleList(branches)

@@ -13,7 +13,7 @@ from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level, offs
 from scalian_exp.networks.parts.layers import convolution, scaled
 from scalian_exp.networks.parts.resampling import enlarged, resized
 from scalian_exp.networks.parts.vgg import load_vgg, vgg16_blocks
-from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+from scalian_exp.ranges import FractionBelowOne, PositiveFloat, PositiveInt
 
 
 def bilinear(channels: int, factor: int) -> nn.ConvTranspose2d:
@@ -60,7 +60,7 @@ class FCN(OnEncoder):
         stride: Literal[8, 16, 32] = 8,
         width: PositiveFloat = 1.0,
         border: bool = True,
-        dropout: Fraction = 0.5,
+        dropout: FractionBelowOne = 0.5,
         pretrained: bool | str = False,
         backbone: Backbone | None = None,
     ):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from scalian_exp.batches import above_zero
 from scalian_exp.networks.parts.layers import mlp
-from scalian_exp.ranges import Fraction, NonNegativeFloat, PositiveInt
+from scalian_exp.ranges import FractionBelowOne, NonNegativeFloat, PositiveInt
 
 
 class RatingBias(nn.Module):
@@ -152,7 +152,7 @@ class MultVAE(Ranker):
         liked: float,
         hidden: Sequence[PositiveInt] = (600,),
         latent_dim: PositiveInt = 200,
-        dropout: Fraction = 0.5,
+        dropout: FractionBelowOne = 0.5,
         levels: Sequence[float] | None = None,
     ):
         super().__init__(columns, liked, levels)

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from scalian_exp.networks.parts.layers import scaled
 from scalian_exp.networks.unet import cropped, mirrored
-from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+from scalian_exp.ranges import FractionBelowOne, PositiveFloat, PositiveInt
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -110,7 +110,7 @@ class FCDenseNet(nn.Module):
         layers: Sequence[PositiveInt],
         growth: PositiveInt,
         width: PositiveFloat = 1.0,
-        dropout: Fraction = 0.2,
+        dropout: FractionBelowOne = 0.2,
         batch_statistics: bool = True,
         checkpointing: bool = False,
     ):

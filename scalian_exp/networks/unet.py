@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from scalian_exp.networks.parts.encoders import Backbone, OnEncoder, level
 from scalian_exp.networks.parts.layers import scaled
-from scalian_exp.ranges import Fraction, PositiveFloat, PositiveInt
+from scalian_exp.ranges import FractionBelowOne, PositiveFloat, PositiveInt
 
 
 def mirrored(x: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
@@ -68,7 +68,7 @@ class UNet(OnEncoder):
         width: PositiveFloat = 1.0,
         depth: PositiveInt = 4,
         padded: bool = False,
-        dropout: Fraction = 0.5,
+        dropout: FractionBelowOne = 0.5,
         deep_supervision: bool = False,
         average_flipped: bool = False,
         skips: bool = True,

@@ -53,8 +53,8 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
         if override.type != OverrideType.CHANGE or not (key in CHANGEABLE or key.startswith(CHANGEABLE_GROUPS)):
             raise Refusal(
                 f"A resumed run stays the same experiment, so it can't take {override.input_line}; start a new run. "
-                "Only single values may change, such as trainer.max_epochs=…, callbacks.….…=…, dataset.root=… or "
-                "test=…."
+                "What may change are values of trainer, callbacks and logger, such as trainer.max_epochs=…, and "
+                "dataset.root, test, compile and cuda_graphs."
             )
         if key not in CHANGEABLE and OmegaConf.select(config, key, default=MISSING) is MISSING:
             raise Refusal(f"The run in {folder} has no {key}; {nearest(key, [*leaf_paths(config)])}")

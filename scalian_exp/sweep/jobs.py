@@ -21,6 +21,7 @@ from scalian_exp import folders
 from scalian_exp.commandline.app import sentence, sweep_begun, unknown_key, with_sentences
 from scalian_exp.commandline.overrides import check_sweeps
 from scalian_exp.commandline.shell import command_to_resume
+from scalian_exp.commandline.swept_values import check_swept_values
 from scalian_exp.files import write_text
 from scalian_exp.folders import ERROR
 from scalian_exp.refusal import Refusal, refusal_in
@@ -38,6 +39,9 @@ class RefusalReporter(Callback):
     Hydra turns exceptions of callbacks into warnings, so they are reported by SystemExit.
     """
 
+    resume = False
+    """whether the sweep began earlier, so that its overrides have been checked"""
+
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         """Exit with the sentence if the job failed by a mistake of the user."""
         error = job_return._return_value
@@ -46,9 +50,11 @@ class RefusalReporter(Callback):
             raise SystemExit(1)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse sweeps without jobs."""
+        """Refuse sweeps without jobs, and sweeps over values that no job can use."""
         HydraConfig.instance().set_config(config)  # Hydra sets it a moment later
         with_sentences(lambda: check_sweeps(config.hydra.overrides.task))
+        if not self.resume:
+            with_sentences(lambda: check_swept_values(config))
 
 
 class JobLifecycle(RefusalReporter):

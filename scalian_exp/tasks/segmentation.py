@@ -1,5 +1,6 @@
 """Train a network to name the class of every pixel."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from scalian_exp.batches import Batch
+from scalian_exp.batches import Batch, called
 from scalian_exp.figures.classes import confusion_matrix
 from scalian_exp.figures.segmentation import iou_bars, segmentations
 from scalian_exp.losses.segmentation import Balanced
@@ -24,6 +25,8 @@ from scalian_exp.tasks.capabilities import OnBackbone
 from scalian_exp.tasks.loss_protocols import SegmentationLoss
 from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.protocols import SegmentationNetwork
+
+log = logging.getLogger(__name__)
 
 
 class Segmentation(Task):
@@ -175,7 +178,14 @@ class Segmentation(Task):
         return values
 
     def test_totals(self) -> dict[str, Tensor]:
-        """Return scores over the test split, also after the CRF, if there is one."""
+        """Return scores over the test split, also after the CRF, if there is one; say which classes don't count."""
+        never = ious(self.confusion.compute()).isnan().nonzero().flatten().tolist()
+        if never:
+            log.info(
+                "mean IoU is over %d of %d classes: no pixel of the test images is %s, nor is one predicted to be",
+                *(self.num_classes - len(never), self.num_classes),
+                " or ".join(called(self.class_names, k) for k in never),
+            )
         refined = self.totals(self.crf_confusion) if self.crf is not None else {}
         return {**self.totals(self.confusion), **{f"crf_{name}": value for name, value in refined.items()}}
 

@@ -142,4 +142,5 @@ def named(annotation: ast.Name | ast.Attribute, node: Schema) -> list[Schema]:
 def limited(kind: type, low: float, high: float, _: str) -> Schema:
     """Return the schema of numbers within limits."""
     below: Schema = {"exclusiveMinimum": 0} if 0 < low < 1 else {"minimum": low}
-    return {"type": NAMES[kind.__name__], **below, **({} if high == inf else {"maximum": high})}
+    above: Schema = {} if high == inf else {"exclusiveMaximum": 1} if 0 < high < 1 else {"maximum": high}
+    return {"type": NAMES[kind.__name__], **below, **above}

@@ -45,9 +45,9 @@ def check_parts(config: DictConfig) -> None:
         advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
         raise Refusal(f"model={chosen['model']} has fits.task: {task}, a task that no loss is for; {advice}")
     if task not in tasks:
+        suitable = fitting("loss", lambda node: task in node.get("fits", {}).get("tasks", []))
         raise Refusal(
-            f"loss={chosen['loss']} is for {' and '.join(tasks)} models, but model={chosen['model']} is a {task} one; "
-            f"use {assignments('loss', fitting('loss', lambda node: task in node.get('fits', {}).get('tasks', [])))}."
+            f"loss={chosen['loss']} can't train model={chosen['model']}; use {assignments('loss', suitable)}."
         )
     every = {*needed["model"], *needed["loss"]}
     for group, needs in needed.items():

@@ -33,7 +33,7 @@ OF_HYDRA: Schema = {"patternProperties": {"^_(recursive|convert|args)_$": {}}}
 VARYING = {"$comment": "has arguments of another package, which may change with its version"}
 SHORT = 120
 """length of other packages' descriptions"""
-LIMITS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to"}
+LIMITS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
 """keyword → how the name of a schema says it"""
 PLAIN = {"type", "pattern", "patternErrorMessage", *LIMITS}
 STATED = {"fits", "provides", "needs"}

@@ -26,7 +26,9 @@ def test_scores_by_hand() -> None:
 def test_a_class_that_never_occurs_is_left_out() -> None:
     values = scores(torch.tensor([[4, 0, 0], [0, 4, 0], [0, 0, 0]]))
     assert values["miou"] == 1
+    assert values["miou_classes"] == 2
     assert "iou/2" not in values
+    assert "miou_classes" not in scores(torch.eye(3))
 
 
 def test_the_confusion_matrix_has_rows_of_true_classes_and_ignores_void() -> None:

@@ -115,7 +115,7 @@ def test_a_search_in_two_parts_gives_the_same_trials(tmp_path: Path) -> None:
 
 
 def test_a_failed_trial_stays_open(tmp_path: Path) -> None:
-    overrides = [*SEARCH[:-2], "model.network.latent_dim=2,-1", "hydra/sweeper/sampler=grid"]
+    overrides = [*SEARCH[:-2], "model.network.latent_dim=2,2000000000", "hydra/sweeper/sampler=grid"]
     result = command("-m", *overrides, cwd=tmp_path)
     assert result.returncode == 1
     assert "latent_dim" in (next((tmp_path / "search").glob("*/error.txt"))).read_text()

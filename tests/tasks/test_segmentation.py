@@ -1,6 +1,7 @@
 """The segmentation task: scores, parameter groups, losses and refusals."""
 
 import json
+import logging
 import math
 import shlex
 from pathlib import Path
@@ -29,6 +30,17 @@ def test_the_iou_is_computed_over_the_entire_split(tmp_path: Path) -> None:
     same = ["model.optimizer.lr=0", "model.network.dropout=0"]
     metrics = [train(tiny("unet", f"dataset.batch_size={size}", *same), tmp_path / str(size)) for size in (8, 3)]
     assert metrics[0]["test/miou"] == pytest.approx(metrics[1]["test/miou"], rel=1e-5)
+
+
+def test_the_test_says_which_classes_mean_iou_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
+    task = build_task(tiny("unet", "dataset.num_classes=4", "+dataset.class_names=[sky,road,car,dog]"))
+    for labels, expected in (([0, 2], ["mean IoU is over 2 of 4 classes", "road or dog,"]), ([0, 1, 2, 3], [])):
+        caplog.clear()
+        task.confusion.update(torch.tensor([0, 2, 2, 0])[: len(labels)], torch.tensor(labels))
+        with caplog.at_level(logging.INFO):
+            values = task.test_totals()
+        assert all(part in caplog.text for part in expected)
+        assert bool(caplog.text) == ("miou_classes" in values) == bool(expected)
 
 
 @pytest.mark.parametrize(("model", "heads"), [("deeplab_v3", ("aspp.", "head.")), ("deeplab_v1_largefov", ("fc8.",))])

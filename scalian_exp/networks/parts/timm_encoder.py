@@ -13,6 +13,8 @@ from scalian_exp.networks.parts.centres import recording
 from scalian_exp.networks.parts.weights import load_matching, read_weights
 from scalian_exp.ranges import PositiveInt
 
+PACKAGES = {"timm": "timm"}
+"""see vocabulary/packages.py"""
 FOR_ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
 """arguments by which transformers take images of any size; other encoders don't know and don't need them"""
 
