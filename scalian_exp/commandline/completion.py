@@ -26,7 +26,7 @@ from scalian_exp.vocabulary.checks import RESERVED
 from scalian_exp.vocabulary.grammar import expand_home, is_path
 from scalian_exp.vocabulary.json_types import value_of
 from scalian_exp.vocabulary.nodes import leaf_paths
-from scalian_exp.vocabulary.options import CONFIGS, files, options
+from scalian_exp.vocabulary.options import CONFIGS, files, on_command_line, options
 from scalian_exp.vocabulary.signatures import signature
 
 QUERY = re.compile("query=(bash|zsh|fish)")
@@ -47,8 +47,9 @@ def answer(config_name: str) -> bool:
     point = os.environ.get("COMP_POINT", "")
     line = os.fsdecode(os.fsencode(line)[: int(point)]) if point.isdigit() else line
     words = words_of(line)[1:] or [""]
-    sys.argv[1:] = words[:-1]  # folders of configs that they name are searched
-    found = sorted({word for word in completions(config_name, words[:-1], words[-1]) if word.startswith(words[-1])})
+    given, begun = words[:-1], words[-1]
+    with on_command_line(given):
+        found = sorted({word for word in completions(config_name, given, begun) if word.startswith(begun)})
     print(("\n" if asked[0] == "fish" else " ").join(found))
     return True
 

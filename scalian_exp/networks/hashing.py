@@ -29,7 +29,18 @@ class NoisySigmoid(nn.Module):
         return torch.sigmoid(x + self.noise * torch.randn_like(x) if self.training else x)
 
 
-class SemanticHashing(TextAutoencoder):
+class Hashing:
+    """Part of a network whose codes are near 0 and 1."""
+
+    threshold: float
+    """activity above which a bit is 1"""
+
+    def bits(self, codes: Tensor) -> Tensor:
+        """Return which numbers of codes (B, latent_dim) exceed the threshold, bool."""
+        return codes > self.threshold
+
+
+class SemanticHashing(Hashing, TextAutoencoder):
     """Autoencoder of word weights (B, vocabulary_size) with codes (B, latent_dim) near 0 and 1.
 
     Args:
@@ -53,12 +64,8 @@ class SemanticHashing(TextAutoencoder):
         super().__init__(vocabulary_size, hidden, latent_dim, partial(NoisySigmoid, noise), tied)
         self.threshold = threshold
 
-    def bits(self, codes: Tensor) -> Tensor:
-        """Return which numbers of codes (B, latent_dim) exceed the threshold, bool."""
-        return codes > self.threshold
 
-
-class HashingAutoencoder(DenseAutoencoder):
+class HashingAutoencoder(Hashing, DenseAutoencoder):
     """Autoencoder of images (B, C, H, W) with codes (B, latent_dim) near 0 and 1.
 
     Args:
@@ -86,7 +93,3 @@ class HashingAutoencoder(DenseAutoencoder):
         code = partial(NoisySigmoid, noise)
         super().__init__(in_channels, image_size, hidden, latent_dim, activation, code, tied)
         self.threshold = threshold
-
-    def bits(self, codes: Tensor) -> Tensor:
-        """Return which numbers of codes (B, latent_dim) exceed the threshold, bool."""
-        return codes > self.threshold

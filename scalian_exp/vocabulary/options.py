@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import deepcopy
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
@@ -25,6 +27,7 @@ INHERITED = {"base", "replaced"}
 """names of files and folders that options inherit from but that aren't options themselves"""
 NESTED = {"experiment"}
 """groups whose options may lie in folders inside the group's, as experiment=course/vae; such folders are no groups"""
+OTHER: ContextVar[Sequence[str]] = ContextVar("arguments of another command line")
 WORD, WORDS = 0.5, 0.8
 """least similarity of a word to that which it misspells, and of several words written with other underscores"""
 
@@ -39,12 +42,22 @@ def folders() -> list[Path]:
     return [*(Path(source.path) for source in sources if source.scheme() == "file"), *searchpath()]
 
 
+@contextmanager
+def on_command_line(arguments: Sequence[str]) -> Iterator[None]:
+    """Look for configs, during a block, in the folders that another command line than this process's adds."""
+    token = OTHER.set(arguments)
+    try:
+        yield
+    finally:
+        OTHER.reset(token)
+
+
 def searchpath(arguments: Sequence[str] | None = None) -> list[Path]:
     """Return the config folders that overrides add, by default those of the command line.
 
     Hydra doesn't reveal them before a config is composed.
     """
-    every = sys.argv[1:] if arguments is None else arguments
+    every = OTHER.get(sys.argv[1:]) if arguments is None else arguments
     given = [argument for argument in every if SEARCHPATH in argument]  # reading all of them takes a while
     value = next((o.value() for o in map(read, given) if o and o.key_or_group == SEARCHPATH), None)
     paths = [str(path).removeprefix("file://") for path in value] if isinstance(value, list) else []

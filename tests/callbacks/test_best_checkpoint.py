@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,23 +17,30 @@ from scalian_exp.run.training import train
 from scalian_exp.tasks.classification import Classification
 
 
-def kept(folder: Path, values: list[tuple[float, float]], mode: str = "min") -> int | None:
-    """Return the epoch whose checkpoint is kept, after epochs with these monitored values and losses."""
-    callback = BestCheckpoint(dirpath=folder, monitor="val/error", mode=mode)
-    for epoch, (monitored, loss) in enumerate(values):
-        metrics = {"val/error": torch.tensor(monitored), "val/loss": torch.tensor(loss)}
-        strategy = SimpleNamespace(reduce_boolean_decision=bool)
-        state = {"current_epoch": epoch, "global_step": 10 * epoch}
-        trainer: Any = SimpleNamespace(callback_metrics=metrics, strategy=strategy, **state)
-        callback.validated = trainer.global_step
-        if callback.check_monitor_top_k(trainer, metrics["val/error"]):
-            callback.record(trainer)
-            callback.best_k_models, callback.kth_best_model_path = {"best.ckpt": metrics["val/error"]}, "best.ckpt"
-        trainer.global_step += 5  # a training that stops inside the next epoch has the metrics of the one before
-        assert not callback.check_monitor_top_k(trainer, metrics["val/error"])
-    return callback.best_epoch
+def best_epoch(folder: Path, values: list[tuple[float, float]], mode: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return the epoch of the checkpoint that a training keeps whose epochs have these errors and losses.
+
+    It stops inside a further epoch, which has the metrics of the one before.
+    """
+    plain = Classification.step
+
+    def step(self: Any, batch: Any) -> Any:
+        result = plain(self, batch)
+        if self.training:
+            return result
+        error, loss = values[self.current_epoch]
+        return result._replace(loss=torch.tensor(loss), logs={**result.logs, "error": torch.tensor(error)})
+
+    monkeypatch.setattr(Classification, "step", step)
+    steps = ["trainer.limit_train_batches=2", f"trainer.max_steps={2 * len(values) + 1}", "trainer.max_epochs=10"]
+    config = tiny("mlp_classifier", *steps, "test=false")
+    config["callbacks"]["best"]["mode"] = mode
+    epoch: int = train(config, folder)["best_epoch"]
+    assert read(folder / "checkpoints/best.ckpt")["epoch"] == epoch - 1
+    return epoch
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize(
     ("values", "epoch"),
     [
@@ -45,10 +51,10 @@ def kept(folder: Path, values: list[tuple[float, float]], mode: str = "min") -> 
     ],
 )
 def test_ties_are_broken_by_the_loss_and_then_by_the_later_epoch(
-    values: list[tuple[float, float]], epoch: int, tmp_path: Path
+    values: list[tuple[float, float]], epoch: int, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert kept(tmp_path, values) == epoch
-    assert kept(tmp_path, [(-monitored, loss) for monitored, loss in values], "max") == epoch
+    signed = values if mode == "min" else [(-error, loss) for error, loss in values]
+    assert best_epoch(tmp_path, signed, mode, monkeypatch) == epoch
 
 
 def perfect(monkeypatch: pytest.MonkeyPatch) -> None:

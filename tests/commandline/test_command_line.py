@@ -51,7 +51,7 @@ def test_a_sweep_continues_after_a_failure_and_ends_with_a_summary(tmp_path: Pat
     assert (sweep / "summary.md").read_text().count("\n") == 5
     assert (sweep / "summary.png").stat().st_size > 1000
     assert len({path.name for path in sweep.iterdir() if path.is_dir()}) == 3
-    assert "is a folder of 2 runs, not a run" in command(f"resume={sweep}", cwd=tmp_path).stderr
+    assert "is a folder of 3 runs, not a run" in command(f"resume={sweep}", cwd=tmp_path).stderr
     job = next(sweep.glob("0_*")).relative_to(tmp_path)
     assert command(f"resume={job}", "trainer.max_epochs=2", cwd=tmp_path).returncode == 0
     assert command(f"run={job}", "action=sample", cwd=tmp_path, module="apply").returncode == 0

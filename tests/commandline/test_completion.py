@@ -83,7 +83,9 @@ def completed(line: str, shell: str, monkeypatch: pytest.MonkeyPatch, capsys: py
     program = line.split()[0]
     monkeypatch.setattr(sys, "argv", [program, "-sc", f"query={shell}"])
     monkeypatch.setenv("COMP_LINE", line)
+    before = sys.argv[:]
     PROGRAMS[program]()
+    assert sys.argv == before
     return capsys.readouterr().out.strip("\n")
 
 

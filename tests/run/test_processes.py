@@ -23,6 +23,7 @@ from scalian_exp.run import locks, processes
 from scalian_exp.stored import metrics_of
 
 DDP = "trainer/accelerator=ddp_cpu"
+HARD_AND_BALANCED = ["loss=ohem", "loss.min_kept=0", "dataset.balanced=true", "model.network.dropout=0.0"]
 CURVE = ["logger=csv", "trainer.log_every_n_steps=1", "test=true"]
 
 
@@ -37,6 +38,7 @@ def curve(folder: Path, name: str) -> list[float]:
     [
         pytest.param("autoencoder", ["model.network.hidden=[32]"], marks=pytest.mark.slow),
         pytest.param("fcn8s", ["model.network.dropout=0.0"], marks=pytest.mark.slow),
+        pytest.param("fcn8s", HARD_AND_BALANCED, marks=pytest.mark.slow),
         pytest.param("rbm", ["loss=persistent_cd", "loss.chains=8", "model.network.hidden=[16]"]),
         pytest.param("rbm_gaussian", ["loss=contrastive_divergence"], marks=pytest.mark.slow),
         pytest.param("dbn", ["model.network.hidden=[16,8]", "model.epochs_per_layer=4"], marks=pytest.mark.slow),
