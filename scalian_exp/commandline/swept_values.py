@@ -3,7 +3,6 @@
 import ast
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -40,15 +39,15 @@ def check_swept_values(config: DictConfig) -> None:
         return
     fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
     fixed += [next(assignments(override)) for override in values]
-    chosen = product(*(assignments(override) for override in swept if override not in values))
-    jobs = [loader.load_sweep_config(config, [*fixed, *options]) for options in chosen]
-    for override in values:
-        key = override.key_or_group
-        for assignment in assignments(override):
-            value: Any = read(assignment).value()  # type: ignore[union-attr]
-            problems = [objection(job, key, value) for job in jobs]
-            if all(problems):
-                raise Refusal(f"{key.removeprefix('action.')}={value}: {problems[0]}; no job has begun.")
+    doubtful = {assignment: "" for override in values for assignment in assignments(override)}
+    for options in product(*(assignments(override) for override in swept if override not in values)):
+        job = loader.load_sweep_config(config, [*fixed, *options])
+        problems = {assignment: objection(job, assignment) for assignment in doubtful}
+        doubtful = {assignment: problem for assignment, problem in problems.items() if problem}
+        if not doubtful:
+            return
+    assignment, problem = next(iter(doubtful.items()))
+    raise Refusal(f"{assignment.lstrip('+').removeprefix('action.')}: {problem}; no job has begun.")
 
 
 def assignments(override: Override) -> Iterator[str]:
@@ -57,8 +56,11 @@ def assignments(override: Override) -> Iterator[str]:
     return (f"{key}={value}" for value in override.sweep_string_iterator())
 
 
-def objection(job: DictConfig, key: str, value: Any) -> str:
+def objection(job: DictConfig, assignment: str) -> str:
     """Return what a value must be to fit its key in a job; "" if it fits, or nothing is known about the key."""
+    override = read(assignment)
+    assert override is not None
+    key, value = override.key_or_group, override.value()
     if isinstance(value, str) and "${" in value:
         return ""
     outer, _, last = key.rpartition(".")
