@@ -53,7 +53,9 @@ def train(config: dict[str, Any], folder: str | Path) -> dict[str, Any]:
     from scalian_exp.vocabulary.checks import check_plain
     from scalian_exp.vocabulary.decided import as_asked
     from scalian_exp.vocabulary.natural_schedule import KEY, as_composed
+    from scalian_exp.vocabulary.packages import check_packages
 
+    check_packages(config)
     check_plain(config)
     place = Path(folder)
     if folders.state(place) is not folders.State.NONE:

@@ -106,7 +106,7 @@ def job(config: DictConfig) -> None:
         raise Refusal(
             f"run={plain['run']}: give one run folder or checkpoint; -m run=a,b applies the action to several."
         )
-    check_packages("action", plain["action"])
+    check_packages({"action": plain["action"]})
     check_arguments({"action": plain["action"]})
     run = run_meant("run", str(plain["run"]))
     check_weights("run", run)  # before torch is imported

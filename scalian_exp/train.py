@@ -30,6 +30,7 @@ from scalian_exp.sweep.jobs import EndingSweep, moved_data
 from scalian_exp.sweep.resume import KEY, resumed_sweep
 from scalian_exp.vocabulary.checks import find_data_at
 from scalian_exp.vocabulary.natural_schedule import with_natural_schedule
+from scalian_exp.vocabulary.packages import check_packages
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def job(config: DictConfig) -> float | None:
     check_job_folder()
     hydra = HydraConfig.get()
     plain, folder = checked(with_natural_schedule(config, hydra)), Path(hydra.runtime.output_dir)
+    check_packages(plain, starts=folders.checkpoint(folder, "last", "start") is None)
     if folders.state(folder) is folders.State.FINISHED:  # in a resumed sweep
         log.info("skipped: %s has already finished", folder)
         return metrics_of(folder).get("best")

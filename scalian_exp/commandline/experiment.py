@@ -23,7 +23,6 @@ from scalian_exp.vocabulary.grammar import quote_texts
 from scalian_exp.vocabulary.natural_schedule import with_natural_schedule
 from scalian_exp.vocabulary.optimisation_checks import check_optimisation
 from scalian_exp.vocabulary.options import CONFIGS, close_to, options
-from scalian_exp.vocabulary.packages import check_packages
 from scalian_exp.vocabulary.part_checks import check_parts
 from scalian_exp.vocabulary.yaml_files import explained
 
@@ -58,10 +57,7 @@ def checked(config: DictConfig) -> dict[str, Any]:
     """
     check_parts(config)
     check_optimisation(config)
-    plain = resolved(config)
-    for group, node in plain.items():
-        check_packages(group, node, starts=True)
-    plain = with_inferred(config, plain)
+    plain = with_inferred(config, resolved(config))
     check_plain(plain)
     check_names(plain)
     check_judges(plain["callbacks"], overrides_of_data())

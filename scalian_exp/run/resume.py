@@ -18,6 +18,7 @@ from scalian_exp.vocabulary import natural_schedule
 from scalian_exp.vocabulary.checks import check_plain, find_data_at, nearest
 from scalian_exp.vocabulary.grammar import quote_texts, text_of
 from scalian_exp.vocabulary.nodes import leaf_paths
+from scalian_exp.vocabulary.packages import check_packages
 
 CHANGEABLE_GROUPS = ("trainer.", "callbacks.", "logger.")
 CHANGEABLE = {"test", "compile", "cuda_graphs"}
@@ -70,6 +71,7 @@ def resumed(overrides: list[str]) -> tuple[dict[str, Any], Path]:
         plain["trust"] = [*trust]
     if moved := [argument for argument in spelt if argument.startswith(f"{DATASET_ROOT}=")]:
         find_data_at(plain["dataset"], text_of(moved[-1]))
+    check_packages(plain)
     check_plain(plain)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return plain, folder

@@ -87,10 +87,14 @@ class Boltzmann(LayerByLayer, Decoding):
         return f"log_likelihood_{'bound_' if self.layers > 1 else ''}{self.partition.kind}"
 
     def on_test_start(self) -> None:
-        """Estimate log Z once for all test batches."""
-        estimate = log_partition(self.rbm, self.likelihood, self.training_states(self.likelihood.runs))
+        """Estimate log Z once for all test batches, with less effort if only some of them are used, as to try a run."""
+        part = repr(self.trainer.limit_test_batches) != "1.0"  # the number 1 is a single batch
+        effort = self.val_likelihood if part else self.likelihood
+        estimate = log_partition(self.rbm, effort, self.training_states(effort.runs))
         self.partition = LogPartition(*[ranks.from_first(value) for value in estimate])
-        if problem := doubt({f"test/{name}": float(value) for name, value in self.partition.quality().items()}):
+        if part:
+            log.info("a test of some batches only: log Z is estimated as at validations, by model.val_likelihood")
+        elif problem := doubt({f"test/{name}": float(value) for name, value in self.partition.quality().items()}):
             log.warning(
                 "log Z is %s; use more temperatures (model.likelihood.steps) or more runs (model.likelihood.runs)",
                 problem,

@@ -19,7 +19,6 @@ from scalian_exp.vocabulary.moved import current_config
 from scalian_exp.vocabulary.nodes import targets
 from scalian_exp.vocabulary.optimisation_checks import check_numbers
 from scalian_exp.vocabulary.options import may_misspell, options, task_overrides
-from scalian_exp.vocabulary.packages import check_packages
 from scalian_exp.vocabulary.part_checks import NEEDED, without_header
 from scalian_exp.vocabulary.signatures import signature
 from scalian_exp.vocabulary.trainer_checks import check_trainer
@@ -90,8 +89,6 @@ def check_plain(config: dict[str, Any]) -> None:
         Refusal: if an argument or a value can't work.
     """
     check_root(config)
-    for group, node in config.items():
-        check_packages(group, node)
     check_arguments(config)
     check_facts(config["dataset"])
     check_graphs(config)

@@ -5,6 +5,7 @@ published weights as PACKAGES_OF_WEIGHTS: module of the package → extra that i
 """
 
 import ast
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,19 +18,18 @@ LIBRARIES = {"segmentation_models_pytorch": "smp"}
 """module of a package whose own classes configs name → extra that installs it"""
 
 
-def check_packages(group: str, node: Any, starts: bool = False) -> None:
-    """Check that the packages that a group of a config needs are installed.
+def check_packages(config: Mapping[str, Any], starts: bool = False) -> None:
+    """Check that the packages that a config needs are installed.
 
     Args:
-        group: name of the group, for the message.
-        node: its config, resolved.
+        config: the resolved config, or groups of it.
         starts: whether networks start from published weights where they have any.
 
     Raises:
         Refusal: with the command that installs the first that is missing.
     """
-    for path, each in targets(group, node):
-        for package, extra in needed(each, starts).items():
+    for path, node in (each for group in config.items() for each in targets(*group)):
+        for package, extra in needed(node, starts).items():
             if not is_installed(package):
                 raise Refusal(f"{path}: {missing(package, extra)}")
 

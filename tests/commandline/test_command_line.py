@@ -162,7 +162,7 @@ def test_a_custom_network_and_its_configs_plug_in(tmp_path: Path, root: Path, mo
     odd = command(*arguments, "dataset.image_size=[15,16]", cwd=tmp_path)
     assert odd.stderr.strip() == "model: Images of 15 rows have no halves; use an even height."
     wrong = command(*arguments, "loss=elbo", cwd=tmp_path)
-    assert "model=halves is a reconstruction one; use loss=bce|l1|mse" in wrong.stderr
+    assert "can't train model=halves; use loss=bce|l1|mse" in wrong.stderr
 
 
 def test_a_closed_pipe_is_not_reported_as_an_error(tmp_path: Path) -> None:

@@ -145,6 +145,10 @@ def test_a_run_keeps_its_fold(tmp_path: Path) -> None:
     train(config, tmp_path)
     assert read(tmp_path / "checkpoints/last.ckpt")["FakeImages"] == {"fold": "2/3"}
     assert train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=2"]))["epochs"] == 2
+    with pytest.raises(
+        Refusal, match=r"can't take dataset.fold=1/3; start a new run. What may change are values of tr"
+    ):
+        resumed([f"resume={tmp_path}", "dataset.fold=1/3"])
     other = build("dataset", {**config["dataset"], "fold": "1/3"})
     with pytest.raises(Refusal, match=r"began on dataset.fold=2/3, not dataset.fold=1/3; set it back"):
         other.load_state_dict({"fold": "2/3"})

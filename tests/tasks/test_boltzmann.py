@@ -245,3 +245,10 @@ def test_an_estimated_likelihood_comes_with_an_interval_and_is_marked_if_unrelia
     apply({"run": str(tmp_path), "device": "cpu", "trust": [], "dataset": {"root": None}, **action})
     (again,) = tmp_path.glob("evaluate/*/metrics.json")
     assert json.loads(again.read_text()).items() <= metrics.items()
+
+
+def test_to_try_a_run_the_likelihood_is_estimated_with_less_effort(tmp_path: Path) -> None:
+    sizes = ["model.network.hidden=[24]", "model.likelihood.runs=5", "model.val_likelihood.runs=2"]
+    for limit, runs in (("1.0", 5), ("1", 2)):
+        metrics = train(tiny("rbm", *sizes, f"trainer.limit_test_batches={limit}"), tmp_path / limit)
+        assert runs - 1 < metrics["test/ais_effective_runs"] <= runs

@@ -83,7 +83,7 @@ def test_a_trainer_mode_overrides_model_and_experiment() -> None:
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["model=autoencoder", "loss=elbo"], "can't train model=autoencoder; use loss=bce|l1|mse."),
+        (["model=autoencoder", "loss=elbo"], "can't train model=this one; use loss=bce|l1|mse."),
         (["+model.network.latent_dm=3"], "takes no argument 'latent_dm'; did you mean 'latent_dim'?"),
         (["+model.optimizer.lrr=3"], "takes no argument 'lrr'; did you mean 'lr'?"),
         (["+trainer.max_epoch=3"], "takes no argument 'max_epoch'; did you mean 'max_epochs'?"),

