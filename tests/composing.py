@@ -2,19 +2,22 @@
 
 Three functions of Hydra are remembered, which depend on the chosen options and their files alone. All other overrides
 are applied to a copy each time. Nothing is remembered if a user's own folder, whose files tests change, is searched.
+The parsers of overrides and of interpolations, which depend on a text alone, are remembered too.
 """
 
+import copy
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, _utils, base
 
 from scalian_exp.vocabulary.options import CONFIGS
 
@@ -86,11 +89,27 @@ def choices_if_needed(choices_so_far: Callable[..., DictConfig]) -> Callable[...
     return when_needed
 
 
+def overrides_once(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """Remember what each text says."""
+    known: dict[tuple[str, str], Any] = {}
+
+    @wraps(parse)
+    def remembered(self: OverridesParser, s: str, rule_name: str) -> Any:
+        if (s, rule_name) not in known:
+            known[s, rule_name] = parse(self, s, rule_name)
+        return copy.deepcopy(known[s, rule_name])
+
+    return remembered
+
+
 REPLACED = [
     (ConfigRepository, "load_config", files_once),
     (config_loader_impl, "create_defaults_list", defaults_once),
     (ConfigLoaderImpl, "_compose_config_from_defaults_list", configs_once),
     (defaults_list, "_create_interpolation_map", choices_if_needed),
+    (OverridesParser, "parse_rule", overrides_once),
+    (base, "parse", cache),
+    (_utils, "parse", cache),
 ]
 """owner, name and replacement of Hydra's functions; each replacement has the original as `__wrapped__`"""
 

@@ -11,10 +11,13 @@ from harm import put_evil_files
 from hydra.core.hydra_config import HydraConfig
 from tools import browser
 
+from scalian_exp.callbacks import timing
+
 
 def pytest_configure() -> None:
-    """Compose each choice of options once per process."""
+    """Compose each choice of options once per process, and time inference, which no test checks, by a single pass."""
     composing.install()
+    timing.WARM_UP, timing.TIMED = 0, 1
 
 
 @pytest.fixture(autouse=True)

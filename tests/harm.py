@@ -2,12 +2,23 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 MARKER = "was_here"
 """name of the file that malicious code would create"""
 RUN = f"__import__('pathlib').Path({MARKER!r}).touch()"
+
+
+class Evil:
+    """Object whose pickle creates a file when it is opened."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.file,)
 
 
 def put_evil_files(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from PIL import Image
+from selenium.webdriver.support.ui import WebDriverWait
 
 BETAS, SEEDS, EPOCHS = (0.5, 1.0, 4.0), (0, 1), 6
 NEG_ELBO = {(0.5, 0): 100.0, (0.5, 1): 104.0, (1.0, 0): 98.0, (1.0, 1): 99.0, (4.0, 0): 120.0}
@@ -82,11 +83,27 @@ class Report:
         self.settle()
         return self
 
+    def open_forgetful(self) -> None:
+        """Open the page in a browser that remembers nothing."""
+        self.open()
+
+        def forgotten(_: object) -> bool:
+            self.js("localStorage.clear()")
+            self.open()
+            return bool(self.js("return localStorage.length") == 0)
+
+        WebDriverWait(self.driver, 60).until(forgotten)
+
     def reload(self) -> None:
-        """Load the page again as a reader would, in the same process, which knows at once what the page has stored."""
-        self.driver.execute_async_script("setTimeout(arguments[0], 500)")  # Chromium stores a moment later
-        self.driver.refresh()
-        self.settle()
+        """Load the page again as a reader would, once Chromium knows what the page has stored, which takes a moment."""
+        stored = self.js("return JSON.stringify(localStorage)")
+
+        def knows(_: object) -> bool:
+            self.driver.refresh()
+            self.settle()
+            return bool(self.js("return JSON.stringify(localStorage)") == stored)
+
+        WebDriverWait(self.driver, 60).until(knows)
 
     def js(self, script: str, *arguments: Any) -> Any:
         """Run a script and return its value."""

@@ -8,6 +8,8 @@ from composing import REPLACED
 from tools import composed
 
 TESTS = Path(__file__).parent
+FILES = sorted(TESTS.rglob("*.py"))
+FORBIDDEN = {"conftest", "tests"} | {file.stem for file in FILES if file.name.startswith("test_")}
 OTHERS = {"programs", "docs", "judges"}
 """folders without a counterpart in the package: complete commands, the documentation, values of others beside ours"""
 
@@ -28,12 +30,11 @@ def subfolders(folder: Path) -> set[str]:
     return {file.relative_to(folder).parts[0] for file in folder.glob("*/*.py")}
 
 
-@pytest.mark.parametrize("file", sorted(TESTS.rglob("*.py")), ids=lambda file: str(file.relative_to(TESTS)))
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(TESTS)))
 def test_tests_never_import_each_other(file: Path) -> None:
     """Shared code stands in modules without tests, and pytest hands out the fixtures of conftest.py by name."""
-    forbidden = {"conftest", "tests"} | {other.stem for other in TESTS.rglob("test_*.py")}
     modules = imported(file)
-    assert not modules & forbidden
+    assert not modules & FORBIDDEN
     assert not any(name.startswith(".") for name in modules)
 
 

@@ -187,16 +187,6 @@ def script(name: str) -> Any:
     return module
 
 
-class Evil:
-    """Object whose pickle creates a file when it is opened."""
-
-    def __init__(self, file: Path):
-        self.file = file
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.file,)
-
-
 def read_csv(file: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file with a header."""
     with file.open(newline="", encoding="utf-8") as stream:

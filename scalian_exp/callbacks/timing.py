@@ -10,6 +10,9 @@ import torch
 from scalian_exp.metrics.cost import cost
 from scalian_exp.tasks import position
 
+WARM_UP, TIMED = 2, 10
+"""forward passes of the test batch before time is taken, and those whose median counts"""
+
 
 def now(task: Any) -> float:
     """Return the time in seconds, after waiting for the device to finish its work."""
@@ -72,14 +75,14 @@ class Timing(pl.Callback):
             self.batch = batch
 
     def on_test_end(self, trainer: Any, task: Any) -> None:
-        """Time the network's forward pass on the first test batch: the median of ten, after two to warm up."""
+        """Time the network's forward pass on the first test batch: the median of TIMED, after WARM_UP others."""
         x, self.batch = task.inputs(self.batch), None
         seconds = []
-        for _ in range(12):
+        for _ in range(WARM_UP + TIMED):
             start = now(task)
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 task(x)
             seconds.append(now(task) - start)
-        self.inference_ms_per_sample = 1000 * median(seconds[2:]) / len(x)
+        self.inference_ms_per_sample = 1000 * median(seconds[WARM_UP:]) / len(x)
         with trainer.precision_plugin.forward_context(), torch.compiler.set_stance("force_eager"):
             self.cost = cost(task, x)

@@ -55,6 +55,12 @@ def exported(model: str, folder: Path, *overrides: str) -> Path:
     return folder / "export"
 
 
+@pytest.fixture(scope="module")
+def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a VAE and export it, once for all tests of this file; its run is beside the export."""
+    return exported("vae", tmp_path_factory.mktemp("vae"))
+
+
 def run_alone(export: Path, picture: Path, cwd: Path) -> str:
     """Run the export's script on a picture."""
     command = [sys.executable, "-c", ALONE, str(export / "run_onnx.py"), str(picture)]
@@ -76,7 +82,7 @@ def facts(export: Path) -> dict[str, Any]:
 def test_a_segmentation_alone_is_that_of_the_action(picture: Path, tmp_path: Path) -> None:
     names = "dataset.class_names=[ground,low,middle,high]"
     palette = "dataset.palette=[[1,2,3],[200,0,0],[0,200,0],[0,0,200]]"
-    export = exported("unet", tmp_path, names.replace("dataset", "+dataset"), palette)
+    export = exported("unet", tmp_path, names.replace("dataset", "+dataset"), palette, "model.network.depth=2")
     told = facts(export)
     assert (told["kind"], told["any_size"], told["output_layout"]) == ("segment", True, "NKHW")
     assert told["input_size"] == [40, 48]
@@ -107,11 +113,11 @@ def test_a_classification_alone_is_that_of_the_action(picture: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("model", ["vae", pytest.param("conv_autoencoder", marks=pytest.mark.slow)])
-def test_a_reconstruction_alone_is_that_of_the_action(model: str, picture: Path, tmp_path: Path) -> None:
-    export = exported(model, tmp_path)
+def test_a_reconstruction_alone_is_that_of_the_action(model: str, vae: Path, picture: Path, tmp_path: Path) -> None:
+    export = vae if model == "vae" else exported(model, tmp_path)
     assert facts(export)["kind"] == "reconstruct"
     run_alone(export, picture, tmp_path)
-    Reconstruct(image=str(picture)).run(load(tmp_path / "run"), tmp_path / "ours")
+    Reconstruct(image=str(picture)).run(load(export.parent / "run"), tmp_path / "ours")
     alone = np.asarray(Image.open(tmp_path / "reconstruction.png").convert("RGB")).astype(int)
     ours = np.asarray(Image.open(tmp_path / "ours/output.png").convert("RGB")).astype(int)
     assert alone.shape == ours.shape
@@ -123,8 +129,8 @@ def test_networks_that_branch_by_a_flag_are_exported(model: str, tmp_path: Path)
     assert (exported(model, tmp_path) / "network.onnx").is_file()
 
 
-def test_the_script_explains_wrong_files(tmp_path: Path) -> None:
-    script = exported("vae", tmp_path) / "run_onnx.py"
+def test_the_script_explains_wrong_files(vae: Path) -> None:
+    script = vae / "run_onnx.py"
     for arguments, said in (
         ([], "run_onnx.py IMAGE"),
         (["no.png"], "No such file"),
@@ -149,15 +155,14 @@ def test_models_of_other_things_than_images_are_exported_as_weights(
     assert "There is no network.onnx: " in capsys.readouterr().out
 
 
-def test_an_export_loads_as_its_run_does(tmp_path: Path) -> None:
-    export = exported("vae", tmp_path)
-    run, again = load(tmp_path / "run"), load(export)
+def test_an_export_loads_as_its_run_does(vae: Path, tmp_path: Path) -> None:
+    run, again = load(vae.parent / "run"), load(vae)
     ours, theirs = run.task.state_dict(), again.task.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert again.config == run.config
     Export().run(again, tmp_path / "twice")
-    assert (tmp_path / "twice/model.safetensors").read_bytes() == (export / "model.safetensors").read_bytes()
+    assert (tmp_path / "twice/model.safetensors").read_bytes() == (vae / "model.safetensors").read_bytes()
 
 
 def test_shared_and_overlapping_tensors_are_kept(tmp_path: Path) -> None:

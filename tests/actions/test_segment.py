@@ -20,7 +20,6 @@ from scalian_exp.actions import bands, segment
 from scalian_exp.actions.action import examples
 from scalian_exp.actions.bands import spans
 from scalian_exp.actions.boxes import boxes
-from scalian_exp.actions.export import Export
 from scalian_exp.actions.segment import Segment
 from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
@@ -108,11 +107,6 @@ def test_a_large_photo_is_processed_at_once_if_memory_allows(
     else:
         with pytest.raises(Refusal, match=refused):
             Segment(scale=scale).scaled(model, photo)
-
-
-def test_pixelwise_logits_are_exported(run: Path, tmp_path: Path) -> None:
-    """The action itself compares the exported network's logits with the original's."""
-    assert {"network.pt2", "network.onnx"} <= {file.name for file in Export().run(load(run), tmp_path)}
 
 
 def test_a_file_is_segmented_at_the_scale_of_the_training_images(run: Path, tmp_path: Path) -> None:

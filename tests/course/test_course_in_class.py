@@ -11,6 +11,7 @@ from markupsafe import Markup
 from pages import OpenedPage
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 from tools import needs_browser, tiny
 
 from scalian_exp.course.build import Course
@@ -99,18 +100,19 @@ def test_all_that_is_projected_can_be_read_from_the_last_row(opened: OpenedPage)
 
 @pytest.mark.usefixtures("screen")
 def test_keys_project_go_on_and_end(opened: OpenedPage) -> None:
-    def press(key: str) -> str:
-        ActionChains(opened.driver).send_keys(key).perform()
-        opened.driver.execute_async_script("setTimeout(arguments[0], 400)")
+    def seen(_: object) -> tuple[str, bool]:
         shown = opened.js("return document.documentElement.hasAttribute('data-projecting')")
-        return str(opened.js("return document.querySelector('[data-part=screen]').textContent")) if shown else "page"
+        screen = str(opened.js("return document.querySelector('[data-part=screen]').textContent")) if shown else "page"
+        return screen, opened.js("return document.querySelector('.answers').checkVisibility()")
 
-    assert press("p") == "1 / 8"
-    assert opened.js("return document.querySelector('.answers').checkVisibility()") is False
-    assert press(Keys.PAGE_DOWN) == "2 / 8"
-    assert opened.js("return document.querySelector('.answers').checkVisibility()") is True
-    assert press(Keys.PAGE_UP) == "1 / 8"
-    assert press(Keys.ESCAPE) == "page"
+    for key, screen, answers in (
+        ("p", "1 / 8", False),
+        (Keys.PAGE_DOWN, "2 / 8", True),
+        (Keys.PAGE_UP, "1 / 8", False),
+        (Keys.ESCAPE, "page", True),
+    ):
+        ActionChains(opened.driver).send_keys(key).perform()
+        WebDriverWait(opened.driver, 30, 0.02).until(lambda page, state=(screen, answers): seen(page) == state, key)
     assert opened.js("return document.querySelector('.masks').checkVisibility()") is True
 
 

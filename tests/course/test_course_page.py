@@ -53,7 +53,12 @@ LIKE = {
     **dict.fromkeys(["unet_no_skips", "segnet", "tiramisu56", "deeplab_v3plus", "fastfcn"], "unet"),
 }
 """runs that are a copy of another here"""
-FEW_DRAWS = {"pairs.exhibit.STEPS": 20, "planes.exhibit.SAMPLES": 100}
+LESS = {
+    "course.comparisons.pairs.exhibit.STEPS": 20,
+    "course.comparisons.planes.exhibit.SAMPLES": 100,
+    "actions.compare_features.SIDE": 32,
+}
+"""constants of the package that make the page faster"""
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +71,18 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         train(compose(f"experiment=course/{name}", f"outputs={folder}", *brief), folder / RUNS / name)
     for copy, original in LIKE.items():
         shutil.copytree(folder / RUNS / original, folder / RUNS / copy)
-    for chapter in contents:
-        for run, actions in chapter.results.items():
-            for action in actions:
-                job = application(run, action.split()[0], folder)
-                [program, *arguments] = job.arguments
-                few = ["labels=[50]"] if "labels" in action else []
-                done = command(*arguments, *few, cwd=folder, module=program.rpartition(".")[2])
-                assert done.returncode == 0, done.stderr
-                job.finish(folder)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in FEW_DRAWS.items():
-            patch.setattr(f"scalian_exp.course.comparisons.{name}", value)
+        for name, value in LESS.items():
+            patch.setattr(f"scalian_exp.{name}", value)
+        for chapter in contents:
+            for run, actions in chapter.results.items():
+                for action in actions:
+                    job = application(run, action.split()[0], folder)
+                    [program, *arguments] = job.arguments
+                    few = ["labels=[50]"] if "labels" in action else []
+                    done = command(*arguments, *few, cwd=folder, module=program.rpartition(".")[2])
+                    assert done.returncode == 0, done.stderr
+                    job.finish(folder)
         html, left_out = Course(folder / RUNS).html(contents)
     assert not left_out
     return html

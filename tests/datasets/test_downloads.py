@@ -11,8 +11,7 @@ from urllib.request import Request
 
 import pytest
 import torch
-from harm import MARKER
-from tools import Evil
+from harm import MARKER, Evil
 from torchvision import datasets
 
 from scalian_exp.datasets.cifar import CIFAR10

@@ -10,9 +10,8 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from harm import MARKER
+from harm import MARKER, Evil
 from sklearn.datasets import load_files
-from tools import Evil
 
 from scalian_exp.datasets.newsgroups import ARCHIVE, messages
 from scalian_exp.datasets.texts import FakeTexts, Newsgroups, TextCSV

@@ -63,7 +63,7 @@ def test_steps_are_torchs_and_every_control_changes_what_it_should(model: str, d
         const spoken = document.querySelector('[data-exhibit=drawing] [aria-live=polite]');
         return spoken.textContent === document.querySelector('{part("told")}').innerText
     """
-    WebDriverWait(driver, 30).until(lambda _: opened.js(same))
+    WebDriverWait(driver, 30, 0.02).until(lambda _: opened.js(same))
     opened.check_sound()
 
 

@@ -114,7 +114,6 @@ def test_a_wrong_computation_is_told_beside_the_exhibit(driver: Any, tmp_path: P
     assert text.count('"op":"softmax"') == 1
     opened.file.write_text(text.replace('"op":"softmax"', '"op":"log_softmax"'), encoding="utf-8")
     opened.show("en")
-    driver.execute_async_script("setTimeout(arguments[0], 300)")
     warned = opened.js(
         "return [...document.querySelectorAll('[data-exhibit] .failed')].map((e) => e.parentNode.dataset.exhibit)"
     )

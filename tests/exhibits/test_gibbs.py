@@ -9,6 +9,7 @@ import pages
 import pytest
 import torch
 from pages import Opened
+from selenium.webdriver.support.ui import WebDriverWait
 from tools import needs_browser, tiny
 
 from scalian_exp.checkpoint import load
@@ -99,8 +100,7 @@ def test_held_pixels_stay_and_every_control_changes_what_it_should(driver: Any, 
     assert opened.changes(part("filter"), lambda: opened.drag(part("hidden"), (0.9, 0.1) if first == 0 else (0.1, 0.1)))
     opened.js(f"{EXHIBIT}.clock.start()")
     before = opened.js(f"return {EXHIBIT}.steps")
-    opened.driver.execute_async_script("setTimeout(arguments[0], 300)")
-    assert opened.js(f"return {EXHIBIT}.steps") > before
+    WebDriverWait(driver, 30, 0.02).until(lambda _: opened.js(f"return {EXHIBIT}.steps") > before)
 
 
 def test_draws_have_their_means(driver: Any, tmp_path: Path) -> None:

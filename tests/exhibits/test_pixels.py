@@ -46,12 +46,12 @@ def floats(opened: Opened, expression: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("model", "dataset", "mask"),
     [
-        ("pixelcnn", "fake_binary", "top"),
+        pytest.param("pixelcnn", "fake_binary", "top", marks=pytest.mark.slow),
         ("pixelcnn", "fake_images", "top"),
         ("pixelrnn_row", "fake_binary", "centre"),
         pytest.param("pixelrnn_row", "fake_images", "top", marks=pytest.mark.slow),
         ("pixelrnn_diagonal", "fake_binary", "top"),
-        ("pixelrnn_diagonal", "fake_images", "centre"),
+        pytest.param("pixelrnn_diagonal", "fake_images", "centre", marks=pytest.mark.slow),
         ("pixelrnn_multiscale", "fake_images", "top"),
         pytest.param("pixelrnn_multiscale", "fake_binary", "centre", marks=pytest.mark.slow),
     ],
@@ -116,7 +116,7 @@ def test_a_diagonal_network_sees_all_earlier_pixels_and_a_row_network_a_triangle
     np.testing.assert_array_equal(field > 0, triangle & (order < order[9, 7]))
 
 
-@pytest.mark.parametrize("model", ["pixelcnn", "pixelrnn_diagonal"])
+@pytest.mark.parametrize("model", ["pixelcnn", pytest.param("pixelrnn_diagonal", marks=pytest.mark.slow)])
 def test_controls_change_what_they_should(model: str, driver: Any, tmp_path: Path) -> None:
     opened, _ = opened_run(driver, tmp_path, model)
     finished(opened)

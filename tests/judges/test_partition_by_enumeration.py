@@ -13,7 +13,7 @@ from scalian_exp.metrics.ais import AnnealedImportanceSampling, exact_log_partit
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli
 
-HIDDEN = 20
+HIDDEN = 14
 KNOWN = 215.138406
 """log Z of pylearn2's RBM of 20 hidden units, in pylearn2/rbm_tools/tests/test_ais.py"""
 

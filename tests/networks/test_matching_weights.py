@@ -97,28 +97,41 @@ def test_only_the_first_convolution_is_fitted() -> None:
         load_matching(small(), state, "a file")
 
 
+def narrow_vgg(in_channels: int = 3, batch_norm: bool = False) -> nn.ModuleDict:
+    """Return torchvision's VGG-16, which has 138 million weights, with a sixteenth of its channels."""
+    channels: list[Any] = [*(4, 4, "M", 8, 8, "M"), *(16, 16, 16, "M"), *(32, 32, 32, "M") * 2]
+    features = models.vgg.make_layers(channels, batch_norm)
+    features[0] = nn.Conv2d(in_channels, 4, 3, padding=1)
+    hidden = [nn.Linear(32 * 49, 256), nn.ReLU(), nn.Dropout(), nn.Linear(256, 256), nn.ReLU(), nn.Dropout()]
+    return nn.ModuleDict({"features": features, "classifier": nn.Sequential(*hidden, nn.Linear(256, 2))}).eval()
+
+
+def test_a_narrow_vgg_has_torchvisions_names() -> None:
+    with torch.device("meta"):
+        theirs = {norm: build() for norm, build in ((False, models.vgg16), (True, models.vgg16_bn))}
+    assert all(narrow_vgg(batch_norm=norm).state_dict().keys() == theirs[norm].state_dict().keys() for norm in theirs)
+
+
 def test_vggs_start_from_files(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    theirs = models.vgg16(num_classes=2).eval()
+    theirs = narrow_vgg()
     file = saved({f"module.{name}": value for name, value in theirs.state_dict().items()}, tmp_path / "vgg.pth")
-    network = FCN(3, 5, pretrained=file, border=False).eval()
+    network = FCN(3, 5, width=1 / 16, pretrained=file, border=False).eval()
     network.load_pretrained()
     x = z = network.standardise(torch.rand(1, 3, 32, 32))
     for block in network.backbone:
         z = F.max_pool2d(block(z), 2, ceil_mode=True)
-    torch.testing.assert_close(z, theirs.features(x), rtol=1e-3, atol=1e-4)
-    assert torch.equal(network.fc7.weight.flatten(1), theirs.classifier[3].weight)
-    other = LargeFOV(3, 5, pretrained=saved({"state_dict": network.state_dict()}, tmp_path / "ours.ckpt"))
+    torch.testing.assert_close(z, theirs["features"](x), rtol=1e-3, atol=1e-4)
+    assert torch.equal(network.fc7.weight.flatten(1), theirs["classifier"][3].weight)
+    ours = saved({"state_dict": network.state_dict()}, tmp_path / "ours.ckpt")
+    other = LargeFOV(3, 5, width=1 / 16, pretrained=ours)
     other.load_pretrained()
     assert torch.equal(other.backbone[4][4].weight, network.backbone[4][4].weight)
 
 
 def test_a_file_without_dense_layers_leaves_them_random(tmp_path: Path) -> None:
-    features = {
-        name: value[:, :1] if name == "features.0.weight" else value
-        for name, value in models.vgg16().features.state_dict(prefix="features.").items()
-    }
-    network = FCN(1, 5, pretrained=saved(features, tmp_path / "features.pth"))
+    features = narrow_vgg(in_channels=1)["features"].state_dict(prefix="features.")
+    network = FCN(1, 5, width=1 / 16, pretrained=saved(features, tmp_path / "features.pth"))
     before = network.fc6.weight.clone()
     network.load_pretrained()
     assert torch.equal(network.backbone[0][0].weight, features["features.0.weight"])
@@ -126,21 +139,23 @@ def test_a_file_without_dense_layers_leaves_them_random(tmp_path: Path) -> None:
 
 
 def test_segnet_starts_from_a_file(tmp_path: Path) -> None:
-    theirs = models.vgg16_bn(num_classes=2).eval()
+    theirs = narrow_vgg(batch_norm=True)
     with torch.no_grad():
-        for layer in theirs.features:
+        for layer in theirs["features"]:
             if isinstance(layer, nn.BatchNorm2d):
                 layer.running_mean.uniform_(-0.1, 0.1)
-    network = SegNet(3, 4, pretrained=saved(theirs.state_dict(), tmp_path / "vgg16_bn.pth")).eval()
+    file = saved(theirs.state_dict(), tmp_path / "vgg16_bn.pth")
+    network = SegNet(3, 4, width=1 / 16, pretrained=file).eval()
     network.load_pretrained()
     x = image = torch.rand(1, 3, 32, 32)
     x = network.standardise(image)
     for encode in network.encoder:
         x = F.max_pool2d(encode(x), 2)
-    torch.testing.assert_close(x, theirs.features(network.standardise(image)), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(x, theirs["features"](network.standardise(image)), rtol=1e-3, atol=1e-4)
 
 
 def test_vgg_without_batch_norm_is_no_start_for_segnet(tmp_path: Path) -> None:
-    network = SegNet(3, 4, pretrained=saved(models.vgg16(num_classes=2).state_dict(), tmp_path / "vgg16.pth"))
+    file = saved(narrow_vgg().state_dict(), tmp_path / "vgg16.pth")
+    network = SegNet(3, 4, width=1 / 16, pretrained=file)
     with pytest.raises(ValueError, match=r"vgg16\.pth lacks"):
         network.load_pretrained()

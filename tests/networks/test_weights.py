@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from tools import Evil, tiny
+from harm import Evil
+from tools import tiny
 
 from scalian_exp.checkpoint import load
 from scalian_exp.networks.deeplab import DeepLabV3

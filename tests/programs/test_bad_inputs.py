@@ -1,12 +1,9 @@
 """A hundred bad inputs of all commands: each ends in one sentence that says what is wrong and leaves nothing behind."""
 
-import errno
 import os
 import shutil
 from pathlib import Path
 
-import pytest
-import torch
 from commands import invoke
 
 TRAIN, APPLY, REPORT = "scalian-train", "scalian-apply", "scalian-report"
@@ -229,24 +226,3 @@ def test_a_hundred_bad_inputs_are_refused_in_one_sentence(tmp_path: Path) -> Non
 def test_there_are_a_hundred_different_inputs() -> None:
     assert len(TABLE) >= 100
     assert len({*TABLE}) == len(TABLE)
-
-
-def test_a_full_disk_ends_one_job_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save = torch.save
-
-    def full_at_first(contents: object, file: Path) -> None:
-        if "sweep/0_" in str(file):
-            file.write_bytes(b"half")
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        save(contents, file)
-
-    monkeypatch.setattr(torch, "save", full_at_first)
-    code, output = invoke(tmp_path, TRAIN, "-m", *TINY, "loss.beta=1,2", "hydra.sweep.dir=sweep", "test=false")
-    assert code == 1
-    assert "No space is left on the disk; free some and try again." in output
-    assert "Traceback" not in output
-    first, second = sorted((tmp_path / "sweep").glob("[01]_*"))
-    assert "No space is left" in (first / "error.txt").read_text()
-    assert not any((first / "checkpoints").iterdir())
-    assert '"finished"' in (second / "metrics.json").read_text()
-    assert "failed" in (tmp_path / "sweep/summary.csv").read_text()

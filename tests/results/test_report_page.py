@@ -27,10 +27,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def report(driver: Any, written: Path) -> Iterator[Report]:
     """Open the page in a browser that remembers nothing."""
-    opened = Report(driver, written).open()
-    opened.js("localStorage.clear()")
+    opened = Report(driver, written)
+    opened.open_forgetful()
     driver.get_log("browser")
-    yield opened.open()
+    yield opened
     logged = driver.get_log("browser")
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert not logged, logged

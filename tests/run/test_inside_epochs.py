@@ -36,7 +36,12 @@ OPTIONS = {
     "validations by step": ["vae", "+trainer.val_check_interval=4", "trainer.check_val_every_n_epoch=null"],
     "accumulation": ["vae", "trainer.accumulate_grad_batches=2"],
     "overfitting": ["vae", "trainer.overfit_batches=5"],
-    "dropout and augmentation": ["unet", "model.network.dropout=0.5", "dataset/augmentation=[flip]"],
+    "dropout and augmentation": [
+        "unet",
+        "model.network.depth=2",
+        "model.network.dropout=0.5",
+        "dataset/augmentation=[flip]",
+    ],
     "the second layer": ["dbn", "model.network.hidden=[4,4]", "model.epochs_per_layer=1"],
     "chains": ["rbm", "loss=persistent_cd", "loss.chains=4"],
     "averaged weights": ["segnet", "callbacks=[minimal,ema]"],

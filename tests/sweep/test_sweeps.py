@@ -14,6 +14,7 @@ from commands import QUICK, command
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 from sweeps import SWEEP, copy_sweep, table
+from tools import ONE_STEP
 
 from scalian_exp.commandline.overrides import as_sweeps_of_one, check_options
 from scalian_exp.refusal import Refusal
@@ -74,6 +75,7 @@ def test_a_sweep_resumes_with_moved_data(tmp_path: Path) -> None:
             Image.new("L", (8, 8), grey + k).save(tmp_path / f"{place}/{grey}_{k}.png")
     quick = [override for override in QUICK if not override.startswith("dataset=")]
     data = ["dataset=image_folder", "dataset.root=old", "dataset.image_size=[8,8]", "dataset.in_channels=1"]
+    data.append("dataset.num_workers=0")
     overrides = [*quick, *data, "test=false", "seed=0,1", "hydra.sweep.dir=sweep"]
     assert command("-m", *overrides, cwd=tmp_path).returncode == 0
     jobs = sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir())
@@ -115,7 +117,14 @@ def test_a_resumed_sweep_may_use_another_launcher(finished: Path, monkeypatch: p
 
 def test_values_that_only_the_swept_models_have_are_passed_to_each_job(tmp_path: Path) -> None:
     overrides = ["model=unet,tiramisu56", "model.network.width=0.03", "model/crf=default", "dataset=fake_masks"]
-    limits = ["dataset.num_classes=4", "trainer=debug", "trainer/accelerator=cpu", "callbacks=minimal", "logger=none"]
+    limits = [
+        "dataset.num_classes=4",
+        *ONE_STEP,
+        "trainer.max_epochs=1",
+        "trainer/accelerator=cpu",
+        "callbacks=minimal",
+        "logger=none",
+    ]
     result = command("-m", *overrides, *limits, "hydra.sweep.dir=sweep", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     jobs = [yaml.safe_load(file.read_text()) for file in sorted((tmp_path / "sweep").glob("*/config.yaml"))]

@@ -5,10 +5,11 @@ import sys
 from functools import cache
 from itertools import product
 from types import ModuleType
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
-from tools import composed, fake, fit_together, names, of_each_kind, option, partnered
+from tools import composed, fake, fit_together, fits, names, of_each_kind, option, own_models, partnered
 
 from scalian_exp.commandline.experiment import checked
 from scalian_exp.refusal import Refusal
@@ -52,10 +53,23 @@ def test_the_arguments_of_every_fitting_loss_are_accepted(model: str, loss: str)
     assert checked(composed(f"model={model}", f"loss={loss}"))
 
 
-@pytest.mark.parametrize(
-    ("model", "dataset"),
-    partnered(lambda model: [data for data in names("dataset") if fit_together(model, data, losses_of(model)[0])]),
-)
+def with_datasets() -> list[Any]:
+    """List every model of ours with every data set that fits it, as parameters of a test.
+
+    The default run tries each data set once, and the first of the models with equal `fits` with each kind of data.
+    """
+    seen: set[tuple[str, str]] = set()
+    parameters = []
+    for model in own_models():
+        for data in names("dataset"):
+            if fit_together(model, data, losses_of(model)[0]):
+                new = {("any", data), (str(fits(model)), str(option("dataset", data)["provides"]))} - seen
+                parameters.append(pytest.param(model, data, marks=[] if new else [pytest.mark.slow]))
+                seen |= new
+    return parameters
+
+
+@pytest.mark.parametrize(("model", "dataset"), with_datasets())
 def test_the_arguments_of_every_fitting_dataset_are_accepted(model: str, dataset: str) -> None:
     facts = option("dataset", dataset)
     given = ["dataset.root=."] if "root" in facts else []
