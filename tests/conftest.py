@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ def pytest_configure() -> None:
     """Compose each choice of options once per process, and time inference, which no test checks, by a single pass."""
     composing.install()
     timing.WARM_UP, timing.TIMED = 0, 1
+
+
+def pytest_collection_finish() -> None:
+    """Exempt libraries and tests, which live until the end, from garbage collections: each would take half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
