@@ -37,7 +37,7 @@ class Runs(dict[str, tuple[Loaded, dict[str, Any]]]):
             [] if model in (*BASELINES, "biased_mf", "svdpp", "bpr") or "rbm" in model else ["model.optimizer.lr=0.02"]
         )
         said = ["dataset.batch_size=16", "trainer.max_epochs=40", "callbacks=default"]
-        said += ["callbacks.figures.every_n_epochs=100"]  # those of the test are enough
+        said += ["trainer.check_val_every_n_epoch=10", "callbacks.figures.every_n_epochs=100"]  # few, for speed
         metrics = train(tiny(model, *step, *said), folder)
         self[model] = (load(folder), metrics)
         return self[model]
