@@ -64,7 +64,7 @@ def test_training_resumes_after_any_step(option: str, tmp_path: Path) -> None:
     often = saving_often(config)
     loop = read(tmp_path / "straight/checkpoints/last.ckpt")["loops"]["fit_loop"]
     half = loop["epoch_loop.batch_progress"]["total"]["ready"] // 2
-    for batch in sorted({2, 3, half, half + 1, half + 2, 2 * half}):
+    for batch in sorted({2, half, half + 1, half + 2}):
         with pytest.raises(ArithmeticError):
             train(failing(often, batch), tmp_path / "parts")
         at = read(tmp_path / "parts/checkpoints/last.ckpt")["loops"]["fit_loop"]["epoch_loop.batch_progress"]

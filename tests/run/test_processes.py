@@ -39,7 +39,7 @@ def curve(folder: Path, name: str) -> list[float]:
         pytest.param("autoencoder", ["model.network.hidden=[32]"], marks=pytest.mark.slow),
         pytest.param("fcn8s", ["model.network.dropout=0.0"], marks=pytest.mark.slow),
         pytest.param("fcn8s", HARD_AND_BALANCED, marks=pytest.mark.slow),
-        pytest.param("rbm", ["loss=persistent_cd", "loss.chains=8", "model.network.hidden=[16]"]),
+        ("rbm", ["loss=persistent_cd", "loss.chains=8", "model.network.hidden=[16]", "trainer.max_epochs=4"]),
         pytest.param("rbm_gaussian", ["loss=contrastive_divergence"], marks=pytest.mark.slow),
         pytest.param("dbn", ["model.network.hidden=[16,8]", "model.epochs_per_layer=4"], marks=pytest.mark.slow),
     ],
