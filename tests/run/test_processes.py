@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 import torch
 from commands import QUICK, command
 from tools import composed, kinds, numbered, read_csv, tiny
+from torch.distributed.launcher import api as torch_launcher
 
 from scalian_exp.checkpoint import read
 from scalian_exp.commandline.experiment import checked
@@ -25,6 +28,17 @@ from scalian_exp.stored import metrics_of
 DDP = "trainer/accelerator=ddp_cpu"
 HARD_AND_BALANCED = ["loss=ohem", "loss.min_kept=0", "dataset.balanced=true", "model.network.dropout=0.0"]
 CURVE = ["logger=csv", "trainer.log_every_n_steps=1", "test=true"]
+
+
+@pytest.fixture
+def quick_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fork the processes from this one, which has imported torch already; the slow tests here start new ones."""
+    method = "spawn" if torch.cuda.is_available() else "fork"
+    monkeypatch.setattr(torch_launcher, "LaunchConfig", partial(torch_launcher.LaunchConfig, start_method=method))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a fork has no OpenMP threads
+    yield
+    torch.set_num_threads(threads)
 
 
 def curve(folder: Path, name: str) -> list[float]:
@@ -44,6 +58,7 @@ def curve(folder: Path, name: str) -> list[float]:
         pytest.param("dbn", ["model.network.hidden=[16,8]", "model.epochs_per_layer=4"], marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("quick_start")
 def test_two_processes_give_the_learning_curve_of_one(model: str, more: list[str], tmp_path: Path) -> None:
     overrides = [*CURVE, "dataset.batch_size=8", "dataset.test_size=13", "trainer.max_epochs=8", *more]
     one, two = tmp_path / "one", tmp_path / "two"
