@@ -1,4 +1,4 @@
-"""Refuse values that none of a sweep's jobs could use, before the first job."""
+"""Refuse a sweep before its first job if none of them could use a value, or if all lack an optional package."""
 
 import ast
 from collections.abc import Iterator
@@ -14,12 +14,16 @@ from scalian_exp.vocabulary.annotations import as_given, expected
 from scalian_exp.vocabulary.checks import ROOT
 from scalian_exp.vocabulary.grammar import read
 from scalian_exp.vocabulary.options import files
+from scalian_exp.vocabulary.packages import check_packages
 from scalian_exp.vocabulary.signatures import signature
 from scalian_exp.vocabulary.trainer_checks import VALUES
 
+PACKAGES = "optional packages"
+"""stands for them among the assignments that may be refused"""
+
 
 def check_swept_values(config: DictConfig) -> None:
-    """Refuse a sweep over a value that doesn't fit its key in any job.
+    """Refuse a sweep that gives a key a value which fits it in no job, or all of whose jobs lack an optional package.
 
     A job that fails by a combination of values, such as a model and a loss, is another matter: the others run.
 
@@ -27,27 +31,36 @@ def check_swept_values(config: DictConfig) -> None:
         config: Hydra's config of the sweep.
 
     Raises:
-        Refusal: if there is one.
+        Refusal: if it can't be run.
     """
     loader = GlobalHydra.instance().config_loader()
     params = config.hydra.sweeper.get("params") or {}
     given = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(given)
+    fixed = [override for override in overrides if not override.is_sweep_override()]
     swept = [override for override in overrides if override.is_discrete_sweep()]
-    values = [override for override in swept if not files(override.key_or_group)]
-    if not values:
-        return
-    fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
-    fixed += [next(assignments(override)) for override in values]
-    doubtful = {assignment: "" for override in values for assignment in assignments(override)}
-    for options in product(*(assignments(override) for override in swept if override not in values)):
-        job = loader.load_sweep_config(config, [*fixed, *options])
-        problems = {assignment: objection(job, assignment) for assignment in doubtful}
-        doubtful = {assignment: problem for assignment, problem in problems.items() if problem}
+    choices = [override for override in swept if files(override.key_or_group)]
+    values = [override for override in swept if override not in choices]
+    shared = [*(str(override.input_line) for override in fixed), *(next(assignments(override)) for override in values)]
+    doubtful = {str(override.input_line): "" for override in fixed if not override.is_delete()}
+    doubtful |= {assignment: "" for override in values for assignment in assignments(override)}
+    doubtful[PACKAGES] = ""
+    for options in product(*map(assignments, choices)):
+        job = loader.load_sweep_config(config, [*shared, *options])
+        problems = {what: lacking(job) if what == PACKAGES else objection(job, what) for what in doubtful}
+        doubtful = {what: problem for what, problem in problems.items() if problem}
         if not doubtful:
             return
-    assignment, problem = next(iter(doubtful.items()))
-    raise Refusal(f"{assignment.lstrip('+').removeprefix('action.')}: {problem}; no job has begun.")
+    raise Refusal(f"{next(iter(doubtful.values()))}; no job has begun.")
+
+
+def lacking(job: DictConfig) -> str:
+    """Return which optional package a job lacks, and how it is installed; "" if it lacks none."""
+    try:
+        check_packages({group: OmegaConf.to_container(job, resolve=False)[group] for group in job if group != "hydra"})
+    except Refusal as refusal:
+        return str(refusal).rstrip(".")
+    return ""
 
 
 def assignments(override: Override) -> Iterator[str]:
@@ -69,7 +82,8 @@ def objection(job: DictConfig, assignment: str) -> str:
     annotation = ast.Constant(ROOT[key]) if key in ROOT else None
     if takes and last in takes.parameters:
         annotation = takes.parameters[last].annotation  # type: ignore[assignment]
+    spelt = f"{key.removeprefix('action.')}={override.get_value_element_as_str()}"
     if wanted := expected(value, annotation):
-        return f"it must be {wanted}, not {as_given(value)}"
+        return f"{spelt}: it must be {wanted}, not {as_given(value)}"
     good, wanted = VALUES.get(last, (lambda _: True, "")) if outer == "trainer" else (lambda _: True, "")
-    return "" if good(value) else f"it must be {wanted}"
+    return "" if good(value) else f"{spelt}: it must be {wanted}"

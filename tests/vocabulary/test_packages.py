@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import refused
 from tools import composed, names, option
 
 from scalian_exp.refusal import Refusal
@@ -67,3 +68,9 @@ def test_every_logger_of_an_extra_is_known() -> None:
     for name in ("wandb", "trackio", "mlflow"):
         (node,) = composed(f"logger={name}").logger.values()
         assert needed(dict(node), starts=True) == {name: name}
+
+
+def test_a_sweep_without_its_package_does_not_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    sentence = refused("-m", "model=vae,autoencoder", "logger=[default,wandb]", cwd=tmp_path)
+    assert sentence == "logger.wandb: wandb is missing: pip install 'scalian-exp[wandb]'; no job has begun."
