@@ -56,8 +56,9 @@ def check_swept_values(config: DictConfig) -> None:
 
 def lacking(job: DictConfig) -> str:
     """Return which optional package a job lacks, and how it is installed; "" if it lacks none."""
+    plain: Any = OmegaConf.to_container(job, resolve=False)
     try:
-        check_packages({group: OmegaConf.to_container(job, resolve=False)[group] for group in job if group != "hydra"})
+        check_packages({group: node for group, node in plain.items() if group != "hydra"})
     except Refusal as refusal:
         return str(refusal).rstrip(".")
     return ""
