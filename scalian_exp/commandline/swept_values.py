@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
