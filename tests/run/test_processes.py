@@ -68,8 +68,10 @@ def test_two_processes_give_the_learning_curve_of_one(model: str, more: list[str
     assert len(losses) >= 20
     assert curve(two, "step/loss") == pytest.approx(losses, rel=1e-5, abs=1e-5)
     assert curve(two, "train/loss") == pytest.approx(curve(one, "train/loss"), rel=1e-5, abs=1e-5)
-    drawn = model == "dbn"  # the upper layer sees sampled states of 13 examples, which each process samples by itself
-    assert metrics["test/loss"] == pytest.approx(alone["test/loss"], rel=0.1 if drawn else 1e-5)
+    # a DBN's upper layer sees sampled states of 13 examples, which each process samples by itself, and which pixels are
+    # hard depends on a batch
+    near = 0.1 if model == "dbn" else 1e-2 if more is HARD_AND_BALANCED else 1e-5
+    assert metrics["test/loss"] == pytest.approx(alone["test/loss"], rel=near)
 
 
 def test_two_processes_see_each_test_example_once() -> None:
