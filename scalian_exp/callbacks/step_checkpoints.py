@@ -112,7 +112,9 @@ class StepCheckpoints(Checkpoint):
         """
         signal, ends = self.signals.received, position.ends_here(trainer)
         late = self.every_minutes is not None and time.monotonic() > self.saved_at + 60 * self.every_minutes
-        stops, late = (ranks.in_any(flag, task.device) for flag in (signal is not None, late))
+        stops = signal is not None
+        if ranks.size() > 1:
+            stops, late = (ranks.in_any(flag, task.device) for flag in (stops, late))
         if (stops or ends or late) and self.saved_batch != trainer.fit_loop.total_batch_idx:
             trainer.save_checkpoint(self.folder / LAST)
             self.saved_at, self.saved_batch = time.monotonic(), trainer.fit_loop.total_batch_idx

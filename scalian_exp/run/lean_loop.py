@@ -58,7 +58,7 @@ class LeanEpochLoop(_TrainingEpochLoop):
             log.info("trainer.lean: Lightning's own loop runs, because %s", self.obstacle)
         if self.obstacle:
             return
-        self.optimizer = trainer.optimizers[0]
+        self.task, self.optimizer = task, trainer.optimizers[0]
         self.takes_index = is_param_in_hook_signature(task.training_step, "batch_idx", min_args=2)
         single = type(trainer.precision_plugin) is Precision
         self.compute = task.training_step if single else trainer.strategy.training_step
@@ -95,7 +95,7 @@ class LeanEpochLoop(_TrainingEpochLoop):
             if self._num_ready_batches_reached():
                 self.update_lr_schedulers("epoch", update_plateau_schedulers=False)
         self.call("on_train_batch_end", outputs, batch, batch_idx)
-        logs = results.fresh or (len(results) > 0 and connector.should_update_logs)
+        logs = results.fresh or (len(results) > 0 and self.logs_due)
         if logs:
             connector.on_batch_end()
         results.batch = results.batch_size = None
@@ -103,6 +103,12 @@ class LeanEpochLoop(_TrainingEpochLoop):
         if logs:
             connector.update_train_step_metrics()
             results.fresh = False
+
+    @property
+    def logs_due(self) -> bool:
+        """Whether this step is one of those that log; Lightning's `should_update_logs`, asked during training."""
+        every = self.trainer.log_every_n_steps
+        return every != 0 and ((self._batches_that_stepped + 1) % every == 0 or self.trainer.should_stop)
 
     def step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Let the optimizer take a step, and return what training_step returned."""
@@ -116,7 +122,7 @@ class LeanEpochLoop(_TrainingEpochLoop):
 
     def gradients(self, batch: Any, batch_idx: int) -> ClosureResult:
         """Compute loss and gradients; an optimizer asks for them at the beginning of its step, LBFGS several times."""
-        trainer, task, optimizer = self.trainer, self.trainer.lightning_module, self.optimizer
+        trainer, task, optimizer = self.trainer, self.task, self.optimizer
         before = task._current_fx_name
         name_hook(task, "training_step")
         output = self.compute(batch, batch_idx) if self.takes_index else self.compute(batch)
@@ -149,7 +155,7 @@ class LeanEpochLoop(_TrainingEpochLoop):
     def call(self, name: str, *arguments: Any) -> None:
         """Call a hook wherever it is defined."""
         if hooks := self.hooks[name]:
-            task = self.trainer.lightning_module
+            task = self.task
             before = task._current_fx_name
             name_hook(task, name)
             for hook in hooks:

@@ -55,15 +55,15 @@ class ByHand(Boltzmann):
         """Return the loss on states (B, D), and write its gradient, or take the step."""
         rbm, loss = self.rbm, closed_form(self.loss)
         assert loss is not None
-        states = loss.draw(rbm, v, self.turn, progress)
-        rates = plain_rates(self.trainer.optimizers[0], rbm.parameters_in_order) if self.unseen else None
+        states, parameters = loss.draw(rbm, v, self.turn, progress), rbm.parameters_in_order
+        rates = plain_rates(self.trainer.optimizers[0], parameters) if self.unseen else None
         if rates is not None:
-            for parameter in rbm.parameters_in_order:
+            for parameter in parameters:
                 parameter.grad = None  # nothing is left for the optimizer to do
             descend(rbm, states, rates)
             return states.gap
         gradients = []
-        for parameter in rbm.parameters_in_order:
+        for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.empty_like(parameter)
             gradients.append(parameter.grad)
