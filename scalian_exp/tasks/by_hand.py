@@ -35,8 +35,8 @@ class ByHand(Boltzmann):
 
     by_hand = False
     """whether this epoch's steps compute gradients without autograd"""
-    unseen = False
-    """whether nobody looks at this epoch's gradients before the optimizer"""
+    groups: Sequence[dict[str, Any]] = ()
+    """the optimizer's group of each parameter, if nobody else looks at this epoch's gradients"""
 
     def on_train_epoch_start(self) -> None:
         """Decide who computes the epoch's gradients."""
@@ -48,7 +48,8 @@ class ByHand(Boltzmann):
         self.by_hand = alone and ours and free and closed_form(self.loss) is not None and not torch.is_anomaly_enabled()
         if self.by_hand:
             self.trainer.optimizers[0].zero_grad()  # those of the layer trained before
-        self.unseen = self.by_hand and nobody_looks(self.trainer)
+        unseen = self.by_hand and nobody_looks(self.trainer)
+        self.groups = groups_of(self.trainer.optimizers[0], self.rbm.parameters_in_order) if unseen else ()
 
     @torch.no_grad()
     def step_by_hand(self, v: Tensor, progress: float) -> Tensor:
@@ -56,7 +57,7 @@ class ByHand(Boltzmann):
         rbm, loss = self.rbm, closed_form(self.loss)
         assert loss is not None
         states, parameters = loss.draw(rbm, v, self.turn, progress), rbm.parameters_in_order
-        rates = plain_rates(self.trainer.optimizers[0], parameters) if self.unseen else None
+        rates = plain_rates(self.groups)
         if rates is not None:
             for parameter in parameters:
                 parameter.grad = None  # nothing is left for the optimizer to do
@@ -107,12 +108,17 @@ def watches(callback: pl.Callback) -> bool:
     return any(not hook.__module__.startswith(("scalian_exp.", "pytorch_lightning.")) for hook in hooks)
 
 
-def plain_rates(optimizer: Optimizer, parameters: Sequence[Tensor]) -> list[float] | None:
-    """Return SGD's learning rates of parameters; None unless it subtracts rate × gradient from each, and no more."""
-    rates = {}
-    for group in optimizer.param_groups:
-        plain = not (group["momentum"] or group["weight_decay"] or group["maximize"] or group["differentiable"])
-        if plain and isinstance(group["lr"], float):
-            rates.update({id(parameter): group["lr"] for parameter in group["params"]})
-    known = [rates[id(parameter)] for parameter in parameters if id(parameter) in rates]
-    return known if len(known) == len(parameters) else None
+def groups_of(optimizer: Optimizer, parameters: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """Return the optimizer's group of each parameter; an empty list unless all are in one."""
+    groups = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    found = [groups[id(parameter)] for parameter in parameters if id(parameter) in groups]
+    return found if len(found) == len(parameters) else []
+
+
+def plain_rates(groups: Sequence[dict[str, Any]]) -> list[float] | None:
+    """Return the learning rates of SGD's groups; None if there are none, or if one doesn't just subtract lr × grad."""
+    for group in groups:
+        changed = group["momentum"] or group["weight_decay"] or group["maximize"] or group["differentiable"]
+        if changed or not isinstance(group["lr"], float):
+            return None
+    return [group["lr"] for group in groups] or None

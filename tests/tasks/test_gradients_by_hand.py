@@ -175,7 +175,7 @@ def test_each_parameter_moves_by_its_own_learning_rate() -> None:
             {"params": [rbm.weight]},
             {"params": [rbm.visible_bias], "lr": 0.0},
         ]
-        rates = by_hand.plain_rates(torch.optim.SGD(groups, lr=2.0), rbm.parameters_in_order)
+        rates = by_hand.plain_rates(by_hand.groups_of(torch.optim.SGD(groups, lr=2.0), rbm.parameters_in_order))
         assert rates == [2.0, 0.0, 0.5]
         descend(rbm, states, rates)
     for start, rate, gradient, parameter in zip(before, rates, written, rbm.parameters_in_order, strict=True):
