@@ -54,7 +54,8 @@ class MatrixFactorisation(nn.Module):
         rated[:, 0] = ratings[rows, columns].to(precise) - self.mean - rated[:, 0]  # left to explain by the others
         counts = rows.bincount(minlength=len(ratings)).tolist()
         with torch.autocast(rated.device.type, enabled=False):  # 16 bits don't suffice to solve equations
-            products = torch.stack([of_row.mT @ of_row for of_row in rated.split(counts)])
+            by_row = zip(rated.T.split(counts, 1), rated.split(counts), strict=True)
+            products = torch.stack([transposed @ of_row for transposed, of_row in by_row])
             gram = products[:, 1:, 1:] + self.ridge * torch.eye(rated.shape[1] - 1, dtype=precise, device=rated.device)
             return solved(gram, products[:, 1:, 0] + self.ridge * self.centre(ratings).to(precise))
 

@@ -107,8 +107,9 @@ class LeanEpochLoop(_TrainingEpochLoop):
     @property
     def logs_due(self) -> bool:
         """Whether this step is one of those that log; Lightning's `should_update_logs`, asked during training."""
-        every = self.trainer.log_every_n_steps
-        return every != 0 and ((self._batches_that_stepped + 1) % every == 0 or self.trainer.should_stop)
+        trainer: Any = self.trainer
+        every = trainer.log_every_n_steps
+        return bool(every) and ((self._batches_that_stepped + 1) % every == 0 or bool(trainer.should_stop))
 
     def step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Let the optimizer take a step, and return what training_step returned."""
