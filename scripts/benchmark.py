@@ -40,7 +40,7 @@ from torchvision.transforms import ToTensor
 
 from scalian_exp.build import build, build_task
 from scalian_exp.run.record import quiet
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 BATCH = 128
 IMAGES = 60_000

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from scalian_exp.build import build, build_task
 from scalian_exp.run.record import quiet
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 BATCH, ROWS, HIDDEN, EPOCHS, RATE = 100, 20_000, 500, 8, 0.01
 TURN = 5

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from scalian_exp.build import build, build_task
 from scalian_exp.run.record import quiet
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 IMAGES, EPOCHS = 5_120, 4
 

@@ -30,7 +30,7 @@ from torch.utils.data import TensorDataset
 
 from scalian_exp.build import build, build_task
 from scalian_exp.run.record import quiet
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 BATCH, IMAGES, EPOCHS = 100, 20_000, 7
 HIDDEN, LATENT, UNITS = 400, 20, 500

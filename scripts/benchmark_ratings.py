@@ -25,7 +25,7 @@ from scalian_exp.build import build, build_task
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.record import quiet
 from scalian_exp.run.trainer import build_trainer
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 try:
     import surprise

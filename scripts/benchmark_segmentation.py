@@ -33,7 +33,7 @@ from scalian_exp.networks.fastfcn import EncNet, FastFCN
 from scalian_exp.networks.parts.backbones import ResNet
 from scalian_exp.run.record import quiet
 from scalian_exp.run.trainer import build_trainer
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 try:
     import segmentation_models_pytorch as smp

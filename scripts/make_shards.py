@@ -27,7 +27,7 @@ from scalian_exp.datasets.shards import FACTS, SPLITS
 from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.checks import resolved
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 BLOCK = 256
 """number of examples that are read at once"""

@@ -19,7 +19,7 @@ from hydra._internal.defaults_list import DefaultsList, Overrides
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, _utils, base
 
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 PLACES = {"pkg://hydra.conf", f"file://{CONFIGS}", "structured://"}
 """places of Hydra's options and of this package's"""

@@ -17,9 +17,10 @@ from torch.nn import Parameter
 from scalian_exp.build import build
 from scalian_exp.refusal import Refusal
 from scalian_exp.train import main
+from scalian_exp.vocabulary.config_folders import CONFIGS
 from scalian_exp.vocabulary.needs import MEANINGS
 from scalian_exp.vocabulary.optimisation_checks import check_optimisation
-from scalian_exp.vocabulary.options import CONFIGS, options
+from scalian_exp.vocabulary.options import options
 from scalian_exp.vocabulary.yaml_files import header, is_old_name
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))

@@ -19,8 +19,9 @@ from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.init_from import start_network_from
 from scalian_exp.trust import FUNCTIONS, check_origin, modules
+from scalian_exp.vocabulary.config_folders import CONFIGS
 from scalian_exp.vocabulary.nodes import targets
-from scalian_exp.vocabulary.options import CONFIGS, package_of
+from scalian_exp.vocabulary.options import package_of
 
 pytestmark = pytest.mark.usefixtures("evil_files")
 HARMFUL: list[dict[str, Any]] = [

@@ -17,7 +17,8 @@ from torch import Tensor
 from scalian_exp.batches import VOID
 from scalian_exp.datasets.images import TensorBatches
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary.options import CONFIGS, options
+from scalian_exp.vocabulary.config_folders import CONFIGS
+from scalian_exp.vocabulary.options import options
 
 TINY = {
     "network.hidden": [8],

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,60 +18,23 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from scalian_exp.commandline import help, starting
 from scalian_exp.commandline.overrides import as_sweeps_of_one, check_flags, check_options, check_searchpath
+from scalian_exp.commandline.unknown_keys import unknown_key
 from scalian_exp.files import failures_refused, reason
 from scalian_exp.folders import MULTIRUN
 from scalian_exp.refusal import Refusal, refusal_in
-from scalian_exp.vocabulary.checks import OFFERS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 from scalian_exp.vocabulary.encodings import not_text
 from scalian_exp.vocabulary.grammar import SWEEP_FLAGS, quote_texts, quoted, read, sweeping
-from scalian_exp.vocabulary.nodes import leaf_paths
-from scalian_exp.vocabulary.options import CONFIGS, close_to, files, group_and_name, inherited, may_misspell
-from scalian_exp.vocabulary.signatures import signature
+from scalian_exp.vocabulary.options import close_to, files, group_and_name, inherited
 from scalian_exp.vocabulary.yaml_files import explained
 
 CHOSEN_TWICE = re.compile(r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)")
 """Hydra's messages about +model=unet and ++model=unet"""
-SEVERAL = {"trainer.strategy", "trainer.num_nodes"}
-"""keys that exist only with a trainer/accelerator for several processes"""
-
-
-def unknown_key(key: str, root: DictConfig) -> str:
-    """Explain that an experiment has no such key, and which similar one it has."""
-    if key in SEVERAL:
-        return f"There is no {key} with one process; first choose trainer/accelerator=ddp_cpu, ddp, fsdp or multinode."
-    if key == "dataset.fold":
-        return (
-            "dataset.fold divides the training examples of data sets without a validation split of their own, and this "
-            "one has its own; leave it out."
-        )
-    outer, _, last = key.rpartition(".")
-    if outer == "hydra.runtime.choices":  # which the run folder's name refers to
-        return f"An experiment needs {last}=…: leave ~{last} out, or choose another."
-    node = OmegaConf.select(root, outer) if outer else None
-    target = node.get("_target_") if isinstance(node, DictConfig) else None
-    takes = signature(target) if isinstance(target, str) else None
-    if takes and last in takes.parameters.keys() - OFFERS.get(outer.partition(".")[0], set()):
-        given = next((o.input_line for o in map(read, sys.argv[1:]) if o and o.key_or_group == key), f"{key}=…")
-        return f"This experiment doesn't set {key}, but {target} takes it; write {shlex.quote(f'+{given}')}"
-    paths = [path for path in leaf_paths(root) if not path.startswith("hydra.") and may_misspell(key, path)]
-    if takes and not takes.open:  # a misspelt argument of this part, or the right name at the wrong place
-        paths = [path for path in paths if path.rpartition(".")[0] == outer or path.rpartition(".")[2] == last]
-    ends = {path.rpartition(".")[2]: path for path in reversed(paths)}
-    close = get_close_matches(key, paths, n=1, cutoff=0.8) or [
-        ends[name] for name in get_close_matches(last, ends, n=1, cutoff=0.7)
-    ]
-    if close:
-        advice = f"did you mean {close[0]}?"
-    elif takes and not takes.open:
-        advice = f"{target} takes {', '.join(takes.parameters) or 'no argument'}."
-    else:
-        advice = f"to add it anyway, write +{key}=…"
-    return f"There is no {key} in this experiment; {advice}"
 
 
 def run(

@@ -23,10 +23,11 @@ from scalian_exp.commandline.runs import LATEST, OUTPUTS, runs_below
 from scalian_exp.commandline.shell import shown
 from scalian_exp.folders import CONFIG
 from scalian_exp.vocabulary.checks import RESERVED
+from scalian_exp.vocabulary.config_folders import CONFIGS, on_command_line
 from scalian_exp.vocabulary.grammar import expand_home, is_path
 from scalian_exp.vocabulary.json_types import value_of
 from scalian_exp.vocabulary.nodes import leaf_paths
-from scalian_exp.vocabulary.options import CONFIGS, files, on_command_line, options
+from scalian_exp.vocabulary.options import files, options
 from scalian_exp.vocabulary.signatures import signature
 
 QUERY = re.compile("query=(bash|zsh|fish)")

@@ -11,18 +11,20 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from scalian_exp.commandline.app import sentence, unknown_key
+from scalian_exp.commandline.app import sentence
 from scalian_exp.commandline.overrides import check_searchpath
 from scalian_exp.commandline.shell import command, word
+from scalian_exp.commandline.unknown_keys import unknown_key
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.callback_checks import named_nodes
 from scalian_exp.vocabulary.checks import check_plain, resolved
+from scalian_exp.vocabulary.config_folders import CONFIGS
 from scalian_exp.vocabulary.encodings import not_text
 from scalian_exp.vocabulary.facts import AUTO
 from scalian_exp.vocabulary.grammar import quote_texts
 from scalian_exp.vocabulary.natural_schedule import with_natural_schedule
 from scalian_exp.vocabulary.optimisation_checks import check_optimisation
-from scalian_exp.vocabulary.options import CONFIGS, close_to, options
+from scalian_exp.vocabulary.options import close_to, options
 from scalian_exp.vocabulary.part_checks import check_parts
 from scalian_exp.vocabulary.yaml_files import explained
 

@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 
 from scalian_exp.commandline import actions
 from scalian_exp.commandline.overrides import check_searchpath
+from scalian_exp.vocabulary.config_folders import CONFIGS, folders
 from scalian_exp.vocabulary.grammar import SWEEP_FLAGS
-from scalian_exp.vocabulary.options import CONFIGS, files, folders, is_group
+from scalian_exp.vocabulary.options import files, is_group
 
 FLAGS = {"-h", "--help"}
 APART = {"hydra", "action"}

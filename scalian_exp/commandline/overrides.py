@@ -10,8 +10,9 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.config_folders import SEARCHPATH, searchpath
 from scalian_exp.vocabulary.grammar import quoted, read
-from scalian_exp.vocabulary.options import SEARCHPATH, files, searchpath
+from scalian_exp.vocabulary.options import files
 
 OF_OPTIONS = re.compile("(model|dataset|loss|callbacks)[./]")
 """matches the beginning of keys that only some options of a group have"""

@@ -6,7 +6,7 @@ from scalian_exp.commandline.overrides import check_searchpath
 from scalian_exp.commandline.shell import shown
 from scalian_exp.files import write_text
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary.options import SEARCHPATH
+from scalian_exp.vocabulary.config_folders import SEARCHPATH
 from scalian_exp.vocabulary.schema_files import MODELINE, schemas, written
 
 FLAG = "--schema"

@@ -13,7 +13,7 @@ from scalian_exp.course.training import RUNS
 from scalian_exp.folders import OVERRIDES, State, make_new, state
 from scalian_exp.run import locks
 from scalian_exp.sweep.changes import changes_since, listed
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 EARLIER = "earlier"
 """folder beside the course's runs, where those of other configs are kept"""

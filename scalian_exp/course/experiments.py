@@ -6,8 +6,8 @@ from typing import NamedTuple
 import hydra
 
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.config_folders import CONFIGS
 from scalian_exp.vocabulary.grammar import literal
-from scalian_exp.vocabulary.options import CONFIGS
 
 GROUP = "course"
 """the folder of configs/experiment that holds them"""

@@ -18,10 +18,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from scalian_exp import folders
-from scalian_exp.commandline.app import sentence, sweep_begun, unknown_key, with_sentences
+from scalian_exp.commandline.app import sentence, sweep_begun, with_sentences
 from scalian_exp.commandline.overrides import check_sweeps
 from scalian_exp.commandline.shell import command_to_resume
 from scalian_exp.commandline.swept_values import check_swept_values
+from scalian_exp.commandline.unknown_keys import unknown_key
 from scalian_exp.files import write_text
 from scalian_exp.folders import ERROR
 from scalian_exp.refusal import Refusal, refusal_in

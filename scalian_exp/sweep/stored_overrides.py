@@ -11,10 +11,10 @@ from scalian_exp.commandline.shell import command_to_resume
 from scalian_exp.folders import leads_out
 from scalian_exp.refusal import Refusal
 from scalian_exp.sweep.job_folders import SHARED
+from scalian_exp.vocabulary.config_folders import CONFIGS
 from scalian_exp.vocabulary.grammar import read
 from scalian_exp.vocabulary.moved import current_config
 from scalian_exp.vocabulary.nodes import targets, texts
-from scalian_exp.vocabulary.options import CONFIGS
 
 HYDRAS_GROUPS = {"hydra/launcher", "hydra/sweeper", "hydra/sweeper/sampler"}
 HYDRAS_TEXTS = {"hydra.sweeper.direction", "hydra.sweeper.study_name", "hydra.launcher.partition"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scalian_exp.refusal import Refusal
-from scalian_exp.vocabulary.options import folders, searchpath
+from scalian_exp.vocabulary.config_folders import folders, searchpath
 from scalian_exp.vocabulary.yaml_files import text_in
 
 CONFIG_DIR = re.compile(r"(?:--config-dir|-cd)[ =](\S+)")

@@ -1,67 +1,27 @@
 """The options of each config group and the contents of their files. Imports no torch."""
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.config_folders import folders
 from scalian_exp.vocabulary.grammar import read
 from scalian_exp.vocabulary.yaml_files import explained, is_old_name, mapping_in, package_in, text_in
 
-PACKAGE = Path(__file__).resolve().parents[1]
-CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parent / "configs") if (path / "train.yaml").exists())
-"""inside the package in a wheel, beside it in a checkout"""
-SEARCHPATH = "hydra.searchpath"
 INHERITED = {"base", "replaced"}
 """names of files and folders that options inherit from but that aren't options themselves"""
 NESTED = {"experiment"}
 """groups whose options may lie in folders inside the group's, as experiment=course/vae; such folders are no groups"""
-OTHER: ContextVar[Sequence[str]] = ContextVar("arguments of another command line")
 WORD, WORDS = 0.5, 0.8
 """least similarity of a word to that which it misspells, and of several words written with other underscores"""
-
-
-def folders() -> list[Path]:
-    """Return all folders in which Hydra looks for configs, including the user's own."""
-    if HydraConfig.initialized():
-        return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
-    if not GlobalHydra.instance().is_initialized():
-        return [CONFIGS, *searchpath()]
-    sources = GlobalHydra.instance().config_loader().get_sources()
-    return [*(Path(source.path) for source in sources if source.scheme() == "file"), *searchpath()]
-
-
-@contextmanager
-def on_command_line(arguments: Sequence[str]) -> Iterator[None]:
-    """Look for configs, during a block, in the folders that another command line than this process's adds."""
-    token = OTHER.set(arguments)
-    try:
-        yield
-    finally:
-        OTHER.reset(token)
-
-
-def searchpath(arguments: Sequence[str] | None = None) -> list[Path]:
-    """Return the config folders that overrides add, by default those of the command line.
-
-    Hydra doesn't reveal them before a config is composed.
-    """
-    every = OTHER.get(sys.argv[1:]) if arguments is None else arguments
-    given = [argument for argument in every if SEARCHPATH in argument]  # reading all of them takes a while
-    value = next((o.value() for o in map(read, given) if o and o.key_or_group == SEARCHPATH), None)
-    paths = [str(path).removeprefix("file://") for path in value] if isinstance(value, list) else []
-    return [Path(path) for path in paths if "://" not in path]
 
 
 def files(group: str) -> dict[str, Path]:

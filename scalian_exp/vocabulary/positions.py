@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scalian_exp.vocabulary.options import folders, package_of
+from scalian_exp.vocabulary.config_folders import folders
+from scalian_exp.vocabulary.options import package_of
 from scalian_exp.vocabulary.yaml_files import commented, mapping_in, text_in
 
 

@@ -8,7 +8,7 @@ import yaml
 from commands import QUICK, command
 from PIL import Image
 
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 
 def test_every_action_works_on_a_run_from_another_folder(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ from commands import process, refused
         (["-m", "seed=range(1,3,0)"], "seed=range(1,3,0) can't be swept over"),
         (["-m", "dataset=camvid", "seed=0,-1"], "seed=-1: it must be a whole number from 0 to 4294967295, not -1; no"),
         (["-m", "model=vae,classifier", "dataset.fold=1/1,2/2"], "fold=1/1: it must be a fold k/n"),
-        (["model=iwae", "dataset.fold=1/5"], "and this one has its own; leave it out."),
+        (["model=iwae", "dataset.fold=1/5"], "without a validation split of their own; leave it out."),
         (["-m", "seed=0,1", "loss.beta=-1"], "loss.beta=-1: it must be a number from 0, not -1; no job has begun."),
         (["-m", "trainer.max_epochs=1,-5"], "trainer.max_epochs=-5: it must be a whole number from 1, or -1"),
         (["-m", "model=iwae", "loss.samples=2,no"], "loss.samples=no: it must be a whole number from 1, not 'no'"),

@@ -13,7 +13,7 @@ from tools import composed, tiny
 
 from scalian_exp.build import build
 from scalian_exp.checkpoint import read
-from scalian_exp.commandline.app import unknown_key
+from scalian_exp.commandline.unknown_keys import unknown_key
 from scalian_exp.datasets.folds import divided
 from scalian_exp.refusal import Refusal
 from scalian_exp.results.summary import summary_of
@@ -133,7 +133,9 @@ def test_what_is_no_fold_is_refused(fold: str) -> None:
 
 def test_data_with_a_validation_split_of_their_own_are_refused(tmp_path: Path) -> None:
     said = unknown_key("dataset.fold", composed("model=unet", "dataset=camvid"))
-    assert said.startswith("dataset.fold divides the training examples of data sets without a validation split")
+    assert said.startswith(
+        "There is no dataset.fold here: it divides the training examples of data without a validation split"
+    )
     photographs(tmp_path, 3, 4, ("train", "val", "test"))
     node = {"_target_": "scalian_exp.datasets.folder.ImageFolder", "in_channels": 1, "image_size": [8, 8]}
     with pytest.raises(Refusal, match=r"fold=1/3: .* has its own validation split, which dataset.fold can.t replace"):

@@ -12,7 +12,7 @@ from tools import tiny
 from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
 from scalian_exp.sweep.resume import check_jobs
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 OWN = '''
 from pathlib import Path

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 import scalian_exp
 from scalian_exp.commandline.actions import OWN, as_override
 from scalian_exp.vocabulary.checks import check_arguments
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 RESUMING = ("resume=", "sweep.resume=")
 NOT_COMPOSING = {"--schema", "-sc"}

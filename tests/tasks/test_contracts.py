@@ -20,7 +20,7 @@ from scalian_exp.run.init_from import start_network_from
 from scalian_exp.run.training import train
 from scalian_exp.tasks.data_protocols import PROVIDES, check_data
 from scalian_exp.tasks.offers import asked_by, has, lacking, members, offers
-from scalian_exp.vocabulary.options import CONFIGS
+from scalian_exp.vocabulary.config_folders import CONFIGS
 
 contracts = script("contracts")
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from scalian_exp.vocabulary.annotations import check_of, expected
+from scalian_exp.vocabulary.config_folders import CONFIGS
 from scalian_exp.vocabulary.nodes import targets
-from scalian_exp.vocabulary.options import CONFIGS
 from scalian_exp.vocabulary.signatures import signature
 
 

@@ -16,9 +16,9 @@ from referencing import Registry, Resource
 
 from scalian_exp.ranges import LIMITS
 from scalian_exp.vocabulary.annotations import expected
+from scalian_exp.vocabulary.config_folders import CONFIGS
 from scalian_exp.vocabulary.docstrings import arguments
 from scalian_exp.vocabulary.json_types import value_of
-from scalian_exp.vocabulary.options import CONFIGS
 from scalian_exp.vocabulary.schema_files import MODELINE
 from scalian_exp.vocabulary.yaml_files import Loader
 
