@@ -78,9 +78,7 @@ class Contrastive(ByHand):
         self.momentum, self.weight_decay = momentum, weight_decay
         self.stack(len(self.network.rbms), epochs_per_layer)
         if layer_rates is not None and len(layer_rates) != self.layers:
-            raise Refusal(
-                f"model.layer_rates has {len(layer_rates)} factors for {self.layers} layers; give one for each."
-            )
+            raise Refusal(f"layer_rates has {len(layer_rates)} factors for {self.layers} layers; give one for each.")
         self.layer_rates = layer_rates
         loss.attach(self.network.rbms)
 

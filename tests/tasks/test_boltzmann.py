@@ -134,6 +134,7 @@ def test_gaussian_units_see_standardised_pixels(tmp_path: Path) -> None:
             "LBFGS doesn't support per-parameter options",
         ),
         (["model.likelihood.runs=1"], "standard error"),
+        (["model.layer_rates=[1,2]"], "layer_rates has 2 factors for 1 layers"),
     ],
 )
 def test_unsuitable_options_are_refused(overrides: list[str], sentence: str, tmp_path: Path) -> None:
