@@ -130,9 +130,9 @@ class Process:
 class QuarterHour:
     """The three parts."""
 
-    def __init__(self, folder: Folder, minutes: float, rehearse: bool, overrides: Sequence[str]):
-        self.folder, self.seconds, self.rehearse, self.overrides = folder, 60 * minutes, rehearse, overrides
-        self.runs = folder.path.with_name(f"{folder.path.name}_runs")
+    def __init__(self, folder: Folder, runs: Path, minutes: float, rehearse: bool, overrides: Sequence[str]):
+        self.folder, self.runs, self.seconds = folder, runs, 60 * minutes
+        self.rehearse, self.overrides = rehearse, overrides
 
     def end_of(self, part: str) -> float:
         """Return when a part that begins now ends."""
@@ -168,8 +168,10 @@ class QuarterHour:
                 self.folder.keep(f"step of {name}", ended="not begun: the time was up")
                 continue
             problem = self.train(f"step_{number}", job, [*TIMED, *more], made=True).wait(end)
-            seconds = self.metrics(f"step_{number}").get("seconds_per_epoch")
-            figures = {"ms": 1000 * seconds / STEPS} if seconds else {"ended": problem or "without its time"}
+            metrics = self.metrics(f"step_{number}")
+            figures: dict[str, Any] = {"ended": problem or "without its time"}
+            if seconds := metrics.get("seconds_per_epoch"):
+                figures = {"ms": 1000 * seconds * metrics["epochs"] / metrics["steps"]}
             self.folder.keep(f"step of {name}", **figures)
 
     def train_all(self) -> None:
@@ -206,7 +208,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12, help="minutes in all (12)")
     parser.add_argument("--rehearse", action="store_true", help="the same with tiny sizes on a CPU")
     given = parser.parse_args()
-    session = QuarterHour(Folder(given.folder), given.minutes, given.rehearse, given.overrides)
+    runs = given.folder.with_name(f"{given.folder.name}_runs")
+    if runs.exists():
+        parser.error(
+            f"{runs} has the runs of an earlier time, whose figures would be taken for new ones; choose another folder"
+        )
+    session = QuarterHour(Folder(given.folder), runs, given.minutes, given.rehearse, given.overrides)
     session.test()
     session.time_steps()
     session.train_all()
