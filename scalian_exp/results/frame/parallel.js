@@ -3,6 +3,7 @@ import { element, svg } from "../../pages/dom.js";
 import { bring, data, kept, on, onBring, onRuns, own, part, say } from "./runs.js";
 import { extent, scale, short } from "./scales.js";
 
+const SPREAD = 8; // the ratio from which values lie by their logarithm: learning rates of 1e-4 … 1e-3, sampled, span somewhat less than 10
 const TALL = 320, UPPER = 44, LOWER = 26, GAP = 150, MARGIN = 80;
 
 /** An axis of numbers or of texts: its scale, and which values it marks. */
@@ -13,7 +14,7 @@ function ruler({ values, name }) {
     const at = (value) => (texts.length === 1 ? (TALL - LOWER + UPPER) / 2 : TALL - LOWER - (texts.indexOf(String(value)) / (texts.length - 1)) * (TALL - LOWER - UPPER));
     return { at, marks: texts.length <= 12 ? texts : [texts[0], texts.at(-1)], text: String };
   }
-  const logarithmic = known.every((value) => value > 0) && Math.max(...known) / Math.min(...known) >= 30 && !name.startsWith("test/");
+  const logarithmic = known.every((value) => value > 0) && Math.max(...known) / Math.min(...known) >= SPREAD && !name.startsWith("test/");
   const at = scale(...extent(known, logarithmic, 0), TALL - LOWER, UPPER, { logarithmic });
   return { at, marks: [...at.range, ...at.ticks].filter((mark, n, all) => all.every((other, m) => m >= n || Math.abs(at(other) - at(mark)) > 17)), text: (value) => short(value, 4) };
 }
