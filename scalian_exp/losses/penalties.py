@@ -35,6 +35,8 @@ class Contractive(nn.Module):
 class Sparse(nn.Module):
     """Penalty β Σ_j KL(ρ ‖ ρ̂_j) on each unit's mean activation ρ̂_j over the batch (Ng 2011, "Sparse autoencoder").
 
+    Several processes each compute it of their own part of the batch.
+
     Args:
         weight: β.
         activation: ρ, the mean activation that each unit of the code is drawn to, between 0 and 1.

@@ -11,12 +11,16 @@ from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession(Path(__file__).with_name("network.onnx"))
 facts = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
 try:
     image = ImageOps.exif_transpose(Image.open(sys.argv[1]))
-except IndexError:
-    sys.exit(__doc__)
-except OSError as error:
-    sys.exit(str(error))
+except (OSError, Image.DecompressionBombError) as error:
+    sys.exit(f"{sys.argv[1]}: {error}")
+if image.mode in ("I", "F"):
+    sys.exit(f"{sys.argv[1]}: its pixels have 32 bits, whose range is unknown; save it with 8 or 16")
+if image.mode.startswith("I;16"):  # convert() would clip it to white
+    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 if image.has_transparency_data:
     background = Image.new("RGBA", image.size, (*facts["background"], 255))
     image = Image.alpha_composite(background, image.convert("RGBA"))

@@ -11,12 +11,19 @@ from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession(Path(__file__).with_name("network.onnx"))
 facts = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
+if len(sys.argv) not in (2, 3):
+    sys.exit(__doc__)
+output = Path(sys.argv[2] if len(sys.argv) == 3 else "reconstruction.png")
+if output.exists() or output.suffix != ".png" or not output.parent.is_dir():
+    sys.exit(f"{output}: name a .png that doesn't exist yet, in a folder that does")
 try:
     image = ImageOps.exif_transpose(Image.open(sys.argv[1]))
-except IndexError:
-    sys.exit(__doc__)
-except OSError as error:
-    sys.exit(str(error))
+except (OSError, Image.DecompressionBombError) as error:
+    sys.exit(f"{sys.argv[1]}: {error}")
+if image.mode in ("I", "F"):
+    sys.exit(f"{sys.argv[1]}: its pixels have 32 bits, whose range is unknown; save it with 8 or 16")
+if image.mode.startswith("I;16"):  # convert() would clip it to white
+    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 if image.has_transparency_data:
     background = Image.new("RGBA", image.size, (*facts["background"], 255))
     image = Image.alpha_composite(background, image.convert("RGBA"))
@@ -25,7 +32,6 @@ ways: dict[str, Callable[..., Image.Image]] = {"crop": ImageOps.fit, "resize": I
 bring = ways[facts["fit"]]
 pixels = np.asarray(bring(image, facts["input_size"][::-1], Image.Resampling.BILINEAR), np.float32) / 255
 (logits,) = session.run(None, {"image": pixels.reshape(1, *pixels.shape[:2], -1).transpose(0, 3, 1, 2)})
-output = (255 / (1 + np.exp(-logits[0]))).round().astype(np.uint8).transpose(1, 2, 0)
-name = sys.argv[2] if len(sys.argv) > 2 else "reconstruction.png"
-Image.fromarray(output.squeeze(2) if output.shape[2] == 1 else output).save(name)
-print(name)
+values = (255 / (1 + np.exp(-logits[0]))).round().astype(np.uint8).transpose(1, 2, 0)
+Image.fromarray(values.squeeze(2) if values.shape[2] == 1 else values).save(output)
+print(output)

@@ -26,12 +26,19 @@ def interpolated(maps, height, width):
 
 session = onnxruntime.InferenceSession(Path(__file__).with_name("network.onnx"))
 facts = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
+if len(sys.argv) not in (2, 3):
+    sys.exit(__doc__)
+output = Path(sys.argv[2] if len(sys.argv) == 3 else "mask.png")
+if output.exists() or output.suffix != ".png" or not output.parent.is_dir():
+    sys.exit(f"{output}: name a .png that doesn't exist yet, in a folder that does")
 try:
     image = ImageOps.exif_transpose(Image.open(sys.argv[1]))
-except IndexError:
-    sys.exit(__doc__)
-except OSError as error:
-    sys.exit(str(error))
+except (OSError, Image.DecompressionBombError) as error:
+    sys.exit(f"{sys.argv[1]}: {error}")
+if image.mode in ("I", "F"):
+    sys.exit(f"{sys.argv[1]}: its pixels have 32 bits, whose range is unknown; save it with 8 or 16")
+if image.mode.startswith("I;16"):  # convert() would clip it to white
+    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 if image.has_transparency_data:
     background = Image.new("RGBA", image.size, (*facts["background"], 255))
     image = Image.alpha_composite(background, image.convert("RGBA"))
@@ -49,7 +56,7 @@ probabilities /= probabilities.sum(0)
 classes = interpolated(probabilities, image.height, image.width).argmax(0)
 mask = Image.fromarray(classes.astype(np.uint8), mode="P")
 mask.putpalette([value for colour in facts["palette"] for value in colour])
-name = sys.argv[2] if len(sys.argv) > 2 else "mask.png"
-mask.save(name)
-for number in np.unique(classes):
-    print(f"{facts['class_names'][number]}\t{(classes == number).mean():.4f}")
+mask.save(output)
+print(output)
+for number, name in enumerate(facts["class_names"]):
+    print(f"{name}\t{(classes == number).mean():.4f}")

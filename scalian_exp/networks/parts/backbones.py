@@ -22,22 +22,33 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Standardise(nn.Module):
     """Layer that maps images in [0, 1] to mean 0 and a standard deviation of about 1.
 
-    The statistics are ImageNet's, or those given. Images with another number of channels use their averages for each.
+    The statistics are ImageNet's, of which images with other than three channels use the averages for each, or those
+    given.
+
+    Args:
+        in_channels: channels of the images.
+        mean: of each channel; ImageNet's by default.
+        std: of each channel; ImageNet's by default.
+
+    Raises:
+        ValueError: if the number of given statistics isn't that of channels, or a deviation isn't positive.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, in_channels: PositiveInt, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+        self, in_channels: PositiveInt, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
     ):
         super().__init__()
-        mean, std = (
-            values if len(values) == in_channels else (round(200 * sum(values) / len(values)) / 200,) * in_channels
-            for values in (mean, std)
-        )
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        for name, given, imagenet in (("mean", mean, IMAGENET_MEAN), ("std", std, IMAGENET_STD)):
+            average = round(200 * sum(imagenet) / len(imagenet)) / 200
+            values = given or (imagenet if in_channels == len(imagenet) else (average,) * in_channels)
+            if len(values) != in_channels:
+                raise ValueError(f"{name} has {len(values)} numbers for {in_channels} channels; give one each.")
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+        if (self.std <= 0).any():
+            raise ValueError(f"std={[*(std or [])]}: deviations are positive.")
 
     def forward(self, x: Tensor) -> Tensor:
         """Standardise images (B, C, H, W) in [0, 1]."""
@@ -107,6 +118,10 @@ class ResNet(nn.Module):
     ):
         super().__init__()
         check_pretrained(pretrained is True, in_channels, width)
+        if pretrained is True and deep_stem:
+            raise ValueError("There are no ImageNet weights for deep_stem=true; use pretrained=false.")
+        if multi_grid is not None and len(multi_grid) != 3:
+            raise ValueError(f"multi_grid={[*multi_grid]}: the last stage has three blocks; give three factors.")
         self.pretrained = pretrained
         self.standardise = Standardise(in_channels)
         self.conv1: nn.Module

@@ -42,7 +42,7 @@ class EfficientNetLite0(TimmEncoder):
     """timm's `tf_efficientnet_lite0`, standardised as its packaged ImageNet weights need it.
 
     Args:
-        in_channels: channels of the images; for others than three, the weights of the first convolution are summed.
+        in_channels: channels of the images; for others than three, the first convolution's weights are fitted.
         output_stride: stride of the deepest map: 32, 16 or 8.
         pretrained: start from the packaged weights, or from a file of weights; False starts from random ones.
     """

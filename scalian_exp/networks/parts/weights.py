@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
-WRAPPERS = ("state_dict", "model", "state_dict_ema")
-"""keys under which training programs store a network's tensors beside other things"""
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+"""keys under which training programs store a network's tensors beside other things; averages of them come first"""
 STATISTICS = ("running_mean", "running_var")
 """last parts of the names of batch norm's statistics"""
 SHOWN = 3
@@ -25,8 +25,8 @@ def read_weights(file: str | Path) -> dict[str, Tensor]:
     """Read the tensors of a .safetensors file, or of a file that torch wrote, unpickling only tensors and plain data.
 
     Args:
-        file: a state dict, or a checkpoint with one under `state_dict`, `model` or `state_dict_ema`, as this package,
-            torchvision and timm write them.
+        file: a state dict, or a checkpoint with one under `state_dict` or `model`, as this package, torchvision and
+            timm write them. If it holds averaged weights too, `state_dict_ema` or `model_ema`, they are taken.
 
     Raises:
         ValueError: if there is no such file, or it holds no tensors.
@@ -37,6 +37,7 @@ def read_weights(file: str | Path) -> dict[str, Tensor]:
     contents: Any = safetensors_in(path) if path.suffix == ".safetensors" else pickled_in(path)
     for name in WRAPPERS:
         if isinstance(contents, Mapping) and isinstance(contents.get(name), Mapping):
+            log.info("%s: the tensors under %s are taken", path, name)
             contents = contents[name]
             break
     state = {str(name): value for name, value in contents.items() if isinstance(value, Tensor)}
