@@ -1,7 +1,6 @@
 """Load a trained model from nothing but its checkpoint."""
 
 import errno
-import pickle
 import struct
 import zipfile
 import zlib
@@ -14,17 +13,12 @@ from torch import nn
 
 from scalian_exp import safe_weights
 from scalian_exp.build import build_task
-from scalian_exp.files import check_regular
+from scalian_exp.files import UNREADABLE, check_regular
 from scalian_exp.folders import CHECKPOINTS, checkpoint_file
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import check_buildable, check_config, run_name
 from scalian_exp.trust import check_origin, modules
 
-UNREADABLE = (
-    *(RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError),
-    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
-)
-"""exceptions of torch.load, depending on where a file is cut off"""
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, NotImplementedError, EOFError, ValueError)
 """exceptions of reading a zip file, depending on where it is damaged"""
 

@@ -3,7 +3,10 @@
 import errno
 import json
 import os
+import pickle
 import re
+import struct
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +18,11 @@ import yaml
 
 from scalian_exp.refusal import Refusal
 
+UNREADABLE = (
+    *(RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
+)
+"""exceptions of torch.load, depending on what a file holds and where it is cut off"""
 REASONS = {
     errno.ENOSPC: "no space is left on the disk; free some and try again",
     errno.EDQUOT: "your quota on this disk is used up; free some space and try again",

@@ -8,12 +8,24 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.parts.backbones import IMAGENET_MEAN, IMAGENET_STD, Standardise
+from scalian_exp.networks.parts.backbones import Standardise
 from scalian_exp.networks.parts.lonely_batch_norm import LonelyBatchNorm
 from scalian_exp.ranges import PositiveInt
+from scalian_exp.refusal import Refusal
 
 NONE_OF = {"encoder_weights": None, "weights": None, "weights_backbone": None, "pretrained": False}
 """arguments by which libraries fetch published weights → the value that fetches none"""
+REFUSING = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    NotImplementedError,
+)
+"""exceptions with which libraries refuse arguments, a misspelt encoder for example"""
 
 
 class Adapted(nn.Module):
@@ -40,10 +52,10 @@ class Adapted(nn.Module):
         std: Sequence[float] | None = None,
     ):
         super().__init__()
-        self.standardise = standardising(in_channels, mean, std)
+        self.standardise = Standardise(in_channels, mean, std)
         self.build = None if isinstance(network, nn.Module) else checked(network)
         self.fetches = {} if self.build is None else fetched_by(self.build)
-        self.network: nn.Module = self.build(**self.fetches) if self.build is not None else network  # type: ignore[assignment]
+        self.network: nn.Module = network if self.build is None else built(self.build, self.fetches)  # type: ignore[assignment]
         self.total_stride = total_stride
         for module in self.network.modules():
             if type(module) is nn.BatchNorm2d:
@@ -69,7 +81,7 @@ class Adapted(nn.Module):
                 f"{weights} can't be had ({reason_of(error)}); fetch them where there is a network, or do without "
                 "(null)."
             ) from error
-        except (RuntimeError, ValueError, KeyError) as error:
+        except REFUSING as error:
             raise ValueError(
                 f"{weights} are refused by the library ({type(error).__name__}: {reason_of(error)}); choose others "
                 "that suit the network, or do without (null)."
@@ -78,30 +90,47 @@ class Adapted(nn.Module):
         self.network.load_state_dict({name: state[name] for name in target.keys() & state.keys()}, strict=False)
 
     def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
-        """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W), or to a dict of them."""
+        """Map images (B, C, H, W) in [0, 1] to logits (B, num_classes, H, W), or to a dict of them.
+
+        Raises:
+            Refusal: if the network returns anything else than maps of its inputs' size.
+        """
         height, width = x.shape[-2:]
         step = self.total_stride
         x = F.pad(self.standardise(x), (0, (step - width % step) % step, 0, (step - height % step) % step))
         outputs = self.network(x)
         maps = outputs if isinstance(outputs, dict) else {"out": outputs}
+        for name, logits in maps.items():
+            if not isinstance(logits, Tensor) or logits.shape[2:] != x.shape[2:]:
+                got = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+                raise Refusal(
+                    f"{type(self.network).__name__} returns {got} as {name} of images {tuple(x.shape)}; "
+                    "model.network.network needs logits for each pixel, as a tensor or a dict of tensors."
+                )
         maps = {name: logits[..., :height, :width] for name, logits in maps.items()}
         return maps if isinstance(outputs, dict) else maps["out"]
 
 
-def standardising(in_channels: int, mean: Sequence[float] | None, std: Sequence[float] | None) -> Standardise:
-    """Return the layer that standardises images by these statistics, a number for each channel, or by ImageNet's.
+def built(build: Callable[..., nn.Module], without: dict[str, Any]) -> nn.Module:
+    """Build another library's network without published weights.
+
+    Args:
+        build: builds it.
+        without: the arguments by which it would fetch them, and their none.
 
     Raises:
-        ValueError: if there is another number of them than of channels, or a deviation isn't positive.
+        ValueError: if the library refuses its arguments, or it would give probabilities instead of logits.
     """
-    for name, values in {"mean": mean, "std": std}.items():
-        if values is not None and len(values) not in (3, in_channels):
-            raise ValueError(
-                f"model.network.{name} has {len(values)} numbers for {in_channels} channels; give one each."
-            )
-    if std is not None and min(std) <= 0:
-        raise ValueError(f"model.network.std={[*std]}: deviations are positive.")
-    return Standardise(in_channels, mean or IMAGENET_MEAN, std or IMAGENET_STD)
+    activation = getattr(build, "keywords", {}).get("activation")
+    if activation not in (None, "identity"):
+        raise ValueError(
+            f"model.network.network.activation={activation} makes probabilities of the logits that losses and metrics "
+            "need; leave it out."
+        )
+    try:
+        return build(**without)
+    except REFUSING as error:
+        raise ValueError(f"the library refuses it ({type(error).__name__}: {reason_of(error)}).") from error
 
 
 def fetched_by(build: Callable[..., nn.Module]) -> dict[str, Any]:

@@ -60,8 +60,9 @@ class KeepsRunningMeans(Protocol):
 class AveragesMirrored(Protocol):
     """Can average over the left-right mirror image in evaluation."""
 
-    average_flipped: bool
-    """whether it does"""
+    @property
+    def average_flipped(self) -> bool:
+        """Whether it does."""
 
 
 class Encodes(Protocol):

@@ -18,7 +18,11 @@ def load_pretrained(network: Any) -> None:
     Raises:
         Refusal: if they can't be had.
     """
-    if offers(network, Pretrained) and network.pretrained:
+    if not offers(network, Pretrained):
+        return
+    if network.pretrained == "":
+        raise Refusal("pretrained= names no file; give one, or pretrained=false.")
+    if network.pretrained:
         try:
             network.load_pretrained()
         except ValueError as error:

@@ -9,13 +9,17 @@ import pytest
 import torch
 from PIL import Image
 from tools import tiny
+from torch import nn
 
 from scalian_exp.actions.action import data_of, prepared
 from scalian_exp.actions.evaluate import Evaluate
+from scalian_exp.actions.scales import at_scales
 from scalian_exp.actions.segment import Segment
 from scalian_exp.checkpoint import load
 from scalian_exp.metrics.confusion import Confusion
 from scalian_exp.metrics.segmentation import scores
+from scalian_exp.networks.adapted import Adapted
+from scalian_exp.networks.deeplab import DeepLabV3
 from scalian_exp.networks.scales import MultiScale
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
@@ -65,6 +69,14 @@ def test_the_network_is_left_as_it_was(run: Path, tmp_path: Path) -> None:
     Evaluate(scales=[0.5], flip=True).run(model, tmp_path)
     Segment(scales=[0.5], flip=True).run(model, tmp_path)
     assert model.task.network is network
+
+
+def test_networks_that_never_average_over_mirror_images_are_mirrored(run: Path) -> None:
+    model = load(run)
+    for network in (Adapted(nn.Conv2d(3, 4, 1), 3), DeepLabV3(3, 4, 50, 1 / 32)):
+        model.task.network = network
+        with at_scales(model, [1], flip=True, size=(40, 48)):
+            assert isinstance(model.task.network, MultiScale)
 
 
 def test_an_image_is_segmented_by_averaged_probabilities(run: Path, tmp_path: Path) -> None:

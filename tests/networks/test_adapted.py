@@ -6,6 +6,7 @@ from typing import Any
 from urllib.error import URLError
 
 import pytest
+import segmentation_models_pytorch
 import torch
 from tools import OF_OTHER_LIBRARIES, ONE_STEP, composed, names, tiny
 from torch import Tensor, nn
@@ -78,6 +79,8 @@ def test_an_adapted_network_may_have_statistics_of_its_own() -> None:
     torch.testing.assert_close(outputs["out"], expected)  # type: ignore[index]
     with pytest.raises(ValueError, match="mean has 4 numbers for 2 channels"):
         Adapted(inner, 2, mean=[0.5] * 4)
+    with pytest.raises(ValueError, match="mean has 3 numbers for 1 channels"):  # ImageNet's alone are averaged
+        Adapted(inner, 1, mean=[0.13] * 3)
     with pytest.raises(ValueError, match="deviations are positive"):
         Adapted(inner, 2, std=[1.0, 0.0])
 
@@ -147,6 +150,31 @@ def test_weights_that_do_not_suit_a_network_are_not_worth_fetching(weights: str,
     with pytest.raises(ValueError, match=rf"network\.weights.* are refused by the library \({reason}") as caught:
         network.load_pretrained()
     assert "fetch them" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (partial(segmentation_models_pytorch.Unet, "resnet1"), "KeyError: .*Wrong encoder name `resnet1`"),
+        (partial(deeplabv3_mobilenet_v3_large, weights_backbone=None, num_classes=-1), "RuntimeError: .*negative"),
+        (partial(segmentation_models_pytorch.Unet, activation="softmax2d"), "activation=softmax2d makes probabilities"),
+    ],
+)
+def test_arguments_that_a_library_refuses_end_in_a_sentence(build: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Adapted(build, 3)
+
+
+@pytest.mark.parametrize(
+    ("network", "got"),
+    [
+        (partial(segmentation_models_pytorch.Unet, encoder_weights=None, aux_params={"classes": 2}), "returns a tuple"),
+        (nn.Conv2d(3, 2, 4, stride=4), r"returns \(2, 2, 16, 16\) as out of images \(2, 3, 64, 64\)"),
+    ],
+)
+def test_networks_that_return_something_else_than_maps_are_refused(network: Any, got: str) -> None:
+    with pytest.raises(Refusal, match=got):
+        Adapted(network, 3)(torch.rand(2, 3, 64, 64))
 
 
 def test_arguments_that_a_network_lacks_are_named() -> None:

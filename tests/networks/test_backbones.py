@@ -37,6 +37,13 @@ def test_the_multi_grid_of_deeplab_v3(stride: Literal[8, 16], expected: list[int
     assert [block.conv2.dilation[0] for block in last] == expected  # type: ignore[union-attr, operator, index]
 
 
+def test_a_resnet_refuses_what_would_change_its_depth_or_has_no_weights() -> None:
+    with pytest.raises(ValueError, match=r"multi_grid=\[1, 2\]: the last stage has three blocks"):
+        ResNet(3, 50, 1 / 32, multi_grid=[1, 2])
+    with pytest.raises(ValueError, match="no ImageNet weights for deep_stem"):
+        ResNet(3, 50, deep_stem=True, pretrained=True)
+
+
 def test_deeplab_v2_sums_the_logits_of_its_branches() -> None:
     network = DeepLabV2(3, 5, 50, 1 / 32).eval()
     x = torch.rand(1, 3, 65, 65)

@@ -22,6 +22,8 @@ from scalian_exp.run.training import train
 
 timm = pytest.importorskip("timm", reason="pip install 'scalian-exp[timm]'")
 
+from timm.models import load_state_dict  # noqa: E402
+
 from scalian_exp.networks.parts.timm_encoder import TimmEncoder  # noqa: E402
 
 
@@ -102,12 +104,24 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    for name in ("cut.pth", "cut.safetensors"):
-        (tmp_path / name).write_bytes(b"nothing of the kind")
+    for name, content in (
+        ("cut.pth", b"nothing of the kind"),
+        ("text.pth", b"hello"),
+        ("empty.pth", b""),
+        ("cut.safetensors", b"nothing of the kind"),
+    ):
+        (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=name):
             read_weights(tmp_path / name)
     with pytest.raises(ValueError, match=r"gone.pth, which pretrained=… names, is not a file"):
         read_weights(tmp_path / "gone.pth")
+
+
+@pytest.mark.parametrize("average", ["state_dict_ema", "model_ema"])
+def test_averaged_weights_are_taken_as_timm_takes_them(average: str, tmp_path: Path) -> None:
+    for plain in ("state_dict", "model"):
+        torch.save({plain: {"a": torch.zeros(1)}, average: {"a": torch.ones(1)}}, tmp_path / "both.pth")
+        assert read_weights(tmp_path / "both.pth") == load_state_dict(tmp_path / "both.pth") == {"a": torch.ones(1)}
 
 
 def test_without_a_network_the_hubs_weights_are_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +159,8 @@ def test_a_run_loads_and_resumes_without_the_file_that_it_started_from(tmp_path:
     config = tiny("unet", *chosen, f"model.network.backbone.pretrained={file}", *steps, "model.optimizer.lr=1e-9")
     with pytest.raises(Refusal, match=r"model.network: .*weights.pth, which pretrained=… names, is not a file"):
         train(config, tmp_path / "refused")
+    with pytest.raises(Refusal, match="pretrained= names no file"):  # as after an unset variable of the shell
+        train(tiny("unet", *chosen, "model.network.backbone.pretrained=", *steps), tmp_path / "refused")
     theirs = timm.create_model("test_efficientnet").state_dict()
     torch.save(theirs, file)
     train(config, tmp_path / "run")

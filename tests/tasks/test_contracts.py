@@ -18,8 +18,9 @@ from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.init_from import start_network_from
 from scalian_exp.run.training import train
+from scalian_exp.tasks import capabilities
 from scalian_exp.tasks.data_protocols import PROVIDES, check_data
-from scalian_exp.tasks.offers import asked_by, has, lacking, members, offers
+from scalian_exp.tasks.offers import asked_by, has, is_protocol, lacking, members, offers
 from scalian_exp.vocabulary.config_folders import CONFIGS
 
 contracts = script("contracts")
@@ -38,6 +39,13 @@ MODELS = {
     "TextReconstruction": "text_autoencoder",
 }
 """task → a model that it trains"""
+
+
+def test_every_capability_lists_what_it_takes() -> None:
+    """A protocol without a function or a property is one that everything offers."""
+    protocols = [each for each in vars(capabilities).values() if is_protocol(each) and each is not Protocol]
+    assert len(protocols) > 15
+    assert [each.__name__ for each in protocols if not members(each)] == []
 
 
 def asked(part: str) -> list[Any]:

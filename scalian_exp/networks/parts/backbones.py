@@ -41,9 +41,8 @@ class Standardise(nn.Module):
         self, in_channels: PositiveInt, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
     ):
         super().__init__()
-        for name, given, imagenet in (("mean", mean, IMAGENET_MEAN), ("std", std, IMAGENET_STD)):
-            average = round(200 * sum(imagenet) / len(imagenet)) / 200
-            values = given or (imagenet if in_channels == len(imagenet) else (average,) * in_channels)
+        for name, given, published in (("mean", mean, IMAGENET_MEAN), ("std", std, IMAGENET_STD)):
+            values = given or for_channels(in_channels, published)
             if len(values) != in_channels:
                 raise ValueError(f"{name} has {len(values)} numbers for {in_channels} channels; give one each.")
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
@@ -53,6 +52,11 @@ class Standardise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Standardise images (B, C, H, W) in [0, 1]."""
         return (x - self.mean) / self.std
+
+
+def for_channels(in_channels: int, published: Sequence[float]) -> Sequence[float]:
+    """Return published statistics of colours for any number of channels: other than three have the average of all."""
+    return published if in_channels == len(published) else (round(200 * sum(published) / 3) / 200,) * in_channels
 
 
 def check_pretrained(pretrained: bool, in_channels: int, width: float) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from scalian_exp.networks.parts.backbones import Standardise
+from scalian_exp.networks.parts.backbones import Standardise, for_channels
 from scalian_exp.networks.parts.timm_encoder import TimmEncoder, timm_settings
 from scalian_exp.networks.parts.weights import load_matching, read_weights
 from scalian_exp.ranges import PositiveInt
@@ -49,7 +49,7 @@ class EfficientNetLite0(TimmEncoder):
 
     def __init__(self, in_channels: PositiveInt, output_stride: PositiveInt = 32, *, pretrained: bool | str = True):
         super().__init__(in_channels, output_stride, name=NAME, pretrained=pretrained)
-        self.standardise = Standardise(in_channels, MEAN, STD)
+        self.standardise = Standardise(in_channels, for_channels(in_channels, MEAN), for_channels(in_channels, STD))
 
     def load_pretrained(self) -> None:
         """Load the packaged weights, or those of the file that `pretrained` names.

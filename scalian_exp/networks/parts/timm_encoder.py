@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalian_exp.networks.parts.backbones import Standardise
+from scalian_exp.networks.parts.backbones import Standardise, for_channels
 from scalian_exp.networks.parts.centres import recording
 from scalian_exp.networks.parts.weights import load_matching, read_weights
 from scalian_exp.ranges import PositiveInt
@@ -43,7 +43,9 @@ class TimmEncoder(nn.Module):
         self.name, self.pretrained = name, pretrained
         self.in_channels = in_channels
         settings = timm_settings(name)
-        self.standardise = Standardise(in_channels, settings.mean, settings.std)
+        self.standardise = Standardise(
+            in_channels, for_channels(in_channels, settings.mean), for_channels(in_channels, settings.std)
+        )
         self.body = features_of(name, in_channels, output_stride)
         self.channels_last = getattr(getattr(self.body, "output_fmt", None), "value", "NCHW") == "NHWC"
         self.channels: list[int] = self.body.feature_info.channels()

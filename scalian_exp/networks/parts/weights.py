@@ -2,7 +2,6 @@
 
 import logging
 import pickle
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from scalian_exp.files import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def pickled_in(path: Path) -> Mapping[str, Any]:
             f"{path} holds more than tensors and plain data, or isn't a PyTorch file, so it isn't opened; save its "
             "state dict alone, or as .safetensors."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} is truncated or not a PyTorch file.") from error
     if not isinstance(contents, Mapping):
         raise ValueError(f"{path} holds no tensors by name; pretrained=… needs a state dict or a checkpoint with one.")
