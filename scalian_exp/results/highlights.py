@@ -42,21 +42,23 @@ def cards(summary: Summary, names: Sequence[str]) -> list[Card]:
 def best(summary: Summary, names: Sequence[str], metric: str) -> Card | None:
     """Return the card of a metric; None if no finished run has it."""
     sign = direction(metric)
-    having = [n for n, row in enumerate(summary.rows) if row["status"] == "finished" and row[metric] is not None]
-    if not having:
+    known = [n for n, row in enumerate(summary.rows) if row["status"] == "finished" and row[metric] is not None]
+    if not known:
         return None
     word = "highest" if sign > 0 else "lowest"
     groups = [line for line in summary.means if line.get(metric) is not None]
     if groups:
         line = max(groups, key=lambda line: sign * line[metric])
-        members = [n for n in having if all(summary.rows[n][key] == line[key] for key in summary.varied)]
+        members = [n for n in known if all(summary.rows[n][key] == line[key] for key in summary.varied)]
         closest = min(members, key=lambda n: abs(summary.rows[n][metric] - line[metric]))
         who = ", ".join(f"{key}={line[key]}" for key in summary.varied) or names[closest]
         deviation = line[f"{metric} ±"]
         spread = "" if deviation is None else f"± {deviation:.2g}"
-        mean = f"mean of {line['jobs']} runs over {summary.repeated}" if line["jobs"] > 1 else "one run"
+        having = line.get(f"{metric} jobs", line["jobs"])
+        mean = f"mean of {having} runs over {summary.repeated}" if having > 1 else "one run"
+        mean += f", {line['jobs'] - having} without a value" if having < line["jobs"] else ""
         among = mean + (f"; {word} of {len(groups)}" if len(groups) > 1 else "")
         return Card(metric, cell(line[metric]), spread, who, closest, among)
-    run = max(having, key=lambda n: sign * summary.rows[n][metric])
-    among = f"{word} of {len(having)}" if len(having) > 1 else f"{'higher' if sign > 0 else 'lower'} is better"
+    run = max(known, key=lambda n: sign * summary.rows[n][metric])
+    among = f"{word} of {len(known)}" if len(known) > 1 else f"{'higher' if sign > 0 else 'lower'} is better"
     return Card(metric, cell_of(summary.rows[run], metric), "", names[run], run, among)

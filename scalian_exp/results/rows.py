@@ -137,11 +137,14 @@ def means(table: list[dict[str, Any]], keys: list[str], metrics: list[str]) -> l
     """Return one dictionary for each group of finished jobs that agree in the keys.
 
     It holds the keys, the number of jobs, the mean of each metric and, as `<metric> ±`, the sample standard deviation.
+    If some finished jobs have no value of a metric, `<metric> jobs` is the number of those that have.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in table:
         if row["status"] == "finished":
             groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    finished = [row for members in groups.values() for row in members]
+    partial = {metric for metric in metrics if len({row[metric] is None for row in finished}) > 1}
     lines = []
     for group, members in groups.items():
         line = {**dict(zip(keys, group, strict=True)), "jobs": len(members)}
@@ -149,6 +152,7 @@ def means(table: list[dict[str, Any]], keys: list[str], metrics: list[str]) -> l
             values = [row[metric] for row in members if row[metric] is not None]
             line |= {metric: mean(values) if values else None}
             line |= {f"{metric} ±": stdev(values) if len(values) > 1 else None}
+            line |= {f"{metric} jobs": len(values)} if metric in partial else {}
         lines.append(line)
     return lines
 

@@ -39,15 +39,15 @@ def as_csv(table: list[dict[str, Any]]) -> str:
 
 
 def with_deviations(table: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Return the rows of `means` as text, with each deviation beside its mean."""
-    return [
-        {
-            name: cell_of(row, name) + (f" ± {row[f'{name} ±']:.2g}" if row.get(f"{name} ±") is not None else "")
-            for name in row
-            if not name.endswith(" ±")
-        }
-        for row in table
-    ]
+    """Return the rows of `means` as text, with each deviation beside its mean, and how many jobs had a value."""
+    return [{name: mean_text(row, name) for name in row if not name.endswith((" ±", " jobs"))} for row in table]
+
+
+def mean_text(row: dict[str, Any], name: str) -> str:
+    """Return an entry of a row of `means` as text."""
+    deviation, having = row.get(f"{name} ±"), row.get(f"{name} jobs", row["jobs"])
+    spread = "" if deviation is None else f" ± {deviation:.2g}"
+    return cell_of(row, name) + spread + (f" ({having} of {row['jobs']} jobs)" if 0 < having < row["jobs"] else "")
 
 
 def as_markdown(columns: list[str], rows: list[dict[str, Any]]) -> str:

@@ -76,7 +76,7 @@ def subscripted(name: str, inner: list[ast.expr]) -> Check:
     if name == "Annotated":
         return check_of(inner[0])
     if name == "Literal":
-        allowed = [element.value for element in inner if isinstance(element, ast.Constant)]
+        allowed = [ast.literal_eval(each) for each in inner if isinstance(each, ast.Constant | ast.UnaryOp)]
         wanted = ONE_OF + ", ".join(map(as_yaml, allowed))
         return lambda value: None if any(value == one and type(value) is type(one) for one in allowed) else wanted
     if name in LISTS:

@@ -11,6 +11,12 @@ Schema = dict[str, Any]
 NAMES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
 REFERENCE = r"\$\{|^\?\?\?$"
 """matches ${…}, which may stand for any value, and ???, a value that the user must give"""
+FOLD: Schema = {
+    "type": "string",
+    "pattern": rf"^[1-9]\d*/[1-9]\d*$|{REFERENCE}",
+    "patternErrorMessage": "A part of the examples goes here, such as 1/5, or ${…}.",
+}
+"""the schema of the text of a fold"""
 WORDS = {
     "integer": "a whole number",
     "number": "a number",
@@ -97,7 +103,7 @@ def subscripted(name: str, inner: list[ast.expr], node: Schema) -> list[Schema]:
     if name == "Annotated":
         return alternatives(inner[0], node)
     if name == "Literal":
-        return [{"enum": [each.value for each in inner if isinstance(each, ast.Constant)]}]
+        return [{"enum": [ast.literal_eval(each) for each in inner if isinstance(each, ast.Constant | ast.UnaryOp)]}]
     if name in TUPLES and not is_ellipsis(inner[-1]):
         size = {"minItems": len(inner), "maxItems": len(inner)}
         return [{"type": "array", "items": [value_of(each, node) for each in inner], **size}]
@@ -127,7 +133,7 @@ def named(annotation: ast.Name | ast.Attribute, node: Schema) -> list[Schema]:
     if name in LIMITS:
         return [limited(*LIMITS[name])]
     if name == "Fold":
-        return [{"type": "string", "pattern": r"^[1-9]\d*/[1-9]\d*$"}]
+        return [FOLD]
     if name in LISTS | TUPLES:
         return [{"type": "array"}]
     if name in MAPPINGS:

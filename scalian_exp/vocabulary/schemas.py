@@ -15,7 +15,7 @@ from typing import Any
 from scalian_exp.vocabulary.definitions import find
 from scalian_exp.vocabulary.docstrings import summary
 from scalian_exp.vocabulary.facts import AUTO, FACTS
-from scalian_exp.vocabulary.json_types import NAMES, Schema, joined, reference, value_of
+from scalian_exp.vocabulary.json_types import NAMES, REFERENCE, Schema, joined, reference, value_of
 from scalian_exp.vocabulary.positions import Position
 from scalian_exp.vocabulary.signatures import Parameter, signature
 
@@ -149,7 +149,8 @@ class Schemas:
 
     def shared(self, schema: Schema) -> Schema:
         """Return a reference to a schema of plain values that many arguments have; other schemas unchanged."""
-        if not isinstance(schema.get("type"), list) or not schema.keys() <= PLAIN:
+        own_pattern = schema.get("pattern", REFERENCE) != REFERENCE
+        if not isinstance(schema.get("type"), list) or not schema.keys() <= PLAIN or own_pattern:
             return schema
         types = [each for each in schema["type"] if each != "string" or "pattern" not in schema]
         limits = [f"{word}_{schema[key]}" for key, word in LIMITS.items() if key in schema]

@@ -8,8 +8,9 @@ import pytest
 from sweeps import write_sweep
 from tools import read_csv, tiny
 
-from scalian_exp.results.rows import most_shared, names_of, read_jobs, rows
-from scalian_exp.results.summary import summarise, summary_of
+from scalian_exp.results.highlights import cards
+from scalian_exp.results.rows import means, most_shared, names_of, read_jobs, rows
+from scalian_exp.results.summary import Summary, summarise, summary_of, with_deviations
 from scalian_exp.run.training import train
 
 FOLDS = ["dataset.split=u1", "dataset.split=u2", "dataset.split=u3"]
@@ -34,6 +35,26 @@ def test_means_over_folds_for_each_model(tmp_path: Path, capsys: pytest.CaptureF
     assert float(first["best val/rmse"]) == pytest.approx(7 / 6)
     assert "| a | 3 | 1.1667 ± 0.76 | 2.3333 ± 1.5 |" in (tmp_path / "summary.md").read_text()
     assert "mean ± deviation over dataset.split" in capsys.readouterr().out
+
+
+def test_means_say_of_how_many_jobs_they_are() -> None:
+    """NaN is stored as null: the test of a fold may have nothing to average."""
+    values = [0.9, None, 0.7, 1.0, 1.0, 1.0]
+    table = [
+        {"status": "finished", "model": "ab"[n // 3], "seed": n % 3, "test/miou": value, "test/loss": 1.0}
+        for n, value in enumerate(values)
+    ]
+    first, second = means(table, ["model"], ["test/miou", "test/loss"])
+    assert (first["jobs"], first["test/miou"], first["test/miou jobs"]) == (3, pytest.approx(0.8), 2)
+    assert second["test/miou jobs"] == 3
+    assert "test/loss jobs" not in first
+    texts = with_deviations([first, second])
+    assert [text["test/miou"] for text in texts] == ["0.8 ± 0.14 (2 of 3 jobs)", "1 ± 0"]
+    assert [*texts[0]] == ["model", "jobs", "test/miou", "test/loss"]
+    (card,) = (
+        each for each in cards(Summary(table, ["model", "seed"], ["model"], ["test/miou"], [first]), [*"abcdef"])
+    )
+    assert (card.value, card.among) == ("0.8", "mean of 2 runs over seed, 1 without a value")
 
 
 def test_a_best_value_that_counts_epochs_is_no_result(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ def test_a_wrong_type_or_key_or_option_is_marked_where_it_stands(place: str) -> 
         ("experiment", "defaults: [{override /dataset/augmentation: [scale, flip]}, {/model/crf: null}, _self_]"),
         ("experiment", "defaults: [{override /hydra/launcher: joblib}]\nhydra: {launcher: {n_jobs: 4}}"),
         ("dataset", "_target_: mine.Data\nin_channels: auto\nmine: 3"),
+        *(("experiment", f"dataset: {{fold: {fold}}}") for fold in ("1/5", "'${oc.env:FOLD}'", "'???'", "null")),
         ("model/optimizer", "_target_: mine.Optimizer\n_partial_: true\nrate: 3"),
     ],
 )
@@ -126,6 +127,7 @@ VALUES = [
     2**40,
     "a",
     "auto",
+    "1/5",
     [],
     [1],
     ["a"],
@@ -142,6 +144,7 @@ VALUES = [
         *["int", "float", "bool", "str", "int | None", "bool | Literal['auto']", "Optional[int]", "Union[int, str]"],
         *["list[int]", "Sequence[str]", "tuple[int, int]", "tuple[int, ...]", "dict[str, int]", "Mapping[str, str]"],
         *["Literal['a', 1]", "Any", "Path", "int | list[int]", "Sequence[Sequence[int]] | None", "Annotated[int, 'x']"],
+        *["Fold", "Fold | None", "Literal[-1, 1]"],
         *LIMITS,
         *(f"{name} | None" for name in LIMITS),
     ],
