@@ -1,5 +1,6 @@
 """Read the files that runs and sweeps write about themselves, and refuse damaged ones in a sentence. No torch."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,8 @@ def model_and_data(folder: Path, config: dict[str, Any]) -> tuple[str, str]:
 def metrics_of(folder: Path) -> dict[str, Any]:
     """Read the metrics.json of a run folder; return an empty dictionary if there is none.
 
+    NaN and infinite values become None: runs write null for them, but other programs may not.
+
     Raises:
         Refusal: if the file is damaged.
     """
@@ -152,7 +155,10 @@ def metrics_of(folder: Path) -> dict[str, Any]:
     numeric = all(isinstance(value, int | float | None) for name, value in metrics.items() if name not in STRINGS)
     if not isinstance(metrics.get("status"), str) or not isinstance(metrics.get("monitor", ""), str) or not numeric:
         raise Refusal(f"{file} is damaged: it must contain a status and numbers; {advice}.")
-    return metrics
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in metrics.items()
+    }
 
 
 STRINGS = {"status", "monitor"}

@@ -102,12 +102,13 @@ class Run:
         """Facts about the run that every exhibit may show."""
         model, dataset = model_and_data(self.model.folder, self.config)
         metrics = metrics_of(self.model.folder) if state(self.model.folder) is not State.NONE else {}
+        epochs, seconds = metrics.get("epochs"), metrics.get("seconds_per_epoch")
         return {
             "model": model,
             "dataset": dataset,
             "parameters": sum(parameter.numel() for parameter in self.network.parameters()),
-            "epochs": metrics.get("epochs"),
-            "seconds": metrics["epochs"] * metrics["seconds_per_epoch"] if "seconds_per_epoch" in metrics else None,
+            "epochs": epochs,
+            "seconds": None if epochs is None or seconds is None else epochs * seconds,
             "test": {
                 key.removeprefix("test/"): value
                 for key, value in metrics.items()

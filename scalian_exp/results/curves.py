@@ -56,8 +56,9 @@ def curves_of(run: Path) -> Curves:
 
 def files_of(run: Path) -> list[Path]:
     """Return the files with a run's curves, the oldest first; earlier versions wrote one for each start."""
-    older = sorted(run.glob("csv/version_*/metrics.csv"), key=lambda file: int(file.parent.name.partition("_")[2]))
-    return [*older, *run.glob(CURVES)]
+    older = {file.parent.name.partition("_")[2]: file for file in run.glob("csv/version_*/metrics.csv")}
+    starts = sorted((start for start in older if start.isdecimal()), key=int)  # a copy may be called version_old
+    return [*(older[start] for start in starts), *run.glob(CURVES)]
 
 
 def points_in(text: str) -> Iterator[tuple[str, Point]]:
@@ -66,6 +67,8 @@ def points_in(text: str) -> Iterator[tuple[str, Point]]:
     per_epoch = steps_per_epoch(rows)
     for row in rows:
         epoch, step = float(row["epoch"]), int(row.get("step") or row["epoch"]) + 1
+        if not math.isfinite(epoch):
+            raise ValueError("an epoch that is NaN or infinite")
         for name, value in row.items():
             if name and name.startswith(LOGGED) and value:
                 within = name.startswith("step/") and per_epoch

@@ -146,10 +146,11 @@ def print_likelihoods(runs: list[Path]) -> None:
     for name in ("model", "nats", "what it is", "training images", "parameters", "training"):
         table.add_column(name, justify="left" if name in ("model", "what it is") else "right", overflow="fold")
     for model, result, metrics in compared(runs):
-        minutes = metrics.get("seconds_per_epoch", 0) * metrics.get("epochs", 0) / 60
+        seconds, epochs = metrics.get("seconds_per_epoch"), metrics.get("epochs")
+        training = "?" if seconds is None or epochs is None else f"{seconds * epochs / 60:.0f} min"
         sizes = (training_examples(metrics), metrics["parameters"])
         shown_sizes = ["?" if size is None else f"{size:,}" for size in sizes]
-        table.add_row(model, as_text(result), result.how, *shown_sizes, f"{minutes:.0f} min")
+        table.add_row(model, as_text(result), result.how, *shown_sizes, training)
     display(table, WIDTH)
     print(f"runs  {', '.join(shown(run) for run in runs)}")
     if failed:

@@ -3,6 +3,7 @@
 Its template, style and scripts are in frame/.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -158,10 +159,10 @@ def axes(summary: Summary, keys: Sequence[str], shown: Sequence[Column]) -> list
 
 
 def number(value: Any) -> Any:
-    """Return an override's value as a number if it is one."""
+    """Return an override's value as a number if it is a finite one."""
     if isinstance(value, str):
         with suppress(ValueError):
-            return float(value)
+            return float(value) if math.isfinite(float(value)) else value
     return None if value == "" else value
 
 

@@ -14,7 +14,7 @@ from commands import command
 
 from scalian_exp.refusal import Refusal
 from scalian_exp.report import main
-from scalian_exp.results.likelihoods import compared, likelihood
+from scalian_exp.results.likelihoods import compared, likelihood, print_likelihoods
 from scalian_exp.results.rows import means
 from scalian_exp.results.summary import as_markdown, print_rows, with_deviations
 from scalian_exp.run.record import print_table
@@ -118,6 +118,12 @@ def test_the_table_is_sorted_and_printed(
     out = capsys.readouterr().out
     assert out.index("= 85.12") < out.index("≤ 96.00")
     assert "2 min" in out
+
+
+def test_a_time_that_is_not_finite_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_likelihoods([run(tmp_path / "a", {"test/neg_elbo": 90.0, "seconds_per_epoch": math.nan})])
+    out = capsys.readouterr().out
+    assert re.search(r"1,000 │ +\? │", out), out
 
 
 def test_jobs_that_failed_are_left_out_of_the_table(

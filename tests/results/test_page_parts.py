@@ -2,6 +2,8 @@
 
 import base64
 import io
+import json
+import math
 import random
 import re
 from pathlib import Path
@@ -80,6 +82,28 @@ def test_the_page_of_one_run_shows_its_results(tmp_path: Path) -> None:
     assert "lower is better" in text
     assert 'id="compare"' not in text
     assert '<td data-column="test/neg_elbo" data-value="100.0">100</td>' in text
+
+
+def test_numbers_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path)
+    file = runs[0] / "metrics.json"
+    metrics = json.loads(file.read_text()) | {
+        "test/neg_elbo": math.nan,
+        "test/kl": -math.inf,
+        "seconds_per_epoch": math.inf,
+    }
+    file.write_text(json.dumps(metrics))
+    overrides = runs[1] / ".hydra/overrides.yaml"
+    overrides.write_text(overrides.read_text().replace("loss.beta=0.5", "loss.beta=inf"))
+    text = page(runs, "sweep")
+    read = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+    values = {axis["name"]: axis["values"] for axis in read["axes"]}
+    assert values["test/neg_elbo"] == [None, 104, 98, 99, 120, None]
+    assert values["test/kl"] == [None, 5, 10, 10, 40, None]
+    assert values["seconds_per_epoch"][:2] == [None, 1]
+    assert values["loss.beta"][:2] == [0.5, "inf"]
+    assert '<td data-column="test/neg_elbo" data-value=""></td>' in text
+    assert 'data-column="test/loss" data-value="1.0"' in text  # the run's other values are shown
 
 
 def test_many_pictures_are_shrunk_and_the_latest_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

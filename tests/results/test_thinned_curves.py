@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scalian_exp.refusal import Refusal
-from scalian_exp.results.curves import Point, curves_of, thinned
+from scalian_exp.results.curves import Point, curves_of, files_of, thinned
 
 
 def write(file: Path, rows: list[dict[str, float]]) -> None:
@@ -28,6 +28,17 @@ def test_later_starts_count_where_they_overlap(tmp_path: Path) -> None:
     assert [(point.epoch, point.value) for point in points] == [(1, 0), (2, 11), (3, 12)]
 
 
+def test_copies_of_starts_are_skipped(tmp_path: Path) -> None:
+    for version in ("0", "old", "10", "2"):
+        rows = [{"epoch": len(version), "val/rmse": float(version) if version != "old" else -1.0}]
+        write(tmp_path / f"csv/version_{version}/metrics.csv", rows)
+    assert [point.value for point in curves_of(tmp_path)["val/rmse"]] == [
+        2,
+        10,
+    ]  # 2 began where 0 had, and ended before 10
+    assert [file.parent.name for file in files_of(tmp_path)] == ["version_0", "version_2", "version_10"]
+
+
 def test_points_within_an_epoch_lie_between_those_of_epochs(tmp_path: Path) -> None:
     rows = [{"epoch": 0, "step": 4, "step/loss": 9.0}, {"epoch": 0, "step": 9, "train/loss": 8.0}]
     rows += [{"epoch": 1, "step": 14, "step/loss": 7.0}, {"epoch": 1, "step": 19, "train/loss": 6.0}]
@@ -38,10 +49,11 @@ def test_points_within_an_epoch_lie_between_those_of_epochs(tmp_path: Path) -> N
     }
 
 
-def test_a_file_that_holds_no_curves_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / "csv/metrics.csv", [{"epoch": 0, "val/loss": 1}])
+@pytest.mark.parametrize("row", ["x,1,y", "nan,1,2", "inf,1,2"])
+def test_a_file_that_holds_no_curves_is_refused(tmp_path: Path, row: str) -> None:
+    write(tmp_path / "csv/metrics.csv", [{"epoch": 0, "step": 0, "val/loss": 1}])
     file = tmp_path / "csv/metrics.csv"
-    file.write_text(file.read_text() + "x,y\n")
+    file.write_text(file.read_text() + f"{row}\n")
     with pytest.raises(Refusal, match="is not a table of metrics; delete it to leave its curves out"):
         curves_of(tmp_path)
 

@@ -48,7 +48,8 @@ class Chart {
     const all = this.lines.flatMap(({ xs }) => xs), [first, last] = this.window ?? extent(all, false, 0);
     const inside = this.lines.flatMap(({ xs, ys }) => ys.filter((_, n) => xs[n] >= first && xs[n] <= last));
     const logarithmic = settings.logarithmic && inside.some((value) => value > 0);
-    this.x = scale(first, last, LEFT, WIDTH - RIGHT, { whole: settings.over !== "minutes" && last - first >= 4 });
+    const counted = settings.over !== "minutes" && (all.every(Number.isInteger) || Math.floor(last) > Math.ceil(first)); // else within one epoch
+    this.x = scale(first, last, LEFT, WIDTH - RIGHT, { whole: counted });
     const [low, high] = extent(inside, logarithmic);
     this.y = scale(low, high, HEIGHT - BOTTOM, TOP, { logarithmic });
     this.svg.replaceChildren();

@@ -1,7 +1,7 @@
 import { choice, copying } from "../../pages/dom.js";
 import { curves, smoothed } from "./curves.js";
 import { figures } from "./figures.js";
-import { parallel } from "./parallel.js";
+import { ending, parallel, shortened } from "./parallel.js";
 import { kept, on, root, show, swatch } from "./runs.js";
 import { front, scatter } from "./scatter.js";
 import { runsTable } from "./table.js";
@@ -28,5 +28,5 @@ addEventListener("afterprint", () => { root.dataset.theme = onScreen; });
 runsTable();
 const charts = curves();
 scatter();
-globalThis.report = { charts, on, show, smoothed, front, parallel: parallel() };
+globalThis.report = { charts, on, show, smoothed, front, ending, shortened, parallel: parallel() };
 figures();
