@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	touch $@
 
-train: $(READY) ## train a VAE on the embedded images: two minutes on any machine
+train: $(READY) ## train a VAE on images in the package: half a minute on two cores, after the set-up
 	$(BIN)/scalian-train model=vae
 
 course: $(READY) ## train the course's networks, half an hour, and build its page outputs/course/index.html

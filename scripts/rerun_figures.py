@@ -1,6 +1,6 @@
 """Run the cheap commands of docs/results.md again, and compare their figures with the stated ones.
 
-    python scripts/rerun_figures.py                  # about half an hour of one core
+    python scripts/rerun_figures.py                  # about half an hour on one core
     python scripts/rerun_figures.py model=vae        # those whose command contains a text
 
 scripts/figures.yaml lists the commands, and how far a figure may be off: another machine adds up in another order, so

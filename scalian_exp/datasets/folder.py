@@ -93,7 +93,7 @@ class ImageFolder(Images, DecodesOnce):
         root: the folder.
         fit: crop or resize images to image_size.
         background: red, green, blue behind transparent pixels.
-        held_out: fraction of the images for validation, and the same fraction for the test.
+        held_out: about this fraction of the files, chosen by name, is for validation, and as much for the test.
         fold: "k/n": part k of n of all files but the test's is for validation instead.
         num_classes: expected number of class folders, for classifiers.
         cache: where images are kept once they are decoded: in memory, or in a file that later runs use too.

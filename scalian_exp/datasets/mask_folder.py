@@ -45,7 +45,7 @@ class MaskFolder(Masks, DecodesOnce):
         palette: the classes' colours, in the order of their numbers, by which masks in colours are decoded. With
             ignore_index equal to num_classes, void's colour may follow.
         fit: crop, resize or pad (with void) images to image_size.
-        held_out: fraction of the images for validation, and the same fraction for the test.
+        held_out: about this fraction of the files, chosen by name, is for validation, and as much for the test.
         fold: "k/n": part k of n of all files but the test's is for validation instead.
         background: red, green, blue behind transparent pixels.
         cache: where images are kept once they are decoded: in memory, or in a file that later runs use too.

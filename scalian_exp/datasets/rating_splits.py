@@ -4,6 +4,7 @@ Liang, Krishnan, Hoffman & Jebara 2018, "Variational autoencoders for collaborat
 weak and strong generalisation.
 """
 
+from math import ceil
 from typing import NamedTuple
 
 import torch
@@ -47,6 +48,27 @@ class HeldOut(NamedTuple):
     """(users, items): the ratings of held-out users that are to be predicted"""
     users: dict[str, Tensor]
     """split → indices of its users, ascending"""
+
+
+def without_likes(hold_out: str, split: str, liked: float) -> tuple[str, str]:
+    """Return why no rating that a split is scored on is liked, as a clause that begins a sentence, and what to do.
+
+    Args:
+        hold_out: `ratings` or `users`, see `Ratings`.
+        split: `validation` or `test`.
+        liked: lowest rating that counts as liked, in the scale of the files.
+    """
+    if hold_out == "users":  # each has enough likes, of which some that training users share weren't enough to hide any
+        least = ceil(1 / TARGET_SHARE)
+        return (
+            f"No {split} user likes {least} items or more that a training user likes too",
+            "hold out fewer users, dataset.val_share and dataset.test_share, or give more ratings",
+        )
+    share = {"validation": "val_share", "test": "test_share"}[split]
+    return (
+        f"No {split} rating is {liked:g} or more",
+        f"raise dataset.{share}, or lower dataset.liked, now dataset.liked={liked:g}",
+    )
 
 
 def held_out_users(table: Tensor, liked: float, shares: dict[str, float]) -> HeldOut:

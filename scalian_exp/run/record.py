@@ -61,6 +61,7 @@ def quiet() -> None:
         ".*`broadcast_buffers` is deprecated.*",  # the oldest supported torch lacks its successor
         ".*find_unused_parameters=True was specified.*",  # some models need it
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
+        ".*`torch.jit.script` is .*",  # torch's own use of it, at the first forward-mode derivative
         ".*No complete tensor found in the group.*",  # of views in an exported network, which is compared afterwards
     ):
         warnings.filterwarnings("ignore", message)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from scalian_exp.batches import Batch, above_zero
+from scalian_exp.datasets.rating_splits import without_likes
 from scalian_exp.distributed import ranks
 from scalian_exp.figures.recommendation import feature_titles, item_map
 from scalian_exp.metrics import recommendation
@@ -76,7 +77,7 @@ class Ratings(Task):
     def check(self, data: Any) -> None:
         """Refuse, besides what other tasks refuse, tables of another width, and splits that can't score a ranking.
 
-        A network that predicts ratings is also scored by its errors, so for it this is only logged.
+        A network that predicts ratings is also scored by its errors, so if there are any to score, this is only logged.
         """
         super().check(data)
         columns = data.items if data.rows == "users" else data.users
@@ -91,11 +92,12 @@ class Ratings(Task):
             target = data.splits["val" if split == "validation" else split].target
             if bool((target >= self.liked).any()):
                 continue
-            why = f"No {split} rating is {self.liked - self.shift:g} or more, so no ranking can be scored"
-            how = f"raise dataset.{'val' if split == 'validation' else split}_share, or lower dataset.liked"
+            why, how = without_likes(data.hold_out, split, self.liked - self.shift)
+            if not bool((target > 0).any()):
+                raise Refusal(f"{why}, so nothing can be scored; {how}.")
             if not self.network.predicts_ratings:
-                raise Refusal(f"{why}; {how}.")
-            log.info("%s (ndcg and recall are NaN); %s, now dataset.liked=%g", why, how, self.liked - self.shift)
+                raise Refusal(f"{why}, so no ranking can be scored; {how}.")
+            log.info("%s, so no ranking can be scored (ndcg and recall are NaN); %s", why, how)
 
     def inputs(self, batch: Batch) -> Tensor:
         """Return rows of ratings, (B, columns)."""

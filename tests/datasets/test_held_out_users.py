@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scalian_exp.actions.recommend import Recommend
 from scalian_exp.actions.similar import Similar
-from scalian_exp.build import build
+from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import load
 from scalian_exp.datasets.rating_splits import held_out_users
 from scalian_exp.refusal import Refusal
@@ -55,6 +55,20 @@ def test_items_that_no_training_user_likes_are_left_out() -> None:
         assert int((given[user] > 0).sum()) == 8
         assert int((target[user] > 0).sum()) == 2
         assert not bool((given[user] + target[user])[10:].any())
+
+
+@pytest.mark.parametrize("model", ["bpr", "biased_mf"])
+def test_likes_that_no_training_user_shares_are_named_as_the_reason(model: str, tmp_path: Path) -> None:
+    """All ratings are 5, so that neither a larger share nor a lower dataset.liked would help."""
+    rows = [f"{user},{10 * user + item},5" for user in range(20) for item in range(10)]
+    (tmp_path / "ratings.csv").write_text("user,item,rating\n" + "\n".join(rows))
+    config = tiny(model, "dataset=ratings_csv", f"dataset.root={tmp_path}", *HELD_OUT, "dataset.items=200")
+    data = build("dataset", config["dataset"])
+    data.setup("fit")
+    with pytest.raises(Refusal, match="No validation user likes 5 items or more that a training user likes") as caught:
+        build_task(config).check(data)
+    assert "nothing can be scored; hold out fewer users" in str(caught.value)
+    assert "dataset.liked" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -47,3 +47,10 @@ def test_every_metric_that_a_task_logs_is_explained() -> None:
 @pytest.mark.parametrize("term", ["bf16-mixed", "compile", "dashboard", "ELBO", "requeue", "early stopping", "monitor"])
 def test_terms_are_explained(term: str) -> None:
     assert re.search(rf"^\| [^|]*{term}[^|]*\|", GLOSSARY, re.MULTILINE)
+
+
+def test_terms_are_in_alphabetical_order() -> None:
+    rows = GLOSSARY.partition("| term | meaning |\n|---|---|\n")[2].partition("\n\n")[0].splitlines()
+    terms = [row.split("|")[1].strip(" `").replace("β", "beta").casefold() for row in rows]
+    assert len(terms) > 60
+    assert terms == sorted(terms)

@@ -1,6 +1,8 @@
 """Penalties of codes against autograd, the paper's closed form, and values by hand."""
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,12 @@ def test_penalties_are_added_and_logged(model: str, penalty: str, tmp_path: Path
         assert all((values[f"{split}/penalty"] > 0) == (weight == "5") for split in ("train", "val", "test"))
     if not model.startswith("stacked"):  # whose corruption is drawn anew
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_the_estimate_prints_no_warning_of_torchs_own_deprecated_code() -> None:
+    code = (
+        "import torch; from scalian_exp.run.record import quiet; quiet()\n"
+        "torch.func.jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))"
+    )
+    command = [sys.executable, "-W", "default::FutureWarning", "-c", code]  # torch warns once in a process
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""

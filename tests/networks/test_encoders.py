@@ -126,6 +126,8 @@ def patches(*_: Any, **__: Any) -> nn.Module:
         (lambda: DeepLabV2(3, 5, backbone=patches), "needs a map of stride 8"),
         (lambda: TimmEncoder(3, name="resnet1"), "timm has no encoder resnet1; similar names: resnet18"),
         (lambda: TimmEncoder(3, name="hf-hub:someone/something"), "timm has no encoder hf-hub"),
+        (lambda: TimmEncoder(3, name="zzzzzzzz"), "no encoder zzzzzzzz; all that it has are listed by python"),
+        (lambda: TimmEncoder(3, name=""), "timm has no encoder ''; all that it has are listed by python"),
         (lambda: TimmEncoder(3, name="resnet18.nothing"), "timm has no weights resnet18.nothing; it has resnet18."),
         (lambda: TimmEncoder(3, 8, name="vgg11"), "vgg11 can't be built with a map of stride 8"),
         (lambda: TimmEncoder(3, 16, name="densenet121"), "densenet121 can't be built with a map of stride 16"),

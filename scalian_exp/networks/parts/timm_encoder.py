@@ -17,6 +17,8 @@ PACKAGES = {"timm": "timm"}
 """see vocabulary/packages.py"""
 FOR_ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
 """arguments by which transformers take images of any size; other encoders don't know and don't need them"""
+LISTING = "python -c 'import timm; print(*timm.list_models())'"
+"""the command that prints the names of all encoders"""
 
 
 class TimmEncoder(nn.Module):
@@ -126,8 +128,9 @@ def timm_settings(name: str) -> Any:
     architecture, _, tag = name.partition(".")
     known = timm.list_models()
     if architecture not in known:  # the name of a place to download from, too, such as hf-hub:…, is refused
-        near = get_close_matches(architecture, known, n=3) or known[:3]
-        raise ValueError(f"timm has no encoder {name}; similar names: {', '.join(near)}.")
+        near = ", ".join(get_close_matches(architecture, known, n=3))
+        hint = f"similar names: {near}." if near else f"all that it has are listed by {LISTING}"
+        raise ValueError(f"timm has no encoder {name if name.strip() else repr(name)}; {hint}")
     tags = [
         each for each in timm.list_models(f"{architecture}.*", pretrained=True) if each.startswith(f"{architecture}.")
     ]
