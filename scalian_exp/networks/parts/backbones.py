@@ -46,8 +46,8 @@ class Standardise(nn.Module):
             if len(values) != in_channels:
                 raise ValueError(f"{name} has {len(values)} numbers for {in_channels} channels; give one each.")
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
-        if (self.std <= 0).any():
-            raise ValueError(f"std={[*(std or [])]}: deviations are positive.")
+        if std is not None and min(std) <= 0:
+            raise ValueError(f"std={[*std]}: deviations are positive.")
 
     def forward(self, x: Tensor) -> Tensor:
         """Standardise images (B, C, H, W) in [0, 1]."""
@@ -56,7 +56,9 @@ class Standardise(nn.Module):
 
 def for_channels(in_channels: int, published: Sequence[float]) -> Sequence[float]:
     """Return published statistics of colours for any number of channels: other than three have the average of all."""
-    return published if in_channels == len(published) else (round(200 * sum(published) / 3) / 200,) * in_channels
+    if in_channels == len(published):
+        return published
+    return (round(200 * sum(published) / len(published)) / 200,) * in_channels
 
 
 def check_pretrained(pretrained: bool, in_channels: int, width: float) -> None:
