@@ -15,16 +15,7 @@ from scalian_exp.refusal import Refusal
 
 NONE_OF = {"encoder_weights": None, "weights": None, "weights_backbone": None, "pretrained": False}
 """arguments by which libraries fetch published weights → the value that fetches none"""
-REFUSING = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    RuntimeError,
-    NotImplementedError,
-)
+REFUSING = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, RuntimeError)
 """exceptions with which libraries refuse arguments, a misspelt encoder for example"""
 
 
