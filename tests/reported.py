@@ -2,6 +2,8 @@
 
 import csv
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +166,15 @@ class Report:
             y,
         )
         self.settle()
+
+
+@contextmanager
+def watched(driver: Any, file: Path) -> Iterator[Report]:
+    """Open a page in a browser that remembers nothing, and fail at the end if it has logged anything."""
+    opened = Report(driver, file)
+    opened.open_forgetful()
+    driver.get_log("browser")
+    yield opened
+    logged = driver.get_log("browser")
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert not logged, logged

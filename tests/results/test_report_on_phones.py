@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reported import Report, write_runs
+from reported import Report, watched, write_runs
 from tools import needs_browser
 
 from scalian_exp.results.page import page
@@ -31,13 +31,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def report(driver: Any, written: Path) -> Iterator[Report]:
     """Open the page as wide as a phone, in a browser that remembers nothing."""
-    opened = Report(driver, written)
-    opened.open_forgetful()
-    driver.get_log("browser")
-    yield opened.open(width=PHONE)
-    logged = driver.get_log("browser")
-    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert not logged, logged
+    with watched(driver, written) as opened:
+        yield opened.open(width=PHONE)
 
 
 def shot(report: Report, box: dict[str, float]) -> str:

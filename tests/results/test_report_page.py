@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from commands import command
-from reported import EPOCHS, Report, value, write_runs
+from reported import EPOCHS, Report, value, watched, write_runs
 from tools import needs_browser
 
 
@@ -27,13 +27,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def report(driver: Any, written: Path) -> Iterator[Report]:
     """Open the page in a browser that remembers nothing."""
-    opened = Report(driver, written)
-    opened.open_forgetful()
-    driver.get_log("browser")
-    yield opened
-    logged = driver.get_log("browser")
-    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert not logged, logged
+    with watched(driver, written) as opened:
+        yield opened
 
 
 def test_the_page_loads_nothing_from_elsewhere(written: Path) -> None:
