@@ -30,7 +30,8 @@ class Classifier(nn.Module):
 class MLPClassifier(Classifier):
     """Classifier of dense layers: C·H·W - hidden… - num_classes.
 
-    Its encoder has the parameter names and shapes of a stacked autoencoder's, and can be initialised from one.
+    Its encoder has the parameter names and shapes of a stacked autoencoder's, and can be initialised from one. Dropout
+    acts on every hidden layer (Srivastava et al. 2014, "Dropout", JMLR 15).
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class MLPClassifier(Classifier):
         dropout: FractionBelowOne = 0.0,
     ):
         widths = [math.prod((in_channels, *image_size)), *hidden]
-        super().__init__(Flat(mlp(widths, activation)), widths[-1], num_classes, dropout)
+        super().__init__(Flat(mlp(widths, activation, dropout)), widths[-1], num_classes, dropout=0.0)
 
 
 class ConvClassifier(Classifier):

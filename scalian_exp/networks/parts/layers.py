@@ -1,6 +1,7 @@
 """Building blocks that several architectures share."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
@@ -15,12 +16,18 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
-    """Return linear layers of sizes[0] to sizes[-1] units, each followed by the activation, including the last one."""
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [nn.Linear(before, after), activation()]
-    return nn.Sequential(*layers)
+def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU, dropout: float = 0.0) -> nn.Sequential:
+    """Return linear layers of sizes[0] to sizes[-1] units, each followed by the activation, including the last one.
+
+    With dropout, a share of each layer's units is dropped in training. Weights have the same names with it as without,
+    so that either starts from the other's.
+    """
+    layers: dict[str, nn.Module] = {}
+    for i, (before, after) in enumerate(pairwise(sizes)):
+        layers[f"{2 * i}"], layers[f"{2 * i + 1}"] = nn.Linear(before, after), activation()
+        if dropout > 0:
+            layers[f"dropout{i}"] = nn.Dropout(dropout)
+    return nn.Sequential(OrderedDict(layers))
 
 
 def pyramid(image_size: Sequence[PositiveInt], levels: int) -> list[tuple[int, int]]:
