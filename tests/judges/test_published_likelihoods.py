@@ -1,0 +1,39 @@
+"""VAEs of fixed-binarised MNIST against what pythae, another library of VAEs, publishes of its own.
+
+Their trainings take longer than a test may: each row reads the run of a command, and is skipped without it.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from verdicts import Judge
+
+from scalian_exp.folders import METRICS
+
+pytestmark = pytest.mark.slow
+PYTHAE = "pythae's model card"
+AVERAGED = "'callbacks=[default,ema]' trainer.check_val_every_n_epoch=10"
+VAE = (
+    "experiment=vae_mnist 'model.network.hidden=[400]' model.network.latent_dim=40 model.optimizer.lr=1e-3 "
+    "model.network.activation._target_=torch.nn.ReLU dataset.val_size=10000 model.importance_samples=200 "
+    f"trainer.max_epochs=150 {AVERAGED}"
+)
+IWAE = f"experiment=iwae_mnist model.importance_samples=5000 trainer.max_epochs=100 {AVERAGED}"
+
+
+@pytest.mark.parametrize(
+    ("what", "folder", "overrides", "metric", "theirs"),
+    [
+        ("VAE 784-400-40, −log p(x) by 200 samples, nats", "vae", VAE, "nll_bound_iw200", 89.78),
+        ("IWAE, 5 codes, −log p(x) by 5,000 samples, nats", "iwae", IWAE, "nll_bound_iw5000", 87.85),
+    ],
+)
+def test_ours_beside_theirs(
+    what: str, folder: str, overrides: str, metric: str, theirs: float, judge: Judge, root: Path
+) -> None:
+    """Ours train for 100 and 150 epochs, for which a nat and a half is allowed."""
+    run = root / "outputs/judges" / folder
+    if not (run / METRICS).is_file():
+        pytest.skip(f"needs {run}; scalian-train {overrides} hydra.run.dir={run} trains it")
+    judge.no_worse(what, PYTHAE, theirs, json.loads((run / METRICS).read_text())[f"test/{metric}"], 1.5)
