@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Examples
+from scalian_exp.datasets.rating_files import Triples
 from scalian_exp.refusal import Refusal
 
 LEAST_LIKES, TARGET_SHARE = 5, 0.2
@@ -109,3 +110,9 @@ def held_out_users(table: Tensor, liked: float, shares: dict[str, float]) -> Hel
             hidden, shown = items.tensor_split([int(TARGET_SHARE * len(items))])
             target[user, hidden], given[user, shown] = table[user, hidden], table[user, shown]
     return HeldOut(given, target, users)
+
+
+def in_triples(table: Tensor, users: Tensor) -> Triples:
+    """Return the ratings of some users, by index, in a table (users, items)."""
+    rows, items = table[users].nonzero(as_tuple=True)
+    return Triples(users[rows], items, table[users[rows], items])

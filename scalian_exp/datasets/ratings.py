@@ -21,7 +21,8 @@ from scalian_exp.datasets.base import SPLIT_SEED, Data, Examples
 from scalian_exp.datasets.folds import divided
 from scalian_exp.datasets.identity import EXAMPLES, hash_of
 from scalian_exp.datasets.rating_files import Triples
-from scalian_exp.datasets.rating_splits import RatingRows, held_out_users
+from scalian_exp.datasets.rating_splits import RatingRows, held_out_users, in_triples
+from scalian_exp.memory import check_fits
 from scalian_exp.ranges import Fold, Fraction, PositiveInt
 from scalian_exp.refusal import Refusal
 
@@ -48,6 +49,10 @@ CUTOFFS: Mapping[str, Mapping[str, Sequence[int]]] = MappingProxyType(
     {"ratings": {"ndcg": (10,), "recall": (20,)}, "users": {"ndcg": (100,), "recall": (20, 50)}}
 )
 """`hold_out` → ranking metric → numbers of recommendations; for users those of Liang et al. 2018"""
+
+BYTES_PER_PAIR = 17
+"""Memory for each pair of user and item, rated or not: four tables of floats (training, validation, test, history) and
+one of bools."""
 
 
 class Ratings(Data, ABC):
@@ -132,10 +137,16 @@ class Ratings(Data, ABC):
         """Read the ratings, hold out validation (and test) ratings, and build the tables.
 
         Raises:
-            Refusal: if there are more users or items than configured, or if a split would be empty or overlap.
+            Refusal: if there are more users or items than configured, if the tables don't fit in memory, or if a
+                split would be empty or overlap.
         """
         if self.splits:
             return
+        check_fits(
+            BYTES_PER_PAIR * self.users * self.items,
+            f"Tables of dataset.users={self.users} × dataset.items={self.items} ratings",
+            "set both no larger than the file needs, or leave out users and items with few ratings",
+        )
         source = self.read()
         for name, names, most in (("users", source.users, self.users), ("items", source.items, self.items)):
             if len(names) > most:
@@ -231,9 +242,3 @@ class Ratings(Data, ABC):
     def prepare(self, batch: Examples) -> Examples:
         """Convert ratings to the network's floating-point type."""
         return {**batch, "rating": batch["rating"].to(self.dtype), "target": batch["target"].to(self.dtype)}
-
-
-def in_triples(table: Tensor, users: Tensor) -> Triples:
-    """Return the ratings of some users, by index, in a table (users, items)."""
-    rows, items = table[users].nonzero(as_tuple=True)
-    return Triples(users[rows], items, table[users[rows], items])

@@ -43,6 +43,17 @@ def test_ratings_are_read_from_a_csv_file(tmp_path: Path) -> None:
     assert untitled.titles == ["a", "b"]
 
 
+def test_tables_that_do_not_fit_in_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = written(tmp_path, GOOD)
+    monkeypatch.setattr("scalian_exp.memory.total", lambda: 1699)
+    wanted = "Tables of dataset.users=10 × dataset.items=10 ratings would take at least 1.7 kB of memory"
+    assert sentence(data).startswith(wanted)
+    monkeypatch.setattr("scalian_exp.memory.total", lambda: 1700)
+    data.setup()
+    shapes = [data.history, data.splits["train"].rating, data.splits["val"].target, data.splits["test"].target]
+    assert sum(table.nbytes for table in shapes) + data.splits["train"].known.nbytes == 1700
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
