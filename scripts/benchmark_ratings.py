@@ -81,7 +81,7 @@ def epochs(*overrides: str) -> tuple[list[float], list[float], int]:
     data, task = build("dataset", config["dataset"]), build_task(config)
     data.prepare_data()
     data.setup()
-    table = data.by_user(data.splits["train"].rating)
+    table = data.by_user(data.splits["train"].rating).dense()
     turns = Turns(in_surprise(table))
     with TemporaryDirectory() as folder:
         trainer = build_trainer(config, task, Path(folder))

@@ -14,6 +14,7 @@ from scalian_exp.actions.tastes import Taste, taste_of_known, taste_of_new
 from scalian_exp.actions.titles import find, sharing, twins
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.commandline.terminal import display
+from scalian_exp.datasets.sparse_table import SparseTable
 from scalian_exp.figures.recommendation import strongest
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
@@ -69,7 +70,7 @@ class Recommend(Action):
         """
         data, task = data_of(model), model.task
         table = data.by_user(data.history)
-        counts = (table > 0).sum(0)
+        counts = table.counts()
         ratings, taste = self.taste(task, data, table, counts)
         lists = {"recommendations.csv": self.recommendations(task, data, ratings, taste, counts)}
         features = task.features(data)
@@ -81,13 +82,13 @@ class Recommend(Action):
             print_listing(*listing)
         return [write(folder / name, listing.columns, listing.rows) for name, listing in lists.items()]
 
-    def taste(self, task: Any, data: Any, table: Tensor, counts: Tensor) -> tuple[Tensor, Taste]:
+    def taste(self, task: Any, data: Any, table: SparseTable, counts: Tensor) -> tuple[Tensor, Taste]:
         """Return the user's ratings, (items,), and what the model predicts from them."""
         if self.user is None:
             ratings = self.named(data, counts)
             return ratings, taste_of_new(task, data, ratings)
         index = self.index(data, table)
-        return table[index], taste_of_known(task, data, index)
+        return table.row(index), taste_of_known(task, data, index)
 
     def recommendations(self, task: Any, data: Any, ratings: Tensor, taste: Taste, counts: Tensor) -> Listing:
         """List the unrated items with the highest scores.
@@ -109,7 +110,7 @@ class Recommend(Action):
         columns = ("rank", *identity_columns(data), score, "ratings")
         return Listing(f"recommended to {self.described_user(data, ratings)}", columns, rows)
 
-    def index(self, data: Any, table: Tensor) -> int:
+    def index(self, data: Any, table: SparseTable) -> int:
         """Return the index of the user `user`.
 
         Raises:
@@ -119,7 +120,7 @@ class Recommend(Action):
             names = data.user_names
             raise Refusal(f"There is no user {self.user!r} among the {len(names)}, {names[0]} to {names[-1]}.")
         index: int = data.user_names.index(self.user)
-        if not bool((table[index] > 0).any()):
+        if not bool((table.row(index) > 0).any()):
             raise Refusal(
                 f"No rating of user {self.user} may be used, as those of the test may not, so nothing is known of this "
                 "taste; give liked=… instead."

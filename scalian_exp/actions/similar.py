@@ -43,7 +43,7 @@ class Similar(Action):
             Refusal: if a title is unknown, ambiguous or unrated, or none is given.
         """
         data = data_of(model)
-        counts = (data.by_user(data.history) > 0).sum(0)
+        counts = data.by_user(data.history).counts()
         items, users = (part.cpu() for part in model.task.features(data))
         features = items * users.std(0)
         known = most_rated(counts)

@@ -17,11 +17,12 @@ class Taste(NamedTuple):
 
 def taste_of_known(task: Any, data: Any, index: int) -> Taste:
     """Predict the taste of a user whose ratings were in the training data."""
-    rows = data.history.to(task.device, task.dtype)
     features = task.features(data)
     weights = None if features is None else features[1][index]
-    scores = task.scores(rows[index : index + 1])[0] if data.rows == "users" else task.scores(rows)[:, index]
-    return Taste(scores, weights)
+    if data.rows == "users":
+        return Taste(task.scores(data.history.row(index).to(task.device, task.dtype).unsqueeze(0))[0], weights)
+    scores = [task.scores(rows.to(task.device, task.dtype))[:, index] for rows in data.history.blocks()]
+    return Taste(torch.cat(scores), weights)
 
 
 def taste_of_new(task: Any, data: Any, ratings: Tensor) -> Taste:
@@ -31,12 +32,12 @@ def taste_of_new(task: Any, data: Any, ratings: Tensor) -> Taste:
     if data.rows == "users":
         if features is None:
             return Taste(task.scores(row)[0], None)
-        mean = task.network.codes(data.history.to(row)).float().mean(0)
+        mean = torch.cat([task.network.codes(rows.to(row)).float() for rows in data.history.blocks()]).mean(0)
         return Taste(task.scores(row)[0], task.network.codes(row)[0].float() - mean)
     validation = data.splits["val"]
-    target = validation.target.to(row)
-    noise = float((task.scores(validation.rating.to(row)) - target)[target > 0].square().mean())
-    items = data.history.to(row)
+    target = validation.target.dense().to(row)
+    noise = float((task.scores(validation.rating.dense().to(row)) - target)[target > 0].square().mean())
+    items = data.history.dense().to(row)
     users = (items > 0).any(0)
     parts = [task.scores(items).T, *([] if features is None else [features[1]])]
     population = torch.cat([part.double() for part in parts], 1)[users]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scalian_exp.datasets.base import SPLIT_SEED, Batched, Examples
 from scalian_exp.datasets.rating_files import Triples
+from scalian_exp.datasets.sparse_table import SparseTable
 from scalian_exp.refusal import Refusal
 
 LEAST_LIKES, TARGET_SHARE = 5, 0.2
@@ -19,22 +20,22 @@ LEAST_LIKES, TARGET_SHARE = 5, 0.2
 
 
 class RatingRows(Batched):
-    """Rows of the three tables rating, target and known, each (N, M).
+    """Rows of the tables rating, target and known, each (N, M).
 
     Args:
         rating: what a prediction may see.
         target: what it is scored on.
-        known: bool, whether a pair is rated in any split.
+        whole: the ratings of all splits; `known`, bool, is where there are any.
     """
 
-    def __init__(self, rating: Tensor, target: Tensor, known: Tensor):
-        self.rating, self.target, self.known = rating, target, known
+    def __init__(self, rating: SparseTable, target: SparseTable, whole: SparseTable):
+        self.rating, self.target, self.whole = rating, target, whole
 
     def __getitem__(self, indices: Tensor) -> Examples:
-        rating = self.rating.index_select(0, indices)
-        same = self.target is self.rating  # in training
-        target = rating if same else self.target.index_select(0, indices)
-        return {"rating": rating, "target": target, "known": self.known.index_select(0, indices)}
+        rating = self.rating[indices]
+        target = rating if self.target is self.rating else self.target[indices]  # the same in training
+        known = rating if self.whole is self.rating else self.whole[indices]
+        return {"rating": rating, "target": target, "known": known > 0}
 
     def __len__(self) -> int:
         return len(self.rating)
@@ -43,9 +44,9 @@ class RatingRows(Batched):
 class HeldOut(NamedTuple):
     """A table (users, items) whose users are divided among the splits."""
 
-    given: Tensor
+    given: SparseTable
     """(users, items): all ratings of training users, and those of the others that are folded in"""
-    target: Tensor
+    target: SparseTable
     """(users, items): the ratings of held-out users that are to be predicted"""
     users: dict[str, Tensor]
     """split → indices of its users, ascending"""
@@ -72,7 +73,7 @@ def without_likes(hold_out: str, split: str, liked: float) -> tuple[str, str]:
     )
 
 
-def held_out_users(table: Tensor, liked: float, shares: dict[str, float]) -> HeldOut:
+def held_out_users(table: SparseTable, liked: float, shares: dict[str, float]) -> HeldOut:
     """Hold out users of a table (users, items) for validation and test, and hide a fifth of their ratings.
 
     As Liang et al. 2018 do, users with fewer than five likes are left out, and so are, of held-out users, ratings of
@@ -80,7 +81,7 @@ def held_out_users(table: Tensor, liked: float, shares: dict[str, float]) -> Hel
     down) of a user's likes is hidden. The same for every run's seed.
 
     Args:
-        table: 0 where there is no rating.
+        table: the ratings of all users.
         liked: lowest rating that counts as liked.
         shares: `val` and `test` → fraction of the users.
 
@@ -88,8 +89,8 @@ def held_out_users(table: Tensor, liked: float, shares: dict[str, float]) -> Hel
         Refusal: if a split would be without users.
     """
     generator = torch.Generator().manual_seed(SPLIT_SEED)
-    likes = table >= liked
-    able = (likes.sum(1) >= LEAST_LIKES).nonzero().flatten()
+    likes = table.where(table.values >= liked)
+    able = (likes.row_counts() >= LEAST_LIKES).nonzero().flatten()
     order = able[torch.randperm(len(able), generator=generator)]
     sizes = {name: round(share * len(able)) for name, share in shares.items()}
     for name, size in sizes.items():
@@ -100,19 +101,21 @@ def held_out_users(table: Tensor, liked: float, shares: dict[str, float]) -> Hel
             )
     test, val, train = order.split([sizes["test"], sizes["val"], len(able) - sum(sizes.values())])
     users = {"train": train.sort().values, "val": val.sort().values, "test": test.sort().values}
-    given, target = torch.zeros_like(table), torch.zeros_like(table)
-    given[users["train"]] = table[users["train"]]
-    learned = likes[users["train"]].any(0)
+    learned = (likes.rows(users["train"]).counts() > 0)[table.columns]
+    given, target = torch.zeros_like(learned), torch.zeros_like(learned)
+    places = torch.arange(len(learned)).split(table.row_counts().tolist())
+    given[torch.cat([places[user] for user in users["train"].tolist()])] = True
     for user in torch.cat([users["val"], users["test"]]).tolist():
-        for kind in (likes[user], ~likes[user] & (table[user] > 0)):
-            items = (kind & learned).nonzero().flatten()
-            items = items[torch.randperm(len(items), generator=generator)]
-            hidden, shown = items.tensor_split([int(TARGET_SHARE * len(items))])
-            target[user, hidden], given[user, shown] = table[user, hidden], table[user, shown]
-    return HeldOut(given, target, users)
+        like = table.values[places[user]] >= liked
+        for kind in (like, ~like):
+            chosen = places[user][kind & learned[places[user]]]
+            chosen = chosen[torch.randperm(len(chosen), generator=generator)]
+            hidden, shown = chosen.tensor_split([int(TARGET_SHARE * len(chosen))])
+            target[hidden], given[shown] = True, True
+    return HeldOut(table.where(given), table.where(target), users)
 
 
-def in_triples(table: Tensor, users: Tensor) -> Triples:
+def in_triples(table: SparseTable, users: Tensor) -> Triples:
     """Return the ratings of some users, by index, in a table (users, items)."""
-    rows, items = table[users].nonzero(as_tuple=True)
-    return Triples(users[rows], items, table[users[rows], items])
+    chosen = table.rows(users)
+    return Triples(users.repeat_interleave(chosen.row_counts()), chosen.columns, chosen.values)

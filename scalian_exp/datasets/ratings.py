@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from scalian_exp.batches import above_zero
@@ -22,7 +23,7 @@ from scalian_exp.datasets.folds import divided
 from scalian_exp.datasets.identity import EXAMPLES, hash_of
 from scalian_exp.datasets.rating_files import Triples
 from scalian_exp.datasets.rating_splits import RatingRows, held_out_users, in_triples
-from scalian_exp.memory import check_fits
+from scalian_exp.datasets.sparse_table import SparseTable
 from scalian_exp.ranges import Fold, Fraction, PositiveInt
 from scalian_exp.refusal import Refusal
 
@@ -49,10 +50,6 @@ CUTOFFS: Mapping[str, Mapping[str, Sequence[int]]] = MappingProxyType(
     {"ratings": {"ndcg": (10,), "recall": (20,)}, "users": {"ndcg": (100,), "recall": (20, 50)}}
 )
 """`hold_out` → ranking metric → numbers of recommendations; for users those of Liang et al. 2018"""
-
-BYTES_PER_PAIR = 17
-"""Memory for each pair of user and item, rated or not: four tables of floats (training, validation, test, history) and
-one of bools."""
 
 
 class Ratings(Data, ABC):
@@ -119,7 +116,7 @@ class Ratings(Data, ABC):
         self.val_share, self.test_share, self.fold, self.hold_out = val_share, test_share, fold, hold_out
         self.cutoffs = CUTOFFS[hold_out]
         """Ranking metric → numbers of recommendations that it considers."""
-        self.history = torch.empty(0, 0)
+        self.history = SparseTable(csr_array((0, 0)))
         """The table (N, M) of all ratings that the test's predictions may see, of all users: empty until `setup`."""
         self.candidates: Tensor | None = None
         """Items that rankings contain, bool (items,); None for all that are rated."""
@@ -137,16 +134,10 @@ class Ratings(Data, ABC):
         """Read the ratings, hold out validation (and test) ratings, and build the tables.
 
         Raises:
-            Refusal: if there are more users or items than configured, if the tables don't fit in memory, or if a
-                split would be empty or overlap.
+            Refusal: if there are more users or items than configured, or if a split would be empty or overlap.
         """
         if self.splits:
             return
-        check_fits(
-            BYTES_PER_PAIR * self.users * self.items,
-            f"Tables of dataset.users={self.users} × dataset.items={self.items} ratings",
-            "set both no larger than the file needs, or leave out users and items with few ratings",
-        )
         source = self.read()
         for name, names, most in (("users", source.users, self.users), ("items", source.items, self.items)):
             if len(names) > most:
@@ -175,28 +166,32 @@ class Ratings(Data, ABC):
         else:
             train, val = self.parts(given, self.val_share, "val")
         seen, held, scored = (self.table(part) for part in (train, val, test))
-        known = (seen + held + scored) > 0
-        if both := int(((seen + held > 0) & (scored > 0)).sum()):
-            raise Refusal(f"{both} ratings of the test split are also among the training ratings; remove them there.")
         self.history = seen + held
+        whole = self.history + scored
+        if both := len(self.history.values) + len(scored.values) - len(whole.values):
+            raise Refusal(f"{both} ratings of the test split are also among the training ratings; remove them there.")
         self.splits = {
-            "train": RatingRows(seen, seen, known),
-            "val": RatingRows(seen, held, known),
-            "test": RatingRows(self.history, scored, known),
+            "train": RatingRows(seen, seen, whole),
+            "val": RatingRows(seen, held, whole),
+            "test": RatingRows(self.history, scored, whole),
         }
         return {"train": train.identity, "val": val.identity, "test": test.identity}
 
     def divided_by_users(self, source: RatingSource) -> dict[str, dict[str, Any]]:
         """Fill the splits with different users, and return the splits' fingerprints."""
         parts = [part for part in (source.train, source.test) if part is not None]
-        table = torch.stack([self.table(part) for part in parts]).amax(0)
+        tables = [self.table(part) for part in parts]
+        table = SparseTable(tables[0].cells.maximum(tables[-1].cells))
         shares = {"val": self.val_share, "test": self.test_share}
         self.history, target, users = held_out_users(table, self.liked, shares)
-        self.candidates = (self.history[users["train"]] >= self.liked).any(0)
+        learned = self.history.rows(users["train"])
+        self.candidates = learned.where(learned.values >= self.liked).counts() > 0
         whole = self.history + target
-        for name, chosen in users.items():
-            rating = self.history[chosen]
-            self.splits[name] = RatingRows(rating, rating if name == "train" else target[chosen], whole[chosen] > 0)
+        self.splits = {
+            name: RatingRows(self.history.rows(chosen), target.rows(chosen), whole.rows(chosen))
+            for name, chosen in users.items()
+        }
+        self.splits["train"] = RatingRows(learned, learned, learned)
         return {name: in_triples(whole, chosen).identity for name, chosen in users.items()}
 
     def parts(self, ratings: Triples, share: float, name: str) -> tuple[Triples, Triples]:
@@ -215,13 +210,11 @@ class Ratings(Data, ABC):
         order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
         return ratings.part(order[count:]), ratings.part(order[:count])
 
-    def table(self, ratings: Triples) -> Tensor:
-        """Build the table (users, items), transposed if rows are items; 0 where there is no rating."""
-        table = torch.zeros(self.users, self.items)
-        table[ratings.users, ratings.items] = ratings.values + self.shift
-        return table if self.rows == "users" else table.T.contiguous()
+    def table(self, ratings: Triples) -> SparseTable:
+        """Build the table (users, items), transposed if rows are items."""
+        return self.by_user(SparseTable.of(ratings, (self.users, self.items), self.shift))
 
-    def by_user(self, table: Tensor) -> Tensor:
+    def by_user(self, table: SparseTable) -> SparseTable:
         """Return a table (N, M) with users as rows, transposing it if rows are items."""
         return table if self.rows == "users" else table.T
 

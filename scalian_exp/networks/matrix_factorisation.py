@@ -32,9 +32,9 @@ class MatrixFactorisation(nn.Module):
         self.register_buffer("mean", torch.zeros(()))
         self.items = nn.Parameter(torch.cat([torch.zeros(columns, 1), 0.1 * torch.randn(columns, features)], 1))
 
-    def start_from(self, ratings: Tensor) -> None:
-        """Compute the mean of the training ratings, (N, columns)."""
-        self.mean.copy_(ratings.sum(dtype=torch.double) / (ratings > 0).sum().clamp_min(1))
+    def start_from(self, columns: Tensor, ratings: Tensor) -> None:
+        """Compute the mean of the training ratings, (n,); see `capabilities.StartsFromRatings`."""
+        self.mean.copy_(ratings.sum(dtype=torch.double) / max(len(ratings), 1))
 
     def design(self) -> Tensor:
         """Return the matrix that a row's b and p are multiplied by, (columns, 1 + features)."""

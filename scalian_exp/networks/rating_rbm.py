@@ -21,10 +21,17 @@ START = 0.15
 """standard deviation of the initial weights: large enough for features to differ from the first step on"""
 
 
-def level_counts(ratings: Tensor, levels: Tensor) -> Tensor:
-    """Count how often each level is the nearest one in each column of ratings (N, columns): (columns, K)."""
-    states = nearest(ratings, levels).masked_fill(ratings == 0, -1)
-    return torch.stack([(states == level).sum(0) for level in range(len(levels))], 1).to(levels.dtype)
+def level_counts(columns: Tensor, ratings: Tensor, levels: Tensor, width: int) -> Tensor:
+    """Count how often each of K levels is the nearest one in each of `width` columns: (width, K).
+
+    Args:
+        columns: column of each rating, (n,).
+        ratings: its value, (n,).
+        levels: (K,), ascending.
+        width: number of columns.
+    """
+    units = columns * len(levels) + nearest(ratings, levels)
+    return units.bincount(minlength=width * len(levels)).view(width, -1).to(levels.dtype)
 
 
 def nearest(ratings: Tensor, levels: Tensor) -> Tensor:
@@ -81,12 +88,16 @@ class RatingRBM(nn.Module):
         scale = [level + above_zero(levels) for level in levels]
         self.register_buffer("levels", torch.tensor(scale, dtype=torch.get_default_dtype()), persistent=False)
 
-    def start_from(self, ratings: Tensor) -> None:
-        """Set the visible biases from how often each level occurs in each column of ratings (N, columns).
+    def start_from(self, columns: Tensor, ratings: Tensor) -> None:
+        """Set the visible biases from how often each level occurs in each column.
 
         K ratings with the overall frequencies of the levels are added to each column.
+
+        Args:
+            columns: column of each training rating, (n,).
+            ratings: its value, (n,).
         """
-        counts = level_counts(ratings, self.levels)
+        counts = level_counts(columns, ratings, self.levels, self.columns)
         overall = (counts.sum(0) + 1) / (counts.sum() + self.classes)
         shares = (counts + self.classes * overall) / (counts.sum(1, keepdim=True) + self.classes)
         with torch.no_grad():

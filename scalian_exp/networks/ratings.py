@@ -42,12 +42,11 @@ class RatingBias(nn.Module):
         self.register_buffer("column_bias", torch.zeros(columns))
         self.register_buffer("column_count", torch.zeros(columns))
 
-    def start_from(self, ratings: Tensor) -> None:
-        """Compute the mean and the column biases from the training ratings, (N, columns)."""
-        seen = (ratings > 0).double()
-        count = seen.sum(0)
+    def start_from(self, columns: Tensor, ratings: Tensor) -> None:
+        """Compute the mean and the column biases from the column and value of each training rating, (n,) each."""
+        count = columns.bincount(minlength=self.columns).double()
         mean = ratings.sum(dtype=torch.double) / count.sum().clamp_min(1)
-        total = ratings.double().sum(0) - mean * count
+        total = torch.zeros_like(count).index_add_(0, columns, ratings.double()) - mean * count
         self.mean.copy_(mean)
         self.column_bias.copy_(total / (count + self.column_damping).clamp_min(1e-9))
         self.column_count.copy_(count)
@@ -120,9 +119,14 @@ class Popularity(Ranker):
         self.log_share: Tensor
         self.register_buffer("log_share", torch.full((columns,), -math.log(columns)))
 
-    def start_from(self, ratings: Tensor) -> None:
-        """Compute each column's share of all likes in (N, columns), with one like added to each column."""
-        likes = self.likes(ratings).sum(0, dtype=torch.double) + 1
+    def start_from(self, columns: Tensor, ratings: Tensor) -> None:
+        """Compute each column's share of all likes, with one like added to each column.
+
+        Args:
+            columns: column of each training rating, (n,).
+            ratings: its value, (n,).
+        """
+        likes = columns[ratings >= self.liked].bincount(minlength=self.columns).double() + 1
         self.log_share.copy_((likes / likes.sum()).log())
 
     def bound(self, ratings: Tensor) -> tuple[Tensor, Tensor]:

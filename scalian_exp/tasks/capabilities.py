@@ -19,8 +19,8 @@ class StartsFromData(Protocol):
 class StartsFromRatings(Protocol):
     """Starts from, or consists of, statistics of all training ratings."""
 
-    def start_from(self, ratings: Tensor) -> None:
-        """Start from all training rows at once, (N, columns), 0 where there is no rating."""
+    def start_from(self, columns: Tensor, ratings: Tensor) -> None:
+        """Start from all training ratings at once: the column of each, (n,), and its value, (n,)."""
 
 
 class Pretrained(Protocol):

@@ -7,13 +7,16 @@ derives from one of them.
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
 from scalian_exp.batches import Batch
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.offers import described, lacking
+
+if TYPE_CHECKING:
+    from scalian_exp.datasets.sparse_table import SparseTable
 
 
 class DataModule(Protocol):
@@ -109,7 +112,7 @@ class Ratings(Protocol):
         """Metric, `ndcg` or `recall` → numbers of recommendations that it considers."""
 
     @property
-    def history(self) -> Tensor:
+    def history(self) -> "SparseTable":
         """The table (N, M) of what the test's predictions may see, of all users, once `setup` has run."""
 
     @property
@@ -136,7 +139,7 @@ class Ratings(Protocol):
     def genres(self) -> Sequence[str]:
         """The first genre of each item, where they are known."""
 
-    def by_user(self, table: Tensor) -> Tensor:
+    def by_user(self, table: "SparseTable") -> "SparseTable":
         """Return a table (N, M) with users as rows."""
 
 

@@ -90,10 +90,10 @@ class Ratings(Task):
             self.monitor = f"val/ndcg_at_{data.cutoffs['ndcg'][0]}"  # type: ignore[misc]
         for split in ("validation", "test"):
             target = data.splits["val" if split == "validation" else split].target
-            if bool((target >= self.liked).any()):
+            if bool((target.values >= self.liked).any()):
                 continue
             why, how = without_likes(data.hold_out, split, self.liked - self.shift)
-            if not bool((target > 0).any()):
+            if not len(target.values):
                 raise Refusal(f"{why}, so nothing can be scored; {how}.")
             if not self.network.predicts_ratings:
                 raise Refusal(f"{why}, so no ranking can be scored; {how}.")
@@ -107,10 +107,11 @@ class Ratings(Task):
         """Compute the damped means from all training ratings, and initialise a network that supports it."""
         if self.trainer.ckpt_path is not None:
             return
-        ratings = self.trainer.datamodule.splits["train"].rating.to(self.device)
-        self.means.start_from(ratings)
+        table = self.trainer.datamodule.splits["train"].rating
+        columns, ratings = table.columns.to(self.device), table.values.to(self.device)
+        self.means.start_from(columns, ratings)
         if not self.initialised and offers(self.network, StartsFromRatings):
-            self.network.start_from(ratings)
+            self.network.start_from(columns, ratings)
 
     def step(self, batch: Batch) -> Step:
         """Compute the loss of a batch."""
@@ -207,7 +208,7 @@ class Ratings(Task):
         seen, target, informed, blind = self.tables()
         data = self.trainer.datamodule
         # only the rows that are tested have been gathered: all of them, unless trainer.limit_test_batches is set
-        warm = (data.history > 0).any(0).to(seen.device) if data.hold_out == "users" else seen.any(0)
+        warm = (data.history.counts() > 0).to(seen.device) if data.hold_out == "users" else seen.any(0)
         return {**self.totals(seen, target, informed, blind), **recommendation.cold_start(seen, target, warm)}
 
     @torch.no_grad()
@@ -219,8 +220,9 @@ class Ratings(Task):
         """
         if not offers(self.network, HasFeatures):
             return None
-        table = data.history.to(self.device, self.dtype)
-        codes = self.network.codes(table).float()
+        codes = torch.cat(
+            [self.network.codes(rows.to(self.device, self.dtype)) for rows in data.history.blocks()]
+        ).float()
         codes, effects = codes - codes.mean(0), self.network.effects().float()
         return (effects, codes) if data.rows == "users" else (codes, effects)
 
@@ -234,7 +236,7 @@ class Ratings(Task):
         if features is None:
             return {}
         items, users = features
-        counts = (data.by_user(data.history) > 0).sum(0)
+        counts = data.by_user(data.history).counts()
         strength = items.std(0) * users.std(0)
         best = strength.argsort(descending=True)[:12].cpu()
         return {

@@ -54,7 +54,7 @@ def test_the_stored_features_give_the_similarities(model: Loaded, tmp_path: Path
 def test_without_a_title_the_most_rated_are_compared(model: Loaded, tmp_path: Path) -> None:
     rows = read_csv(Similar(count=1).run(model, tmp_path)[0])
     data = data_of(model)
-    counts = (data.by_user(data.splits["test"].rating) > 0).sum(0)
+    counts = data.by_user(data.splits["test"].rating).counts()
     assert sorted(int(counts[data.titles.index(row["query"])]) for row in rows) == sorted(counts.tolist())[-5:]
 
 
@@ -78,7 +78,7 @@ def test_a_title_that_two_items_share_names_both(
     assert sentence in capsys.readouterr().out
     assert not {f"id{first}", f"id{second}"} & {row["item"] for row in read_csv(recommended)}
 
-    table = data.by_user(data.splits["test"].rating)
+    table = data.by_user(data.splits["test"].rating).dense()
     user = next(u for u in range(len(table)) if bool(table[u, first] > 0) != bool(table[u, second] > 0))
     recommended, *_ = Recommend(user=data.user_names[user], n=100).run(model, tmp_path)
     rows = read_csv(recommended)

@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tools import composed, fits, names, sentence, tiny
+from tools import composed, fits, names, sentence, tables_of, tiny
 from torch import Tensor
 
 from scalian_exp.actions.recommend import Recommend
 from scalian_exp.actions.similar import Similar
 from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import load
+from scalian_exp.datasets.rating_files import Triples
 from scalian_exp.datasets.rating_splits import held_out_users
+from scalian_exp.datasets.sparse_table import SparseTable
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
 
@@ -28,9 +30,17 @@ def table(users: int = 40, items: int = 30) -> Tensor:
     return ratings
 
 
+def held_out(ratings: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Return what is given and the target, as dense tables, and the users of each split."""
+    users, items = ratings.nonzero(as_tuple=True)
+    sparse = SparseTable.of(Triples(users, items, ratings[users, items]), tuple(ratings.shape))
+    given, target, of_splits = held_out_users(sparse, 4.0, {"val": 0.1, "test": 0.2})
+    return given.dense(), target.dense(), of_splits
+
+
 def test_users_are_in_one_split_and_a_fifth_of_their_likes_is_hidden() -> None:
     ratings = table()
-    given, target, users = held_out_users(ratings, 4.0, {"val": 0.1, "test": 0.2})
+    given, target, users = held_out(ratings)
     assert {name: len(chosen) for name, chosen in users.items()} == {"train": 27, "val": 4, "test": 8}
     assert sorted(torch.cat(list(users.values())).tolist()) == [user for user in range(40) if user != 3]
     assert not bool(((given > 0) & (target > 0)).any())
@@ -41,8 +51,7 @@ def test_users_are_in_one_split_and_a_fifth_of_their_likes_is_hidden() -> None:
         assert torch.equal(given[user] + target[user], ratings[user] * learned)
         for kind in (ratings[user] >= 4, (ratings[user] > 0) & (ratings[user] < 4)):
             assert int((target[user] > 0)[kind].sum()) == int((kind & learned).sum()) // 5
-    again = held_out_users(ratings, 4.0, {"val": 0.1, "test": 0.2})
-    assert torch.equal(given, again.given)
+    assert torch.equal(given, held_out(ratings)[0])
 
 
 def test_items_that_no_training_user_likes_are_left_out() -> None:
@@ -50,7 +59,7 @@ def test_items_that_no_training_user_likes_are_left_out() -> None:
     ratings = torch.zeros(20, 30)
     ratings[:, :10] = 5.0
     ratings[range(20), range(10, 30)] = 5.0  # each user has an item to himself
-    given, target, users = held_out_users(ratings, 4.0, {"val": 0.1, "test": 0.2})
+    given, target, users = held_out(ratings)
     for user in [*users["val"].tolist(), *users["test"].tolist()]:
         assert int((given[user] > 0).sum()) == 8
         assert int((target[user] > 0).sum()) == 2
@@ -124,7 +133,7 @@ def test_every_model_of_users_is_scored_on_users_that_training_has_not_seen(mode
     metrics = train(config, tmp_path / "run")
     loaded, data = load(tmp_path / "run"), build("dataset", config["dataset"])
     data.setup()
-    test, ranks = data.splits["test"], not loaded.task.network.predicts_ratings
+    test, ranks = tables_of(data.splits["test"]), not loaded.task.network.predicts_ratings
     assert metrics["training_examples"] == len(data.splits["train"]) < 60
     assert metrics["monitor"] == ("val/ndcg_at_100" if ranks else "val/rmse")
     assert {"test/recall_at_20", "test/recall_at_50", "test/ndcg_at_100_se"} <= metrics.keys()
@@ -132,14 +141,14 @@ def test_every_model_of_users_is_scored_on_users_that_training_has_not_seen(mode
     if model != "popularity":  # it has ties
         with torch.no_grad():
             scores = loaded.task.scores(test.rating)
-        liked = data.splits["train"].rating >= 4
+        liked = data.splits["train"].rating.dense() >= 4
         candidates = liked.any(0).nonzero().flatten().tolist()
         for name, values in metrics_of(scores, test.rating >= 4, test.target >= 4, candidates).items():
             assert metrics[f"test/{name}"] == pytest.approx(np.mean(values), rel=1e-5)
             assert metrics[f"test/{name}_se"] == pytest.approx(np.std(values, ddof=1) / len(values) ** 0.5, rel=1e-4)
     (recommended, *_) = Recommend(liked="Drama 1;Drama 3", n=3).run(loaded, tmp_path / "new")
     assert len(recommended.read_text().splitlines()) == 4
-    user = data.user_names[int((data.history > 0).any(1).nonzero()[-1])]
+    user = data.user_names[int(data.history.row_counts().nonzero()[-1])]
     (recommended, *_) = Recommend(user=user, n=3).run(loaded, tmp_path / "known")
     assert len(recommended.read_text().splitlines()) == 4
     if hasattr(loaded.task.network, "effects"):
@@ -149,9 +158,10 @@ def test_every_model_of_users_is_scored_on_users_that_training_has_not_seen(mode
 def test_what_a_prediction_may_see_has_no_hidden_rating_and_training_no_held_out_user() -> None:
     data = build("dataset", tiny("autorec_users", *HELD_OUT)["dataset"])
     data.setup()
-    for part in (data.splits["val"], data.splits["test"]):
+    for part in (tables_of(data.splits["val"]), tables_of(data.splits["test"])):
         assert not bool(((part.rating > 0) & (part.target > 0)).any())
         assert torch.equal(part.known, (part.rating + part.target) > 0)
-    seen = [tuple(row) for part in data.splits.values() for row in part.rating.tolist()]
-    assert sorted(seen) == sorted(tuple(row) for row in data.history.tolist() if any(row))
-    assert torch.equal(data.splits["train"].rating, data.splits["train"].target)
+    seen = [tuple(row) for part in data.splits.values() for row in part.rating.dense().tolist()]
+    assert sorted(seen) == sorted(tuple(row) for row in data.history.dense().tolist() if any(row))
+    learned = tables_of(data.splits["train"])
+    assert torch.equal(learned.rating, learned.target)

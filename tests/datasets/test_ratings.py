@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from tools import sentence, tiny
+from tools import sentence, tables_of, tiny
 
 from scalian_exp.checkpoint import load
 from scalian_exp.datasets.movielens import MovieLens1M, MovieLens100k, MovieLensLatestSmall
@@ -57,7 +57,7 @@ def hundred(root: Path, **changes: Any) -> MovieLens100k:
 def test_every_rating_is_in_one_split_and_predictions_see_no_target(tmp_path: Path) -> None:
     write_100k(tmp_path)
     data = hundred(tmp_path)
-    train_, val, test = (data.splits[name] for name in ("train", "val", "test"))
+    train_, val, test = (tables_of(data.splits[name]) for name in ("train", "val", "test"))
     assert torch.equal(train_.rating, train_.target)
     assert [int((part.target > 0).sum()) for part in (train_, val, test)] == [18, 6, 6]
     assert torch.equal(val.rating, train_.rating)
@@ -72,7 +72,7 @@ def test_every_rating_is_in_one_split_and_predictions_see_no_target(tmp_path: Pa
     assert torch.equal(table, shifted.float())
     assert data.titles[:2] == ["Film 1 (1991)", "Film 2 (1992)"]
     assert data.genres == ["Action"] * 5
-    batch = train_[torch.tensor([2, 0])]
+    batch = data.splits["train"][torch.tensor([2, 0])]
     assert torch.equal(batch["rating"], train_.rating[[2, 0]])
 
 
@@ -81,8 +81,10 @@ def test_rows_may_be_items(tmp_path: Path) -> None:
     users, items = hundred(tmp_path), hundred(tmp_path, rows="items")
     for name in ("train", "val", "test"):
         for table in ("rating", "target", "known"):
-            assert torch.equal(getattr(users.splits[name], table).T, getattr(items.splits[name], table))
-    assert torch.equal(items.by_user(items.splits["test"].rating), users.splits["test"].rating)
+            by_user, by_item = (getattr(tables_of(data.splits[name]), table) for data in (users, items))
+            assert torch.equal(by_user.T, by_item)
+    again = items.by_user(items.splits["test"].rating).dense()
+    assert torch.equal(again, users.splits["test"].rating.dense())
 
 
 def test_splits_do_not_depend_on_the_seed(tmp_path: Path) -> None:
@@ -91,8 +93,8 @@ def test_splits_do_not_depend_on_the_seed(tmp_path: Path) -> None:
     one = hundred(tmp_path, split="random", test_share=0.2)
     torch.manual_seed(2)
     other = hundred(tmp_path, split="random", test_share=0.2)
-    assert all(torch.equal(one.splits[name].target, other.splits[name].target) for name in one.splits)
-    assert int((one.splits["test"].target > 0).sum()) == 6
+    assert all(torch.equal(one.splits[name].target.dense(), other.splits[name].target.dense()) for name in one.splits)
+    assert len(one.splits["test"].target.values) == 6
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_the_other_formats_of_grouplens(tmp_path: Path) -> None:
     assert (data.user_names, data.item_names) == (["1", "2", "10"], ["3", "7"])
     assert data.titles == ['Café: the "film" (1999)', "B (2000)"]
     assert data.genres == ["Drama", "Comedy"]
-    table = data.splits["test"].rating + data.splits["test"].target
+    table = (data.splits["test"].rating + data.splits["test"].target).dense()
     assert torch.equal(table, torch.tensor([[5.0, 2.0], [1.0, 0.0], [0.0, 4.0]]))
 
     (tmp_path / "ml-latest-small").mkdir()
@@ -220,7 +222,7 @@ def test_the_other_formats_of_grouplens(tmp_path: Path) -> None:
     small = MovieLensLatestSmall(str(tmp_path), 3, 1, halves, val_share=0.4, test_share=0.4)
     small.setup()
     assert small.titles == ["American, An (1995)"]
-    table = small.splits["test"].rating + small.splits["test"].target
+    table = (small.splits["test"].rating + small.splits["test"].target).dense()
     assert torch.equal(table, torch.tensor([[0.5], [4.5], [3.0]]))
 
 

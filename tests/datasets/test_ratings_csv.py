@@ -34,24 +34,13 @@ def test_ratings_are_read_from_a_csv_file(tmp_path: Path) -> None:
     data.setup()
     assert data.user_names == ["ann", "bob", "eve"]
     assert data.titles == ["A film", "B, or not"]
-    table = data.splits["test"].rating + data.splits["test"].target
+    table = (data.splits["test"].rating + data.splits["test"].target).dense()
     assert table.shape == (10, 10)
     assert torch.equal(table[:3, :2], torch.tensor([[4.0, 0.0], [1.0, 5.0], [0.0, 2.0]]))
     assert int((table > 0).sum()) == 4
     untitled = written(tmp_path, "user,item,rating\n1,b,4\n2,b,5\n3,a,1\n4,a,2\n")
     untitled.setup()
     assert untitled.titles == ["a", "b"]
-
-
-def test_tables_that_do_not_fit_in_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = written(tmp_path, GOOD)
-    monkeypatch.setattr("scalian_exp.memory.total", lambda: 1699)
-    wanted = "Tables of dataset.users=10 × dataset.items=10 ratings would take at least 1.7 kB of memory"
-    assert sentence(data).startswith(wanted)
-    monkeypatch.setattr("scalian_exp.memory.total", lambda: 1700)
-    data.setup()
-    shapes = [data.history, data.splits["train"].rating, data.splits["val"].target, data.splits["test"].target]
-    assert sum(table.nbytes for table in shapes) + data.splits["train"].known.nbytes == 1700
 
 
 @pytest.mark.parametrize(
@@ -88,7 +77,7 @@ def test_any_common_separator_is_recognised(mark: str, header: str, tmp_path: Pa
     rows = ["ann,a,4,A film", "bob,b,5,B", "bob,a,1,A film", "eve,b,2,B"]
     data = written(tmp_path, "\n".join(line.replace(",", mark) for line in (header, *rows)))
     data.setup()
-    table = data.splits["test"].rating + data.splits["test"].target
+    table = (data.splits["test"].rating + data.splits["test"].target).dense()
     assert torch.equal(table[:3, :2], torch.tensor([[4.0, 0.0], [1.0, 5.0], [0.0, 2.0]]))
     assert data.titles == ["A film", "B"]
 
@@ -96,7 +85,7 @@ def test_any_common_separator_is_recognised(mark: str, header: str, tmp_path: Pa
 def test_the_last_rating_of_a_pair_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = written(tmp_path, GOOD + "A film,ann,a,2,5\nA film,ann,a,3,6\n")
     data.setup()
-    table = data.splits["test"].rating + data.splits["test"].target
+    table = (data.splits["test"].rating + data.splits["test"].target).dense()
     assert torch.equal(table[:3, :2], torch.tensor([[3.0, 0.0], [1.0, 5.0], [0.0, 2.0]]))
     output = capsys.readouterr().out
     assert f"{tmp_path}/ratings.csv: 4 ratings, 1 to 5, of 2 items by 3 users" in output
@@ -165,7 +154,7 @@ def test_levels_are_inferred_from_the_file(tmp_path: Path) -> None:
     assert (data.scale, data.continuous, data.shift) == (list(range(11)), False, 1)
     assert (data.levels[0], data.liked) == (1, 5)
     data.setup()
-    table = data.splits["test"].rating + data.splits["test"].target
+    table = (data.splits["test"].rating + data.splits["test"].target).dense()
     assert sorted(table.unique().tolist()) == list(range(12))  # a rating of 0 is stored as 1, because 0 means unrated
     jester = many(tmp_path / "jester", lambda u, i: ((u * 97 + i * 31) % 2001 - 1000) / 100)
     data = RatingsCSV(str(jester), 20, 12, "auto")
@@ -188,8 +177,11 @@ def test_a_rating_between_levels_counts_as_the_nearest() -> None:
     ratings[:4] = levels
     expected = (ratings.unsqueeze(1) - levels).abs().argmin(1)
     assert torch.equal(nearest(ratings, levels), expected)
-    counts = level_counts(torch.cat([ratings, torch.zeros(9)]).unsqueeze(1), levels)
-    assert counts[0].tolist() == expected.bincount().tolist()
+    counts = level_counts(torch.arange(200) % 3, ratings, levels, 4)
+    assert counts.shape == (4, 4)
+    for column in range(3):
+        assert counts[column].tolist() == expected[column::3].bincount(minlength=4).tolist()
+    assert not counts[3].any()
 
 
 def test_a_missing_or_binary_csv_file_is_refused(tmp_path: Path) -> None:
@@ -214,7 +206,7 @@ def test_a_run_refuses_other_users_or_items(tmp_path: Path) -> None:
 def test_fake_ratings_follow_two_tastes() -> None:
     data = FakeRatings(40, 30, LEVELS)
     data.setup()
-    table = data.splits["test"].rating
+    table = data.splits["test"].rating.dense()
     matching = torch.tensor([[(user - item) % 2 == 0 for item in range(30)] for user in range(40)])
     assert table[matching & (table > 0)].min() > 2.5 > table[~matching & (table > 0)].max() - 1
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
-from tools import composed
+from tools import composed, in_columns, tables_of
 from verdicts import Judge
 
 from scalian_exp.build import build
@@ -18,9 +18,9 @@ def test_means_of_users(judge: Judge, movielens: Path) -> None:
     config = composed("model=rating_bias", "dataset=movielens_100k", f"dataset.root={movielens.parent}")
     data = build("dataset", config.dataset)
     data.setup()
-    test = data.splits["test"]
+    test = tables_of(data.splits["test"])
     averages = RatingBias(data.items, column_damping=1e12, row_damping=0.0)
-    averages.start_from(test.rating)  # which has the validation's ratings too
+    averages.start_from(*in_columns(test.rating))  # which has the validation's ratings too
     ours = errors(averages(test.rating).clamp(1, 5), test.target)
     source = "MyMediaLite, UserAverage on u1"
     judge("rmse of users' means", source, 1.063, ours["rmse"], 5e-4)

@@ -6,6 +6,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+from tools import in_columns
 from torch import Tensor
 
 from scalian_exp.losses.ratings import MultinomialELBO, RatingDivergence, SquaredRatingError
@@ -97,7 +98,9 @@ def test_outside_training_the_loss_is_the_negative_log_probability_of_the_target
 
 def test_squared_error_by_hand() -> None:
     network = RatingBias(3, 0, 0)
-    network.start_from(torch.tensor([[4.0, 2.0, 3.0]]))  # so that column means are predicted where a row is empty
+    network.start_from(
+        *in_columns(torch.tensor([[4.0, 2.0, 3.0]]))
+    )  # so that column means are predicted where a row is empty
     data = {"rating": torch.zeros(2, 3), "target": torch.tensor([[5.0, 0.0, 1.0], [0.0, 2.0, 0.0]])}
     assert float(SquaredRatingError(0.5)(network, data)) == pytest.approx(((5 - 4) ** 2 + (1 - 3) ** 2 + 0) / 2)
 

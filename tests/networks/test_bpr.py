@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from small_networks import count
+from tools import in_columns
 from torch import Tensor
 
 from scalian_exp.losses.ratings import PairwiseRanking, drawn
@@ -94,7 +95,7 @@ def test_the_loss_by_hand() -> None:
     column is the second: −ln (3 / (3 + 1)). In training the seen are the targets, and a pair is drawn.
     """
     network = Popularity(3, liked=4.0)
-    network.start_from(torch.tensor([[5.0, 1.0, 4.0], [4.0, 3.0, 0.0]]))
+    network.start_from(*in_columns(torch.tensor([[5.0, 1.0, 4.0], [4.0, 3.0, 0.0]])))
     batch = {"rating": torch.tensor([[0.0, 1.0, 4.0]]), "target": torch.tensor([[5.0, 0.0, 0.0]])}
     assert float(PairwiseRanking()(network, batch)) == pytest.approx(-math.log(3 / 4))
     nothing = {"rating": torch.zeros(1, 3), "target": torch.tensor([[5.0, 0.0, 0.0]])}

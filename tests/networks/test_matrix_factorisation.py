@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+from tools import in_columns
 from torch import Tensor
 
 from scalian_exp.networks.matrix_factorisation import MatrixFactorisation, SVDPlusPlus, solved
@@ -17,7 +18,7 @@ def table(rows: int = 6, columns: int = 5, share: float = 0.6) -> Tensor:
 def factorisation() -> MatrixFactorisation:
     network = MatrixFactorisation(7, 3, ridge=0.8).double()
     torch.nn.init.normal_(network.items)
-    network.start_from(table(20, 7))
+    network.start_from(*in_columns(table(20, 7)))
     return network
 
 
@@ -92,7 +93,7 @@ def plus_plus() -> SVDPlusPlus:
     network = SVDPlusPlus(7, 3, ridge=0.8).double()
     for weight in network.parameters():
         torch.nn.init.normal_(weight)
-    network.start_from(table(20, 7))
+    network.start_from(*in_columns(table(20, 7)))
     return network
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from small_networks import count
+from tools import in_columns
 from torch import Tensor
 
 from scalian_exp.losses.ratings import MultinomialELBO
@@ -140,16 +141,16 @@ def test_rare_levels_are_drawn_as_often_in_mixed_precision() -> None:
 
 def test_biases_start_from_the_frequencies_of_the_levels() -> None:
     network, ratings = machine(), table(2000, 5, 0.5)
-    network.start_from(ratings)
+    network.start_from(*in_columns(ratings))
     shares = torch.softmax(network.visible_bias.view(5, 5), 1)
     for column in range(5):
         for level in range(5):
             rated = ratings[:, column][ratings[:, column] > 0]
             assert float(shares[column, level]) == pytest.approx(float((rated == level + 1).double().mean()), abs=0.01)
     ratings[:, 2] = 0
-    network.start_from(ratings)
+    network.start_from(*in_columns(ratings))
     unrated = torch.softmax(network.visible_bias.view(5, 5), 1)[2]
-    overall = level_counts(ratings, network.levels).sum(0)
+    overall = level_counts(*in_columns(ratings), network.levels, 5).sum(0)
     np.testing.assert_allclose(unrated.detach(), overall / overall.sum(), atol=1e-3)
 
 
@@ -171,7 +172,7 @@ def test_levels_may_be_half_numbers() -> None:
 
 def test_damped_means_by_hand() -> None:
     network = RatingBias(3, column_damping=2, row_damping=1)
-    network.start_from(torch.tensor([[5.0, 3.0, 0.0], [1.0, 0.0, 0.0]]))
+    network.start_from(*in_columns(torch.tensor([[5.0, 3.0, 0.0], [1.0, 0.0, 0.0]])))
     mean = 3.0
     first, second = (2 - 2) / (2 + 2), 0 / (1 + 2)
     row = ((5 - mean - first) + (3 - mean - second)) / (2 + 1)
@@ -193,7 +194,7 @@ def test_autorec_by_hand() -> None:
 def test_popularity_by_hand() -> None:
     """Likes are 4 and 5: two in column one, one in column three; with one added to each, 3/6, 1/6, 2/6."""
     network = Popularity(3, liked=4.0)
-    network.start_from(torch.tensor([[5.0, 1.0, 4.0], [4.0, 3.0, 0.0]]))
+    network.start_from(*in_columns(torch.tensor([[5.0, 1.0, 4.0], [4.0, 3.0, 0.0]])))
     shares = torch.tensor([3 / 6, 1 / 6, 2 / 6]).log()
     torch.testing.assert_close(network(torch.zeros(2, 3)), shares.expand(2, 3))
     loss = MultinomialELBO()(network, {"rating": torch.zeros(1, 3), "target": torch.tensor([[5.0, 2.0, 4.0]])})

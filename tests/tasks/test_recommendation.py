@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tools import fits, names, read_csv, tiny
-from torch import Tensor
+from tools import fits, in_columns, names, read_csv, tables_of, tiny
 
 from scalian_exp.actions.action import data_of
 from scalian_exp.actions.recommend import Recommend
@@ -52,10 +51,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def test_the_tasks_metrics_are_those_of_its_predictions(model: str, runs: dict[str, Any]) -> None:
     loaded, metrics = runs[model]
     data = data_of(loaded)
-    test = data.splits["test"]
+    test = tables_of(data.splits["test"])
     with torch.no_grad():
         predicted = loaded.task.scores(test.rating)
-    predicted, seen, target = (data.by_user(table) for table in (predicted, test.rating > 0, test.target))
+    tables = (predicted, test.rating > 0, test.target)
+    predicted, seen, target = (table if data.rows == "users" else table.T for table in tables)
     scored = target > 0
     if loaded.task.network.predicts_ratings:
         error = np.sqrt(np.mean((predicted[scored].clamp(1, 5) - target[scored]).numpy() ** 2))
@@ -94,7 +94,7 @@ def test_damped_means_stand_in_for_what_is_cold() -> None:
     task = build_task(tiny("autorec_users"))
     ratings = torch.zeros(3, 30)
     ratings[0, :3], ratings[1, 1:4] = torch.tensor([5.0, 3.0, 1.0]), torch.tensor([4.0, 4.0, 2.0])
-    task.means.start_from(ratings)
+    task.means.start_from(*in_columns(ratings))
     with torch.no_grad():
         scores, means, own = task.scores(ratings), task.means(ratings), task.network(ratings)
     assert torch.equal(scores[2], means[2])  # nothing is known of this user
@@ -109,7 +109,7 @@ def test_a_conditional_machine_is_told_what_is_rated_for_errors_alone(tmp_path: 
     with torch.no_grad():
         loaded.task.network.rated_weight.normal_(std=3)
     data = data_of(loaded)
-    test = data.splits["test"]
+    test = tables_of(data.splits["test"])
     told, blind = loaded.task.scores(test.rating, test.known), loaded.task.scores(test.rating)
     assert not torch.allclose(told, blind)
     loaded.task.gather({"rating": test.rating, "target": test.target, "known": test.known})
@@ -146,9 +146,10 @@ def test_a_new_user_is_recommended_what_its_kind_likes(model: str, runs: dict[st
 def test_an_old_user_gets_the_best_of_what_is_new(model: str, runs: dict[str, Any], tmp_path: Path) -> None:
     loaded, _ = runs[model]
     data = data_of(loaded)
-    seen = data.by_user(data.splits["test"].rating)[6] > 0
+    given = tables_of(data.splits["test"]).rating
     with torch.no_grad():
-        scores = data.by_user(loaded.task.scores(data.splits["test"].rating))[6]
+        tables = given > 0, loaded.task.scores(given)
+    seen, scores = (table[6] if data.rows == "users" else table[:, 6] for table in tables)
     expected = [data.titles[item] for item in scores.argsort(descending=True).tolist() if not seen[item]][:4]
     found = read_csv(Recommend(user="7", n=4).run(loaded, tmp_path)[0])
     assert [row["title"] for row in found] == expected
@@ -172,11 +173,11 @@ def test_known_columns_and_a_new_one_with_their_ratings_agree(runs: dict[str, An
     """Of an item model: a new user with the ratings of an old one gets about the old one's predictions."""
     loaded, _ = runs["autorec_items"]
     data = data_of(loaded)
-    ratings: Tensor = data.by_user(data.splits["test"].rating)
+    ratings = tables_of(data.splits["test"]).rating
     with torch.no_grad():
-        old = loaded.task.scores(data.splits["test"].rating)[:, 0]
-        new = taste_of_new(loaded.task, data, ratings[0]).scores
-        other = loaded.task.scores(data.splits["test"].rating)[:, 1]
+        old = loaded.task.scores(ratings)[:, 0]
+        new = taste_of_new(loaded.task, data, ratings[:, 0]).scores
+        other = loaded.task.scores(ratings)[:, 1]
     assert float((new - old).abs().mean()) < 0.5 * float((new - other).abs().mean())
 
 
@@ -233,10 +234,10 @@ def test_a_user_without_ratings_and_one_without_likes_are_refused(runs: dict[str
     data = build("dataset", config["dataset"])
     data.setup()
     index = data.user_names.index("lonely")
-    for part in data.splits.values():
-        part.rating[index] = 0
+    given = data.splits["test"].rating
+    others = given.where(torch.arange(len(given)).repeat_interleave(given.row_counts()) != index)
     with pytest.raises(Refusal, match="No rating of user lonely may be used"):
-        Recommend(user="lonely").index(data, data.splits["test"].rating)
+        Recommend(user="lonely").index(data, others)
     assert loaded.task.network.columns == 8
     with pytest.raises(Refusal, match="learns only from likes, and there are none"):
         Recommend(disliked="Comedy 2").run(runs["multvae"][0], tmp_path / "out")

@@ -34,13 +34,13 @@ def take(run: Run, store: Store) -> dict[str, Any]:
     """Put offsets, X and the features' directions into the store; facts name the items at both ends of each feature."""
     data, network = run.data, run.network
     table = data.by_user(data.history)
-    counts = (table > 0).sum(0)
+    counts = table.counts()
     implied = network.implicit if has(network, "implicit") else None
     if has(network, "design") and data.rows == "users":
         x, offset, ridge = network.design(), network.mean + network.items[:, 0], float(network.ridge)
         directions = torch.linalg.svd((x[:, 1:] - x[:, 1:].mean(0)).double(), full_matrices=False).Vh.to(x.dtype)
         directions = torch.nn.functional.pad(directions, (1, 0))  # none of the user's mean
-        of_users = network.fold_in(data.history.to(x))
+        of_users = torch.cat([network.fold_in(rows.to(x)) for rows in data.history.blocks()])
     else:
         x, offset, ridge = from_population(run)
         directions, of_users = torch.eye(x.shape[1]), None
@@ -70,7 +70,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         "high": data.levels[-1],
         "low": data.levels[0],
         "listed": [item for item in known[:LISTED] if counts[item] > 0],
-        "users": int((table > 0).any(1).sum()),
+        "users": int((table.row_counts() > 0).sum()),
         "items": data.items,
         "rated_items": int((counts > 0).sum()),
         "usual": tastes.mean(0).tolist(),
@@ -86,9 +86,9 @@ def take(run: Run, store: Store) -> dict[str, Any]:
 def from_population(run: Run) -> tuple[Tensor, Tensor, float]:
     """Return X (items, axes), offset (items,) and ridge that stand for a network's predictions of all known users."""
     data, task = run.data, run.task
-    rows = data.history.to(task.device, task.dtype)
+    rows = data.history.dense().to(task.device, task.dtype)
     scores = task.scores(rows) if data.rows == "users" else task.scores(rows).T
-    users = (data.by_user(data.history) > 0).any(1)
+    users = data.by_user(data.history).row_counts() > 0
     population = scores[users].double()
     offset = population.mean(0)
     count = min(AXES, *population.shape)
@@ -98,8 +98,8 @@ def from_population(run: Run) -> tuple[Tensor, Tensor, float]:
         raise Refusal(f"{type(task.network).__name__} predicts the same for all users, so tastes don't count.")
     x = axes[:, :count] * sizes[:count] / len(population) ** 0.5
     validation = data.splits["val"]
-    target = validation.target.to(rows)
+    target = validation.target.dense().to(rows)
     seen = target > 0
-    errors = task.scores(validation.rating.to(rows)) - target
+    errors = task.scores(validation.rating.dense().to(rows)) - target
     noise = errors[seen].square().mean() if task.network.predicts_ratings else population.var()
     return x.float(), offset.float(), float(noise)
