@@ -183,16 +183,8 @@ class MovieLens1M(MovieLens):
         return self.with_titles("ratings.dat", "::", False, films)
 
 
-class MovieLensLatestSmall(MovieLens):
-    """MovieLens latest-small of September 2018: 100,836 ratings in half stars of 9,724 films by 610 users.
-
-    If GroupLens publishes a newer version, the Internet Archive's copy is downloaded. Research only, redistribution
-    under the same terms.
-    """
-
-    archive = "ml-latest-small"
-    sha256 = "696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436"
-    published: ClassVar[Mapping[str, int]] = {"ratings.csv": 100_836}
+class MovieLensCSV(MovieLens):
+    """Base class of the sets whose films and ratings are in CSV files."""
 
     def read(self) -> RatingSource:
         """Read all ratings, with the films' titles and first genres.
@@ -202,3 +194,26 @@ class MovieLensLatestSmall(MovieLens):
         """
         films = {fields[0]: fields for _, fields in records(self.folder / "movies.csv")}
         return self.with_titles("ratings.csv", ",", True, films)
+
+
+class MovieLens20M(MovieLensCSV):
+    """MovieLens 20M: 20,000,263 ratings in half stars of 26,744 films by 138,493 users, 1995-2015.
+
+    Research only, redistribution under the same terms.
+    """
+
+    archive = "ml-20m"
+    sha256 = "96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3"
+    published: ClassVar[Mapping[str, int]] = {"ratings.csv": 20_000_263}
+
+
+class MovieLensLatestSmall(MovieLensCSV):
+    """MovieLens latest-small of September 2018: 100,836 ratings in half stars of 9,724 films by 610 users.
+
+    If GroupLens publishes a newer version, the Internet Archive's copy is downloaded. Research only, redistribution
+    under the same terms.
+    """
+
+    archive = "ml-latest-small"
+    sha256 = "696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436"
+    published: ClassVar[Mapping[str, int]] = {"ratings.csv": 100_836}

@@ -1,10 +1,13 @@
 """Read ratings from text files; messages about a broken line name its file and number."""
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from sys import intern
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,7 +50,7 @@ def rating_lines(file: Path, separator: str, header: bool = False) -> Iterator[L
                 f"{separator!r}; repair or remove the line."
             )
         user, item, rating = fields[:3]
-        yield Line(user, item, rating, f"{file}, line {number}")
+        yield Line(intern(user), intern(item), intern(rating), file, number)
 
 
 def triples(
@@ -69,7 +72,7 @@ def triples(
     Raises:
         Refusal: if a rating is not allowed, or a user or item is unknown.
     """
-    allowed, ratings = set(levels), dict[tuple[int, int], float]()
+    allowed, pairs, values = set(levels), array("q"), array("f")
     for line in lines:
         value = number_of(line)
         if value not in allowed and not (continuous and levels[0] <= value <= levels[-1]):
@@ -84,9 +87,15 @@ def triples(
         if line.user not in users or line.item not in items:
             what = f"user {line.user!r}" if line.user not in users else f"item {line.item!r}"
             raise Refusal(f"{line.place}: {what} is not among those that the data set lists; correct the line.")
-        ratings[users[line.user], items[line.item]] = value
-    numbers = torch.tensor(list(ratings), dtype=torch.long).view(-1, 2)
-    return Triples(numbers[:, 0], numbers[:, 1], torch.tensor(list(ratings.values()), dtype=torch.float32))
+        pairs.append(users[line.user] * len(items) + items[line.item])
+        values.append(value)
+    keys = np.array(pairs)
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    last = np.empty(len(first), np.float32)
+    last[which] = values  # where a pair occurs again, assigned again
+    order = first.argsort()  # of the lines
+    rated = torch.from_numpy(keys[first[order]])
+    return Triples(rated // max(len(items), 1), rated % max(len(items), 1), torch.from_numpy(last[order]))
 
 
 def numbered(names: Iterable[str]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from sys import intern
 from typing import NamedTuple
 
 from scalian_exp.datasets.table_files import names, records, separator_of
@@ -16,13 +17,18 @@ STEPS = 20
 
 
 class Line(NamedTuple):
-    """A rating as text, with its place in the file."""
+    """A rating as text, with its place in the file. Files have millions, so equal names are one string in memory."""
 
     user: str
     item: str
     rating: str
-    place: str
-    """File and line, for messages."""
+    file: Path
+    number: int
+
+    @property
+    def place(self) -> str:
+        """File and line, for messages."""
+        return f"{self.file}, line {self.number}"
 
 
 def read_csv(file: Path) -> tuple[list[Line], dict[str, str]]:
@@ -50,7 +56,7 @@ def read_csv(file: Path) -> tuple[list[Line], dict[str, str]]:
         name, value = fields[item].strip(), fields[rating].strip()
         titles[name] = titles.get(name) or given_title
         value = value if separator == "," else value.replace(",", ".")  # as spreadsheets write it in Europe
-        lines.append(Line(fields[user].strip(), name, value, f"{file}, line {number}"))
+        lines.append(Line(intern(fields[user].strip()), intern(name), intern(value), file, number))
     if not lines:
         raise Refusal(f"{file} has no ratings below its header.")
     return lines, titles

@@ -172,13 +172,15 @@ class Ratings(Task):
     def tables(self) -> list[Tensor]:
         """Return four tables of users' rows: what isn't recommended again, targets, and predictions.
 
-        Predictions are with and without knowing the rated pairs. All is gathered from all processes and batches, and
-        discarded here.
+        Predictions are with and without knowing the rated pairs: one table, for a network that doesn't use them. All is
+        gathered from all processes and batches, and discarded here.
         """
-        ratings, *others = [ranks.gather_rows(torch.cat(parts)) for parts in zip(*self.gathered, strict=True)]
+        *parts, blind = zip(*self.gathered, strict=True)
         self.gathered = []
+        ratings, target, informed = (ranks.gather_rows(torch.cat(part)) for part in parts)
         data = self.trainer.datamodule
-        tables = [ratings >= self.liked if data.hold_out == "users" else ratings > 0, *others]
+        settled = ratings >= self.liked if data.hold_out == "users" else ratings > 0
+        tables = [settled, target, informed, ranks.gather_rows(torch.cat(blind)) if self.conditional else informed]
         return tables if data.rows == "users" else [table.T for table in tables]
 
     def totals(self, *tables: Tensor) -> dict[str, Tensor]:
