@@ -17,6 +17,7 @@ from rich.table import Table
 from torch import Tensor
 
 from scalian_exp.actions.action import data_of, prepared
+from scalian_exp.batches import VOID
 from scalian_exp.checkpoint import Loaded, load
 from scalian_exp.metrics.objects import rand_error, variation_of_information
 from scalian_exp.refusal import Refusal
@@ -35,7 +36,7 @@ def errors(model: Loaded, object_class: int, split: str) -> Tensor:
     for indices in torch.arange(len(data.splits[split])).split(2):
         batch = prepared(model, data, data.splits[split][indices])
         probability = model.task.logits(batch["image"]).float().softmax(1)[:, object_class]
-        labelled, true = batch["mask"] < model.task.num_classes, batch["mask"] == object_class
+        labelled, true = batch["mask"] != VOID, batch["mask"] == object_class
         parts.append(torch.stack([measured(probability > each, true, labelled) for each in THRESHOLDS], 1))
     return torch.cat(parts).mean(0)
 

@@ -3,6 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import torch
@@ -109,14 +110,14 @@ class LayerByLayer(Task):
 
     def progress(self, step: int) -> float:
         """Return the progress of the current layer's training: schedules restart with each layer."""
-        if self.trainer.max_epochs == -1:  # one layer, see on_fit_start
+        if self.layers == 1:
             return super().progress(step)
-        _ = self.trainer.estimated_stepping_batches  # makes the loader, whose length is the next number
-        epochs = step * self.trainer.accumulate_grad_batches / self.trainer.num_training_batches
-        layer = min(int(epochs // self.epochs_per_layer), self.layers - 1)
-        start = layer * self.epochs_per_layer
-        length = self.epochs_per_layer if layer < self.layers - 1 else self.trainer.max_epochs - start
-        return min((epochs - start) / length, 1.0)
+        total = self.trainer.estimated_stepping_batches  # makes the loader, whose length is needed next
+        per_epoch = ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        per_layer = self.epochs_per_layer * per_epoch
+        layer = min(step // per_layer, self.layers - 1)
+        length = per_layer if layer < self.layers - 1 else max(total - layer * per_layer, 1)
+        return min((step - layer * per_layer) / length, 1.0)
 
 
 class GreedyReconstruction(LayerByLayer, Reconstruction):

@@ -20,10 +20,12 @@ def test_errors_of_two_cells_without_a_membrane_between_them() -> None:
     torch.testing.assert_close(measured(true, true, labelled), torch.zeros(1, 3))
 
 
-def test_a_run_is_scored_at_every_threshold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """At 0.5, two classes have the pixel error of the test, one minus the pixel accuracy."""
+@pytest.mark.parametrize("void", ["null", "2"])
+def test_a_run_is_scored_at_every_threshold(void: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At 0.5, two classes have the pixel error of the test, one minus the pixel accuracy; void pixels are no errors."""
     run = tmp_path / "run"
-    metrics = train(tiny("unet", "dataset.num_classes=2", "+dataset.object_class=1", "dataset.ignore_index=null"), run)
+    said = ["dataset.num_classes=2", "+dataset.object_class=1", f"dataset.ignore_index={void}"]
+    metrics = train(tiny("unet", *said), run)
     capsys.readouterr()
     with patch("sys.argv", ["thresholds.py", str(run)]):
         script("thresholds").main()
