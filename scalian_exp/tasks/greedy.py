@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from scalian_exp.batches import Batch
+from scalian_exp.metrics.explained import ExplainedVariance
 from scalian_exp.networks.autoencoder import Autoencoder
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
@@ -145,6 +146,7 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
     ):
         super().__init__(network, loss, optimizer, schedule, corruption, penalty=penalty)
         self.stack(len(self.network.layer_encoders), epochs_per_layer)
+        self.explained = ExplainedVariance()
 
     def compiled(self) -> list[nn.Module]:
         """Return the dense layers: training never calls the stack as a whole."""
@@ -159,7 +161,7 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
         return codes
 
     def step(self, batch: Batch) -> Step:
-        """Compute the current layer's loss; outside training also how much of the stack is trained."""
+        """Compute the current layer's loss; outside training also what `layers_trained` needs."""
         layer = self.turn
         clean = self.layer_input(batch)
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
@@ -168,11 +170,17 @@ class GreedyReconstruction(LayerByLayer, Reconstruction):
         codes = encoder(corrupted)
         logits, network = decoder(codes), Autoencoder(encoder, decoder, codes.shape[1])
         loss, logs = self.penalised(self.loss(logits, clean), network, corrupted, codes)
-        if self.training:
-            return Step(loss, logs)
-        error = (torch.sigmoid(logits) - clean).square().sum()
-        explained = 1 - error / (clean - clean.mean(0)).square().sum().clamp_min(1e-12)
-        return Step(loss, logs | {"layers_trained": layer + explained.clamp(0, 0.999)})
+        if not self.training:
+            self.explained.update(torch.sigmoid(logits), clean)
+        return Step(loss, logs)
+
+    def val_totals(self) -> dict[str, Tensor]:
+        """Return how much of the stack is trained."""
+        return {"layers_trained": self.turn + self.explained.compute().clamp(0, 0.999)}
+
+    def test_totals(self) -> dict[str, Tensor]:
+        """Return how much of the stack is trained."""
+        return self.val_totals()
 
     def test_logs(self, batch: Batch, outputs: Any) -> dict[str, Tensor]:
         """Return the errors of the entire stack: `step` runs one layer alone."""

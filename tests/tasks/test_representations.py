@@ -1,6 +1,7 @@
 """Layerwise training of autoencoders, and runs whose weights initialise another network."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.init_from import start_network_from
 from scalian_exp.run.training import train
+from scalian_exp.tasks.greedy import LayerByLayer
 
 STACK = ["model.network.hidden=[8,6]", "model.epochs_per_layer=1", "trainer.max_epochs=2"]
 
@@ -102,3 +104,20 @@ def test_a_stack_reports_layers_that_are_not_trained(tmp_path: Path, caplog: pyt
     caplog.clear()
     train(tiny("stacked_autoencoder", *three, "trainer.max_epochs=5"), tmp_path / "long")
     assert not any("layers" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize(("limit", "last"), [("trainer.max_epochs=5", 15), ("trainer.max_steps=13", 13)])
+def test_schedules_restart_with_each_layer_by_steps(limit: str, last: int, tmp_path: Path) -> None:
+    """Ten batches, four at a time, make three steps an epoch: six for the first of two layers, the rest for the last."""
+    seen = dict[int, float]()
+    progress = LayerByLayer.progress
+
+    def record(task: LayerByLayer, step: int) -> float:
+        return seen.setdefault(step, progress(task, step))
+
+    batches = ["dataset.batch_size=2", "trainer.limit_train_batches=10", "trainer.accumulate_grad_batches=4"]
+    layers = ["model.network.hidden=[8,6]", "model.epochs_per_layer=2", "model/schedule=linear"]
+    with patch.object(LayerByLayer, "progress", record):
+        train(tiny("stacked_autoencoder", *layers, *batches, "trainer.max_epochs=5", limit, "test=false"), tmp_path)
+    expected = [step / 6 for step in range(6)] + [(step - 6) / (last - 6) for step in range(6, last + 1)]
+    assert [seen[step] for step in range(last + 1)] == pytest.approx(expected)
