@@ -6,9 +6,9 @@
 First the tests that need a GPU; then milliseconds per training step, one program after another, as in docs/scaling.md;
 then four trainings side by side, which share the GPU. Each of these is timed for a few steps beside the others, then
 trained for as many epochs as fit, so that its schedule ends in time. What takes longer than its share of the time is
-stopped, and the table says so. FOLDER gets results.json and table.md, which are rewritten whenever there is something
-new, and log.txt; the runs themselves are beside it, in FOLDER_runs. Arguments with a `=` go to every training, such as
-dataset.root=FOLDER. The rehearsal does the same on a CPU, on made data of tiny sizes.
+stopped, and the table says so. FOLDER gets results.json and table.md, which are rewritten after every result, and
+log.txt; the runs themselves are beside it, in FOLDER_runs. Arguments with a `=` go to every training, such as
+dataset.root=FOLDER. The rehearsal does the same on a CPU, on tiny synthetic data.
 """
 
 import argparse
@@ -27,6 +27,8 @@ FIT = 0.75
 """share of a training's time that its epochs may fill by the probe; start and test need the rest"""
 STEPS = 12
 """steps of an epoch that is timed"""
+VALIDATIONS = 10
+"""about how often a training is validated: after each epoch would take time that its probe doesn't see"""
 TIMED = [f"trainer.limit_train_batches={STEPS}", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
 TIMED += ["trainer.max_epochs=3", "callbacks=minimal", "logger=none"]
 FRAMES = ["dataset=fake_masks", "dataset.image_size=[360,480]", "dataset.num_classes=11", "dataset.train_size=48"]
@@ -50,7 +52,7 @@ class Job(NamedTuple):
     options: list[str]
     """what suits a GPU"""
     made: list[str]
-    """made data of the same size, for timing"""
+    """synthetic data of the same size, for timing"""
     tiny: list[str]
     """what makes it tiny, for a rehearsal"""
     examples: int
@@ -62,6 +64,8 @@ TIRAMISU = Job(["experiment=camvid_tiramisu56"], HALF, FRAMES, [*SMALL_FRAMES, "
 DRAW = Job(["experiment=draw_mnist"], GRAPHS, DIGITS, [*SMALL_DIGITS, "model.network.glimpses=2"], 50_000)
 PIXELS = Job(["experiment=pixelrnn_mnist"], GRAPHS, DIGITS, [*SMALL_DIGITS, "model.network.depth=1"], 58_000)
 VAE = Job(["model=vae"], [], DIGITS, SMALL_DIGITS, 2000)
+MANY = ["trainer.limit_train_batches=200", "dataset.train_size=25600"]
+"""where an epoch's start would take longer than a few steps"""
 TO_TIME = {
     "draw_mnist, 128 images, recorded": (DRAW, []),
     "draw_mnist, 128 images, launched one by one": (DRAW, ["cuda_graphs=false"]),
@@ -70,8 +74,8 @@ TO_TIME = {
     "camvid_unet, 4 crops, bf16, recorded": (UNET, []),
     "camvid_unet, 4 crops, single precision, recorded": (UNET, ["trainer.precision=32-true"]),
     "camvid_tiramisu56, 3 crops, bf16, recorded": (TIRAMISU, []),
-    "vae": (VAE, []),
-    "vae, Lightning's own loop": (VAE, ["trainer.lean=false"]),
+    "vae": (VAE, MANY),
+    "vae, Lightning's own loop": (VAE, [*MANY, "trainer.lean=false"]),
 }
 TO_TRAIN = {
     "camvid_unet": (UNET, []),
@@ -124,7 +128,7 @@ class Process:
             except subprocess.TimeoutExpired:
                 continue
             return "stopped: its time was up" if stop is not None else "" if code == 0 else f"failed with {code}"
-        return "doesn't end"
+        return "could not be stopped"
 
 
 class QuarterHour:
@@ -189,15 +193,16 @@ class QuarterHour:
                 self.folder.keep(name, ended=f"not trained: its probe {problems[name] or 'gave no time'}")
                 continue
             epochs = max(1, int(FIT * SHARES["trainings"] * self.seconds * per_second / job.examples))
-            trainings[name] = self.train(name, job, [*more, f"trainer.max_epochs={epochs}"], made=False), epochs
+            every = max(1, epochs // VALIDATIONS)
+            epochs -= epochs % every  # the last one is validated
+            length = [f"trainer.max_epochs={epochs}", f"trainer.check_val_every_n_epoch={every}"]
+            trainings[name] = self.train(name, job, [*more, *length], made=False), epochs
         for name, (training, epochs) in trainings.items():
             problem = training.wait(end)
-            tested = {
-                key: value
-                for key, value in self.metrics(name).items()
-                if key.startswith("test/") and key.count("/") == 1
-            }
-            self.folder.keep(name, epochs=epochs, **({"ended": problem} if problem else {}), **tested)
+            scores = {key: value for key, value in self.metrics(name).items() if key.count("/") == 1}
+            split = "test/" if any(key.startswith("test/") for key in scores) else "val/"  # of one that was stopped
+            scores = {key: value for key, value in scores.items() if key.startswith(split)}
+            self.folder.keep(name, epochs=epochs, **({"ended": problem} if problem else {}), **scores)
 
 
 def main() -> None:

@@ -108,7 +108,7 @@ def test_a_stack_reports_layers_that_are_not_trained(tmp_path: Path, caplog: pyt
 
 @pytest.mark.parametrize(("limit", "last"), [("trainer.max_epochs=5", 15), ("trainer.max_steps=13", 13)])
 def test_schedules_restart_with_each_layer_by_steps(limit: str, last: int, tmp_path: Path) -> None:
-    """Ten batches, four at a time, make three steps an epoch: six for the first of two layers, the rest for the last."""
+    """Ten batches, four at a time, make three steps an epoch: six for the first layer of two, the rest for the last."""
     seen = dict[int, float]()
     progress = LayerByLayer.progress
 
