@@ -1,10 +1,17 @@
 """Verdicts: values that others published or computed, beside ours; calling a judge asserts that they agree."""
 
+import json
+import shlex
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
+from tools import composed
+
+from scalian_exp.folders import CONFIG, METRICS
 
 
 class Verdict(NamedTuple):
@@ -65,3 +72,20 @@ def show(verdicts: list[Verdict]) -> None:
     """Print the table of verdicts, if there are any."""
     if verdicts:
         Console(width=160).print(table_of(verdicts))
+
+
+def metrics_of(run: Path, overrides: str) -> dict[str, float]:
+    """Return the metrics of a run that takes longer than a test may, or skip the test and name its command."""
+    if not (run / METRICS).is_file():
+        pytest.skip(f"needs {run}; scalian-train {overrides} hydra.run.dir={run} trains it")
+    wanted = what_decides(composed(*shlex.split(overrides)))
+    assert what_decides(OmegaConf.load(run / CONFIG)) == wanted, f"{run} is of another command; train it again"
+    metrics: dict[str, float] = json.loads((run / METRICS).read_text(encoding="utf-8"))
+    return metrics
+
+
+def what_decides(config: Any) -> dict[str, Any]:
+    """Return the part of a config that decides what is trained, and for how long."""
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    data = {key: value for key, value in plain["dataset"].items() if key != "root"}
+    return {"model": plain["model"], "loss": plain["loss"], "dataset": data, "epochs": plain["trainer"]["max_epochs"]}

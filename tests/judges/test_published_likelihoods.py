@@ -3,13 +3,10 @@
 Their trainings take longer than a test may: each row reads the run of a command, and is skipped without it.
 """
 
-import json
 from pathlib import Path
 
 import pytest
-from verdicts import Judge
-
-from scalian_exp.folders import METRICS
+from verdicts import Judge, metrics_of
 
 pytestmark = pytest.mark.slow
 PYTHAE = "pythae's model card"
@@ -33,7 +30,5 @@ def test_ours_beside_theirs(
     what: str, folder: str, overrides: str, metric: str, theirs: float, within: float, judge: Judge, root: Path
 ) -> None:
     """Ours train for minutes on one core, for which they may be so many nats worse."""
-    run = root / "outputs/judges" / folder
-    if not (run / METRICS).is_file():
-        pytest.skip(f"needs {run}; scalian-train {overrides} hydra.run.dir={run} trains it")
-    judge.no_worse(what, PYTHAE, theirs, json.loads((run / METRICS).read_text())[f"test/{metric}"], within)
+    metrics = metrics_of(root / "outputs/judges" / folder, overrides)
+    judge.no_worse(what, PYTHAE, theirs, metrics[f"test/{metric}"], within)
