@@ -30,7 +30,7 @@ class Terms(NamedTuple):
 
 
 class States(NamedTuple):
-    """Visible states of a contrastive step, data and samples, with what the loss and its gradient need of them."""
+    """Visible states of a contrastive step, data and samples, with the values that the loss and its gradient share."""
 
     v: Tensor
     """the data, (B, visible)"""
@@ -47,7 +47,7 @@ class States(NamedTuple):
 
 
 def write_gradient(rbm: RBM, states: States, into: Sequence[Tensor]) -> None:
-    """Write the gradient of mean F(v) − mean F(v⁻) into tensors like the machine's `parameters_in_order`.
+    """Write the gradient of mean F(v) − mean F(v⁻) into tensors shaped like `rbm.parameters_in_order`.
 
     With x the hidden units' input, ∂F/∂x = −(⟨h⟩ − λ) for any kind of units, and so ∂F/∂W = −(⟨h⟩ − λ)ᵀ(v − μ).
     """

@@ -77,7 +77,7 @@ class Bernoulli(Units):
     def mean_cumulant(self, x: Tensor, mean: Tensor) -> Tensor:
         """Return the mean of Σ max(x, 0) − log max(p, 1−p), in less than half the time of log(1 + exp(x)) on a CPU.
 
-        A tenth of it where exp(x) is subnormal.
+        Where exp(x) is subnormal, it takes a tenth of that time.
         """
         if torch.finfo(mean.dtype).bits < 32:
             return super().mean_cumulant(x, mean)

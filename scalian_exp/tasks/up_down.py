@@ -52,7 +52,7 @@ class UpDown(Decoding):
         self.confusion = Confusion(self.network.num_classes)
 
     def compiled(self) -> list[nn.Module]:
-        """Return nothing: a step is a handful of matrix products, with random numbers between them."""
+        """Return an empty list: a step is a handful of matrix products, with random numbers between them."""
         return []
 
     def on_fit_start(self) -> None:
