@@ -134,16 +134,21 @@ class Search(Sweeper):
         direction: Any = self.direction or self.own_direction(space, fixed)
         pruner = None if self.pruner is None else OmegaConf.to_container(self.pruner, resolve=True)
         write_text(file, json.dumps({"storage": storage, "study_name": name, "pruner": pruner}, indent=2))
-        return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+        study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+        if (old := study.direction.name.lower()) != direction:
+            raise Refusal(
+                f"The search in {folder} was begun to {old} its metric, not to {direction} it, and chose its trials "
+                "accordingly: start a new one."
+            )
+        return study
 
     def own_direction(self, space: dict[str, Any], fixed: list[str]) -> str:
-        """Return the direction of the metric that the task monitors; the first model's if models are searched."""
-        from scalian_exp.build import located
+        """Return the direction of the metric that trainings monitor; the first model's if models are searched."""
+        from scalian_exp.run.objective import objective
 
         first = [f"{key}={searched.choices[0]}" for key, searched in space.items() if files(key)]
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, [*first, *fixed])
-        mode: str = located(config.model._target_).mode
-        return {"min": "minimize", "max": "maximize"}[mode]
+        config: Any = self.hydra_context.config_loader.load_sweep_config(self.config, [*first, *fixed])
+        return {"min": "minimize", "max": "maximize"}[objective(OmegaConf.to_container(config)).mode]
 
     def new_sampler(self, space: dict[str, Any], number: int) -> Any:
         """Build a sampler whose random numbers depend on a trial's number."""
