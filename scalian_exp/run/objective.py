@@ -19,13 +19,13 @@ class Objective(NamedTuple):
 
 
 def of_task(config: dict[str, Any]) -> Objective:
-    """Return what the task of a config monitors; interpolations needn't be resolved.
+    """Return what the task of a config monitors; no name if a function builds the task. Interpolations may be left.
 
     Raises:
         Refusal: if its task or its network doesn't exist.
     """
-    network = (config["model"].get("network") or {}).get("_target_")
-    return Objective(*located(config["model"]["_target_"]).objective(network and located(network)))
+    task, network = located(config["model"]["_target_"]), (config["model"].get("network") or {}).get("_target_")
+    return Objective(*(task.objective(network and located(network)) if hasattr(task, "objective") else ("", "min")))
 
 
 def objective(config: dict[str, Any]) -> Objective:
@@ -52,10 +52,16 @@ def searched(composed: DictConfig) -> Objective:
     """Return what a search over a composed config optimizes.
 
     Raises:
-        Refusal: if that is how far its trainings have come, with the overrides by which it optimizes something else.
+        Refusal: if that is unknown, or how far its trainings have come, with the overrides by which it optimizes
+            something else.
     """
     config: Any = OmegaConf.to_container(composed)
     found = objective(config)
+    if not found.monitor:
+        raise Refusal(
+            "hydra/sweeper=optuna: model._target_ names no task's class, so what it monitors is unknown; name one, or "
+            "add +callbacks.best.monitor=… +callbacks.best.mode=…"
+        )
     if counts(found.monitor):
         others = remedy(config, ["best", *blind(config)])
         raise Refusal(
