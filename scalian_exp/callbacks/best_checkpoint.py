@@ -6,6 +6,8 @@ from typing import Any
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from scalian_exp.metrics.reliability import latest_is_best
+
 LOSS = "val/loss"
 
 
@@ -14,6 +16,9 @@ class BestCheckpoint(ModelCheckpoint):
 
     Many epochs have the same error on a small validation split, perhaps none; Lightning keeps the first of them, whose
     network has learned least. If the losses are equal too, the later epoch is kept.
+
+    Where the monitored value counts epochs, the loss doesn't measure quality: the latest weights are kept, also those
+    of an epoch that ends without a validation.
 
     Args:
         kwargs: the arguments of Lightning's ModelCheckpoint.
@@ -33,9 +38,16 @@ class BestCheckpoint(ModelCheckpoint):
         self.validated = trainer.global_step
         super().on_validation_end(trainer, pl_module)
 
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Save the weights if they are the best; where the latest are, also those of an epoch without a validation."""
+        super().on_train_epoch_end(trainer, pl_module)
+        monitor, count = self.monitor or "", self.best_model_score
+        if latest_is_best(monitor) and count is not None and not self._should_skip_saving_checkpoint(trainer):
+            self._save_topk_checkpoint(trainer, {monitor: count, **self._monitor_candidates(trainer)})
+
     def check_monitor_top_k(self, trainer: Any, current: Tensor | None = None) -> bool:
         """Return whether a monitored value is worth a checkpoint."""
-        if super().check_monitor_top_k(trainer, current):
+        if super().check_monitor_top_k(trainer, current) or (current is not None and latest_is_best(self.monitor)):
             return True
         if current is None or self.kth_best_model_path not in self.best_k_models:
             return False

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import GradientAccumulationScheduler
 from torch import Tensor, nn
 
 from scalian_exp.refusal import Refusal
@@ -75,11 +76,22 @@ class CudaGraphs(pl.Callback):
             raise Refusal("cuda_graphs=true needs dataset.num_workers=0 with this torch; set it, or leave it out.")
 
     def on_train_start(self, trainer: Any, task: Any) -> None:
-        """Replace the network's forward pass by its recording."""
+        """Replace the network's forward pass by its recording, unless a schedule accumulates gradients later on.
+
+        Raises:
+            Refusal: if one does.
+        """
+        schedules = [each for each in trainer.callbacks if isinstance(each, GradientAccumulationScheduler)]
+        refuse_accumulation(any(each.going_to_accumulate_grad_batches() for each in schedules))
         task.network.forward = self.forward = Replayed(task.network)
 
     def on_train_batch_start(self, trainer: Any, task: Any, batch: Any, batch_idx: int) -> None:
-        """Allow one replay in the new step."""
+        """Allow one replay in the new step.
+
+        Raises:
+            Refusal: if a callback has made the trainer accumulate gradients.
+        """
+        refuse_accumulation(trainer.accumulate_grad_batches != 1)
         self.forward.used = False
 
     def on_after_backward(self, trainer: Any, task: Any) -> None:
@@ -99,3 +111,15 @@ class CudaGraphs(pl.Callback):
     def on_train_end(self, trainer: Any, task: Any) -> None:
         """Restore the network's own forward pass and free the memory of the recording."""
         del task.network.forward, self.forward
+
+
+def refuse_accumulation(accumulates: bool) -> None:
+    """Refuse gradients that are accumulated over batches: a replay overwrites those of the batch before.
+
+    Raises:
+        Refusal: if they are.
+    """
+    if accumulates:
+        raise Refusal(
+            "cuda_graphs=true can't accumulate gradients over batches; leave it out, or the callback that does it."
+        )

@@ -125,7 +125,7 @@ def run_statistics(trainer: Any, task: Any, status: str) -> dict[str, Any]:
     seconds, best = timing.seconds_per_epoch, getattr(checkpoints, "best_model_score", None)
     values = {
         "status": status,
-        "monitor": task.monitor,
+        "monitor": getattr(checkpoints, "monitor", None) or task.monitor,
         "best": None if best is None else float(best),
         "best_epoch": getattr(checkpoints, "best_epoch", None),
         "epochs": position.epochs_done(trainer),
@@ -149,7 +149,7 @@ def conclude(trainer: Any, task: Any, metrics: dict[str, float], folder: Path) -
         return everything
     write_metrics(folder, everything)
 
-    uninformative = {"monitor", "best", "best_epoch"} if counts(task.monitor) else set()
+    uninformative = {"monitor", "best", "best_epoch"} if counts(values["monitor"]) else set()
     shown_values = {name: value for name, value in everything.items() if name not in uninformative}
     print_table("Test" if metrics else "Training", shown_values)
     figures = sorted((folder / FIGURES).glob("*.png")) if (folder / FIGURES).exists() else []

@@ -25,6 +25,7 @@ from scalian_exp.run.following import followed
 from scalian_exp.run.init_from import check_classes_of, start_network_from
 from scalian_exp.run.memory_layout import with_layout
 from scalian_exp.run.network_size import check_batch, sketched
+from scalian_exp.run.objective import check_stopping
 from scalian_exp.run.trainer import build_trainer, check_shares
 from scalian_exp.tasks.data_protocols import check_data
 from scalian_exp.tasks.greedy import LayerByLayer
@@ -60,6 +61,8 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     config = {key: value for key, value in config.items() if key != "trust"}  # a stored run can't vouch for itself
     seed_everything(config["seed"], verbose=False)
     last = folders.checkpoint(folder, "last", "start")
+    if last is None:
+        check_stopping(config)
     sketch = sketched(config) if last is None else None  # before data is downloaded and read
     data = build("dataset", config["dataset"])
     check_data(data, config["dataset"].get("provides", []))

@@ -131,19 +131,29 @@ class Search(Sweeper):
         before = read_json(file) if (file := folder / STUDY).exists() else {"study_name": folder.name}
         storage = self.storage or database_of(folder)
         name = self.study_name or before["study_name"]  # a folder may have been renamed
-        direction: Any = self.direction or self.own_direction(space, fixed)
+        direction: Any = self.direction_of(space, fixed)
         pruner = None if self.pruner is None else OmegaConf.to_container(self.pruner, resolve=True)
         write_text(file, json.dumps({"storage": storage, "study_name": name, "pruner": pruner}, indent=2))
-        return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+        study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+        if (old := study.direction.name.lower()) != direction:
+            raise Refusal(
+                f"The search in {folder} was begun to {old} its metric, not to {direction} it; start a new one."
+            )
+        return study
 
-    def own_direction(self, space: dict[str, Any], fixed: list[str]) -> str:
-        """Return the direction of the metric that the task monitors; the first model's if models are searched."""
-        from scalian_exp.build import located
+    def direction_of(self, space: dict[str, Any], fixed: list[str]) -> str:
+        """Return the direction that is given, or else that of the metric that trainings of the first model monitor.
 
-        first = [f"{key}={searched.choices[0]}" for key, searched in space.items() if files(key)]
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, [*first, *fixed])
-        mode: str = located(config.model._target_).mode
-        return {"min": "minimize", "max": "maximize"}[mode]
+        Raises:
+            Refusal: if one of the models monitors nothing that a search could optimize.
+        """
+        from scalian_exp.run.objective import searched
+
+        load = self.hydra_context.config_loader.load_sweep_config
+        first = {key: kind.choices[0] for key, kind in space.items() if files(key)}
+        chosen = [{**first, "model": name} for name in space["model"].choices] if "model" in space else [first]
+        objectives = [searched(load(self.config, [*overrides(each), *fixed])) for each in chosen]
+        return self.direction or {"min": "minimize", "max": "maximize"}[objectives[0].mode]
 
     def new_sampler(self, space: dict[str, Any], number: int) -> Any:
         """Build a sampler whose random numbers depend on a trial's number."""

@@ -80,6 +80,11 @@ class Task(Optimised):
         """training samples seen in the last epoch"""
         self.train_means, self.val_means, self.test_means = Means(), Means(), Means()
 
+    @classmethod
+    def objective(cls, network: Any) -> tuple[str, str]:  # noqa: ARG003 (subclasses use it)
+        """Return the monitored metric and its mode for a class of networks, which are known before one is built."""
+        return cls.monitor, cls.mode
+
     @property
     def turn(self) -> int:
         """The number of the part that is being trained, counted from 0; always 0 unless parts are trained in turn."""

@@ -13,9 +13,11 @@ from scalian_exp.distributed.noise import bernoulli
 from scalian_exp.metrics.ais import AnnealedImportanceSampling, LogPartition, log_partition
 from scalian_exp.metrics.reliability import doubt
 from scalian_exp.networks.rbm import RBM
+from scalian_exp.tasks.capabilities import Classifies
 from scalian_exp.tasks.decoding import Decoding
 from scalian_exp.tasks.greedy import LayerByLayer
 from scalian_exp.tasks.loss_protocols import EnergyLoss
+from scalian_exp.tasks.offers import offers
 from scalian_exp.tasks.protocols import BoltzmannNetwork
 
 log = logging.getLogger(__name__)
@@ -24,14 +26,14 @@ log = logging.getLogger(__name__)
 class Boltzmann(LayerByLayer, Decoding):
     """A stack of RBMs, `network.rbms`, trained one after another; one RBM is a stack of one.
 
-    Logs of the RBM that is being trained, in nats per example:
+    Logs of the RBM that is being trained, in nats per example, where v are all units that it sees, labels too:
     - log p(v) = −F(v) − log Z: `log_likelihood_exact` of at most 20 binary hidden units, else `log_likelihood_ais`,
       with `ais_effective_runs` and `ais_reliable`, 1 or 0.
     - `free_energy_gap`: mean F of validation examples less that of training examples; it grows with overfitting.
 
     The test adds `log_partition`, estimates also by reverse runs that start at training examples, and gives the
     likelihood's interval, `log_likelihood_ais_low` and `_high`. Once the last layer of a stack has been trained, the
-    likelihood is a lower bound for the entire stack, `log_likelihood_bound_ais`.
+    likelihood is a lower bound for the entire stack, `log_likelihood_bound_ais`. It is that of images, without labels.
     """
 
     network: BoltzmannNetwork
@@ -101,8 +103,11 @@ class Boltzmann(LayerByLayer, Decoding):
             )
 
     def test_logs(self, batch: Batch, outputs: None) -> dict[str, Tensor]:
-        """Return the lower bound of the log-likelihood of a finished stack."""
-        if self.layers == 1 or not self.finished:
+        """Return the lower bound of the log-likelihood of a finished stack, summed over labels that its top RBM sees.
+
+        Of a single RBM without labels, it is minus its free energy, which is logged already, and log Z.
+        """
+        if not self.finished or (self.layers == 1 and not offers(self.network, Classifies)):
             return {}
         states = bernoulli(batch["image"]) if self.draw_pixels else batch["image"]
         return {self.measured: self.network.log_likelihood_bound(states, self.partition.value).mean()}
@@ -113,5 +118,5 @@ class Boltzmann(LayerByLayer, Decoding):
         totals = {"log_partition": partition.value, **partition.quality()}
         if not self.finished:
             return totals
-        value = means[self.measured] if self.layers > 1 else -means["free_energy"] - partition.value
+        value = means.get(self.measured, -means["free_energy"] - partition.value)
         return {**partition.interval(self.measured, value), **totals}

@@ -71,8 +71,12 @@ class Ratings(Task):
         self.levels, self.liked = [level + self.shift for level in levels], liked + self.shift
         self.means = RatingBias(self.network.columns)
         self.gathered: list[tuple[Tensor, ...]] = []
-        if not self.network.predicts_ratings:
-            self.monitor, self.mode = "val/ndcg_at_10", "max"  # type: ignore[misc]
+        self.monitor, self.mode = self.objective(self.network)  # type: ignore[misc]
+
+    @classmethod
+    def objective(cls, network: Any) -> tuple[str, str]:
+        """Return the monitored metric and its mode: an error if the network, or its class, predicts ratings."""
+        return super().objective(network) if getattr(network, "predicts_ratings", True) else ("val/ndcg_at_10", "max")
 
     def check(self, data: Any) -> None:
         """Refuse, besides what other tasks refuse, tables of another width, and splits that can't score a ranking.
@@ -165,9 +169,7 @@ class Ratings(Task):
         """Discard the predictions of another split."""
         self.gathered = []
 
-    def on_test_epoch_start(self) -> None:
-        """Discard the predictions of another split."""
-        self.gathered = []
+    on_test_epoch_start = on_validation_epoch_start
 
     def tables(self) -> list[Tensor]:
         """Return four tables of users' rows: what isn't recommended again, targets, and predictions.

@@ -100,3 +100,19 @@ def test_it_costs_no_time_in_a_step(tmp_path: Path) -> None:
         def on_train_batch_end(self, *_: Any) -> None: ...
 
     assert not idle(Watching(tmp_path))
+
+
+@pytest.mark.parametrize("model", ["rbm", "gan"])
+@pytest.mark.parametrize("length", ["+trainer.val_check_interval=0.5", "trainer.check_val_every_n_epoch=2"])
+def test_where_the_latest_weights_are_the_best_they_are_kept_and_tested(
+    model: str, length: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A falling loss would keep the first validation of an epoch, and the training ends inside one."""
+    steps = 2 if model == "gan" else 1  # in a batch
+    batches = ["trainer.limit_train_batches=4", "trainer.max_epochs=9", f"trainer.max_steps={steps * 11}"]
+    monkeypatch.setattr("scalian_exp.callbacks.best_checkpoint.loss_of", lambda trainer: float(trainer.global_step))
+    metrics = train(tiny(model, length, *batches, "dataset.batch_size=8"), tmp_path)
+    best, last = (read(tmp_path / f"checkpoints/{name}.ckpt") for name in ("best", "last"))
+    assert best["global_step"] == last["global_step"] == metrics["steps"] == steps * 11
+    assert all(torch.equal(tensor, last["state_dict"][name]) for name, tensor in best["state_dict"].items())
+    assert metrics["best_epoch"] == 3

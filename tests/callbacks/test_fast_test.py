@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -13,6 +14,7 @@ from scalian_exp.apply import apply
 from scalian_exp.callbacks.inference import FastTest
 from scalian_exp.checkpoint import load
 from scalian_exp.networks.unet import UNet
+from scalian_exp.tasks.reconstruction import Reconstruction
 from scalian_exp.train import train
 
 
@@ -43,6 +45,25 @@ def test_evaluating_again_gives_the_same_to_the_bit(tmp_path: Path) -> None:
     assert (
         sum(isinstance(module, nn.BatchNorm2d) for module in network.modules()) > 0
     )  # Python gets it as it was trained
+
+
+def test_evaluating_again_keeps_the_trainers_options(tmp_path: Path) -> None:
+    seen: list[tuple[bool, bool]] = []
+    test_step = Reconstruction.test_step
+
+    def looking(task: Any, *batch: Any) -> None:
+        seen.append((torch.is_inference_mode_enabled(), torch.are_deterministic_algorithms_enabled()))
+        test_step(task, *batch)
+
+    options = ["trainer.deterministic=true", "+trainer.inference_mode=false"]
+    try:
+        with patch.object(Reconstruction, "test_step", looking):
+            train(tiny("autoencoder", *options), tmp_path / "run")
+            torch.use_deterministic_algorithms(False)
+            Evaluate().run(load(tmp_path / "run"), tmp_path / "again")
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert {*seen} == {(False, True)}
 
 
 def test_a_failing_test_leaves_the_network_as_it_was() -> None:

@@ -80,9 +80,8 @@ def test_the_best_score_is_kept_when_arguments_change(changed: list[str], tmp_pa
 
 
 def test_the_best_score_of_another_metric_is_discarded(tmp_path: Path) -> None:
-    train(
-        tiny("autoencoder", *SHORT, "+callbacks.best.monitor=val/squared_error", "+callbacks.best.mode=min"), tmp_path
-    )
+    first = ["+callbacks.best.monitor=val/squared_error", "+callbacks.best.mode=min"]
+    assert train(tiny("autoencoder", *SHORT, *first), tmp_path)["monitor"] == "val/squared_error"
     best = ["callbacks.best.monitor=val/psnr", "callbacks.best.mode=max"]
     assert train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=2", *best]))["best"] < 30  # decibels, not an error
     assert best_of(tmp_path)[0] == 1

@@ -1,5 +1,6 @@
 """The distance between samples and data in a judge's features."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,14 @@ import torch
 from scipy.linalg import sqrtm
 from tools import tiny
 
+from scalian_exp.actions.evaluate import Evaluate
 from scalian_exp.callbacks.sample_quality import SampleQuality
 from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
 
 
-def test_frechet_distance_is_that_of_two_gaussians(tmp_path: Path) -> None:
+def test_frechet_distance_is_that_of_two_gaussians(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train(tiny("classifier", "dataset.test_size=60"), tmp_path / "judge")
     judge = load(tmp_path / "judge").task.network
     quality = SampleQuality(str(tmp_path / "judge"), samples=80)
@@ -26,6 +28,14 @@ def test_frechet_distance_is_that_of_two_gaussians(tmp_path: Path) -> None:
     }
     metrics = train(config, tmp_path / "vae")
     assert 0 <= metrics["test/classes_covered"] <= 10
+    names = {"test/frechet_distance", "test/classes_covered"}
+    (file,) = Evaluate().run(load(tmp_path / "vae"), tmp_path / "again")
+    again = json.loads(file.read_text())
+    assert {name: again[name] for name in names} == {name: metrics[name] for name in names}
+    (tmp_path / "judge").rename(tmp_path / "elsewhere")
+    (file,) = Evaluate().run(load(tmp_path / "vae"), tmp_path / "without")
+    assert json.loads(file.read_text()).keys() == again.keys() - names
+    assert "the samples aren't judged: callbacks.sample_quality: There is no judge" in caplog.text
 
     real, fake = torch.rand(300, 1, 16, 16), torch.rand(300, 1, 16, 16) ** 2
     quality.metric.update(real, real=True)
