@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from scalian_exp.batches import above_zero
 from scalian_exp.networks.parts.layers import mlp
+from scalian_exp.networks.vae import kl_from_prior
 from scalian_exp.ranges import FractionBelowOne, NonNegativeFloat, PositiveInt
 
 
@@ -179,7 +180,7 @@ class MultVAE(Ranker):
         """Return logits (B, columns) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)), (B,), in nats."""
         mean, log_variance = self.moments(ratings)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        return self.decoder(z), 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+        return self.decoder(z), kl_from_prior(mean, log_variance).sum(1)
 
     def effects(self) -> Tensor:
         """Return how much each latent raises each column's logit from −1 to 1, halved, (columns, latent_dim)."""
