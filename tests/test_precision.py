@@ -1,6 +1,8 @@
 """Types that keep precision, on devices with and without double precision."""
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -8,9 +10,15 @@ from precisions import default_type, without_double
 from small_networks import arbitrary_rbm
 from torch import Tensor, nn
 
+from scalian_exp.figures import latent
 from scalian_exp.losses.elbo import Bernoulli, Gaussian
+from scalian_exp.metrics import recommendation
 from scalian_exp.metrics.ais import AnnealedImportanceSampling, exact_log_partition
+from scalian_exp.metrics.segmentation import scores
 from scalian_exp.networks import units
+from scalian_exp.networks.matrix_factorisation import MatrixFactorisation, principal_axes
+from scalian_exp.networks.ratings import Popularity, RatingBias
+from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Units, log_probability
 from scalian_exp.precision import at_least_single, widened, widest
 
@@ -35,6 +43,58 @@ def test_a_device_without_double_precision_is_imitated() -> None:
             torch.ones(2).double()
         with pytest.raises(TypeError, match="no double precision here"):
             torch.zeros((), dtype=torch.float64)
+
+
+def segmentation(*_: Any) -> Tensor:
+    """Compute the scores of a confusion matrix."""
+    return torch.stack([*scores(torch.tensor([[50, 3, 1], [2, 40, 0], [5, 6, 70]])).values()])
+
+
+def recommendations(*_: Any) -> Tensor:
+    """Compute NDCG and recall of four users' best items."""
+    best = torch.tensor([[0, 1, 2], [4, 3, 2], [1, 0, 4], [2, 4, 0]])
+    relevant = torch.tensor([[1, 0, 1, 0, 1], [0, 0, 1, 0, 0], [1, 1, 0, 1, 0], [0, 1, 0, 0, 0]], dtype=torch.bool)
+    return torch.stack([recommendation.ndcg(best, relevant), recommendation.recall(best, relevant)])
+
+
+def ratings(*networks: nn.Module) -> Tensor:
+    """Start networks from ratings, and return all that they have learned."""
+    columns, values = torch.arange(60) % 5, torch.arange(60) % 7 / 2 + 1
+    for network in networks:
+        network.start_from(columns, values)
+    return torch.cat([buffer.flatten() for network in networks for buffer in network.buffers()])
+
+
+def axes(factors: Tensor) -> Tensor:
+    """Return the principal axes of a table of factors, whose signs are arbitrary, and of points for a figure."""
+    return torch.cat([principal_axes(factors).abs(), latent.principal_axes(factors)])
+
+
+def exact(rbm: RBM) -> Tensor:
+    """Compute log Z by summing over all states."""
+    return exact_log_partition(rbm).value
+
+
+def annealed(rbm: RBM) -> Tensor:
+    """Estimate log Z from both sides, with the same random numbers each time."""
+    torch.manual_seed(0)
+    estimate = AnnealedImportanceSampling(runs=50, steps=(20, 20, 20), gibbs_steps=5)(rbm, torch.zeros(9, 6))
+    return torch.stack([estimate.value, estimate.low, estimate.high, estimate.reverse])
+
+
+RATED = RatingBias(5), Popularity(5, 3.0), MatrixFactorisation(5, 2)
+COMPUTED = [
+    (segmentation, ()), (recommendations, ()), (ratings, RATED), (axes, (torch.randn(30, 4),)),
+    (exact, (arbitrary_rbm(6, 4),)), (annealed, (arbitrary_rbm(6, 4),)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("compute", "given"), COMPUTED, ids=lambda value: getattr(value, "__name__", ""))
+def test_results_need_no_double_precision(compute: Callable[..., Tensor], given: tuple[Any, ...]) -> None:
+    usual = compute(*given)
+    with without_double():
+        results = compute(*given)
+    torch.testing.assert_close(results, usual.float(), rtol=1e-3, atol=1e-3)
 
 
 PIXELS = torch.rand(3, 2, 1, 28, 28, generator=torch.Generator().manual_seed(0))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from scalian_exp.batches import above_zero
 from scalian_exp.networks.parts.layers import mlp
 from scalian_exp.networks.vae import kl_from_prior
+from scalian_exp.precision import widened
 from scalian_exp.ranges import FractionBelowOne, NonNegativeFloat, PositiveInt
 
 
@@ -45,9 +46,9 @@ class RatingBias(nn.Module):
 
     def start_from(self, columns: Tensor, ratings: Tensor) -> None:
         """Compute the mean and the column biases from the column and value of each training rating, (n,) each."""
-        count = columns.bincount(minlength=self.columns).double()
-        mean = ratings.sum(dtype=torch.double) / count.sum().clamp_min(1)
-        total = torch.zeros_like(count).index_add_(0, columns, ratings.double()) - mean * count
+        count, ratings = widened(columns.bincount(minlength=self.columns)), widened(ratings)
+        mean = ratings.sum() / count.sum().clamp_min(1)
+        total = torch.zeros_like(count).index_add_(0, columns, ratings) - mean * count
         self.mean.copy_(mean)
         self.column_bias.copy_(total / (count + self.column_damping).clamp_min(1e-9))
         self.column_count.copy_(count)
@@ -127,7 +128,7 @@ class Popularity(Ranker):
             columns: column of each training rating, (n,).
             ratings: its value, (n,).
         """
-        likes = columns[ratings >= self.liked].bincount(minlength=self.columns).double() + 1
+        likes = widened(columns[ratings >= self.liked].bincount(minlength=self.columns)) + 1
         self.log_share.copy_((likes / likes.sum()).log())
 
     def bound(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
