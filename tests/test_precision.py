@@ -2,12 +2,14 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from precisions import default_type, without_double
 from small_networks import arbitrary_rbm
+from tools import tiny
 from torch import Tensor, nn
 
 from scalian_exp.figures import latent
@@ -21,6 +23,8 @@ from scalian_exp.networks.ratings import Popularity, RatingBias
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Units, log_probability
 from scalian_exp.precision import at_least_single, widened, widest
+from scalian_exp.refusal import Refusal
+from scalian_exp.run.training import train
 
 
 def test_halves_and_integers_become_single_and_doubles_stay() -> None:
@@ -95,6 +99,12 @@ def test_results_need_no_double_precision(compute: Callable[..., Tensor], given:
     with without_double():
         results = compute(*given)
     torch.testing.assert_close(results, usual.float(), rtol=1e-3, atol=1e-3)
+
+
+def test_a_training_in_double_precision_is_refused_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scalian_exp.run.trainer.widest", lambda _: torch.float32)
+    with pytest.raises(Refusal, match=r"64-true: Apple's GPUs have no double precision; use trainer/accelerator=cpu"):
+        train(tiny("vae", "trainer.precision=64-true"), tmp_path / "run")
 
 
 PIXELS = torch.rand(3, 2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
