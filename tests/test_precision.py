@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from scalian_exp.figures import latent
 from scalian_exp.losses.elbo import Bernoulli, Gaussian
+from scalian_exp.losses.multinomial import Multinomial
 from scalian_exp.metrics import recommendation
 from scalian_exp.metrics.ais import AnnealedImportanceSampling, exact_log_partition
 from scalian_exp.metrics.segmentation import scores
 from scalian_exp.networks import units
 from scalian_exp.networks.matrix_factorisation import MatrixFactorisation, principal_axes
+from scalian_exp.networks.rating_rbm import RatingRBM
 from scalian_exp.networks.ratings import Popularity, RatingBias
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Units, log_probability
@@ -150,3 +152,13 @@ def test_log_z_of_a_machine_in_16_bits_is_that_of_its_weights() -> None:
     assert rbm.uncentred().weight.dtype == torch.float32
     assert float(estimate.low) < float(wanted) < float(estimate.high)
     assert abs(float(estimate.value - wanted)) < 0.3
+
+
+def test_likelihoods_of_words_and_ratings_in_16_bits_are_sums_of_32() -> None:
+    logits, words = (8 * PIXELS[:2, 0] - 4).flatten(1).bfloat16(), PIXELS[1:, 0].flatten(1).bfloat16()
+    wanted = Multinomial()(logits.double(), words.double())
+    torch.testing.assert_close(Multinomial()(logits, words).double(), wanted, rtol=1e-3, atol=0)
+    network, ratings = RatingRBM(200, [1, 2, 3, 4, 5], 8).bfloat16(), torch.randint(6, (20, 200)).bfloat16()
+    with torch.no_grad():
+        exact = copy.deepcopy(network).double().log_probability(ratings.double(), ratings.double())
+        torch.testing.assert_close(network.log_probability(ratings, ratings).double(), exact, rtol=0, atol=0.25)
