@@ -17,7 +17,7 @@ FLOORS = (
     ("checkpoint", "safe_weights", "trust", "metrics", "losses"),
     ("build", "networks", "datasets", "commandline"),
     ("figures", "pages", "schedules", "vocabulary", "distributed", "folders", "files", "stored", "study_database"),
-    ("batches", "refusal", "ranges", "memory"),
+    ("batches", "refusal", "ranges", "memory", "precision"),
 )
 """the folders and modules at the package's root (rooms), from the top floor to the ground floor"""
 

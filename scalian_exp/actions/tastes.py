@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from scalian_exp.precision import widened
+
 
 class Taste(NamedTuple):
     """A model's predictions for one user."""
@@ -40,8 +42,8 @@ def taste_of_new(task: Any, data: Any, ratings: Tensor) -> Taste:
     items = data.history.dense().to(row)
     users = (items > 0).any(0)
     parts = [task.scores(items).T, *([] if features is None else [features[1]])]
-    population = torch.cat([part.double() for part in parts], 1)[users]
-    expected = conditioned(population, ratings.nonzero().flatten(), ratings[ratings > 0].double(), noise).float()
+    population = torch.cat([widened(part) for part in parts], 1)[users]
+    expected = conditioned(population, ratings.nonzero().flatten(), ratings[ratings > 0], noise).float()
     return Taste(expected[: data.items], None if features is None else expected[data.items :])
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from scalian_exp.checkpoint import load
+from scalian_exp.precision import widest
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.capabilities import Encodes, Samples
@@ -29,10 +30,11 @@ class Features(nn.Module):
     def __init__(self, classifier: Any, num_features: int):
         super().__init__()
         self.classifier, self.num_features = classifier, num_features
+        self.sums_on = torch.device("cpu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to features (B, num_features)."""
-        return self.classifier.encode(x)
+        """Map images (B, C, H, W) to features (B, num_features), on the device where they are summed."""
+        return self.classifier.encode(x).to(self.sums_on)
 
 
 class SampleQuality(pl.Callback):
@@ -65,7 +67,8 @@ class SampleQuality(pl.Callback):
         example = torch.zeros(1, self.facts["in_channels"], *self.facts["image_size"])
         with torch.no_grad():
             features = self.classifier.encode(example).shape[1]
-        self.metric = FrechetInceptionDistance(Features(self.classifier, features))
+        self.features = Features(self.classifier, features)
+        self.metric = FrechetInceptionDistance(self.features)
 
     def check(self, task: Any, data: Any) -> None:
         """Refuse networks that can't sample and judges of other data, before the run folder is claimed.
@@ -87,9 +90,10 @@ class SampleQuality(pl.Callback):
             )
 
     def on_test_start(self, trainer: Any, task: Any) -> None:
-        """Move the judge to the task's device."""
+        """Move the judge to the task's device, and torchmetrics' sums if it has double precision, in which they are."""
+        self.features.sums_on = task.device if widest(task.device) == torch.float64 else torch.device("cpu")
+        self.metric.to(self.features.sums_on).reset()
         self.classifier.to(task.device)
-        self.metric.to(task.device).reset()
 
     def on_test_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
         """Add the features of test images."""

@@ -19,7 +19,8 @@ def bernoulli(p: Tensor) -> Tensor:
     a row, and all rows share them: draws of one row are independent, and those of two rows have a covariance of at most
     2⁻³⁴.
     """
-    last = torch.empty(p.shape[1:], device=p.device).random_(-(2**23) - 255, -(2**23) + 1).div_(2**8)
+    last = torch.empty(p.shape[1:], dtype=torch.float32, device=p.device)  # torch's default may have 16 bits only
+    last.random_(-(2**23) - 255, -(2**23) + 1).div_(2**8)
     above = torch.add(last, p.detach(), alpha=2**16)  # exact where p ≥ 1/2, and to 2⁻²⁵ of p elsewhere
     return above.gt_(rows_of(sixteen_bits, p)).to(p.dtype)
 

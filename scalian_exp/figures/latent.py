@@ -13,6 +13,7 @@ from torch import Tensor
 from scalian_exp.batches import called
 from scalian_exp.figures.colours import DISTINCT, marker
 from scalian_exp.figures.grids import show, tile
+from scalian_exp.precision import widened
 
 
 def principal_axes(centred: Tensor, count: int = 2) -> Tensor:
@@ -21,7 +22,7 @@ def principal_axes(centred: Tensor, count: int = 2) -> Tensor:
     The sign of an eigenvector is arbitrary; here its entry of largest magnitude is positive, so that figures of the
     same points agree.
     """
-    axes = torch.linalg.svd(centred.double(), full_matrices=False).Vh[:count]
+    axes = torch.linalg.svd(widened(centred), full_matrices=False).Vh[:count]
     signs = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
     return F.pad(axes * signs, (0, 0, 0, count - len(axes))).to(centred.dtype)
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp.precision import at_least_single
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 
@@ -25,7 +26,8 @@ class Bernoulli(nn.Module):
 
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
         """Return log p(x|z), (…, B), in nats, for logits (…, B, C, H, W) and images x (B, C, H, W)."""
-        return (x * logits).sum((-3, -2, -1)) - F.softplus(logits.float()).sum((-3, -2, -1))
+        logits, x = at_least_single(logits), at_least_single(x)  # both sums are larger than their difference
+        return (x * logits).sum((-3, -2, -1)) - F.softplus(logits).sum((-3, -2, -1))
 
 
 class Gaussian(nn.Module):
@@ -37,7 +39,7 @@ class Gaussian(nn.Module):
 
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
         """Return log p(x|z), (…, B), in nats, for logits (…, B, C, H, W) and images x (B, C, H, W)."""
-        squares = ((x - torch.sigmoid(logits)) / self.sigma).square()
+        squares = ((at_least_single(x) - torch.sigmoid(at_least_single(logits))) / self.sigma).square()
         return -0.5 * (squares + math.log(2 * math.pi * self.sigma**2)).sum((-3, -2, -1))
 
 

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp.precision import at_least_single
+
 
 class Multinomial(nn.Module):
     """Cross-entropy −Σ p log q between a document's shares of words p and the predicted q, in nats per word."""
@@ -14,4 +16,4 @@ class Multinomial(nn.Module):
         """
         shares = weights / weights.sum(1, keepdim=True).clamp_min(1e-9)
         documents = (weights > 0).any(1).sum().clamp_min(1)
-        return -(shares * F.log_softmax(logits, 1)).sum() / documents
+        return -(shares * F.log_softmax(at_least_single(logits), 1)).sum() / documents

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp.precision import at_least_single
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 Batch = dict[str, Tensor]
@@ -133,7 +134,7 @@ class MultinomialELBO(nn.Module):
     def forward(self, network: Any, batch: Batch, epoch: int | None = None) -> Tensor:
         """Return the loss in nats, averaged over rows, with β of the given epoch or its final value."""
         logits, kl = network.bound(batch["rating"])
-        reconstruction = -(network.likes(batch["target"]) * F.log_softmax(logits, 1)).sum(1)
+        reconstruction = -(network.likes(batch["target"]) * F.log_softmax(at_least_single(logits), 1)).sum(1)
         return (reconstruction + self.beta_at(epoch) * kl).mean()
 
 
@@ -163,12 +164,12 @@ class PairwiseRanking(nn.Module):
 
     def forward(self, network: Any, batch: Batch, epoch: int | None = None) -> Tensor:
         """Return the loss, a scalar averaged over rows; in training (with an epoch), the penalty is added."""
-        scores, wanted = network(batch["rating"]), network.likes(batch["target"]) > 0
+        scores, wanted = at_least_single(network(batch["rating"])), network.likes(batch["target"]) > 0
         others = ~wanted & (network.likes(batch["rating"]) == 0)
         rows, columns = (wanted & others.any(1, keepdim=True)).nonzero(as_tuple=True)
         best = scores[rows, columns]
         if epoch is None:
-            weights = (others / others.sum(1, keepdim=True).clamp_min(1))[rows]
+            weights = (others.to(scores) / others.sum(1, keepdim=True).clamp_min(1))[rows]
             return -(F.logsigmoid(best.unsqueeze(1) - scores[rows]) * weights).sum() / len(scores)
         pairs = F.logsigmoid(best - scores[rows, drawn(others, rows)])
         return -pairs.sum() / len(scores) + self.penalty * squared_weights(network)

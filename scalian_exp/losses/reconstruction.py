@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp.precision import at_least_single
+
 
 def per_image(errors: Tensor) -> Tensor:
-    """Return the mean over images of the sum over pixels."""
-    return errors.sum() / errors.shape[0]
+    """Return the mean over images of the sum over pixels, in at least single precision."""
+    return at_least_single(errors).sum() / errors.shape[0]
 
 
 class SquaredError(nn.Module):

@@ -15,6 +15,7 @@ from torch import Tensor
 from scalian_exp.metrics.reliability import FARTHEST, RELIABLE
 from scalian_exp.networks.rbm import RBM
 from scalian_exp.networks.units import Bernoulli
+from scalian_exp.precision import widened
 from scalian_exp.ranges import NonNegativeInt, PositiveInt
 
 ENUMERABLE = 20
@@ -120,7 +121,7 @@ class AnnealedImportanceSampling:
     def temperatures(self) -> list[float]:
         """Return the inverse temperatures, from 0 to 1."""
         ends = ((0.0, 0.5), (0.5, 0.9), (0.9, 1.0))
-        parts = [torch.linspace(a, b, n + 1).double()[1:] for (a, b), n in zip(ends, self.steps, strict=True)]
+        parts = [torch.linspace(a, b, n + 1)[1:] for (a, b), n in zip(ends, self.steps, strict=True)]
         return [0.0, *torch.cat(parts).tolist()]
 
     @torch.no_grad()
@@ -157,7 +158,7 @@ class AnnealedImportanceSampling:
 
 @torch.no_grad()
 def anneal(rbm: RBM, v: Tensor, betas: Sequence[float]) -> Tensor:
-    """Run annealed importance sampling from v (N, visible), and return the log weights (N,), float64.
+    """Run annealed importance sampling from v (N, visible), and return log weights (N,) as exact as the device allows.
 
     v are samples at the first inverse temperature. The mean weight estimates Z at the last temperature over Z at the
     first.
@@ -166,7 +167,7 @@ def anneal(rbm: RBM, v: Tensor, betas: Sequence[float]) -> Tensor:
     no offsets.
     """
     rates = rbm.visible.bias(rbm.visible_mean)
-    log_weights = torch.zeros(len(v), dtype=torch.float64, device=v.device)
+    log_weights = widened(v.new_zeros(len(v)))
     for beta, following in pairwise(betas):
         x = rbm.hidden_input(v)
         change = rbm.hidden.cumulant(following * x) - rbm.hidden.cumulant(beta * x)
@@ -177,19 +178,24 @@ def anneal(rbm: RBM, v: Tensor, betas: Sequence[float]) -> Tensor:
 
 
 def of_offsets(centred: RBM, plain: RBM) -> Tensor:
-    """Return what offsets add to log Z: the constant by which free energies of the same distribution differ."""
-    nothing = torch.zeros_like(centred.visible_bias)
-    return plain.free_energy(nothing.to(plain.weight)) - centred.free_energy(nothing)
+    """Return what offsets add to log Z: the constant by which free energies of the same distribution differ.
+
+    It is −μ·b − λ·(c − Wμ), and c − Wμ is the hidden bias of the machine without offsets, in whose precision it is.
+    """
+    of_visible, of_hidden, bias = (
+        each.to(plain.weight) for each in (centred.visible_offset, centred.hidden_offset, centred.visible_bias)
+    )
+    return -(of_visible @ bias) - of_hidden @ plain.hidden_bias
 
 
 @torch.no_grad()
 def exact_log_partition(centred: RBM) -> LogPartition:
     """Compute log Z by summing over all 2^hidden states of binary hidden units."""
-    rbm = centred.uncentred().double()
+    rbm = centred.uncentred().to(widened(centred.weight))
     size = len(rbm.hidden_bias)
     parts = []
     for numbers in torch.arange(2**size, device=rbm.weight.device).split(2**12):
-        states = (numbers.unsqueeze(1) >> torch.arange(size, device=numbers.device) & 1).double()
+        states = (numbers.unsqueeze(1) >> torch.arange(size, device=numbers.device) & 1).to(rbm.weight)
         parts.append(torch.logsumexp(states @ rbm.hidden_bias + rbm.visible.cumulant(rbm.visible_input(states)), 0))
     value = torch.logsumexp(torch.stack(parts), 0) + of_offsets(centred, rbm)
     nothing = torch.full_like(value, torch.nan)

@@ -23,8 +23,9 @@ class ActiveUnits(Metric):
     def __init__(self, threshold: PositiveFloat = 0.01) -> None:
         super().__init__()
         self.threshold = threshold
-        for name in ("total", "squares", "count"):
+        for name in ("total", "squares"):
             self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")  # an integer, which no precision rounds
 
     def update(self, means: Tensor) -> None:
         """Add a batch of means of q(z|x), (B, latent_dim)."""

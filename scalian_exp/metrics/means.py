@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from scalian_exp.distributed import ranks
+from scalian_exp.precision import at_least_single
 
 
 class Means:
     """Mean of named values over samples; each update adds a batch's means, weighted by the batch's size.
 
-    An update is two small tensor operations; Lightning's `self.log` costs as much as a small network's entire step.
+    Sums have at least single precision, whatever the values have. An update is two small tensor operations; Lightning's
+    `self.log` costs as much as a small network's entire step.
     """
 
     def __init__(self) -> None:
@@ -22,9 +24,9 @@ class Means:
     def update(self, values: dict[str, Tensor], size: int) -> None:
         """Add a batch's means, scalars by name, of `size` samples."""
         means = [value.detach() for value in values.values()]
-        batch = torch.stack(means).float() if len(means) > 1 else means[0]
+        batch = at_least_single(torch.stack(means) if len(means) > 1 else means[0])
         if self.totals is None:
-            self.names, self.totals = list(values), torch.zeros(len(means), device=batch.device)
+            self.names, self.totals = list(values), batch.new_zeros(len(means))
         self.totals.add_(batch, alpha=size)
         self.count += size
 
@@ -46,6 +48,6 @@ class Means:
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Restore the values of a state dict."""
-        totals = state["totals"]
-        self.names, self.totals = list(state["names"]), None if totals is None else ranks.own_row(totals, 1).to(device)
-        self.count = state["count"]
+        totals = state["totals"]  # an earlier version's may have 16 bits
+        self.totals = None if totals is None else at_least_single(ranks.own_row(totals, 1).to(device))
+        self.names, self.count = list(state["names"]), state["count"]

@@ -8,6 +8,8 @@ et al. 2018, "Variational autoencoders for collaborative filtering", section 4.2
 import torch
 from torch import Tensor
 
+from scalian_exp.precision import widened
+
 
 def errors(predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Return `rmse` and `mae` over the ratings in `target` (users, items)."""
@@ -34,8 +36,8 @@ def hits(best: Tensor, relevant: Tensor) -> Tensor:
 
 def ndcg(best: Tensor, relevant: Tensor) -> Tensor:
     """Return users' NDCG, (n,): Σ 1/log₂(1 + rank) over the relevant ones of the ranked items, over its maximum."""
-    relevance = hits(best, relevant).double()
-    gains = 1 / torch.log2(torch.arange(2, 2 + best.shape[1], dtype=torch.double, device=best.device))
+    relevance = widened(hits(best, relevant))
+    gains = 1 / torch.log2(widened(torch.arange(2, 2 + best.shape[1], device=best.device)))
     most = gains.cumsum(0)[relevant.sum(1)[relevant.any(1)].clamp(max=best.shape[1]) - 1]
     return (relevance @ gains) / most
 
@@ -43,7 +45,7 @@ def ndcg(best: Tensor, relevant: Tensor) -> Tensor:
 def recall(best: Tensor, relevant: Tensor) -> Tensor:
     """Return the share of each user's relevant items (at most k) that are among the k ranked ones, (n,)."""
     most = relevant.sum(1)[relevant.any(1)].clamp(max=best.shape[1])
-    return hits(best, relevant).sum(1).double() / most
+    return widened(hits(best, relevant).sum(1)) / most
 
 
 def standard_error(values: Tensor) -> Tensor:

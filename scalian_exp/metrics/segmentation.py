@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scalian_exp.batches import called
+from scalian_exp.precision import widened
 
 TOLERANCE = Fraction(75, 10_000)
 """share of the image's diagonal by which boundaries may be apart (Csurka et al. 2013)"""
@@ -23,7 +24,7 @@ def ious(matrix: Tensor) -> Tensor:
 
     It is NaN for a class that neither occurs nor is predicted.
     """
-    matrix = matrix.double()
+    matrix = widened(matrix)
     return matrix.diagonal() / (matrix.sum(0) + matrix.sum(1) - matrix.diagonal())
 
 
@@ -38,7 +39,7 @@ def scores(matrix: Tensor, names: Sequence[str] | None = None) -> dict[str, Tens
         names: of the classes.
     """
     iou = ious(matrix)
-    matrix = matrix.double()
+    matrix = widened(matrix)
     truth = matrix.sum(1)
     accuracies = matrix.diagonal() / truth
     counted = (~iou.isnan()).sum()

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from scalian_exp.precision import at_least_single
 from scalian_exp.ranges import Fraction, NonNegativeFloat
 
 
@@ -53,7 +54,7 @@ class Masking(Corruption):
 
     def corrupted(self, x: Tensor, level: float) -> Tensor:
         """Set each pixel to 0 with probability `level`."""
-        return x * (torch.rand_like(x) >= level)
+        return x * (torch.rand_like(at_least_single(x)) >= level)  # 16 bits would miss the level
 
 
 class SaltAndPepper(Corruption):
@@ -67,7 +68,7 @@ class SaltAndPepper(Corruption):
 
     def corrupted(self, x: Tensor, level: float) -> Tensor:
         """Set each pixel to 0 or 1, by a fair coin, with probability `level`."""
-        draw = torch.rand_like(x)
+        draw = torch.rand_like(at_least_single(x))
         return torch.where(draw < level, (draw < level / 2).to(x.dtype), x)
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalian_exp.precision import widened
 from scalian_exp.ranges import PositiveFloat, PositiveInt
 
 
@@ -34,7 +35,7 @@ class MatrixFactorisation(nn.Module):
 
     def start_from(self, columns: Tensor, ratings: Tensor) -> None:
         """Compute the mean of the training ratings, (n,); see `capabilities.StartsFromRatings`."""
-        self.mean.copy_(ratings.sum(dtype=torch.double) / max(len(ratings), 1))
+        self.mean.copy_(widened(ratings).sum() / max(len(ratings), 1))
 
     def design(self) -> Tensor:
         """Return the matrix that a row's b and p are multiplied by, (columns, 1 + features)."""
@@ -89,7 +90,7 @@ def solved(gram: Tensor, right: Tensor) -> Tensor:
 
 def principal_axes(factors: Tensor) -> Tensor:
     """Return the principal axes of factors (columns, features) as columns, (features, features), the widest first."""
-    axes: Tensor = torch.linalg.svd(factors.detach().double(), full_matrices=False).Vh.T
+    axes: Tensor = torch.linalg.svd(widened(factors.detach()), full_matrices=False).Vh.T
     return axes.to(factors.dtype)
 
 

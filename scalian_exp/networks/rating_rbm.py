@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from scalian_exp.batches import above_zero
 from scalian_exp.distributed.noise import bernoulli
+from scalian_exp.precision import at_least_single
 from scalian_exp.ranges import PositiveInt
 
 START = 0.15
@@ -134,7 +135,7 @@ class RatingRBM(nn.Module):
         """Return the free energy −log Σ_h exp(−E(v, h)) of each row, (B,)."""
         units = rated.columns * self.classes + rated.states
         biases = F.embedding_bag(units, self.visible_bias.unsqueeze(1), rated.starts, mode="sum").squeeze(1)
-        return -biases - F.softplus(self.hidden_input(rated, known)).sum(1)
+        return -at_least_single(biases) - F.softplus(at_least_single(self.hidden_input(rated, known))).sum(1)
 
     def deviation(self) -> Tensor:
         """Return the penalty Σ (w − w̄)² over the weights of softmax units, where w̄ is their mean over the columns.
@@ -154,8 +155,7 @@ class RatingRBM(nn.Module):
         """Resample the values of the same ratings by `steps` steps of Gibbs sampling."""
         for _ in range(steps):
             hidden = bernoulli(torch.sigmoid(self.hidden_input(rated, known)))
-            inputs = self.visible_input(hidden)[rated.rows, rated.columns]
-            inputs = inputs.to(torch.promote_types(inputs.dtype, torch.float32))  # noise of 16 bits has few values
+            inputs = at_least_single(self.visible_input(hidden)[rated.rows, rated.columns])  # or noise has few values
             # The largest of x − log(−log u) is a draw from softmax(x) (Gumbel's trick), faster than exponential_().
             noise = torch.rand_like(inputs).log_().neg_().log_()
             rated = rated._replace(states=(inputs - noise).argmax(-1))
@@ -173,7 +173,7 @@ class RatingRBM(nn.Module):
     def log_probability(self, target: Tensor, ratings: Tensor, known: Tensor | None = None) -> Tensor:
         """Return Σ log p(v = target|ĥ) over the ratings in `target` (B, columns), given others, `ratings`: (B,)."""
         scored = target > 0
-        logs = torch.log_softmax(self.visible_input(self.codes(ratings, known)), -1)
+        logs = torch.log_softmax(at_least_single(self.visible_input(self.codes(ratings, known))), -1)
         states = nearest(target, self.levels)
         return (logs.gather(-1, states.unsqueeze(-1)).squeeze(-1) * scored).sum(1)
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from scalian_exp.batches import above_zero
 from scalian_exp.networks.parts.layers import mlp
+from scalian_exp.networks.vae import kl_from_prior
+from scalian_exp.precision import widened
 from scalian_exp.ranges import FractionBelowOne, NonNegativeFloat, PositiveInt
 
 
@@ -44,9 +46,9 @@ class RatingBias(nn.Module):
 
     def start_from(self, columns: Tensor, ratings: Tensor) -> None:
         """Compute the mean and the column biases from the column and value of each training rating, (n,) each."""
-        count = columns.bincount(minlength=self.columns).double()
-        mean = ratings.sum(dtype=torch.double) / count.sum().clamp_min(1)
-        total = torch.zeros_like(count).index_add_(0, columns, ratings.double()) - mean * count
+        count, ratings = widened(columns.bincount(minlength=self.columns)), widened(ratings)
+        mean = ratings.sum() / count.sum().clamp_min(1)
+        total = torch.zeros_like(count).index_add_(0, columns, ratings) - mean * count
         self.mean.copy_(mean)
         self.column_bias.copy_(total / (count + self.column_damping).clamp_min(1e-9))
         self.column_count.copy_(count)
@@ -126,7 +128,7 @@ class Popularity(Ranker):
             columns: column of each training rating, (n,).
             ratings: its value, (n,).
         """
-        likes = columns[ratings >= self.liked].bincount(minlength=self.columns).double() + 1
+        likes = widened(columns[ratings >= self.liked].bincount(minlength=self.columns)) + 1
         self.log_share.copy_((likes / likes.sum()).log())
 
     def bound(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,7 +181,7 @@ class MultVAE(Ranker):
         """Return logits (B, columns) for one z ~ q(z|x), and KL(q(z|x) ‖ p(z)), (B,), in nats."""
         mean, log_variance = self.moments(ratings)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        return self.decoder(z), 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+        return self.decoder(z), kl_from_prior(mean, log_variance).sum(1)
 
     def effects(self) -> Tensor:
         """Return how much each latent raises each column's logit from −1 to 1, halved, (columns, latent_dim)."""

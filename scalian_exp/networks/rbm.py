@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from scalian_exp.distributed import ranks
 from scalian_exp.networks.units import Units
+from scalian_exp.precision import at_least_single
 
 
 def biases_without_offsets(
@@ -78,10 +79,14 @@ class RBM(nn.Module):
         return F.linear(self.hidden_shifted(h), self.weight.t(), self.visible_bias)
 
     def free_energy(self, v: Tensor) -> Tensor:
-        """Return the free energy −log Σ_h exp(−E(v, h)), (…,), of visible states (…, visible)."""
+        """Return the free energy −log Σ_h exp(−E(v, h)), (…,), of visible states (…, visible).
+
+        Its sums have at least single precision. They are no matrix products, which autocast would compute in 16 bits.
+        """
         x = self.hidden_input(v)
-        own = self.visible.base(v) - self.visible_shifted(v) @ self.visible_bias
-        return (own + x @ self.hidden_offset if self.centred else own) - self.hidden.cumulant(x)
+        own = self.visible.base(v) - (at_least_single(self.visible_shifted(v)) * self.visible_bias).sum(-1)
+        offset = (at_least_single(x) * self.hidden_offset).sum(-1) if self.centred else 0.0
+        return own + offset - self.hidden.cumulant(x)
 
     def hidden_sample(self, v: Tensor) -> Tensor:
         """Draw hidden states (…, hidden) given visible ones."""
@@ -133,8 +138,8 @@ class RBM(nn.Module):
 
     @torch.no_grad()
     def uncentred(self) -> "RBM":
-        """Return an RBM of the same distribution without offsets."""
+        """Return an RBM of the same distribution without offsets, in at least single precision."""
         hidden, visible = self.weight.shape
-        rbm = RBM(visible, hidden, self.visible, self.hidden).to(self.weight)
-        rbm.load_state_dict(self.state_dict())
+        rbm = RBM(visible, hidden, self.visible, self.hidden).to(at_least_single(self.weight))
+        rbm.load_state_dict({name: at_least_single(values) for name, values in self.state_dict().items()})
         return rbm

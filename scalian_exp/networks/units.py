@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scalian_exp.distributed.noise import bernoulli, exponential, normal, rows_of
+from scalian_exp.precision import at_least_single
 
 
 class Units(ABC):
@@ -72,7 +73,7 @@ class Bernoulli(Units):
 
     def cumulant(self, x: Tensor) -> Tensor:
         """Return Σ log(1 + exp(x)), in at least single precision."""
-        return F.softplus(x.to(torch.promote_types(x.dtype, torch.float32))).sum(-1)
+        return F.softplus(at_least_single(x)).sum(-1)
 
     def mean_cumulant(self, x: Tensor, mean: Tensor) -> Tensor:
         """Return the mean of Σ max(x, 0) − log max(p, 1−p), in less than half the time of log(1 + exp(x)) on a CPU.
@@ -104,16 +105,16 @@ class Gaussian(Units):
         return normal(x)
 
     def cumulant(self, x: Tensor) -> Tensor:
-        """Return Σ (x² + log 2π) / 2."""
-        return 0.5 * (x.square() + math.log(2 * math.pi)).sum(-1)
+        """Return Σ (x² + log 2π) / 2, in at least single precision."""
+        return 0.5 * (at_least_single(x).square() + math.log(2 * math.pi)).sum(-1)
 
     def bias(self, mean: Tensor) -> Tensor:
         """Return the mean itself."""
         return mean
 
     def base(self, states: Tensor) -> Tensor:
-        """Return Σ u² / 2."""
-        return 0.5 * states.square().sum(-1)
+        """Return Σ u² / 2, in at least single precision."""
+        return 0.5 * at_least_single(states).square().sum(-1)
 
 
 class Softmax(Units):
@@ -133,8 +134,8 @@ class Softmax(Units):
         return F.one_hot(noisy.argmax(-1), self.classes).to(x.dtype).flatten(-2)
 
     def cumulant(self, x: Tensor) -> Tensor:
-        """Return the sum of the groups' log-sum-exp."""
-        return torch.logsumexp(self.grouped(x), -1).sum(-1)
+        """Return the sum of the groups' log-sum-exp, in at least single precision."""
+        return torch.logsumexp(self.grouped(at_least_single(x)), -1).sum(-1)
 
     def bias(self, mean: Tensor) -> Tensor:
         """Return log p, with p at least 0.001."""
@@ -173,5 +174,8 @@ class Joined(Units):
 
 
 def log_probability(units: Units, x: Tensor, states: Tensor) -> Tensor:
-    """Return the log-probability of states (…, D) given their total inputs (…, D), summed over the layer: (…,)."""
-    return (x * states).sum(-1) - units.base(states) - units.cumulant(x)
+    """Return the log-probability of states (…, D) given their total inputs (…, D), summed over the layer: (…,).
+
+    It has at least single precision: its terms are larger than their difference.
+    """
+    return (at_least_single(x) * states).sum(-1) - units.base(states) - units.cumulant(x)

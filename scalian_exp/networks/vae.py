@@ -11,12 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from scalian_exp.networks.parts.layers import ConvDecoder, ConvEncoder, Flat, dense_decoder, mlp, start_at_base_rates
+from scalian_exp.precision import at_least_single
 from scalian_exp.ranges import PositiveInt
-
-
-def at_least_single(values: Tensor) -> Tensor:
-    """Convert numbers of half precision to single precision, for sums whose terms cancel; leave others as they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def kl_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:

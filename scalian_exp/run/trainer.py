@@ -19,6 +19,7 @@ from scalian_exp.callbacks.seeding import SeededEpochs
 from scalian_exp.callbacks.step_checkpoints import StepCheckpoints
 from scalian_exp.callbacks.timing import Timing
 from scalian_exp.folders import CHECKPOINTS
+from scalian_exp.precision import widest
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.devices import check_accelerator, world_size
 from scalian_exp.run.record import announce_interruption
@@ -84,6 +85,8 @@ def build_trainer(
         plugins=[AtomicCheckpoints(*folders_of_checkpoints(folder, callbacks.values()))],
         default_root_dir=str(folder),
     )
+    if trainer.precision == "64-true" and widest(trainer.strategy.root_device) != torch.float64:
+        raise Refusal("trainer.precision=64-true: Apple's GPUs have no double precision; use trainer/accelerator=cpu.")
     if config.get("cuda_graphs") and trainer.strategy.root_device.type != "cuda":
         raise Refusal("cuda_graphs=true needs an NVIDIA GPU (trainer/accelerator=gpu); leave it out here.")
     return trainer

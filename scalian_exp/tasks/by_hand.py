@@ -30,7 +30,7 @@ class ByHand(Boltzmann):
 
     They are stored as the parameters' `grad`, as autograd's are, or subtracted from the parameters at once where plain
     gradient descent would do nothing else with them. Autograd is used with several processes, accumulated gradients,
-    penalties, and custom losses or tasks.
+    float16's scaled loss, penalties, and custom losses or tasks.
     """
 
     by_hand = False
@@ -41,7 +41,9 @@ class ByHand(Boltzmann):
     def on_train_epoch_start(self) -> None:
         """Decide who computes the epoch's gradients."""
         super().on_train_epoch_start()
-        alone = self.trainer.world_size == 1 and self.trainer.accumulate_grad_batches == 1
+        # in 16-mixed, Lightning multiplies the loss by a factor, and divides the gradients by it
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        alone = self.trainer.world_size == 1 and self.trainer.accumulate_grad_batches == 1 and not scaled
         # a custom subclass may add to the loss, or scale it
         ours = type(self).__module__.startswith("scalian_exp.")
         free = all(each.requires_grad and not hooked(each) for each in self.rbm.parameters_in_order)

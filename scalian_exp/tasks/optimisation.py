@@ -26,8 +26,8 @@ class Optimised(pl.LightningModule):
     ) -> None:
         """Clip gradients by value or by norm.
 
-        Lightning refuses to clip for any fused optimizer in mixed precision, but only float16 scales gradients, which
-        is refused before training starts.
+        Lightning refuses to clip for any fused optimizer in mixed precision, which may scale gradients until the step.
+        Only float16 scales them; its clipping for fused optimizers is refused before training starts.
         """
         if gradient_clip_val and self.optimizer is not None:
             clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_

@@ -26,9 +26,9 @@ def fitted_normal(count: int, codes: Tensor) -> Tensor:
     The covariance may be singular, as where a unit is always 0 or where there are more dimensions than codes; nothing
     is drawn outside the space that the codes span.
     """
-    double = codes.double()
+    double = codes.cpu().double()  # Apple's GPUs have neither double precision nor eigenvectors
     mean = double.mean(0)
     centred = double - mean
     variances, directions = torch.linalg.eigh(centred.T @ centred / max(len(codes) - 1, 1))
-    noise = torch.randn(count, len(mean), dtype=double.dtype, device=double.device)
-    return (mean + noise * variances.clamp_min(0).sqrt() @ directions.T).to(codes.dtype)
+    noise = torch.randn(count, len(mean), dtype=torch.double)
+    return (mean + noise * variances.clamp_min(0).sqrt() @ directions.T).to(codes)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from scalian_exp.distributed import ranks
+from scalian_exp.precision import at_least_single
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.capabilities import Pretrained
 from scalian_exp.tasks.offers import offers
@@ -34,5 +35,5 @@ def mean_of_inputs(task: Any, batches: int = 100) -> Tensor:
     total, count = torch.zeros((), device=task.device), 0
     for batch in islice(task.trainer.datamodule.train_dataloader(), batches):
         x = task.inputs(task.trainer.strategy.batch_to_device(batch))
-        total, count = total + x.sum(0), count + len(x)
+        total, count = total + at_least_single(x).sum(0), count + len(x)
     return ranks.all_sum(total) / ranks.all_sum(torch.tensor(count, device=task.device))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,6 +47,21 @@ def test_frechet_distance_is_that_of_two_gaussians(tmp_path: Path, caplog: pytes
     root = np.real(sqrtm(covariances[0] @ covariances[1]))
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
     assert float(quality.metric.compute()) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+
+
+def test_sums_stay_on_the_cpu_if_the_device_has_no_double_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tiny("classifier", "test=false"), tmp_path)
+    quality, task = SampleQuality(str(tmp_path), samples=80), SimpleNamespace(device=torch.device("cpu"))
+    quality.on_test_start(None, task)
+    quality.metric.update(torch.rand(9, 1, 16, 16), real=True)
+    assert quality.metric.real_features_sum.dtype == torch.float64
+    task.device = torch.device("meta")  # stands in for another device
+    monkeypatch.setattr("scalian_exp.callbacks.sample_quality.widest", lambda _: torch.float32)
+    quality.on_test_start(None, task)
+    assert {parameter.device.type for parameter in quality.classifier.parameters()} == {"meta"}
+    assert quality.metric.real_features_sum.device.type == quality.features.sums_on.type == "cpu"
 
 
 def test_a_judge_must_fit(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from precisions import default_type
 
 from scalian_exp.distributed.noise import bernoulli
 
@@ -24,6 +25,16 @@ def test_rare_states_are_as_rare_as_they_should_be() -> None:
     rare, common = float(counts[::2].sum()), float(20_000 * 500 - counts[1::2].sum())
     for count in (rare, common):  # 30 ± 5.5 expected; to 16 bits p would be 0 or 1.5e-5
         assert 5 < count < 60
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_rare_states_are_drawn_in_steps_of_16_bits(dtype: torch.dtype) -> None:
+    with default_type(dtype):
+        p = torch.tensor([0.0005, 0.002, 0.3])
+        share = bernoulli(p.expand(400_000, 3)).float().mean(0)
+    expected = p.float()
+    assert p.dtype == dtype
+    assert ((share - expected).abs() <= 5 * (expected * (1 - expected) / 400_000).sqrt()).all()
 
 
 def test_draws_are_independent_of_their_neighbours_in_rows_and_columns() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from precisions import default_type
 from tools import tiny
 
 from scalian_exp.build import build_task
@@ -36,6 +37,36 @@ def test_means_go_on_from_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_means_without_batches_are_empty() -> None:
     assert Means().compute() == {}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_means_of_many_batches_keep_their_precision(dtype: torch.dtype) -> None:
+    with default_type(dtype):  # as in a step of bf16-true: sums of 16 bits stop growing, or overflow
+        for names in (["a"], ["a", "b"]):
+            means = Means()
+            for _ in range(400):
+                means.update({name: torch.tensor(100.0) for name in names}, 128)
+            assert [float(value) for value in means.compute().values()] == [100.0] * len(names)
+            assert means.compute()["a"].dtype == torch.promote_types(dtype, torch.float32)
+
+
+def test_means_that_an_earlier_version_stored_in_16_bits_go_on_in_32() -> None:
+    means = Means()
+    means.load_state_dict(
+        {"names": ["a"], "totals": torch.tensor([[256.0]], dtype=torch.bfloat16), "count": 256}, torch.device("cpu")
+    )
+    for _ in range(256):
+        means.update({"a": torch.tensor(1.0)}, 1)
+    assert float(means.compute()["a"]) == 1
+
+
+def test_active_units_are_averaged_over_all_examples_in_any_precision() -> None:
+    units = torch.nn.ModuleList([ActiveUnits(threshold=0.9)]).to(dtype=torch.bfloat16)  # as Lightning converts a task
+    for _ in range(1000):
+        units[0].update(torch.tensor([[1.0], [-1.0], [1.0], [-1.0]]))
+    assert float(units[0].compute()) == 1  # a count in 16 bits ends at 1024, and the variance at 3.9
+    units[0].update(torch.zeros(600, 1))
+    assert float(units[0].compute()) == 0  # 4000/4600
 
 
 def test_active_units_counts_latents_whose_mean_varies() -> None:

@@ -1,5 +1,6 @@
 """Noise follows its definition and is redrawn at each call."""
 
+import pytest
 import torch
 
 from scalian_exp.networks.corruptions import GaussianNoise, Masking, SaltAndPepper
@@ -18,6 +19,16 @@ def test_salt_and_pepper_are_equally_frequent() -> None:
     assert abs(float((y == 0).float().mean()) - 0.2) < 0.01
     assert abs(float((y == 1).float().mean()) - 0.2) < 0.01
     assert abs(float((y == X).float().mean()) - 0.6) < 0.01
+
+
+@pytest.mark.parametrize("level", [0.001, 0.1])
+def test_low_levels_are_kept_in_16_bits(level: float) -> None:
+    x = torch.full((1000, 1, 50, 50), 0.5, dtype=torch.bfloat16)
+    bound = 5 * (level * (1 - level) / x.numel()) ** 0.5
+    for corruption in (Masking(level), SaltAndPepper(level)):
+        y = corruption(x)
+        assert y.dtype == x.dtype
+        assert abs(float((y != x).float().mean()) - level) < bound, corruption
 
 
 def test_gaussian_noise_has_its_standard_deviation() -> None:

@@ -48,6 +48,18 @@ def test_every_model_trains_with_the_options_for_gpus(model: str, tmp_path: Path
     assert math.isfinite(metrics["test/loss"])
 
 
+def test_a_boltzmann_machine_learns_in_16_bits_what_it_learns_in_32(tmp_path: Path) -> None:
+    moved = []
+    for precision in ("32-true", "16-mixed", "bf16-mixed"):
+        for number, rate in enumerate(("0.0", "0.1")):
+            folder = tmp_path / f"{precision}{number}"
+            options = [f"trainer.precision={precision}", f"model.optimizer.lr={rate}", "trainer.max_epochs=5"]
+            train(tiny("rbm", GPU, *options, "test=false"), folder)
+        begun, ended = (load(tmp_path / f"{precision}{number}").task.rbm.weight for number in (0, 1))
+        moved.append(float((ended - begun).norm()))
+    assert moved[1:] == [pytest.approx(moved[0], rel=0.3)] * 2  # by hand, unscaled gradients would be 1/65,536 of it
+
+
 @pytest.mark.parametrize("model", RECORDABLE)
 @pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 0.05), ("bf16-mixed", 0.3)])
 def test_recorded_kernels_train_like_launched_ones(

@@ -139,6 +139,19 @@ def test_every_model_trains_with_the_options_of_the_device(model: str, precision
     assert math.isfinite(metrics["test/loss"])
 
 
+@pytest.mark.parametrize("model", ["vae", "rbm"])
+def test_a_long_test_in_16_bits_gives_the_metrics_of_32(model: str, tmp_path: Path) -> None:
+    """Sums over 600 batches and over pixels must not be rounded to 16 bits."""
+    train(tiny(model, "dataset.test_size=1200", "dataset.batch_size=2", "test=false"), tmp_path / "run")
+    results = []
+    for precision in ("32-true", "bf16-true"):
+        loaded = load(tmp_path / "run")
+        loaded.config["trainer"]["precision"] = precision
+        (file,) = Evaluate().run(loaded, tmp_path / precision)
+        results.append(json.loads(file.read_text()))
+    assert results[1] == {name: pytest.approx(value, rel=0.01, abs=0.01) for name, value in results[0].items()}
+
+
 def compiling(part: torch.nn.Module) -> None:
     """Compile a module; without a C++ compiler, leave out the last step, which needs one."""
     part._compiled_call_impl = torch.compile(

@@ -8,6 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.plugins.precision import MixedPrecision
 from small_networks import arbitrary_rbm
 from tools import differences, tiny
 
@@ -115,6 +116,22 @@ def test_autograd_computes_whatever_else_has_a_part_in_the_gradient(
     monkeypatch.setattr(Contrastive, "on_train_epoch_start", noted)
     train(tiny("rbm", *OTHERS.get(name, [])), tmp_path)
     assert ways == [name == "plain"]
+
+
+def test_scaled_losses_move_weights_as_far_as_unscaled_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 16-mixed, the loss is multiplied by 65,536 before autograd, and gradients are divided by it after."""
+    moved = {}
+    for scaled in (False, True):
+        config = tiny("rbm", "trainer.max_epochs=3")
+        task, data = build_task(config), build("dataset", config["dataset"])
+        trainer = build_trainer(config, task, tmp_path / str(scaled))
+        if scaled:
+            plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+            monkeypatch.setattr(trainer.strategy, "_precision_plugin", plugin)
+        begun = task.rbm.weight.detach().clone()
+        trainer.fit(task, data)
+        moved[scaled] = float((task.rbm.weight.detach() - begun).norm())
+    assert moved[True] == pytest.approx(moved[False], rel=0.3)  # the noise differs
 
 
 class Reads(pl.Callback):

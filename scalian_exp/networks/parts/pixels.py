@@ -41,7 +41,7 @@ def expected(logits: Tensor, dim: int) -> Tensor:
     """
     if logits.dim() == dim:
         return torch.sigmoid(logits.float())
-    grid = torch.linspace(0, 1, logits.shape[1], device=logits.device)
+    grid = torch.linspace(0, 1, logits.shape[1], dtype=torch.float32, device=logits.device)
     return torch.einsum("bl...,l->b...", logits.float().softmax(1), grid)
 
 
