@@ -35,7 +35,7 @@ $(JUDGES): $(READY)
 	touch $@
 
 judges: $(JUDGES) ## compare metrics and models with values that others computed or published
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m '' tests/judges
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m '' -rs tests/judges
 
 coverage: $(READY) ## run the tests and list what none of them reaches
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --cov --cov-report=term

@@ -62,14 +62,17 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("containing", nargs="?", default="", help="a part of the commands to run")
-    chosen, scratch = entries(parser.parse_args().containing), Path(tempfile.mkdtemp())
-    table = Table("command", "figure", "stated", "now", "difference", "allowed", "", title=f"runs in {scratch}")
+    containing = parser.parse_args().containing
+    chosen, scratch = entries(containing), Path(tempfile.mkdtemp())
+    if not chosen:
+        parser.error(f"no command contains {containing!r}; {LIST} has them all")
+    table = Table("command", "figure", "stated", "now", "difference", "allowed", "holds", title=f"runs in {scratch}")
     failed = 0
     for number, entry in enumerate(chosen):
         for each in run(entry, scratch / str(number)):
             print(f"{each.command}: {each.metric} {each.now:.4g}, stated {each.stated:.4g}", flush=True)
             numbers = (f"{each.stated:.4g}", f"{each.now:.4g}", f"{each.now - each.stated:+.2g}", f"{each.within:.2g}")
-            table.add_row(each.command, each.metric, *numbers, "" if each.holds else "NO")
+            table.add_row(each.command, each.metric, *numbers, "yes" if each.holds else "NO")
             failed += not each.holds
     Console(width=160).print(table)
     sys.exit(failed > 0)

@@ -61,10 +61,10 @@ class Judge:
 
 def table_of(verdicts: list[Verdict]) -> Table:
     """Return a table of a line for each verdict."""
-    table = Table("value", "theirs from", "theirs", "ours", "difference", "allowed", "")
+    table = Table("value", "theirs from", "theirs", "ours", "difference", "allowed", "agrees")
     for each in verdicts:
         numbers = (f"{each.theirs:.6g}", f"{each.ours:.6g}", f"{each.ours - each.theirs:+.2g}", f"{each.within:.2g}")
-        table.add_row(each.what, each.source, *numbers, "" if each.passed else "NO")
+        table.add_row(each.what, each.source, *numbers, "yes" if each.passed else "NO")
     return table
 
 

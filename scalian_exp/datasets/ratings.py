@@ -56,7 +56,8 @@ class Ratings(Data, ABC):
     """Base class of ratings of items by users; subclasses implement `read`.
 
     Args:
-        users: number of users; may exceed those in the files, the others have no ratings.
+        users: number of users; may exceed those in the files: as columns the others have no ratings, as rows they are
+            left out.
         items: number of items, likewise.
         levels: the values that a rating can have, ascending.
         liked: lowest rating that means the item was liked.
@@ -147,6 +148,10 @@ class Ratings(Data, ABC):
                     f"dataset.items={max(len(source.items), self.items)}."
                 )
         self.user_names, self.item_names = source.users, source.items
+        if self.rows == "users":
+            self.users = len(source.users)
+        else:
+            self.items = len(source.items)
         self.titles, self.genres = source.titles, source.genres
         for name, part in (("training", source.train), ("test", source.test)):
             if part is not None and len(part.values) == 0:

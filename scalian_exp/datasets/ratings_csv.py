@@ -14,6 +14,7 @@ from scalian_exp.datasets.rating_tables import levels_of, read_csv
 from scalian_exp.datasets.ratings import Ratings, RatingSource
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
+from scalian_exp.vocabulary.facts import AUTO
 
 
 class RatingsCSV(Ratings):
@@ -23,6 +24,8 @@ class RatingsCSV(Ratings):
     separate them. If a user rates an item again, the last rating counts. The test split is drawn at random.
 
     Args:
+        users: number of users, or auto: those in the file.
+        items: number of items, or auto: those in the file.
         levels: the values that a rating can have, or auto: those in the file, or a continuous scale if they are many.
         continuous: ratings between the levels are possible; models with discrete ratings round to the nearest level.
         kwargs: the arguments of `Ratings`.
@@ -34,8 +37,8 @@ class RatingsCSV(Ratings):
     def __init__(
         self,
         root: str,
-        users: PositiveInt,
-        items: PositiveInt,
+        users: PositiveInt | Literal["auto"],
+        items: PositiveInt | Literal["auto"],
         levels: Sequence[float] | Literal["auto"],
         *args: Any,
         continuous: bool = False,
@@ -46,19 +49,21 @@ class RatingsCSV(Ratings):
             raise Refusal(
                 f"{root} is a file; set dataset.root to the folder of ratings.csv: dataset.root={self.root.parent}"
             )
-        node: dict[str, Any] = {"root": root, "levels": levels, "continuous": continuous}
-        if levels == "auto":
-            node |= self.infer(node)
+        node: dict[str, Any] = {"root": root, "users": users, "items": items, "levels": levels}
+        node |= {"continuous": continuous, **(self.infer(node) if AUTO in node.values() else {})}
         self.continuous: bool = node["continuous"]
-        super().__init__(users, items, node["levels"], *args, **kwargs)
+        super().__init__(node["users"], node["items"], node["levels"], *args, **kwargs)
 
     @classmethod
     def infer(cls, node: Mapping[str, Any]) -> dict[str, Any]:
-        """Infer `levels` from the file if they are auto, and whether ratings between them are possible."""
-        if node["levels"] != "auto":
-            return {}
-        levels, continuous = levels_of(read_csv(Path(node["root"]) / "ratings.csv")[0])
-        return {"levels": levels, "continuous": True} if continuous else {"levels": levels}
+        """Count users and items in the file, and infer levels and whether ratings lie between them, which are auto."""
+        lines, _ = read_csv(Path(node["root"]) / "ratings.csv")
+        sizes = {"users": len({line.user for line in lines}), "items": len({line.item for line in lines})}
+        found: dict[str, Any] = {name: size for name, size in sizes.items() if node[name] == AUTO}
+        if node["levels"] == AUTO:
+            levels, continuous = levels_of(lines)
+            found |= {"levels": levels, "continuous": True} if continuous else {"levels": levels}
+        return found
 
     def read(self) -> RatingSource:
         """Read the file and print a summary.

@@ -19,7 +19,7 @@ from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
 from scalian_exp.run import record
 from scalian_exp.run.batch_size import with_batch_size
-from scalian_exp.run.devices import devices_of
+from scalian_exp.run.devices import check_accelerator, devices_of
 from scalian_exp.run.endings import device_failures_refused, ending_cleanly, weights_kept
 from scalian_exp.run.following import followed
 from scalian_exp.run.init_from import check_classes_of, start_network_from
@@ -61,6 +61,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     config = {key: value for key, value in config.items() if key != "trust"}  # a stored run can't vouch for itself
     seed_everything(config["seed"], verbose=False)
     last = folders.checkpoint(folder, "last", "start")
+    check_accelerator(config["trainer"])
     if last is None:
         check_stopping(config)
     sketch = sketched(config) if last is None else None  # before data is downloaded and read

@@ -15,6 +15,7 @@ from scalian_exp.checkpoint import load
 from scalian_exp.refusal import Refusal, refusal_in
 from scalian_exp.run.endings import device_failures_refused
 from scalian_exp.run.training import train
+from scalian_exp.vocabulary.checks import resolved
 
 
 def test_clipping_bounds_the_norm_or_the_values(tmp_path: Path) -> None:
@@ -137,8 +138,13 @@ def test_constructors_errors_are_refusals(tmp_path: Path) -> None:
     config["model"]["network"]["_target_"] = "scalian_exp.networks.vae.NoSuchVAE"
     with pytest.raises(Refusal, match="NoSuchVAE"):
         train(config, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_device_is_refused_before_data_are_fetched(tmp_path: Path) -> None:
+    config = composed("model=multvae", "dataset=movielens_20m", f"dataset.root={tmp_path}", "trainer/accelerator=mps")
     with pytest.raises(Refusal, match="trainer/accelerator=mps: torch finds no such device"):
-        train(tiny("vae", "trainer/accelerator=mps"), tmp_path)
+        train(resolved(config), tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 
