@@ -94,11 +94,11 @@ def load(path: str | Path, device: "str | torch.device" = "cpu", trust: str | Se
     return checkpoint.load(path, device, trust)
 
 
-def load_data(source: "dict[str, Any] | Loaded") -> Any:
+def load_data(source: "dict[str, Any] | Loaded | str | Path") -> Any:
     """Build the data module of a config or of a trained model, with its data downloaded, read and split.
 
     Args:
-        source: what `compose` or `load` returned.
+        source: what `compose` or `load` returned, or a run folder or checkpoint.
 
     Returns:
         A module whose `train_dataloader()`, `val_dataloader()` and `test_dataloader()` yield batches, and whose
@@ -111,7 +111,7 @@ def load_data(source: "dict[str, Any] | Loaded") -> Any:
     from scalian_exp.build import build
 
     if not isinstance(source, dict):
-        return data_of(source)
+        return data_of(load(source) if isinstance(source, str | Path) else source)
     data = build("dataset", source["dataset"])
     data.prepare_data()
     data.setup("fit")

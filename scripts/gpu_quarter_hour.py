@@ -4,11 +4,12 @@
     python scripts/gpu_quarter_hour.py FOLDER --rehearse
 
 First the tests that need a GPU; then milliseconds per training step, one program after another, as in docs/scaling.md;
-then four trainings side by side, which share the GPU. Each of these is timed for a few steps beside the others, then
-trained for as many epochs as fit, so that its schedule ends in time. What takes longer than its share of the time is
-stopped, and the table says so. FOLDER gets results.json and table.md, which are rewritten after every result, and
-log.txt; the runs themselves are beside it, in FOLDER_runs. Arguments with a `=` go to every training, such as
-dataset.root=FOLDER. The rehearsal does the same on a CPU, on tiny synthetic data.
+then four trainings side by side, which share the GPU: camvid_unet, camvid_tiramisu56, draw_mnist and pixelrnn_mnist,
+whose data are downloaded if they are missing. Each is timed for a few steps beside the others, then trained for as many
+epochs as fit, so that its schedule ends in time. What takes longer than its share of the time is stopped, and the table
+says so. FOLDER gets results.json and table.md, which are rewritten after every result, and log.txt; the runs themselves
+are beside it, in FOLDER_runs. Arguments with a `=` go to every training, such as dataset.root=FOLDER. The rehearsal
+does the same on a CPU, on tiny synthetic data.
 """
 
 import argparse

@@ -43,7 +43,7 @@ def errors(model: Loaded, object_class: int, split: str) -> Tensor:
 
 def measured(inside: Tensor, true: Tensor, labelled: Tensor) -> Tensor:
     """Return the measures of each image, (B, measures), for masks (B, H, W): found, true and labelled pixels."""
-    wrong = ((inside != true) & labelled).sum((1, 2)) / labelled.sum((1, 2))
+    wrong = ((inside != true) & labelled).sum((1, 2)) / labelled.sum((1, 2)).clamp_min(1)  # all may be void
     return torch.stack([wrong, *(metric(inside, true, 1) for metric in (rand_error, variation_of_information))], 1)
 
 

@@ -30,9 +30,11 @@ class SparseTable:
         """Build the table (users, items) of some ratings, to each of which `shift` is added.
 
         Raises:
-            Refusal: if a pair of user and item has several ratings.
+            Refusal: if a pair of user and item has several ratings, or if a rating isn't above 0.
         """
-        values = (ratings.values + shift).numpy()
+        values = (ratings.values.double() + shift).float().numpy()
+        if not (values > 0).all():
+            raise Refusal("Single precision can't tell the lowest ratings from the others; divide all by a number.")
         cells = sparse.csr_array((values, (ratings.users.numpy(), ratings.items.numpy())), shape)
         if again := len(values) - cells.nnz:
             raise Refusal(f"{again} ratings are of a user and an item that have one already; keep one of each pair.")

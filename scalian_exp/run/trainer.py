@@ -22,6 +22,7 @@ from scalian_exp.folders import CHECKPOINTS
 from scalian_exp.precision import widest
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.devices import check_accelerator, world_size
+from scalian_exp.run.objective import Objective, mode_of
 from scalian_exp.run.record import announce_interruption
 from scalian_exp.tasks.capabilities import StartsFromData
 from scalian_exp.tasks.offers import offers
@@ -63,9 +64,13 @@ def build_trainer(
         raise Refusal("trainer.devices: this model trains nothing by gradient; use trainer/accelerator=auto.")
     if "FSDP" in str(config["trainer"].get("strategy")) and offers(task.network, StartsFromData):
         raise Refusal("trainer/accelerator=fsdp: this network starts from the data, before it is split; use ddp.")
-    given = {"folder": folder, "dirpath": str(folder / CHECKPOINTS), "monitor": task.monitor, "mode": task.mode}
+    own = Objective(task.monitor, task.mode)
+    given = {"folder": folder, "dirpath": str(folder / CHECKPOINTS), "monitor": own.monitor}
     given |= {"trust": trust, "announce": announce_interruption}
-    callbacks = {name: build(f"callbacks.{name}", node, **given) for name, node in chosen(config["callbacks"])}
+    callbacks = {
+        name: build(f"callbacks.{name}", node, **given, mode=mode_of(name, node, own))
+        for name, node in chosen(config["callbacks"])
+    }
     nodes = chosen(config["logger"] or {})
     loggers = [build(f"logger.{name}", node, save_dir=str(folder)) for name, node in nodes]
     refuse_others("callbacks", callbacks.values(), pl.Callback)
@@ -73,8 +78,8 @@ def build_trainer(
     check_backbone(callbacks, task)
     frame: list[Any] = [SeededEpochs(config["seed"]), Divergence(), Provenance(config, folder, callbacks), Timing()]
     frame += [ResumableCurves()]
-    own = [c for c in callbacks.values() if isinstance(c, StepCheckpoints)]
-    steps = own[0] if own else StepCheckpoints(folder, announce_interruption, None)
+    stepwise = [c for c in callbacks.values() if isinstance(c, StepCheckpoints)]
+    steps = stepwise[0] if stepwise else StepCheckpoints(folder, announce_interruption, None)
     frame += [] if config["compile"] else [FastTest()]  # a copy would not be compiled
     frame += [CudaGraphs()] if config.get("cuda_graphs") else []
     trainer: pl.Trainer = build(

@@ -142,18 +142,18 @@ class Search(Sweeper):
         return study
 
     def direction_of(self, space: dict[str, Any], fixed: list[str]) -> str:
-        """Return the direction that is given, or else that of the metric that trainings of the first model monitor.
+        """Return the direction that is given, or else that of the metric that all trainings monitor.
 
         Raises:
-            Refusal: if one of the models monitors nothing that a search could optimize.
+            Refusal: if one of the models monitors nothing that a search could optimize, or not what the others do.
         """
-        from scalian_exp.run.objective import searched
+        from scalian_exp.run.objective import of_search
 
         load = self.hydra_context.config_loader.load_sweep_config
         first = {key: kind.choices[0] for key, kind in space.items() if files(key)}
         chosen = [{**first, "model": name} for name in space["model"].choices] if "model" in space else [first]
-        objectives = [searched(load(self.config, [*overrides(each), *fixed])) for each in chosen]
-        return self.direction or {"min": "minimize", "max": "maximize"}[objectives[0].mode]
+        found = of_search([load(self.config, [*overrides(each), *fixed]) for each in chosen])
+        return self.direction or {"min": "minimize", "max": "maximize"}[found.mode]
 
     def new_sampler(self, space: dict[str, Any], number: int) -> Any:
         """Build a sampler whose random numbers depend on a trial's number."""

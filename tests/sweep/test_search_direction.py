@@ -38,3 +38,10 @@ def test_a_search_that_was_begun_in_the_wrong_direction_is_refused(tmp_path: Pat
     assert code == 1
     assert "was begun to minimize its metric, not to maximize it" in output
     assert not (tmp_path / "search/0_model.network.features-1").exists()
+
+
+def test_models_that_monitor_different_metrics_are_not_compared(tmp_path: Path) -> None:
+    given = ("model=multvae,biased_mf", "dataset=fake_ratings", "trainer.max_epochs=1")
+    code, output = invoke(tmp_path, TRAIN, *SEARCH, *given)
+    assert code == 1
+    assert "These models monitor different metrics, val/ndcg_at_10 and val/rmse" in " ".join(output.split())

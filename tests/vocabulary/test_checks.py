@@ -73,6 +73,7 @@ def with_datasets() -> list[Any]:
 def test_the_arguments_of_every_fitting_dataset_are_accepted(model: str, dataset: str) -> None:
     facts = option("dataset", dataset)
     given = ["dataset.root=."] if "root" in facts else []
+    given += ["dataset.users=9", "dataset.items=9"] if facts.get("users") == "auto" else []
     given += ["dataset.num_classes=2"] if "num_classes" in facts and not facts["num_classes"] else []
     assert checked(composed(f"model={model}", f"dataset={dataset}", f"loss={losses_of(model)[0]}", *given))
 
