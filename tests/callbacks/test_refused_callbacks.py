@@ -15,7 +15,7 @@ TINY = (
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (("callbacks=early_stopping", "+callbacks.early_stopping.monitor=val/nothing_error"), "metric `val/nothing_error`"),
+        (("callbacks=early_stopping", "+callbacks.early_stopping.monitor=val/no_error"), "metric `val/no_error`"),
         (("+callbacks.f._target_=pytorch_lightning.callbacks.BackboneFinetuning",), "no part called backbone"),
         (("+callbacks.rates._target_=pytorch_lightning.callbacks.LearningRateMonitor",), "no logger"),
     ],
