@@ -69,7 +69,7 @@ def examples(data: Any, split: str) -> list[Any]:
     """Return what tells the examples of a split apart, and their labels."""
     part = data.splits[split]
     if getattr(part, "target", None) is not None:  # ratings: the pairs on which the split is scored
-        return list(map(tuple, part.target.nonzero().tolist()))
+        return list(map(tuple, part.target.dense().nonzero().tolist()))
     if part.texts is not None:
         return list(part.texts)
     return [values.numpy().tobytes() for values in part[torch.arange(len(part))]["image"]]

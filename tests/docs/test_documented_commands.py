@@ -27,7 +27,10 @@ def test_there_are_commands_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("command", TRAINING, ids=label)
-def test_training_commands_compose(command: Command) -> None:
+def test_training_commands_compose(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / PLACEHOLDER).mkdir()
+    (tmp_path / PLACEHOLDER / "ratings.csv").write_text("user,item,rating\n1,a,5\n2,b,3\n")  # whose sizes are counted
+    monkeypatch.chdir(tmp_path)
     arguments = [argument for argument in command.parts[1:] if not argument.startswith(RESUMING)]
     own = next((argument for argument in arguments if argument.startswith("hydra.searchpath=")), None)
     for job in jobs([argument for argument in arguments if argument != own]):

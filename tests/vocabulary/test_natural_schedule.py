@@ -64,13 +64,14 @@ def test_layers_keep_their_share_of_the_epochs() -> None:
 
 
 def test_warm_up_and_validations_keep_their_share_of_the_epochs() -> None:
-    marked = compose("model=multvae", "dataset=ratings_csv", "dataset.root=mine")
+    ratings = ["model=multvae", "dataset=ratings_csv", "dataset.root=mine", "dataset.users=9", "dataset.items=9"]
+    marked = compose(*ratings)
     longer = lengthened(marked, 1)
     assert longer["trainer"]["max_epochs"] == 1000
     assert longer["loss"]["warmup_epochs"] == 1000 * 50 // 60
     assert longer["trainer"]["check_val_every_n_epoch"] == 1000 // 60
     overrides = ["loss.warmup_epochs=9", "trainer.check_val_every_n_epoch=5"]
-    given = lengthened(compose("model=multvae", "dataset=ratings_csv", "dataset.root=mine", *overrides), 1)
+    given = lengthened(compose(*ratings, *overrides), 1)
     assert (given["trainer"]["max_epochs"], given["loss"]["warmup_epochs"]) == (1000, 9)
     assert given["trainer"]["check_val_every_n_epoch"] == 5
 
@@ -86,7 +87,8 @@ def test_a_lengthened_schedule_is_announced() -> None:
 @pytest.mark.parametrize("option", ["image_folder", "mask_folder", "ratings_csv", "text_csv", "shards", "mask_shards"])
 def test_the_models_schedule_is_natural_on_data_of_ones_own(option: str) -> None:
     model = {"mask": "unet", "rati": "multvae", "text": "text_autoencoder"}.get(option[:4], "autoencoder")
-    marked = compose(f"model={model}", f"dataset={option}", "dataset.root=mine")
+    counted = ["dataset.users=9", "dataset.items=9"] if option == "ratings_csv" else []  # not in a file
+    marked = compose(f"model={model}", f"dataset={option}", "dataset.root=mine", *counted)
     assert marked[KEY]["trainer"]["max_epochs"] == marked["trainer"]["max_epochs"]
 
 
