@@ -1,4 +1,4 @@
-"""VAEs of fixed-binarised MNIST against what pythae, another library of VAEs, publishes of its own.
+"""Models of MNIST against what others publish of theirs: VAEs against pythae, a library, a PixelCNN against a course.
 
 Their trainings take longer than a test may: each row reads the run of a command, and is skipped without it.
 """
@@ -47,3 +47,10 @@ def test_ours_beside_theirs(
     """Ours train for minutes on one core, and an hour with 50 codes, for which they may be so many nats worse."""
     metrics = metrics_of(root / "outputs/judges" / folder, overrides)
     judge.no_worse(what, PYTHAE, theirs, metrics[f"test/{metric}"], within)
+
+
+def test_a_pixelcnn_of_grey_digits(judge: Judge, root: Path) -> None:
+    """Theirs is gated and dilated, with 64 maps; ours, of 7 layers of 2 · 32, is neither."""
+    metrics = metrics_of(root / "outputs/judges/pixelcnn", "experiment=pixelcnn_mnist_grey trainer/accelerator=gpu")
+    source = "University of Amsterdam, deep-learning tutorial 12"
+    judge.no_worse("PixelCNN, bits per dimension of grey MNIST", source, 0.808, metrics["test/bits_per_dim"], 0.05)
