@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -228,25 +228,6 @@ def browser(profile: Path) -> Any:
 
 
 ONE_STEP = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
-
-
-class Tables(NamedTuple):
-    """The tables of a split of ratings, dense, (N, M) each."""
-
-    rating: Tensor
-    target: Tensor
-    known: Tensor
-
-
-def tables_of(split: Any) -> Tables:
-    """Return the tables of a split of ratings, as one batch of all its rows."""
-    return Tables(**split[torch.arange(len(split))])
-
-
-def in_columns(table: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the column and value of each rating of a table (N, M), (n,) each, with which networks start."""
-    rows, columns = table.nonzero(as_tuple=True)
-    return columns, table[rows, columns]
 
 
 def sentence(data: Any) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tools import composed, fits, names, sentence, tables_of, tiny
+from dense_tables import tables_of
+from tools import composed, fits, names, sentence, tiny
 from torch import Tensor
 
 from scalian_exp.actions.recommend import Recommend

@@ -9,7 +9,8 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from tools import sentence, tables_of, tiny
+from dense_tables import tables_of
+from tools import sentence, tiny
 
 from scalian_exp.checkpoint import load
 from scalian_exp.datasets.movielens import MovieLens1M, MovieLens100k, MovieLensLatestSmall

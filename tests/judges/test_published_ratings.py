@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from dense_tables import in_columns, tables_of
 from omegaconf import OmegaConf
-from tools import composed, in_columns, tables_of
+from tools import composed
 from verdicts import Judge, metrics_of
 
 from scalian_exp.build import build

@@ -6,7 +6,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from tools import in_columns
+from dense_tables import in_columns
 from torch import Tensor
 
 from scalian_exp.losses.ratings import MultinomialELBO, RatingDivergence, SquaredRatingError

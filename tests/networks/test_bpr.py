@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from dense_tables import in_columns
 from small_networks import count
-from tools import in_columns
 from torch import Tensor
 
 from scalian_exp.losses.ratings import PairwiseRanking, drawn

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import torch
-from tools import in_columns
+from dense_tables import in_columns
 from torch import Tensor
 
 from scalian_exp.networks.matrix_factorisation import MatrixFactorisation, SVDPlusPlus, solved

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tools import fits, in_columns, names, read_csv, tables_of, tiny
+from dense_tables import in_columns, tables_of
+from tools import fits, names, read_csv, tiny
 
 from scalian_exp.actions.action import data_of
 from scalian_exp.actions.recommend import Recommend
