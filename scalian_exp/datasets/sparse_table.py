@@ -66,11 +66,6 @@ class SparseTable:
         """Each rating, (n,), in the order of `columns`."""
         return torch.from_numpy(self.cells.data)
 
-    @property
-    def starts(self) -> Tensor:
-        """Where each row begins in `columns` and `values`, and where the last one ends, (N + 1,)."""
-        return torch.from_numpy(self.cells.indptr).long()
-
     def row(self, index: int) -> Tensor:
         """Return one row, (M,)."""
         return self[torch.tensor([index])][0]
@@ -92,7 +87,7 @@ class SparseTable:
 
     def row_counts(self) -> Tensor:
         """Return the number of ratings in each row, (N,)."""
-        return self.starts.diff()
+        return torch.from_numpy(self.cells.indptr).long().diff()
 
     def blocks(self) -> Iterator[Tensor]:
         """Yield all rows, a block of them at a time, (at most 1024, M)."""

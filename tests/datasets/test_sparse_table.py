@@ -53,6 +53,13 @@ def test_a_pair_with_two_ratings_is_refused() -> None:
         SparseTable.of(twice, (2, 3))
 
 
+def test_ratings_that_single_precision_cannot_tell_apart_are_refused() -> None:
+    """The lowest would become 0, which means that there is none."""
+    far = Triples(torch.tensor([0, 1]), torch.tensor([0, 0]), torch.tensor([-1e9, 0.0]))
+    with pytest.raises(Refusal, match="Single precision can't tell the lowest ratings"):
+        SparseTable.of(far, (2, 1), shift=1e9)
+
+
 def test_a_dense_table_that_does_not_fit_in_memory_is_refused(
     table: SparseTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
