@@ -18,6 +18,9 @@ from scalian_exp.datasets.sparse_table import SparseTable
 from scalian_exp.figures.recommendation import strongest
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.capabilities import HasFeatures
+from scalian_exp.tasks.features import Features, features_of
+from scalian_exp.tasks.offers import offers
 
 FEATURES = 3
 """Number of features by which a taste is described."""
@@ -45,7 +48,7 @@ class Recommend(Action):
         liked: titles, separated by semicolons.
         disliked: titles, separated by semicolons.
         user: the name of a user in the data, instead of titles.
-        n: number of recommendations.
+        count: number of recommendations.
     """
 
     def __init__(
@@ -53,13 +56,13 @@ class Recommend(Action):
         liked: str | None = None,
         disliked: str | None = None,
         user: str | None = None,
-        n: PositiveInt = 10,
+        count: PositiveInt = 10,
     ):
         if user is not None and not (liked is None and disliked is None):
             raise Refusal("user=… is one taste and liked=… or disliked=… another; give only one of them.")
         if user is None and liked is None and disliked is None:
             raise Refusal("Give the taste of a new user: liked='one title;another' (and disliked=…), or user=….")
-        self.liked, self.disliked, self.user, self.n = liked, disliked, user, n
+        self.liked, self.disliked, self.user, self.count = liked, disliked, user, count
 
     @torch.no_grad()
     def run(self, model: Loaded, folder: Path) -> list[Path]:
@@ -71,24 +74,26 @@ class Recommend(Action):
         data, task = data_of(model), model.task
         table = data.by_user(data.history)
         counts = table.counts()
-        ratings, taste = self.taste(task, data, table, counts)
+        features = features_of(task, data) if offers(task.network, HasFeatures) else None
+        ratings, taste = self.taste(task, data, features, table, counts)
         lists = {"recommendations.csv": self.recommendations(task, data, ratings, taste, counts)}
-        features = task.features(data)
         if features is not None and taste.weights is not None:
-            rows = strongest_features(taste.weights.cpu(), features[0].cpu(), counts, data.titles)
+            rows = strongest_features(taste.weights.cpu(), features.items.cpu(), counts, data.titles)
             title = "this taste, by the features in which it differs most from others"
             lists["taste.csv"] = Listing(title, FEATURE_COLUMNS, rows)
         for listing in lists.values():
             print_listing(*listing)
         return [write(folder / name, listing.columns, listing.rows) for name, listing in lists.items()]
 
-    def taste(self, task: Any, data: Any, table: SparseTable, counts: Tensor) -> tuple[Tensor, Taste]:
+    def taste(
+        self, task: Any, data: Any, features: Features | None, table: SparseTable, counts: Tensor
+    ) -> tuple[Tensor, Taste]:
         """Return the user's ratings, (items,), and what the model predicts from them."""
         if self.user is None:
             ratings = self.named(data, counts)
-            return ratings, taste_of_new(task, data, ratings)
+            return ratings, taste_of_new(task, data, features, ratings)
         index = self.index(data, table)
-        return table.row(index), taste_of_known(task, data, index)
+        return table.row(index), taste_of_known(task, data, features, index)
 
     def recommendations(self, task: Any, data: Any, ratings: Tensor, taste: Taste, counts: Tensor) -> Listing:
         """List the unrated items with the highest scores.
@@ -103,7 +108,7 @@ class Recommend(Action):
             print("This model learns only from likes: disliked=… merely leaves these titles out.")
         new = (ratings == 0) & (counts > 0)
         new[twins(ratings.nonzero().flatten().tolist(), data.titles)] = False
-        best = taste.scores.cpu().masked_fill(~new, -torch.inf).topk(min(self.n, int(new.sum()))).indices.tolist()
+        best = taste.scores.cpu().masked_fill(~new, -torch.inf).topk(min(self.count, int(new.sum()))).indices.tolist()
         shown = task.on_scale(taste.scores) - task.shift if rated else taste.scores
         rows = [(rank, *identity(data, i), f"{shown[i]:.2f}", int(counts[i])) for rank, i in enumerate(best, 1)]
         score = "predicted rating" if rated else "score"

@@ -14,6 +14,7 @@ from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.recommendation import most_rated
 from scalian_exp.ranges import PositiveInt
 from scalian_exp.refusal import Refusal
+from scalian_exp.tasks.features import features_of
 
 QUERIES = 5
 """number of the most rated items that are compared if no title is given"""
@@ -44,8 +45,8 @@ class Similar(Action):
         """
         data = data_of(model)
         counts = data.by_user(data.history).counts()
-        items, users = (part.cpu() for part in model.task.features(data))
-        features = items * users.std(0)
+        described = features_of(model.task, data)
+        features = (described.items * described.users.std(0)).cpu()
         known = most_rated(counts)
         directions = normalize(features - features[counts > 0].mean(0), dim=1)
         rows = []

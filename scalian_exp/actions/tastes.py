@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from scalian_exp.precision import widened
+from scalian_exp.tasks.features import Features
 
 
 class Taste(NamedTuple):
@@ -17,31 +18,26 @@ class Taste(NamedTuple):
     """Weight of each feature, as deviation from the mean user, (F,); None for models without features."""
 
 
-def taste_of_known(task: Any, data: Any, index: int) -> Taste:
+def taste_of_known(task: Any, data: Any, features: Features | None, index: int) -> Taste:
     """Predict the taste of a user whose ratings were in the training data."""
-    features = task.features(data)
-    weights = None if features is None else features[1][index]
+    weights = None if features is None else features.users[index]
     if data.rows == "users":
         return Taste(task.scores(data.history.row(index).to(task.device, task.dtype).unsqueeze(0))[0], weights)
-    scores = [task.scores(rows.to(task.device, task.dtype))[:, index] for rows in data.history.blocks()]
-    return Taste(torch.cat(scores), weights)
+    return Taste(data.history.mapped(lambda rows: task.scores(rows.to(task.device, task.dtype))[:, index]), weights)
 
 
-def taste_of_new(task: Any, data: Any, ratings: Tensor) -> Taste:
+def taste_of_new(task: Any, data: Any, features: Features | None, ratings: Tensor) -> Taste:
     """Predict the taste of a new user from these ratings, (items,)."""
     row = ratings.to(task.device, task.dtype).unsqueeze(0)
-    features = task.features(data)
     if data.rows == "users":
-        if features is None:
-            return Taste(task.scores(row)[0], None)
-        mean = torch.cat([task.network.codes(rows.to(row)).float() for rows in data.history.blocks()]).mean(0)
-        return Taste(task.scores(row)[0], task.network.codes(row)[0].float() - mean)
+        weights = None if features is None else task.network.codes(row)[0].float() - features.centre
+        return Taste(task.scores(row)[0], weights)
     validation = data.splits["val"]
     target = validation.target.dense().to(row)
     noise = float((task.scores(validation.rating.dense().to(row)) - target)[target > 0].square().mean())
     items = data.history.dense().to(row)
     users = (items > 0).any(0)
-    parts = [task.scores(items).T, *([] if features is None else [features[1]])]
+    parts = [task.scores(items).T, *([] if features is None else [features.users])]
     population = torch.cat([widened(part) for part in parts], 1)[users]
     expected = conditioned(population, ratings.nonzero().flatten(), ratings[ratings > 0], noise).float()
     return Taste(expected[: data.items], None if features is None else expected[data.items :])

@@ -1,6 +1,6 @@
 """A table of ratings that keeps only those there are: most pairs of a user and an item have none."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -92,6 +92,10 @@ class SparseTable:
     def blocks(self) -> Iterator[Tensor]:
         """Yield all rows, a block of them at a time, (at most 1024, M)."""
         yield from map(self.__getitem__, torch.arange(len(self)).split(ROWS_AT_ONCE))
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return what a function returns of all rows, (N, …); it is given a block of them at a time."""
+        return torch.cat([function(rows) for rows in self.blocks()])
 
     def dense(self) -> Tensor:
         """Return the whole table, (N, M).

@@ -18,6 +18,7 @@ from scalian_exp.networks.ratings import RatingBias
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Step, Task
 from scalian_exp.tasks.capabilities import Conditional, HasFeatures, StartsFromRatings
+from scalian_exp.tasks.features import features_of
 from scalian_exp.tasks.loss_protocols import AsksOfNetwork, RatingLoss
 from scalian_exp.tasks.offers import check_offers, offers
 from scalian_exp.tasks.protocols import RatingNetwork
@@ -215,31 +216,15 @@ class Ratings(Task):
         warm = (data.history.counts() > 0).to(seen.device) if data.hold_out == "users" else seen.any(0)
         return {**self.totals(seen, target, informed, blind), **recommendation.cold_start(seen, target, warm)}
 
-    @torch.no_grad()
-    def features(self, data: Any) -> tuple[Tensor, Tensor] | None:
-        """Return how much each feature stands for each item (items, F), and each user's share in them (users, F).
-
-        Both are deviations from the mean. Where rows are users, an item's are `effects`, a user's `codes`; where they
-        are items, the other way round. None for a network without features.
-        """
-        if not offers(self.network, HasFeatures):
-            return None
-        codes = torch.cat(
-            [self.network.codes(rows.to(self.device, self.dtype)) for rows in data.history.blocks()]
-        ).float()
-        codes, effects = codes - codes.mean(0), self.network.effects().float()
-        return (effects, codes) if data.rows == "users" else (codes, effects)
-
     def figures(self, batch: Batch) -> dict[str, Figure]:
         """Draw what each of the strongest features likes and dislikes, and a map of the items; at the test only.
 
         Drawing them takes as long as several epochs.
         """
-        data = self.trainer.datamodule
-        features = self.features(data) if self.trainer.testing else None
-        if features is None:
+        if not (self.trainer.testing and offers(self.network, HasFeatures)):
             return {}
-        items, users = features
+        data = self.trainer.datamodule
+        items, users, _ = features_of(self, data)
         counts = data.by_user(data.history).counts()
         strength = items.std(0) * users.std(0)
         best = strength.argsort(descending=True)[:12].cpu()

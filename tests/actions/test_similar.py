@@ -74,13 +74,13 @@ def test_a_title_that_two_items_share_names_both(
     assert sorted(queries) == sorted([f"Drama 1, item id{first}", f"Drama 1, item id{second}"] * 2)
     assert {row["item"] for row in read_csv(items) if row["title"] == "Drama 1"} == {f"id{first}", f"id{second}"}
 
-    recommended, *_ = Recommend("Drama 1", n=100).run(model, tmp_path)
+    recommended, *_ = Recommend("Drama 1", count=100).run(model, tmp_path)
     assert sentence in capsys.readouterr().out
     assert not {f"id{first}", f"id{second}"} & {row["item"] for row in read_csv(recommended)}
 
     table = data.by_user(data.splits["test"].rating).dense()
     user = next(u for u in range(len(table)) if bool(table[u, first] > 0) != bool(table[u, second] > 0))
-    recommended, *_ = Recommend(user=data.user_names[user], n=100).run(model, tmp_path)
+    recommended, *_ = Recommend(user=data.user_names[user], count=100).run(model, tmp_path)
     rows = read_csv(recommended)
     assert rows
     assert "Drama 1" not in {row["title"] for row in rows}, "a twin of what this user has rated"

@@ -147,10 +147,10 @@ def test_every_model_of_users_is_scored_on_users_that_training_has_not_seen(mode
         for name, values in metrics_of(scores, test.rating >= 4, test.target >= 4, candidates).items():
             assert metrics[f"test/{name}"] == pytest.approx(np.mean(values), rel=1e-5)
             assert metrics[f"test/{name}_se"] == pytest.approx(np.std(values, ddof=1) / len(values) ** 0.5, rel=1e-4)
-    (recommended, *_) = Recommend(liked="Drama 1;Drama 3", n=3).run(loaded, tmp_path / "new")
+    (recommended, *_) = Recommend(liked="Drama 1;Drama 3", count=3).run(loaded, tmp_path / "new")
     assert len(recommended.read_text().splitlines()) == 4
     user = data.user_names[int(data.history.row_counts().nonzero()[-1])]
-    (recommended, *_) = Recommend(user=user, n=3).run(loaded, tmp_path / "known")
+    (recommended, *_) = Recommend(user=user, count=3).run(loaded, tmp_path / "known")
     assert len(recommended.read_text().splitlines()) == 4
     if hasattr(loaded.task.network, "effects"):
         assert Similar("Drama 1").run(loaded, tmp_path / "similar")

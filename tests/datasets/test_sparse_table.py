@@ -33,6 +33,7 @@ def test_rows_columns_and_counts_are_those_of_the_dense_table(table: SparseTable
     assert torch.equal(table.T.dense(), dense.T)
     assert torch.equal(torch.cat([*table.blocks()]), dense)
     assert [len(block) for block in table.blocks()] == [1024, 1024, 52]
+    assert torch.equal(table.mapped(lambda rows: rows.sum(1)), dense.sum(1))
     assert torch.equal(table.counts(), (dense > 0).sum(0))
     assert torch.equal(table.row_counts(), (dense > 0).sum(1))
     users, items = dense.nonzero(as_tuple=True)

@@ -16,6 +16,7 @@ from scalian_exp.exhibits.play import page
 from scalian_exp.exhibits.run import Run
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
+from scalian_exp.tasks.features import features_of
 
 pytestmark = needs_browser
 
@@ -67,7 +68,7 @@ def test_a_readers_tastes_are_those_of_the_model(model: str, driver: Any, tmp_pa
         ratings[item] = rating
     scores = np.array(opened.js("return Array.from(page.live.tastes.exhibit.scores)"))
     with torch.no_grad():
-        expected = taste_of_new(run.task, run.data, ratings).scores.numpy()
+        expected = taste_of_new(run.task, run.data, features_of(run.task, run.data), ratings).scores.numpy()
     if model in ("biased_mf", "svdpp"):
         np.testing.assert_allclose(scores, expected, atol=1e-3)  # the same regression
     elif model == "autorec_items":

@@ -17,6 +17,7 @@ from scalian_exp.build import build, build_task
 from scalian_exp.checkpoint import Loaded, load
 from scalian_exp.refusal import Refusal
 from scalian_exp.run.training import train
+from scalian_exp.tasks.features import features_of
 
 MODELS = [model for model in names("model") if "ratings" in fits(model)["needs"]]
 BASELINES = ("rating_bias", "popularity")
@@ -123,7 +124,7 @@ def test_a_conditional_machine_is_told_what_is_rated_for_errors_alone(tmp_path: 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_new_user_is_recommended_what_its_kind_likes(model: str, runs: dict[str, Any], tmp_path: Path) -> None:
     loaded, _ = runs[model]
-    action = Recommend("Drama 1; drama 3;Drama 5;Drama 7", None if model in RANKERS else "Comedy 2;Comedy 4", n=5)
+    action = Recommend("Drama 1; drama 3;Drama 5;Drama 7", None if model in RANKERS else "Comedy 2;Comedy 4", count=5)
     files = action.run(loaded, tmp_path)
     found = read_csv(files[0])
     assert [row["rank"] for row in found] == list("12345")
@@ -152,7 +153,7 @@ def test_an_old_user_gets_the_best_of_what_is_new(model: str, runs: dict[str, An
         tables = given > 0, loaded.task.scores(given)
     seen, scores = (table[6] if data.rows == "users" else table[:, 6] for table in tables)
     expected = [data.titles[item] for item in scores.argsort(descending=True).tolist() if not seen[item]][:4]
-    found = read_csv(Recommend(user="7", n=4).run(loaded, tmp_path)[0])
+    found = read_csv(Recommend(user="7", count=4).run(loaded, tmp_path)[0])
     assert [row["title"] for row in found] == expected
 
 
@@ -177,7 +178,7 @@ def test_known_columns_and_a_new_one_with_their_ratings_agree(runs: dict[str, An
     ratings = tables_of(data.splits["test"]).rating
     with torch.no_grad():
         old = loaded.task.scores(ratings)[:, 0]
-        new = taste_of_new(loaded.task, data, ratings[:, 0]).scores
+        new = taste_of_new(loaded.task, data, features_of(loaded.task, data), ratings[:, 0]).scores
         other = loaded.task.scores(ratings)[:, 1]
     assert float((new - old).abs().mean()) < 0.5 * float((new - other).abs().mean())
 

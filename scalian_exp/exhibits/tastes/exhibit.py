@@ -40,7 +40,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
         x, offset, ridge = network.design(), network.mean + network.items[:, 0], float(network.ridge)
         directions = torch.linalg.svd((x[:, 1:] - x[:, 1:].mean(0)).double(), full_matrices=False).Vh.to(x.dtype)
         directions = torch.nn.functional.pad(directions, (1, 0))  # none of the user's mean
-        of_users = torch.cat([network.fold_in(rows.to(x)) for rows in data.history.blocks()])
+        of_users = data.history.mapped(lambda rows: network.fold_in(rows.to(x)))
     else:
         x, offset, ridge = from_population(run)
         directions, of_users = torch.eye(x.shape[1]), None
