@@ -68,6 +68,13 @@ class EMA(pl.Callback):
                 "processes; use trainer/accelerator=ddp, or leave it out here."
             )
 
+    def on_fit_start(self, trainer: Any, task: Any) -> None:
+        """Find again what a resumed average follows: since it was loaded, the task has got its precision and device."""
+        if self.averages:
+            self.followed = followed(task)
+            current = {name: in_32_bits(tensor) for name, tensor in self.followed.items()}
+            self.averages = {name: self.averages[name].to(tensor) for name, tensor in current.items()}
+
     @torch.no_grad()
     def on_train_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Update the average, unless gradients are still being accumulated."""
@@ -130,11 +137,10 @@ class EMA(pl.Callback):
         if trainer.state.fn != TrainerFn.FITTING or state is None:
             return
         self.updates, self.steps, self.turn = state["updates"], state["steps"], state["turn"]
-        self.followed = followed(task)
-        for name, tensor in self.followed.items():
+        for name in followed(task):
             stored = checkpoint["state_dict"][name]
             rows = state["statistics"].get(name, stored)
-            self.averages[name] = in_32_bits(ranks.own_row(rows, stored.dim())).to(tensor.device).clone()
+            self.averages[name] = in_32_bits(ranks.own_row(rows, stored.dim())).clone()
         task.load_state_dict(state["weights"])
 
 

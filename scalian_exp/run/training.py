@@ -104,6 +104,7 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         if trainer.is_global_zero:
             folders.remove_parts(folder)
             record.describe(config, folder)
+        trainer.precision_plugin.convert_module(task)  # before its weights are loaded, which 32 bits may round
         metrics: dict[str, float] = {}
         with followed(trainer, config, folder):
             trainer.fit(task, data, ckpt_path=last, weights_only=True)

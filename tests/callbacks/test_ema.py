@@ -163,6 +163,21 @@ def test_all_names_of_a_shared_weight_hold_its_average() -> None:
         assert checkpoint["scalian_exp"][KEY]["weights"][name].unique() == 2
 
 
+def test_a_resumed_average_follows_tensors_that_have_moved_since(tmp_path: Path) -> None:
+    """A GPU's strategy moves the task after the checkpoint was loaded: its buffers are other tensors then."""
+    train(tiny("segnet", *AVERAGED), tmp_path)
+    task, contents, ema = load(tmp_path / "checkpoints/last.ckpt").task, read(tmp_path / "checkpoints/last.ckpt"), EMA()
+    fitting = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.FITTING))
+    ema.on_load_checkpoint(fitting, task, contents)
+    task.double()
+    ema.on_fit_start(fitting, task)
+    own = task.state_dict(keep_vars=True)
+    assert any(name.endswith("running_mean") for name in ema.followed)
+    for name, average in ema.averages.items():
+        assert ema.followed[name] is own[name]
+        assert torch.equal(average, contents["state_dict"][name].double())
+
+
 def test_divided_weights_are_refused() -> None:
     trainer = SimpleNamespace(strategy=FSDPStrategy())
     with pytest.raises(Refusal, match=r"callbacks=ema averages whole weights, which FSDPStrategy divides"):

@@ -88,11 +88,19 @@ def test_networks_that_are_called_in_parts_are_not_recorded(model: str, tmp_path
         train(tiny(model, GPU, *FEW, "cuda_graphs=true"), tmp_path)
 
 
-@pytest.mark.parametrize("graphs", ["false", "true"])
-def test_a_resumed_training_equals_an_uninterrupted_one(graphs: str, tmp_path: Path) -> None:
-    overrides = [GPU, f"cuda_graphs={graphs}", "trainer.deterministic=true", "test=false"]
-    train(tiny("vae", *overrides, "trainer.max_epochs=2"), tmp_path / "straight")
-    train(tiny("vae", *overrides), tmp_path / "parts")
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("vae", []),
+        ("vae", ["cuda_graphs=true"]),
+        ("vae", ["callbacks=[minimal,ema]"]),
+        ("rbm", ["callbacks=[minimal,ema]", "model.network.centred=true"]),
+    ],
+)
+def test_a_resumed_training_equals_an_uninterrupted_one(model: str, options: list[str], tmp_path: Path) -> None:
+    overrides = [GPU, *options, "trainer.deterministic=true", "test=false"]
+    train(tiny(model, *overrides, "trainer.max_epochs=2"), tmp_path / "straight")
+    train(tiny(model, *overrides), tmp_path / "parts")
     train(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2"]))
     straight, parts = (
         load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict() for name in ("straight", "parts")

@@ -45,6 +45,8 @@ OPTIONS = {
     "the second layer": ["dbn", "model.network.hidden=[4,4]", "model.epochs_per_layer=1"],
     "chains": ["rbm", "loss=persistent_cd", "loss.chains=4"],
     "averaged weights": ["segnet", "callbacks=[minimal,ema]"],
+    "averaged weights in 64 bits": ["segnet", "callbacks=[minimal,ema]", "trainer.precision=64-true"],
+    "64 bits": ["vae", "trainer.precision=64-true"],
     "averaged weights of layers": ["dbn", "model.network.hidden=[4,4]", "model.epochs_per_layer=1", "callbacks=ema"],
 }
 
