@@ -78,9 +78,10 @@ def boundary_f1(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     matched = [(b * n).sum((2, 3)) for b, n in zip(boundaries, reversed(near), strict=True)]
     precision, recall = (m / b.sum((2, 3)).clamp_min(1) for m, b in zip(matched, boundaries, strict=True))
     f1 = 2 * precision * recall / (precision + recall).clamp_min(1e-9)
-    there = present(predicted.masked_fill(void, -1), num_classes) | present(labels, num_classes)
-    # a class that fills both images has no boundary, and no error
-    f1 = torch.where(boundaries[0].sum((2, 3)) + boundaries[1].sum((2, 3)) == 0, 1.0, f1)
+    ours, theirs = present(predicted.masked_fill(void, -1), num_classes), present(labels, num_classes)
+    # a class that fills both images has no boundary, and no error; one that fills only one of them is wrong
+    f1 = torch.where(ours & theirs & (boundaries[0].sum((2, 3)) + boundaries[1].sum((2, 3)) == 0), 1.0, f1)
+    there = ours | theirs
     return torch.where(there.any(1), (f1 * there).sum(1) / there.sum(1).clamp_min(1), 1.0)
 
 

@@ -63,11 +63,12 @@ def slow_boundary_f1(predicted: np.ndarray, truth: np.ndarray, classes: int) -> 
 
     values = []
     for k in range(classes):
-        if not ((predicted == k) & (truth >= 0)).any() and not (truth == k).any():
+        ours, theirs = bool(((predicted == k) & (truth >= 0)).any()), bool((truth == k).any())
+        if not ours and not theirs:
             continue
         a, b = edge(predicted, k), edge(truth, k)
         if not a and not b:
-            values.append(1.0)
+            values.append(float(ours and theirs))
             continue
         precision, recall = share(a, b), share(b, a)
         values.append(2 * precision * recall / max(precision + recall, 1e-9))
@@ -134,6 +135,15 @@ def test_an_image_of_void_has_a_perfect_boundary() -> None:
     predicted = torch.zeros(2, 6, 6, dtype=torch.long)
     assert boundary_f1(predicted, truth, 3).tolist() == [1, 0]
     assert present(truth, 3).tolist() == [[False] * 3, [True, False, True]]
+
+
+def test_a_class_without_a_boundary_is_right_only_where_it_is_in_both_images() -> None:
+    truth, predicted = torch.zeros(4, 40, 60, dtype=torch.long), torch.zeros(4, 40, 60, dtype=torch.long)
+    predicted[1] = 1  # all wrong
+    truth[2, :20], predicted[2] = 2, 1  # two halves, of which a third class covers both
+    truth[3] = -100
+    truth[3, 10:20, 10:20] = 1  # an object amid void, which is missed
+    assert boundary_f1(predicted, truth, 3).tolist() == [1, 0, 0, 0]
 
 
 def test_rand_error_of_two_merged_objects() -> None:
