@@ -165,7 +165,10 @@ class Task(Optimised):
         every = self.trainer.log_every_n_steps
         if every and (self.global_step + 1) % every == 0:
             self.log("step/loss", ranks.mean(loss.detach()), prog_bar=True, batch_size=batch_size(batch))
-        return loss if self.optimizer is not None else None  # None: nothing for Lightning to backpropagate
+        if self.optimizer is None:
+            return None  # nothing for Lightning to backpropagate
+        scale = position.scale_of_accumulation(self.trainer, batch_idx)
+        return loss if scale == 1 else scale * loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation's means."""

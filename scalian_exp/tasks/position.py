@@ -60,6 +60,16 @@ def accumulating(trainer: Any) -> bool:
     return bool(trainer.lightning_module.automatic_optimization and trainer.fit_loop.epoch_loop._should_accumulate())
 
 
+def scale_of_accumulation(trainer: Any, batch_idx: int) -> float:
+    """Return the factor by which a batch's gradient is too small in the mean over those of its step; 1 if it isn't.
+
+    Lightning divides by trainer.accumulate_grad_batches, also where an epoch ends with fewer batches.
+    """
+    most = trainer.accumulate_grad_batches
+    first = batch_idx - batch_idx % most
+    return float(most / min(most, trainer.num_training_batches - first))
+
+
 def begin_next_epoch(trainer: Any) -> None:
     """Resume from the end of an epoch as Lightning does without trainer.max_steps.
 

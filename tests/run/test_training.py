@@ -39,6 +39,21 @@ def test_clipping_bounds_the_norm_or_the_values(tmp_path: Path) -> None:
     assert float(steps["value"].norm()) > 0.02
 
 
+def test_a_step_of_few_batches_at_the_end_of_an_epoch_is_a_whole_one(tmp_path: Path) -> None:
+    """Three batches of 8 are one step of 24 examples, though a step may have four batches."""
+    sgd = ["model/optimizer=sgd", "model.optimizer.lr=0.1", "model.optimizer.momentum=0", "test=false"]
+    weights = {}
+    for name, overrides in {
+        "batches": ["dataset.batch_size=8", "trainer.accumulate_grad_batches=4"],
+        "at once": ["dataset.batch_size=24"],
+    }.items():
+        metrics = train(tiny("autoencoder", *sgd, "dataset.train_size=24", *overrides), tmp_path / name)
+        assert metrics["steps"] == 1
+        weights[name] = load(tmp_path / name / "checkpoints/last.ckpt").task.state_dict()
+    for key, value in weights["at once"].items():
+        torch.testing.assert_close(weights["batches"][key], value)
+
+
 def test_overfitting_reduces_the_loss_of_its_batch(tmp_path: Path) -> None:
     config = tiny("autoencoder", "trainer=overfit", "trainer.max_epochs=300", "model.optimizer.lr=0.01", "test=false")
     config["model"]["network"]["hidden"] = [64]
