@@ -103,9 +103,13 @@ class Contrastive(ByHand):
         return self.network.means_above(batch["image"], layer)
 
     def states(self, batch: Batch) -> Tensor:
-        """Return the inputs of the RBM that is being trained, (B, D): the data, or what the units below give."""
+        """Return the inputs of the RBM that is being trained, (B, D): the data, or what the units below give.
+
+        Outside training they are drawn in any case, because a likelihood is one of states, not of probabilities.
+        """
         means = self.means(batch)
-        return bernoulli(means) if (self.draw_states if self.turn > 0 else self.draw_pixels) else means
+        drawn = self.draw_pixels if self.turn == 0 else self.draw_states or not self.training
+        return bernoulli(means) if drawn else means
 
     def means(self, batch: Batch) -> Tensor:
         """Return the probabilities of the trained RBM's inputs, (B, D); for labels they are 0 or 1."""

@@ -75,6 +75,18 @@ def test_a_layer_of_a_stack_trains_like_an_rbm_on_the_same_codes(
     torch.testing.assert_close(learned.rbms[1].visible_bias, rbm.visible_bias, rtol=0, atol=1e-5)
 
 
+def test_an_upper_layer_that_learns_from_probabilities_is_judged_by_states(tmp_path: Path) -> None:
+    """A free energy is concave, so that probabilities would be given too low a likelihood."""
+    train(tiny("dbn", *STACK, "trainer.max_epochs=3", "model.draw_states=false"), tmp_path)
+    task = load(tmp_path / "checkpoints/last.ckpt").task
+    task.layer.fill_(1)
+    batch = {"image": torch.rand(8, 1, 16, 16)}
+    task.train()
+    assert torch.equal(task.states(batch), task.means(batch))
+    task.eval()
+    assert set(task.states(batch).unique().tolist()) == {0.0, 1.0}
+
+
 def untrained_weight(config: dict[str, Any], folder: Path) -> torch.Tensor:
     """Return the second layer's weight before its training."""
     train({**config, "trainer": {**config["trainer"], "max_epochs": 1}}, folder / "start")
