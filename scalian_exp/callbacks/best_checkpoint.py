@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from scalian_exp.metrics.reliability import latest_is_best
+from scalian_exp.metrics.counters import latest_is_best
 
 LOSS = "val/loss"
 

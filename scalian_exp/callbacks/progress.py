@@ -6,7 +6,8 @@ from typing import Any
 
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
 
-from scalian_exp.metrics.reliability import counts, remark
+from scalian_exp.metrics.counters import counts
+from scalian_exp.metrics.reliability import remark
 from scalian_exp.ranges import PositiveInt
 
 

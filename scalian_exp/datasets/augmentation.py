@@ -125,9 +125,8 @@ class GridDeformation(v2.Transform):
         displacement: Tensor = params["displacement"]
         height, width = displacement.shape[1:]
         identity = F.affine_grid(displacement.new_tensor([[[1, 0, 0], [0, 1, 0]]]), [1, 1, height, width], True)
-        sides = displacement.new_tensor([width - 1, height - 1]).clamp_min(
-            1
-        )  # in pixels; 2 in grid_sample's coordinates
+        # in pixels; 2 in grid_sample's coordinates
+        sides = displacement.new_tensor([width - 1, height - 1]).clamp_min(1)
         grid = identity + 2 * displacement.movedim(0, -1) / sides
         planes = inpt.as_subclass(Tensor).float().reshape(1, -1, height, width)
         mode = "nearest" if isinstance(inpt, tv_tensors.Mask) else "bilinear"

@@ -9,7 +9,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from scalian_exp.batches import VOID
-from scalian_exp.losses.cross_entropy import shared
+from scalian_exp.losses.cross_entropy import divisor
 from scalian_exp.losses.segmentation import MedianFrequency, pixel_losses
 from scalian_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -79,4 +79,4 @@ class UNetBorder(MedianFrequency):
         """Return the loss, a scalar in nats, of logits (B, K, H, W) for labels (B, H, W)."""
         weights = self.pixel_weights(labels) + self.border_weights(labels)
         total = (weights * pixel_losses(logits, labels)).sum()
-        return total / shared((labels != VOID).sum(), self.training).clamp_min(1)
+        return total / divisor((labels != VOID).sum(), self.training).clamp_min(1)

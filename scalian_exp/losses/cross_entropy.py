@@ -8,7 +8,7 @@ from scalian_exp.distributed import ranks
 from scalian_exp.ranges import FractionBelowOne
 
 
-def shared(count: Tensor, training: bool) -> Tensor:
+def divisor(count: Tensor, training: bool) -> Tensor:
     """Return what to divide this process's sum of losses by; in training, the mean count over all processes.
 
     Processes average their gradients, but may differ in their numbers of void pixels or of pixels of rare classes.
@@ -33,4 +33,4 @@ class CrossEntropy(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss, a scalar, of logits (B, classes, …) for labels (B, …)."""
         total = F.cross_entropy(logits.float(), labels, reduction="sum", label_smoothing=self.label_smoothing)
-        return total / shared((labels != VOID).sum(), self.training).clamp_min(1)  # torch's own mean of nothing is NaN
+        return total / divisor((labels != VOID).sum(), self.training).clamp_min(1)  # torch's own mean of nothing is NaN

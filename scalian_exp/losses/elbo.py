@@ -66,7 +66,7 @@ class ELBO(nn.Module):
     Args:
         likelihood: module: logits (…, B, C, H, W) and images (B, C, H, W) → log p(x|z), (…, B).
         beta: final β.
-        warmup_epochs: number of epochs over which β grows.
+        warmup_epochs: number of epochs over which β grows, from beta / (warmup_epochs + 1) in the first.
         free_bits: nats λ that each latent may carry for free: its KL, a mean over the batch, counts as at least λ, so
             that making it smaller gains nothing. The KL that is reported stays the true one.
     """

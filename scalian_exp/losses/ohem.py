@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scalian_exp.batches import VOID
-from scalian_exp.losses.cross_entropy import shared
+from scalian_exp.losses.cross_entropy import divisor
 from scalian_exp.losses.segmentation import pixel_losses
 from scalian_exp.ranges import Fraction
 
@@ -36,4 +36,4 @@ class OHEM(nn.Module):
         hard = losses[~(torch.exp(-losses) >= self.threshold)]  # NaN is hard, so that a divergence is seen
         least = math.ceil(self.min_kept * len(losses))
         counted = hard if len(hard) >= least else losses.topk(least, sorted=False).values
-        return counted.sum() / shared(torch.tensor(len(counted), device=logits.device), self.training).clamp_min(1)
+        return counted.sum() / divisor(torch.tensor(len(counted), device=logits.device), self.training).clamp_min(1)

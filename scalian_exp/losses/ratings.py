@@ -112,11 +112,11 @@ class SquaredRatingError(nn.Module):
 
 
 class MultinomialELBO(nn.Module):
-    """Negative ELBO −Σ log p over a row's likes + β·KL (Liang et al. 2018, eq. 5), in nats; β grows linearly from 0.
+    """Negative ELBO −Σ log p over a row's likes + β·KL (Liang et al. 2018, section 2.2.2), in nats.
 
     Args:
         beta: final β.
-        warmup_epochs: number of epochs over which β grows.
+        warmup_epochs: number of epochs over which β grows linearly, from 0 in the first epoch.
     """
 
     of_network: ClassVar[type] = RatingBound

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalian_exp.batches import VOID
-from scalian_exp.losses.cross_entropy import shared
+from scalian_exp.losses.cross_entropy import divisor
 from scalian_exp.ranges import NonNegativeFloat, PositiveInt
 
 
@@ -70,7 +70,7 @@ class MedianFrequency(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the weighted mean of the cross-entropy, a scalar in nats."""
         weights = self.pixel_weights(labels)
-        return (weights * pixel_losses(logits, labels)).sum() / shared(weights.sum(), self.training).clamp_min(1e-12)
+        return (weights * pixel_losses(logits, labels)).sum() / divisor(weights.sum(), self.training).clamp_min(1e-12)
 
 
 class Focal(nn.Module):
@@ -87,7 +87,7 @@ class Focal(nn.Module):
         """Return the mean over labelled pixels, a scalar."""
         losses = pixel_losses(logits, labels)
         missing = (1 - torch.exp(-losses)).clamp_min(1e-12)  # at 0 a power below 1 has an infinite slope
-        return (missing**self.gamma * losses).sum() / shared((labels != VOID).sum(), self.training).clamp_min(1)
+        return (missing**self.gamma * losses).sum() / divisor((labels != VOID).sum(), self.training).clamp_min(1)
 
 
 def labelled_pixels(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,9 +116,8 @@ class Dice(nn.Module):
         probabilities, truth = labelled_pixels(logits, labels)
         overlaps = 2 * (probabilities * truth).sum(1)
         sizes = probabilities.sum(1) + truth.sum(1)
-        return mean_over_present(
-            1 - overlaps / sizes.clamp_min(1), truth
-        )  # a class that occurs has a size of 1 or more
+        # a class that occurs has a size of 1 or more
+        return mean_over_present(1 - overlaps / sizes.clamp_min(1), truth)
 
 
 class LovaszSoftmax(nn.Module):

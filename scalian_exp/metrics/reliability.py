@@ -1,4 +1,4 @@
-"""Which metrics nobody should rely on, and why: unreliable estimates, and values that say nothing of quality."""
+"""Which estimates nobody should rely on, and why."""
 
 import math
 import re
@@ -12,21 +12,6 @@ FARTHEST = -math.log(0.00135)
 standard deviations. By Markov's inequality, an unbiased estimate of Z is e^a times too large with probability e^−a at
 most."""
 ESTIMATES = re.compile(r"(?P<split>\w+)/log_(partition|likelihood)(_.*)?")
-
-EPOCHS = {"epochs", "epochs_trained"}
-"""monitored values that count epochs, by which the best checkpoint is the latest"""
-COUNTERS = EPOCHS | {"layers_trained"}
-"""monitored values that only say how far a training has come"""
-
-
-def counts(monitor: str) -> bool:
-    """Return whether a monitored metric, as `val/epochs_trained`, only says how far a training has come."""
-    return monitor.partition("/")[2] in COUNTERS
-
-
-def latest_is_best(monitor: str | None) -> bool:
-    """Return whether a monitored metric counts epochs; `layers_trained` also measures the present layer."""
-    return (monitor or "").partition("/")[2] in EPOCHS
 
 
 def doubt(metrics: Mapping[str, Any], split: str = "test") -> str:

@@ -1,7 +1,7 @@
 """Inference at several scales: class probabilities averaged over enlarged, reduced and mirrored copies of an image.
 
 Usual with DeepLab: Chen et al. 2017 (arXiv:1706.05587, section 4.1) average over scales 0.5, 0.75, … 1.75 and mirror
-images. DeepLab v1 and v2 (arXiv:1606.00915, section 4.1.2) rather take the maximum over scales 0.5, 0.75 and 1, also in
+images. DeepLab v2 (arXiv:1606.00915, section 4.1.2) rather takes the maximum over scales 0.5, 0.75 and 1, also in
 training.
 """
 

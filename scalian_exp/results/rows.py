@@ -7,7 +7,8 @@ from typing import Any
 
 from scalian_exp.files import read_yaml
 from scalian_exp.folders import COMPOSED, ERROR, OVERRIDES, begun_in_python, job_number
-from scalian_exp.metrics.reliability import counts, remark
+from scalian_exp.metrics.counters import counts
+from scalian_exp.metrics.reliability import remark
 from scalian_exp.refusal import Refusal
 from scalian_exp.stored import OF_HYDRA, metrics_of, model_and_data, read_config, read_overrides
 

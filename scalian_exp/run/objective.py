@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from scalian_exp.build import located
+from scalian_exp.metrics.counters import counts
 from scalian_exp.metrics.directions import direction
-from scalian_exp.metrics.reliability import counts
 from scalian_exp.refusal import Refusal
 from scalian_exp.vocabulary.callback_checks import named_nodes
 

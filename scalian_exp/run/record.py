@@ -24,7 +24,8 @@ from scalian_exp.commandline.shell import command, command_to_resume, shown
 from scalian_exp.commandline.terminal import display
 from scalian_exp.files import check_regular, read_json, write_text
 from scalian_exp.folders import CONFIG, ENVIRONMENT, FIGURES, METRICS
-from scalian_exp.metrics.reliability import counts, remark
+from scalian_exp.metrics.counters import counts
+from scalian_exp.metrics.reliability import remark
 from scalian_exp.tasks import position
 from scalian_exp.trust import arguments_to_resume
 

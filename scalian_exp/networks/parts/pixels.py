@@ -1,7 +1,7 @@
 """Logits of pixels that take a known number of values, equally spaced from 0 to 1.
 
 For 2 values, logits have the image's shape, (B, C, H, W), and the value 1 has probability sigmoid(logits). For more
-values they are (B, values, C, H, W), followed by a softmax (van den Oord et al. 2016, section 3.3).
+values they are (B, values, C, H, W), followed by a softmax (van den Oord et al. 2016, section 2.2).
 """
 
 import torch
