@@ -143,11 +143,14 @@ def check_progress(contents: dict[str, Any], file: Path, trainer: dict[str, Any]
         )
 
 
-def is_complete(contents: dict[str, Any], trainer: dict[str, Any]) -> bool:
-    """Return whether a finished run's checkpoint, checked by `check_progress`, has as many epochs or steps as asked."""
-    epochs, steps = trainer["max_epochs"], trainer.get("max_steps", -1)
+def limits_reached(contents: dict[str, Any], trainer: dict[str, Any]) -> list[str]:
+    """Return the limits that leave nothing to train to a finished run's checkpoint, checked by `check_progress`."""
     begun = contents["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
-    return (epochs is not None and -1 < epochs <= begun) or -1 < steps <= contents["global_step"]
+    limits = {
+        "max_epochs": (trainer["max_epochs"], begun),
+        "max_steps": (trainer.get("max_steps"), contents["global_step"]),
+    }
+    return [f"trainer.{name}" for name, (most, done) in limits.items() if most is not None and -1 < most <= done]
 
 
 def states_in(contents: dict[str, Any]) -> Iterator[Any]:

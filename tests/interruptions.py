@@ -24,14 +24,21 @@ class At(pl.Callback):
             os.kill(os.getpid(), self.number)
 
 
-def assert_same(one: Path, other: Path) -> None:
-    """Check that two runs have equal last checkpoints, curves and metrics, except for times."""
+def assert_same(one: Path, other: Path, best: bool = True) -> None:
+    """Check that two runs have equal last checkpoints, curves and metrics, except for times.
+
+    Args:
+        one: a run folder.
+        other: another.
+        best: whether their best checkpoints, which they have tested, must be equal, too.
+    """
     first, second = (read(folder / "checkpoints/last.ckpt") for folder in (one, other))
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
         assert not differences(first[part], second[part], part)
     assert not differences(*(contents["scalian_exp"].get("ema", {}) for contents in (first, second)))
     first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (one, other))
     exact = [key for key in first if "second" not in key and "_ms_" not in key]
+    exact = [key for key in exact if best or not key.startswith(("best", "test/"))]
     assert {key: second[key] for key in exact} == {key: first[key] for key in exact}, (first, second)
     curves = [folder / "csv/metrics.csv" for folder in (one, other)]
     if curves[0].exists():

@@ -30,13 +30,6 @@ class BestCheckpoint(ModelCheckpoint):
         """validation loss of the newest checkpoint"""
         self.best_epoch: int | None = None
         """its epoch, counted from 1"""
-        self.validated: int | None = None
-        """the step of the newest validation: a training that stops inside an epoch ends without one"""
-
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Remember which weights were validated, and save them if they are the best."""
-        self.validated = trainer.global_step
-        super().on_validation_end(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Save the weights if they are the best; where the latest are, also those of an epoch without a validation."""
@@ -52,7 +45,7 @@ class BestCheckpoint(ModelCheckpoint):
         if current is None or self.kth_best_model_path not in self.best_k_models:
             return False
         equal = bool(current == self.best_k_models[self.kth_best_model_path])
-        chosen = equal and self.validated == trainer.global_step and not loss_of(trainer) > self.best_loss
+        chosen = equal and not loss_of(trainer) > self.best_loss
         return bool(trainer.strategy.reduce_boolean_decision(chosen))
 
     def _update_best_and_save(self, current: Tensor, trainer: Any, monitor_candidates: dict[str, Tensor]) -> None:

@@ -93,6 +93,7 @@ class StepCheckpoints(Checkpoint):
 
     def on_train_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save and stop if due, unless a validation or the end of the epoch follows."""
+        position.validate_where_it_ends(trainer)
         if position.last_batch(trainer) or position.validation_due(trainer):
             self.signals.stepping = False
         else:

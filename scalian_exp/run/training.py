@@ -13,7 +13,7 @@ from pytorch_lightning import seed_everything
 from scalian_exp import folders
 from scalian_exp.build import build, build_task
 from scalian_exp.callbacks.protocols import ChecksBeforehand
-from scalian_exp.checkpoint import check_progress, data_state_in, is_complete, load_weights, read
+from scalian_exp.checkpoint import check_progress, data_state_in, limits_reached, load_weights, read
 from scalian_exp.datasets.decoded import DecodesOnce
 from scalian_exp.datasets.download import one_at_a_time
 from scalian_exp.files import failures_refused
@@ -123,8 +123,9 @@ def resume(task: Any, data: Any, config: dict[str, Any], contents: dict[str, Any
     """
     check_progress(contents, last, config["trainer"])
     folder = last.parent.parent
-    if folders.state(folder) is folders.State.FINISHED and is_complete(contents, config["trainer"]):
-        log.info("nothing is left to train%s; to train longer, give a larger trainer.max_epochs", tested(config))
+    limits = " and ".join(limits_reached(contents, config["trainer"]))
+    if limits and folders.state(folder) is folders.State.FINISHED:
+        log.info("nothing is left to train%s; to train longer, give a larger %s", tested(config), limits)
     if state := data_state_in(contents):
         data.load_state_dict(state)
     elif data.state_dict():

@@ -46,9 +46,19 @@ def ends_here(trainer: Any) -> bool:
     return bool(enough or (trainer.should_stop and trainer.fit_loop._can_stop_early))
 
 
+def validate_where_it_ends(trainer: Any) -> None:
+    """Let a validation follow this step if the training ends with it, wherever in an epoch that is."""
+    if ends_here(trainer):
+        trainer.should_stop = True  # trainer.max_steps alone ends Lightning's loop without a validation
+        if trainer.check_val_every_n_epoch is not None:
+            trainer.check_val_every_n_epoch = 1
+
+
 def validation_due(trainer: Any) -> bool:
-    """Return whether a validation follows this batch inside the epoch, as trainer.val_check_interval demands."""
+    """Return whether a validation follows this batch inside the epoch: by trainer.val_check_interval, or at the end."""
     loop, every = trainer.fit_loop.epoch_loop, trainer.val_check_batch
+    if trainer.should_stop and trainer.fit_loop._can_stop_early:
+        return bool(loop._should_check_val_epoch())
     if every in (None, float("inf")):
         return False
     number = loop.total_batch_idx if trainer.check_val_every_n_epoch is None else loop.batch_idx
@@ -87,8 +97,13 @@ def begin_next_epoch(trainer: Any) -> None:
 def continue_epoch(trainer: Any) -> None:
     """Resume inside an epoch: skip the batches that are done, and call the task's hook for an epoch's start again.
 
-    Lightning's counters are right already.
+    Lightning's counters are right already, but for the step of a validation that only took place because the training
+    ended there: it was saved before it was counted.
     """
+    loop = trainer.fit_loop.epoch_loop
+    batches = loop.batch_progress.current
+    if batches.completed == batches.processed and not validation_due(trainer):
+        loop._batches_that_stepped += 1
     skip_batches(trainer, batches_done(trainer))
     call._call_lightning_module_hook(trainer, "on_train_epoch_start")
 

@@ -18,10 +18,7 @@ from scalian_exp.tasks.classification import Classification
 
 
 def best_epoch(folder: Path, values: list[tuple[float, float]], mode: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Return the epoch of the checkpoint that a training keeps whose epochs have these errors and losses.
-
-    It stops inside a further epoch, which has the metrics of the one before.
-    """
+    """Return the epoch of the checkpoint that a training keeps whose epochs have these errors and losses."""
     plain = Classification.step
 
     def step(self: Any, batch: Any) -> Any:
@@ -32,8 +29,7 @@ def best_epoch(folder: Path, values: list[tuple[float, float]], mode: str, monke
         return result._replace(loss=torch.tensor(loss), logs={**result.logs, "error": torch.tensor(error)})
 
     monkeypatch.setattr(Classification, "step", step)
-    steps = ["trainer.limit_train_batches=2", f"trainer.max_steps={2 * len(values) + 1}", "trainer.max_epochs=10"]
-    config = tiny("mlp_classifier", *steps, "test=false")
+    config = tiny("mlp_classifier", "trainer.limit_train_batches=2", f"trainer.max_epochs={len(values)}", "test=false")
     config["callbacks"]["best"]["mode"] = mode
     epoch: int = train(config, folder)["best_epoch"]
     assert read(folder / "checkpoints/best.ckpt")["epoch"] == epoch - 1
@@ -78,6 +74,26 @@ def test_a_run_says_which_epoch_is_the_best(
     assert read(tmp_path / "checkpoints/best.ckpt")["epoch"] == 2
     assert "best_epoch" in capsys.readouterr().out
     assert train(*resumed([f"resume={tmp_path}", "trainer.max_epochs=4"]))["best_epoch"] == 4
+
+
+@pytest.mark.parametrize(
+    ("overrides", "step"),
+    [
+        (["trainer.max_steps=2"], 2),  # of three steps an epoch
+        (["trainer.max_steps=5"], 5),
+        (["trainer.max_steps=4", "trainer.check_val_every_n_epoch=5"], 4),
+        (["trainer.max_steps=5", "+trainer.val_check_interval=4", "trainer.check_val_every_n_epoch=null"], 5),
+        (["trainer.max_steps=5", "trainer.lean=false"], 5),
+    ],
+)
+def test_the_weights_at_the_end_are_validated_inside_an_epoch_too(
+    overrides: list[str], step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perfect(monkeypatch)
+    metrics = train(tiny("mlp_classifier", "trainer.max_epochs=10", *overrides), tmp_path)
+    best, last = (read(tmp_path / f"checkpoints/{name}.ckpt") for name in ("best", "last"))
+    assert best["global_step"] == last["global_step"] == metrics["steps"] == step
+    assert (metrics["best"], metrics["best_epoch"]) == (0, -(-step // 3))
 
 
 def test_a_resumed_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:

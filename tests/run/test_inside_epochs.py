@@ -27,7 +27,7 @@ def test_every_model_resumes_inside_an_epoch(model: str, tmp_path: Path) -> None
     assert (cut["steps"], cut["epochs"]) == (stop, 1)
     parts = train(*resumed([f"resume={tmp_path / 'parts'}", "trainer.max_steps=-1"]))
     assert parts["samples_per_second"] > 0
-    assert_same(tmp_path / "straight", tmp_path / "parts")
+    assert_same(tmp_path / "straight", tmp_path / "parts", best=False)  # the parts were also validated where they met
 
 
 OPTIONS = {
@@ -66,7 +66,7 @@ def test_training_resumes_after_any_step(option: str, tmp_path: Path) -> None:
     often = saving_often(config)
     loop = read(tmp_path / "straight/checkpoints/last.ckpt")["loops"]["fit_loop"]
     half = loop["epoch_loop.batch_progress"]["total"]["ready"] // 2
-    for batch in sorted({2, half, half + 1, half + 2}):
+    for batch in sorted({2, 3, half, half + 1, half + 2}):
         with pytest.raises(ArithmeticError):
             train(failing(often, batch), tmp_path / "parts")
         at = read(tmp_path / "parts/checkpoints/last.ckpt")["loops"]["fit_loop"]["epoch_loop.batch_progress"]

@@ -223,16 +223,18 @@ def test_the_announced_steps_are_those_that_are_made(tmp_path: Path, caplog: pyt
     assert not [message for message in caplog.messages if "in all" in message]
 
 
+@pytest.mark.parametrize("limit", ["trainer.max_epochs", "trainer.max_steps"])
 def test_a_finished_run_that_is_resumed_says_that_nothing_is_left(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    limit: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    config = tiny("autoencoder", "trainer.max_epochs=1")
+    config = tiny("autoencoder", "trainer.max_epochs=9", f"{limit}=1")
     metrics = train(config, tmp_path / "run")
     assert not [message for message in caplog.messages if "nothing is left" in message]
     assert train(config, tmp_path / "run")["test/squared_error"] == metrics["test/squared_error"]
     (sentence,) = [message for message in caplog.messages if "nothing is left" in message]
-    assert sentence.startswith("nothing is left to train: the best checkpoint is tested again; to train longer, give")
+    longer = f"to train longer, give a larger {limit}"
+    assert sentence == f"nothing is left to train: the best checkpoint is tested again; {longer}"
     caplog.clear()
-    train({**config, "trainer": {**config["trainer"], "max_epochs": 2}}, tmp_path / "run")
+    train({**config, "trainer": {**config["trainer"], limit.removeprefix("trainer."): 2}}, tmp_path / "run")
     assert not [message for message in caplog.messages if "nothing is left" in message]
