@@ -91,6 +91,16 @@ def check_room(model: Loaded, count: int) -> None:
     check_images(count, (facts["in_channels"], *facts["image_size"]))
 
 
+def check_channels(channels: int) -> None:
+    """Check that image files can have this number of channels.
+
+    Raises:
+        Refusal: if they can't.
+    """
+    if channels not in (1, 3):
+        raise Refusal(f"Image files have 1 (grey) or 3 (colours) channels, but this network takes {channels}.")
+
+
 def image_from(model: Loaded, path: str) -> Tensor:
     """Read an image file (1, C, H, W) in [0, 1], the same way as training images are read.
 
@@ -99,11 +109,12 @@ def image_from(model: Loaded, path: str) -> Tensor:
         path: a file, or `stack.tif#3` for one of its pages, counted from 0.
 
     Raises:
-        Refusal: if the file is not a readable image.
+        Refusal: if the file is not a readable image, or the network has another number of channels than files.
     """
     from scalian_exp.datasets.image_files import WHITE, chosen, read_image
 
     facts = model.config["dataset"]
+    check_channels(facts["in_channels"])
     shape = (facts["in_channels"], *facts["image_size"])
     file, frame = chosen(path)
     image = read_image(file, shape, facts.get("fit") or "crop", facts.get("background") or WHITE, frame)

@@ -33,9 +33,9 @@ class Export(Action):
     """Export to network.onnx and network.pt2 (torch.export), each verified on test images, and to model.safetensors.
 
     Both networks hold what a user must know: the input's range, size and layout, class names, colours. A script beside
-    them, run_onnx.py, runs network.onnx on an image file with onnxruntime and Pillow alone. model.safetensors and
-    config.json are the trained weights and what rebuilds the model from them. Models that aren't functions of an image
-    alone, such as recommenders, are exported as these two.
+    them, run_onnx.py, runs network.onnx on an image file with onnxruntime and Pillow alone; it needs a network of grey
+    or coloured images. model.safetensors and config.json are the trained weights and what rebuilds the model from them.
+    Models that aren't functions of an image alone, such as recommenders, are exported as these two.
 
     Args:
         tolerance: largest difference of a logit, relative to the largest logit.
@@ -101,8 +101,15 @@ class Export(Action):
             (output,) = session.run(None, {INPUT: images.numpy()})
             self.compare("network.pt2", again(images), expected)
             self.compare("network.onnx", torch.from_numpy(output), expected)
-        script = shutil.copy(SCRIPTS / f"{facts['kind']}.py", folder / "run_onnx.py")
-        return [folder / "network.pt2", folder / "network.onnx", Path(script)]
+        networks = [folder / "network.pt2", folder / "network.onnx"]
+        if len(facts["input_channels"]) not in (1, 3):
+            print("There is no run_onnx.py: it reads image files, which have 1 or 3 channels.")
+            return networks
+        return [
+            *networks,
+            Path(shutil.copy(SCRIPTS / f"{facts['kind']}.py", folder / "run_onnx.py")),
+            Path(shutil.copy(SCRIPTS / "read_image.py", folder)),
+        ]
 
     def compare(self, name: str, output: Tensor, expected: Tensor) -> None:
         """Compare the logits of an exported network with those of the original.

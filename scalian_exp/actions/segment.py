@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from torch import Tensor
 
-from scalian_exp.actions.action import Action, data_of, prepared, save_figure
+from scalian_exp.actions.action import Action, check_channels, data_of, prepared, save_figure
 from scalian_exp.actions.bands import counts, likeliest, painted_over, pixels, resized, spans, tent, unit
 from scalian_exp.actions.boxes import Box, boxes, save_boxes
 from scalian_exp.actions.scales import at_scales
@@ -111,8 +111,7 @@ class Segment(Action):
         """Read the image (1, C, H, W): a file in 8 bits, a test image in [0, 1]."""
         if self.image is not None:
             channels = model.config["dataset"]["in_channels"]
-            if channels not in (1, 3):
-                raise Refusal(f"Image files have 1 (grey) or 3 (colours) channels, but this network takes {channels}.")
+            check_channels(channels)
             background = model.config["dataset"].get("background") or WHITE
             with opened(*chosen(self.image)) as image:
                 original = pixels(seen(image, channels, background))

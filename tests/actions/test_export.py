@@ -30,6 +30,7 @@ class Alone:
             raise ImportError(name + " is not there")
 sys.meta_path.insert(0, Alone())
 sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 """runs a script where only onnxruntime, NumPy and Pillow can be imported"""
@@ -122,11 +123,14 @@ def test_a_reconstruction_alone_is_that_of_the_action(model: str, vae: Path, pic
     assert_reconstructed_alike(export, picture, tmp_path)
 
 
-def test_sixteen_bits_are_scaled_as_in_training(vae: Path, tmp_path: Path) -> None:
-    """Pillow alone would make them white."""
-    ramp = np.linspace(0, 65535, 28 * 28).reshape(28, 28).astype(np.uint16)
-    Image.fromarray(ramp).save(tmp_path / "ramp.png")
-    assert_reconstructed_alike(vae, tmp_path / "ramp.png", tmp_path)
+def test_a_network_of_two_channels_is_exported_without_a_script(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = exported("vae", tmp_path, "dataset.in_channels=2")
+    assert not list(export.glob("*.py"))
+    assert "There is no run_onnx.py" in capsys.readouterr().out
+    with pytest.raises(Refusal, match="but this network takes 2"):
+        Reconstruct(image="photo.png").run(load(tmp_path / "run"), tmp_path / "ours")
 
 
 def assert_reconstructed_alike(export: Path, picture: Path, folder: Path) -> None:

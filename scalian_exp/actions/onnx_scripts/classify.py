@@ -8,23 +8,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
+from read_image import read
 
 session = onnxruntime.InferenceSession(Path(__file__).with_name("network.onnx"))
 facts = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
 if len(sys.argv) != 2:
     sys.exit(__doc__)
-try:
-    image = ImageOps.exif_transpose(Image.open(sys.argv[1]))
-except (OSError, Image.DecompressionBombError) as error:
-    sys.exit(f"{sys.argv[1]}: {error}")
-if image.mode in ("I", "F"):
-    sys.exit(f"{sys.argv[1]}: its pixels have 32 bits, whose range is unknown; save it with 8 or 16")
-if image.mode.startswith("I;16"):  # convert() would clip it to white
-    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-if image.has_transparency_data:
-    background = Image.new("RGBA", image.size, (*facts["background"], 255))
-    image = Image.alpha_composite(background, image.convert("RGBA"))
-image = image.convert("L" if len(facts["input_channels"]) == 1 else "RGB")
+image = read(sys.argv[1], facts)
 ways: dict[str, Callable[..., Image.Image]] = {"crop": ImageOps.fit, "resize": Image.Image.resize, "pad": ImageOps.pad}
 bring = ways[facts["fit"]]
 pixels = np.asarray(bring(image, facts["input_size"][::-1], Image.Resampling.BILINEAR), np.float32) / 255
