@@ -74,8 +74,8 @@ def write(folder: Path, overrides: list[str]) -> None:
     kind = "mask_shards" if "mask" in first else "shards"
     print(
         f"To train on them: scalian-train model=… dataset={kind} {word('dataset.root', folder)} "
-        f"dataset.in_channels={channels} "
-        f"'dataset.image_size=[{height},{width}]'"
+        f"dataset.in_channels={channels} 'dataset.image_size=[{height},{width}]'"
+        + (f" dataset.num_classes={classes}" if classes else "")
     )
 
 

@@ -8,6 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+LOWEST = 1.2
+"""inches that a figure is high at least, so that its title leaves room for flat images"""
+
 
 def to_array(image: Tensor) -> np.ndarray:
     """Convert an image (C, H, W) to (H, W, 3) for matplotlib; one channel is repeated, two get an empty third."""
@@ -52,7 +55,7 @@ def image_grid(images: Tensor, columns: int | None = None, title: str = "") -> F
     """Draw all images in rows, as square as possible unless `columns` is given."""
     columns = columns or math.ceil(math.sqrt(len(images)))
     picture = tile(images, columns)
-    figure = Figure(figsize=(8, 8 * picture.shape[0] / picture.shape[1]), layout="compressed")
+    figure = Figure(figsize=(8, max(LOWEST, 8 * picture.shape[0] / picture.shape[1])), layout="compressed")
     show(figure.add_subplot(), picture)
     figure.suptitle(title)
     return figure
@@ -71,7 +74,8 @@ def rows_of_images(
     """
     pictures = [tile(images, columns or len(images)) for images in rows.values()]
     height, width = pictures[0].shape[:2]
-    figure = Figure(figsize=(10, 9.4 * height / width * len(rows) + 0.1), layout="compressed")
+    tall = max(LOWEST, 9.4 * height / width * len(rows) + 0.1)
+    figure = Figure(figsize=(10, tall), layout="compressed")
     for axes, name, picture in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows, pictures, strict=True):
         show(axes, picture)
         axes.set_ylabel(name, rotation=0, horizontalalignment="right", verticalalignment="center", fontsize="large")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from scalian_exp.figures.classes import confusion_matrix, mistakes
 from scalian_exp.figures.curves import curve
-from scalian_exp.figures.grids import rows_of_images, side_by_side
+from scalian_exp.figures.grids import image_grid, rows_of_images, side_by_side
 from scalian_exp.figures.latent import latent_map, principal_axes
 from scalian_exp.figures.png import as_png
 from scalian_exp.figures.sweep import sweep_figure
@@ -45,6 +45,13 @@ def test_forty_classes_look_different_and_their_legend_fits() -> None:
     legend = figure.legends[0].get_window_extent()
     assert legend.y0 >= 0
     assert legend.x1 <= figure.axes[0].get_window_extent().x0
+
+
+@pytest.mark.filterwarnings("error:constrained_layout")
+def test_flat_images_leave_room_for_a_title() -> None:
+    images = torch.rand(11, 1, 2, 64)
+    for figure in (image_grid(images[:2], columns=2, title="a title"), rows_of_images({"input": images}, "a title")):
+        as_png(figure)
 
 
 @pytest.mark.parametrize("classes", [3, 40])
