@@ -9,7 +9,13 @@ from commands import QUICK
 from tools import read_csv
 
 SWEEP = [*QUICK, "model=autoencoder,vae", "seed=0,1", "trainer.max_epochs=3", "hydra.sweep.dir=sweep"]
-MEASURED = {"seconds_per_epoch", "samples_per_second", "inference_ms_per_sample", "activations_mb_per_sample"}
+MEASURED = {
+    "seconds_per_epoch",
+    "training_seconds",
+    "samples_per_second",
+    "inference_ms_per_sample",
+    "activations_mb_per_sample",
+}
 
 
 def table(sweep: Path) -> list[dict[str, str]]:

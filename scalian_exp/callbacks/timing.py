@@ -66,8 +66,13 @@ class Timing(pl.Callback):
 
     @property
     def seconds_per_epoch(self) -> float | None:
-        """Median over epochs, which a slow first one doesn't change; None before the first epoch."""
+        """Median over epochs, which a slow first one of three or more doesn't change; None before the first."""
         return median(self.seconds) if self.seconds else None
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Sum over epochs; None before the first."""
+        return sum(self.seconds) if self.seconds else None
 
     def on_test_batch_start(self, trainer: Any, task: Any, batch: Any, batch_idx: int, *_: Any) -> None:
         """Keep the first batch."""

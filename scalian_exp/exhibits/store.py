@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from scalian_exp.exhibits.pack import Pack, Shared
@@ -34,11 +35,16 @@ class Store:
 
     @contextmanager
     def exhibit(self, name: str) -> Iterator[None]:
-        """Record which blocks an exhibit uses in this context; discard its new blocks if it raises."""
+        """Record which blocks an exhibit uses in this context; discard its new blocks if it raises.
+
+        What it draws depends on nothing else, and changes no other random numbers.
+        """
         self.user, self.used[name] = name, []
         before = set(self.blocks)
         try:
-            yield
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                yield
         except BaseException:
             del self.used[name]
             for block in set(self.blocks) - before:

@@ -8,7 +8,7 @@ HIGHER = re.compile(
 )
 LOWER = re.compile(
     r"loss|(.*_)?error|mse|rmse|mae|perplexity|neg_elbo|nll(_.+)?|bits_per_dim|.*distance|variation_of_information"
-    r"|seconds_per_epoch|inference_ms_per_sample"
+    r"|seconds_per_epoch|training_seconds|inference_ms_per_sample"
 )
 
 

@@ -16,7 +16,8 @@ from scalian_exp.refusal import Refusal
 from scalian_exp.run.resume import stored_config
 from scalian_exp.stored import metrics_of, read_hydra
 
-OF_TRAINING = {"batch_size", "val_size", "train_size", "provides", "levels"}
+OF_TRAINING = {"batch_size", "val_size", "train_size", "provides", "levels", "fold", "balanced", "augmentation"}
+OF_TRAINING |= {"num_workers", "cache", "cache_gb"}
 """keys of a data set's config that don't affect its test images"""
 
 
@@ -123,6 +124,14 @@ def training_examples(metrics: dict[str, Any]) -> int | None:
     return round(rate * seconds) if rate and seconds else None
 
 
+def training_seconds(metrics: dict[str, Any]) -> float | None:
+    """Return how long a run trained; for older runs, the median of an epoch times their number."""
+    seconds, epochs = metrics.get("seconds_per_epoch"), metrics.get("epochs")
+    estimate = None if seconds is None or epochs is None else seconds * epochs
+    total: float | None = metrics.get("training_seconds", estimate)
+    return total
+
+
 def as_text(result: Likelihood) -> str:
     """Format a likelihood with its sign and, in brackets, its interval."""
     if result.interval is None:
@@ -146,8 +155,8 @@ def print_likelihoods(runs: list[Path]) -> None:
     for name in ("model", "nats", "what it is", "training images", "parameters", "training"):
         table.add_column(name, justify="left" if name in ("model", "what it is") else "right", overflow="fold")
     for model, result, metrics in compared(runs):
-        seconds, epochs = metrics.get("seconds_per_epoch"), metrics.get("epochs")
-        training = "?" if seconds is None or epochs is None else f"{seconds * epochs / 60:.0f} min"
+        seconds = training_seconds(metrics)
+        training = "?" if seconds is None else f"{seconds / 60:.0f} min"
         sizes = (training_examples(metrics), metrics["parameters"])
         shown_sizes = ["?" if size is None else f"{size:,}" for size in sizes]
         table.add_row(model, as_text(result), result.how, *shown_sizes, training)

@@ -72,7 +72,7 @@ def page(runs: list[Path], title: str) -> str:
     data = {
         "title": title,
         "runs": [
-            {"name": name, "finished": done, "seconds": row["seconds_per_epoch"]}
+            {"name": name, "finished": done, "seconds": seconds_of_an_epoch(row)}
             for name, row, done in zip(names, summary.rows, finished, strict=True)
         ],
         "axes": axes(summary, keys, shown_columns),
@@ -164,6 +164,12 @@ def number(value: Any) -> Any:
         with suppress(ValueError):
             return float(value) if math.isfinite(float(value)) else value
     return None if value == "" else value
+
+
+def seconds_of_an_epoch(row: dict[str, Any]) -> Any:
+    """Return the mean time of a run's epochs; of older runs the median, which differs where some take longer."""
+    total, epochs = row.get("training_seconds"), row.get("epochs")
+    return total / epochs if total and epochs else row["seconds_per_epoch"]
 
 
 def curves_on_page(read: Sequence[Curves], monitored: set[str]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from scalian_exp.stored import OF_HYDRA, metrics_of, model_and_data, read_config
 
 COLUMNS = (
     *("parameters", "gmacs", "activations_mb_per_sample"),
-    *("epochs", "seconds_per_epoch", "samples_per_second", "inference_ms_per_sample"),
+    *("epochs", "seconds_per_epoch", "training_seconds", "samples_per_second", "inference_ms_per_sample"),
 )
 """columns after the metrics"""
 COSTS = ("inference_ms_per_sample", "seconds_per_epoch")

@@ -135,6 +135,7 @@ def run_statistics(trainer: Any, task: Any, status: str) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
         "training_examples": len(trainer.datamodule.splits["train"]),
         "seconds_per_epoch": seconds,
+        "training_seconds": timing.training_seconds,
         "samples_per_second": task.samples_per_epoch / seconds if seconds and task.samples_per_epoch else None,
         "inference_ms_per_sample": timing.inference_ms_per_sample,
         **timing.cost,

@@ -55,7 +55,7 @@ LIKE = {
 """runs that are a copy of another here"""
 LESS = {
     "course.comparisons.pairs.exhibit.STEPS": 20,
-    "course.comparisons.planes.exhibit.SAMPLES": 100,
+    "course.comparisons.planes.exhibit.SHOWN": 100,
     "actions.compare_features.SIDE": 32,
 }
 """constants of the package that make the page faster"""

@@ -62,7 +62,7 @@ def test_random_codes_are_judged_by_the_classifiers_features(tmp_path: Path) -> 
     assert own["reconstructed"] == pytest.approx(expected, rel=1e-2, abs=1e-4)
 
     torch.manual_seed(0)
-    drawn, codes = torch.randn(2000, 2)[:1000], run.network.encode(images)
+    drawn, codes = torch.randn(len(images), 2)[:1000], run.network.encode(images)
     tree = cKDTree(codes)
     assert own["spacing"] == pytest.approx(np.quantile(tree.query(codes, k=2)[0][:, 1], 0.98), rel=1e-5)
     assert own["standard"]["holes"] == np.mean(tree.query(drawn)[0] > own["spacing"])

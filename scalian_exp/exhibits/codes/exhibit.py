@@ -94,6 +94,5 @@ def principal_components(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     count = min(count, *rows.shape)
     if count == 0:
         return mean, rows[:0]
-    torch.manual_seed(0)  # svd_lowrank draws
     components = torch.svd_lowrank(rows - mean, q=min(count + 10, *rows.shape), niter=4)[2][:, :count].T
     return mean, components

@@ -53,7 +53,6 @@ def seen(run: Run, layers: dict[str, nn.ConvTranspose2d]) -> dict[str, tuple[Ten
     ]
     network, batch = run.network, run.batch("test", run.spread("test", EXAMPLES))
     x = run.task.inputs(batch)
-    torch.manual_seed(0)
     if has(network, "encode") and has(network, "decode"):
         network.decode(network.encode(x))
     elif offers(network, Samples) and not offers(network, SamplesByPixel):

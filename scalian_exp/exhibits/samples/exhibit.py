@@ -19,7 +19,6 @@ def offered(run: Run) -> bool:
 def take(run: Run, store: Store) -> dict[str, Any]:
     """Put the generator, and a discriminator if there is one, into the store."""
     images = run.images(store)
-    torch.manual_seed(0)  # the probe
     z = run.network.noise(1)
     judge = None
     if has(run.network, "discriminator"):

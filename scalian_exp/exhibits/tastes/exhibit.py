@@ -23,6 +23,8 @@ from scalian_exp.tasks.ratings import Ratings
 ORDER = 80
 AXES, FEATURES, ENDS, LISTED = 32, 5, 4, 60
 """axes of the predictions, features shown, titles at each end of a feature, and items that are listed first"""
+SCORES = ("rmse", "ndcg_at_10", "ndcg_at_100")
+"""metrics of the test that the texts tell"""
 
 
 def offered(run: Run) -> bool:
@@ -79,7 +81,7 @@ def take(run: Run, store: Store) -> dict[str, Any]:
             [[data.titles[item] for item in end] for end in strongest(axes[:, k], counts, ENDS)]
             for k in range(len(directions))
         ],
-        "test": {key: run.facts["test"][key] for key in ("rmse", "ndcg@10") if key in run.facts["test"]},
+        "test": {key: value for key, value in run.facts["test"].items() if key in SCORES},
     }
 
 
@@ -92,7 +94,6 @@ def from_population(run: Run) -> tuple[Tensor, Tensor, float]:
     population = scores[users].double()
     offset = population.mean(0)
     count = min(AXES, *population.shape)
-    torch.manual_seed(0)  # svd_lowrank draws
     _, sizes, axes = torch.svd_lowrank(population - offset, q=min(count + 10, *population.shape), niter=4)
     if sizes[0] < 1e-6 * offset.abs().max():
         raise Refusal(f"{type(task.network).__name__} predicts the same for all users, so tastes don't count.")

@@ -37,7 +37,7 @@ export function parallel() {
   const swept = candidates.filter((axis) => axis.swept && axis.name !== "seed");
   if (!panel || runs < 3 || !swept.length || candidates.length < 2) return null;
   panel.hidden = false;
-  const goals = candidates.filter((axis) => axis.direction && axis.shown && axis.name !== "seconds_per_epoch");
+  const goals = candidates.filter((axis) => axis.direction && axis.shown && !["seconds_per_epoch", "training_seconds"].includes(axis.name));
   const first = [...swept, ...goals.slice(0, 3)].map(({ name }) => name), chosen = new Set(kept.get(own("axes"), first));
   let by = (goals[0] ?? candidates.at(-1)).name;
   const ranges = {}; // of axes along which the reader keeps some runs

@@ -14,8 +14,9 @@ export function front(points, direction) {
 /** What training cost: minutes in all, or a column of the table. */
 function costs() {
   const axis = (name) => data.axes.find((each) => each.name === name)?.values;
-  const seconds = axis("seconds_per_epoch"), epochs = axis("epochs"), found = [];
-  if (seconds && epochs) found.push({ label: "minutes of training", values: seconds.map((each, run) => (each && epochs[run] ? (each * epochs[run]) / 60 : null)) });
+  const seconds = axis("seconds_per_epoch"), epochs = axis("epochs"), total = axis("training_seconds"), found = [];
+  const of = (run) => total?.[run] ?? (seconds[run] && epochs[run] ? seconds[run] * epochs[run] : null); // older runs have no total
+  if (seconds && epochs) found.push({ label: "minutes of training", values: seconds.map((_, run) => (of(run) === null ? null : of(run) / 60)) });
   for (const [name, label] of Object.entries(COSTS)) if (axis(name)) found.push({ label, values: axis(name) });
   return found.filter(({ values }) => new Set(values.filter((each) => each !== null)).size > 1);
 }
@@ -23,7 +24,7 @@ function costs() {
 export function scatter() {
   const panel = part("scatter");
   if (!panel) return;
-  const qualities = data.axes.filter((axis) => axis.direction && !(axis.name in COSTS) && axis.shown), prices = costs();
+  const qualities = data.axes.filter((axis) => axis.direction && !(axis.name in COSTS) && axis.name !== "training_seconds" && axis.shown), prices = costs();
   if (!qualities.length || !prices.length) return;
   panel.hidden = false;
   const quality = part("quality"), cost = part("cost"), place = part("points");
@@ -39,7 +40,7 @@ export function scatter() {
   function draw() {
     const { values: ys, label, direction } = qualities[quality.value], { values: xs, label: price } = prices[cost.value];
     points = [...on].filter((run) => xs[run] !== null && ys[run] !== null).map((run) => ({ run, x: xs[run], y: ys[run] })).sort((one, other) => one.x - other.x);
-    const wide = points.length && points.at(-1).x / points[0].x > 20; // of costs that differ by far
+    const wide = points.length && points[0].x > 0 && points.at(-1).x / points[0].x > 20; // of costs that differ by far
     x = scale(...extent(points.map((point) => point.x), wide), LEFT, WIDTH - RIGHT, { logarithmic: wide });
     y = scale(...extent(points.map((point) => point.y)), HEIGHT - BOTTOM, TOP);
     target.replaceChildren();

@@ -5,9 +5,10 @@ Settings:
     judge: run of a classifier, by whose features random images are compared with test images.
 
 Facts: `real`, the Fréchet distance between training and test images, and `runs`, by name: `outside`, the share of test
-codes beyond −4 … 4; `reconstructed`, the Fréchet distance of reconstructions; and `standard` and `fitted`, for codes
-drawn from N(0, 1) and from the normal distribution fitted to the test codes: `holes`, the share of them in holes;
-`frechet_distance`; `classes_covered`, as callbacks=sample_quality counts them; and `most`, the largest class's share.
+codes beyond −4 … 4; `reconstructed`, the Fréchet distance of the test images' own reconstructions; and `standard` and
+`fitted`, for codes drawn from N(0, 1) and from the normal distribution fitted to the test codes: `holes`, the share of
+them in holes; `frechet_distance`; `classes_covered`, as callbacks=sample_quality counts them; and `most`, the largest
+class's share.
 """
 
 import math
@@ -28,11 +29,10 @@ from scalian_exp.tasks.decoding import probabilities
 from scalian_exp.tasks.offers import has
 
 SHOWN = 1500
-"""test codes in the plane, from which holes are told"""
+"""test codes in the plane, from which holes are told, and images of each kind behind a Fréchet distance, whose bias
+depends on their number"""
 DRAWN = 1000
 """random codes among which those in holes are counted"""
-SAMPLES = 2000
-"""images of each kind behind a Fréchet distance"""
 REACH = 4.0
 """end of the axes: N(0, 1) reaches farther once in 16,000 numbers"""
 
@@ -52,7 +52,7 @@ def take(runs: dict[str, Trained], settings: dict[str, Any], store: Store) -> di
     test = run.batch("test", indices)
     codes = {name: trained.run.network.encode(test["image"]).float() for name, trained in chosen.items()}
     judge = Judge(settings["judge"], runs[settings["judge"]].run)
-    judge.expect(run.batch("test", run.spread("test", SAMPLES))["image"])
+    judge.expect(test["image"])
 
     def fill(pack: Pack) -> dict[str, Any]:
         pack.add("labels", test.get("label", torch.full((len(indices),), -1)), "i4")
@@ -69,7 +69,7 @@ def take(runs: dict[str, Trained], settings: dict[str, Any], store: Store) -> di
         "shown": len(indices),
         "drawn": DRAWN,
         "reach": REACH,
-        "real": judge.distance(run.batch("train", run.spread("train", SAMPLES))["image"]),
+        "real": judge.distance(run.batch("train", run.spread("train", len(indices)))["image"]),
         "runs": {
             name: {
                 "label": both(settings["runs"][name]),
@@ -106,7 +106,7 @@ def of_codes(network: Any, codes: Tensor, judge: Judge) -> dict[str, Any]:
     spread, far = torch.linalg.cholesky(covariance + smallest), spacing(codes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        noise = torch.randn(SAMPLES, 2)  # the same for all networks
+        noise = torch.randn(len(codes), 2)  # the same for all networks
     kinds = {"standard": noise, "fitted": (mean + noise.double() @ spread.T).float()}
     return {
         "mean": mean.tolist(),
