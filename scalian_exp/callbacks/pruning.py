@@ -26,6 +26,18 @@ class Pruning(pl.Callback):
             raise Refusal("callbacks=pruning is for trials of a search: add -m hydra/sweeper=optuna, or leave it out.")
         self.where, self.number = read_json(file), job_number(folder)
 
+    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
+        """Refuse validations inside epochs: the search compares trials epoch by epoch, and keeps one value of each.
+
+        Raises:
+            Refusal: if there are any.
+        """
+        if trainer.check_val_every_n_epoch is None or trainer.val_check_interval not in (None, 1.0):
+            raise Refusal(
+                "callbacks=pruning compares trials at the ends of epochs: leave out trainer.val_check_interval and "
+                "trainer.check_val_every_n_epoch=null, or the pruning."
+            )
+
     def on_validation_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
         """Report the monitored value, and stop all processes if the trial is pruned."""
         if trainer.sanity_checking:

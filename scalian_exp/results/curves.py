@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from scalian_exp.files import read_text
@@ -83,19 +84,24 @@ def steps_per_epoch(rows: Sequence[dict[str, str]]) -> float:
     return 0
 
 
-def thinned(points: Sequence[Point], most: int) -> list[Point]:
+def thinned(points: Sequence[Point], most: int) -> tuple[list[Point], list[float]]:
     """Return at most so many points of a curve: the ends, and the least and the greatest value of each stretch between.
 
     Peaks stay where they are, unlike in a mean. NaN and infinite values are left out.
+
+    Returns:
+        the points; and for each the mean of its stretch, which is what may be smoothed: extremes lie apart from it.
     """
     finite = [point for point in points if math.isfinite(point.value)]
     if len(finite) <= most:
-        return finite
+        return finite, [point.value for point in finite]
     inner = finite[1:-1]
     stretches = max(1, (most - 2) // 2)
     edges = [len(inner) * number // stretches for number in range(stretches + 1)]
-    kept: list[Point] = []
+    kept, means = [finite[0]], [finite[0].value]
     for start, end in pairwise(edges):
-        extremes = {extreme(inner[start:end], key=lambda point: point.value) for extreme in (min, max)}
+        stretch = inner[start:end]
+        extremes = {extreme(stretch, key=lambda point: point.value) for extreme in (min, max)}
         kept += sorted(extremes, key=lambda point: point.step)
-    return [finite[0], *kept, finite[-1]]
+        means += [fmean(point.value for point in stretch)] * len(extremes)
+    return [*kept, finite[-1]], [*means, finite[-1].value]

@@ -175,7 +175,8 @@ def seconds_of_an_epoch(row: dict[str, Any]) -> Any:
 def curves_on_page(read: Sequence[Curves], monitored: set[str]) -> list[dict[str, Any]]:
     """Return the curves of runs as JSON: those of monitored metrics first, of single classes last.
 
-    Each has its `name` and `runs`: number of a run → [epochs, steps, values].
+    Each has its `name` and `runs`: number of a run → [epochs, steps, values, means to smooth]; the means are missing
+    where all values are there.
     """
     starts = ("val/", "train/", "step/")
     names = list({name: None for curves in read for name in curves})
@@ -186,9 +187,11 @@ def curves_on_page(read: Sequence[Curves], monitored: set[str]) -> list[dict[str
     for name in order:
         runs = {}
         for run, curves in enumerate(read):
-            if points := thinned(curves.get(name, []), most):
+            points, means = thinned(curves.get(name, []), most)
+            if points:
                 epochs, steps, values = zip(*points, strict=True)
-                runs[run] = [epochs, steps, [float(f"{value:.6g}") for value in values]]
+                columns = [values] if list(values) == means else [values, means]
+                runs[run] = [epochs, steps, *([float(f"{value:.6g}") for value in column] for column in columns)]
         drawn.append({"name": name, "runs": runs})
     return drawn
 

@@ -4,6 +4,7 @@ import csv
 import math
 import random
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -63,14 +64,25 @@ def test_a_thinned_curve_keeps_its_ends_and_peaks() -> None:
     points = [Point(step / 100, step, generator.gauss(0, 1)) for step in range(5000)]
     points[1234] = points[1234]._replace(value=50.0)
     points[4321] = points[4321]._replace(value=-50.0)
-    kept = thinned(points, 200)
+    kept, _ = thinned(points, 200)
     assert len(kept) <= 200
     assert {points[0], points[1234], points[4321], points[-1]} <= {*kept}
     assert kept == sorted(kept)
     assert {*kept} <= {*points}
 
 
+def test_what_is_smoothed_of_a_thinned_curve_lies_at_its_level() -> None:
+    """Values of mean 2 whose extremes lie far above: an average of the points that are kept would be 4."""
+    generator = random.Random(0)
+    points = [Point(step / 100, step, 1 + generator.expovariate(1)) for step in range(50_000)]
+    kept, means = thinned(points, 500)
+    assert len(means) == len(kept)
+    assert fmean(point.value for point in kept) > 3.5
+    assert fmean(means) == pytest.approx(fmean(point.value for point in points), abs=0.01)
+    assert max(abs(mean - 2) for mean in means[1:-1]) < 0.5
+
+
 def test_a_short_curve_stays_and_what_is_infinite_does_not() -> None:
     points = [Point(1, 1, 2.0), Point(2, 2, math.nan), Point(3, 3, math.inf), Point(4, 4, 1.0)]
-    assert thinned(points, 10) == [points[0], points[3]]
-    assert thinned([], 10) == []
+    assert thinned(points, 10) == ([points[0], points[3]], [points[0].value, points[3].value])
+    assert thinned([], 10) == ([], [])

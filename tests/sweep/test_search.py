@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 from commands import QUICK, command
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -143,6 +145,16 @@ def test_searches_without_a_search_space_or_study_are_refused(tmp_path: Path) ->
     (tmp_path / STUDY).write_text("{")
     with pytest.raises(Refusal, match=rf"{STUDY} is damaged"):
         Pruning(tmp_path / "0_lr-0.1", "val/loss")
+
+
+@pytest.mark.parametrize("times", [{"val_check_interval": 0.5}, {"check_val_every_n_epoch": None}])
+def test_pruning_takes_one_validation_of_an_epoch(times: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / STUDY).write_text("{}")
+    pruning = Pruning(tmp_path / "0_lr-0.1", "val/loss")
+    once = {"check_val_every_n_epoch": 1, "val_check_interval": 1.0}
+    pruning.setup(SimpleNamespace(**once), pl.LightningModule(), "fit")
+    with pytest.raises(Refusal, match="compares trials at the ends of epochs"):
+        pruning.setup(SimpleNamespace(**once | times), pl.LightningModule(), "fit")
 
 
 @pytest.mark.slow

@@ -34,11 +34,11 @@ class Chart {
   /** The runs' points as they are drawn: [{run, xs, raw, ys}]. */
   series() {
     const found = [];
-    for (const [key, [epochs, steps, values]] of Object.entries(this.curve.runs)) {
+    for (const [key, [epochs, steps, values, means = values]] of Object.entries(this.curve.runs)) {
       const run = Number(key), seconds = data.runs[run].seconds;
       if (!on.has(run) || (settings.over === "minutes" && !seconds)) continue;
       const xs = settings.over === "steps" ? steps : settings.over === "epochs" ? epochs : epochs.map((epoch) => (epoch * seconds) / 60);
-      found.push({ run, xs, raw: values, ys: settings.smoothing ? smoothed(values, settings.smoothing) : values });
+      found.push({ run, xs, raw: values, ys: settings.smoothing ? smoothed(means, settings.smoothing) : values });
     }
     return found;
   }
