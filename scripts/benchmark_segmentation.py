@@ -119,7 +119,7 @@ def side_by_side(first: Callable[[], Any], second: Callable[[], Any], rounds: in
 
 
 def training(network: nn.Module, x: Tensor, mask: Tensor) -> Callable[[], None]:
-    """Return an action that trains a network for one step."""
+    """Return an action that computes the gradients of a training step."""
     network.train()
 
     def step() -> None:

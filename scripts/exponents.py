@@ -1,6 +1,6 @@
 """Fit how costs grow with a sweep's values, as the slopes of straight lines in log-log plots.
 
-    scalian-train -m model=draw dataset=fake_binary model.network.glimpses=4,8,16,32 trainer.max_epochs=2
+    scalian-train -m model=draw dataset=fake_binary model.network.glimpses=4,8,16,32 trainer.max_epochs=3
     python scripts/exponents.py outputs/multirun/TIME
 
 An exponent of 1 means proportional growth, 2 quadratic. The size of a list such as image_size=[height,width] is its

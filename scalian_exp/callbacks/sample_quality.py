@@ -109,5 +109,10 @@ class SampleQuality(pl.Callback):
                 self.metric.update(images, real=False)
                 logits = self.classifier(images)
                 counts = counts + torch.bincount(logits.argmax(1), minlength=logits.shape[1])
-        covered = (counts >= self.samples / len(counts) / 10).sum().float()
-        task.log_dict({"test/frechet_distance": self.metric.compute().float(), "test/classes_covered": covered})
+        quality = {"frechet_distance": self.metric.compute().float(), "classes_covered": covered(counts).float()}
+        task.log_dict({f"test/{name}": value for name, value in quality.items()})
+
+
+def covered(counts: Tensor) -> Tensor:
+    """Return how many classes have at least a tenth of a fair share of samples, given their counts (K,)."""
+    return (counts >= counts.sum() / len(counts) / 10).sum()

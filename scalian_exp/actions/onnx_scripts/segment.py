@@ -1,7 +1,7 @@
 """Segment an image file: python run_onnx.py IMAGE [MASK.png]. Needs onnxruntime and Pillow alone.
 
-The network sees the image at the scale of its training images; its probabilities are resized to the image's size.
-The mask's palette has the colours of the classes.
+The network sees the image at the scale of its training images or, if it takes no other size, resized to theirs; its
+probabilities are resized to the image's size. The mask's palette has the colours of the classes.
 """
 
 import json

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from scalian_exp.callbacks.sample_quality import Features
+from scalian_exp.callbacks.sample_quality import Features, covered
 from scalian_exp.exhibits.run import Run
 from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.capabilities import Encodes
@@ -56,9 +56,9 @@ class Judge:
         """
         images = torch.cat([probabilities(network.decode(chunk)) for chunk in codes.split(CHUNK)])
         logits = torch.cat([self.network(chunk) for chunk in images.split(CHUNK)])
-        shares = torch.bincount(logits.argmax(1), minlength=logits.shape[1]).double() / len(images)
+        counts = torch.bincount(logits.argmax(1), minlength=logits.shape[1])
         return {
             "frechet_distance": self.distance(images),
-            "classes_covered": int((shares >= 0.1 / len(shares)).sum()),
-            "most": float(shares.max()),
+            "classes_covered": int(covered(counts)),
+            "most": float(counts.max() / len(images)),
         }
