@@ -99,6 +99,8 @@ def read_overrides(folder: Path) -> list[str]:
 def read_hydra(folder: Path) -> dict[str, Any] | None:
     """Read what Hydra recorded about a run: `mode`, `runtime.choices` (config group → chosen option) and more.
 
+    Of a group of which a list of options was chosen, such as `callbacks`, it records no choice.
+
     Returns:
         Hydra's own config, or None if there is no such file.
 
@@ -110,7 +112,7 @@ def read_hydra(folder: Path) -> dict[str, Any] | None:
         return None
     node = read_yaml(file, advice=OF_HYDRA).get("hydra")
     match node:
-        case {"mode": _, "overrides": {"hydra": [*_]}, "runtime": {"choices": {"callbacks": _, "model": _}}}:
+        case {"mode": _, "overrides": {"hydra": [*_]}, "runtime": {"choices": {"model": _}}}:
             record: dict[str, Any] = node
             return record
     raise Refusal(f"{file} is damaged: it doesn't say which options were chosen; {OF_HYDRA}.")

@@ -4,7 +4,7 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scalian_exp.folders import CONFIG, begun_in_python
@@ -57,24 +57,31 @@ def program(name: str) -> str:
     return name if shutil.which(name) or not beside.exists() else relative(beside)
 
 
-def standalone_overrides(overrides: Sequence[str], callbacks: str | Sequence[str]) -> list[str]:
+def standalone_overrides(overrides: Sequence[str], choices: Mapping[str, str]) -> list[str]:
     """Return the overrides that run one job of a sweep on its own.
 
     An experiment or a sweep file may ask for many jobs, and only the trials of a search can be pruned.
 
     Args:
         overrides: the job's overrides.
-        callbacks: the chosen option of the group `callbacks`, or the list of them.
+        choices: config group → chosen option, without those of which a list was chosen.
     """
     many = any(override.startswith(("sweep=", "experiment=")) for override in overrides)
-    chosen = [callbacks] if isinstance(callbacks, str) else [*callbacks]
+    given = [override.partition("=")[2] for override in overrides if is_of_callbacks(override)]
+    listed = [name.strip() for name in given[-1].strip("[]").split(",")] if given else []
+    chosen = [choices["callbacks"]] if "callbacks" in choices else listed
     others = [name for name in chosen if name != "pruning"] or ["default"]
     pruned = "pruning" in chosen
     return [
-        *(override for override in overrides if not (pruned and override.startswith("callbacks="))),
+        *(override for override in overrides if not (pruned and is_of_callbacks(override))),
         *(["hydra.mode=RUN"] if many else []),
         *([f"callbacks={others[0] if len(others) == 1 else '[' + ','.join(others) + ']'}"] if pruned else []),
     ]
+
+
+def is_of_callbacks(override: str) -> bool:
+    """Return whether an override chooses options of the group `callbacks`."""
+    return override.startswith("callbacks=")
 
 
 def command_to_repeat(run: Path) -> str:
@@ -92,4 +99,4 @@ def overrides_of_run(run: Path) -> list[str]:
     overrides, record = read_overrides(run), read_hydra(run)
     if record is None or record["mode"] != "MULTIRUN":
         return overrides
-    return standalone_overrides(overrides, record["runtime"]["choices"]["callbacks"])
+    return standalone_overrides(overrides, record["runtime"]["choices"])

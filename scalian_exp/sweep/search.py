@@ -223,7 +223,7 @@ class Search(Sweeper):
         if not (finished := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])):
             return
         best = study.best_trial
-        own = standalone_overrides([*fixed, *overrides(best.params)], self.config.hydra.runtime.choices.callbacks)
+        own = standalone_overrides([*fixed, *overrides(best.params)], self.config.hydra.runtime.choices)
         again = [*own, *([] if self.config.test else ["test=true"])]
         print(f"best      trial {best.number} of {len(study.trials)}: {best.value:.5g}")
         print(f"command   {command('scalian-train', *again)}")

@@ -186,7 +186,15 @@ def test_divided_weights_are_refused() -> None:
 
 def test_a_job_of_a_search_runs_alone_with_its_other_callbacks() -> None:
     overrides = ["model=vae", "callbacks=[pruning,ema]"]
-    assert standalone_overrides(overrides, ["pruning", "ema"]) == ["model=vae", "callbacks=ema"]
-    assert standalone_overrides(overrides, ["default", "pruning", "ema"]) == ["model=vae", "callbacks=[default,ema]"]
-    assert standalone_overrides(["model=vae", "callbacks=pruning"], "pruning") == ["model=vae", "callbacks=default"]
-    assert standalone_overrides(["callbacks=[default,ema]"], ["default", "ema"]) == ["callbacks=[default,ema]"]
+    assert standalone_overrides(overrides, {}) == ["model=vae", "callbacks=ema"]
+    three = ["model=vae", "callbacks=[default,pruning,ema]"]
+    assert standalone_overrides(three, {}) == ["model=vae", "callbacks=[default,ema]"]
+    one = ["model=vae", "callbacks=pruning"]
+    assert standalone_overrides(one, {"callbacks": "pruning"}) == ["model=vae", "callbacks=default"]
+    assert standalone_overrides(["sweep=optuna_vae"], {"callbacks": "pruning"}) == [
+        "sweep=optuna_vae",
+        "hydra.mode=RUN",
+        "callbacks=default",
+    ]
+    assert standalone_overrides(["callbacks=[default,ema]"], {}) == ["callbacks=[default,ema]"]
+    assert standalone_overrides(["model=vae"], {}) == ["model=vae"]

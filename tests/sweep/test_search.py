@@ -1,6 +1,7 @@
 """A search asks Optuna for trials, and can be killed and resumed."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -128,8 +129,11 @@ def test_hopeless_trials_end_early(tmp_path: Path) -> None:
     grid = ["model.optimizer.lr=1e-2,1e-7", "hydra/sweeper/sampler=grid", "hydra.sweeper.sampler.seed=1"]
     pruner = ["hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.pruner.n_warmup_steps=1"]
     overrides = [override for override in SEARCH[:-2] if not override.startswith(("callbacks", "trainer.max_epochs"))]
-    epochs = ["trainer.max_epochs=6", "callbacks=pruning", "callbacks.figures=null"]
-    assert command("-m", *overrides, *grid, *pruner, *epochs, cwd=tmp_path).returncode == 0
+    epochs = ["trainer.max_epochs=6", "callbacks=[pruning,ema]", "callbacks.figures=null"]
+    done = command("-m", *overrides, *grid, *pruner, *epochs, cwd=tmp_path)
+    assert done.returncode == 0
+    assert re.search(r"^best .*\ncommand .* callbacks=ema ", done.stdout, re.MULTILINE)
+    assert command("search", cwd=tmp_path, module="report").returncode == 0
     by_rate = {trial.params["model.optimizer.lr"]: trial for trial in study(tmp_path / "search").trials}
     assert by_rate[1e-2].state.name == "COMPLETE"
     assert by_rate[1e-7].state.name == "PRUNED"
