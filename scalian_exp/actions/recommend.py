@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scalian_exp.actions.action import Action, data_of
 from scalian_exp.actions.tastes import Taste, taste_of_known, taste_of_new
-from scalian_exp.actions.titles import find, sharing, twins
+from scalian_exp.actions.titles import find, separated, sharing, twins
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.commandline.terminal import display
 from scalian_exp.datasets.sparse_table import SparseTable
@@ -140,8 +140,8 @@ class Recommend(Action):
         """
         ratings = torch.zeros(data.items)
         for given, level in ((self.liked, data.levels[-1]), (self.disliked, data.levels[0])):
-            for title in (part.strip() for part in (given or "").split(";")):
-                items = find(title, data.titles, counts.tolist()) if title else []
+            for title in separated(given or "", data.titles):
+                items = find(title, data.titles, counts.tolist())
                 if len(items) > 1:
                     print(sharing(items, data.titles, data.item_names))
                 for item in items:

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from scalian_exp.actions.action import Action, data_of
 from scalian_exp.actions.recommend import identity, identity_columns, print_listing, write
-from scalian_exp.actions.titles import find, sharing
+from scalian_exp.actions.titles import find, separated, sharing
 from scalian_exp.checkpoint import Loaded
 from scalian_exp.figures.recommendation import most_rated
 from scalian_exp.ranges import PositiveInt
@@ -72,7 +72,7 @@ class Similar(Action):
         """Return the numbers of the items that are asked for."""
         if self.title is None:
             return most_rated(counts)[:QUERIES].tolist()
-        given = [title.strip() for title in self.title.split(";") if title.strip()]
+        given = separated(self.title, data.titles)
         if not given:
             raise Refusal("title= names nothing; name some: title='one title;another', or leave it out.")
         result: list[int] = []

@@ -70,6 +70,18 @@ def find(query: str, titles: Sequence[str], counts: Sequence[float]) -> list[int
     return matches
 
 
+def separated(text: str, titles: Sequence[str]) -> list[str]:
+    """Split what a user wrote at semicolons, but not within a title that has some and is written out."""
+    whole = {title.casefold() for title in titles if ";" in title}
+    parts, found = text.split(";"), []
+    while parts:
+        joined = {count: ";".join(parts[:count]).strip() for count in range(len(parts), 0, -1)}
+        taken = next((count for count, title in joined.items() if title.casefold() in whole), 1)
+        found.append(joined[taken])
+        parts = parts[taken:]
+    return [title for title in found if title]
+
+
 def sharing(items: Sequence[int], titles: Sequence[str], ids: Sequence[str]) -> str:
     """Explain that several items share a title, and by which ids they differ."""
     numbers = [ids[item] for item in sorted(items)]

@@ -8,10 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from scalian_exp.checkpoint import data_state_in, load, read
+from scalian_exp.commandline.shell import command_to_resume
 from scalian_exp.datasets.identity import CLASSES, EXAMPLES, FOLD
 from scalian_exp.folders import checkpoint_file
 from scalian_exp.refusal import Refusal
-from scalian_exp.tasks.capabilities import StartsOthers
+from scalian_exp.tasks.capabilities import StartsOthers, TrainedByLayers
 from scalian_exp.tasks.offers import offers
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,14 @@ def start_network_from(network: nn.Module, data: Any, run: str, trust: Sequence[
             "else here; start from a run on the same data, or without init_from."
         )
     network.load_state_dict(matching, strict=False)
+    if offers(source, TrainedByLayers) and source.layers_untrained:
+        log.warning(
+            "the upper %d layers of init_from=%s have not been trained yet, so that their weights are random; train "
+            "them first: %s trainer.max_epochs=…",
+            source.layers_untrained,
+            run,
+            command_to_resume(file.parent.parent),
+        )
     rest = [name for name in ours if name not in matching]
     log.info(
         "initialised %d of %d tensors from %s; at random: %s", len(matching), len(ours), file, ", ".join(rest) or "-"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scalian_exp.actions.titles import find, sharing, twins
+from scalian_exp.actions.titles import find, separated, sharing, twins
 from scalian_exp.refusal import Refusal
 
 TITLES = [
@@ -27,6 +27,13 @@ COUNTS = [1.0] * 9 + [5.0, 1.0]
 )
 def test_titles_are_found_as_people_write_them(query: str, item: int) -> None:
     assert find(query, TITLES, COUNTS) == [item]
+
+
+def test_titles_are_separated_by_semicolons_but_those_within_a_title() -> None:
+    titles = ["Film; 0", "Film; 1", "Heat", "One; Two; Three"]
+    assert separated("Heat; film; 1 ;one; two; three", titles) == ["Heat", "film; 1", "one; two; three"]
+    assert separated("Film;Heat;", titles) == ["Film", "Heat"]
+    assert separated(" ; ", titles) == []
 
 
 def test_titles_that_differ_in_signs_alone_are_different() -> None:

@@ -32,6 +32,18 @@ def test_a_stack_unrolls_into_a_classifier_and_an_autoencoder(tmp_path: Path) ->
     torch.testing.assert_close(torch.sigmoid(autoencoder(images)), torch.sigmoid(stack(images)), rtol=0, atol=1e-4)
 
 
+def test_layers_that_were_never_trained_are_copied_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for epochs in (2, 6):  # two of each layer
+        network_after(epochs, tmp_path / str(epochs))
+        start = f"init_from={tmp_path / str(epochs)}"
+        train(tiny("dbn_classifier", "model.network.hidden=[12, 9, 6]", start), tmp_path / f"of {epochs}")
+    (warning,) = [message for message in caplog.messages if "have not been trained yet" in message]
+    assert warning.startswith(f"the upper 2 layers of init_from={tmp_path / '2'} have not been trained yet")
+    assert f"scalian-train resume={tmp_path / '2'} trainer.max_epochs=" in warning
+
+
 def test_other_units_than_the_stacks_are_refused(tmp_path: Path) -> None:
     """Weights of logistic units are useless for ReLUs, as those of a Bernoulli code are for a linear one."""
     network_after(6, tmp_path / "stack")
