@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from scalian_exp.batches import Batch, batch_size
 from scalian_exp.distributed import ranks
 from scalian_exp.metrics.means import Means
+from scalian_exp.refusal import Refusal
 from scalian_exp.tasks import position
 from scalian_exp.tasks.capabilities import HasClasses, StartsFromData
 from scalian_exp.tasks.data_protocols import check_classes
@@ -161,6 +162,9 @@ class Task(Optimised):
     def training_step(self, batch: Batch, batch_idx: int) -> Any:
         """Return the loss of a batch, and log it."""
         loss, logs, _ = Step(*self.step(batch))
+        if loss.dim():
+            name, shape = type(self.loss).__name__, tuple(loss.shape)
+            raise Refusal(f"{name} gives {shape} values, but a loss is one; take the mean.")
         self.train_means.update({"loss": loss, **logs}, batch_size(batch))
         every = self.trainer.log_every_n_steps
         if every and (self.global_step + 1) % every == 0:

@@ -15,6 +15,7 @@ from scalian_exp.figures.grids import rows_of_images
 from scalian_exp.figures.latent import latent_map
 from scalian_exp.networks.corruptions import SaltAndPepper
 from scalian_exp.ranges import NonNegativeFloat
+from scalian_exp.refusal import Refusal
 from scalian_exp.tasks.base import Step
 from scalian_exp.tasks.binary_codes import bits_logs
 from scalian_exp.tasks.decoding import Decoding, probabilities
@@ -65,6 +66,14 @@ def gain_curve(levels: Sequence[float], gains: Sequence[float], meaning: str) ->
     return curve(levels, gains, meaning, "gain in PSNR, dB", title)
 
 
+def misshapen(network: Any, output: Any, images: Tensor) -> Refusal:
+    """Explain that a network's output for images isn't logits of their shape."""
+    given = f"gives {tuple(output.shape)}" if isinstance(output, Tensor) else f"returns {type(output).__name__}"
+    return Refusal(
+        f"{type(network).__name__} {given} for images {tuple(images.shape)}; its output must be logits of their shape."
+    )
+
+
 class Reconstruction(Decoding):
     """Trains an autoencoder by loss(network(x̃), x) + penalty(network, x̃, code), where x̃ = corruption(x), of images x.
 
@@ -112,6 +121,8 @@ class Reconstruction(Decoding):
         corrupted = self.corruption(clean) if self.corruption is not None and self.training else clean
         codes = self.network.encode(corrupted) if self.penalty is not None else None  # once: they may be random
         logits = self.network(corrupted) if codes is None else self.network.decode(codes)
+        if getattr(logits, "shape", None) != clean.shape:  # a loss might broadcast it
+            raise misshapen(self.network, logits, clean)
         loss, logs = self.penalised(self.loss(logits, clean), self.network, corrupted, codes)
         if not self.training:
             logs |= self.errors(logits, clean) | bits_logs(self.network, clean)
