@@ -1,5 +1,6 @@
 """Export a function of a network as a graph of operations, in which nothing happens in place, by torch.export."""
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -25,14 +26,19 @@ class Called(nn.Module):
         return self.function(self.network, *inputs)
 
 
+@functools.cache
+def recurrent() -> dict[Any, Any]:
+    """Return how torch writes recurrent layers as simpler operations; finding them takes a tenth of a second."""
+    known = torch.export.default_decompositions()
+    return {operation: known[operation] for operation in known if operation.__name__.startswith(RECURRENT)}
+
+
 def export(called: Called, inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
     """Return the graph of a function of a network.
 
     Raises:
         RuntimeError, TypeError, ValueError, NotImplementedError, AssertionError: by torch, where it can't follow.
     """
-    known = torch.export.default_decompositions()
-    recurrent = {operation: known[operation] for operation in known if operation.__name__.startswith(RECURRENT)}
     with flags_as_values(called), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attributes")  # of recurrent layers' second list of their weights
-        return torch.export.export(called, inputs, strict=False).run_decompositions(recurrent)
+        return torch.export.export(called, inputs, strict=False).run_decompositions(recurrent())

@@ -45,8 +45,10 @@ def test_ctrl_c_while_libraries_are_imported_ends_quietly(program: str, library:
     "arguments",
     [
         ("train", "pytorch_lightning", "model=vae", "trainer=debug"),
-        ("train", "torch", "model=vae", "trainer=debug", "trainer/accelerator=ddp_cpu"),
-        ("apply", "torch", "run=outputs", "action=sample"),
+        pytest.param(
+            ("train", "torch", "model=vae", "trainer=debug", "trainer/accelerator=ddp_cpu"), marks=pytest.mark.slow
+        ),
+        pytest.param(("apply", "torch", "run=outputs", "action=sample"), marks=pytest.mark.slow),
     ],
 )
 def test_ctrl_c_that_a_library_catches_is_not_lost(arguments: tuple[str, ...], tmp_path: Path) -> None:

@@ -124,9 +124,13 @@ def test_evaluating_again_gives_the_same_metrics(model: str, tmp_path: Path) -> 
 
 
 def precisions() -> list[Any]:
-    """List every precision with one model of each kind, and in the slow suite with every model."""
-    kinds = ("bf16-mixed", "bf16-true", "64-true")
-    return [pytest.param(*each.values, precision, marks=each.marks) for precision in kinds for each in of_each_kind()]
+    """List 16-bit precisions with one model of each kind, and in the slow suite every precision with every model."""
+    marks: dict[str, list[Any]] = {"bf16-mixed": [], "bf16-true": [], "64-true": [pytest.mark.slow]}
+    return [
+        pytest.param(*each.values, precision, marks=[*each.marks, *slow])
+        for precision, slow in marks.items()
+        for each in of_each_kind()
+    ]
 
 
 @pytest.mark.parametrize(("model", "precision"), precisions())
