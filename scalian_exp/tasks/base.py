@@ -162,7 +162,7 @@ class Task(Optimised):
     def training_step(self, batch: Batch, batch_idx: int) -> Any:
         """Return the loss of a batch, and log it."""
         loss, logs, _ = Step(*self.step(batch))
-        if loss.dim():
+        if loss.numel() > 1:
             name, shape = type(self.loss).__name__, tuple(loss.shape)
             raise Refusal(f"{name} gives {shape} values, but a loss is one; take the mean.")
         self.train_means.update({"loss": loss, **logs}, batch_size(batch))

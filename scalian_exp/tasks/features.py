@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Features(NamedTuple):
-    """What each feature stands for; items and users are described by their deviations from the mean."""
+    """Items and users of a table of ratings, described by the same features as deviations from the mean."""
 
     items: Tensor
     """how much each feature stands for each item, (items, F)"""
